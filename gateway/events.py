@@ -1,0 +1,218 @@
+"""What happened: the only things that enter the core.
+
+An event is a frozen fact about the world, already decoded and checked by the driver that reports it; it never says
+what the fact means. The inbox wraps it once in ``Stamped`` (when, and which), and from then on it is journalled,
+replayed and cited as the cause of alerts. Constructors check nothing, so codecs must: a value that is not finite never
+becomes a ``Reading`` but a ``Quality``.
+
+Journal and wire tolerate unknown fields, so that a new gateway reads an old journal and the reverse.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from gateway.instant import ClockQuality, Instant
+
+Scalar = bool | int | float | str
+
+
+class Quality(StrEnum):
+    """How far a value may be believed (facts/modbus: every value has a time and a quality)."""
+
+    GOOD = "good"
+    WARM_UP = "warm_up"
+    """The device still heats or settles: an alarming value counts, a quiet one proves nothing."""
+    SENSOR_FAULT = "sensor_fault"
+    OVER_RANGE = "over_range"
+    """Beyond the measuring range: *above* every limit, never "no value"."""
+    UNDER_RANGE = "under_range"
+    INVALID = "invalid"
+    """The device answered with something that is no value (sentinel, NaN, impossible number)."""
+    OUT_OF_SERVICE = "out_of_service"
+    """Calibration, simulation or disabled by a person at the device."""
+    COMMS = "comms"
+    """The device did not answer."""
+
+
+class Health(StrEnum):
+    """State of a device, bus, radio, terminal or store as a whole."""
+
+    OK = "ok"
+    FAULTY = "faulty"
+    LOST = "lost"
+
+
+class PressKind(StrEnum):
+    """How a button was pressed (contract: every kind is SOS unless the site file gives another meaning)."""
+
+    SINGLE = "single"
+    DOUBLE = "double"
+    TRIPLE = "triple"
+    LONG = "long"
+    HOLD = "hold"
+    RELEASE = "release"
+    OTHER = "other"
+    """A press whose code no document names: an alarm all the same (facts/ble 1.4 rule 6)."""
+
+
+class Verb(StrEnum):
+    """What a person or the upstream may ask for (contract: topics, commands)."""
+
+    ACK = "ack"
+    CLOSE = "close"
+    RESET = "reset"
+    SHELVE = "shelve"
+    UNSHELVE = "unshelve"
+    SILENCE = "silence"
+    DUTY_CHECK = "duty-check"
+
+
+class Boot(Struct, frozen=True, tag_field="event", tag="boot"):
+    """The daemon started. Rides first in every run's journal."""
+
+    run: str
+    """Name of this run of the process, never used twice by one gateway."""
+    boot_id: str
+    clock: ClockQuality
+    downtime_ms: int | None
+    """How long nobody listened; None where no trusted clock can tell."""
+    offset_ms: int | None
+    """Anchor of the timeline where the wall clock is synchronised, else None."""
+    version: str
+
+
+class ClockSynced(Struct, frozen=True, tag_field="event", tag="clock_synced"):
+    """The wall clock became trustworthy, or a trusted clock was corrected: true time is ``instant + offset_ms``."""
+
+    offset_ms: int
+
+
+class SiteLoaded(Struct, frozen=True, tag_field="event", tag="site_loaded"):
+    """The rules and devices from here on are those of the site file with this fingerprint."""
+
+    fingerprint: str
+
+
+class Reading(Struct, frozen=True, tag_field="event", tag="reading"):
+    """One point of one device: a value in the point's unit, reported by exception."""
+
+    device: str
+    point: str
+    value: Scalar | None
+    quality: Quality = Quality.GOOD
+
+
+class Press(Struct, frozen=True, tag_field="event", tag="press"):
+    """Somebody pressed a panic button: exactly one for each press of which a frame reached us."""
+
+    button: str
+    kind: PressKind
+    key: str = ""
+    """Natural key of this press (counter, packet id with its window); empty where the button gives none."""
+    index: str = "1"
+    """Which key of a button with several, from 1."""
+    counter: int | None = None
+    packet_id: int | None = None
+    digest: str = ""
+    """Fingerprint of the frame, so that the tracker knows it again after a restart."""
+    encrypted: bool = False
+    late: bool = False
+    """Found in the radio's memory at start: pressed while nobody listened."""
+    suspect: str | None = None
+    """Named reason to doubt it (an old counter: replay or battery swap). It alarms all the same, and says so."""
+    rssi_dbm: int | None = None
+
+
+class Entry(Struct, frozen=True, tag_field="event", tag="entry"):
+    """What a door terminal saw, vendor and person already stripped (facts/face 2.1).
+
+    No name, number, picture or feature exists here on purpose.
+    """
+
+    terminal: str
+    type: str
+    """``access.* | door.* | alarm.* | device.*`` as listed in ``gateway/drivers/face``."""
+    key: str
+    """Natural key of the occurrence: the same for every resend of it."""
+    code: str
+    door: str | None = None
+    direction: str = "unknown"
+    subject: str = "unknown"
+    """known | stranger | blocklisted | unknown"""
+    person: str | None = None
+    """Pseudonym, HMAC of the raw id; the raw id never leaves the adapter."""
+    credential: str = "unknown"
+    seq: int | None = None
+    prev_seq: int | None = None
+    live: bool = True
+    """False for a replay or a resend from the terminal's log: recorded, never acted on."""
+    terminal_time_ms: int | None = None
+    time_quality: str = "received"
+    reason: str | None = None
+    liveness: str = "unknown"
+    mask: str = "unknown"
+    anomalies: tuple[str, ...] = ()
+
+
+class DeviceHealth(Struct, frozen=True, tag_field="event", tag="device_health"):
+    """A device, bus, radio, terminal, uplink or the store changed its health."""
+
+    device: str
+    health: Health
+    reason: str = ""
+    """A named reason, key of the word catalogue: ``timeout``, ``port_gone``, ``scanner_silent`` …"""
+    detail: str = ""
+
+
+class Command(Struct, frozen=True, tag_field="event", tag="command"):
+    """A person, here or upstream, wants something done. Authenticated and well-formed; not yet authorised."""
+
+    command_id: str
+    principal: str
+    """By which door it came: ``local`` or the uplink's principal."""
+    who: str
+    verb: Verb
+    alert: str | None = None
+    reason: str = ""
+    for_ms: int | None = None
+    """Duration of a shelving."""
+    on_site: bool = False
+    """With ack: the person stands there already."""
+    mistaken: bool = False
+    """With close: a named person spoke to the resident, it was no emergency."""
+
+
+class Actuated(Struct, frozen=True, tag_field="event", tag="actuated"):
+    """What an output did, read back from the device."""
+
+    output: str
+    wanted: str
+    actual: str | None
+    """State read back; None where it cannot be read."""
+    confirmed: bool
+    reason: str = ""
+
+
+class Receipt(Struct, frozen=True, tag_field="event", tag="receipt"):
+    """The upstream says it has taken a message."""
+
+    uplink: str
+    message_id: str
+    system: str
+    received_at: str = ""
+
+
+Event = Boot | ClockSynced | SiteLoaded | Reading | Press | Entry | DeviceHealth | Command | Actuated | Receipt
+
+
+class Stamped(Struct, frozen=True):
+    """An event with its place on the timeline, given once by the inbox."""
+
+    at: Instant
+    """Never less than that of the event before."""
+    id: str
+    """``{run}.{n}``: never used twice by one gateway."""
+    event: Event

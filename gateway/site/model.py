@@ -1,0 +1,208 @@
+"""The compound as the site file describes it, typed and checked: places, people, devices, outputs, uplinks.
+
+Data only. ``reading.py`` makes it from YAML; ``app`` hands each room its own part. Ids are ``[a-z0-9-]+``; every thing keeps
+the mark of the line it came from, so that a fault found later (by a rule, by a room) can still point there.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from gateway.alerts import Priority, Rung
+from gateway.nodes import Mark, Node
+from gateway.site.profile import Profile
+
+
+class Place(Struct, frozen=True):
+    """``building``, ``building/stair``, ``building/stair/flat``, or a named public place."""
+
+    path: str
+    name: str
+    tags: tuple[str, ...] = ()
+
+    @property
+    def building(self) -> str:
+        """First part of the path."""
+        return self.path.split("/")[0]
+
+
+class Person(Struct, frozen=True):
+    """Somebody who answers alerts, by an id that is no name."""
+
+    id: str
+    roles: tuple[str, ...] = ("answer",)
+    """answer (ack, close, silence, reset) | shelve"""
+    login: str = ""
+    """Local user whose commands count as this person's (unix(7), SO_PEERCRED)."""
+
+
+class Grid(Struct, frozen=True):
+    """Who stands on which rung, and how long each is waited for."""
+
+    building: dict[str, tuple[str, ...]]
+    """Building -> person ids."""
+    grid: dict[str, tuple[str, ...]]
+    community: tuple[str, ...]
+    street: tuple[str, ...]
+    district: tuple[str, ...]
+    ladder: dict[Priority, dict[Rung, int | None]]
+    """Delay in ms from the raise; None: never told."""
+    building_ladders: dict[str, dict[Priority, dict[Rung, int | None]]]
+    answer_by: dict[Priority, int]
+    """Second deadline after an acknowledgement, ms."""
+
+
+class ModbusDevice(Struct, frozen=True):
+    """One slave on a bus."""
+
+    id: str
+    profile: Profile
+    unit_id: int
+    place: str
+    mark: Mark
+    tags: tuple[str, ...] = ()
+    max_age_ms: int = 180_000
+    """An alarm point the core has not heard of for this long is a fault by itself (the poller itself reports a silent
+    device within 10 s; this catches a silent poller)."""
+
+
+class Bus(Struct, frozen=True):
+    """One RS-485 line behind a serial port, or one Modbus TCP endpoint."""
+
+    id: str
+    mark: Mark
+    devices: tuple[ModbusDevice, ...]
+    port: str = ""
+    """Path of a serial port; empty for TCP."""
+    host: str = ""
+    tcp_port: int = 502
+    baud: int = 9600
+    parity: str = "none"
+    """none | even | odd"""
+    stop_bits: int = 1
+
+
+class Button(Struct, frozen=True):
+    """One panic button."""
+
+    id: str
+    address: str
+    """Bluetooth address, upper case with colons."""
+    place: str
+    mark: Mark
+    format: str = "bthome"
+    key_file: str = ""
+    """Bind key, 32 hex digits, in a file of its own; empty: the button sends in clear."""
+    heartbeat_ms: int = 0
+    """How often it is heard from when nobody presses; 0: never, then it is not supervised."""
+    meanings: dict[str, str] = {}
+    """Press kind -> other meaning than SOS; ``ignore`` is the only one today."""
+    tags: tuple[str, ...] = ()
+
+
+class Radio(Struct, frozen=True):
+    """The Bluetooth side of the gateway."""
+
+    adapters: tuple[str, ...] = ()
+    """Adapter names or addresses; empty: the first one BlueZ has."""
+    silence_ms: int = 60_000
+    """No advertisement of anybody for this long: the scanner is deaf."""
+
+
+class Door(Struct, frozen=True):
+    """One face terminal."""
+
+    id: str
+    vendor: str
+    place: str
+    mark: Mark
+    address: str = ""
+    """IP address its pushes come from; empty: any (warned of)."""
+    token_file: str = ""
+    """Secret part of its push path."""
+    serial: str = ""
+    """Device serial or MAC, where it must match."""
+    direction: str = "unknown"
+    """in | out | unknown: the terminal itself does not say."""
+    enrolment: str = "default"
+    """Terminals of one group share their person ids, so one person has one pseudonym at all of them."""
+    heartbeat_ms: int = 30_000
+    held_open_ms: int = 120_000
+    timezone: str = ""
+    tags: tuple[str, ...] = ()
+
+
+class Output(Struct, frozen=True):
+    """A siren, valve or fan behind a relay."""
+
+    id: str
+    kind: str
+    """siren | valve | fan"""
+    device: str
+    point: str
+    place: str
+    mark: Mark
+    serves: tuple[str, ...]
+    """Places whose alerts it answers to."""
+    rules: tuple[str, ...] = ()
+    """Rules it answers to; empty: those of its kind."""
+    feedback: str = ""
+    """``device.point`` that proves the state; empty: the coil is read back."""
+    feedback_means: str = ""
+    """State (shut, on) that a true feedback proves."""
+    ex_rated: bool = False
+    confirm_ms: int = 5_000
+
+
+class Uplink(Struct, frozen=True):
+    """One broker."""
+
+    id: str
+    host: str
+    mark: Mark
+    port: int = 1883
+    protocol: str = "5"
+    """5 | 3.1.1"""
+    tls: bool = False
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    username: str = ""
+    password_file: str = ""
+    principals: dict[str, tuple[str, ...]] = {}
+    """Who may command through this broker -> verbs."""
+    keepalive_s: int = 30
+
+
+class Listener(Struct, frozen=True):
+    """Where door terminals push to."""
+
+    host: str = "0.0.0.0"
+    port: int = 8099
+
+
+class Site(Struct, frozen=True):
+    """The whole compound."""
+
+    id: str
+    gateway: str
+    name: str
+    timezone: str
+    language: str
+    mark: Mark
+    places: dict[str, Place]
+    people: dict[str, Person]
+    grid: Grid
+    buses: dict[str, Bus]
+    radio: Radio
+    buttons: dict[str, Button]
+    listener: Listener
+    doors: dict[str, Door]
+    outputs: dict[str, Output]
+    uplinks: dict[str, Uplink]
+    rules: tuple[Node, ...]
+    """Rule nodes in file order, built-ins first; ``gateway/rules/language.py`` understands them."""
+    builtin: dict[str, Node]
+    """Changes to built-in rules, by name."""
+    fingerprint: str
+    """Hash of all files read."""

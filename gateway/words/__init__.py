@@ -1,0 +1,32 @@
+"""Every sentence a person reads, in every language, by key.
+
+The catalogue is plain data: a topic a module, a sentence an entry with all its languages side by side, so that none can
+be forgotten (a test checks that both name the same fields). Code elsewhere names a key and its fields; it never holds
+a sentence.
+"""
+
+from __future__ import annotations
+
+from gateway.words import alerts, desk, rules, site
+
+LANGUAGES = ("zh-CN", "en")
+CATALOGUE: dict[str, tuple[str, str]] = {**alerts.SENTENCES, **desk.SENTENCES, **rules.SENTENCES, **site.SENTENCES}
+
+
+def say(key: str, language: str, /, **fields: object) -> str:
+    """The sentence ``key`` in ``language`` with its fields filled in.
+
+    An unknown language falls back to English, an unknown key to itself with its fields: a missing word must never
+    keep an alarm from being told.
+    """
+    sentences = CATALOGUE.get(key)
+    if sentences is None:
+        return " ".join([key, *(f"{name}={value}" for name, value in fields.items())])
+    return sentences[0 if language == LANGUAGES[0] else 1].format_map(_Blank(fields))
+
+
+class _Blank(dict[str, object]):
+    """Shows a field nobody filled by its name."""
+
+    def __missing__(self, key: str) -> str:
+        return f"{{{key}}}"

@@ -1,0 +1,69 @@
+"""Words for faults in rules: key -> (zh-CN, en)."""
+
+from __future__ import annotations
+
+SENTENCES: dict[str, tuple[str, str]] = {
+    "fault.no_such_rule": (
+        "没有名为 {name} 的内置规则;最接近的是 {near}",
+        "there is no built-in rule {name}; the nearest is {near}",
+    ),
+    "fault.rule_off": ("内置规则 {name} 已被关闭", "rule {name} is switched off"),
+    "fault.rule_without_subjects": ("规则 {name} 没有匹配到任何设备", "rule {name} matches no device"),
+    "fault.delay_on_life_safety": (
+        "规则 {name} 关乎生命安全,不允许返回延时",
+        "rule {name} is a life-safety rule: no off-delay is allowed",
+    ),
+    "fault.delay_on_event": (
+        "规则 {name} 由事件触发(按键、通行),不能设延时",
+        "rule {name} is about an event (a press, a pass): it cannot have a delay",
+    ),
+    "fault.unknown_kind": (
+        "规则 {name}:没有设备类别 {given};最接近的是 {near};可用:{allowed}",
+        "rule {name}: no device kind {given}; the nearest is {near}; allowed: {allowed}",
+    ),
+    "fault.unknown_subject": (
+        "规则 {name}:没有设备 {given};最接近的是 {near}",
+        "rule {name}: no device {given}; the nearest is {near}",
+    ),
+    "fault.unknown_point": (
+        "规则 {name}:所选设备都没有测点 {given};最接近的是 {near};可用:{allowed}",
+        "rule {name}: none of its devices has a point {given}; the nearest is {near}; allowed: {allowed}",
+    ),
+    "fault.unknown_word": (
+        "规则 {name}:不认识 {given};最接近的是 {near};可用:{allowed}",
+        "rule {name}: {given} is not known; the nearest is {near}; allowed: {allowed}",
+    ),
+    "fault.unit_mismatch": (
+        "规则 {name}:测点 {point}(设备 {device})的单位是 {allowed},规则里写的是 {given}",
+        "rule {name}: point {point} (device {device}) is in {allowed}, the rule says {given}",
+    ),
+    "fault.bad_condition": (
+        "规则 {name}:每个条件必须恰好写一种:{allowed}(最接近:{near})",
+        "rule {name}: a condition has exactly one of: {allowed} (nearest: {near})",
+    ),
+    "fault.bad_times": (
+        '规则 {name}:between 要写两个带引号的时刻,例如 ["22:00", "05:30"]',
+        'rule {name}: between wants two quoted times, e.g. ["22:00", "05:30"]',
+    ),
+    "fault.not_of_event": (
+        "规则 {name}:not 里面不能放事件(按键、通行)",
+        "rule {name}: an event (a press, a pass) cannot stand inside not",
+    ),
+    "fault.empty_list": ("规则 {name}:{field} 里至少要有一个条件", "rule {name}: {field} needs at least one condition"),
+    "fault.not_amount": (
+        "规则 {name}:{given} 不是带单位的数值(例如 20 %LEL)",
+        "rule {name}: {given} is no amount with a unit (e.g. 20 %LEL)",
+    ),
+    "fault.set_point": (
+        "规则 {name}:燃气报警设定值 {given} %LEL 超出允许范围 {low}–{high} %LEL",
+        "rule {name}: gas set point {given} %LEL is outside {low}–{high} %LEL",
+    ),
+    "fault.no_threshold": (
+        "规则 {name} 没有可以改的阈值(above)",
+        "rule {name} has no threshold that above could change",
+    ),
+    "fault.valve_opens": (
+        "规则 {name}:燃气阀只能关(shut),绝不由网关打开",
+        "rule {name}: a valve can only be shut; the gateway never opens one",
+    ),
+}
