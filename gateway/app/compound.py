@@ -1,0 +1,144 @@
+"""From the site file's devices to the core's subjects: the one translation between ``site`` and ``rules``."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator
+from zoneinfo import ZoneInfo
+
+from gateway.alerts import Rung
+from gateway.instant import DAY, MINUTE
+from gateway.nodes import Faults
+from gateway.rules.compound import (
+    CLOCK,
+    CONFIRMED,
+    DOOR,
+    HEALTH,
+    HELD,
+    STORE,
+    SYNCED,
+    Compound,
+    FactSpec,
+    GridPlan,
+    OutputSpec,
+    Subject,
+)
+from gateway.rules.language import compile_rules
+from gateway.site.model import Bus, Button, Door, Grid, ModbusDevice, Output, Site
+from gateway.site.profile import PointClass
+
+HEARTBEATS_MISSED = 3
+LONGEST_HEARD_MS = DAY
+"""A button is missing after three of its heartbeats, and after a day at the latest (facts/ble 6)."""
+_HEALTH = {HEALTH: FactSpec(), "reason": FactSpec()}
+_ZONE_YEARS = (1, 12)
+
+
+def compound_of(site: Site, faults: Faults, now: dt.datetime | None = None) -> Compound:
+    """The compound as the core sees it. Faults of the rules are added to ``faults``."""
+    subjects = {subject.id: subject for subject in _subjects(site)}
+    return Compound(
+        site=site.id,
+        fingerprint=site.fingerprint,
+        subjects=subjects,
+        outputs={output.id: _output(output) for output in site.outputs.values()},
+        rules=compile_rules(site.rules, site.builtin, subjects, faults),
+        grid=_grid(site.grid),
+        roles={person.id: person.roles for person in site.people.values()},
+        zone=zone_offsets(site.timezone, now or dt.datetime.now(dt.UTC)),
+    )
+
+
+def bus_subject(bus: str) -> str:
+    """What a bus is called in events and alerts."""
+    return f"bus-{bus}"
+
+
+def uplink_subject(uplink: str) -> str:
+    """What an uplink is called in events and alerts."""
+    return f"uplink-{uplink}"
+
+
+def radio_subjects(site: Site) -> tuple[str, ...]:
+    """What the radios are called in events and alerts."""
+    return tuple(f"radio-{adapter.lower().replace(':', '')}" for adapter in site.radio.adapters or ("hci0",))
+
+
+def _subjects(site: Site) -> Iterator[Subject]:
+    for bus in site.buses.values():
+        yield Subject(bus_subject(bus.id), "bus", _common(d.place for d in bus.devices), facts=_HEALTH)
+        for device in bus.devices:
+            yield _device(device, bus)
+    for name in radio_subjects(site) if site.buttons else ():
+        yield Subject(name, "radio", _common(b.place for b in site.buttons.values()), facts=_HEALTH)
+    for button in site.buttons.values():
+        yield _button(button)
+    for door in site.doors.values():
+        yield _door(door)
+    for output in site.outputs.values():
+        facts = {CONFIRMED: FactSpec(), HELD: FactSpec()}
+        yield Subject(output.id, "output", output.place, facts=facts)
+    for uplink in site.uplinks.values():
+        yield Subject(uplink_subject(uplink.id), "uplink", "", facts=_HEALTH)
+    yield Subject(CLOCK, "clock", "", facts={SYNCED: FactSpec()})
+    yield Subject(STORE, "store", "", facts=_HEALTH)
+
+
+def _device(device: ModbusDevice, bus: Bus) -> Subject:
+    facts = {
+        point.name: FactSpec(point.unit, device.max_age_ms if point.point_class is PointClass.ALARM else None)
+        for point in device.profile.points
+    }
+    return Subject(device.id, device.profile.kind, device.place, device.tags, facts | _HEALTH, bus_subject(bus.id))
+
+
+def _button(button: Button) -> Subject:
+    silence = min(HEARTBEATS_MISSED * button.heartbeat_ms, LONGEST_HEARD_MS) or None
+    facts = {"heard": FactSpec("dBm", silence), "battery": FactSpec("%"), "tamper": FactSpec()}
+    return Subject(button.id, "button", button.place, button.tags, facts | _HEALTH, meanings=button.meanings)
+
+
+def _door(door: Door) -> Subject:
+    facts = {DOOR: FactSpec(), "tamper": FactSpec(), "fire": FactSpec()}
+    return Subject(door.id, "terminal", door.place, door.tags, facts | _HEALTH)
+
+
+def _output(output: Output) -> OutputSpec:
+    return OutputSpec(output.id, output.kind, output.place, output.serves, output.rules, output.ex_rated)
+
+
+def _grid(grid: Grid) -> GridPlan:
+    people = {
+        Rung.BUILDING: grid.building,
+        Rung.GRID: grid.grid,
+        Rung.COMMUNITY: {"": grid.community},
+        Rung.STREET: {"": grid.street},
+        Rung.DISTRICT: {"": grid.district},
+    }
+    return GridPlan(people, {"": grid.ladder, **grid.building_ladders}, grid.answer_by)
+
+
+def _common(places: Iterable[str]) -> str:
+    """The building that all places share, or the whole compound."""
+    buildings = {place.split("/", 1)[0] for place in places}
+    return buildings.pop() if len(buildings) == 1 else ""
+
+
+def zone_offsets(name: str, now: dt.datetime) -> tuple[tuple[int, int], ...]:
+    """The zone's UTC offsets around now, as (from in ms since 1970 UTC, offset in ms), so that the core needs no zone files."""
+    zone = ZoneInfo(name)
+    before, ahead = _ZONE_YEARS
+    start = int(now.timestamp() * 1000) - before * 366 * DAY
+    end = start + (before + ahead) * 366 * DAY
+    offsets = [(0, _offset(zone, start))]
+    for day in range(start, end, DAY):
+        if _offset(zone, day + DAY) != offsets[-1][1]:
+            changed = next(m for m in range(day, day + DAY + MINUTE, MINUTE) if _offset(zone, m) != offsets[-1][1])
+            offsets.append((changed, _offset(zone, changed)))
+    return tuple(offsets)
+
+
+def _offset(zone: ZoneInfo, utc_ms: int) -> int:
+    moment = dt.datetime.fromtimestamp(utc_ms / 1000, dt.UTC).astimezone(zone)
+    delta = moment.utcoffset() or dt.timedelta()
+    return int(delta.total_seconds()) * 1000

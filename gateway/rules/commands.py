@@ -1,0 +1,111 @@
+"""What a person may do to an alert: authorised or not, allowed now or not, and why.
+
+The verdict is a named reason; the same ``command_id`` gets the same answer for ever and is carried out once.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from gateway.alerts import Alert, Condition, Response, Suppression
+from gateway.events import Command, Verb
+from gateway.instant import DAY, MINUTE, Instant
+from gateway.rules.compound import Compound
+from gateway.rules.register import AlertRegister
+
+LIFE_SHELF_MS = 30 * MINUTE
+"""Contract: shelving a press, gas high, smoke or CO needs a role, a reason, and ends within 30 min."""
+LONGEST_SHELF_MS = 7 * DAY
+"""Long enough for a spare part; a forgotten shelf must not outlive the week."""
+LONGEST_REASON = 500
+
+
+class Verdict(StrEnum):
+    """The answer to a command."""
+
+    DONE = "done"
+    NOT_A_PERSON = "not_a_person"
+    NOT_ALLOWED = "not_allowed"
+    NO_SUCH_ALERT = "no_such_alert"
+    ALREADY_CLOSED = "already_closed"
+    STILL_ACTIVE = "still_active"
+    NEEDS_REASON = "needs_reason"
+    REASON_TOO_LONG = "reason_too_long"
+    NEEDS_DURATION = "needs_duration"
+    TOO_LONG = "too_long"
+    NOT_SHELVED = "not_shelved"
+    NEEDS_ANSWER_FIRST = "needs_answer_first"
+
+
+def carry_out(command: Command, at: Instant, register: AlertRegister) -> Verdict:
+    """Decide, and if allowed change the alert."""
+    compound = register.compound
+    roles = compound.roles.get(command.who)
+    if roles is None:
+        return Verdict.NOT_A_PERSON
+    if command.verb is Verb.DUTY_CHECK:
+        return Verdict.DONE
+    if ("shelve" if command.verb in {Verb.SHELVE, Verb.UNSHELVE} else "answer") not in roles:
+        return Verdict.NOT_ALLOWED
+    if len(command.reason) > LONGEST_REASON:
+        return Verdict.REASON_TOO_LONG
+    alert = register.alerts.get(command.alert or "")
+    if alert is None:
+        return Verdict.NO_SUCH_ALERT
+    if not alert.open:
+        return Verdict.ALREADY_CLOSED
+    return _change(command, alert, at, register)
+
+
+def _change(command: Command, alert: Alert, at: Instant, register: AlertRegister) -> Verdict:
+    if command.verb is Verb.ACK:
+        register.acknowledge(alert, at, command.who, on_site=command.on_site)
+    elif command.verb is Verb.SILENCE:
+        register.silence(alert, at, command.who)
+    elif command.verb is Verb.CLOSE:
+        return _close(command, alert, at, register)
+    elif command.verb is Verb.RESET:
+        return _reset(command, alert, at, register)
+    elif command.verb is Verb.SHELVE:
+        return _shelve(command, alert, at, register)
+    elif alert.suppression is not Suppression.SHELVED:
+        return Verdict.NOT_SHELVED
+    else:
+        register.unshelve(alert, at, command.who, command.reason)
+    return Verdict.DONE
+
+
+def _close(command: Command, alert: Alert, at: Instant, register: AlertRegister) -> Verdict:
+    """A person ends it. A condition that still holds cannot be closed away, only shelved."""
+    if alert.condition is Condition.ACTIVE and not alert.momentary:
+        return Verdict.STILL_ACTIVE
+    if command.mistaken and not command.reason:
+        return Verdict.NEEDS_REASON
+    register.close(alert, at, command.who, "mistaken" if command.mistaken else "resolved", command.reason)
+    return Verdict.DONE
+
+
+def _reset(command: Command, alert: Alert, at: Instant, register: AlertRegister) -> Verdict:
+    if alert.response is not Response.ACKNOWLEDGED:
+        return Verdict.NEEDS_ANSWER_FIRST
+    if alert.condition is Condition.ACTIVE and not alert.momentary:
+        return Verdict.STILL_ACTIVE
+    register.reset(alert, at, command.who)
+    return Verdict.DONE
+
+
+def _shelve(command: Command, alert: Alert, at: Instant, register: AlertRegister) -> Verdict:
+    if not command.reason:
+        return Verdict.NEEDS_REASON
+    if not command.for_ms or command.for_ms <= 0:
+        return Verdict.NEEDS_DURATION
+    if command.for_ms > longest_shelf_ms(alert, register.compound):
+        return Verdict.TOO_LONG
+    register.shelve(alert, at, command.who, Instant(at + command.for_ms), command.reason)
+    return Verdict.DONE
+
+
+def longest_shelf_ms(alert: Alert, compound: Compound) -> int:
+    """How long this alert may be shelved at most."""
+    rule = compound.rules.get(alert.rule)
+    return LIFE_SHELF_MS if rule is not None and rule.life_safety else LONGEST_SHELF_MS

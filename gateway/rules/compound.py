@@ -1,0 +1,130 @@
+"""The compound as the core sees it: subjects with facts, outputs, people, rules. Data, handed in once.
+
+``app`` makes it from the site file; nothing here knows YAML, Modbus or Bluetooth.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from gateway.actions import OutputState
+from gateway.alerts import Grade, Priority, Rung
+from gateway.nodes import Mark
+from gateway.rules.conditions import ConditionNode
+
+HEALTH = "health"
+"""Fact of every device, bus, radio, terminal, uplink and of the store: ``ok | faulty | lost``."""
+CONFIRMED = "confirmed"
+"""Fact of an output: whether the device did what was wanted."""
+HELD = "held"
+"""Fact of an output: found energised without a cause."""
+DOOR = "door"
+"""Fact of a terminal's door: ``opened | closed | forced | held_open``."""
+SYNCED = "synced"
+"""Fact of the clock."""
+CLOCK = "clock"
+STORE = "store"
+
+
+class FactSpec(Struct, frozen=True):
+    """What is known beforehand about one fact of a subject."""
+
+    unit: str = ""
+    max_age_ms: int | None = None
+    """Not heard for this long while we listened: stale. None: never stale."""
+
+
+class Subject(Struct, frozen=True):
+    """Something a rule can be about: a device, button, terminal, output, bus, radio, the clock, the store."""
+
+    id: str
+    kind: str
+    place: str
+    tags: tuple[str, ...] = ()
+    facts: dict[str, FactSpec] = {}
+    via: str = ""
+    """The bus through which it is reached: when that is lost, the device is not to blame."""
+    meanings: dict[str, str] = {}
+    """For a button: press kinds that do not mean SOS here."""
+
+
+class OutputSpec(Struct, frozen=True):
+    """A siren, valve or fan."""
+
+    id: str
+    kind: str
+    place: str
+    serves: tuple[str, ...]
+    rules: tuple[str, ...] = ()
+    """Only these rules drive it; empty: all that drive its kind."""
+    ex_rated: bool = False
+
+
+class Regrade(Struct, frozen=True):
+    """A step by which an open alert becomes a greater matter."""
+
+    after_ms: int
+    grade: Grade
+
+
+class Rule(Struct, frozen=True):
+    """One compiled rule with the subjects it watches."""
+
+    id: str
+    mark: Mark
+    when: ConditionNode
+    subjects: tuple[str, ...]
+    priority: Priority
+    grade: Grade
+    momentary: bool
+    """Its condition is an event (a press, an entry), which has no return."""
+    latch: bool = False
+    silent: bool = False
+    life_safety: bool = False
+    """No cooldown, no off-delay; shelved only by a role, with a reason, at most 30 min."""
+    reread: bool = False
+    """A threshold crossing is confirmed by one immediate re-read; the device's own alarm bit is not."""
+    explosive: bool = False
+    """Its place holds gas: nothing that sparks may start there."""
+    on_delay_ms: int = 0
+    off_delay_ms: int = 0
+    regrades: tuple[Regrade, ...] = ()
+    drives: dict[str, OutputState] = {}
+    """Output kind -> state while the alert asks for it."""
+    text_zh: str = ""
+    text_en: str = ""
+
+
+class GridPlan(Struct, frozen=True):
+    """Who stands where, and how long each is waited for."""
+
+    people: dict[Rung, dict[str, tuple[str, ...]]]
+    """Rung -> building (or "" for the whole compound) -> person ids."""
+    ladders: dict[str, dict[Priority, dict[Rung, int | None]]]
+    """Building (or "" for all others) -> priority -> rung -> delay in ms, None: never."""
+    answer_by: dict[Priority, int]
+
+
+class Compound(Struct, frozen=True):
+    """Everything the core is told before the first event."""
+
+    site: str
+    fingerprint: str
+    subjects: dict[str, Subject]
+    outputs: dict[str, OutputSpec]
+    rules: dict[str, Rule]
+    grid: GridPlan
+    roles: dict[str, tuple[str, ...]]
+    """Person id -> roles."""
+    zone: tuple[tuple[int, int], ...] = ((0, 0),)
+    """The site's UTC offsets: (from, in ms since 1970 UTC; offset in ms), ascending."""
+
+
+def building_of(place: str) -> str:
+    """First part of a place path."""
+    return place.split("/", 1)[0]
+
+
+def within(place: str, area: str) -> bool:
+    """Whether a place is the area or lies in it; the empty area is the whole compound."""
+    return not area or place == area or place.startswith(area + "/")

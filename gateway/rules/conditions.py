@@ -1,0 +1,284 @@
+"""When a rule holds: a small tree of conditions over facts and pulses, in three-valued logic.
+
+Theory. A *fact* is a state somebody reported (a value, a health, a door); a *pulse* is an event that only happens (a press, a
+pass). A condition is true, false, or unknown; unknown is what a stale or broken value gives, and unknown is never "safe":
+it neither raises an alert nor lets one return. Time enters as ``due``: the moment at which the answer may change
+by itself. Kleene's tables join the three values.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from gateway.alerts import Why
+from gateway.events import Entry, Event, Press, Quality, Scalar
+from gateway.instant import DAY, MINUTE, Instant
+
+
+class Fact(Struct, frozen=True):
+    """The last word on one fact of one subject."""
+
+    value: Scalar | None
+    quality: Quality
+    at: Instant
+    since: Instant
+    """Since when the value has been this one."""
+    heard: int
+    """Time spent listening, in ms, when it was last heard: blind time does not age it."""
+
+    def believed(self, *, alarming: bool) -> bool:
+        """While a device warms up, an alarming value counts and a quiet one proves nothing."""
+        if self.value is None:
+            return False
+        return self.quality is Quality.GOOD or (alarming and self.quality is Quality.WARM_UP)
+
+
+class View(Protocol):
+    """What a condition may look at."""
+
+    def fact(self, subject: str, name: str) -> Fact | None:
+        """The last word, or None if never heard."""
+        ...
+
+    def stale_at(self, subject: str, name: str) -> Instant | None:
+        """When the fact goes (or went) stale if nothing more is heard; None: never."""
+        ...
+
+    def supervised(self, subject: str) -> tuple[str, ...]:
+        """The subject's facts that can go stale."""
+        ...
+
+    def unit(self, subject: str, name: str) -> str:
+        """The fact's unit."""
+        ...
+
+    def via(self, subject: str) -> str:
+        """The subject's bus, or empty."""
+        ...
+
+    def means_sos(self, subject: str, press: Press) -> bool:
+        """Whether the site leaves this press its meaning."""
+        ...
+
+    def local_ms(self, at: Instant) -> int | None:
+        """Local wall time in ms since 1970 local, None while the clock is not trusted."""
+        ...
+
+
+class Finding(Struct, frozen=True):
+    """What a condition found."""
+
+    truth: bool | None
+    why: tuple[Why, ...] = ()
+    due: Instant | None = None
+    """When to look again even if nothing happens."""
+    solid: bool = True
+    """False where the truth rests on an analogue value alone, which one bad transmission can fake."""
+
+
+class Case(Struct, frozen=True):
+    """One question: does the condition hold for this subject, at this moment, given this pulse?"""
+
+    view: View
+    subject: str
+    at: Instant
+    standing: bool
+    """The alert stands already: thresholds use their return limit (limit less deadband)."""
+    pulse: Event | None = None
+
+
+class Threshold(Struct, frozen=True):
+    """A value beyond a limit, in the point's own unit."""
+
+    fact: str
+    limit: float
+    above: bool = True
+    deadband: float = 0.0
+
+    def find(self, case: Case) -> Finding:
+        fact = case.view.fact(case.subject, self.fact)
+        if fact is None or _is_stale(case, self.fact):
+            return Finding(None)
+        why = (_why(case, self.fact, fact, self.limit),)
+        return Finding(
+            self._beyond(fact, standing=case.standing), why, case.view.stale_at(case.subject, self.fact), solid=False
+        )
+
+    def _beyond(self, fact: Fact, *, standing: bool) -> bool | None:
+        if fact.quality is (Quality.OVER_RANGE if self.above else Quality.UNDER_RANGE):
+            return True
+        if isinstance(fact.value, bool | str) or fact.value is None:
+            return None
+        back = self.deadband if standing else 0.0
+        beyond = fact.value >= self.limit - back if self.above else fact.value <= self.limit + back
+        return beyond if fact.believed(alarming=beyond) else None
+
+
+class Is(Struct, frozen=True):
+    """A fact with one of some values, optionally for a while."""
+
+    fact: str
+    among: tuple[Scalar, ...]
+    for_ms: int = 0
+    of_bus: bool = False
+    """Look at the subject's bus instead."""
+
+    def find(self, case: Case) -> Finding:
+        owner = case.view.via(case.subject) if self.of_bus else case.subject
+        fact = case.view.fact(owner, self.fact)
+        if fact is None:
+            return Finding(False if self.of_bus else None)
+        alarming = self._alarming(fact)
+        if not fact.believed(alarming=alarming) or _is_stale(case, self.fact):
+            return Finding(None)
+        stale_at = case.view.stale_at(owner, self.fact)
+        if not alarming:
+            return Finding(False, (), stale_at)
+        ripe = Instant(fact.since + self.for_ms)
+        why = (_why(case, self.fact, fact, None),)
+        return Finding(True, why, stale_at) if case.at >= ripe else Finding(False, why, ripe)
+
+    def _alarming(self, fact: Fact) -> bool:
+        return any(
+            fact.value == value and isinstance(fact.value, bool) == isinstance(value, bool) for value in self.among
+        )
+
+
+class Stale(Struct, frozen=True):
+    """A supervised fact of the subject has not been heard for too long."""
+
+    fact: str = ""
+    """Empty: any supervised fact."""
+
+    def find(self, case: Case) -> Finding:
+        names = (self.fact,) if self.fact else case.view.supervised(case.subject)
+        moments = [(moment, name) for name in names if (moment := case.view.stale_at(case.subject, name)) is not None]
+        if not moments:
+            return Finding(False)
+        moment, name = min(moments)
+        if case.at < moment:
+            return Finding(False, (), moment)
+        fact = case.view.fact(case.subject, name)
+        last = fact.at if fact else case.at
+        return Finding(True, (Why(name, None, Quality.COMMS, last, case.view.unit(case.subject, name)),))
+
+
+class Pressed(Struct, frozen=True):
+    """A press of the subject's button."""
+
+    kinds: tuple[str, ...] = ()
+    """Empty: every kind."""
+    suspect: bool = False
+
+    def find(self, case: Case) -> Finding:
+        press = case.pulse
+        if not isinstance(press, Press) or not case.view.means_sos(case.subject, press):
+            return Finding(False)
+        if (press.suspect is not None) is not self.suspect or (self.kinds and press.kind.value not in self.kinds):
+            return Finding(False)
+        told = "late" if press.late else press.suspect or press.kind.value
+        return Finding(True, (Why("press", told, Quality.GOOD, case.at),))
+
+
+class Entered(Struct, frozen=True):
+    """Something a door terminal saw, live."""
+
+    types: tuple[str, ...]
+    subject: str = ""
+    direction: str = ""
+    credential: str = ""
+
+    def find(self, case: Case) -> Finding:
+        entry = case.pulse
+        if not isinstance(entry, Entry) or not entry.live or entry.type not in self.types:
+            return Finding(False)
+        asked = ((self.subject, entry.subject), (self.direction, entry.direction), (self.credential, entry.credential))
+        if any(want and want != got for want, got in asked):
+            return Finding(False)
+        return Finding(True, (Why(entry.type, entry.code, Quality.GOOD, case.at),))
+
+
+class Between(Struct, frozen=True):
+    """Local time of day, from (inclusive) to (exclusive), in minutes; may run over midnight.
+
+    An untrusted clock counts as inside: better an alarm by day than none by night.
+    """
+
+    start_min: int
+    end_min: int
+
+    def find(self, case: Case) -> Finding:
+        local = case.view.local_ms(case.at)
+        if local is None:
+            return Finding(True)
+        minute = local % DAY / MINUTE
+        if self.start_min <= self.end_min:
+            inside = self.start_min <= minute < self.end_min
+        else:
+            inside = minute >= self.start_min or minute < self.end_min
+        edges = [(edge * MINUTE - local % DAY) % DAY or DAY for edge in (self.start_min, self.end_min)]
+        return Finding(inside, (), Instant(case.at + min(edges)))
+
+
+class All(Struct, frozen=True):
+    """Every part holds."""
+
+    parts: tuple[ConditionNode, ...]
+
+    def find(self, case: Case) -> Finding:
+        found = [part.find(case) for part in self.parts]
+        truths = [f.truth for f in found]
+        truth = False if False in truths else None if None in truths else True
+        return Finding(truth, _reasons(found), _soonest(found), all(f.solid for f in found))
+
+
+class Any(Struct, frozen=True):
+    """At least one part holds."""
+
+    parts: tuple[ConditionNode, ...]
+
+    def find(self, case: Case) -> Finding:
+        found = [part.find(case) for part in self.parts]
+        truths = [f.truth for f in found]
+        truth = True if True in truths else None if None in truths else False
+        holding = [f for f in found if f.truth] or found
+        return Finding(truth, _reasons(holding), _soonest(found), any(f.truth and f.solid for f in found))
+
+
+class Not(Struct, frozen=True):
+    """The part does not hold; unknown stays unknown."""
+
+    part: ConditionNode
+
+    def find(self, case: Case) -> Finding:
+        found = self.part.find(case)
+        return Finding(None if found.truth is None else not found.truth, (), found.due)
+
+
+ConditionNode = Threshold | Is | Stale | Pressed | Entered | Between | All | Any | Not
+
+
+def leaves(node: ConditionNode) -> tuple[ConditionNode, ...]:
+    """Every leaf of a tree, left to right."""
+    if isinstance(node, All | Any):
+        return tuple(leaf for part in node.parts for leaf in leaves(part))
+    return leaves(node.part) if isinstance(node, Not) else (node,)
+
+
+def _is_stale(case: Case, name: str) -> bool:
+    moment = case.view.stale_at(case.subject, name)
+    return moment is not None and case.at >= moment
+
+
+def _why(case: Case, name: str, fact: Fact, limit: Scalar | None) -> Why:
+    return Why(name, fact.value, fact.quality, fact.at, case.view.unit(case.subject, name), limit)
+
+
+def _reasons(found: list[Finding]) -> tuple[Why, ...]:
+    return tuple(why for f in found for why in f.why)
+
+
+def _soonest(found: list[Finding]) -> Instant | None:
+    return min((f.due for f in found if f.due is not None), default=None)

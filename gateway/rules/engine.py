@@ -1,0 +1,297 @@
+"""The core: one event in, what to do out.
+
+Rule of the house: no clock, no I/O, no randomness. ``handle`` first fires every deadline that was due before the event, each
+at its own time and in order; so a late wake-up changes nothing, and a month of life is a list of events that replays in
+seconds. (Models: a protocol engine whose every entry takes ``now`` and that answers when it wants to be woken.)
+
+State is rows (``ledger``), so the store can write what changed in the same transaction as the event, and ``restore`` gives
+back the very same core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+from msgspec import Struct
+
+from gateway.actions import Action, Reply, Want
+from gateway.alerts import Alert
+from gateway.events import (
+    Actuated,
+    Boot,
+    ClockSynced,
+    Command,
+    DeviceHealth,
+    Entry,
+    Press,
+    Quality,
+    Reading,
+    Scalar,
+    SiteLoaded,
+    Stamped,
+)
+from gateway.instant import Anchor, ClockQuality, Instant
+from gateway.rules import outputs
+from gateway.rules.commands import Verdict, carry_out
+from gateway.rules.compound import CLOCK, CONFIRMED, DOOR, HEALTH, HELD, SYNCED, Compound
+from gateway.rules.conditions import Fact
+from gateway.rules.deadlines import Deadlines
+from gateway.rules.facts import ClockRow, FactBoard, Segment
+from gateway.rules.ledger import Ledger, Row, Table
+from gateway.rules.register import AlertRegister
+from gateway.rules.watches import Moment, Watchkeeper
+
+SEEN_PER_TERMINAL = 2_000
+"""Entries remembered against resends: more than a terminal sends between two acknowledgements (facts/face 1.1)."""
+COMMANDS_REMEMBERED = 1_000
+SEGMENTS_KEPT = 16
+
+_DOOR_FACTS: dict[str, tuple[str, Scalar]] = {
+    "door.opened": (DOOR, "opened"),
+    "door.closed": (DOOR, "closed"),
+    "door.forced": (DOOR, "forced"),
+    "door.held_open": (DOOR, "held_open"),
+    "door.held_open_cleared": (DOOR, "opened"),
+    "alarm.tamper": ("tamper", True),
+    "alarm.tamper_cleared": ("tamper", False),
+    "alarm.fire": ("fire", True),
+}
+
+
+class Outcome(Struct, frozen=True):
+    """What one event (or one wake-up) led to."""
+
+    actions: tuple[Action, ...]
+    rows: tuple[Row, ...]
+    urgent: bool
+    """Must be on disk before anyone is told: everything but a quiet reading."""
+
+
+class Seen(Struct, frozen=True):
+    """An entry already handled."""
+
+    at: Instant
+
+
+class Done(Struct, frozen=True):
+    """A command already answered."""
+
+    at: Instant
+    reply: Reply
+
+
+class LastPress(Struct, frozen=True):
+    """The last press of a button: what the radio's tracker must know again after a restart."""
+
+    at: Instant
+    press: Press
+
+
+class Engine:
+    """The deterministic core of one site."""
+
+    def __init__(self, compound: Compound) -> None:
+        self.compound = compound
+        self._now = Instant(0)
+        self._deadlines = Deadlines()
+        self.board = FactBoard(compound)
+        self.register = AlertRegister(compound, self.board, self._deadlines)
+        self._watches = Watchkeeper(compound, self.board, self.register, self._deadlines)
+        self.presses: Table[LastPress] = Table("press", LastPress)
+        self._seen: Table[Seen] = Table("seen", Seen)
+        self._done: Table[Done] = Table("done", Done)
+        self._wants: Table[Want] = Table("want", Want)
+        self._ledger = Ledger(
+            self.board.rows,
+            self.board.clock_row,
+            self.register.alerts,
+            self.register.closed,
+            self.register.lanes,
+            self._watches.rows,
+            self.presses,
+            self._seen,
+            self._done,
+            self._wants,
+        )
+
+    # The four entrances ---------------------------------------------------------------------------
+
+    def handle(self, stamped: Stamped) -> Outcome:
+        """Let one event take effect. ``stamped.at`` is never less than that of the event before."""
+        self._fire_until(stamped.at)
+        self._now = stamped.at
+        self._dispatch(stamped)
+        return self._outcome(urgent=not isinstance(stamped.event, Reading))
+
+    def wake(self, at: Instant) -> Outcome:
+        """Fire what is due by ``at``."""
+        self._fire_until(at)
+        return self._outcome(urgent=False)
+
+    def next_due(self) -> Instant | None:
+        """When ``wake`` has something to do."""
+        return self._deadlines.next_due()
+
+    def snapshot(self) -> tuple[Row, ...]:
+        """Everything the core knows."""
+        return self._ledger.everything()
+
+    def restore(self, rows: Iterable[Row]) -> None:
+        """Become the core that handed out these rows."""
+        self._ledger.restore(rows)
+        self._now = self.board.clock.at
+        self.register.rebuild()
+        self._watches.rebuild(self._now)
+
+    # Questions ------------------------------------------------------------------------------------
+
+    def alerts(self) -> list[Alert]:
+        """Every open alert, oldest first."""
+        return self.register.open_alerts()
+
+    def fact(self, subject: str, name: str) -> Fact | None:
+        """The last word on a fact."""
+        return self.board.fact(subject, name)
+
+    def anchor_at(self, at: Instant) -> Anchor | None:
+        """The tie of this moment to true time, if known."""
+        return self.board.anchor_at(at)
+
+    # Events ---------------------------------------------------------------------------------------
+
+    def _dispatch(self, stamped: Stamped) -> None:
+        event, at = stamped.event, stamped.at
+        if isinstance(event, Reading):
+            self._hear(event.device, event.point, event.value, event.quality, stamped)
+        elif isinstance(event, Press):
+            self.presses.put(LastPress(at, event), event.button)
+            occasion = f"{event.button}:{event.key}" if event.key else stamped.id
+            self._watches.pulse(event.button, event, occasion, at)
+        elif isinstance(event, Entry):
+            self._entry(event, stamped)
+        elif isinstance(event, DeviceHealth):
+            self._hear(event.device, "reason", event.reason, Quality.GOOD, stamped)
+            self._hear(event.device, HEALTH, event.health.value, Quality.GOOD, stamped)
+        elif isinstance(event, Actuated):
+            self._hear(event.output, CONFIRMED, event.confirmed, Quality.GOOD, stamped)
+            self._hear(event.output, HELD, event.reason.startswith("held"), Quality.GOOD, stamped)
+        elif isinstance(event, Command):
+            self._command(event, at)
+        elif isinstance(event, Boot):
+            self._boot(event, stamped)
+        elif isinstance(event, ClockSynced):
+            self._synced(event.offset_ms, stamped)
+        elif isinstance(event, SiteLoaded):
+            self._site_loaded(stamped)
+        # A Receipt changes no alert; whoever journals it keeps it in the alert's history.
+
+    def _hear(self, subject: str, name: str, value: Scalar | None, quality: Quality, stamped: Stamped) -> None:
+        if subject not in self.compound.subjects:
+            return  # a device that the site no longer knows; the journal keeps the event
+        self.board.hear(subject, name, value, quality, stamped.at)
+        self._watches.fact_changed(subject, name, _moment(stamped))
+
+    def _entry(self, entry: Entry, stamped: Stamped) -> None:
+        if self._seen.get(entry.terminal, entry.key) is not None:
+            return
+        self._seen.put(Seen(stamped.at), entry.terminal, entry.key)
+        self._forget_oldest(entry.terminal)
+        if not entry.live:
+            return
+        changed = _DOOR_FACTS.get(entry.type)
+        if changed is not None:
+            self._hear(entry.terminal, *changed, Quality.GOOD, stamped)
+        self._watches.pulse(entry.terminal, entry, f"{entry.terminal}:{entry.key}", stamped.at)
+
+    def _forget_oldest(self, terminal: str) -> None:
+        mine = [key for key in self._seen if key[0] == terminal] if len(self._seen) > SEEN_PER_TERMINAL else []
+        for key in mine[: max(0, len(mine) - SEEN_PER_TERMINAL)]:
+            self._seen.drop(*key)
+
+    def _command(self, command: Command, at: Instant) -> None:
+        done = self._done.get(command.principal, command.command_id)
+        if done is not None:
+            self.register.said.append(done.reply)
+            return
+        verdict = carry_out(command, at, self.register)
+        reply = Reply(command.command_id, command.principal, verdict is Verdict.DONE, verdict.value, command.alert)
+        self._done.put(Done(at, reply), command.principal, command.command_id)
+        for key in list(self._done)[: max(0, len(self._done) - COMMANDS_REMEMBERED)]:
+            self._done.drop(*key)
+        self.register.said.append(reply)
+
+    def _boot(self, boot: Boot, stamped: Stamped) -> None:
+        clock, at = self.board.clock, stamped.at
+        blind = clock.blind_ms + (boot.downtime_ms or 0)
+        known = boot.downtime_ms is not None and bool(clock.segments)
+        offset = boot.offset_ms if boot.offset_ms is not None or not known else clock.segments[-1].offset_ms
+        segments = (
+            (*clock.segments[:-1], Segment(clock.segments[-1].start, offset))
+            if known
+            else (*clock.segments, Segment(at, offset))
+        )
+        self.board.clock = ClockRow(at, boot.run, boot.boot_id, blind, at - blind, segments[-SEGMENTS_KEPT:])
+        if boot.downtime_ms is None:
+            self._watches.observe_anew(at)
+            self.register.after_unknown_downtime(at)
+        for output in self._wants:
+            self._wants.drop(*output)  # every run tells its outputs anew what they should be
+        synced = offset is not None and boot.clock is ClockQuality.SYNCED
+        self._hear(CLOCK, SYNCED, synced, Quality.GOOD, stamped)
+        if offset is not None:
+            self.register.date(at)
+        self._watches.look_at_all(_moment(stamped))
+
+    def _synced(self, offset_ms: int, stamped: Stamped) -> None:
+        clock = self.board.clock
+        start = clock.segments[-1].start if clock.segments else stamped.at
+        self.board.clock = msgspec.structs.replace(clock, segments=(*clock.segments[:-1], Segment(start, offset_ms)))
+        self._hear(CLOCK, SYNCED, True, Quality.GOOD, stamped)
+        self.register.date(stamped.at)
+        self._watches.look_at_all(_moment(stamped))  # times of day have a meaning now
+
+    def _site_loaded(self, stamped: Stamped) -> None:
+        """Alerts whose rule or subject went away end as withdrawn; everything else is looked at again."""
+        for alert in self.alerts():
+            rule = self.compound.rules.get(alert.rule)
+            if rule is None or alert.subject not in rule.subjects:
+                self.register.close(alert, stamped.at, None, "withdrawn", "")
+        self._watches.forget_strangers()
+        self._watches.look_at_all(_moment(stamped))
+
+    # Deadlines and the outcome ------------------------------------------------------------------------
+
+    def _fire_until(self, until: Instant) -> None:
+        while (next_one := self._deadlines.pop(until)) is not None:
+            at, (kind, *name) = next_one
+            self._now = at = max(at, self._now)
+            if kind in {"ripe", "look"}:
+                self._watches.look(self.compound.rules[name[0]], name[1], Moment(at, f"due.{at}"))
+            else:
+                self.register.fire(kind, name[0], at)
+
+    def _outcome(self, *, urgent: bool) -> Outcome:
+        said = self._taken()
+        if self.board.clock.at != self._now:
+            self.board.clock = msgspec.structs.replace(self.board.clock, at=self._now)
+        wants = self._drive() if self.register.alerts.is_changed or not len(self._wants) else ()
+        actions = (*wants, *said)
+        return Outcome(actions, self._ledger.changed(), urgent or bool(actions))
+
+    def _taken(self) -> list[Action]:
+        said, self.register.said = self.register.said, []
+        return said
+
+    def _drive(self) -> tuple[Want, ...]:
+        """The outputs whose desired state (or cause) changed."""
+        alerts = self.alerts()
+        wanted = [outputs.desired(output, alerts, self.compound.rules) for output in self.compound.outputs.values()]
+        changed = tuple(want for want in wanted if self._wants.get(want.output) != want)
+        for want in changed:
+            self._wants.put(want, want.output)
+        return changed
+
+
+def _moment(stamped: Stamped) -> Moment:
+    return Moment(stamped.at, stamped.id, isinstance(stamped.event, Reading))

@@ -1,0 +1,109 @@
+"""The board of facts: the last word on every point, door, device and output, and how old it is.
+
+Theory of age. A fact ages only while we listen. *Listening time* is the timeline less the time nobody ran; a downtime of
+an hour neither makes a button "missing" nor hides that it has been silent for a day.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from gateway.events import Press, Quality, Scalar
+from gateway.instant import Anchor, Instant
+from gateway.rules.compound import Compound, FactSpec, Subject
+from gateway.rules.conditions import Fact
+from gateway.rules.ledger import Table
+
+_NO_SPEC = FactSpec()
+
+
+class Segment(Struct, frozen=True):
+    """A stretch of the timeline whose instants share one tie to the wall clock."""
+
+    start: Instant
+    offset_ms: int | None
+
+
+class ClockRow(Struct, frozen=True):
+    """What the core knows of time."""
+
+    at: Instant = Instant(0)
+    run: str = ""
+    boot_id: str = ""
+    blind_ms: int = 0
+    """How long nobody ran, of the timeline so far."""
+    heard_from: int = 0
+    """Listening time when this run began: facts never heard age from here."""
+    segments: tuple[Segment, ...] = ()
+
+
+class FactBoard:
+    """Facts by (subject, name); the ``View`` that conditions look at."""
+
+    def __init__(self, compound: Compound) -> None:
+        self.compound = compound
+        self.rows: Table[Fact] = Table("fact", Fact)
+        self.clock_row: Table[ClockRow] = Table("clock", ClockRow)
+
+    @property
+    def clock(self) -> ClockRow:
+        """What is known of time."""
+        return self.clock_row.get("clock") or ClockRow()
+
+    @clock.setter
+    def clock(self, row: ClockRow) -> None:
+        self.clock_row.put(row, "clock")
+
+    def hear(self, subject: str, name: str, value: Scalar | None, quality: Quality, at: Instant) -> None:
+        """Set a fact; ``since`` moves only when the value does."""
+        before = self.rows.get(subject, name)
+        same = before is not None and before.value == value and type(before.value) is type(value)
+        since = before.since if before is not None and same else at
+        self.rows.put(Fact(value, quality, at, since, at - self.clock.blind_ms), subject, name)
+
+    def subject(self, subject: str) -> Subject | None:
+        """What the site says about a subject."""
+        return self.compound.subjects.get(subject)
+
+    def fact(self, subject: str, name: str) -> Fact | None:
+        return self.rows.get(subject, name)
+
+    def stale_at(self, subject: str, name: str) -> Instant | None:
+        max_age = self._spec(subject, name).max_age_ms
+        if max_age is None:
+            return None
+        fact, clock = self.rows.get(subject, name), self.clock
+        heard = fact.heard if fact is not None else clock.heard_from
+        return Instant(heard + max_age + clock.blind_ms)
+
+    def supervised(self, subject: str) -> tuple[str, ...]:
+        known = self.compound.subjects.get(subject)
+        return tuple(name for name, spec in known.facts.items() if spec.max_age_ms is not None) if known else ()
+
+    def unit(self, subject: str, name: str) -> str:
+        return self._spec(subject, name).unit
+
+    def via(self, subject: str) -> str:
+        known = self.compound.subjects.get(subject)
+        return known.via if known else ""
+
+    def means_sos(self, subject: str, press: Press) -> bool:
+        known = self.compound.subjects.get(subject)
+        return known is not None and press.kind.value not in known.meanings
+
+    def local_ms(self, at: Instant) -> int | None:
+        anchor = self.anchor_at(at)
+        if anchor is None:
+            return None
+        utc = anchor.wall_ms(at)
+        offset = next((offset for start, offset in reversed(self.compound.zone) if utc >= start), 0)
+        return utc + offset
+
+    def anchor_at(self, at: Instant) -> Anchor | None:
+        """The tie to true time for this moment, if it is known."""
+        segment = next((s for s in reversed(self.clock.segments) if at >= s.start), None)
+        return None if segment is None or segment.offset_ms is None else Anchor(segment.offset_ms)
+
+    def _spec(self, subject: str, name: str) -> FactSpec:
+        known = self.compound.subjects.get(subject)
+        return known.facts.get(name, _NO_SPEC) if known else _NO_SPEC

@@ -1,0 +1,119 @@
+"""The climb: who is told next, and when.
+
+Theory. A ladder is a row of rungs, each with a delay from the raise. Telling a rung arms the deadline of the next; an
+unoccupied rung is passed at once, and recorded, so none is ever skipped. The first acknowledgement stops the climb and starts
+the second deadline (on site, or closed); missing that, the climb goes on from the next rung. Where the climb ends is the
+grade's business: the building's own matter does not reach the district, but a critical alert always may.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from gateway.alerts import Alert, Grade, Priority, Rung, Told
+from gateway.instant import Instant
+from gateway.rules.compound import GridPlan, building_of
+
+RUNGS = tuple(Rung)
+
+END_OF_CLIMB: dict[Grade, Rung] = {
+    Grade.PRIVATE: Rung.BUILDING,
+    Grade.SMALL: Rung.COMMUNITY,
+    Grade.BIG: Rung.STREET,
+    Grade.HARD: Rung.DISTRICT,
+}
+"""Contract, "Priority and grade": the grade sets the owner and where the climb ends."""
+
+
+class Because(StrEnum):
+    """Why a rung was told."""
+
+    RAISED = "raised"
+    DUE = "due"
+    NOBODY_BELOW = "nobody_below"
+    NOT_ON_SITE = "not_on_site"
+    TOP_AGAIN = "top_again"
+
+
+def rungs_of(alert: Alert, grid: GridPlan) -> list[tuple[Rung, int]]:
+    """The rungs this alert may climb, lowest first, each with its delay in ms from the start of the climb."""
+    delays = grid.ladders.get(building_of(alert.place), grid.ladders[""])[alert.priority]
+    top = Rung.DISTRICT if alert.priority is Priority.CRITICAL else END_OF_CLIMB[alert.grade]
+    reach = RUNGS[: RUNGS.index(top) + 1]
+    return [(rung, delay) for rung in reach if (delay := delays.get(rung)) is not None]
+
+
+def people_on(rung: Rung, place: str, grid: GridPlan) -> tuple[str, ...]:
+    """Who stands on a rung for a place."""
+    by_building = grid.people.get(rung, {})
+    return by_building.get(building_of(place), by_building.get("", ()))
+
+
+def start(alert: Alert, at: Instant, grid: GridPlan) -> Alert:
+    """Begin the climb at the foot of the ladder and tell every rung that is due at once."""
+    foot = msgspec.structs.replace(
+        alert, climb_from=at, next_rung=_first(rungs_of(alert, grid)), climb_due=at, answer_due=None
+    )
+    return climb(foot, at, grid, Because.RAISED)
+
+
+def climb(alert: Alert, at: Instant, grid: GridPlan, because: Because) -> Alert:
+    """Tell the next rung, and every further one that is due by now or stands above an empty one."""
+    if alert.next_rung is None or alert.climb_from is None:
+        return msgspec.structs.replace(alert, climb_due=None)
+    rungs = rungs_of(alert, grid)
+    names = [rung for rung, _ in rungs]
+    index = names.index(alert.next_rung) if alert.next_rung in names else len(rungs)
+    told, waiting = list(alert.told), False
+    while index < len(rungs) and not waiting:
+        rung = rungs[index][0]
+        people = people_on(rung, alert.place, grid)
+        told.append(Told(rung, at, people, because.value))
+        index += 1
+        due_now = index < len(rungs) and alert.climb_from + rungs[index][1] <= at
+        waiting = bool(people) and not due_now
+        because = because if people else Because.NOBODY_BELOW
+    return msgspec.structs.replace(
+        alert,
+        told=tuple(told),
+        next_rung=rungs[index][0] if index < len(rungs) else None,
+        climb_due=Instant(alert.climb_from + rungs[index][1]) if index < len(rungs) else None,
+    )
+
+
+def go_on(alert: Alert, at: Instant, grid: GridPlan) -> Alert:
+    """Nobody came in time after the acknowledgement: tell the next rung now, or the top again."""
+    rungs = rungs_of(alert, grid)
+    delays = dict(rungs)
+    if alert.next_rung in delays:
+        resumed = msgspec.structs.replace(alert, climb_from=Instant(at - delays[alert.next_rung]))
+        return climb(resumed, at, grid, Because.NOT_ON_SITE)
+    top = rungs[-1][0] if rungs else Rung.BUILDING
+    told = Told(top, at, people_on(top, alert.place, grid), Because.TOP_AGAIN.value)
+    return msgspec.structs.replace(alert, told=(*alert.told, told))
+
+
+def after_unknown_downtime(alert: Alert, at: Instant, grid: GridPlan) -> Alert:
+    """Nobody can say how long we were away: the climb moves one rung at once, and waits anew for the one after."""
+    if alert.climb_due is None or alert.next_rung is None:
+        return alert
+    delay = dict(rungs_of(alert, grid)).get(alert.next_rung, 0)
+    return msgspec.structs.replace(alert, climb_from=Instant(at - delay), climb_due=at)
+
+
+def extend(alert: Alert, grid: GridPlan) -> Alert:
+    """After a regrade the ladder may be longer: arm the first rung not told yet."""
+    if alert.next_rung is not None or alert.climb_from is None:
+        return alert
+    told = {t.rung for t in alert.told}
+    further = [(rung, delay) for rung, delay in rungs_of(alert, grid) if rung not in told]
+    if not further:
+        return alert
+    rung, delay = further[0]
+    return msgspec.structs.replace(alert, next_rung=rung, climb_due=Instant(alert.climb_from + delay))
+
+
+def _first(rungs: list[tuple[Rung, int]]) -> Rung | None:
+    return rungs[0][0] if rungs else None

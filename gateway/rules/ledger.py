@@ -1,0 +1,125 @@
+"""The core's memory: tables of small rows, so that what changed can be written and what was written can be read back.
+
+A row is bytes under (kind, key); the store keeps it without knowing what it means. Rows that changed during one event are
+handed out once, after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Generic, Protocol, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+T = TypeVar("T", bound=Struct)
+Key = tuple[str, ...]
+_SEPARATOR = "\x1f"
+"""ASCII unit separator; never part of an id."""
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+class Row(Struct, frozen=True):
+    """One row as the store keeps it; ``body`` None deletes it."""
+
+    kind: str
+    key: str
+    body: bytes | None
+
+
+class Table(Generic[T]):
+    """Rows of one kind, by key, remembering which of them changed."""
+
+    def __init__(self, kind: str, row_type: type[T], *, written_only: bool = False) -> None:
+        """``written_only``: rows are handed out once and not kept (what is over and done with)."""
+        self.kind = kind
+        self._written_only = written_only
+        self._rows: dict[Key, T] = {}
+        self._dirty: dict[Key, None] = {}
+        self._decoder = msgspec.msgpack.Decoder(row_type)
+
+    def get(self, *key: str) -> T | None:
+        """The row, or None."""
+        return self._rows.get(key)
+
+    def put(self, row: T, *key: str) -> None:
+        """Set a row."""
+        self._rows[key] = row
+        self._dirty[key] = None
+
+    def drop(self, *key: str) -> None:
+        """Delete a row if it is there."""
+        if self._rows.pop(key, None) is not None:
+            self._dirty[key] = None
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether any row changed since they were last handed out."""
+        return bool(self._dirty)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(list(self._rows))
+
+    def values(self) -> list[T]:
+        """All rows, in the order they were first put."""
+        return list(self._rows.values())
+
+    def changed(self) -> Iterator[Row]:
+        """The rows that changed since the last call."""
+        rows = [self._row(key) for key in self._dirty]
+        self._dirty.clear()
+        if self._written_only:
+            self._rows.clear()
+        return iter(rows)
+
+    def everything(self) -> Iterator[Row]:
+        """All rows."""
+        return (self._row(key) for key in self._rows)
+
+    def restore(self, key: str, body: bytes) -> None:
+        """Take back a row as it was written."""
+        if self._written_only:
+            return
+        self._rows[tuple(key.split(_SEPARATOR))] = self._decoder.decode(body)
+
+    def _row(self, key: Key) -> Row:
+        row = self._rows.get(key)
+        return Row(self.kind, _SEPARATOR.join(key), None if row is None else _encoder.encode(row))
+
+
+class TableLike(Protocol):
+    """A table of rows of any type."""
+
+    kind: str
+
+    def changed(self) -> Iterator[Row]: ...
+
+    def everything(self) -> Iterator[Row]: ...
+
+    def restore(self, key: str, body: bytes) -> None: ...
+
+
+class Ledger:
+    """All tables of the core."""
+
+    def __init__(self, *tables: TableLike) -> None:
+        self._tables = {table.kind: table for table in tables}
+
+    def changed(self) -> tuple[Row, ...]:
+        """Every row that changed since the last call."""
+        return tuple(row for table in self._tables.values() for row in table.changed())
+
+    def everything(self) -> tuple[Row, ...]:
+        """Every row."""
+        return tuple(row for table in self._tables.values() for row in table.everything())
+
+    def restore(self, rows: Iterable[Row]) -> None:
+        """Take back what ``everything`` or ``changed`` handed out; rows of other kinds are not ours and stay unread."""
+        for row in rows:
+            table = self._tables.get(row.kind)
+            if table is not None and row.body is not None:
+                table.restore(row.key, row.body)

@@ -1,0 +1,89 @@
+"""What may become of an alert: pure steps from one alert to the next (ISA-18.2, clause 5.2, kept to our three axes).
+
+Each step returns the alert after it and leaves the revision to the engine. No step looks at a rule's condition; the
+engine says when a condition came, went or worsened.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.alerts import Alert, Condition, Response, Suppression
+from gateway.instant import Instant
+
+_replace = msgspec.structs.replace
+
+
+def acknowledge(alert: Alert, at: Instant, who: str, answer_by_ms: int | None, *, on_site: bool) -> Alert:
+    """A named person took it: the climb stops, the second deadline starts unless the person stands there."""
+    due = None if on_site or answer_by_ms is None else Instant(at + answer_by_ms)
+    return _replace(
+        alert,
+        response=Response.ACKNOWLEDGED,
+        answered_by=who,
+        answered_at=at,
+        on_site=on_site,
+        climb_due=None,
+        answer_due=due,
+    )
+
+
+def return_to_normal(alert: Alert) -> Alert:
+    """The condition is gone. What a person owes (answer, reset) stays owed."""
+    return _replace(alert, condition=Condition.NORMAL)
+
+
+def re_alarm(alert: Alert) -> Alert:
+    """The condition came back or worsened, or the button was pressed again, after somebody had answered."""
+    return _replace(
+        alert,
+        condition=Condition.ACTIVE,
+        response=Response.UNANSWERED,
+        answered_by=None,
+        answered_at=None,
+        on_site=False,
+        answer_due=None,
+        silenced=False,
+        reset_by=None,
+    )
+
+
+def shelve(alert: Alert, who: str, until: Instant, reason: str) -> Alert:
+    """Out of people's sight for a while, by a named person and with a reason."""
+    return _replace(
+        alert,
+        suppression=Suppression.SHELVED,
+        shelved_by=who,
+        shelved_until=until,
+        reason=reason,
+        climb_due=None,
+        answer_due=None,
+    )
+
+
+def unshelve(alert: Alert) -> Alert:
+    """Back in sight."""
+    return _replace(alert, suppression=Suppression.NONE, shelved_by=None, shelved_until=None)
+
+
+def close(alert: Alert, at: Instant, who: str | None, outcome: str, reason: str) -> Alert:
+    """The end. ``outcome`` is resolved, mistaken or withdrawn; nothing is deleted."""
+    return _replace(
+        alert,
+        response=Response.CLOSED,
+        closed_by=who,
+        closed_as=outcome,
+        reason=reason or alert.reason,
+        answered_by=alert.answered_by or who,
+        answered_at=alert.answered_at if alert.answered_at is not None else at,
+        climb_due=None,
+        answer_due=None,
+        regrade_due=None,
+        next_rung=None,
+    )
+
+
+def may_end(alert: Alert) -> bool:
+    """Whether nothing is owed any more: acknowledged, returned and, if latched, reset (contract, *Latch*)."""
+    settled = alert.response is Response.ACKNOWLEDGED and alert.condition is Condition.NORMAL
+    return settled and not alert.momentary and (alert.reset_by is not None or not alert.latch)

@@ -1,0 +1,55 @@
+"""What the outputs should be: a pure function of the open alerts.
+
+Theory. Outputs are desired state, not commands, so nothing here can be lost, doubled or reordered. A valve once shut
+is never opened by us: without a cause it is left alone. Between two alerts that disagree about a fan, holding it off wins
+(smoke spreads by air).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from gateway.actions import OutputState, Want
+from gateway.alerts import Alert, Condition, Response, Suppression
+from gateway.rules.compound import OutputSpec, Rule, within
+
+IDLE: dict[str, OutputState] = {"siren": OutputState.OFF, "fan": OutputState.OFF, "valve": OutputState.LEAVE}
+_STRENGTH = (OutputState.ON, OutputState.OFF, OutputState.SHUT)
+"""The later wins where alerts disagree."""
+
+
+def desired(output: OutputSpec, alerts: Iterable[Alert], rules: Mapping[str, Rule]) -> Want:
+    """The state this output should have now, and the alerts that ask for it."""
+    asks = [
+        (state, alert.id) for alert in alerts if (state := _asked(output, alert, rules.get(alert.rule))) is not None
+    ]
+    if not asks:
+        return Want(output.id, IDLE[output.kind], ())
+    state = max((state for state, _ in asks), key=_STRENGTH.index)
+    return Want(output.id, state, tuple(sorted(cause for asked, cause in asks if asked is state)))
+
+
+def _asked(output: OutputSpec, alert: Alert, rule: Rule | None) -> OutputState | None:
+    """What one alert asks of one output."""
+    if rule is None or not alert.open or alert.silent:
+        return None
+    state = rule.drives.get(output.kind)
+    if state is None or not any(within(alert.place, area) for area in output.serves):
+        return None
+    if output.rules and rule.id not in output.rules:
+        return None
+    if state is OutputState.ON and rule.explosive and not output.ex_rated and within(output.place, alert.place):
+        return None  # a spark in gas: it starts only outside the gassed place, or built for it
+    return state if _in_force(output.kind, alert) else None
+
+
+def _in_force(kind: str, alert: Alert) -> bool:
+    """How long an open alert goes on asking."""
+    if kind == "valve":
+        return True
+    if alert.suppression is Suppression.SHELVED:
+        return False
+    holds = alert.condition is Condition.ACTIVE or alert.latch
+    if kind == "siren":
+        return holds and alert.response is Response.UNANSWERED and not alert.silenced
+    return holds

@@ -1,0 +1,261 @@
+"""The alert register: every open alert, its revisions, and what is said of each change.
+
+The engine decides *that* something happened to an alert; here each step gets its revision, its place in a lane, and its
+deadlines. One step, one revision, one message.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from gateway.actions import Action, Note, Publish
+from gateway.alerts import Alert, Change, ChangeKind, NoteKind, Priority, Why, alert_id
+from gateway.instant import Instant
+from gateway.rules import ladder, lifecycle
+from gateway.rules.compound import Compound, Rule
+from gateway.rules.deadlines import Deadlines
+from gateway.rules.facts import FactBoard
+from gateway.rules.ladder import Because
+from gateway.rules.ledger import Table
+
+_replace = msgspec.structs.replace
+
+
+class Lane(Struct, frozen=True):
+    """The last sequence number given in a lane."""
+
+    sequence: int
+
+
+class AlertRegister:
+    """Open alerts by id and by (rule, subject)."""
+
+    def __init__(self, compound: Compound, board: FactBoard, deadlines: Deadlines) -> None:
+        self.compound, self._board, self._deadlines = compound, board, deadlines
+        self.alerts: Table[Alert] = Table("alert", Alert)
+        self.closed: Table[Alert] = Table("closed", Alert, written_only=True)
+        self.lanes: Table[Lane] = Table("lane", Lane)
+        self.said: list[Action] = []
+        """Actions of the event being handled; the engine empties it."""
+        self._open: dict[tuple[str, str], str] = {}
+
+    def rebuild(self) -> None:
+        """After a restore: index and deadlines from the rows."""
+        for alert in self.alerts.values():
+            self._index(alert)
+            self._arm(alert)
+
+    def standing(self, rule: str, subject: str) -> Alert | None:
+        """The open alert of a rule about a subject."""
+        key = self._open.get((rule, subject))
+        return self.alerts.get(key) if key else None
+
+    def open_alerts(self) -> list[Alert]:
+        """Every alert that is not closed, oldest first."""
+        return [alert for alert in self.alerts.values() if alert.open]
+
+    # What can happen to an alert ---------------------------------------------------------------
+
+    def raise_(self, rule: Rule, subject: str, occasion: str, at: Instant, why: tuple[Why, ...]) -> None:
+        """A new alert: raised, then told to every rung that is due at once."""
+        place = self.compound.subjects[subject].place
+        identity = alert_id(self.compound.site, rule.id, subject, occasion)
+        first = rule.regrades[0].after_ms if rule.regrades else None
+        alert = Alert(
+            id=identity,
+            revision=0,
+            rule=rule.id,
+            subject=subject,
+            place=place,
+            priority=rule.priority,
+            grade=rule.grade,
+            occasion=occasion,
+            opened_at=at,
+            changed_at=at,
+            why=why,
+            latch=rule.latch,
+            momentary=rule.momentary,
+            silent=rule.silent,
+            regrade_due=None if first is None else Instant(at + first),
+            worst=worst_value(why),
+        )
+        self._climb_from_start(self._say(ChangeKind.RAISED, alert, at), at)
+
+    def repeat(self, alert: Alert, at: Instant, why: tuple[Why, ...]) -> None:
+        """Pressed again before anybody answered: recorded on the alert."""
+        again = _replace(alert, occurrences=alert.occurrences + 1, why=(*alert.why, *why)[-8:])
+        self._keep(again)
+        self.said.append(Note(Change(NoteKind.REPEATED, at, again)))
+
+    def re_alarm(self, alert: Alert, at: Instant, why: tuple[Why, ...], reason: str) -> None:
+        """Came back, worsened, or was pressed again after somebody answered: the climb begins anew."""
+        seen = [v for v in (alert.worst, worst_value(why)) if v is not None]
+        again = _replace(
+            lifecycle.re_alarm(alert), why=why, occurrences=alert.occurrences + 1, worst=max(seen, default=None)
+        )
+        self._climb_from_start(self._say(ChangeKind.RE_ALARMED, again, at, reason=reason), at)
+
+    def return_(self, alert: Alert, at: Instant) -> None:
+        """The condition is gone; the alert ends if nothing is owed."""
+        self.end_if_settled(self._say(ChangeKind.RETURNED, lifecycle.return_to_normal(alert), at), at)
+
+    def worsen(self, alert: Alert, why: tuple[Why, ...]) -> None:
+        """Remember a worse value of an alert that is still unanswered."""
+        self._keep(_replace(alert, worst=worst_value(why), why=why))
+
+    def acknowledge(self, alert: Alert, at: Instant, who: str, *, on_site: bool) -> None:
+        """A named person took it."""
+        due = self.compound.grid.answer_by.get(alert.priority)
+        taken = lifecycle.acknowledge(alert, at, who, due, on_site=on_site)
+        self.end_if_settled(self._say(ChangeKind.ACKNOWLEDGED, taken, at, who=who), at)
+
+    def reset(self, alert: Alert, at: Instant, who: str) -> None:
+        """A person reset the latch."""
+        self.end_if_settled(self.note(NoteKind.RESET, _replace(alert, reset_by=who), at, who=who), at)
+
+    def silence(self, alert: Alert, at: Instant, who: str) -> None:
+        """The siren falls silent for this alert; the climb goes on."""
+        self.note(NoteKind.SILENCED, _replace(alert, silenced=True), at, who=who)
+
+    def shelve(self, alert: Alert, at: Instant, who: str, until: Instant, reason: str) -> None:
+        """Out of sight until then."""
+        self._say(ChangeKind.SHELVED, lifecycle.shelve(alert, who, until, reason), at, who=who, reason=reason)
+
+    def unshelve(self, alert: Alert, at: Instant, who: str | None, reason: str) -> Alert:
+        """Back in sight; an unanswered alert climbs from the start."""
+        back = self._say(ChangeKind.UNSHELVED, lifecycle.unshelve(alert), at, who=who, reason=reason)
+        return back if back.answered_by else self._climb_from_start(back, at)
+
+    def close(self, alert: Alert, at: Instant, who: str | None, outcome: str, reason: str) -> None:
+        """The end of an alert."""
+        self._say(ChangeKind.CLOSED, lifecycle.close(alert, at, who, outcome, reason), at, who=who, reason=reason)
+
+    def end_if_settled(self, alert: Alert, at: Instant) -> None:
+        """Close what nobody owes anything to any more."""
+        if lifecycle.may_end(alert):
+            self.close(alert, at, alert.reset_by or alert.answered_by, "resolved", "")
+
+    def date(self, at: Instant) -> None:
+        """The clock is trusted now: alerts told without a date get their one ``dated`` revision."""
+        for alert in self.alerts.values():
+            if not alert.undated:
+                continue
+            settled = _replace(alert, undated=False)
+            if self._board.anchor_at(alert.opened_at) is None:
+                self._keep(settled)  # of an earlier boot whose clock nobody can know any more
+            else:
+                self._say(ChangeKind.DATED, settled, at)
+
+    # Deadlines ----------------------------------------------------------------------------------
+
+    def fire(self, kind: str, alert_key: str, at: Instant) -> None:
+        """A deadline of an alert is due."""
+        alert = self.alerts.get(alert_key)
+        if alert is None or not alert.open:
+            return
+        if kind == "climb":
+            self._told(alert, ladder.climb(alert, at, self.compound.grid, Because.DUE), at)
+        elif kind == "answer":
+            again = self.compound.grid.answer_by.get(alert.priority)
+            waiting = _replace(alert, answer_due=None if again is None else Instant(at + again))
+            self._told(alert, ladder.go_on(waiting, at, self.compound.grid), at)
+        elif kind == "regrade":
+            self._regrade(alert, at)
+        elif kind == "shelf":
+            self.unshelve(alert, at, None, "expired")
+
+    def after_unknown_downtime(self, at: Instant) -> None:
+        """Every waiting climb moves one rung at once."""
+        for alert in self.open_alerts():
+            moved = ladder.after_unknown_downtime(alert, at, self.compound.grid)
+            self._keep(_replace(moved, answer_due=None if moved.answer_due is None else at))
+
+    def note(self, kind: NoteKind, alert: Alert, at: Instant, *, who: str | None = None, reason: str = "") -> Alert:
+        """Keep a change in the history only."""
+        self._keep(alert)
+        self.said.append(Note(Change(kind, at, alert, who, reason)))
+        return alert
+
+    def _regrade(self, alert: Alert, at: Instant) -> None:
+        rule = self.compound.rules.get(alert.rule)
+        if rule is None or alert.regrade_step >= len(rule.regrades):
+            return
+        step, following = rule.regrades[alert.regrade_step], rule.regrades[alert.regrade_step + 1 :]
+        graded = _replace(
+            alert,
+            grade=step.grade,
+            regrade_step=alert.regrade_step + 1,
+            regrade_due=Instant(alert.opened_at + following[0].after_ms) if following else None,
+        )
+        climbing = graded.answered_by is None
+        self._say(ChangeKind.REGRADED, ladder.extend(graded, self.compound.grid) if climbing else graded, at)
+
+    def _climb_from_start(self, alert: Alert, at: Instant) -> Alert:
+        return self._told(alert, ladder.start(alert, at, self.compound.grid), at)
+
+    def _told(self, before: Alert, after: Alert, at: Instant) -> Alert:
+        """Say who was told, if anybody was (or an empty rung was passed)."""
+        if len(after.told) > len(before.told):
+            return self._say(ChangeKind.TOLD, after, at, reason=after.told[-1].because)
+        self._keep(after)
+        return after
+
+    # One revision -------------------------------------------------------------------------------
+
+    def _say(self, kind: ChangeKind, alert: Alert, at: Instant, *, who: str | None = None, reason: str = "") -> Alert:
+        dated = self._board.anchor_at(alert.opened_at) is not None
+        said = _replace(
+            alert,
+            revision=alert.revision + 1,
+            changed_at=at,
+            undated=False if kind is ChangeKind.DATED else alert.undated or not dated,
+        )
+        self._keep(said)
+        self.said.append(Publish(said.priority, self._next(said.priority), Change(kind, at, said, who, reason)))
+        return said
+
+    def _next(self, lane: Priority) -> int:
+        last = self.lanes.get(lane.value)
+        sequence = last.sequence + 1 if last else 1
+        self.lanes.put(Lane(sequence), lane.value)
+        return sequence
+
+    def _keep(self, alert: Alert) -> None:
+        self._arm(alert)
+        self._index(alert)
+        if alert.open:
+            self.alerts.put(alert, alert.id)
+            return
+        self.closed.put(alert, alert.id)
+        if alert.undated:
+            self.alerts.put(alert, alert.id)  # its date is still owed
+        else:
+            self.alerts.drop(alert.id)
+
+    def _index(self, alert: Alert) -> None:
+        key = (alert.rule, alert.subject)
+        if alert.open:
+            self._open[key] = alert.id
+        elif self._open.get(key) == alert.id:
+            del self._open[key]
+
+    def _arm(self, alert: Alert) -> None:
+        live = alert.open
+        for kind, due in (
+            ("climb", alert.climb_due),
+            ("answer", alert.answer_due),
+            ("regrade", alert.regrade_due),
+            ("shelf", alert.shelved_until),
+        ):
+            self._deadlines.arm((kind, alert.id), due if live else None)
+
+
+def worst_value(why: tuple[Why, ...]) -> float | None:
+    """The greatest number among the reasons that have a limit."""
+    numbers = [
+        w.value
+        for w in why
+        if w.limit is not None and isinstance(w.value, int | float) and not isinstance(w.value, bool)
+    ]
+    return max((float(n) for n in numbers), default=None)
