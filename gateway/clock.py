@@ -19,6 +19,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _STA_UNSYNC = 0x40  # adjtimex(2): clock unsynchronised
 _TIME_ERROR = 5  # adjtimex(2): return value
 _MAX_ERROR_US = 1_000_000  # a clock that may be a second out is not called synchronised
+_ASK_EVERY_MS = 1_000  # every event is stamped; the kernel need not be asked each time
 _TIMEX_BYTES = 208  # sizeof(struct timex) on 64-bit Linux
 _TIMEX_MAXERROR = 24  # byte offsets in struct timex, adjtimex(2)
 _TIMEX_STATUS = 40
@@ -41,13 +42,17 @@ class SystemClock:
 
     def __init__(self) -> None:
         self._boot_id = _BOOT_ID.read_text().strip()
+        self._asked_ms, self._quality = -_ASK_EVERY_MS, ClockQuality.UNSYNCED
 
     def boottime_ms(self) -> int:
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
 
     def stamp(self) -> Stamp:
-        quality = ClockQuality.SYNCED if _synchronised() else ClockQuality.UNSYNCED
-        return Stamp(self._boot_id, self.boottime_ms(), time.time_ns() // 1_000_000, quality)
+        boottime_ms = self.boottime_ms()
+        if boottime_ms - self._asked_ms >= _ASK_EVERY_MS:
+            self._asked_ms = boottime_ms
+            self._quality = ClockQuality.SYNCED if _synchronised() else ClockQuality.UNSYNCED
+        return Stamp(self._boot_id, boottime_ms, time.time_ns() // 1_000_000, self._quality)
 
 
 def _synchronised() -> bool:
@@ -68,13 +73,13 @@ class Timeline:
 
     def __init__(self, clock: Clock, origin: Instant, stamp: Stamp) -> None:
         """``origin`` is the instant that belongs to ``stamp``."""
-        self._clock = clock
+        self.clock = clock
         self._shift = origin - stamp.boottime_ms
         self._last = origin
 
     def now(self) -> Instant:
         """This moment on the site timeline; never less than the answer before."""
-        self._last = max(self._last, Instant(self._clock.boottime_ms() + self._shift))
+        self._last = max(self._last, Instant(self.clock.boottime_ms() + self._shift))
         return self._last
 
     def offset_ms(self, stamp: Stamp) -> int:

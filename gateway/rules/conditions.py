@@ -42,6 +42,10 @@ class View(Protocol):
         """The last word, or None if never heard."""
         ...
 
+    def has(self, subject: str, name: str) -> bool:
+        """Whether the subject has such a fact at all."""
+        ...
+
     def stale_at(self, subject: str, name: str) -> Instant | None:
         """When the fact goes (or went) stale if nothing more is heard; None: never."""
         ...
@@ -98,6 +102,8 @@ class Threshold(Struct, frozen=True):
     deadband: float = 0.0
 
     def find(self, case: Case) -> Finding:
+        if not case.view.has(case.subject, self.fact):
+            return Finding(False)
         fact = case.view.fact(case.subject, self.fact)
         if fact is None or _is_stale(case, self.fact):
             return Finding(None)
@@ -127,6 +133,8 @@ class Is(Struct, frozen=True):
 
     def find(self, case: Case) -> Finding:
         owner = case.view.via(case.subject) if self.of_bus else case.subject
+        if not case.view.has(owner, self.fact):
+            return Finding(False)
         fact = case.view.fact(owner, self.fact)
         if fact is None:
             return Finding(False if self.of_bus else None)

@@ -68,6 +68,10 @@ class FactBoard:
     def fact(self, subject: str, name: str) -> Fact | None:
         return self.rows.get(subject, name)
 
+    def has(self, subject: str, name: str) -> bool:
+        known = self.compound.subjects.get(subject)
+        return known is not None and name in known.facts
+
     def stale_at(self, subject: str, name: str) -> Instant | None:
         max_age = self._spec(subject, name).max_age_ms
         if max_age is None:

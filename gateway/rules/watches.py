@@ -49,6 +49,8 @@ class Watch(Struct, frozen=True):
     due: Instant | None = None
     cause: str = ""
     """Event that began it; names the occasion of the alert."""
+    why: tuple[Why, ...] = ()
+    """What was seen then, kept until it is confirmed."""
 
     def ripe(self, at: Instant) -> bool:
         """Whether its delay has passed."""
@@ -149,7 +151,7 @@ class Watchkeeper:
             self._set(rule, subject, _replace(watch, phase=Phase.ACTIVE, due=None))
         elif watch.phase is Phase.CONFIRMING and watch.ripe(moment.at):
             # The bus fell silent right after a dangerous value. Silence confirms nothing, and is no all-clear either.
-            self._raise(rule, subject, finding.why or self._last_word(rule, subject), moment.at, watch.cause)
+            self._raise(rule, subject, watch.why, moment.at, watch.cause)
 
     def _holds(self, rule: Rule, subject: str, watch: Watch, finding: Finding, moment: Moment) -> None:
         ripe = watch.ripe(moment.at)
@@ -168,10 +170,15 @@ class Watchkeeper:
         if rule.on_delay_ms:
             self._set(rule, subject, Watch(Phase.PENDING, Instant(moment.at + rule.on_delay_ms), moment.cause))
         elif rule.reread and not finding.solid:
-            self._set(rule, subject, Watch(Phase.CONFIRMING, Instant(moment.at + REREAD_WITHIN_MS), moment.cause))
-            self._register.said.extend(Reread(subject, why.fact) for why in finding.why)
+            due = Instant(moment.at + REREAD_WITHIN_MS)
+            self._set(rule, subject, Watch(Phase.CONFIRMING, due, moment.cause, finding.why))
+            self._ask_again(subject, finding.why)
         else:
             self._raise(rule, subject, finding.why, moment.at, moment.cause)
+
+    def _ask_again(self, subject: str, why: tuple[Why, ...]) -> None:
+        rereads = [Reread(subject, reason.fact) for reason in why]
+        self._register.said.extend(reread for reread in rereads if reread not in self._register.said)
 
     def _raise(self, rule: Rule, subject: str, why: tuple[Why, ...], at: Instant, cause: str) -> None:
         self._set(rule, subject, Watch(Phase.ACTIVE, None, cause))
@@ -211,11 +218,6 @@ class Watchkeeper:
     def _find(self, rule: Rule, subject: str, watch: Watch, at: Instant) -> Finding:
         standing = watch.phase in {Phase.ACTIVE, Phase.CLEARING}
         return rule.when.find(Case(self._board, subject, at, standing))
-
-    def _last_word(self, rule: Rule, subject: str) -> tuple[Why, ...]:
-        names = [leaf.fact for leaf in leaves(rule.when) if isinstance(leaf, Threshold)]
-        facts = [(name, fact) for name in names if (fact := self._board.fact(subject, name)) is not None]
-        return tuple(Why(n, f.value, f.quality, f.at, self._board.unit(subject, n)) for n, f in facts)
 
     def _watch(self, rule: Rule, subject: str) -> Watch:
         return self.rows.get(rule.id, subject) or _IDLE

@@ -1,0 +1,124 @@
+"""The desk: what may be asked of the running daemon over its local socket, and who may ask it.
+
+Rule: the kernel says who is at the other end of the socket; a person is taken on that login's word only where the site file
+ties the two together. The daemon's own user and root may speak for any person of the site (the operator at the desk who
+answers the telephone).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from gateway.actions import Reply
+from gateway.alerts import Alert
+from gateway.app.naming import rule_name
+from gateway.control.protocol import PeerCredentials, Refusal, Request
+from gateway.events import Command, Verb
+from gateway.inbox import Report
+from gateway.instant import Anchor, Instant
+from gateway.nodes import duration_ms
+from gateway.rules.compound import Compound
+from gateway.site.model import Person
+
+Histories = Callable[[str], Awaitable[Iterable[Mapping[str, Any]]]]
+
+
+class Desk:
+    """Answers requests; every one that changes something becomes a journalled ``Command``."""
+
+    def __init__(
+        self,
+        compound: Compound,
+        people: Mapping[str, Person],
+        alerts: Callable[[], list[Alert]],
+        report: Report,
+        now: Callable[[], Instant],
+    ) -> None:
+        self._compound, self._people, self._alerts, self._report, self._now = compound, people, alerts, report, now
+        self._status: Callable[[], Mapping[str, Any]] = dict
+        self._anchor: Callable[[Instant], Anchor | None] = _undated
+        self._histories: Histories | None = None
+
+    def connect(
+        self, status: Callable[[], Mapping[str, Any]], anchor: Callable[[Instant], Anchor | None], histories: Histories
+    ) -> None:
+        """Where the answers come from that the core does not hold."""
+        self._status, self._anchor, self._histories = status, anchor, histories
+
+    async def answer(self, request: Request, peer: PeerCredentials) -> Iterable[dict[str, Any]]:
+        """The items of the answer. Raises ``Refusal`` with a named reason."""
+        if request.verb == "alerts":
+            return [self.shown(alert) for alert in self._alerts()]
+        if request.verb == "status":
+            return [dict(self._status())]
+        if request.verb == "history":
+            return await self._history(str(request.arguments.get("alert", "")))
+        if request.verb in set(Verb):
+            return [await self._command(Verb(request.verb), request.arguments, peer)]
+        raise Refusal("unknown_verb", request.verb)
+
+    def shown(self, alert: Alert) -> dict[str, Any]:
+        """One alert for a person or a script."""
+        item: dict[str, Any] = msgspec.to_builtins(alert)
+        anchor = self._anchor(alert.opened_at)
+        item["age_s"] = (self._now() - alert.opened_at) / 1000
+        item["occurred_ms"] = None if anchor is None else anchor.wall_ms(alert.opened_at)
+        item["name_zh"], item["name_en"] = rule_name(self._compound, alert.rule)
+        return item
+
+    async def _history(self, asked: str) -> list[dict[str, Any]]:
+        if self._histories is None or not asked:
+            raise Refusal("no_such_alert", asked)
+        steps = [dict(step) for step in await self._histories(asked)]
+        if not steps:
+            raise Refusal("no_such_alert", asked)
+        return steps
+
+    async def _command(self, verb: Verb, arguments: Mapping[str, Any], peer: PeerCredentials) -> dict[str, Any]:
+        command = Command(
+            command_id=str(arguments.get("command_id") or secrets.token_hex(8)),
+            principal=f"local:{peer.login}",
+            who=self._who(str(arguments.get("who", "")), peer),
+            verb=verb,
+            alert=self._full_id(str(arguments.get("alert", ""))),
+            reason=str(arguments.get("reason", "")),
+            for_ms=_duration(arguments.get("for")),
+            on_site=arguments.get("on_site") is True,
+            mistaken=arguments.get("mistaken") is True,
+        )
+        ticket = self._report(command)
+        durable = await ticket.durable()
+        reply = next((a for a in ticket.actions if isinstance(a, Reply) and a.command_id == command.command_id), None)
+        if reply is None or not reply.accepted:
+            raise Refusal(reply.reason if reply else "no_reply", command.alert or "")
+        return {"done": verb.value, "alert": command.alert, "who": command.who, "durable": durable}
+
+    def _who(self, asked: str, peer: PeerCredentials) -> str:
+        own = next((person.id for person in self._people.values() if person.login == peer.login), "")
+        may_speak_for_others = peer.uid in {0, os.getuid()}
+        if asked and asked != own and not may_speak_for_others:
+            raise Refusal("not_allowed", f"{peer.login}: {asked}")
+        if not asked and not own:
+            raise Refusal("who_is_needed", peer.login)
+        return asked or own
+
+    def _full_id(self, asked: str) -> str:
+        """An id may be cut short as long as it is the only one that begins so."""
+        matches = [alert.id for alert in self._alerts() if asked and alert.id.startswith(asked)]
+        if len(matches) > 1:
+            raise Refusal("ambiguous", " ".join(matches))
+        return matches[0] if matches else asked
+
+
+def _duration(given: object) -> int | None:
+    """``"10min"`` in ms; None where nothing (or nothing that is a duration) was given."""
+    return duration_ms(given) if isinstance(given, str) else None
+
+
+def _undated(_at: Instant) -> Anchor | None:
+    return None

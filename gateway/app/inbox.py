@@ -1,0 +1,158 @@
+"""The inbox: stamps each event once, lets the core handle it, acts, and hands what must be kept to the store.
+
+The order of deeds (design decision 4) is this file: a life-safety output is told what it should be *before* anything waits
+for a disk; everybody else is told only after the one transaction that holds the event, the changed state and the message.
+Everything here runs in one turn of the event loop, so no event can overtake another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from gateway.actions import Action, Note, Publish, Reread, Want
+from gateway.alerts import Change
+from gateway.clock import Timeline
+from gateway.events import Event, Receipt, Stamped
+from gateway.instant import Instant
+from gateway.rules.engine import Engine, Outcome
+from gateway.store.rows import HistoryRow, JournalRow, Part, PendingMessage, StateRow
+
+log = structlog.get_logger()
+_encode = msgspec.json.Encoder().encode
+EARLY_MS = 1
+"""A loop timer may fire a fraction early; one millisecond more, and the deadline has surely come."""
+
+
+class Keeper(Protocol):
+    """The store, as the inbox needs it."""
+
+    def put(self, part: Part) -> Awaitable[bool]:
+        """Keeps a part in the next transaction; resolves when it is on disk (True) or only in memory (False)."""
+        ...
+
+
+class Kept:
+    """The ticket of one event."""
+
+    def __init__(self, actions: tuple[Action, ...], kept: Awaitable[bool]) -> None:
+        self.actions, self._kept = actions, kept
+
+    def durable(self) -> Awaitable[bool]:
+        return self._kept
+
+
+class Inbox:
+    """The one entrance to the core. Not thread-safe: everything reports from the event loop."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        timeline: Timeline,
+        run: str,
+        keeper: Keeper,
+        message: Callable[[Publish, Instant], PendingMessage],
+    ) -> None:
+        """``message`` makes the outbox message of a change; ``run`` names this run of the process."""
+        self.engine, self.timeline = engine, timeline
+        self._run, self._keeper, self._message = run, keeper, message
+        self._count = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._on_want: Callable[[Want], None] = _ignored
+        self._on_reread: Callable[[str, str], None] = _ignored
+        self._on_event: Callable[[Stamped], None] = _ignored
+
+    def connect(
+        self,
+        want: Callable[[Want], None],
+        reread: Callable[[str, str], None],
+        event: Callable[[Stamped], None],
+    ) -> None:
+        """Name those who act at once. ``event`` is shown every event after it was handled."""
+        self._on_want, self._on_reread, self._on_event = want, reread, event
+
+    def report(self, event: Event) -> Kept:
+        """Let an event take effect, now and here; the ticket tells when it is on disk."""
+        self._count += 1
+        stamped = Stamped(self.timeline.now(), f"{self._run}.{self._count}", event)
+        outcome = self.engine.handle(stamped)
+        self._act(outcome)
+        kept = self._keep(outcome, (_journalled(stamped),), _received(stamped))
+        self._arm()
+        self._on_event(stamped)
+        return Kept(outcome.actions, kept)
+
+    def stop(self) -> None:
+        """No deadline fires any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _wake(self) -> None:
+        outcome = self.engine.wake(self.timeline.now())
+        self._act(outcome)
+        if outcome.rows:
+            self._keep(outcome, (), ())
+        self._arm()
+
+    def _act(self, outcome: Outcome) -> None:
+        """What waits for no disk: outputs, and the second look at a dangerous value."""
+        for action in outcome.actions:
+            if isinstance(action, Want):
+                self._on_want(action)
+            elif isinstance(action, Reread):
+                self._on_reread(action.device, action.point)
+
+    def _keep(
+        self, outcome: Outcome, journal: tuple[JournalRow, ...], received: tuple[HistoryRow, ...]
+    ) -> Awaitable[bool]:
+        now = self.timeline.now()
+        published = [action for action in outcome.actions if isinstance(action, Publish)]
+        changes = [action.change for action in outcome.actions if isinstance(action, Publish | Note)]
+        return self._keeper.put(
+            Part(
+                journal=journal,
+                state=tuple(StateRow(row.kind, row.key, row.body) for row in outcome.rows),
+                history=(*map(_history, changes), *received),
+                messages=tuple(self._message(action, now) for action in published),
+                stamp=(now, _encode(self.timeline.clock.stamp())),
+                urgent=outcome.urgent,
+            )
+        )
+
+    def _arm(self) -> None:
+        """One timer, for the soonest deadline."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due = self.engine.next_due()
+        if due is not None:
+            delay = max(0, due - self.timeline.now()) + EARLY_MS
+            self._timer = asyncio.get_running_loop().call_later(delay / 1000, self._wake)
+
+
+def _journalled(stamped: Stamped) -> JournalRow:
+    kind = type(stamped.event).__struct_config__.tag
+    return JournalRow(at=stamped.at, id=stamped.id, kind=str(kind), body=_encode(stamped.event))
+
+
+def _history(change: Change) -> HistoryRow:
+    alert = change.alert
+    return HistoryRow(alert.id, alert.revision, change.kind.value, change.at, change.who, change.reason, _encode(alert))
+
+
+def _received(stamped: Stamped) -> tuple[HistoryRow, ...]:
+    """A receipt changes no alert, but its history shows who has taken which revision."""
+    event = stamped.event
+    if not isinstance(event, Receipt):
+        return ()
+    alert, _, revision = event.message_id.rpartition("/")
+    number = int(revision) if revision.isascii() and revision.isdecimal() and len(revision) < 10 else 0
+    return (HistoryRow(alert, number, "received", stamped.at, event.system, event.uplink, _encode(event)),)
+
+
+def _ignored(*_: object) -> None:
+    """Nobody is connected yet: wants are told again to whoever connects at the boot event."""
