@@ -1,0 +1,385 @@
+"""Where door terminals push to: an HTTP server that answers 200 only when what it was told is on disk.
+
+What a body means is ``isapi.py``'s; this file owns sockets, limits, who may speak, and when a terminal counts as silent.
+
+Theory. A terminal resends until it gets 200 and throws the event away when it does (facts/face 2.2). So 200 means *durable*;
+what cannot be kept now is 503, and is sent again; repeats are known by ``Entry.key`` in the core, not here. A body nobody can
+read is 400, never 500, which terminals resend for ever. Nothing is ever answered that could open a door: every reply is empty.
+Who may speak: the door named in the path (else 404), its secret token and the address the site file gives it (else 403); only
+then a slot is taken and the body read, so a stranger on the network can hold up no terminal. HTTP parsing is aiohttp's, but
+neither its logger nor its error pages are used: both quote what was sent, and that holds names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import ipaddress
+import logging
+import math
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import structlog
+from aiohttp import ClientError, http_exceptions, web
+
+from gateway.drivers.face.bodies import MAX_BODY, BodyFault, Scanner
+from gateway.drivers.face.isapi import VENDORS, Decoded, Terminal
+from gateway.drivers.face.persons import sealer
+from gateway.events import DeviceHealth, Health
+from gateway.faults import DeviceFault
+from gateway.inbox import Report, Ticket
+from gateway.site import model
+
+log = structlog.get_logger()
+
+READ_LIMIT_S = 10.0
+"""For a whole request, header and body each (facts/face 2.2); a 3 MiB picture on a bad line still makes it."""
+DURABLE_LIMIT_S = 10.0
+"""A commit takes milliseconds; when it takes this long the disk is the trouble, and the terminal keeps the event for us."""
+AT_ONCE = 8
+"""Bodies read at the same time (facts/face 2.2)."""
+CONNECTIONS_PER_ADDRESS = 16
+CONNECTIONS = 128
+LINGER_S = 2.0
+"""After refusing a body unread: so long its rest is thrown away, that the sender can read the refusal."""
+MISSED_HEARTBEATS = 3
+TURN_S = 5.0
+"""Longest pause between two signs of life of this worker."""
+
+_LENGTH = re.compile(rb"\r\ncontent-length[ \t]*:[ \t]*([0-9]{1,15})[ \t]*\r\n", re.IGNORECASE)
+_MAX_HEAD = 32 * 1024
+
+_STATUS = {"too_large": 413, "wrong_device": 403}
+
+_MUTE = logging.Logger("gateway.drivers.face.http")  # noqa: LOG001 - of no tree, so that no handler ever sees it
+_MUTE.disabled = True
+
+
+class TerminalListener:
+    """One HTTP server for all terminals of the site.
+
+    ``wall_ms`` is wall time since 1970, None while the clock is not synchronised; ``key`` the site's pseudonym key;
+    ``tokens`` the secret part of each door's path; ``timezone`` (IANA name) that of doors that name none.
+    ``counters`` counts what came of every request.
+    """
+
+    def __init__(
+        self,
+        listener: model.Listener,
+        doors: Mapping[str, model.Door],
+        tokens: Mapping[str, str],
+        key: bytes,
+        wall_ms: Callable[[], int | None],
+        report: Report,
+        beat: Callable[[], None],
+        *,
+        timezone: str = "",
+    ) -> None:
+        self._listener, self._doors, self._tokens = listener, dict(doors), dict(tokens)
+        self._wall_ms, self._report, self._beat = wall_ms, report, beat
+        seal = sealer(key)
+        self._terminals = {
+            door.id: Terminal(
+                id=door.id,
+                seal=seal,
+                enrolment=door.enrolment,
+                direction=door.direction,
+                zone=_zone(door.timezone or timezone, door.id),
+                serial=door.serial,
+            )
+            for door in self._doors.values()
+        }
+        self.counters: Counter[str] = Counter()
+        self.ready = asyncio.Event()
+        self.port = 0
+        """The port bound (the site file's, or any free one where that is 0); 0 until ``ready``."""
+        self._health: dict[str, Health] = {}
+        self._silent_at: dict[str, float] = {}
+        """Loop time at which a door counts as silent."""
+        self._complaint: dict[str, str] = {}
+        """Last fault logged for a door, so that a resent body fills no log."""
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._bug: asyncio.Future[None] | None = None
+
+    async def run(self) -> None:
+        """Serve until cancelled. Raises DeviceFault where the port cannot be had; a bug in handling a push rises from here."""
+        loop = asyncio.get_running_loop()
+        self._bug = loop.create_future()
+        server = _Server(self._answer, self.counters)
+        try:
+            sockets = await loop.create_server(server, self._listener.host, self._listener.port)
+        except OSError as error:
+            raise DeviceFault("listen_failed", f"port {self._listener.port}: {error.strerror}") from error
+        try:
+            self.port = sockets.sockets[0].getsockname()[1]
+            self._silent_at = {door.id: loop.time() + _patience_s(door) for door in self._doors.values()}
+            self.ready.set()
+            log.info("listener_opened", port=self.port, doors=len(self._doors))
+            await self._watch(loop, self._bug)
+        finally:
+            self.ready.clear()
+            sockets.close()
+            await server.shutdown(1.0)
+
+    async def _watch(self, loop: asyncio.AbstractEventLoop, bug: asyncio.Future[None]) -> None:
+        """Report the doors that fall silent, and rise with the bug if handling a push meets one."""
+        while True:
+            now = loop.time()
+            for door, silent_at in self._silent_at.items():
+                if silent_at <= now and self._health.get(door) is not Health.LOST:
+                    self._set_health(door, Health.LOST, "silent")
+            self._beat()
+            waits = [at - now for door, at in self._silent_at.items() if self._health.get(door) is not Health.LOST]
+            await asyncio.wait({bug}, timeout=max(0.0, min([TURN_S, *waits])))
+            if bug.done():
+                bug.result()
+
+    def _heard(self, door: model.Door) -> None:
+        self._silent_at[door.id] = asyncio.get_running_loop().time() + _patience_s(door)
+        if self._health.get(door.id) is not Health.OK:
+            self._set_health(door.id, Health.OK, "")
+
+    def _set_health(self, door: str, health: Health, reason: str) -> None:
+        self._health[door] = health
+        log.info("terminal_health_changed", door=door, health=health.value, reason=reason)
+        self._report(DeviceHealth(door, health, reason))
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The status of one request, as an empty reply on a connection that then closes: terminals open one a push."""
+        task = asyncio.create_task(self._serve(request))
+        task.add_done_callback(self._rise)
+        try:
+            await asyncio.wait({task})
+        finally:
+            task.cancel()  # nothing to cancel, unless the server is being shut down
+        status = 503 if task.cancelled() or task.exception() else task.result()
+        self.counters[f"status_{status}"] += 1
+        reply = web.Response(status=status)
+        reply.force_close()
+        return reply
+
+    def _rise(self, task: asyncio.Task[int]) -> None:
+        """A bug must not end as a 500 that the terminal repeats for ever: it rises from ``run``."""
+        bug = None if task.cancelled() else task.exception()
+        if bug is not None and self._bug is not None and not self._bug.done():
+            self._bug.set_exception(bug)
+
+    async def _serve(self, request: web.BaseRequest) -> int:
+        self.counters["requests"] += 1
+        door = self._door_of(request)
+        if isinstance(door, int):
+            return door
+        if (request.content_length or 0) > MAX_BODY:
+            return self._refuse(door, BodyFault("too_large", "declared length"))
+        try:
+            async with asyncio.timeout(READ_LIMIT_S):
+                await self._slots.acquire()
+        except TimeoutError:
+            self.counters["busy"] += 1
+            return 503
+        try:
+            return await self._take(request, door)
+        finally:
+            self._slots.release()
+
+    def _door_of(self, request: web.BaseRequest) -> model.Door | int:
+        """The door that may push here, or the status to refuse with. Takes equally long for every wrong token."""
+        vendor, name, token = (*request.path.strip("/").split("/", 2), "", "", "")[:3]
+        door = self._doors.get(name)
+        if door is None or door.vendor != vendor or vendor not in VENDORS or not self._tokens.get(name):
+            return self._turn_away(request, 404, "unknown_terminal")
+        if not hmac.compare_digest(_bytes(token), _bytes(self._tokens[name])):
+            return self._turn_away(request, 403, "wrong_token", name)
+        if door.address and _address(_peer(request)) != _address(door.address):
+            return self._turn_away(request, 403, "wrong_address", name)
+        if request.method not in {"POST", "PUT"}:
+            return self._turn_away(request, 405, "wrong_method", name)
+        return door
+
+    def _turn_away(self, request: web.BaseRequest, status: int, reason: str, door: str = "") -> int:
+        self.counters[reason] += 1
+        if self._complaint.get(f"{reason} {door}") is None:
+            self._complaint[f"{reason} {door}"] = reason
+            log.warning("push_turned_away", reason=reason, door=door, address=_peer(request))
+        return status
+
+    async def _take(self, request: web.BaseRequest, door: model.Door) -> int:
+        """Read one body, report what it holds, and wait until that is durable."""
+        scanner = Scanner(request.headers.get("Content-Type", ""), request.headers.get("Content-Encoding", ""))
+        cut = False
+        try:
+            cut = await self._read(request, scanner)
+            decoded = VENDORS[door.vendor](scanner.close(), self._terminals[door.id], self._wall_ms())
+        except BodyFault as fault:
+            return 408 if cut else self._refuse(door, fault)
+        self._count(decoded)
+        self._complaint.pop(door.id, None)
+        self._heard(door)
+        tickets = [self._report(entry) for entry in decoded.entries]
+        if not await self._durable(tickets):
+            self.counters["not_durable"] += 1
+            return 503
+        # What came before a body broke off is reported, but the terminal must send the rest again.
+        return 408 if cut and not scanner.ended else 200
+
+    async def _read(self, request: web.BaseRequest, scanner: Scanner) -> bool:
+        """Feed the body to the scanner. True where it broke off: too slow, or the connection went."""
+        taken = 0
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0  # else aiohttp takes the reply for begun
+        try:
+            async with asyncio.timeout(READ_LIMIT_S):
+                while chunk := await request.content.readany():
+                    taken += len(chunk)
+                    if taken > MAX_BODY:
+                        raise BodyFault("too_large", f"body over {MAX_BODY} bytes")
+                    scanner.feed(chunk)
+        except TimeoutError:
+            self.counters["too_slow"] += 1
+            return True
+        except (OSError, ClientError, web.RequestPayloadError, http_exceptions.HttpProcessingError):
+            self.counters["broken_off"] += 1
+            return True
+        return False
+
+    async def _durable(self, tickets: list[Ticket]) -> bool:
+        """Whether everything reported is on disk. Never cancels a commit that others may wait for."""
+        waits: list[asyncio.Future[bool]] = [asyncio.ensure_future(ticket.durable()) for ticket in tickets]
+        if not waits:
+            return True
+        await asyncio.wait(waits, timeout=DURABLE_LIMIT_S)
+        return all(wait.done() and wait.result() for wait in waits)
+
+    def _count(self, decoded: Decoded) -> None:
+        self.counters[decoded.outcome] += 1
+        self.counters["entries"] += len(decoded.entries)
+        self.counters["unmapped"] += decoded.unmapped
+        for reason in decoded.faults:
+            self.counters[f"part_{reason}"] += 1
+
+    def _refuse(self, door: model.Door, fault: BodyFault) -> int:
+        self.counters[f"fault_{fault.reason}"] += 1
+        if self._complaint.get(door.id) != fault.reason:
+            self._complaint[door.id] = fault.reason
+            log.warning("body_refused", door=door.id, reason=fault.reason, detail=fault.detail)
+        return _STATUS.get(fault.reason, 400)
+
+
+def _patience_s(door: model.Door) -> float:
+    return MISSED_HEARTBEATS * door.heartbeat_ms / 1000
+
+
+def _zone(name: str, door: str) -> tzinfo | None:
+    try:
+        return ZoneInfo(name) if name else None
+    except (ZoneInfoNotFoundError, ValueError):
+        log.warning("timezone_unknown", door=door, timezone=name)
+        return None
+
+
+def _bytes(token: str) -> bytes:
+    return token.encode("utf-8", "surrogatepass")
+
+
+def _peer(request: web.BaseRequest) -> str:
+    peer = request.transport.get_extra_info("peername") if request.transport else None
+    return str(peer[0]) if peer else ""
+
+
+def _address(text: str) -> object:
+    """An address in one form: ``::ffff:192.0.2.9`` is 192.0.2.9, as a dual-stack socket shows it."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return text
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+class _Server(web.Server):
+    """aiohttp's server with bounded connections and nothing of a request in log or reply."""
+
+    def __init__(
+        self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], counters: Counter[str]
+    ) -> None:
+        super().__init__(handler)
+        self._counters = counters
+        self._addresses: Counter[str] = Counter()
+
+    def __call__(self) -> web.RequestHandler:
+        # A connection that brings no whole header in ``keepalive_timeout`` is closed by aiohttp.
+        return _Connection(
+            self,
+            self._counters,
+            self._addresses,
+            loop=asyncio.get_running_loop(),
+            keepalive_timeout=READ_LIMIT_S,
+            lingering_time=LINGER_S,
+            auto_decompress=False,
+            access_log=None,
+            logger=_MUTE,
+        )
+
+
+class _Connection(web.RequestHandler):
+    """One connection, for one request.
+
+    What is sent beyond the declared length is dropped here: aiohttp would parse it as a next request, and where that
+    fails throw away the good one that came in the same segment.
+    """
+
+    __slots__ = ("_address", "_addresses", "_counters", "_head", "_room")
+
+    def __init__(self, manager: web.Server, counters: Counter[str], addresses: Counter[str], **options: object) -> None:
+        super().__init__(manager, **options)  # type: ignore[arg-type]
+        self._counters, self._addresses = counters, addresses
+        self._address: str | None = None
+        self._head = b""
+        self._room: float | None = None
+        """Bytes of the body still to come; None before the header is whole, infinite where no length is declared."""
+
+    def data_received(self, data: bytes) -> None:
+        fits = data if self._room is None else data[: int(min(self._room, len(data)))]
+        if self._room is not None:
+            self._room -= len(fits)
+        else:
+            self._head += data
+            end = self._head.find(b"\r\n\r\n") + 4
+            if end >= 4:
+                length = _LENGTH.search(self._head, 0, end)
+                begun = len(self._head) - end
+                self._room = int(length[1]) - begun if length else math.inf
+                if self._room < 0:
+                    fits, self._room = data[: int(self._room)], 0
+            elif len(self._head) > _MAX_HEAD:
+                self._room = math.inf  # aiohttp refuses it
+        if len(fits) < len(data):
+            self._counters["surplus"] += 1
+        super().data_received(fits)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        peer = transport.get_extra_info("peername")
+        self._address = str(peer[0]) if peer else ""
+        self._addresses[self._address] += 1
+        super().connection_made(transport)
+        if self._addresses[self._address] > CONNECTIONS_PER_ADDRESS or self._addresses.total() > CONNECTIONS:
+            self._counters["too_many_connections"] += 1
+            self.force_close()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._address is not None:
+            self._addresses[self._address] -= 1
+            self._addresses += Counter()  # forget addresses with none
+            self._address = None
+        super().connection_lost(exc)
+
+    def handle_error(self, *_: object, **__: object) -> web.StreamResponse:
+        """What is no HTTP gets an empty 400. aiohttp's page would quote it."""
+        self._counters["not_http"] += 1
+        reply = web.Response(status=400)
+        reply.force_close()
+        return reply
