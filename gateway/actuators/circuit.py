@@ -1,0 +1,127 @@
+"""What the gateway knows of one output: who asked what, what was tried, what was told. No waiting, no device.
+
+A ``Circuit`` changes from two sides: ``want`` is called by whoever hands on the core's actions, everything else by the task
+that tends the output. Both run on the event loop, neither waits in between, so no lock is needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from msgspec import Struct
+
+from gateway.actions import OutputState, Want
+from gateway.actuators.decide import Ask, Kind, ask_of, opposite, state_name
+from gateway.events import Actuated
+from gateway.site.model import Output
+
+SUPERSEDED = "superseded"
+"""A newer want came before this one could be proven or fail. ``confirmed`` is as last reported: nothing was learnt."""
+
+
+class Outcome(Struct, frozen=True):
+    """What became of an ask, as far as the device could prove it."""
+
+    actual: str | None
+    confirmed: bool
+    reason: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Asked:
+    """One want on its way, from the moment it is wanted until a newer one takes its place."""
+
+    want: Want
+    ask: Ask
+    by_core: bool = True
+    """False: the idle state assumed until the core says something."""
+    tried: bool = False
+    told: Actuated | None = None
+    superseded: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Circuit:
+    """One output with its present ask."""
+
+    def __init__(self, output: Output) -> None:
+        self.output = output
+        self.kind = Kind(output.kind)
+        self.feedback = output.feedback.partition(".")[::2] if output.feedback else None
+        """Device and point that prove the state."""
+        self.proves = output.feedback_means or str(state_name(self.kind, energised=True))
+        """State that a true feedback proves; a false one proves its opposite."""
+        self.disproves = opposite(self.proves)
+        idle = OutputState.LEAVE if self.kind is Kind.VALVE else OutputState.OFF
+        first = Want(output.id, idle, ())
+        self.asked = Asked(first, ask_of(self.kind, first), by_core=False)
+        self.woken = asyncio.Event()
+        self.ours = False
+        """Asked on in this run, and not yet proven off again: what we may switch off."""
+        self.begun = self.looked = False
+        """Tended at all; read for the first time."""
+        self.failures = 0
+        self.proven = False
+        """The present ask was confirmed; what follows is verification."""
+        self._confirmed = True
+        """As last reported."""
+        self._owed: list[Asked] = []
+
+    def want(self, want: Want) -> None:
+        """Take a want. The same state once more (another cause) is no new ask, but a reason to look at once."""
+        ask = ask_of(self.kind, want)
+        if ask is self.asked.ask:
+            self.asked.want, self.asked.by_core = want, True
+        else:
+            self._replace(Asked(want, ask))
+        self.woken.set()
+
+    def _replace(self, asked: Asked) -> None:
+        old, self.asked = self.asked, asked
+        old.superseded.set()
+        if old.by_core and old.told is None:
+            self._owed.append(old)
+        self.ours = self.ours or asked.ask is Ask.ON
+        self.failures, self.proven = 0, False
+        self.looked = self.looked or self.begun  # the first look is for what was wanted before the start
+
+    def must_look(self) -> bool:
+        """Whether to read before deciding: at the start, to verify, and where only the look can tell what to do.
+
+        A fresh or failed ask toward safe is written without looking: that saves a transaction when it counts.
+        """
+        return not self.looked or self.proven or not (self.asked.ask.stands or self._to_be_put_off())
+
+    def _to_be_put_off(self) -> bool:
+        return self.asked.ask is Ask.OFF and self.ours
+
+    def urgent(self) -> bool:
+        """Whether it goes before retries and verification: asked for a change, and not tried yet."""
+        return not self.asked.tried and (self.asked.ask.stands or self._to_be_put_off())
+
+    def note(self, asked: Asked, outcome: Outcome | None) -> list[Actuated]:
+        """Remember what came of ``asked``; what is to be reported, oldest first. None: nothing was learnt."""
+        asked.tried = True
+        owed, self._owed = self._owed, []
+        reports = [self._report(old, outcome if old is asked else None) for old in owed]
+        if asked is not self.asked:
+            return reports
+        self.proven = outcome is not None and outcome.confirmed
+        self.failures = 0 if self.proven else self.failures + 1
+        if self.proven and asked.ask in {Ask.OFF, Ask.HELD_OFF}:
+            self.ours = False
+        if outcome is not None and (report := self._report(asked, outcome)) != asked.told:
+            asked.told = report
+            reports.append(report)
+        return reports
+
+    def _report(self, asked: Asked, outcome: Outcome | None) -> Actuated:
+        result = outcome or Outcome(None, self._confirmed, SUPERSEDED)
+        self._confirmed = result.confirmed
+        return Actuated(
+            output=self.output.id,
+            wanted=str(asked.ask.state),
+            actual=result.actual,
+            confirmed=result.confirmed,
+            reason=result.reason,
+        )

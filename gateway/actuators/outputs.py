@@ -1,0 +1,248 @@
+"""Sirens, valves and fans: brings what they are to what they should be, proves it, and says so.
+
+Here lives everything that waits for a relay. *What* an output should be is the core's business (``Want``), *what to do* about
+it is a table (``decide.py``), *who goes first* is in ``turns.py``; this file only runs them.
+
+Theory. Wants are desired state, so a lost write is merely not done yet: each output has one task that writes, reads back,
+proves by feedback, and begins again with growing pauses until it holds. The tasks share nothing but the turns at their
+device, so a dead board delays no other, and a siren waits for nothing but the one transaction under way. (Between devices
+the lane chooses: it alone knows which of them rests or is left in peace after a silence.) A write is never cut short: a
+request abandoned on a serial line makes the next answer worthless (facts/modbus 0.1). Reading a feedback may be abandoned
+at any time, because it may stand on another bus that is dead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import structlog
+from msgspec import Struct
+
+from gateway.actions import Want
+from gateway.actuators.circuit import SUPERSEDED, Asked, Circuit, Outcome
+from gateway.actuators.decide import Deed, decide, state_name
+from gateway.actuators.turns import Turns
+from gateway.events import Quality, Scalar
+from gateway.faults import DeviceFault
+from gateway.inbox import Report
+from gateway.site.model import Output
+
+log = structlog.get_logger()
+
+HELD = "held_without_cause"
+NOT_CONFIRMED = "not_confirmed"
+"""The feedback says, in good quality, that the output is not in its state."""
+FEEDBACK_UNKNOWN = "feedback_unknown"
+"""The feedback cannot be read, or not be believed."""
+NO_ANSWER = "no_answer"
+_REASONS = {"timeout": NO_ANSWER}
+_COIL = {Deed.WRITE_ON: True, Deed.WRITE_OFF: False}
+
+
+class Lane(Protocol):
+    """The bus an output stands on. Every call is one transaction (with its read-back) and ends within the bus's timeouts."""
+
+    async def write(self, device: str, point: str, on: bool) -> None:
+        """Switch, and read the coil back. Raises ``DeviceFault``, reason ``readback`` where it did not take."""
+        ...
+
+    async def read(self, device: str, point: str) -> tuple[Scalar | None, Quality]:
+        """The point's value now, asked of the device. No answer: ``DeviceFault``, or a quality that says so."""
+        ...
+
+
+class Pace(Struct, frozen=True):
+    """How often what is done, in seconds."""
+
+    poll_s: float = 0.25
+    """Feedback, while a state is being proven: a valve takes seconds, a person waits for the answer."""
+    retry_first_s: float = 0.5
+    retry_cap_s: float = 30.0
+    """A relay board may come back at any time; the probe of a dead slave costs the bus little at this pace (facts/modbus 4)."""
+    verify_s: float = 30.0
+    pulse_s: float = 5.0
+    """Beat; the watchdog needs several within its period."""
+
+
+class OutputReconciler:
+    """Keeps every output of the site in its desired state."""
+
+    def __init__(
+        self,
+        outputs: dict[str, Output],
+        lanes: Mapping[str, Lane],
+        report: Report,
+        beat: Callable[[], None],
+        pace: Pace | None = None,
+    ) -> None:
+        """``lanes``: device id -> its bus. ``beat`` is called while every lane still ends what it begins, dead slaves or not."""
+        self.counters: Counter[str] = Counter()
+        self._circuits = {name: Circuit(output) for name, output in outputs.items()}
+        self._lanes = {device: lanes[device] for c in self._circuits.values() for device in _devices(c)}
+        self._turns = {device: Turns() for device in self._lanes}
+        self._report, self._beat = report, beat
+        self._pace = pace or Pace()
+
+    def want(self, want: Want) -> None:
+        """Take a desired state and wake the output's task; returns at once, may be called from within ``report``."""
+        circuit = self._circuits[want.output]
+        circuit.want(want)
+        if circuit.urgent():
+            self._turns[circuit.output.device].hurry(circuit)
+
+    def device_back(self, device: str) -> None:
+        """A device answers again: what failed on it is tried now, not at the end of its pause."""
+        for circuit in self._circuits.values():
+            if circuit.failures and device in _devices(circuit):
+                circuit.woken.set()
+
+    async def run(self) -> None:
+        """Tend all outputs until cancelled. A fault of a device never ends it; anything else that rises is a bug."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._pulse())
+            for circuit in self._circuits.values():
+                group.create_task(self._tend(circuit, group))
+
+    async def _pulse(self) -> None:
+        """A device that never ends a turn means a stuck lane, and then there is no beat."""
+        while True:
+            for turns in self._turns.values():
+                async with turns.take(self, urgent=True):  # takes no time on the bus
+                    pass
+            self._beat()
+            await asyncio.sleep(self._pace.pulse_s)
+
+    async def _tend(self, circuit: Circuit, group: asyncio.TaskGroup) -> None:
+        circuit.begun = True
+        while True:
+            circuit.woken.clear()
+            asked, outcome = await self._settle(circuit, group)
+            self._tell(circuit, asked, outcome)
+            if circuit.asked is asked:
+                await _sleep(self._pause(circuit, outcome), circuit.woken)
+
+    async def _settle(self, circuit: Circuit, group: asyncio.TaskGroup) -> tuple[Asked, Outcome | None]:
+        """One round: look if needed, do what is to be done, prove it."""
+        asked, deed, energised, fault = await self._act(circuit)
+        if fault:
+            return asked, Outcome(None, confirmed=False, reason=fault)
+        return asked, await self._judge(circuit, asked, deed, energised, group)
+
+    async def _act(self, circuit: Circuit) -> tuple[Asked, Deed, bool | None, str]:
+        """Look and write, or write at once; one transaction a turn, and always for the newest ask.
+
+        What is asked may change while we queue and while we look; then the turn is kept, for nobody asked urgently should
+        queue twice. Returns what was served, the deed, the coil's state after it and the reason of a fault.
+        """
+        output, seen, energised = circuit.output, None, None
+        while True:
+            async with self._turns[output.device].take(circuit, urgent=circuit.urgent()):
+                looked = False
+                while circuit.asked is not seen and circuit.must_look():
+                    looked, seen, circuit.looked = True, circuit.asked, True
+                    energised = await self._read(output.device, output.point)
+                asked = circuit.asked
+                known = energised if asked is seen else None
+                deed = decide(circuit.kind, asked.ask, known, circuit.ours)
+                if deed not in _COIL:
+                    return asked, deed, known, ""
+                if not looked or asked is not seen:
+                    return asked, deed, _COIL[deed], await self._write(output, _COIL[deed])
+            if circuit.proven and known is not None:
+                self.counters["drifted"] += 1
+                log.warning("output_drifted", output=output.id, wanted=asked.ask)
+
+    async def _write(self, output: Output, on: bool) -> str:
+        """Switch it; the reason if that failed, else nothing."""
+        self.counters["writes"] += 1
+        try:
+            await self._lanes[output.device].write(output.device, output.point, on)
+        except DeviceFault as fault:
+            self.counters["write_faults"] += 1
+            return _REASONS.get(fault.reason, fault.reason)
+        return ""
+
+    async def _judge(
+        self, circuit: Circuit, asked: Asked, deed: Deed, energised: bool | None, group: asyncio.TaskGroup
+    ) -> Outcome | None:
+        if energised is None:
+            return None
+        actual = state_name(circuit.kind, energised)
+        if deed is Deed.HOLD_AND_REPORT:
+            return Outcome(actual, confirmed=True, reason=HELD)
+        if circuit.feedback and (asked.ask.stands or deed is Deed.WRITE_OFF):
+            return await self._prove(circuit, asked, str(actual), group)
+        return Outcome(actual, confirmed=True)
+
+    async def _prove(self, circuit: Circuit, asked: Asked, target: str, group: asyncio.TaskGroup) -> Outcome | None:
+        """Watch the feedback until it shows the state, or ``confirm_ms`` are over."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + circuit.output.confirm_ms / 1000
+        while not asked.superseded.is_set():
+            reading = group.create_task(self._read_feedback(circuit, asked))
+            newer = group.create_task(asked.superseded.wait())
+            await asyncio.wait({reading, newer}, return_when=asyncio.FIRST_COMPLETED)
+            newer.cancel()
+            if not reading.done():
+                break  # left to end by itself: its bus may be dead, and somebody wants something newer
+            shown = None if reading.result() is None else circuit.proves if reading.result() else circuit.disproves
+            if shown == target:
+                return Outcome(shown, confirmed=True)
+            if loop.time() >= deadline:
+                return Outcome(shown, confirmed=False, reason=NOT_CONFIRMED if shown else FEEDBACK_UNKNOWN)
+            await _sleep(min(self._pace.poll_s, deadline - loop.time()), asked.superseded)
+        return None
+
+    async def _read_feedback(self, circuit: Circuit, asked: Asked) -> bool | None:
+        device, point = circuit.feedback or ("", "")
+        async with self._turns[device].take(circuit.feedback, urgent=False):
+            return None if asked.superseded.is_set() else await self._read(device, point)
+
+    async def _read(self, device: str, point: str) -> bool | None:
+        """A state that may be believed, else None: a value of bad quality proves nothing."""
+        self.counters["reads"] += 1
+        try:
+            value, quality = await self._lanes[device].read(device, point)
+        except DeviceFault:
+            value, quality = None, Quality.COMMS
+        if quality is Quality.GOOD and isinstance(value, bool | int):
+            return bool(value)
+        self.counters["read_faults"] += 1
+        return None
+
+    def _tell(self, circuit: Circuit, asked: Asked, outcome: Outcome | None) -> None:
+        for actuated in circuit.note(asked, outcome):
+            found = HELD if actuated.reason == HELD else "confirmed" if actuated.confirmed else "unconfirmed"
+            self.counters[SUPERSEDED if actuated.reason == SUPERSEDED else found] += 1
+            log.info(
+                "output_reported",
+                output=actuated.output,
+                wanted=actuated.wanted,
+                actual=actuated.actual,
+                confirmed=actuated.confirmed,
+                reason=actuated.reason,
+            )
+            self._report(actuated)
+
+    def _pause(self, circuit: Circuit, outcome: Outcome | None) -> float | None:
+        """Seconds until the output is looked at again without being asked; None: never."""
+        if outcome is None or not outcome.confirmed:
+            doublings = max(0, min(circuit.failures - 1, 16))  # beyond the cap anyway; keeps the number small
+            return min(self._pace.retry_cap_s, self._pace.retry_first_s * 2.0**doublings)
+        return self._pace.verify_s if circuit.asked.ask.stands or outcome.reason == HELD else None
+
+
+def _devices(circuit: Circuit) -> list[str]:
+    return [circuit.output.device, *([circuit.feedback[0]] if circuit.feedback else [])]
+
+
+async def _sleep(seconds: float | None, unless: asyncio.Event) -> None:
+    """Wait that long (None: for ever), or until the event."""
+    try:
+        async with asyncio.timeout(seconds):
+            await unless.wait()
+    except TimeoutError:
+        pass
