@@ -1,0 +1,258 @@
+"""Keeps the workers alive: who is restarted, who ends the process, and when systemd's watchdog is fed.
+
+The only file that may catch every exception. It knows workers by name and nothing of what they do.
+
+Theory. There are two rings. In the *life* ring (buses, radio, rules, store, outputs) a fault of the world restarts the worker,
+but a bug ends the process: a core that is wrong must not go on deciding, and systemd starts it anew in two seconds. In the
+*service* ring (panel, terminals, uplinks) whatever goes wrong restarts that worker alone, because no alarm hangs on it.
+
+A *beat* is a completed turn of a worker, faults included: a bus that is gone beats, a loop that hangs does not. The watchdog
+is withheld only for a vital worker without a beat within its limit; a deaf gateway says so in its status, a restart would
+not give it ears.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import traceback
+from collections.abc import Callable, Coroutine
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from gateway.faults import DeviceFault, LoudongError, StoreFault, UplinkFault
+from gateway.notify import STOPPING, WATCHDOG, notify, watchdog_interval_s
+
+log = structlog.get_logger()
+
+BACKOFF_BASE_S = 0.5
+BACKOFF_CAP_S = {"life": 5.0, "service": 15.0}
+"""A bus that is plugged in again is heard within seconds; an office with a thousand gateways is not stormed."""
+SETTLED_S = 60.0
+"""A worker that ran this long is well again: its backoff starts from the beginning."""
+STOP_S = 5.0
+"""All workers together (contract: SIGTERM within 5 s)."""
+_HOUSE = str(Path(__file__).parent)
+_CHECK_S = 5.0  # how often stuck workers are looked for where no watchdog sets the pace
+
+OnFault = Callable[[str, str, str], None]
+"""``(worker, reason, detail)``; the reason is a word-catalogue key."""
+
+
+class Ring(StrEnum):
+    """How far a worker's failure reaches."""
+
+    LIFE = "life"
+    SERVICE = "service"
+
+
+def backoff_s(attempt: int, cap_s: float, chance: float) -> float:
+    """Pause before restart ``attempt`` (from 0): exponential, capped, with full jitter.
+
+    ``chance`` in [0, 1) spreads the restarts. Full jitter: M. Brooker, "Exponential Backoff And Jitter", AWS, 2015.
+    """
+    return chance * min(cap_s, BACKOFF_BASE_S * 2.0 ** min(attempt, 16))
+
+
+class _Worker:
+    """One worker and how it fares. Times are those of the event loop, in seconds."""
+
+    def __init__(self, name: str, ring: Ring, factory: Callable[[], Coroutine[Any, Any, None]], limit_s: float) -> None:
+        self.name, self.ring, self.factory, self.limit_s = name, ring, factory, limit_s
+        self.attempt = 0
+        self.started = 0.0
+        self.last_beat: float | None = None
+        """None while it waits for its restart: that is no hanging."""
+        self.failing = False
+        self.stuck = False
+
+
+class Supervisor:
+    """Runs the workers added to it until ``stop()`` or until a bug in the life ring."""
+
+    def __init__(
+        self,
+        on_fault: OnFault,
+        on_recovered: Callable[[str], None] = lambda _worker: None,
+        *,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """``on_fault`` hears of every failure; ``on_recovered`` of the first beat after one, or of ``SETTLED_S`` without another."""
+        self._on_fault, self._on_recovered, self._chance = on_fault, on_recovered, chance
+        self._workers: dict[str, _Worker] = {}
+        self._stopping = asyncio.Event()
+
+    def add(
+        self,
+        name: str,
+        ring: Ring,
+        factory: Callable[[], Coroutine[Any, Any, None]],
+        *,
+        vital_within_s: float | None = None,
+    ) -> None:
+        """Adds a worker, before ``run()``. ``factory`` makes its coroutine anew at every start.
+
+        ``vital_within_s``: the watchdog starves if the worker completes no turn for this long; None: it is not vital.
+        Workers stop in reverse order, so add first whatever the others still need while they end (the store).
+        """
+        if name in self._workers:
+            raise ValueError(f"two workers named {name}")
+        limit_s = float("inf") if vital_within_s is None else vital_within_s
+        self._workers[name] = _Worker(name, ring, factory, limit_s)
+
+    def beat(self, name: str) -> None:
+        """``name`` completed a turn."""
+        worker = self._workers[name]
+        worker.last_beat = asyncio.get_running_loop().time()
+        self._note_recovered(worker)
+
+    def stuck(self, now: float) -> tuple[str, ...]:
+        """Vital workers that completed no turn within their limit; ``now`` is the event loop's time."""
+        return tuple(
+            worker.name
+            for worker in self._workers.values()
+            if worker.last_beat is not None and now - worker.last_beat > worker.limit_s
+        )
+
+    def stop(self) -> None:
+        """Asks ``run()`` to end; may be called from a signal handler of the loop."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Runs all workers; returns after ``stop()``, raises the bug that a worker of the life ring had."""
+        tasks = {name: asyncio.create_task(self._keep(worker), name=name) for name, worker in self._workers.items()}
+        watch = asyncio.create_task(self._watch())
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            done, _ = await asyncio.wait([*tasks.values(), watch, stopping], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            notify(STOPPING)
+            watch.cancel()
+            stopping.cancel()
+            await _end(tasks)
+        for task in done:
+            task.result()
+
+    async def _keep(self, worker: _Worker) -> None:
+        """Starts one worker again and again. Ends only by a bug in the life ring, or cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            worker.started = worker.last_beat = loop.time()
+            try:
+                await worker.factory()
+                reason, detail = "ended", ""
+            except asyncio.CancelledError:
+                if _is_asked_to_end():
+                    raise
+                reason, detail = "cancelled", ""  # by something inside it
+            except Exception as error:
+                reason, detail = _describe(error)
+                if _is_asked_to_end():
+                    raise
+                if worker.ring is Ring.LIFE and not _is_of_the_world(error):
+                    log.critical("worker_bug", worker=worker.name, error=detail)
+                    error.add_note(f"in worker {worker.name} of the life ring")
+                    raise
+            if _is_asked_to_end():
+                return
+            if loop.time() - worker.started >= SETTLED_S:
+                worker.attempt = 0
+            await self._pause(worker, reason, detail)
+
+    async def _pause(self, worker: _Worker, reason: str, detail: str) -> None:
+        worker.failing, worker.last_beat = True, None
+        pause_s = backoff_s(worker.attempt, BACKOFF_CAP_S[worker.ring], self._chance())
+        worker.attempt += 1
+        log.warning("worker_failed", worker=worker.name, reason=reason, detail=detail, restart_in_s=round(pause_s, 2))
+        self._on_fault(worker.name, reason, detail)
+        await asyncio.sleep(pause_s)
+
+    async def _watch(self) -> None:
+        """Feeds systemd's watchdog while no vital worker is stuck, and reports each that becomes so."""
+        feed_s = watchdog_interval_s()
+        while True:
+            await asyncio.sleep(0)  # let every worker have its first turn
+            stuck = self.stuck(asyncio.get_running_loop().time())
+            if not stuck and feed_s is not None:
+                notify(WATCHDOG)
+            for worker in self._workers.values():
+                self._note_stuck(worker, is_stuck=worker.name in stuck)
+                if _has_settled(worker, asyncio.get_running_loop().time()):
+                    self._note_recovered(worker)
+            await asyncio.sleep(_CHECK_S if feed_s is None else min(feed_s, _CHECK_S))
+
+    def _note_stuck(self, worker: _Worker, *, is_stuck: bool) -> None:
+        if is_stuck and not worker.stuck:
+            worker.failing = True
+            log.error("worker_stuck", worker=worker.name, limit_s=worker.limit_s)
+            self._on_fault(worker.name, "stuck", "")
+        worker.stuck = is_stuck
+
+    def _note_recovered(self, worker: _Worker) -> None:
+        if worker.failing:
+            worker.failing = False
+            log.info("worker_recovered", worker=worker.name)
+            self._on_recovered(worker.name)
+
+
+def _has_settled(worker: _Worker, now: float) -> bool:
+    """Whether a worker that owes no beats (a listener waits, perhaps for days) has run long enough to be called well."""
+    return worker.limit_s == float("inf") and worker.last_beat is not None and now - worker.started >= SETTLED_S
+
+
+async def _end(tasks: dict[str, asyncio.Task[None]]) -> None:
+    """Cancels the workers, last first, each before the next; all within ``STOP_S``."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + STOP_S
+    for left, (name, task) in zip(range(len(tasks), 0, -1), reversed(tasks.items()), strict=True):
+        task.cancel()
+        _, pending = await asyncio.wait([task], timeout=max(0.0, deadline - loop.time()) / left)
+        if pending:
+            log.error("worker_abandoned", worker=name)
+        elif not task.cancelled() and (error := task.exception()) is not None:
+            log.error("worker_stopped_badly", worker=name, error=_describe(error)[1])
+
+
+def _is_asked_to_end() -> bool:
+    """Whether the supervisor itself cancelled the running task."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _is_of_the_world(error: BaseException) -> bool:
+    """Whether retrying may help: the machine, the network or a device refused. Anything else is a bug."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(_is_of_the_world(one) for one in error.exceptions)
+    return isinstance(error, OSError | DeviceFault | UplinkFault | StoreFault)  # TimeoutError is an OSError
+
+
+def _describe(error: BaseException) -> tuple[str, str]:
+    """Reason key and detail. The text of a foreign exception is left out: it may quote what a person sent us."""
+    if isinstance(error, BaseExceptionGroup):
+        return _describe(error.exceptions[0])
+    match error:
+        case DeviceFault():
+            return error.reason, error.detail
+        case UplinkFault():
+            return "uplink_fault", str(error)
+        case StoreFault():
+            return "store_fault", str(error)
+        case TimeoutError():
+            return "timeout", _where(error)
+        case OSError():
+            return "os_error", f"{error.strerror or type(error).__name__} {_where(error)}"
+        case LoudongError():
+            return "crashed", f"{type(error).__name__}: {error}"
+        case _:
+            return "crashed", f"{type(error).__name__} {_where(error)}"
+
+
+def _where(error: BaseException) -> str:
+    """The line that raised it, and the last line of ours on the way there."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if frame.filename.startswith(_HOUSE) and frame.filename != __file__]
+    lines = dict.fromkeys(f"{Path(frame.filename).name}:{frame.lineno}" for frame in [*ours[-1:], *frames[-1:]])
+    return "at " + ", ".join(lines) if lines else ""

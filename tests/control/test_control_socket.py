@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pwd
+import socket
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.control.client import ControlClient, DaemonNotRunning
+from gateway.control.folder import SOCKET_NAME, StateFolderTaken, claim, state_folder
+from gateway.control.protocol import LONGEST_REQUEST, Refusal, decode_line, decode_request
+from gateway.control.server import MOST_CONNECTIONS
+
+
+def connect(daemon) -> socket.socket:
+    raw = socket.socket(socket.AF_UNIX)
+    raw.settimeout(5)
+    raw.connect(str(daemon.path))
+    return raw
+
+
+def reply_to(daemon, sent: bytes, *, end: bool = False) -> dict:
+    """The one line the daemon answers to raw bytes; after it the connection must be closed."""
+    with connect(daemon) as raw:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it hangs up in the middle of an endless line
+            raw.sendall(sent)
+        if end:
+            raw.shutdown(socket.SHUT_WR)
+        received = b""
+        try:
+            while chunk := raw.recv(65536):
+                received += chunk
+        except ConnectionResetError:
+            pass
+    lines = received.splitlines()
+    assert len(lines) == 1
+    return json.loads(lines[0])
+
+
+def test_a_question_gets_its_answer_and_the_kernel_says_who_asked(daemon):
+    (answer,) = ControlClient(daemon.folder).ask("ack", alert="a1", who="wang", for_ms=5)
+    assert answer == {
+        "verb": "ack",
+        "arguments": {"alert": "a1", "who": "wang", "for_ms": 5},
+        "uid": os.getuid(),
+        "pid": os.getpid(),
+        "login": pwd.getpwuid(os.getuid()).pw_name,
+    }
+
+
+def test_the_asker_cannot_name_himself(daemon):
+    forged = {"verb": "ack", "arguments": {"uid": 4242, "login": "mayor"}, "peer": {"uid": 0}}
+    assert reply_to(daemon, json.dumps(forged).encode() + b"\n")["error"] == "malformed"
+    (answer,) = ControlClient(daemon.folder).ask("ack", uid=4242, login="mayor")
+    assert answer["uid"] == os.getuid()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can ask as somebody else")
+def test_another_user_is_seen_as_himself(daemon):
+    nobody = 65534
+    daemon.folder.chmod(0o755)
+    daemon.path.chmod(0o666)
+    ask = (
+        "import os, socket, sys; os.setuid(int(sys.argv[1])); s = socket.socket(socket.AF_UNIX); s.connect('control.sock')\n"
+        's.sendall(b\'{"verb": "x"}\\n\'); print(s.makefile().readline())'
+    )
+    asked = subprocess.run(
+        [sys.executable, "-c", ask, str(nobody)], cwd=daemon.folder, capture_output=True, text=True, check=True
+    )
+    assert json.loads(asked.stdout)["item"]["uid"] == nobody
+
+
+def test_a_long_answer_arrives_whole_and_in_order(daemon):
+    items = list(ControlClient(daemon.folder).ask("many", count=20_000))
+    assert [item["n"] for item in items] == list(range(20_000))
+
+
+def test_several_questions_on_one_connection(daemon):
+    with connect(daemon) as raw, raw.makefile("rb") as lines:
+        for verb in ("alerts", "refuse", "alerts"):
+            raw.sendall(json.dumps({"verb": verb}).encode() + b"\n")
+            first = json.loads(lines.readline())
+            assert "error" in first or json.loads(lines.readline()) == {"end": True}
+
+
+def test_a_refusal_carries_its_reason(daemon):
+    with pytest.raises(Refusal) as refused:
+        list(ControlClient(daemon.folder).ask("refuse"))
+    assert (refused.value.reason, refused.value.detail) == ("not_authorised", "only people with the role shelve")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"garbage\n",
+        b"\n",
+        b"[]\n",
+        b"{}\n",
+        b'{"verb": 5}\n',
+        b'{"verb": "a", "arguments": []}\n',
+        b"\xff\xfe\n",
+        b'{"verb": "a"',
+        b"[" * 60_000 + b"\n",
+    ],
+    ids=lambda sent: repr(sent[:20]),
+)
+def test_what_is_no_request_is_said_to_be_so_and_counted(daemon, sent):
+    reply = reply_to(daemon, sent, end=True)
+    assert reply["error"] == "malformed"
+    assert reply["detail"]
+    assert daemon.server.refused == 1
+    assert list(ControlClient(daemon.folder).ask("still-there"))
+
+
+def test_an_endless_line_is_cut_off(daemon):
+    assert reply_to(daemon, b"x" * (LONGEST_REQUEST * 4))["error"] == "too_long"
+    assert list(ControlClient(daemon.folder).ask("still-there"))
+
+
+def test_the_client_does_not_send_what_the_daemon_would_cut_off(daemon):
+    with pytest.raises(Refusal, match="too_long"):
+        list(ControlClient(daemon.folder).ask("close", reason="x" * LONGEST_REQUEST))
+
+
+def test_who_says_nothing_is_sent_away(daemon):
+    assert reply_to(daemon, b'{"verb": ')["error"] == "timeout"
+
+
+def test_who_leaves_in_the_middle_hurts_nobody(daemon):
+    for sent in (b"", b'{"verb"', b'{"verb": "many", "arguments": {"count": 50000}}\n'):
+        with connect(daemon) as raw:
+            raw.sendall(sent)
+    assert list(ControlClient(daemon.folder).ask("still-there"))
+    assert daemon.failure is None
+
+
+def test_who_reads_nothing_is_cut_off_and_hurts_nobody(daemon):
+    with connect(daemon) as raw:
+        raw.sendall(b'{"verb": "many", "arguments": {"count": 50000}}\n')
+        assert list(ControlClient(daemon.folder).ask("still-there"))
+        deadline = time.monotonic() + 10
+        while daemon.server._open and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert daemon.server._open == 0
+
+
+def test_one_asker_too_many_is_told(daemon):
+    waiting = [connect(daemon) for _ in range(MOST_CONNECTIONS)]
+    try:
+        with connect(daemon) as raw:
+            assert json.loads(raw.makefile().readline()) == {"error": "busy"}
+    finally:
+        for raw in waiting:
+            raw.close()
+
+
+def test_a_bug_in_the_answer_is_not_swallowed(daemon):
+    with pytest.raises(DaemonNotRunning, match="cut off"):
+        list(ControlClient(daemon.folder).ask("bug"))
+    daemon.thread.join(5)
+    assert isinstance(daemon.failure, ExceptionGroup)
+    assert isinstance(daemon.failure.exceptions[0], ZeroDivisionError)
+
+
+def test_the_socket_is_0660_whatever_the_umask(tmp_path, request):
+    before = os.umask(0o077)
+    request.addfinalizer(lambda: os.umask(before))
+    daemon = request.getfixturevalue("daemon")
+    status = daemon.path.stat()
+    assert stat.S_ISSOCK(status.st_mode)
+    assert stat.S_IMODE(status.st_mode) == 0o660
+    assert [entry.name for entry in tmp_path.iterdir()] == [SOCKET_NAME]
+
+
+def test_a_socket_left_by_a_dead_daemon_is_replaced(tmp_path, request):
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(tmp_path / SOCKET_NAME))
+    with pytest.raises(DaemonNotRunning):
+        list(ControlClient(tmp_path).ask("alerts"))
+    daemon = request.getfixturevalue("daemon")
+    assert list(ControlClient(daemon.folder).ask("alerts"))
+
+
+def test_a_daemon_that_ends_takes_its_socket_along(daemon):
+    daemon.stop()
+    assert not daemon.path.exists()
+    with pytest.raises(DaemonNotRunning) as absent:
+        list(ControlClient(daemon.folder).ask("alerts"))
+    assert absent.value.exit_code == 69
+    assert str(daemon.folder) in str(absent.value)
+
+
+def test_a_daemon_that_answers_nothing_is_not_waited_for_without_end(daemon):
+    with pytest.raises(DaemonNotRunning):
+        list(ControlClient(daemon.folder, patience_s=0.2).ask("hang"))
+
+
+@pytest.fixture
+def deep_folder(tmp_path):
+    deep = tmp_path.joinpath(*["a-rather-long-name-of-a-folder"] * 5)
+    deep.mkdir(parents=True)
+    return deep
+
+
+def test_a_folder_deeper_than_a_socket_address_may_be(deep_folder, make_daemon):
+    daemon = make_daemon(deep_folder)
+    assert len(str(daemon.path)) > 108
+    assert list(ControlClient(deep_folder).ask("alerts"))
+
+
+def test_a_second_daemon_on_the_same_folder_is_refused(tmp_path):
+    with claim(tmp_path / "state"):
+        with pytest.raises(StateFolderTaken, match="already runs"), claim(tmp_path / "state"):
+            pass
+        assert stat.S_IMODE((tmp_path / "state").stat().st_mode) & 0o007 == 0
+    with claim(tmp_path / "state"):
+        pass
+
+
+def test_a_claim_ends_with_its_process(tmp_path):
+    hold = (
+        "import sys, time; from pathlib import Path; from gateway.control.folder import claim\n"
+        "with claim(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", hold, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(StateFolderTaken), claim(tmp_path):
+        pass
+    holder.kill()
+    holder.communicate()
+    with claim(tmp_path):
+        pass
+
+
+def test_where_the_state_folder_is():
+    assert state_folder("/a", {"STATE_DIRECTORY": "/b"}) == Path("/a")
+    assert state_folder(None, {"STATE_DIRECTORY": "/b:/c"}) == Path("/b")
+    assert state_folder(None, {}) == Path(".loudong")
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_request_or_a_refusal(line):
+    for decode in (decode_request, decode_line):
+        try:
+            decode(line)
+        except Refusal as refusal:
+            assert refusal.reason == "malformed"  # noqa: PT017  nothing else may come out
