@@ -1,0 +1,61 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Everything they need goes into this folder.
+# Setting up is the work of tools/bootstrap.py; a second run finds it done.
+
+PYTHON ?= python3
+UV ?= uv
+ARGS ?=
+
+# Debian keeps mosquitto in sbin, which is not on everybody's path.
+export PATH := $(PATH):/usr/sbin:/sbin
+export LOUDONG_PYTHON := $(PYTHON)
+
+ready = command -v $(PYTHON) >/dev/null || { echo "loudong: $(PYTHON) is missing; on Debian and Raspberry Pi OS: sudo apt-get install python3 python3-pip" >&2; exit 69; }; $(PYTHON) tools/bootstrap.py
+lock = $(UV) pip compile --quiet --upgrade pyproject.toml
+
+.PHONY: help setup demo test check format lock clean
+.NOTPARALLEL:
+
+help:
+	@echo 'make demo [ARGS="--for 90s --json"]   a simulated compound, live; no root, no broker, no hardware'
+	@echo 'make test [ARGS="tests/rules -x"]     every test, with what they need of the system'
+	@echo 'make check                            style, types, import contracts, documents'
+	@echo 'make setup                            only what the daemon needs, into .venv'
+	@echo 'make format | lock | clean            write in style | resolve dependencies anew (needs uv) | forget environments'
+
+setup:
+	@$(ready) run
+
+demo:
+	@$(ready) demo
+	@.venv/bin/loudong demo $(ARGS)
+
+test:
+	@$(ready) packages test
+	@.venv/bin/python -m pytest -n 2 $(ARGS)
+
+# Every checker speaks, even when one before it has complained.
+check:
+	@$(ready) test check
+	@bad=0; \
+	.venv-check/bin/ruff check . || bad=1; \
+	.venv-check/bin/ruff format --check . || bad=1; \
+	.venv-check/bin/mypy --python-executable .venv/bin/python || bad=1; \
+	.venv-check/bin/lint-imports --no-logo || bad=1; \
+	for part in dependencies words links tree; do .venv/bin/python tools/check_$$part.py || bad=1; done; \
+	exit $$bad
+
+format:
+	@$(ready) check
+	@.venv-check/bin/ruff check --fix --quiet . ; .venv-check/bin/ruff format .
+
+# Each lock holds all of the one before, in the same versions.
+lock:
+	@command -v $(UV) >/dev/null || { echo "loudong: uv is missing; have it from your distribution or from pip" >&2; exit 69; }
+	@$(lock) -o requirements/run.txt
+	@$(lock) --extra demo -c requirements/run.txt -o requirements/demo.txt
+	@$(lock) --extra demo --extra test -c requirements/demo.txt -o requirements/test.txt
+	@$(UV) pip compile --quiet --upgrade --group check -c requirements/test.txt -o requirements/check.txt
+
+clean:
+	@rm -rf .venv .venv-check build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

