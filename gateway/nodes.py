@@ -124,7 +124,7 @@ class Reader:
         self.node, self.faults, self.name = node, faults, name
         self._asked: list[str] = []
         self._answered: set[str] = set()
-        if not isinstance(node.value, dict):
+        if not isinstance(node.value, dict | Spoilt):
             faults.add(node.mark, "fault.not_a_mapping", name=name)
 
     def has(self, key: str) -> bool:

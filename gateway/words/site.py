@@ -1,5 +1,393 @@
-"""Words for faults of the site file and the rules: key -> (zh-CN, en)."""
+"""Words for faults of the site file and of device profiles: key -> (zh-CN, en).
+
+Written for the installer in front of the file: what is wrong, about which thing, and what may stand there. ``near`` (the
+nearest known word) and ``allowed`` are said by sentences of their own, so that each fault has one sentence. ``form.…`` says
+a regular expression in words.
+"""
 
 from __future__ import annotations
 
-SENTENCES: dict[str, tuple[str, str]] = {}
+SENTENCES: dict[str, tuple[str, str]] = {
+    # How a fault is shown
+    "fault.error": ("错误", "error"),
+    "fault.warning": ("警告", "warning"),
+    "fault.near": ("是不是“{near}”？", "Did you mean “{near}”?"),
+    "fault.allowed": ("可以写：{allowed}。", "Allowed: {allowed}."),
+    "fault.summary": ("{errors} 个错误，{warnings} 个警告。", "{errors} error(s), {warnings} warning(s)."),
+    # A field (gateway/nodes.py)
+    "fault.not_a_mapping": (
+        "{name}：这里应该是“名称: 值”的列表，每行一项。",
+        "{name}: this must be a block of “name: value” lines.",
+    ),
+    "fault.not_a_list": (
+        "{name}：{field} 应该是列表，每项以“- ”开头。",
+        "{name}: {field} must be a list, each item beginning with “- ”.",
+    ),
+    "fault.missing": ("{name}：缺少 {field}。", "{name}: {field} is missing."),
+    "fault.empty": (
+        "{name}：{field} 后面没有内容；不需要就删掉这一行。",
+        "{name}: {field} is empty; delete the line if you do not need it.",
+    ),
+    "fault.unknown_key": ("{name}：不认识“{field}”。", "{name}: unknown field “{field}”."),
+    "fault.not_text": (
+        "{name}：{field} 应该是文字，写的是 {given}；数字当文字用请加引号。",
+        "{name}: {field} must be text, not {given}; put a number meant as text in quotes.",
+    ),
+    "fault.bad_form": (
+        "{name}：{field} 的写法“{given}”不对，应为{form}。",
+        "{name}: {field} “{given}” has the wrong form; it must be {form}.",
+    ),
+    "fault.not_number": (
+        "{name}：{field} 应该是数字，写的是“{given}”。",
+        "{name}: {field} must be a number, not “{given}”.",
+    ),
+    "fault.not_whole": (
+        "{name}：{field} 应该是整数，写的是 {given}。",
+        "{name}: {field} must be a whole number, not {given}.",
+    ),
+    "fault.out_of_bounds": (
+        "{name}：{field} 是 {given}，应在 {low} 到 {high} 之间。",
+        "{name}: {field} is {given}; it must lie between {low} and {high}.",
+    ),
+    "fault.not_flag": (
+        "{name}：{field} 只能写 true 或 false，写的是“{given}”。",
+        "{name}: {field} must be true or false, not “{given}”.",
+    ),
+    "fault.not_duration": (
+        "{name}：{field} 的时长“{given}”不对；要带单位，如 30s、5min、4h、7d。",
+        "{name}: {field} “{given}” is no duration; write it with its unit: 30s, 5min, 4h, 7d.",
+    ),
+    "fault.not_allowed": ("{name}：{field} 不能是“{given}”。", "{name}: {field} cannot be “{given}”."),
+    "fault.not_text_list": (
+        "{name}：{field} 应该是一个词或一列词，如 [a, b]。",
+        "{name}: {field} must be a word or a list of words such as [a, b].",
+    ),
+    # YAML (gateway/site/marks.py)
+    "fault.duplicate_key": (
+        "“{field}”写了两遍，第一次在 {first}；请删掉一处或改名。",
+        "“{field}” stands twice, first at {first}; delete or rename one.",
+    ),
+    "fault.yaml_bool": (
+        "“{given}”有的程序当作是/否，有的当作文字；是/否请写 true 或 false，文字请加引号。",
+        "“{given}” is yes/no to some readers and text to others; write true or false, or put it in quotes.",
+    ),
+    "fault.yaml_null": (
+        "“{given}”表示“空”；文字请加引号，不需要就删掉。",
+        "“{given}” means “nothing”; put it in quotes if it is text, or delete it.",
+    ),
+    "fault.yaml_sixty": (
+        '“{given}”有的程序按六十进制读成数字；时间、地址请加引号："{given}"。',
+        '“{given}” is a base-60 number to some readers; put times and addresses in quotes: "{given}".',
+    ),
+    "fault.yaml_radix": (
+        "“{given}”会被读成十六、八或二进制数；文字请加引号，数字请写十进制。",
+        "“{given}” is a hexadecimal, octal or binary number to some readers; quote it if it is text, else write it in decimal.",
+    ),
+    "fault.yaml_date": ("“{given}”会被读成日期；请加引号。", "“{given}” is a date to some readers; put it in quotes."),
+    "fault.yaml_number": (
+        "“{given}”不同程序读法不同；数字写成 12 或 0.5 这样，文字请加引号。",
+        "“{given}” is read differently by different programs; write numbers like 12 or 0.5, and quote text.",
+    ),
+    "fault.yaml_merge": ("不支持“{given}”；请把内容写全。", "“{given}” is not supported here; write the content out."),
+    "fault.yaml_alias": (
+        "不支持 YAML 引用“{given}”；请把内容写全，以 & 或 * 开头的文字请加引号。",
+        "YAML anchors and aliases (“{given}”) are not supported; write the content out, and quote text that begins with & or *.",
+    ),
+    "fault.yaml_tag": (
+        "不支持 YAML 标签“{given}”；以 ! 开头的文字请加引号。",
+        "YAML tags (“{given}”) are not supported; quote text that begins with “!”.",
+    ),
+    "fault.yaml_key": (
+        "这里的名称不是文字；请写名称，或加引号。",
+        "This key is not text; write a name, or put it in quotes.",
+    ),
+    "fault.yaml_second_document": (
+        "一个文件里只能有一份内容，这里用“---”开始了第二份。",
+        "A file holds one document; “---” begins a second one here.",
+    ),
+    "fault.yaml_too_much": (
+        "文件内容太多或嵌套太深（最多 {depth} 层，{nodes} 项）。",
+        "The file is too large or nested too deep (at most {depth} levels, {nodes} values).",
+    ),
+    "fault.yaml_unseen": (
+        "这里有看不见的字符 {given}，可能是复制粘贴带来的；请删掉重新输入。",
+        "There is an invisible character {given} here, perhaps pasted; delete it and type the text again.",
+    ),
+    "fault.yaml_tab": ("这一行用制表符（Tab）缩进；请改成空格。", "This line is indented with a tab; use spaces."),
+    "fault.yaml_colon": (
+        "这里多了一个冒号，或上一行缩进不对；值里有冒号请加引号。",
+        "There is a colon too many here, or the line above is indented wrongly; quote a value that contains “: ”.",
+    ),
+    "fault.yaml_fullwidth": (
+        "冒号用了中文全角“：”；请改成半角“:”加空格。",
+        "The colon here is the full-width “：”; write “:” and a space.",
+    ),
+    "fault.yaml_quote": (
+        "引号没有成对，或引号里有不认识的反斜杠写法。",
+        "A quotation mark is not closed, or holds an unknown backslash escape.",
+    ),
+    "fault.yaml_bracket": (
+        "方括号或花括号没有成对，或里面少了逗号。",
+        "A bracket or brace is not closed, or a comma is missing inside.",
+    ),
+    "fault.yaml_character": (
+        "这里的字符不能作开头；文字请加引号。",
+        "Text cannot begin with this character; put it in quotes.",
+    ),
+    "fault.yaml_indent": (
+        "缩进没有对齐，或这一行少了冒号。",
+        "The indentation does not line up, or a colon is missing on this line.",
+    ),
+    "fault.yaml_syntax": ("YAML 写法有误（{problem}）。", "The YAML is malformed ({problem})."),
+    # Files (gateway/site/files.py)
+    "fault.file_missing": ("找不到文件 {given}。", "There is no file {given}."),
+    "fault.file_unreadable": ("读不了文件 {given}（{detail}）。", "The file {given} cannot be read ({detail})."),
+    "fault.file_too_much": (
+        "文件 {given} 太大或文件太多（每个最多 {bytes} 字节，共 {files} 个）。",
+        "The file {given} is too large, or there are too many files (at most {bytes} bytes each, {files} files).",
+    ),
+    "fault.file_not_utf8": (
+        "文件不是 UTF-8 编码；请在编辑器里另存为 UTF-8。",
+        "The file is not encoded in UTF-8; save it as UTF-8 in your editor.",
+    ),
+    "fault.include_outside": (
+        "include 只能用本目录以内的相对路径，不能是“{given}”。",
+        "include takes relative paths within this folder only, not “{given}”.",
+    ),
+    "fault.include_cycle": (
+        "include 绕成了圈：“{given}”正在读。",
+        "include goes in a circle: “{given}” is being read already.",
+    ),
+    "fault.include_twice": ("“{given}”被 include 了两次。", "“{given}” is included twice."),
+    # Secrets
+    "fault.secret_inline": (
+        "{name}：密钥、口令不能直接写在 {field} 里；请放进单独的文件，用 {file_field} 写文件名。",
+        "{name}: a secret must not be written in {field}; put it in a file of its own and name that file in {file_field}.",
+    ),
+    "fault.secret_missing": ("找不到密钥或证书文件 {given}。", "There is no secret or certificate file {given}."),
+    "fault.secret_open": (
+        "密钥文件 {given} 谁都能读（权限 {mode}）；请执行 chmod o= {given}。",
+        "The secret file {given} is open to every user (mode {mode}); run chmod o= {given}.",
+    ),
+    "fault.secret_unreadable": (
+        "读不了密钥文件 {given}（{detail}）。",
+        "The secret file {given} cannot be read ({detail}).",
+    ),
+    "fault.secret_empty": ("密钥文件 {given} 是空的，或太大。", "The secret file {given} is empty, or too large."),
+    "fault.secret_form": (
+        "{name}：文件 {given} 里不是有效的密钥（按钮：32 位十六进制；门禁：16 位以上字母数字）。",
+        "{name}: the file {given} holds no valid key (button: 32 hexadecimal digits; terminal: 16 or more letters and digits).",
+    ),
+    "fault.credential_missing": (
+        "systemd 没有交来凭据“{given}”；请检查服务单元的 LoadCredential=。",
+        "systemd handed over no credential “{given}”; check LoadCredential= in the unit.",
+    ),
+    # Names
+    "fault.bad_id": (
+        "编号“{name}”只能用小写字母、数字和连字符，如 gas-101。",
+        "The id “{name}” may hold only lower-case letters, digits and hyphens, such as gas-101.",
+    ),
+    "fault.reserved_id": (
+        "“{name}”是网关自己用的名字，请换一个。",
+        "“{name}” is a name of the gateway's own; choose another.",
+    ),
+    "fault.duplicate_id": (
+        "编号“{name}”用了两次，第一次在 {first}；全文件内不能重复。",
+        "The id “{name}” is used twice, first at {first}; ids are unique in the whole site.",
+    ),
+    "fault.unknown_place": ("{name}：places 里没有“{given}”。", "{name}: there is no place “{given}” in places."),
+    "fault.unknown_building": (
+        "{name}：places 里没有“{given}”这栋楼或这处地方。",
+        "{name}: there is no building or public place “{given}” in places.",
+    ),
+    "fault.unknown_person": ("{name}：people 里没有“{given}”。", "{name}: there is nobody called “{given}” in people."),
+    "fault.unknown_profile": (
+        "{name}：没有型号文件“{given}”；可在 profiles/ 里自己加。",
+        "{name}: there is no profile “{given}”; you may add one in profiles/.",
+    ),
+    "fault.unknown_device": ("{name}：buses 里没有设备“{given}”。", "{name}: there is no device “{given}” in buses."),
+    "fault.unknown_device_point": (
+        "{name}：设备 {device}（{profile}）没有点位“{given}”。",
+        "{name}: the device {device} ({profile}) has no point “{given}”.",
+    ),
+    "fault.unknown_zone": (
+        "{name}：没有时区“{given}”；国内写 Asia/Shanghai。",
+        "{name}: there is no time zone “{given}”; in China write Asia/Shanghai.",
+    ),
+    "fault.no_parent": (
+        "{name}：places 里没有上一级“{parent}”，播报时会缺它的名字。",
+        "{name}: its parent “{parent}” is not in places, so its name will be missing when spoken.",
+    ),
+    # Buses and devices
+    "fault.port_or_host": (
+        "{name}：port（串口）和 host（网络）要写一个，且只写一个。",
+        "{name}: give either port (serial) or host (network), and only one.",
+    ),
+    "fault.port_shifts": (
+        "{name}：{given} 的编号拔插后会变；请用 /dev/serial/by-path/ 下的名字。",
+        "{name}: the number in {given} changes when plugged anew; use the name under /dev/serial/by-path/.",
+    ),
+    "fault.no_line": ("{name}：网络总线用不到 {field}。", "{name}: {field} means nothing on a network bus."),
+    "fault.end_twice": (
+        "{name}：{given} 已被另一条总线使用（{first}）。",
+        "{name}: {given} belongs to another bus already ({first}).",
+    ),
+    "fault.unit_zero": (
+        "{name}：unit_id 0 是广播地址，设备不能用；应为 1 到 247。",
+        "{name}: unit_id 0 is the broadcast address; a device has 1 to 247.",
+    ),
+    "fault.unit_reserved": (
+        "{name}：unit_id {given} 超出标准的 1 到 247，有些设备出厂如此；能改就改掉。",
+        "{name}: unit_id {given} is beyond the standard's 1 to 247; some devices ship so, change it if you can.",
+    ),
+    "fault.unit_twice": (
+        "{name}：总线 {bus} 上 unit_id {given} 已被占用（{first}）。",
+        "{name}: unit_id {given} is taken on bus {bus} ({first}).",
+    ),
+    "fault.serial_format": (
+        "{name}：设备出厂是 {given}，总线 {bus} 是 {line}；一条总线只能有一种串口格式，请改设备设置并在总线上写明 baud、parity、stop_bits。",
+        "{name}: the device ships with {given} but bus {bus} runs at {line}; a line has one format: set the device, and state baud, parity, stop_bits on the bus.",
+    ),
+    "fault.profile_unverified": (
+        "{name}：型号“{profile}”的寄存器没有说明书佐证；请实测每个点位。",
+        "{name}: the registers of profile “{profile}” are not backed by a manual; test every point on site.",
+    ),
+    "fault.profile_replaced": ("型号“{name}”替换了 {other}。", "The profile “{name}” replaces {other}."),
+    # Buttons and doors
+    "fault.address_twice": (
+        "{name}：蓝牙地址 {given} 已用于另一个按钮（{first}）。",
+        "{name}: the address {given} belongs to another button ({first}).",
+    ),
+    "fault.button_in_clear": (
+        "{name}：没有 key_file，按钮明文发送，别人可以伪造。",
+        "{name}: no key_file: the button sends in clear and can be forged.",
+    ),
+    "fault.no_heartbeat": (
+        "{name}：没有 heartbeat，按钮没电或丢失时不会知道。",
+        "{name}: no heartbeat: nobody will notice when it is dead or gone.",
+    ),
+    "fault.not_sos": (
+        "{name}：按法“{given}”不再当作求助；老人常常按错，请三思。",
+        "{name}: a “{given}” press no longer means SOS; people in need press as they can.",
+    ),
+    "fault.terminal_twice": (
+        "{name}：{field} {given} 与另一台门禁（{first}）相同，分不清是谁。",
+        "{name}: {field} {given} is that of another terminal ({first}); they cannot be told apart.",
+    ),
+    "fault.bad_ip": ("{name}：{field}“{given}”不是 IP 地址。", "{name}: {field} “{given}” is no IP address."),
+    "fault.door_no_address": (
+        "{name}：没有 address，任何地址知道令牌就能冒充它。",
+        "{name}: no address: whoever knows the token can pose as it from anywhere.",
+    ),
+    "fault.door_no_token_file": (
+        "{name}：没有 token_file，同一网段的人能冒充它。",
+        "{name}: no token_file: anybody on its network can pose as it.",
+    ),
+    "fault.door_open_to_all": (
+        "{name}：address 和 token_file 至少要有一个，否则任何人都能冒充它。",
+        "{name}: give address or token_file, or anybody can pose as it.",
+    ),
+    "fault.listens_everywhere": (
+        "listener 在所有网口（{host}）上听；请写门禁所在网口的地址。",
+        "The listener listens on every interface ({host}); give the address of the terminals' network.",
+    ),
+    # Outputs
+    "fault.not_writable": (
+        "{name}：{given} 是只读点位，不能作输出。",
+        "{name}: {given} cannot be written, so it cannot be an output.",
+    ),
+    "fault.point_twice": (
+        "{name}：{given} 已是另一个输出（{first}）。",
+        "{name}: {given} is another output already ({first}).",
+    ),
+    "fault.valve_unproven": (
+        "{name}：没有 feedback，阀门真关没关无从证明。",
+        "{name}: no feedback: nothing proves that the valve is shut.",
+    ),
+    "fault.may_spark": (
+        "{name}：{kind} 就在燃气探测器 {device} 的地方（{place}），又不是防爆的；有燃气时不会启动它。",
+        "{name}: this {kind} stands in the place of gas detector {device} ({place}) and is not ex_rated; it will not start while there is gas.",
+    ),
+    # People and grid
+    "fault.login_twice": (
+        "{name}：登录名 {login} 已属于 {other}。",
+        "{name}: the login {login} belongs to {other} already.",
+    ),
+    "fault.nobody_for": (
+        "grid：{place} 的 {rung} 一级没有人，告警会立刻越过这一级。",
+        "grid: nobody stands on rung {rung} for {place}; alerts pass it at once.",
+    ),
+    "fault.nobody": (
+        "grid：{rung} 一级没有人，告警会立刻越过这一级。",
+        "grid: nobody stands on rung {rung}; alerts pass it at once.",
+    ),
+    "fault.ladder_order": (
+        "{name}：{priority} 的 {rung} 比下一级 {lower} 还早；应逐级往后。",
+        "{name}: for {priority}, {rung} is told before {lower} below it; delays must not fall.",
+    ),
+    "fault.ladder_critical": (
+        "{name}：critical 必须能一直上报到底，{rung} 不能是 never。",
+        "{name}: a critical alert must be able to climb to the end; {rung} cannot be never.",
+    ),
+    "fault.ladder_slower": (
+        "{name}：{priority} 到 {rung} 要等 {given}，比默认的 {default} 慢。",
+        "{name}: {priority} reaches {rung} after {given}, slower than the usual {default}.",
+    ),
+    "fault.answer_slower": (
+        "answer_by：{field} 是 {given}，比默认的 {default} 慢。",
+        "answer_by: {field} is {given}, slower than the usual {default}.",
+    ),
+    # Uplinks
+    "fault.needs": ("{name}：写了 {field} 就要写 {other}。", "{name}: {field} needs {other}."),
+    "fault.plaintext": (
+        "{name}：到 {host} 没有加密（tls: true），告警会被看见，命令会被伪造。",
+        "{name}: the line to {host} is not encrypted (tls: true); alerts can be read and commands forged.",
+    ),
+    "fault.no_uplink": (
+        "没有 uplinks，告警不会送到社区以外。",
+        "There are no uplinks; alerts will not leave the compound.",
+    ),
+    # Device profiles (gateway/site/profiles.py)
+    "fault.profile_without_points": ("型号 {name}：没有任何点位。", "profile {name}: it has no points."),
+    "fault.profile_bad_range": (
+        "型号 {name}：{field} 里每项是一个地址或 [起, 止]。",
+        "profile {name}: each item of {field} is an address or [first, last].",
+    ),
+    "fault.profile_mask_not_here": (
+        "{name}：{type} 类型或线圈、离散量不能用 mask、shift。",
+        "{name}: mask and shift mean nothing for type {type} or for coils and discrete inputs.",
+    ),
+    "fault.profile_read_only_space": (
+        "{name}：{space} 是只读的，不能 writable。",
+        "{name}: {space} is read-only and cannot be writable.",
+    ),
+    "fault.profile_zero_scale": ("{name}：scale 不能是 0。", "{name}: scale cannot be 0."),
+    "fault.profile_point_not_readable": (
+        "{name}：地址落在 no_read 禁读范围里。",
+        "{name}: its address lies within no_read.",
+    ),
+    "fault.profile_point_too_long": (
+        "{name}：长度超过一次能读的 max_read。",
+        "{name}: it is longer than one read (max_read).",
+    ),
+    "fault.profile_counted_address": (
+        "{name}：地址 {given} 像说明书的编号；线上地址从 0 算，如 40001 写 0、30001 写 0。",
+        "{name}: address {given} looks like a manual's register number; on the wire they count from 0 (40001 is 0, 30001 is 0).",
+    ),
+    # Forms in words
+    "form.fact": (
+        "小写字母、数字和下划线，如 gas_high",
+        "lower-case letters, digits and underscores, such as gas_high",
+    ),
+    "form.word": ("小写字母", "lower-case letters"),
+    "form.id": ("小写字母、数字和连字符，如 gas-101", "lower-case letters, digits and hyphens, such as gas-101"),
+    "form.place": ("楼/单元/户，如 b1/s1/301", "building/stair/flat, such as b1/s1/301"),
+    "form.mac": ("蓝牙地址，如 A4:C1:38:00:00:01", "a Bluetooth address such as A4:C1:38:00:00:01"),
+    "form.adapter": ("hci0 或适配器的蓝牙地址", "hci0, or the address of an adapter"),
+    "form.host": ("主机名或 IP 地址", "a host name or an IP address"),
+    "form.login": ("系统用户名", "the name of a local user"),
+    "form.point": ("点位名，如 relay1", "the name of a point, such as relay1"),
+    "form.device_point": ("设备.点位，如 relay-1.input1", "device.point, such as relay-1.input1"),
+    "form.port": ("串口路径，如 /dev/serial/by-path/…", "the path of a serial port, such as /dev/serial/by-path/…"),
+    "form.name": ("1 到 64 个字，前后没有空格", "1 to 64 characters without spaces at the ends"),
+}

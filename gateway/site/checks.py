@@ -1,0 +1,220 @@
+"""What shows only when things are held side by side: an address used twice, a valve without proof, a line without TLS.
+
+A fault stops the gateway; a warning is said and lived with. Nothing here builds anything.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+
+from gateway.nodes import Faults, Mark, Reader, nearest
+from gateway.site.ground import Ground
+from gateway.site.model import Bus, Button, Door, Listener, Output, Place, Uplink
+from gateway.site.profile import PointSpec, Profile
+from gateway.site.shapes import PROVES
+
+_LAST_UNIT = 247  # Modbus Serial Line guide 1.02, 2.2: 248 to 255 are reserved
+_SHIFTING_PORT = re.compile(r"/dev/tty(USB|ACM)[0-9]+")  # numbered in the order of plugging in
+_FORMAT = ("baud", "parity", "stop_bits")
+_EVERYWHERE = {"0.0.0.0", "::"}
+
+
+def check_form(name: str, form: str, section: str, mark: Mark, faults: Faults) -> None:
+    """A name of a form."""
+    if not re.fullmatch(form, name):
+        faults.add(mark, "fault.bad_form", name=section, field=name, given=name, form=form)
+
+
+def check_parents(places: Mapping[str, Place], section: Reader) -> None:
+    """``b1/s1/301`` is spoken as building, stair, flat: each needs a name."""
+    told: set[str] = set()
+    for path in places:
+        parts = path.split("/")
+        for depth in range(1, len(parts)):
+            parent = "/".join(parts[:depth])
+            if parent not in places and parent not in told:
+                told.add(parent)
+                section.faults.warn(section.mark(path), "fault.no_parent", name=path, parent=parent)
+
+
+def check_bus(bus: Bus, reader: Reader, ground: Ground) -> None:
+    """A bus is one serial port or one TCP endpoint, and nobody else's."""
+    faults = ground.faults
+    if reader.has("port") == reader.has("host"):
+        faults.add(bus.mark, "fault.port_or_host", name=bus.id)
+        return
+    if _SHIFTING_PORT.fullmatch(bus.port):
+        faults.warn(reader.mark("port"), "fault.port_shifts", name=bus.id, given=bus.port)
+    if any(reader.has(key) for key in _FORMAT):
+        ground.format_stated.add(bus.id)
+    if reader.has("host"):
+        for key in _FORMAT:
+            if reader.has(key):
+                faults.warn(reader.mark(key), "fault.no_line", name=bus.id, field=key)
+    end = bus.port or (f"{bus.host}:{bus.tcp_port}" if bus.host else "")
+    first = ground.taken("end", end, bus.mark) if end else None
+    if first is not None:
+        faults.add(bus.mark, "fault.end_twice", name=bus.id, given=end, first=f"{first.file}:{first.line}")
+
+
+def check_unit(name: str, unit_id: int, bus: Bus, reader: Reader, ground: Ground) -> None:
+    """One unit id, one device on a line."""
+    if not unit_id:
+        return
+    mark = reader.mark("unit_id")
+    if unit_id > _LAST_UNIT and not bus.host:
+        ground.faults.warn(mark, "fault.unit_reserved", name=name, given=unit_id)
+    first = ground.taken(f"unit on {bus.id}", str(unit_id), mark)
+    if first is not None:
+        ground.faults.add(
+            mark, "fault.unit_twice", name=name, bus=bus.id, given=unit_id, first=f"{first.file}:{first.line}"
+        )
+
+
+def check_profile(profile: Profile, bus: Bus, reader: Reader, ground: Ground) -> None:
+    """A port speaks one serial format; registers nobody has seen in a manual are said to be so."""
+    mark = reader.mark("profile")
+    speaks, line = _format(profile), _format(bus)
+    if bus.port and speaks != line and ground.taken("format", f"{bus.id} {profile.id}", mark) is None:
+        note = ground.faults.warn if bus.id in ground.format_stated else ground.faults.add
+        note(mark, "fault.serial_format", name=reader.name, bus=bus.id, given=speaks, line=line)
+    if profile.status == "unverified" and ground.taken("unverified", profile.id, mark) is None:
+        ground.faults.warn(mark, "fault.profile_unverified", name=reader.name, profile=profile.id)
+
+
+def _format(speaker: Profile | Bus) -> str:
+    """``9600 8N1``."""
+    return f"{speaker.baud} 8{speaker.parity[:1].upper()}{speaker.stop_bits}"
+
+
+def check_button(button: Button, reader: Reader, ground: Ground) -> None:
+    """A panic button that nobody can forge, that is heard from, and that always means SOS; else a warning says so."""
+    faults, mark = ground.faults, button.mark
+    if button.address:
+        first = ground.taken("radio", button.address, mark)
+        if first is not None:
+            fields = {"given": button.address, "first": f"{first.file}:{first.line}"}
+            faults.add(reader.mark("address"), "fault.address_twice", name=button.id, **fields)
+    if not reader.has("key_file"):
+        faults.warn(mark, "fault.button_in_clear", name=button.id)
+    if not reader.has("heartbeat"):
+        faults.warn(mark, "fault.no_heartbeat", name=button.id)
+    for kind in button.meanings:
+        faults.warn(reader.mark("meanings"), "fault.not_sos", name=button.id, given=kind)
+
+
+def check_door(door: Door, reader: Reader, ground: Ground) -> None:
+    """A terminal known by address or by a secret path; a push that proves neither could come from anybody."""
+    for key, given in (("serial", door.serial), ("address", door.address if not door.token_file else "")):
+        first = ground.taken(f"terminal {key}", given, door.mark) if given else None
+        if first is not None:
+            fields = {"field": key, "given": given, "first": f"{first.file}:{first.line}"}
+            reader.faults.add(reader.mark(key), "fault.terminal_twice", name=door.id, **fields)
+    if not reader.has("address") and not reader.has("token_file"):
+        reader.faults.add(door.mark, "fault.door_open_to_all", name=door.id)
+        return
+    for key in ("address", "token_file"):
+        if not reader.has(key):
+            reader.faults.warn(door.mark, f"fault.door_no_{key}", name=door.id)
+
+
+def check_output(output: Output, reader: Reader, ground: Ground) -> None:
+    """An output stands behind a point that can be written, and proves what it did."""
+    faults = ground.faults
+    if (
+        reader.has("serves")
+        and not reader.node.mapping["serves"].items
+        and reader.node.mapping["serves"].value in (None, [])
+    ):
+        faults.add(reader.mark("serves"), "fault.empty", name=output.id, field="serves")
+    point = _point(output.device, output.point, reader, "point", ground)
+    if point is not None:
+        if not point.writable:
+            writable = [p.name for p in ground.devices[output.device].profile.points if p.writable]
+            fields = {"given": f"{output.device}.{output.point}", "allowed": " | ".join(writable)}
+            faults.add(reader.mark("point"), "fault.not_writable", name=output.id, **fields)
+        first = ground.taken("coil", f"{output.device}.{output.point}", output.mark)
+        if first is not None:
+            fields = {"given": f"{output.device}.{output.point}", "first": f"{first.file}:{first.line}"}
+            faults.add(reader.mark("point"), "fault.point_twice", name=output.id, **fields)
+    _check_feedback(output, reader, ground)
+    if output.kind in {"siren", "fan"} and not output.ex_rated and (gas := _gas_at(output.place, ground)):
+        faults.warn(output.mark, "fault.may_spark", name=output.id, kind=output.kind, place=output.place, device=gas)
+
+
+def _check_feedback(output: Output, reader: Reader, ground: Ground) -> None:
+    faults = ground.faults
+    if not reader.has("feedback"):
+        if reader.has("feedback_means"):
+            faults.add(reader.mark("feedback_means"), "fault.missing", name=output.id, field="feedback")
+        if output.kind == "valve":
+            faults.warn(output.mark, "fault.valve_unproven", name=output.id)
+        return
+    if output.feedback:
+        device, _, name = output.feedback.partition(".")
+        if device not in ground.known["device"]:
+            near = nearest(device, ground.known["device"])
+            faults.add(reader.mark("feedback"), "fault.unknown_device", name=output.id, given=device, near=near)
+        else:
+            _point(device, name, reader, "feedback", ground)
+    proves = PROVES.get(output.kind, ())
+    if not reader.has("feedback_means"):
+        faults.add(reader.mark("feedback"), "fault.missing", name=output.id, field="feedback_means")
+    elif output.feedback_means and proves and output.feedback_means not in proves:
+        fields = {"field": "feedback_means", "given": output.feedback_means, "allowed": " | ".join(proves), "near": ""}
+        faults.add(reader.mark("feedback_means"), "fault.not_allowed", name=output.id, **fields)
+
+
+def _point(device: str, name: str, reader: Reader, key: str, ground: Ground) -> PointSpec | None:
+    """The point of a device; unknown ones are recorded unless the device itself is already at fault."""
+    owner = ground.devices.get(device)
+    if owner is None or not name:
+        return None
+    points = {p.name: p for p in owner.profile.points}
+    if name not in points:
+        fields = {"given": name, "device": device, "profile": owner.profile.id, "near": nearest(name, points)}
+        allowed = " | ".join(points)
+        ground.faults.add(reader.mark(key), "fault.unknown_device_point", name=reader.name, allowed=allowed, **fields)
+    return points.get(name)
+
+
+def _gas_at(place: str, ground: Ground) -> str:
+    """A gas detector in whose place (or in a part of it) the given place lies."""
+    for device in ground.devices.values():
+        inside = place == device.place or place.startswith(device.place + "/")
+        if device.profile.kind == "gas-detector" and device.place and inside:
+            return device.id
+    return ""
+
+
+def check_uplink(uplink: Uplink, reader: Reader) -> None:
+    """A line to the duty system that can be neither read nor forged, or a warning."""
+    faults = reader.faults
+    for key in ("ca_file", "cert_file", "key_file"):
+        if reader.has(key) and not uplink.tls:
+            faults.add(reader.mark(key), "fault.needs", name=uplink.id, field=key, other="tls: true")
+    for one, other in (("cert_file", "key_file"), ("key_file", "cert_file"), ("password_file", "username")):
+        if reader.has(one) and not reader.has(other):
+            faults.add(reader.mark(one), "fault.needs", name=uplink.id, field=one, other=other)
+    if not uplink.tls and uplink.host and not _loopback(uplink.host):
+        faults.warn(uplink.mark, "fault.plaintext", name=uplink.id, host=uplink.host)
+    if "local" in uplink.principals:
+        mark = reader.node.mapping["principals"].keys["local"]
+        faults.add(mark, "fault.reserved_id", name="local")
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def check_whole(reader: Reader, listener: Listener, *, doors: bool, uplinks: bool) -> None:
+    """What only the whole compound shows."""
+    if doors and listener.host in _EVERYWHERE:
+        reader.faults.warn(reader.mark("listener"), "fault.listens_everywhere", host=listener.host)
+    if not uplinks:
+        reader.faults.warn(reader.node.mark, "fault.no_uplink")

@@ -1,0 +1,274 @@
+"""The site file as one typed model: every field read, every reference followed, every fault at once.
+
+Here the things of the compound are built from their tables (``shapes.py``); what only shows when two things are held side
+by side (an address used twice, a valve without proof) is looked at in ``checks.py`` as each is built.
+Rules are left as nodes: the rule language reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gateway.nodes import Faults, Mark, Node, Reader
+from gateway.site import checks, shapes
+from gateway.site.fields import ID, PLACE, Table
+from gateway.site.files import Folder
+from gateway.site.ground import Anything, Ground
+from gateway.site.model import (
+    Bus,
+    Button,
+    Door,
+    Listener,
+    ModbusDevice,
+    Output,
+    Person,
+    Place,
+    Radio,
+    Site,
+    Uplink,
+)
+from gateway.site.people import check_logins, check_rungs, read_grid, read_person
+from gateway.site.profile import Profile
+from gateway.site.secret_files import read_secret
+
+__all__ = ["load_site", "read_secret"]
+
+T = TypeVar("T")
+
+SITE_FILE = "site.yaml"
+PACKAGED_PROFILES = Path(__file__).parents[1] / "drivers" / "profiles"
+
+SECTIONS = (
+    *("places", "people", "grid", "buses", "radio", "buttons", "listener", "doors", "outputs", "uplinks"),
+    *("rules", "builtin"),
+)
+"""Top-level keys beside those of ``shapes.HEADING`` and ``include``."""
+
+
+def load_site(
+    path: Path, faults: Faults, builtin: Path | None = None, *, profiles: Path = PACKAGED_PROFILES
+) -> Site | None:
+    """The compound described by ``path`` (a site file, or the folder that holds ``site.yaml``).
+
+    ``builtin`` is a file of built-in rules (``rules:`` list) put before the site's own; ``profiles`` the folder of
+    packaged device profiles. Every fault is recorded in ``faults``; None where nothing can be read at all. While
+    ``faults.errors`` is not empty the site returned is good for finding further faults (in its rules), never to run on.
+    """
+    file = path / SITE_FILE if path.is_dir() else path
+    folder = Folder(file.parent, faults)
+    root = folder.read_whole(file)
+    if root is None:
+        return None
+    first = _builtin_rules(builtin, folder)
+    ground = Ground(faults, read_profiles((profiles, file.parent / "profiles"), folder, faults))
+    return _Reading(root, ground).site(first, lambda: folder.fingerprint)
+
+
+def _builtin_rules(file: Path | None, folder: Folder) -> list[Node]:
+    if file is None:
+        return []
+    node = folder.read(file, Mark(str(file), 1))
+    if node is None:
+        return []
+    return node.items or (node.mapping["rules"].items if "rules" in node.mapping else [])
+
+
+def read_profiles(folders: tuple[Path, ...], folder: Folder, faults: Faults) -> dict[str, Profile]:
+    """The products known here, by id; a profile beside the site file replaces a packaged one of the same id, with a warning."""
+    from gateway.site.profiles import read_profile
+
+    found: dict[str, tuple[Profile, Mark]] = {}
+    for where in folders:
+        for file in sorted(where.glob("*.yaml")) if where.is_dir() else []:
+            node = folder.read(file, Mark(str(file), 1), hexadecimal=True)
+            if node is None:
+                continue
+            profile = read_profile(node, faults)
+            if not profile.id:
+                continue  # its fault is recorded
+            if profile.id in found:
+                other = found[profile.id][1].file
+                faults.warn(node.mark, "fault.profile_replaced", name=profile.id, other=other)
+            found[profile.id] = (profile, node.mark)
+    return {name: profile for name, (profile, _) in found.items()}
+
+
+class _Reading:
+    """One site file on its way to a ``Site``. Sections are read in the order in which they speak of each other."""
+
+    def __init__(self, root: Node, ground: Ground) -> None:
+        self._reader = Reader(root, ground.faults, SITE_FILE)
+        self._ground, self._faults, self._known = ground, ground.faults, ground.known
+
+    def site(self, builtin_rules: list[Node], fingerprint: Callable[[], str]) -> Site:
+        reader = self._reader
+        heading = shapes.HEADING.read(reader, self._known)
+        places = self._places()
+        people = self._people()
+        grid_node = reader.take("grid") or Node({}, reader.node.mark)
+        grid = read_grid(grid_node, self._faults, self._known)
+        check_rungs(grid, places, reader.mark("grid"), self._faults)
+        buses = self._each("buses", self._bus)
+        radio = Radio(**self._part("radio", shapes.RADIO))
+        buttons = self._each("buttons", self._button)
+        listener = Listener(**self._part("listener", shapes.LISTENER))
+        doors = self._each("doors", self._door)
+        outputs = self._each("outputs", self._output)
+        uplinks = self._each("uplinks", self._uplink)
+        rules = self._rules()
+        changes = reader.take("builtin")
+        reader.pass_over("include")
+        reader.done()
+        checks.check_whole(reader, listener, doors=bool(doors), uplinks=bool(uplinks))
+        return Site(
+            **{**heading, "name": heading["name"] or heading["id"]},
+            mark=reader.node.mark,
+            places=places,
+            people=people,
+            grid=grid,
+            buses=buses,
+            radio=radio,
+            buttons=buttons,
+            listener=listener,
+            doors=doors,
+            outputs=outputs,
+            uplinks=uplinks,
+            rules=(*builtin_rules, *rules),
+            builtin=dict(changes.mapping) if changes is not None else {},
+            fingerprint=fingerprint(),
+        )
+
+    def _each(self, key: str, read: Callable[[str, Node, Mark], T | None]) -> dict[str, T]:
+        """A section of named things; the names are ids and are used once in the whole site."""
+        node = self._reader.take(key)
+        if node is None or node.value is None:
+            return {}
+        return {name: thing for name, thing in self._things(node, key, read).items() if thing is not None}
+
+    def _things(self, node: Node, key: str, read: Callable[[str, Node, Mark], T]) -> dict[str, T]:
+        section = Reader(node, self._faults, key)
+        found: dict[str, T] = {}
+        for name, child in node.mapping.items():
+            self._ground.claim(name, section.mark(name))
+            found[name] = read(name, child, section.mark(name))
+        return found
+
+    def _part(self, key: str, table: Table) -> dict[str, Any]:
+        """A section that is one thing."""
+        node = self._reader.take(key)
+        if node is None or node.value is None:
+            return dict(table.defaults)
+        reader = Reader(node, self._faults, key)
+        values = table.read(reader, self._known)
+        reader.done()
+        return values
+
+    def _places(self) -> dict[str, Place]:
+        node = self._reader.take("places", required=True) or Node({}, self._reader.node.mark)
+        if not node.mapping:
+            self._known.update(place=Anything(), building=Anything())
+            Reader(node, self._faults, "places")
+            return {}
+        self._known["place"] = list(node.mapping)
+        self._known["building"] = list(dict.fromkeys(path.split("/")[0] for path in node.mapping))
+        section = Reader(node, self._faults, "places")
+        places = {path: self._place(path, child, section.mark(path)) for path, child in node.mapping.items()}
+        checks.check_parents(places, section)
+        return places
+
+    def _place(self, path: str, node: Node, mark: Mark) -> Place:
+        checks.check_form(path, PLACE, "places", mark, self._faults)
+        if isinstance(node.value, str):  # the short way: path: name
+            return Place(path, node.value)
+        if not isinstance(node.value, dict):
+            self._faults.add(node.mark, "fault.not_text", name="places", field=path, given=node.value)
+            return Place(path, path)
+        reader = Reader(node, self._faults, path)
+        values = shapes.PLACE_TABLE.read(reader, self._known)
+        reader.done()
+        return Place(path, **values)
+
+    def _people(self) -> dict[str, Person]:
+        node = self._reader.take("people")
+        if node is None or node.value is None:
+            unreadable = node is None and self._reader.has("people")
+            self._known["person"] = Anything() if unreadable else ()
+            return {}
+        self._known["person"] = list(node.mapping) if isinstance(node.value, dict) else Anything()
+        section = Reader(node, self._faults, "people")
+        for name in node.mapping:
+            checks.check_form(name, ID, "people", section.mark(name), self._faults)
+        people = {name: read_person(name, child, self._faults, self._known) for name, child in node.mapping.items()}
+        check_logins(people, node.keys, self._faults)
+        return people
+
+    def _bus(self, name: str, node: Node, mark: Mark) -> Bus:
+        reader = Reader(node, self._faults, name)
+        values = shapes.BUS.read(reader, self._known)
+        devices = reader.take("devices")
+        reader.done()
+        bare = Bus(id=name, mark=mark, devices=(), **values)
+        checks.check_bus(bare, reader, self._ground)
+        if devices is None or devices.value is None:
+            return bare
+        found = self._things(devices, f"{name}.devices", lambda n, c, m: self._device(n, c, m, bare))
+        self._known["device"] = [*self._known["device"], *found]
+        good = tuple(device for device in found.values() if device is not None)
+        self._ground.devices.update({device.id: device for device in good})
+        return Bus(id=name, mark=mark, devices=good, **values)
+
+    def _device(self, name: str, node: Node, mark: Mark, bus: Bus) -> ModbusDevice | None:
+        reader = Reader(node, self._faults, name)
+        values = shapes.DEVICE.read(reader, self._known)
+        reader.done()
+        profile = self._ground.profiles.get(values["profile"])
+        checks.check_unit(name, values["unit_id"], bus, reader, self._ground)
+        if profile is None:
+            return None
+        checks.check_profile(profile, bus, reader, self._ground)
+        return ModbusDevice(id=name, mark=mark, **{**values, "profile": profile})
+
+    def _button(self, name: str, node: Node, mark: Mark) -> Button:
+        reader = Reader(node, self._faults, name)
+        values = shapes.BUTTON.read(reader, self._known)
+        reader.done()
+        values["address"] = values["address"].upper()
+        button = Button(id=name, mark=mark, **values)
+        checks.check_button(button, reader, self._ground)
+        return button
+
+    def _door(self, name: str, node: Node, mark: Mark) -> Door:
+        reader = Reader(node, self._faults, name)
+        values = shapes.DOOR.read(reader, self._known)
+        reader.done()
+        door = Door(id=name, mark=mark, **values)
+        checks.check_door(door, reader, self._ground)
+        return door
+
+    def _output(self, name: str, node: Node, mark: Mark) -> Output:
+        reader = Reader(node, self._faults, name)
+        values = shapes.OUTPUT.read(reader, self._known)
+        reader.done()
+        output = Output(id=name, mark=mark, **values)
+        checks.check_output(output, reader, self._ground)
+        return output
+
+    def _uplink(self, name: str, node: Node, mark: Mark) -> Uplink:
+        reader = Reader(node, self._faults, name)
+        values = shapes.UPLINK.read(reader, self._known)
+        reader.done()
+        if values["tls"] and not reader.has("port"):
+            values["port"] = shapes.MQTT_TLS_PORT
+        uplink = Uplink(id=name, mark=mark, **values)
+        checks.check_uplink(uplink, reader)
+        return uplink
+
+    def _rules(self) -> list[Node]:
+        node = self._reader.take("rules")
+        if node is None or node.value is None:
+            return []
+        if not isinstance(node.value, list):
+            self._faults.add(node.mark, "fault.not_a_list", name="rules", field="rules")
+        return node.items

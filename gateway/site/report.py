@@ -1,0 +1,102 @@
+"""Faults as an installer reads them: ``file:line: error: sentence``, or one JSON object a line.
+
+The words are in ``gateway/words``; here they are only joined with what the fault knows.
+"""
+
+from __future__ import annotations
+
+import re
+
+from gateway.nodes import Fault, Faults
+from gateway.site import fields, shapes
+from gateway.words import say
+
+_FORMS = {
+    fields.ID: "form.id",
+    fields.PLACE: "form.place",
+    shapes.MAC: "form.mac",
+    shapes.ADAPTER: "form.adapter",
+    shapes.HOST: "form.host",
+    shapes.LOGIN: "form.login",
+    shapes.POINT: "form.point",
+    shapes.DEVICE_POINT: "form.device_point",
+    shapes.PORT: "form.port",
+    shapes.NAME: "form.name",
+    "[a-z0-9]+(-[a-z0-9]+)*": "form.id",
+    "[a-z][a-z0-9_]*": "form.fact",
+    "[a-z0-9_]+": "form.fact",
+    "[a-z]+": "form.word",
+}
+"""A regular expression -> the words that say it."""
+
+_CHOICE = re.compile(r"[a-z0-9_-]+(\|[a-z0-9_-]+)*")
+_LONGEST = 200
+"""Characters of one field shown; longer ones are cut, the line number leads to the rest."""
+
+
+def sentence(fault: Fault, language: str) -> str:
+    """What is wrong, the nearest known word, and what may stand there."""
+    known = {name: _shown(value) for name, value in fault.fields}
+    if "form" in known:
+        known["form"] = _form(known["form"], language)
+    said = [_ended(say(fault.key, language, **known), language)]
+    if known.get("near"):
+        said.append(say("fault.near", language, near=known["near"]))
+    if known.get("allowed"):
+        said.append(say("fault.allowed", language, allowed=known["allowed"]))
+    return ("" if language == "zh-CN" else " ").join(said)
+
+
+def render(faults: Faults, language: str) -> list[str]:
+    """One line a fault in the order of the files, as compilers print them, so that editors can jump there."""
+    return [
+        f"{fault.mark.file}:{fault.mark.line}: {say(_level(fault), language)}: {sentence(fault, language)}"
+        for fault in in_order(faults)
+    ]
+
+
+def objects(faults: Faults, language: str) -> list[dict[str, object]]:
+    """One object a fault, for ``--json``."""
+    return [
+        {
+            "file": fault.mark.file,
+            "line": fault.mark.line,
+            "level": "warning" if fault.warning else "error",
+            "key": fault.key,
+            "message": sentence(fault, language),
+            "fields": dict(fault.fields),
+        }
+        for fault in in_order(faults)
+    ]
+
+
+def summary(faults: Faults, language: str) -> str:
+    """How many of each."""
+    return say("fault.summary", language, errors=len(faults.errors), warnings=len(faults.warnings))
+
+
+def in_order(faults: Faults) -> list[Fault]:
+    """Errors and warnings together, by file and line; equal ones once."""
+    return sorted(dict.fromkeys(faults.found), key=lambda f: f.mark)
+
+
+def _ended(said: str, language: str) -> str:
+    """A sentence with its full stop, whatever topic it comes from."""
+    return said if said.endswith((".", "。", "?", "？", "!", "！")) else said + ("。" if language == "zh-CN" else ".")
+
+
+def _form(form: str, language: str) -> str:
+    """A regular expression in words; a plain choice of words speaks for itself."""
+    if form in _FORMS:
+        return say(_FORMS[form], language)
+    return form.replace("|", " | ") if _CHOICE.fullmatch(form) else form
+
+
+def _level(fault: Fault) -> str:
+    return "fault.warning" if fault.warning else "fault.error"
+
+
+def _shown(value: str) -> str:
+    """A field's value, safe for a terminal."""
+    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in value)
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -1,0 +1,78 @@
+"""Secrets of the site, each in a file of its own. The site file only names them; nothing here logs or shows one.
+
+``check`` does not open them (it may run on a desk far from the gateway); ``run`` does, before anything else starts.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from gateway.nodes import Faults, Mark
+from gateway.site.fields import CREDENTIAL
+from gateway.site.model import Site
+
+MAX_SECRET_BYTES = 64 * 1024
+"""A certificate chain has a few kB."""
+_BIND_KEY = r"[0-9A-Fa-f]{32}"  # bthome.io/encryption: AES-128
+
+
+def read_secret(path: Path, faults: Faults, mark: Mark) -> str | None:
+    """The text of a secret file without the white space around it; None after recording why not.
+
+    Refused: a file that is missing, empty, too big, no text, or open to all users of the machine (mode ``o+rwx``).
+    """
+    if str(path).startswith(CREDENTIAL):
+        given = os.environ.get("CREDENTIALS_DIRECTORY")
+        if not given:
+            faults.add(mark, "fault.credential_missing", given=str(path).removeprefix(CREDENTIAL))
+            return None
+        path = Path(given) / str(path).removeprefix(CREDENTIAL)
+    try:
+        state = path.stat()
+        if not stat.S_ISREG(state.st_mode):
+            faults.add(mark, "fault.secret_missing", given=path)
+            return None
+        if state.st_mode & stat.S_IRWXO:
+            faults.add(mark, "fault.secret_open", given=path, mode=f"{stat.S_IMODE(state.st_mode):04o}")
+            return None
+        content = path.read_bytes() if state.st_size <= MAX_SECRET_BYTES else b""
+        text = content.decode("utf-8").strip()
+    except (FileNotFoundError, NotADirectoryError):
+        faults.add(mark, "fault.secret_missing", given=path)
+        return None
+    except (OSError, ValueError) as error:
+        faults.add(mark, "fault.secret_unreadable", given=path, detail=getattr(error, "strerror", "") or "")
+        return None
+    if not text:
+        faults.add(mark, "fault.secret_empty", given=path)
+    return text or None
+
+
+def check_secrets(site: Site, faults: Faults) -> None:
+    """Open every secret the site names, so that a missing key is known at start and not at the first press."""
+    for name, mark, file, form in _secrets(site):
+        text = read_secret(Path(file), faults, mark)
+        if text is not None and form and not re.fullmatch(form, text):
+            faults.add(mark, "fault.secret_form", name=name, given=file)
+    for uplink in site.uplinks.values():
+        for file in (uplink.ca_file, uplink.cert_file):
+            if file and not Path(file).is_file():  # certificates are no secret, but must be there
+                faults.add(uplink.mark, "fault.secret_missing", given=file)
+
+
+def _secrets(site: Site) -> Iterator[tuple[str, Mark, str, str]]:
+    """Name of its owner, place, file and form of each."""
+    for button in site.buttons.values():
+        if button.key_file:
+            yield button.id, button.mark, button.key_file, _BIND_KEY
+    for door in site.doors.values():
+        if door.token_file:
+            yield door.id, door.mark, door.token_file, r"[A-Za-z0-9_-]{16,128}"
+    for uplink in site.uplinks.values():
+        for file in (uplink.key_file, uplink.password_file):
+            if file:
+                yield uplink.id, uplink.mark, file, ""

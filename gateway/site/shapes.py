@@ -1,0 +1,242 @@
+"""Which thing in the site file has which fields. Reading, the JSON Schema and the tests all go by these tables.
+
+Bounds say where a value stops being plausible; each names its reason.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from gateway.alerts import Priority, Rung
+from gateway.events import PressKind, Verb
+from gateway.instant import DAY, HOUR, MINUTE, SECOND
+from gateway.nodes import Reader, nearest
+from gateway.site.fields import (
+    ID,
+    PLACE,
+    Field,
+    Known,
+    Table,
+    by_name,
+    by_word,
+    choice_of_numbers,
+    delay,
+    duration,
+    flag,
+    one_of,
+    reference,
+    references,
+    secret,
+    some_of,
+    text,
+    texts,
+    whole,
+)
+from gateway.site.model import (
+    Bus,
+    Button,
+    Door,
+    Grid,
+    Listener,
+    ModbusDevice,
+    Output,
+    Person,
+    Place,
+    Radio,
+    Site,
+    Uplink,
+)
+
+MQTT_TLS_PORT = 8883  # IANA secure-mqtt
+
+MAC = r"([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}"
+HOST = r"[A-Za-z0-9:]([A-Za-z0-9.:_-]*[A-Za-z0-9])?"
+LOGIN = r"[a-z_][a-z0-9_-]{0,31}"  # useradd(8)
+ADAPTER = rf"hci[0-9]{{1,2}}|{MAC}"
+POINT = r"[A-Za-z0-9_-]+"
+DEVICE_POINT = rf"{ID}\.{POINT}"
+PORT = r"/[^ ]+"
+NAME = r"\S(.{0,62}\S)?"
+
+ROLES = ("answer", "shelve")
+PARITIES = ("none", "even", "odd")
+BAUDS = (1200, 2400, 4800, 9600, 14400, 19200, 38400, 57600, 115200)
+FORMATS = ("bthome",)
+VENDORS = ("hikvision",)
+DIRECTIONS = ("in", "out", "unknown")
+OUTPUT_KINDS = ("siren", "valve", "fan")
+LANGUAGES = ("zh-CN", "en")
+PROTOCOLS = ("5", "3.1.1")
+VERBS = tuple(v.value for v in Verb)
+PRESSES = tuple(k.value for k in PressKind)
+PRIORITIES = tuple(p.value for p in Priority)
+RUNGS = tuple(r.value for r in Rung)
+PROVES: Mapping[str, tuple[str, ...]] = {"siren": ("on", "off"), "fan": ("on", "off"), "valve": ("shut",)}
+"""What a true feedback can prove of each kind of output."""
+
+
+def unit_id(key: str) -> Field:
+    """Modbus address of a slave: 1 to 247 by the Modbus Serial Line guide 1.02, 2.2; 248 to 255 exist in the field."""
+
+    def take(reader: Reader, _known: Known, _default: Any) -> Any:
+        node = reader.node.mapping.get(key)
+        if node is not None and type(node.value) is int and node.value == 0:
+            reader.take(key)
+            reader.faults.add(node.mark, "fault.unit_zero", name=reader.name)
+            return 0
+        return reader.take_int(key, 0, low=1, high=255, required=True)
+
+    return Field(key, take, {"type": "integer", "minimum": 1, "maximum": 255}, required=True)
+
+
+def address(key: str) -> Field:
+    """An IP address; terminals are told apart by it, so a name will not do."""
+
+    def take(reader: Reader, _known: Known, default: Any) -> Any:
+        given = reader.take_text(key, default)
+        try:
+            return str(ipaddress.ip_address(given)) if given else given
+        except ValueError:
+            reader.faults.add(reader.mark(key), "fault.bad_ip", name=reader.name, field=key, given=given)
+            return default
+
+    return Field(key, take, {"type": "string", "pattern": "^[0-9A-Fa-f:.]*$"})
+
+
+def zone(key: str) -> Field:
+    """A time zone of the tz database."""
+
+    def take(reader: Reader, _known: Known, default: Any) -> Any:
+        fallback = default if isinstance(default, str) else "Asia/Shanghai"
+        given = reader.take_text(key, fallback)
+        try:
+            return given if not given else ZoneInfo(given).key
+        except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: "Asia" is a folder
+            near = nearest(given, available_timezones())
+            reader.faults.add(reader.mark(key), "fault.unknown_zone", name=reader.name, given=given, near=near)
+            return fallback
+
+    return Field(key, take, {"type": "string", "pattern": "^[A-Za-z0-9_+/-]+$"})
+
+
+def protocol(key: str) -> Field:
+    """MQTT version; ``5`` may stand without quotes."""
+    plain = one_of(key, PROTOCOLS)
+
+    def take(reader: Reader, known: Known, default: Any) -> Any:
+        node = reader.node.mapping.get(key)
+        if node is not None and type(node.value) is int and str(node.value) in PROTOCOLS:
+            reader.take(key)
+            return str(node.value)
+        return plain.take(reader, known, default)
+
+    return Field(key, take, {"enum": [*PROTOCOLS, 5]})
+
+
+def ladder(key: str) -> Field:
+    """Priority -> rung -> delay; what is not given stays as the default has it."""
+    return by_word(key, PRIORITIES, lambda priority: by_word(priority, RUNGS, delay))
+
+
+_HEARTBEAT = (SECOND, 7 * DAY)
+"""Buttons beat every few seconds to once a day; a week without a beat is no supervision."""
+
+PERSON = Table(Person, some_of("roles", ROLES), text("login", form=LOGIN))
+PLACE_TABLE = Table(Place, text("name", form=NAME, required=True), texts("tags"))
+DEVICE = Table(
+    ModbusDevice,
+    reference("profile", "profile", required=True),
+    unit_id("unit_id"),
+    reference("place", "place", form=PLACE, required=True),
+    texts("tags"),
+    duration("max_age", "max_age_ms", SECOND, DAY),
+)
+BUS = Table(
+    Bus,
+    text("port", form=PORT),
+    text("host", form=HOST),
+    whole("tcp_port", 1, 65535),
+    choice_of_numbers("baud", BAUDS),
+    one_of("parity", PARITIES),
+    choice_of_numbers("stop_bits", (1, 2)),
+)
+BUTTON = Table(
+    Button,
+    text("address", form=MAC, required=True),
+    reference("place", "place", form=PLACE, required=True),
+    one_of("format", FORMATS),
+    secret("key_file"),
+    duration("heartbeat", "heartbeat_ms", *_HEARTBEAT),
+    by_word("meanings", PRESSES, lambda kind: one_of(kind, ("ignore",))),
+    texts("tags"),
+)
+RADIO = Table(
+    Radio,
+    texts("adapters", form=ADAPTER),
+    duration("silence", "silence_ms", SECOND, HOUR),
+)
+LISTENER = Table(Listener, address("host"), whole("port", 1, 65535))
+DOOR = Table(
+    Door,
+    one_of("vendor", VENDORS, required=True),
+    reference("place", "place", form=PLACE, required=True),
+    address("address"),
+    secret("token_file"),
+    text("serial", form=NAME),
+    one_of("direction", DIRECTIONS),
+    text("enrolment", form=ID),
+    duration("heartbeat", "heartbeat_ms", *_HEARTBEAT),
+    duration("held_open", "held_open_ms", SECOND, DAY),
+    zone("timezone"),
+    texts("tags"),
+)
+OUTPUT = Table(
+    Output,
+    one_of("kind", OUTPUT_KINDS, required=True),
+    reference("device", "device", required=True),
+    text("point", form=POINT, required=True),
+    reference("place", "place", form=PLACE, required=True),
+    references("serves", "place", form=PLACE, required=True),
+    texts("rules"),
+    text("feedback", form=DEVICE_POINT),
+    one_of("feedback_means", ("on", "off", "shut")),
+    flag("ex_rated"),
+    duration("confirm", "confirm_ms", SECOND // 2, 5 * MINUTE),
+)
+UPLINK = Table(
+    Uplink,
+    text("host", form=HOST, required=True),
+    whole("port", 1, 65535),
+    protocol("protocol"),
+    flag("tls"),
+    secret("ca_file"),
+    secret("cert_file"),
+    secret("key_file"),
+    text("username"),
+    secret("password_file"),
+    by_name("principals", "", lambda name: some_of(name, VERBS)),
+    duration("keepalive", "keepalive_s", 5 * SECOND, 10 * MINUTE, per=SECOND),
+)
+GRID = Table(
+    Grid,
+    by_name("building", "building", lambda name: references(name, "person")),
+    by_name("grid", "building", lambda name: references(name, "person")),
+    references("community", "person"),
+    references("street", "person"),
+    references("district", "person"),
+    ladder("ladder"),
+    by_name("building_ladders", "building", ladder),
+    by_word("answer_by", PRIORITIES, lambda priority: duration(priority, "", MINUTE, DAY)),
+)
+HEADING = Table(
+    Site,
+    text("site", form=ID, required=True, attr="id"),
+    text("gateway", form=ID, required=True),
+    text("name", form=NAME),
+    zone("timezone"),
+    one_of("language", LANGUAGES),
+)
+"""What stands at the top of the site file about the whole."""

@@ -1,0 +1,228 @@
+"""Every fault an installer can make: its line, its name, its words, in both languages; and all of them at once."""
+
+from __future__ import annotations
+
+import pytest
+
+RELAY = "relay-1: {profile: relay, unit_id: 2, place: b1/s1}"
+GAS = "gas-101: {profile: gas, unit_id: 1, place: b1/s1/101}"
+SOS = 'sos-101: {address: "A4:C1:38:00:00:01", place: b1/s1/101, key_file: k, heartbeat: 1h}'
+GATE = "gate-1: {vendor: hikvision, place: gate, address: 192.168.1.3, token_file: t}"
+VALVE = "valve-1: {kind: valve, device: relay-1, point: relay1, place: b1/s1, serves: [b1], feedback: relay-1.input1, feedback_means: shut}"
+STREET = "street: {host: mqtt.example, tls: true}"
+PORT = "port: /dev/serial/by-path/one"
+
+
+def test_good_site_has_neither_fault_nor_warning(load, good):
+    loaded = load(good)
+    assert loaded.lines() == []
+    assert loaded.site is not None
+    assert loaded.site.buses["gas"].devices[1].profile.id == "relay"
+
+
+# what was written, what instead -> the line in English, and part of it in Chinese
+FAULTS = [
+    # fields
+    ("gateway: box-1\n", "", "site.yaml:1: error: site.yaml: gateway is missing.", "缺少 gateway"),
+    ("name: 花园", "nmae: 花园", "site.yaml:3: error: site.yaml: unknown field “nmae”. Did you mean “name”? Allowed: ", "是不是“name”"),
+    ("name: 花园", "name: 301", "site.yaml:3: error: site.yaml: name must be text, not 301;", "数字当文字用请加引号"),
+    ("name: 花园", "name:", "site.yaml:3: error: site.yaml: name is empty;", "后面没有内容"),
+    ("site: garden", "site: Garden", "site.yaml:1: error: site.yaml: site “Garden” has the wrong form; it must be lower-case", "小写字母"),
+    (", heartbeat: 1h", ", heartbeat: 90", "site.yaml:25: error: sos-101: heartbeat “90” is no duration;", "要带单位"),
+    (", heartbeat: 1h", ", heartbeat: 30d", "site.yaml:25: error: sos-101: heartbeat is 30d; it must lie between 1s and 7d.", "应在 1s 到 7d 之间"),
+    ("[answer, shelve]", "[answer, shelf]", "site.yaml:11: error: boss: roles cannot be “shelf”. Did you mean “shelve”? Allowed: answer | shelve.", "可以写：answer | shelve"),
+    ("tls: true", "tls: 1", "site.yaml:32: error: street: tls must be true or false, not “1”.", "只能写 true 或 false"),
+    ("unit_id: 1,", "unit_id: 1.5,", "site.yaml:22: error: gas-101: unit_id must be a whole number, not 1.5.", "应该是整数"),
+    ("unit_id: 1,", "unit_id: one,", "site.yaml:22: error: gas-101: unit_id must be a number, not “one”.", "应该是数字"),
+    ("roles: [answer, shelve]", "roles: {a: b}", "site.yaml:11: error: boss: roles must be a word or a list of words", "一列词"),
+    ("  head: {login: pi}", "  head: pi", "site.yaml:10: error: head: this must be a block", "每行一项"),
+    ("b1/s1/101: 101室", "b1/s1/101: 101", "site.yaml:7: error: places: b1/s1/101 must be text, not 101;", "请加引号"),
+    ("gas-101: {profile: gas, unit_id: 1, place: b1/s1/101}", "gas-101: NO", "site.yaml:22: error: “NO” is yes/no to some readers", "true 或 false"),
+    ("rules: []", "rules: {a: b}", "site.yaml:33: error: rules: rules must be a list", "应该是列表"),
+    # names
+    ("gas-101: {", "Gas_101: {", "site.yaml:22: error: The id “Gas_101” may hold only lower-case letters", "小写字母、数字和连字符"),
+    ("gate-1: {", "sos-101: {", "site.yaml:28: error: The id “sos-101” is used twice, first at ", "用了两次"),
+    ("gate-1: {", "store: {", "site.yaml:28: error: “store” is a name of the gateway's own", "网关自己用的"),
+    ("  gate: 大门", "  gate/a/b/c: 大门\n  gate: 大门", "site.yaml:8: error: places: gate/a/b/c “gate/a/b/c” has the wrong form; it must be building/stair/flat", "楼/单元/户"),
+    # references
+    ("unit_id: 2, place: b1/s1", "unit_id: 2, place: b1/s2", "site.yaml:23: error: relay-1: there is no place “b1/s2” in places. Did you mean “b1/s1”?", "places 里没有“b1/s2”"),
+    ("profile: gas,", "profile: gass,", "site.yaml:22: error: gas-101: there is no profile “gass”; you may add one in profiles/. Did you mean “gas”?", "没有型号文件“gass”"),
+    ("community: [boss]", "community: [bos]", "site.yaml:15: error: grid: there is nobody called “bos” in people. Did you mean “boss”?", "people 里没有“bos”"),
+    ("building: {b1: [head]}", "building: {b1: [haed]}", "site.yaml:13: error: grid.building: there is nobody called “haed” in people. Did you mean “head”?", "people 里没有“haed”"),
+    ("  grid: {b1: [head], gate: [head]}", "  grid: {b1: [head], gate: [head], b2: [head]}", "site.yaml:14: error: grid.grid: there is no building or public place “b2”", "没有“b2”这栋楼"),
+    ("device: relay-1,", "device: relay-9,", "site.yaml:30: error: valve-1: there is no device “relay-9” in buses. Did you mean “relay-1”?", "buses 里没有设备“relay-9”"),
+    ("point: relay1,", "point: relai1,", "site.yaml:30: error: valve-1: the device relay-1 (relay) has no point “relai1”. Did you mean “relay1”? Allowed: relay1 | relay2 | input1.", "没有点位“relai1”"),
+    ("feedback: relay-1.input1", "feedback: relay-1.input9", "site.yaml:30: error: valve-1: the device relay-1 (relay) has no point “input9”.", "没有点位“input9”"),
+    ("feedback: relay-1.input1", "feedback: relay-7.input1", "site.yaml:30: error: valve-1: there is no device “relay-7”", "没有设备“relay-7”"),
+    ("name: 花园", "timezone: Asia/Shangai", "site.yaml:3: error: site.yaml: there is no time zone “Asia/Shangai”; in China write Asia/Shanghai. Did you mean “Asia/Shanghai”?", "没有时区"),
+    # buses
+    (PORT, "baud: 9600", "site.yaml:19: error: gas: give either port (serial) or host (network), and only one.", "只写一个"),
+    (PORT, "{PORT}\n    host: 10.0.0.1", "site.yaml:19: error: gas: give either port", "只写一个"),
+    (PORT, "{PORT}\n    baud: 9601", "site.yaml:21: error: gas: baud cannot be “9601”. Allowed: 1200 | 2400", "可以写：1200"),
+    (PORT, "{PORT}\n    parity: odds", "site.yaml:21: error: gas: parity cannot be “odds”. Did you mean “odd”? Allowed: none | even | odd.", "none | even | odd"),
+    ("unit_id: 1,", "unit_id: 0,", "site.yaml:22: error: gas-101: unit_id 0 is the broadcast address;", "广播地址"),
+    ("unit_id: 1,", "unit_id: 300,", "site.yaml:22: error: gas-101: unit_id is 300; it must lie between 1 and 255.", "1 到 255"),
+    ("unit_id: 2,", "unit_id: 1,", "site.yaml:23: error: relay-1: unit_id 1 is taken on bus gas (", "已被占用"),
+    ("buttons:", "  two:\n    port: /dev/serial/by-path/one\nbuttons:", "site.yaml:24: error: two: /dev/serial/by-path/one belongs to another bus already (", "已被另一条总线使用"),
+    ("profile: gas,", "profile: slow,", "site.yaml:22: error: gas-101: the device ships with 4800 8N1 but bus gas runs at 9600 8N1;", "只能有一种串口格式"),
+    # buttons and doors
+    ("A4:C1:38:00:00:01", "A4:C1:38:00:00", "site.yaml:25: error: sos-101: address “A4:C1:38:00:00” has the wrong form; it must be a Bluetooth address", "蓝牙地址"),
+    (SOS, SOS + '\n  sos-2: {address: "a4:c1:38:00:00:01", place: gate, key_file: k, heartbeat: 1h}', "site.yaml:26: error: sos-2: the address A4:C1:38:00:00:01 belongs to another button (", "已用于另一个按钮"),
+    ("key_file: k,", "key: 231d39c1d7cc1ab1aee224cd096db932,", "site.yaml:25: error: sos-101: a secret must not be written in key; put it in a file of its own and name that file in key_file.", "不能直接写在 key 里"),
+    ("key_file: k,", "key_file: 231d39c1d7cc1ab1aee224cd096db932,", "site.yaml:25: error: sos-101: a secret must not be written in key_file;", "请放进单独的文件"),
+    ("vendor: hikvision", "vendor: hikvison", "site.yaml:28: error: gate-1: vendor cannot be “hikvison”. Did you mean “hikvision”?", "不能是“hikvison”"),
+    ("address: 192.168.1.3, token_file: t", "direction: in", "site.yaml:28: error: gate-1: give address or token_file, or anybody can pose as it.", "至少要有一个"),
+    ("token_file: t}", "token_file: t, serial: DS1}\n  gate-2: {vendor: hikvision, place: gate, address: 192.168.1.4, token_file: t2, serial: DS1}", "site.yaml:29: error: gate-2: serial DS1 is that of another terminal (", "分不清是谁"),
+    ("address: 192.168.1.3", "address: 192.168.1.300", "site.yaml:28: error: gate-1: address “192.168.1.300” is no IP address.", "不是 IP 地址"),
+    # outputs
+    ("point: relay1,", "point: input1,", "site.yaml:30: error: valve-1: relay-1.input1 cannot be written, so it cannot be an output. Allowed: relay1 | relay2.", "只读点位"),
+    (VALVE, VALVE + "\n  siren-1: {kind: siren, device: relay-1, point: relay1, place: gate, serves: b1}", "site.yaml:31: error: siren-1: relay-1.relay1 is another output already (", "已是另一个输出"),
+    (", feedback_means: shut", "", "site.yaml:30: error: valve-1: feedback_means is missing.", "缺少 feedback_means"),
+    ("feedback_means: shut", "feedback_means: on_", "site.yaml:30: error: valve-1: feedback_means cannot be “on_”. Did you mean “on”?", "不能是“on_”"),
+    ("feedback_means: shut", 'feedback_means: "on"', "site.yaml:30: error: valve-1: feedback_means cannot be “on”. Allowed: shut.", "可以写：shut"),
+    ("serves: [b1]", "serves: []", "site.yaml:30: error: valve-1: serves is empty;", "后面没有内容"),
+    (", serves: [b1]", "", "site.yaml:30: error: valve-1: serves is missing.", "缺少 serves"),
+    # people and ladder
+    ("boss: {roles", "boss: {login: pi, roles", "site.yaml:11: error: boss: the login pi belongs to head already.", "已属于 head"),
+    ("district: [boss]", "district: [boss]\n  ladder: {critical: {district: never}}", "site.yaml:18: error: grid: a critical alert must be able to climb to the end; district cannot be never.", "不能是 never"),
+    ("district: [boss]", "district: [boss]\n  ladder: {high: {community: 20min}}", "site.yaml:18: error: grid: for high, street is told before community below it;", "应逐级往后"),
+    ("district: [boss]", "district: [boss]\n  ladder: {hihg: {street: 20min}}", "site.yaml:18: error: grid.ladder: unknown field “hihg”. Did you mean “high”?", "是不是“high”"),
+    ("district: [boss]", "district: [boss]\n  ladder: {high: {street: soon}}", "site.yaml:18: error: grid.ladder.high: street “soon” is no duration;", "要带单位"),
+    # uplinks
+    ("host: mqtt.example, tls: true", "host: localhost, ca_file: a", "site.yaml:32: error: street: ca_file needs tls: true.", "就要写 tls: true"),
+    ("tls: true", "tls: true, cert_file: a", "site.yaml:32: error: street: cert_file needs key_file.", "就要写 key_file"),
+    ("tls: true", "tls: true, password_file: p", "site.yaml:32: error: street: password_file needs username.", "就要写 username"),
+    ("tls: true", "tls: true, password: hunter2", "site.yaml:32: error: street: a secret must not be written in password; put it in a file of its own and name that file in password_file.", "用 password_file 写文件名"),
+    ("tls: true", "tls: true, principals: {local: ack}", "site.yaml:32: error: “local” is a name of the gateway's own", "网关自己用的"),
+    ("tls: true", "tls: true, principals: {duty: [ack, kill]}", "site.yaml:32: error: street.principals: duty cannot be “kill”.", "不能是“kill”"),
+    ("tls: true", "tls: true, protocol: 4", "site.yaml:32: error: street: protocol cannot be “4”. Allowed: 5 | 3.1.1.", "可以写：5 | 3.1.1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "english", "chinese"), FAULTS, ids=lambda v: v[:40])
+def test_one_mistake_is_one_fault_with_its_line_and_words(spoil, old, new, english, chinese):
+    loaded = spoil((old, new.replace("{PORT}", PORT)))
+    assert len(loaded.errors()) == 1, loaded.errors()
+    assert loaded.errors()[0].startswith(english)
+    assert loaded.errors("zh-CN")[0].split(":")[:2] == english.split(":")[:2]
+    assert chinese in loaded.errors("zh-CN")[0]
+    assert "231d39c1" not in loaded.errors()[0]
+    assert "hunter2" not in "".join(loaded.lines())
+
+
+WARNINGS = [
+    (PORT, "port: /dev/ttyUSB0", "site.yaml:20: warning: gas: the number in /dev/ttyUSB0 changes", "拔插后会变"),
+    (PORT, "host: 10.0.0.1\n    baud: 9600", "site.yaml:21: warning: gas: baud means nothing on a network bus.", "用不到 baud"),
+    ("unit_id: 2,", "unit_id: 255,", "site.yaml:23: warning: relay-1: unit_id 255 is beyond", "超出标准"),
+    ("key_file: k, ", "", "site.yaml:25: warning: sos-101: no key_file: the button sends in clear", "别人可以伪造"),
+    (", heartbeat: 1h", "", "site.yaml:25: warning: sos-101: no heartbeat", "没有 heartbeat"),
+    ("heartbeat: 1h", "heartbeat: 1h, meanings: {double: ignore}", "site.yaml:25: warning: sos-101: a “double” press no longer means SOS", "不再当作求助"),
+    ("address: 192.168.1.3, ", "", "site.yaml:28: warning: gate-1: no address:", "没有 address"),
+    (", token_file: t", "", "site.yaml:28: warning: gate-1: no token_file:", "没有 token_file"),
+    ("listener: {host: 192.168.1.2}\n", "", "site.yaml:1: warning: The listener listens on every interface", "所有网口"),
+    (", feedback: relay-1.input1, feedback_means: shut", "", "site.yaml:30: warning: valve-1: no feedback", "无从证明"),
+    (VALVE, "fan-1: {kind: fan, device: relay-1, point: relay1, place: b1/s1/101, serves: b1}", "site.yaml:30: warning: fan-1: this fan stands in the place of gas detector gas-101 (b1/s1/101) and is not ex_rated", "不是防爆的"),
+    ("community: [boss]", "community: []", "site.yaml:12: warning: grid: nobody stands on rung community;", "community 一级没有人"),
+    ("building: {b1: [head]}", "building: {}", "site.yaml:12: warning: grid: nobody stands on rung building for b1;", "b1 的 building 一级没有人"),
+    ("district: [boss]", "district: [boss]\n  ladder: {critical: {district: 1h}}", "site.yaml:18: warning: grid: critical reaches district after 1h, slower than the usual 3min.", "比默认的 3min 慢"),
+    ("district: [boss]", "district: [boss]\n  answer_by: {critical: 1h}", "site.yaml:18: warning: answer_by: critical is 1h, slower than the usual 10min.", "比默认的 10min 慢"),
+    ("tls: true", "tls: false", "site.yaml:32: warning: street: the line to mqtt.example is not encrypted", "没有加密"),
+    ("uplinks:\n  " + STREET + "\n", "", "site.yaml:1: warning: There are no uplinks", "没有 uplinks"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "english", "chinese"), WARNINGS, ids=lambda v: v[:40])
+def test_unwise_is_a_warning_and_the_site_still_runs(spoil, old, new, english, chinese):
+    loaded = spoil((old, new))
+    assert loaded.errors() == []
+    assert len(loaded.warnings()) == 1, loaded.warnings()
+    assert loaded.warnings()[0].startswith(english)
+    assert chinese in loaded.warnings("zh-CN")[0]
+    assert loaded.site is not None
+
+
+def test_place_without_its_parent_is_a_warning(load, good):
+    loaded = load(
+        good.replace("  b1/s1: 1单元\n", "")
+        .replace("place: b1/s1,", "place: b1,")
+        .replace("place: b1/s1}", "place: b1}")
+    )
+    assert loaded.warnings() == [
+        "site.yaml:6: warning: b1/s1/101: its parent “b1/s1” is not in places, so its name will be missing when spoken."
+    ]
+
+
+def test_stated_serial_format_makes_the_odd_device_a_warning_and_says_the_profile_is_unverified(spoil):
+    loaded = spoil((PORT, PORT + "\n    baud: 9600"), ("profile: gas,", "profile: slow,"))
+    assert loaded.errors() == []
+    assert [line.split(": ")[2] for line in loaded.warnings()] == ["gas-101", "gas-101"]
+    assert "ships with 4800 8N1" in loaded.warnings()[0]
+    assert "not backed by a manual" in loaded.warnings()[1]
+
+
+def test_loopback_needs_no_tls(spoil):
+    for host in ("localhost", "127.0.0.2", '"::1"'):
+        assert spoil(("host: mqtt.example, tls: true", f"host: {host}")).lines() == []
+
+
+def test_all_faults_come_at_once_one_line_each_in_the_order_of_the_file(load, good):
+    text = good
+    mistakes = [
+        ("site: garden", "site: GARDEN"),
+        ("name: 花园", "nmae: 花园"),
+        ("login: pi", "login: Pi!"),
+        ("roles: [answer, shelve]", "roles: [king]"),
+        ("community: [boss]", "community: [nobody]"),
+        ("street: [boss]", "street: 12:30"),
+        ("profile: gas, unit_id: 1", "profile: gsa, unit_id: 0x01"),
+        ("unit_id: 2, place: b1/s1}", "unit_id: 999, place: b1/s9}"),
+        ("A4:C1:38:00:00:01", "nonsense"),
+        ("heartbeat: 1h", "heartbeat: NO"),
+        ("host: 192.168.1.2", "host: here"),
+        ("vendor: hikvision", "vendor: acme"),
+        ("feedback_means: shut", "feedback_means: shut, loud: true"),
+        ("tls: true", "tls: true, port: 70000"),
+        ("rules: []", "rules: []\nrules: []"),
+    ]
+    for old, new in mistakes:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    loaded = load(text)
+    at = [int(line.split(":")[1]) for line in loaded.errors()]
+    assert at == [1, 3, 10, 11, 15, 16, 22, 22, 23, 23, 25, 25, 26, 28, 30, 32, 34], loaded.errors()
+
+
+def test_a_mistake_makes_no_second_fault_where_others_speak_of_it(spoil):
+    """The relay's profile is unknown; its output and feedback are not blamed for that."""
+    loaded = spoil(("profile: relay,", "profile: realy,"))
+    assert len(loaded.errors()) == 1
+    assert loaded.errors()[0].startswith("site.yaml:23: error: relay-1: there is no profile “realy”")
+
+
+def test_a_section_that_cannot_be_read_blames_nobody_who_speaks_of_it(load, good):
+    start, end = good.index("places:"), good.index("people:")
+    loaded = load(good[:start] + "places:\n  b1：1号楼\n" + good[end:])
+    assert loaded.errors() == ["site.yaml:5: error: The colon here is the full-width “：”; write “:” and a space."]
+    assert [line.split(" is missing")[0] for line in load(good[:start] + good[end:]).errors()] == [
+        "site.yaml:1: error: site.yaml: places"
+    ]
+    start, end = good.index("people:"), good.index("grid:\n")
+    assert len(load(good[:start] + "people: NO\n" + good[end:]).errors()) == 1
+    assert (
+        len(load(good[:start] + good[end:]).errors()) == 5
+    )  # nobody is declared: every line that names somebody is at fault
+
+
+def test_json_objects_carry_file_line_level_key_and_message(spoil):
+    from gateway.site.report import objects
+
+    loaded = spoil(("tls: true", "tls: 1"), ("unit_id: 2,", "unit_id: 255,"))
+    warning, error = (
+        o for o in objects(loaded.faults, "en") if o["line"] in {23, 32} and o["key"] != "fault.plaintext"
+    )
+    assert error["key"] == "fault.not_flag"
+    assert error["level"] == "error"
+    assert error["fields"] == {"name": "street", "field": "tls", "given": "1"}
+    assert str(error["file"]).endswith("site.yaml")
+    assert warning["level"] == "warning"
+    assert "255" in str(warning["message"])

@@ -1,0 +1,103 @@
+"""Secret files: what is refused, and that none is ever shown."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gateway.nodes import Faults, Mark
+from gateway.site.report import render
+from gateway.site.secret_files import MAX_SECRET_BYTES, check_secrets, read_secret
+
+MARK = Mark("site.yaml", 7)
+KEY = "231d39c1d7cc1ab1aee224cd096db932"
+
+
+def keys(faults: Faults) -> list[str]:
+    assert all(f.mark == MARK or f.mark.line for f in faults.found)
+    return [f.key for f in faults.found]
+
+
+def write(path: Path, content: bytes, mode: int = 0o600) -> Path:
+    path.write_bytes(content)
+    path.chmod(mode)
+    return path
+
+
+def test_a_good_secret_is_read_without_the_space_around_it(tmp_path):
+    faults = Faults()
+    for mode in (0o600, 0o400, 0o640):
+        assert read_secret(write(tmp_path / "k", f"{KEY}\n".encode(), mode), faults, MARK) == KEY
+        (tmp_path / "k").unlink()
+    assert faults.found == []
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o602, 0o777])
+def test_a_secret_open_to_everybody_is_refused(tmp_path, mode):
+    faults = Faults()
+    assert read_secret(write(tmp_path / "k", KEY.encode(), mode), faults, MARK) is None
+    assert keys(faults) == ["fault.secret_open"]
+    assert f"{mode:04o}" in render(faults, "en")[0]
+    assert KEY not in render(faults, "en")[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "key"),
+    [(b"", "fault.secret_empty"), (b" \n", "fault.secret_empty"), (b"\xff\xfe", "fault.secret_unreadable"), (b"x" * (MAX_SECRET_BYTES + 1), "fault.secret_empty")],
+)  # fmt: skip
+def test_empty_large_or_binary_secrets_are_refused(tmp_path, content, key):
+    faults = Faults()
+    assert read_secret(write(tmp_path / "k", content), faults, MARK) is None
+    assert keys(faults) == [key]
+
+
+def test_missing_secrets_folders_and_pipes(tmp_path):
+    faults = Faults()
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    for path in (tmp_path / "none", tmp_path, tmp_path / "pipe", write(tmp_path / "file", b"x") / "below"):
+        assert read_secret(path, faults, MARK) is None
+    assert keys(faults) == ["fault.secret_missing"] * 4
+
+
+def test_systemd_credentials(tmp_path, monkeypatch, spoil):
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    loaded = spoil(("key_file: k", 'key_file: "credential:sos"'))
+    assert loaded.lines() == []
+    assert loaded.site.buttons["sos-101"].key_file == "credential:sos"
+    faults = Faults()
+    assert read_secret(Path("credential:sos"), faults, MARK) is None
+    assert keys(faults) == ["fault.credential_missing"]
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    write(tmp_path / "sos", KEY.encode(), 0o400)
+    assert read_secret(Path("credential:sos"), faults, MARK) == KEY
+    assert spoil(("key_file: k", 'key_file: "credential:sos"')).site.buttons["sos-101"].key_file == str(
+        tmp_path / "sos"
+    )
+
+
+def test_check_secrets_names_every_missing_one_at_the_line_of_its_owner(load, good, tmp_path):
+    loaded = load(good.replace("tls: true", "tls: true, ca_file: ca.pem, username: u, password_file: sub/p"))
+    assert loaded.lines() == []
+    assert loaded.site.doors["gate-1"].token_file == str(tmp_path / "t")
+    check_secrets(loaded.site, loaded.faults)
+    assert [(line.split(":")[1], line.split("/")[-1]) for line in loaded.errors()] == [
+        ("25", "k."),
+        ("28", "t."),
+        ("32", "p."),
+        ("32", "ca.pem."),
+    ]
+
+
+def test_check_secrets_looks_at_the_form_of_keys(load, good, tmp_path):
+    loaded = load(good)
+    write(tmp_path / "k", b"not hexadecimal")
+    write(tmp_path / "t", b"short")
+    check_secrets(loaded.site, loaded.faults)
+    assert keys(loaded.faults) == ["fault.secret_form"] * 2
+    loaded = load(good)
+    write(tmp_path / "k", KEY.encode())
+    write(tmp_path / "t", b"0123456789abcdef")
+    check_secrets(loaded.site, loaded.faults)
+    assert loaded.lines() == []

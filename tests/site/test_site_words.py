@@ -1,0 +1,71 @@
+"""Every fault in the code has its sentence, in both languages, with the fields it is given."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from string import Formatter
+
+import pytest
+
+from gateway.nodes import Fault, Mark
+from gateway.site import fields, report, shapes
+from gateway.words import CATALOGUE, alerts, desk, rules, site
+
+GATEWAY = Path(report.__file__).parents[1]
+SOURCES = [path for path in GATEWAY.rglob("*.py") if path.parent.name in {"gateway", "site", "rules"}]
+USED = sorted(
+    {key for path in SOURCES for key in re.findall(r'f?"(fault\.[a-z_]+)"', path.read_text(encoding="utf-8"))}
+)
+MADE = [
+    "fault.door_no_address",
+    "fault.door_no_token_file",
+    *(f"fault.unknown_{k}" for k in ("place", "building", "person", "profile", "device")),
+]
+
+
+def placeholders(sentence: str) -> set[str]:
+    return {name for _, name, _, _ in Formatter().parse(sentence) if name}
+
+
+@pytest.mark.parametrize("key", [*USED, *MADE])
+def test_every_fault_has_words(key):
+    assert key in CATALOGUE
+
+
+@pytest.mark.parametrize("key", list(site.SENTENCES))
+def test_both_languages_are_there_and_name_the_same_fields(key):
+    chinese, english = CATALOGUE[key]
+    assert placeholders(chinese) == placeholders(english)
+    assert re.search(r"[\u4e00-\u9fff]", chinese)
+    assert not re.search(r"[\u4e00-\u9fff]", english.replace("“：”", ""))
+
+
+def test_no_key_stands_in_two_topics():
+    topics = [alerts.SENTENCES, desk.SENTENCES, rules.SENTENCES, site.SENTENCES]
+    assert sum(len(topic) for topic in topics) == len(CATALOGUE)
+
+
+def test_every_form_of_the_tables_is_said_in_words():
+    forms = {value for module in (fields, shapes) for name, value in vars(module).items() if name in _FORM_NAMES}
+    assert forms <= set(report._FORMS)
+
+
+_FORM_NAMES = {"ID", "PLACE", "MAC", "HOST", "LOGIN", "ADAPTER", "POINT", "DEVICE_POINT", "PORT", "NAME"}
+
+
+def test_what_is_shown_cannot_drive_the_terminal_nor_flood_it():
+    fault = Fault(Mark("site.yaml", 1), "fault.bad_id", (("name", "a\x1b[31mb\n" + "x" * 5000),))
+    line = report.sentence(fault, "en")
+    assert "\x1b" not in line
+    assert "\n" not in line
+    assert len(line) < 400
+
+
+def test_a_choice_of_words_as_form_speaks_for_itself():
+    fault = Fault(
+        Mark("site.yaml", 1),
+        "fault.bad_form",
+        (("name", "r"), ("field", "f"), ("given", "x"), ("form", "in|out|unknown")),
+    )
+    assert "in | out | unknown" in report.sentence(fault, "en")
