@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from zoneinfo import ZoneInfo
 
 from gateway.alerts import Rung
 from gateway.instant import DAY, MINUTE
-from gateway.nodes import Faults
+from gateway.nodes import Faults, nearest
 from gateway.rules.compound import (
     CLOCK,
     CONFIRMED,
@@ -21,6 +21,7 @@ from gateway.rules.compound import (
     FactSpec,
     GridPlan,
     OutputSpec,
+    Rule,
     Subject,
 )
 from gateway.rules.language import compile_rules
@@ -37,16 +38,28 @@ _ZONE_YEARS = (1, 12)
 def compound_of(site: Site, faults: Faults, now: dt.datetime | None = None) -> Compound:
     """The compound as the core sees it. Faults of the rules are added to ``faults``."""
     subjects = {subject.id: subject for subject in _subjects(site)}
+    rules = compile_rules(site.rules, site.builtin, subjects, faults)
+    _check_outputs(site, rules, faults)
     return Compound(
         site=site.id,
         fingerprint=site.fingerprint,
         subjects=subjects,
         outputs={output.id: _output(output) for output in site.outputs.values()},
-        rules=compile_rules(site.rules, site.builtin, subjects, faults),
+        rules=rules,
         grid=_grid(site.grid),
         roles={person.id: person.roles for person in site.people.values()},
         zone=zone_offsets(site.timezone, now or dt.datetime.now(dt.UTC)),
     )
+
+
+def _check_outputs(site: Site, rules: Mapping[str, Rule], faults: Faults) -> None:
+    """An output may be tied to rules by name; the name must be one that can drive its kind."""
+    for output in site.outputs.values():
+        able = [rule.id for rule in rules.values() if output.kind in rule.drives]
+        for name in output.rules:
+            if name not in able:
+                near, allowed = nearest(name, able), " | ".join(able)
+                faults.add(output.mark, "fault.rule_drives_not", name=output.id, given=name, near=near, allowed=allowed)
 
 
 def bus_subject(bus: str) -> str:
@@ -57,6 +70,26 @@ def bus_subject(bus: str) -> str:
 def uplink_subject(uplink: str) -> str:
     """What an uplink is called in events and alerts."""
     return f"uplink-{uplink}"
+
+
+def worker_subject(worker: str) -> str:
+    """What a part of the gateway itself is called in events and alerts."""
+    return f"worker-{worker}"
+
+
+def worker_names(site: Site) -> tuple[str, ...]:
+    """The workers this site needs, in the order in which they start; the last to start stops first."""
+    return (
+        "store",
+        "timekeeper",
+        "outputs",
+        *(bus_subject(bus) for bus in site.buses),
+        *(("radio",) if site.buttons else ()),
+        *(("doors",) if site.doors else ()),
+        *(uplink_subject(uplink) for uplink in site.uplinks),
+        "chronicle",
+        "control",
+    )
 
 
 def radio_subjects(site: Site) -> tuple[str, ...]:
@@ -80,6 +113,8 @@ def _subjects(site: Site) -> Iterator[Subject]:
         yield Subject(output.id, "output", output.place, facts=facts)
     for uplink in site.uplinks.values():
         yield Subject(uplink_subject(uplink.id), "uplink", "", facts=_HEALTH)
+    for worker in worker_names(site):
+        yield Subject(worker_subject(worker), "worker", "", facts=_HEALTH)
     yield Subject(CLOCK, "clock", "", facts={SYNCED: FactSpec()})
     yield Subject(STORE, "store", "", facts=_HEALTH)
 

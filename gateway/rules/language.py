@@ -361,7 +361,7 @@ class _Compiler:
 
 SUBJECT_KINDS = (
     "gas-detector", "smoke-detector", "co-detector", "air-sensor", "water-detector", "relay", "other",
-    "button", "terminal", "output", "bus", "radio", "uplink", "clock", "store",
+    "button", "terminal", "output", "bus", "radio", "uplink", "clock", "store", "worker",
 )  # fmt: skip
 """Kinds that a rule may name even where the site has none of them."""
 

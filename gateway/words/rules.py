@@ -4,8 +4,8 @@ from __future__ import annotations
 
 SENTENCES: dict[str, tuple[str, str]] = {
     "fault.no_such_rule": (
-        "没有名为 {name} 的内置规则;最接近的是 {near}",
-        "there is no built-in rule {name}; the nearest is {near}",
+        "没有名为 {name} 的内置规则",
+        "there is no built-in rule {name}",
     ),
     "fault.rule_off": ("内置规则 {name} 已被关闭", "rule {name} is switched off"),
     "fault.rule_without_subjects": ("规则 {name} 没有匹配到任何设备", "rule {name} matches no device"),
@@ -18,28 +18,28 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "rule {name} is about an event (a press, a pass): it cannot have a delay",
     ),
     "fault.unknown_kind": (
-        "规则 {name}:没有设备类别 {given};最接近的是 {near};可用:{allowed}",
-        "rule {name}: no device kind {given}; the nearest is {near}; allowed: {allowed}",
+        "规则 {name}:没有设备类别 {given}",
+        "rule {name}: no device kind {given}",
     ),
     "fault.unknown_subject": (
-        "规则 {name}:没有设备 {given};最接近的是 {near}",
-        "rule {name}: no device {given}; the nearest is {near}",
+        "规则 {name}:没有设备 {given}",
+        "rule {name}: no device {given}",
     ),
     "fault.unknown_point": (
-        "规则 {name}:所选设备都没有测点 {given};最接近的是 {near};可用:{allowed}",
-        "rule {name}: none of its devices has a point {given}; the nearest is {near}; allowed: {allowed}",
+        "规则 {name}:所选设备都没有测点 {given}",
+        "rule {name}: none of its devices has a point {given}",
     ),
     "fault.unknown_word": (
-        "规则 {name}:不认识 {given};最接近的是 {near};可用:{allowed}",
-        "rule {name}: {given} is not known; the nearest is {near}; allowed: {allowed}",
+        "规则 {name}:不认识 {given}",
+        "rule {name}: {given} is not known",
     ),
     "fault.unit_mismatch": (
-        "规则 {name}:测点 {point}(设备 {device})的单位是 {allowed},规则里写的是 {given}",
-        "rule {name}: point {point} (device {device}) is in {allowed}, the rule says {given}",
+        "规则 {name}:测点 {point}(设备 {device})的单位不是规则里写的 {given}",
+        "rule {name}: point {point} (device {device}) is not in {given}",
     ),
     "fault.bad_condition": (
-        "规则 {name}:每个条件必须恰好写一种:{allowed}(最接近:{near})",
-        "rule {name}: a condition has exactly one of: {allowed} (nearest: {near})",
+        "规则 {name}:每个条件必须恰好写一种",
+        "rule {name}: a condition has exactly one of these words",
     ),
     "fault.bad_times": (
         '规则 {name}:between 要写两个带引号的时刻,例如 ["22:00", "05:30"]',
@@ -65,5 +65,9 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "fault.valve_opens": (
         "规则 {name}:燃气阀只能关(shut),绝不由网关打开",
         "rule {name}: a valve can only be shut; the gateway never opens one",
+    ),
+    "fault.rule_drives_not": (
+        "输出 {name}:没有能驱动它的规则 {given}",
+        "output {name}: no rule {given} drives outputs of its kind",
     ),
 }

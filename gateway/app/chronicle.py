@@ -1,0 +1,127 @@
+"""Everything that follows an event and decides nothing: telemetry, what is learnt, and who is told that a state changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from gateway.events import Actuated, DeviceHealth, Health, Press, Reading, Stamped
+from gateway.instant import Anchor, Instant
+from gateway.rules.compound import Compound
+from gateway.uplink.payloads import Reported, telemetry_body
+
+BATCH_S = 10.0
+"""Readings of one device go upstream together; telemetry is pictures, not alarms."""
+MOST_IN_BATCH = 500
+_SILENT_POINTS = ("heard",)
+"""Signs of life: of use to the supervision and the registry, not to anybody's picture."""
+
+
+class Samples(Protocol):
+    """The telemetry file."""
+
+    def add(self, device: str, point: str, at: int, value: Any, quality: str) -> None: ...
+
+
+class Learning(Protocol):
+    """The registry."""
+
+    def note(self, kind: str, key: str, fields: dict[str, Any], *, meaning: bool = False) -> None: ...
+
+    def get(self, kind: str, key: str) -> dict[str, Any]: ...
+
+
+class Listener(Protocol):
+    """An uplink, as far as it is told that a retained state changed."""
+
+    def status_changed(self) -> None: ...
+
+    def device_changed(self, device: str) -> None: ...
+
+    def offer_telemetry(self, device: str, body: bytes) -> None: ...
+
+
+class Chronicle:
+    """Follows the events of one site."""
+
+    def __init__(
+        self, compound: Compound, gateway: str, samples: Samples, registry: Learning, uplinks: Iterable[Listener]
+    ) -> None:
+        self._compound, self._gateway = compound, gateway
+        self._samples, self._registry, self._uplinks = samples, registry, list(uplinks)
+        self._batches: dict[str, list[Reported]] = {}
+        self._device_back: Callable[[str], None] = lambda _device: None
+        self._sent = 0
+        self.dropped = 0
+
+    def connect(self, device_back: Callable[[str], None]) -> None:
+        """Who wants to know at once that a device answers again."""
+        self._device_back = device_back
+
+    def follow(self, stamped: Stamped) -> None:
+        """One event has been handled."""
+        event, at = stamped.event, stamped.at
+        if isinstance(event, Reading):
+            self._reading(event, at)
+        elif isinstance(event, Press):
+            self._registry.note("button", event.button, {"last_press_at": at, "rssi_dbm": event.rssi_dbm})
+        elif isinstance(event, DeviceHealth):
+            self._health(event)
+        elif isinstance(event, Actuated):
+            self._registry.note("output", event.output, {"last_moved_at": at, "confirmed": event.confirmed})
+
+    async def run(
+        self, now: Callable[[], Instant], anchor: Callable[[Instant], Anchor | None], run: str, beat: Callable[[], None]
+    ) -> None:
+        """Send what was gathered, every few seconds."""
+        while True:
+            await asyncio.sleep(BATCH_S)
+            batches, self._batches = self._batches, {}
+            for device, readings in batches.items():
+                self._send(device, readings, now(), anchor(now()), run)
+            beat()
+
+    def _send(self, device: str, readings: list[Reported], now: Instant, anchor: Anchor | None, run: str) -> None:
+        self._sent += 1
+        body = telemetry_body(
+            self._compound.site, self._gateway, f"{run}.{self._sent}", device, readings, anchor=anchor, now=now
+        )
+        for uplink in self._uplinks:
+            uplink.offer_telemetry(device, body)
+
+    def _reading(self, reading: Reading, at: Instant) -> None:
+        if reading.point == "battery":
+            self._registry.note("button", reading.device, {"battery_pct": reading.value})
+            self._told(reading.device)
+        if reading.point == "heard":
+            self._heard(reading, at)
+        if reading.point in _SILENT_POINTS:
+            return
+        self._samples.add(reading.device, reading.point, at, reading.value, reading.quality.value)
+        batch = self._batches.setdefault(reading.device, [])
+        if len(batch) >= MOST_IN_BATCH:
+            self.dropped += 1
+            return
+        subject = self._compound.subjects.get(reading.device)
+        spec = subject.facts.get(reading.point) if subject else None
+        batch.append(Reported(reading.point, reading.value, reading.quality, at, spec.unit if spec else ""))
+
+    def _heard(self, reading: Reading, at: Instant) -> None:
+        """Learn how often a button really gives a sign of life; the site file's promise is what supervises it."""
+        known = self._registry.get("button", reading.device)
+        last, longest = known.get("heard_at"), known.get("longest_silence_ms", 0)
+        silence = at - last if isinstance(last, int) else 0
+        fields = {"heard_at": at, "rssi_dbm": reading.value, "longest_silence_ms": max(longest, silence)}
+        self._registry.note("button", reading.device, fields)
+
+    def _health(self, event: DeviceHealth) -> None:
+        if event.health is Health.OK:
+            self._device_back(event.device)
+        self._told(event.device)
+        for uplink in self._uplinks:
+            uplink.status_changed()
+
+    def _told(self, device: str) -> None:
+        for uplink in self._uplinks:
+            uplink.device_changed(device)

@@ -1,0 +1,127 @@
+"""What the uplinks say: alert messages made once at commit, and the retained state of the gateway and its devices.
+
+Ties the payloads (pure) to the core and the store; decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from gateway import __version__
+from gateway.actions import Publish
+from gateway.events import Health
+from gateway.instant import ClockQuality, Instant
+from gateway.rules.compound import HEALTH, Subject
+from gateway.rules.engine import Engine
+from gateway.site.model import Site
+from gateway.store.rows import PendingMessage
+from gateway.uplink.payloads import Wording, alert_body, device_body, status_body
+from gateway.uplink.wire import Presence, StatusData
+
+_EARS = ("bus", "radio", "terminal")
+"""Kinds whose loss makes the gateway deaf on that side."""
+_DEVICES = ("bus", "radio", "worker", "clock", "store", "uplink", "output")
+"""Kinds that are not devices of the compound."""
+
+
+class Disk(Protocol):
+    """The store, as the status tells of it."""
+
+    @property
+    def mode(self) -> str: ...
+
+    @property
+    def written_bytes(self) -> int: ...
+
+
+def wording(site: Site, engine: Engine) -> Wording:
+    """The site's own names."""
+    rules = engine.compound.rules.values()
+    return Wording(
+        rules={rule.id: (rule.text_zh, rule.text_en) for rule in rules if rule.text_zh},
+        places={place.path: place.name for place in site.places.values()},
+    )
+
+
+class Publishing:
+    """Bodies of messages, as of now."""
+
+    def __init__(self, site: Site, engine: Engine, boot_id: str, run: str, disk: Disk) -> None:
+        self._site, self._engine, self._boot_id, self._run, self._disk = site, engine, boot_id, run, disk
+        self._wording = wording(site, engine)
+        self._bodies = 0
+        self.counts: Callable[[], Mapping[str, int]] = dict
+
+    def message(self, publish: Publish, now: Instant) -> PendingMessage:
+        """One change of one alert, for the outbox."""
+        change = publish.change
+        alert, anchor = change.alert, self._engine.anchor_at(change.alert.opened_at)
+
+        def render(durable: bool) -> bytes:
+            return alert_body(
+                self._site.id, self._site.gateway, change, publish.sequence, publish.lane,
+                anchor=anchor, boot_id=self._boot_id, run=self._run, now=now, durable=durable, wording=self._wording,
+            )  # fmt: skip
+
+        identity = f"{alert.id}/{alert.revision}"
+        return PendingMessage(publish.lane.value, publish.sequence, identity, "alerts", alert.id, render)
+
+    def deaf(self) -> dict[str, str]:
+        """What cannot be heard, with the reason."""
+        return {s.id: self._text(s.id, "reason") for s in self._subjects(_EARS) if self._health(s.id) is not Health.OK}
+
+    def status(self) -> StatusData:
+        """How the gateway fares."""
+        deaf, durable = self.deaf(), self._disk.mode == "disk"
+        clock = self._engine.anchor_at(self._engine.board.clock.at)
+        return StatusData(
+            state=Presence.ONLINE if durable and not deaf else Presence.DEGRADED,
+            deaf=deaf,
+            versions={"loudong": __version__},
+            clock=ClockQuality.UNSYNCED if clock is None else ClockQuality.SYNCED,
+            disk_bytes_today=self._disk.written_bytes,
+            durable=durable,
+            boot_id=self._boot_id,
+            run=self._run,
+            counts=dict(self.counts()),
+        )
+
+    def status_message(self) -> bytes:
+        """The retained status."""
+        return status_body(self._site.id, self._site.gateway, self._new_id(), self.status(), self._wall_ms())
+
+    def device_messages(self) -> dict[str, bytes]:
+        """The retained body of every device."""
+        return {s.id: self._device(s) for s in self._engine.compound.subjects.values() if s.kind not in _DEVICES}
+
+    def _device(self, subject: Subject) -> bytes:
+        battery = self._engine.fact(subject.id, "battery")
+        changed = self._engine.fact(subject.id, HEALTH)
+        anchor = None if changed is None else self._engine.anchor_at(changed.since)
+        return device_body(
+            self._site.id, self._site.gateway, self._new_id(), subject.id,
+            health=self._health(subject.id), reason=self._text(subject.id, "reason"), place=subject.place,
+            battery_pct=int(battery.value) if battery and isinstance(battery.value, int | float) else None,
+            changed_wall_ms=anchor.wall_ms(changed.since) if anchor and changed else None,
+        )  # fmt: skip
+
+    def _subjects(self, kinds: tuple[str, ...]) -> list[Subject]:
+        return [s for s in self._engine.compound.subjects.values() if s.kind in kinds]
+
+    def _health(self, subject: str) -> Health:
+        fact = self._engine.fact(subject, HEALTH)
+        return Health(fact.value) if fact is not None and isinstance(fact.value, str) else Health.OK
+
+    def _text(self, subject: str, name: str) -> str:
+        fact = self._engine.fact(subject, name)
+        return fact.value if fact is not None and isinstance(fact.value, str) else ""
+
+    def _wall_ms(self) -> int | None:
+        at = self._engine.board.clock.at
+        anchor = self._engine.anchor_at(at)
+        return None if anchor is None else anchor.wall_ms(at)
+
+    def _new_id(self) -> str:
+        self._bodies += 1
+        return f"{self._run}.{self._bodies}"

@@ -1,0 +1,96 @@
+"""`loudong run`: from a site file to a living house, and down again in good order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from gateway import notify
+from gateway.app.check import check
+from gateway.app.house import House, Surroundings, build
+from gateway.app.secrets import read_secrets
+from gateway.clock import SystemClock
+from gateway.control.folder import claim
+from gateway.faults import SiteError
+from gateway.nodes import Faults
+
+log = structlog.get_logger()
+
+
+class FaultySite(SiteError):
+    """The site file cannot be run on; ``faults`` says why, all at once."""
+
+    def __init__(self, faults: Faults) -> None:
+        super().__init__(f"{len(faults.errors)} faults")
+        self.faults = faults
+
+
+def run(path: Path, folder: Path, surroundings: Surroundings | None = None) -> None:
+    """Run the gateway of a site file until SIGTERM or SIGINT.
+
+    Raises ``FaultySite`` (nothing was started), ``StateFolderTaken``, or the bug that ended it.
+    """
+    faults = Faults()
+    checked = check(path, faults)
+    if checked is None or faults.errors:
+        raise FaultySite(faults)
+    site, compound = checked
+    with claim(folder):
+        secrets = read_secrets(site, folder, faults)
+        if faults.errors:
+            raise FaultySite(faults)
+        asyncio.run(_live(lambda: build(site, compound, folder, secrets, SystemClock(), surroundings)))
+
+
+async def _live(make: Callable[[], Awaitable[House]]) -> None:
+    house = await make()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, house.stop)
+    log.info("gateway_started", site=house.site.id, gateway=house.site.gateway, run=house.run_name)
+    await house.run(_ready)
+    log.info("gateway_stopped", run=house.run_name)
+
+
+def set_up_logging(*, as_json: bool | None = None) -> None:
+    """JSON lines in production, readable lines on a terminal; foreign loggers only from warnings up."""
+    json_lines = as_json if as_json is not None else not sys.stderr.isatty()
+    renderer: Any = structlog.processors.JSONRenderer(ensure_ascii=False) if json_lines else _plain
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[_Foreign()])
+
+
+class _Foreign(logging.Handler):
+    """Other people's log lines, as ours; what they carry is not ours to vouch for, so only who and how bad."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(OSError):
+            structlog.get_logger().warning("library_warned", library=record.name, level=record.levelname.lower())
+
+
+def _plain(_logger: Any, _name: str, event: dict[str, Any]) -> str:
+    """``20:15:03 warning  device_quarantined  device=gas-301``: no colour, so that it can be pasted anywhere."""
+    time, level, key = str(event.pop("timestamp"))[11:19], event.pop("level"), event.pop("event")
+    fields = " ".join(f"{name}={value}" for name, value in event.items())
+    return f"{time} {level:<8} {key}  {fields}".rstrip()
+
+
+def _ready() -> None:
+    notify.notify(notify.READY)

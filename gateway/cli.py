@@ -1,0 +1,271 @@
+"""The command `loudong`: reads its arguments, asks the right room, prints. Decides nothing.
+
+Exit codes (contract, Commands): 0 done, 64 usage, 69 no daemon running, 78 fault in the site file; 1 the daemon refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from gateway import __version__
+from gateway.words import say
+
+OK, REFUSED, USAGE, NO_DAEMON, FAULTY = 0, 1, 64, 69, 78
+Item = dict[str, Any]
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with sysexits' 64 for a wrong call."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(USAGE, f"{self.prog}: {message}\n")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point of the console script."""
+    asked = _parser().parse_args(arguments)
+    try:
+        return int(asked.do(asked))
+    except BrokenPipeError:
+        sys.stderr.close()
+        return OK
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="loudong", description=say("cli.about", language()))
+    parser.add_argument("--version", action="version", version=f"loudong {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+
+    def command(name: str, do: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=say(f"cli.{name}", language()), description=say(f"cli.{name}", language()))
+        sub.add_argument("--json", action="store_true", help=say("cli.json", language()))
+        sub.set_defaults(do=do, verb=name)
+        return sub
+
+    site = command("run", _run)
+    site.add_argument("site", type=Path)
+    _state(site)
+    command("check", _check).add_argument("site", type=Path)
+    command("demo", _demo).add_argument("--for", dest="seconds", default=None, metavar="90s")
+    command("schema", _schema)
+    command("decode", _decode)
+    _state(command("status", _status))
+    _state(command("alerts", _alerts))
+    history = command("history", _history)
+    history.add_argument("alert")
+    _state(history)
+    for verb in ("ack", "close", "reset", "silence", "shelve", "unshelve"):
+        _alert_verb(command(verb, _change), verb)
+    return parser
+
+
+def _state(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--state", default=None, metavar="DIR", help=say("cli.state", language()))
+
+
+def _alert_verb(parser: argparse.ArgumentParser, verb: str) -> None:
+    parser.add_argument("alert", help=say("cli.alert_id", language()))
+    parser.add_argument("--as", dest="who", default="", metavar="PERSON", help=say("cli.as", language()))
+    parser.add_argument("--reason", default="", help=say("cli.reason", language()))
+    _state(parser)
+    if verb == "ack":
+        parser.add_argument("--on-site", action="store_true", help=say("cli.on_site", language()))
+    if verb == "close":
+        parser.add_argument("--mistaken", action="store_true", help=say("cli.mistaken", language()))
+    if verb == "shelve":
+        parser.add_argument("--for", dest="length", required=True, metavar="20min", help=say("cli.for", language()))
+
+
+def language() -> str:
+    """The reader's language, from the locale."""
+    spoken = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
+    return "zh-CN" if spoken.startswith("zh") else "en"
+
+
+# The commands --------------------------------------------------------------------------------------
+
+
+def _run(asked: argparse.Namespace) -> int:
+    from gateway.app.running import FaultySite, run, set_up_logging
+    from gateway.control.folder import StateFolderTaken, state_folder
+
+    set_up_logging(as_json=True if asked.json else None)
+    try:
+        run(asked.site, state_folder(asked.state))
+    except FaultySite as faulty:
+        _print_faults(faulty.faults, as_json=asked.json)
+        return FAULTY
+    except StateFolderTaken as taken:
+        print(say("cli.state_taken", language(), folder=taken.folder), file=sys.stderr)
+        return REFUSED
+    return OK
+
+
+def _check(asked: argparse.Namespace) -> int:
+    from gateway.app.check import check
+    from gateway.nodes import Faults
+
+    faults = Faults()
+    check(asked.site, faults)
+    _print_faults(faults, as_json=asked.json)
+    return FAULTY if faults.errors else OK
+
+
+def _print_faults(faults: Any, *, as_json: bool) -> None:
+    from gateway.site.report import objects, render, summary
+
+    if as_json:
+        for item in objects(faults, language()):
+            _say(item)
+        return
+    for line in render(faults, language()):
+        print(line)
+    print(summary(faults, language()))
+
+
+def _demo(asked: argparse.Namespace) -> int:
+    from gateway.nodes import duration_ms
+    from gateway.sim.demo import demo
+
+    length = None if asked.seconds is None else duration_ms(asked.seconds)
+    if asked.seconds is not None and length is None:
+        print(say("cli.not_a_duration", language(), given=asked.seconds), file=sys.stderr)
+        return USAGE
+    return demo(seconds=None if length is None else length / 1000, as_json=asked.json, language=language())
+
+
+def _schema(_asked: argparse.Namespace) -> int:
+    from gateway.site.schema import site_schema
+
+    print(json.dumps(site_schema(), ensure_ascii=False, indent=2))
+    return OK
+
+
+def _decode(_asked: argparse.Namespace) -> int:
+    """One JSON object a line in, one a line out; a bad line gets an error object and the next line its turn."""
+    from gateway.app.decoding import decode
+
+    for line in sys.stdin:
+        if line.strip():
+            _say(decode(line))
+    return OK
+
+
+def _status(asked: argparse.Namespace) -> int:
+    return _ask(asked, "status", {}, _show_status)
+
+
+def _alerts(asked: argparse.Namespace) -> int:
+    return _ask(asked, "alerts", {}, _show_alerts)
+
+
+def _history(asked: argparse.Namespace) -> int:
+    return _ask(asked, "history", {"alert": asked.alert}, _show_history)
+
+
+def _change(asked: argparse.Namespace) -> int:
+    arguments: Item = {"alert": asked.alert, "who": asked.who, "reason": asked.reason}
+    arguments["on_site"] = getattr(asked, "on_site", False)
+    arguments["mistaken"] = getattr(asked, "mistaken", False)
+    arguments["for"] = getattr(asked, "length", None)
+    return _ask(asked, asked.verb, arguments, _show_done)
+
+
+def _ask(asked: argparse.Namespace, verb: str, arguments: Item, show: Callable[[list[Item]], Iterable[str]]) -> int:
+    """Ask the running daemon and show its answer."""
+    from gateway.control.client import ControlClient, DaemonNotRunning
+    from gateway.control.folder import state_folder
+    from gateway.control.protocol import Refusal
+
+    try:
+        items = list(ControlClient(state_folder(asked.state)).ask(verb, **arguments))
+    except DaemonNotRunning as missing:
+        return _complain(asked, "cli.no_daemon", NO_DAEMON, folder=missing.folder)
+    except Refusal as refusal:
+        return _complain(asked, f"refusal.{refusal.reason}", REFUSED, detail=refusal.detail, reason=refusal.reason)
+    if asked.json:
+        for item in items:
+            _say(item)
+        return OK
+    for line in show(items):
+        print(line)
+    return OK
+
+
+def _complain(asked: argparse.Namespace, key: str, code: int, **fields: object) -> int:
+    if asked.json:
+        _say({"error": key.split(".", 1)[1], **{name: str(value) for name, value in fields.items()}})
+    else:
+        print(say(key, language(), **fields), file=sys.stderr)
+    return code
+
+
+# What people see -----------------------------------------------------------------------------------
+
+
+def _show_status(items: list[Item]) -> Iterable[str]:
+    status = items[0]
+    yield say("status.state", language(), state=say(f"status.{status['state']}", language()))
+    for device, reason in status["deaf"].items():
+        yield say("status.deaf", language(), device=device, reason=say(f"reason.{reason}", language()))
+    yield say("status.clock", language(), clock=say(f"clock.{status['clock']}", language()))
+    yield say("status.store", language(), mode=say("store.disk" if status["durable"] else "store.memory", language()))
+    for name, count in sorted(status["counts"].items()):
+        yield f"  {name:<40} {count}"
+
+
+def _show_alerts(items: list[Item]) -> Iterable[str]:
+    if not items:
+        yield say("alerts.none", language())
+    for alert in items:
+        name = alert["name_zh"] if language() == "zh-CN" else alert["name_en"]
+        yield say(
+            "alerts.line", language(), id=alert["id"][:8], name=name, subject=alert["subject"], place=alert["place"] or "-",
+            priority=say(f"priority.{alert['priority']}", language()), grade=say(f"grade.{alert['grade']}", language()),
+            condition=say(f"condition.{alert['condition']}", language()),
+            response=say(f"response.{alert['response']}", language()), age=_length(alert["age_s"]),
+        )  # fmt: skip
+        told = [_told(step) for step in alert["told"]]
+        yield "          " + say(
+            "alerts.told", language(), told=", ".join(told) or "—", who=alert["answered_by"] or "—"
+        )
+
+
+def _told(step: Item) -> str:
+    people = "+".join(step["people"]) or "—"
+    return say("rung." + step["rung"], language()) + " " + people
+
+
+def _show_history(items: list[Item]) -> Iterable[str]:
+    for step in items:
+        who = step["who"] or "—"
+        yield f"{step['at'] / 1000:>12.1f} s  /{step['revision']:<3} {step['kind']:<13} {who:<12} {step['reason']}".rstrip()
+
+
+def _show_done(items: list[Item]) -> Iterable[str]:
+    done = items[0]
+    yield say("done.on_disk" if done["durable"] else "done.in_memory", language(), **done)
+
+
+def _length(seconds: float) -> str:
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _say(item: Item) -> None:
+    print(json.dumps(item, ensure_ascii=False, default=str), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,325 @@
+"""`loudong demo`: the real daemon on the simulated compound, told as a story.
+
+Left column: what the world does (``>``), what the duty office hears over MQTT (``<``), what a relay really did (``*``). The script
+counts what it causes; the summary compares that with what the duty office got, never with what the daemon says of itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gateway.sim.broker import BrokerFault, EmbeddedBroker
+from gateway.sim.compound import SimCompound
+from gateway.sim.receiver import DutyOffice
+from gateway.sim.score import Score
+from gateway.words import say
+
+BROKER_AWAY_S = 12.0
+"""How long the broker stays dead: long enough that a backlog gathers and the keepalive is missed."""
+SETTLE_S = 8.0
+"""What was caused last must have come by then."""
+_SOURCE = "/loudong/v1/fukang-garden/demo"
+_DUTY = "duty-1"
+
+
+class Teller:
+    """Prints the story, or in JSON mode only what the receiver got."""
+
+    def __init__(self, *, as_json: bool, language: str) -> None:
+        self._as_json, self._language, self._start = as_json, language, time.monotonic()
+
+    def world(self, key: str, **fields: object) -> None:
+        """Something happens."""
+        self._line(">", say(f"demo.{key}", self._language, **fields))
+
+    def deed(self, key: str, **fields: object) -> None:
+        """A relay moved."""
+        self._line("*", say(f"demo.{key}", self._language, **fields))
+
+    def message(self, raw: bytes) -> None:
+        """The duty office got a message."""
+        if self._as_json:
+            print(raw.decode(), flush=True)
+            return
+        body = json.loads(raw)
+        data = body["data"]
+        head = data["texts"]["zh-CN" if self._language == "zh-CN" else "en"]
+        self._line("<", f"{data['change']:<13} {head['title']}  {_details(data)}")
+
+    def summary(self, counts: dict[str, Any]) -> None:
+        """The last line."""
+        if self._as_json:
+            print(json.dumps({"summary": counts}, ensure_ascii=False), flush=True)
+            return
+        key = "good" if not counts["lost"] and not counts["doubled"] else "bad"
+        self._line("=", say(f"demo.{key}", self._language, **counts))
+
+    def _line(self, mark: str, text: str) -> None:
+        if not self._as_json:
+            print(f"{time.monotonic() - self._start:6.1f}  {mark} {text}", flush=True)
+
+
+def _details(data: dict[str, Any]) -> str:
+    if data["change"] == "told":
+        last = data["told"][-1]["at"], data["told"][-1]["age_s"]
+        fresh = [t for t in data["told"] if (t["at"], t["age_s"]) == last]
+        return "-> " + ", ".join(f"{t['rung']} {'+'.join(t['people']) or '-'}" for t in fresh)
+    return " ".join(part for part in (data["subject"], data.get("who") or "", data.get("reason") or "") if part)
+
+
+class Story:
+    """The script: what happens in the compound, in order."""
+
+    def __init__(self, world: SimCompound, broker: EmbeddedBroker, teller: Teller) -> None:
+        self.world, self.broker, self.teller = world, broker, teller
+        self.score = Score()
+        self.office = DutyOffice(broker.port, protocol="3.1.1", heard=self._heard)
+        self._numbers = 0
+
+    def _heard(self, raw: bytes) -> None:
+        self.score.received(raw)
+        self.teller.message(raw)
+
+    def caused(self, rule: str, subject: str) -> None:
+        """The script is about to cause something an alert must come of."""
+        self._numbers += 1
+        self.score.caused(f"{self._numbers} {rule} {subject}", rule, subject)
+
+    async def play(self) -> None:
+        """The whole story once."""
+        await self.gas()
+        await self.sos()
+        await self.stranger()
+        await self.broker_away()
+        await self.lost_device()
+        await self.everybody_answers()
+
+    async def gas(self) -> None:
+        """A leak: the valve shuts, the siren sounds, nobody waits for a network."""
+        self.teller.world("gas", place="301", lel=26)
+        self.caused("gas-low", "gas-301")
+        self.caused("gas-high", "gas-301")
+        self.world.leak("gas-301", 26)
+        await self.until(lambda: self.world.valve_shut)
+        self.teller.deed("valve_shut")
+        await self.until(lambda: self.world.siren_on)
+        self.teller.deed("siren_on")
+        await asyncio.sleep(4)
+        await self.answer("gas-high", "gas-301")
+        await self.until(lambda: not self.world.siren_on)
+        self.teller.deed("siren_off")
+        self.teller.world("gas_gone")
+        self.world.leak("gas-301", 1)
+        await asyncio.sleep(2)
+
+    async def sos(self) -> None:
+        """A press that nobody answers climbs rung by rung, until somebody does."""
+        self.teller.world("press", button="sos-301")
+        self.caused("sos", "sos-301")
+        await self.world.press("sos-301")
+        self.teller.world("nobody")
+        await asyncio.sleep(10)
+        await self.answer("sos", "sos-301", on_site=True)
+
+    async def stranger(self) -> None:
+        """A face that is not enrolled, and a resident who is."""
+        self.teller.world("resident")
+        self.world.gate.pass_known()
+        await asyncio.sleep(1)
+        self.teller.world("stranger")
+        self.caused("stranger", "gate-1")
+        self.world.gate.stranger()
+        await asyncio.sleep(3)
+
+    async def broker_away(self) -> None:
+        """The broker dies; alarms go on; the backlog comes in order when it is back."""
+        self.teller.world("broker_killed", seconds=int(BROKER_AWAY_S))
+        await asyncio.to_thread(self.broker.kill)
+        died = time.monotonic()
+        await asyncio.sleep(2)
+        self.teller.world("press", button="sos-302")
+        self.caused("sos", "sos-302")
+        await self.world.press("sos-302")
+        self.teller.world("smoke")
+        self.caused("smoke", "smoke-302")
+        self.world.smoke_in_302(there=True)
+        await self.until(lambda: self.world.siren_on)
+        self.teller.deed("siren_on")
+        await asyncio.sleep(max(0.0, BROKER_AWAY_S - (time.monotonic() - died)))
+        self.world.smoke_in_302(there=False)
+        await asyncio.to_thread(self.broker.start)
+        self.teller.world("broker_back")
+        await self.until(lambda: not self.score.lost(), 30)
+        await asyncio.sleep(2)
+
+    async def lost_device(self) -> None:
+        """A detector falls silent: a fault of its own within ten seconds, and it comes back."""
+        self.teller.world("silent", device="gas-302")
+        self.caused("device-lost", "gas-302")
+        self.world.gas["gas-302"].silent = True
+        await self.until(lambda: not self.score.lost(), 20)
+        self.world.gas["gas-302"].silent = False
+        self.teller.world("answers_again", device="gas-302")
+        await asyncio.sleep(3)
+
+    async def everybody_answers(self) -> None:
+        """The duty office takes and ends what is open."""
+        self.teller.world("tidy")
+        for arrival in self._open():
+            data = arrival["data"]
+            await self.command("ack", data, on_site=True)
+            if data["momentary"]:
+                await self.command("close", data)
+            elif data["latch"]:
+                await self.command("reset", data)
+
+    async def go_on(self) -> None:
+        """After the story the compound lives on: now and then somebody presses, a stranger rings, the office answers."""
+        while True:
+            await asyncio.sleep(6)
+            self.teller.world("press", button="sos-302")
+            self.caused("sos", "sos-302")
+            await self.world.press("sos-302", "double")
+            await asyncio.sleep(5)
+            await self.everybody_answers()
+            self.teller.world("stranger")
+            self.caused("stranger", "gate-1")
+            self.world.gate.stranger()
+            await asyncio.sleep(5)
+            await self.everybody_answers()
+
+    # Small parts --------------------------------------------------------------------------------------
+
+    async def answer(self, rule: str, subject: str, *, on_site: bool = False) -> None:
+        """The duty office answers an alert through MQTT, as a named person."""
+        found = [a for a in self._open() if (a["data"]["rule"], a["data"]["subject"]) == (rule, subject)]
+        if found:
+            self.teller.world("answers", who=_DUTY)
+            await self.command("ack", found[0]["data"], on_site=on_site)
+
+    async def command(self, verb: str, data: dict[str, Any], **fields: object) -> None:
+        """One command; a reply that does not come is the story's business, not an error of the demo."""
+        with contextlib.suppress(TimeoutError, OSError):
+            await self.office.command(_SOURCE, verb, who=_DUTY, alert=data["alert"], **fields)
+
+    def _open(self) -> list[dict[str, Any]]:
+        """The latest word on every alert that is not closed."""
+        latest = {arrival.alert: arrival.body for arrival in self.office.arrivals}
+        return [body for body in latest.values() if body["data"]["response"] != "closed"]
+
+    async def until(self, came: Callable[[], bool], seconds: float = 15.0) -> None:
+        """Wait for it, but not for ever: the story goes on, and the summary tells what was missing."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not came():  # noqa: ASYNC110 - a simulated relay sends no event when it moves
+                    await asyncio.sleep(0.02)
+
+
+async def _run(folder: Path, seconds: float | None, teller: Teller) -> dict[str, Any]:
+    broker = EmbeddedBroker(folder / "broker")
+    await asyncio.to_thread(broker.start)
+    try:
+        async with SimCompound(folder / "world", broker.port) as world:
+            story = Story(world, broker, teller)
+            listening = asyncio.create_task(story.office.run())
+            daemon = await _start_daemon(world, folder)
+            try:
+                await _live(story, daemon, seconds)
+                return {**story.score.summary(), "radio": world.air.means, "broker": "nats-server, MQTT 3.1.1"}
+            finally:
+                await _stop(daemon)
+                listening.cancel()
+    finally:
+        await asyncio.to_thread(broker.stop)
+
+
+async def _live(story: Story, daemon: asyncio.subprocess.Process, seconds: float | None) -> None:
+    """Play until the time is over, Ctrl-C comes, or the daemon dies; then let what is under way arrive."""
+    playing = asyncio.create_task(_play(story))
+    over = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, over.set)
+    if seconds is not None:
+        loop.call_later(max(1.0, seconds - SETTLE_S), over.set)
+    ends: list[asyncio.Task[Any]] = [playing, asyncio.create_task(over.wait()), asyncio.create_task(daemon.wait())]
+    try:
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if playing.done():
+            playing.result()
+    finally:
+        for task in ends:
+            task.cancel()
+        await asyncio.gather(*ends, return_exceptions=True)
+    story.teller.world("settling")
+    if story.broker.pid is None:
+        await asyncio.to_thread(story.broker.start)
+    await story.until(lambda: not story.score.lost(), SETTLE_S * 2)
+    await asyncio.sleep(1)
+
+
+async def _play(story: Story) -> None:
+    story.teller.world("waking")
+    await story.office.ready()
+    await story.until(lambda: story.world.air.heard and _SOURCE in story.office.statuses, 20)
+    story.teller.world("online", means=story.world.air.means)
+    await asyncio.sleep(2)
+    await story.play()
+    story.teller.world("going_on")
+    await story.go_on()
+
+
+async def _start_daemon(world: SimCompound, folder: Path) -> asyncio.subprocess.Process:
+    """The real daemon in a process of its own; without a D-Bus daemon its ears are the advertisement seam."""
+    arguments = ["-m", "gateway.cli", "run", str(world.site), "--state", str(world.state)]
+    if not world.air.with_bluez:
+        arguments = [
+            "-m",
+            "gateway.sim.ears",
+            str(world.site),
+            "--state",
+            str(world.state),
+            "--air",
+            str(world.air.socket),
+        ]
+    with (folder / "daemon.log").open("wb") as out:
+        return await asyncio.create_subprocess_exec(
+            sys.executable, *arguments, stderr=out, env=os.environ | world.air.environment(), start_new_session=True
+        )
+
+
+async def _stop(daemon: asyncio.subprocess.Process) -> None:
+    if daemon.returncode is None:
+        daemon.terminate()
+        try:
+            await asyncio.wait_for(daemon.wait(), 10)
+        except TimeoutError:
+            daemon.kill()
+            await daemon.wait()
+
+
+def demo(*, seconds: float | None, as_json: bool, language: str) -> int:
+    """Run the demo; 0 if nothing was lost or doubled."""
+    teller = Teller(as_json=as_json, language=language)
+    with tempfile.TemporaryDirectory(prefix="loudong-demo-", ignore_cleanup_errors=True) as folder:
+        try:
+            counts = asyncio.run(_run(Path(folder), seconds, teller))
+        except BrokerFault as fault:
+            print(say("demo.no_broker", language, fault=fault), file=sys.stderr)
+            return 1
+        teller.summary(counts)
+        good = not counts["lost"] and not counts["doubled"] and counts["raised"]
+        if not good:
+            log = Path(folder, "daemon.log").read_text(errors="replace")
+            print(log[-4000:], file=sys.stderr)
+        return 0 if good else 1
