@@ -1,0 +1,320 @@
+"""Which frames are one press: turns the many advertisements of a press into exactly one ``Press``.
+
+Here lives the memory of every enrolled button. Pure: time is handed in, nothing is read or sent.
+
+Theory. A button shouts each press several times, radios pass the shouts on more than once, and BlueZ repeats old ones
+from its cache. What tells one press from the next depends on what the button gives us:
+
+* encrypted, a *counter* that only rises. Above the highest: new. Equal: new once for each different content, for one
+  counter may cover two payloads. Below and never seen: authentic but old, a replay or a swapped battery. That may still
+  be somebody in need, so it alarms, marked *suspect*; and it never lowers the counter, or every old frame would pass.
+* in clear, a *packet id* of 8 bits that comes round again: the same press only within 60 s of its last fresh frame.
+* nothing: a *state*. Its edge is the press, every active frame holds it, and it re-arms after ``hold_ms`` without one.
+
+Memory is restored from the last ``Press`` event of each button, because that is what was committed together with it.
+What BlueZ has cached at start is the baseline: it makes no press, unless it is newer than the last one we know of.
+Facts: ble 1.3 (defects of others, each a test here), 1.4 (rules).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from gateway.drivers.ble.adverts import Frame, Note
+from gateway.events import Press, PressKind
+from gateway.instant import MINUTE, SECOND, Instant
+
+_PACKET_ID_MS = MINUTE  # facts/ble 4: an 8-bit id, window at most 60 s
+_RELEASE_MS = (
+    MINUTE  # the end of a hold belongs to that hold; holding beyond 10 s means pairing on Shelly (facts/ble 1.1)
+)
+_HOLD_MS = 15 * SECOND  # facts/ble 1.4 rule 4: longest vendor duration found is 10 s
+_MARKS = 256  # presses of one button remembered; an 8-bit packet id has come round by then
+
+_BLIND = (Note.WRONG_KEY, Note.NO_KEY, Note.DOWNGRADE)
+_FAULTS = (Note.UNKNOWN_OBJECT, Note.UNKNOWN_EVENT, Note.TRUNCATED)
+OLD_COUNTER = "old_counter"
+"""``Press.suspect`` and fault reason: authentic, but older than what this button has sent before."""
+
+
+class Reason(StrEnum):
+    """Why a frame made a press, or none."""
+
+    NEW = "new"
+    MISSED = "missed"
+    """Found in the radio's memory, newer than the last known press: emitted late."""
+    SUSPECT = "suspect"
+    DUPLICATE = "duplicate"
+    HELD = "held"
+    """The state of a button without counter goes on."""
+    RELEASED = "released"
+    """The end of a hold already reported."""
+    HEARTBEAT = "heartbeat"
+    STALE = "stale"
+    """Authentic, old, and nobody pressed."""
+    BASELINE = "baseline"
+    """From the radio's memory, and not newer than what we know."""
+    UNREADABLE = "unreadable"
+    """Wrong key, no key, downgrade."""
+
+
+class Decision(Struct, frozen=True):
+    """What one frame means."""
+
+    reason: Reason
+    presses: tuple[Press, ...] = ()
+    """One, or one for each key pressed together on a button with several."""
+    heard: bool = False
+    """Proof that the button lives and reaches us."""
+    fault: str | None = None
+    """Named reason why this button cannot be relied on."""
+
+    @property
+    def press(self) -> Press | None:
+        """The first press."""
+        return self.presses[0] if self.presses else None
+
+
+class _Window:
+    """One packet id while its frames keep coming."""
+
+    def __init__(self, at: Instant) -> None:
+        self.first = self.last = at
+        self.pressed: set[tuple[str, PressKind]] = set()
+
+
+class _Memory:
+    """What is known of one button."""
+
+    def __init__(self) -> None:
+        self.counter: int | None = None
+        self.counter_pressed = False
+        """A press was already reported under ``counter``."""
+        self.marks: dict[str, None] = {}
+        """Digests of frames that pressed, oldest first."""
+        self.windows: dict[int, _Window] = {}
+        self.last_id: int | None = None
+        self.active: dict[tuple[str, PressKind], Instant] = {}
+        self.held: dict[str, Instant] = {}
+
+    def mark(self, digest: str) -> bool:
+        """Remember a frame that pressed; False if it is known already."""
+        if digest in self.marks:
+            return False
+        self.marks[digest] = None
+        if len(self.marks) > _MARKS:
+            del self.marks[next(iter(self.marks))]
+        return True
+
+
+class PressTracker:
+    """Remembers every enrolled button and decides frame by frame."""
+
+    def __init__(self, hold_ms: int = _HOLD_MS) -> None:
+        """``hold_ms``: silence after which a button without counter counts as released; at least its vendor's duration."""
+        self._hold_ms = hold_ms
+        self._memories: dict[str, _Memory] = {}
+
+    def restore(self, button: str, press: Press, at: Instant) -> None:
+        """Take up where the last run ended: ``press`` is the last one committed for this button, at ``at``.
+
+        May be called for several presses of one button, in any order.
+        """
+        memory = self._memory(button)
+        digest, _, floor = press.digest.partition("<")
+        memory.mark(digest)
+        if press.kind in {PressKind.HOLD, PressKind.LONG}:
+            memory.held[press.index] = at
+        if press.encrypted and press.counter is not None:
+            self._restore_counter(memory, press.counter, int(floor) if floor.isdecimal() else None)
+        elif press.packet_id is not None:
+            window = memory.windows.setdefault(press.packet_id, _Window(at))
+            window.last = max(window.last, at)
+            window.pressed.add((press.index, press.kind))
+            memory.last_id = press.packet_id
+        else:
+            memory.active[press.index, press.kind] = at
+
+    @staticmethod
+    def _restore_counter(memory: _Memory, counter: int, floor: int | None) -> None:
+        """A suspect press stood below ``floor``, which it must not lower."""
+        highest = counter if floor is None else floor
+        if memory.counter is None or highest >= memory.counter:
+            memory.counter, memory.counter_pressed = highest, True
+
+    def decide(
+        self, button: str, frame: Frame, at: Instant, *, fresh: bool = True, rssi_dbm: int | None = None
+    ) -> Decision:
+        """What ``frame`` of ``button``, received at ``at``, means. ``fresh`` is False for what the radio remembered."""
+        blind = next((note for note in frame.notes if note in _BLIND), None)
+        if blind is not None:
+            return Decision(Reason.UNREADABLE, fault=blind.value) if fresh else Decision(Reason.BASELINE)
+        memory = self._memory(button)
+        sight = _Sight(button, frame, at, rssi_dbm)
+        if not fresh:
+            return self._decide_cached(memory, sight)
+        if frame.counter is not None:
+            decision = self._decide_counter(memory, sight, frame.counter)
+        elif frame.packet_id is not None:
+            decision = self._decide_packet_id(memory, sight, frame.packet_id)
+        else:
+            decision = self._decide_state(memory, sight)
+        return decision if decision.fault else _with_fault(decision, frame)
+
+    def _memory(self, button: str) -> _Memory:
+        return self._memories.setdefault(button, _Memory())
+
+    def _decide_counter(self, memory: _Memory, sight: _Sight, counter: int) -> Decision:
+        # A frame taken in before, or a heartbeat at the same counter, is not "heard" either: whoever replays the last
+        # heartbeat must not keep a dead button alive.
+        if not memory.mark(sight.frame.digest) if sight.pressed else counter == memory.counter:
+            return Decision(Reason.DUPLICATE)
+        if memory.counter is not None and counter < memory.counter:
+            return self._suspect(sight, memory.counter)
+        self._raise_counter(memory, counter)
+        return self._press(memory, sight, Reason.NEW, self._counter_key(memory, sight))
+
+    @staticmethod
+    def _suspect(sight: _Sight, floor: int) -> Decision:
+        """Authentic but old. The key names the content too: a swapped battery counts from 0 again."""
+        frame = sight.frame
+        if not sight.pressed:
+            return Decision(Reason.STALE, fault=OLD_COUNTER)
+        key = f"c{frame.counter}-{frame.digest[:8]}"
+        presses = tuple(
+            sight.press(index, kind, key, suspect=OLD_COUNTER, digest=f"{frame.digest}<{floor}")
+            for index, kind in sight.pressed
+        )
+        return Decision(Reason.SUSPECT, presses, fault=OLD_COUNTER)
+
+    @staticmethod
+    def _raise_counter(memory: _Memory, counter: int) -> None:
+        if memory.counter is None or counter > memory.counter:
+            memory.counter, memory.counter_pressed = counter, False
+
+    @staticmethod
+    def _counter_key(memory: _Memory, sight: _Sight) -> str:
+        """``c{counter}``; a second content under the same counter gets its fingerprint added."""
+        key = f"c{sight.frame.counter}"
+        if sight.pressed:
+            key += f"-{sight.frame.digest[:8]}" if memory.counter_pressed else ""
+            memory.counter_pressed = True
+        return key
+
+    def _decide_packet_id(self, memory: _Memory, sight: _Sight, packet_id: int) -> Decision:
+        for old in [i for i, window in memory.windows.items() if sight.at - window.last > _PACKET_ID_MS]:
+            del memory.windows[old]
+        window = memory.windows.setdefault(packet_id, _Window(sight.at))
+        window.last = sight.at
+        memory.last_id = packet_id
+        if not sight.pressed:
+            return Decision(Reason.HEARTBEAT, heard=True)
+        memory.mark(sight.frame.digest)
+        known = {index for index, _ in window.pressed}
+        fresh = tuple(one for one in sight.pressed if one not in window.pressed)
+        if not fresh:
+            return Decision(Reason.DUPLICATE, heard=True)
+        window.pressed.update(fresh)
+        key = f"p{packet_id}@{window.first}"
+        if any(index in known for index, _ in fresh):
+            key += "-" + "-".join(kind for _, kind in fresh)
+        return self._press(memory, sight.only(fresh), Reason.NEW, key)
+
+    def _decide_state(self, memory: _Memory, sight: _Sight) -> Decision:
+        if not sight.pressed:
+            return Decision(Reason.HEARTBEAT, heard=True)
+        memory.mark(sight.frame.digest)
+        edges = tuple(one for one in sight.pressed if self._rearmed(memory.active.get(one), sight.at))
+        memory.active.update(dict.fromkeys(sight.pressed, sight.at))
+        if not edges:
+            return Decision(Reason.HELD, heard=True)
+        return self._press(memory, sight.only(edges), Reason.NEW, "")
+
+    def _rearmed(self, active: Instant | None, at: Instant) -> bool:
+        return active is None or at - active >= self._hold_ms
+
+    def _decide_cached(self, memory: _Memory, sight: _Sight) -> Decision:
+        """The baseline. Where nothing is known there is nothing to be newer than, and a fresh repeat still counts."""
+        frame = sight.frame
+        if frame.counter is not None:
+            newer = memory.counter is not None and frame.counter > memory.counter
+            self._raise_counter(memory, frame.counter)
+            if newer and sight.pressed:
+                memory.mark(frame.digest)
+                return self._press(memory, sight.too_late(), Reason.MISSED, self._counter_key(memory, sight))
+        elif frame.packet_id is not None and sight.pressed and self._missed_packet(memory, frame, frame.packet_id):
+            decision = self._decide_packet_id(memory, sight.too_late(), frame.packet_id)
+            return Decision(Reason.MISSED, decision.presses) if decision.presses else Decision(Reason.BASELINE)
+        return Decision(Reason.BASELINE)
+
+    @staticmethod
+    def _missed_packet(memory: _Memory, frame: Frame, packet_id: int) -> bool:
+        """Whether a cached packet id is news: it is not the last one, and its content is no press we know.
+
+        8-bit ids have no order over a downtime of unknown length; but BlueZ forgets a device after 30 s unseen
+        (main.conf, TemporaryTimeout), so what it still holds is recent.
+        """
+        return memory.last_id is not None and packet_id != memory.last_id and frame.digest not in memory.marks
+
+    @staticmethod
+    def _press(memory: _Memory, sight: _Sight, reason: Reason, key: str) -> Decision:
+        """One ``Press`` for each key pressed, less the releases that end a hold already reported."""
+        if not sight.pressed:
+            return Decision(Reason.HEARTBEAT, heard=True)
+        presses = []
+        for index, kind in sight.pressed:
+            if kind is PressKind.RELEASE:
+                held = memory.held.pop(index, None)
+                if held is not None and sight.at - held <= _RELEASE_MS:
+                    continue
+            elif kind in {PressKind.HOLD, PressKind.LONG}:
+                memory.held[index] = sight.at
+            presses.append(sight.press(index, kind, key))
+        if not presses:
+            return Decision(Reason.RELEASED, heard=True)
+        return Decision(reason, tuple(presses), heard=not sight.late)
+
+
+class _Sight(Struct, frozen=True):
+    """One frame of one button at one moment, and what of it is still to be reported."""
+
+    button: str
+    frame: Frame
+    at: Instant
+    rssi_dbm: int | None
+    some: tuple[tuple[str, PressKind], ...] | None = None
+    late: bool = False
+
+    @property
+    def pressed(self) -> tuple[tuple[str, PressKind], ...]:
+        if self.some is not None:
+            return self.some
+        return tuple((str(index), kind) for index, kind in self.frame.pressed)
+
+    def only(self, some: tuple[tuple[str, PressKind], ...]) -> _Sight:
+        return _Sight(self.button, self.frame, self.at, self.rssi_dbm, some, self.late)
+
+    def too_late(self) -> _Sight:
+        return _Sight(self.button, self.frame, self.at, None, self.some, late=True)
+
+    def press(self, index: str, kind: PressKind, key: str, *, suspect: str | None = None, digest: str = "") -> Press:
+        return Press(
+            button=self.button,
+            kind=kind,
+            key=f"{key}/{index}" if key and index != "1" else key,
+            index=index,
+            counter=self.frame.counter,
+            packet_id=self.frame.packet_id,
+            digest=digest or self.frame.digest,
+            encrypted=self.frame.encrypted,
+            late=self.late,
+            suspect=suspect,
+            rssi_dbm=self.rssi_dbm,
+        )
+
+
+def _with_fault(decision: Decision, frame: Frame) -> Decision:
+    fault = next((note.value for note in frame.notes if note in _FAULTS), None)
+    return Decision(decision.reason, decision.presses, decision.heard, fault) if fault else decision

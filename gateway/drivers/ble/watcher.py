@@ -1,0 +1,180 @@
+"""The radio side of the gateway: from the air to ``Press``, ``Reading`` and ``DeviceHealth`` events.
+
+Here the sources, the decoder and the tracker meet; what they know stays with them. Reports in this order: the press first,
+everything about the button after it.
+
+Points of a button, both by exception: ``battery`` in percent; ``heard``, the signal strength in dBm, at first sight and then
+at most every quarter of its heartbeat, so that the engine's maximum age supervises the heartbeat without filling the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+import structlog
+
+from gateway.drivers.ble.adverts import BTHOME, AdvertFault, Frame, decode_bthome
+from gateway.drivers.ble.scanner import BluezSource, Patience
+from gateway.drivers.ble.source import Advert, AdvertSource
+from gateway.drivers.ble.tracker import Decision, PressTracker, Reason
+from gateway.events import DeviceHealth, Health, Press, Reading
+from gateway.inbox import Report
+from gateway.instant import MINUTE, Instant
+from gateway.site.model import Button, Radio
+
+log = structlog.get_logger()
+
+_HEARD_SHARE = 4  # four reports a heartbeat: one lost frame is not a lost button
+_HEARD_MOST_MS = 10 * MINUTE  # and for buttons without heartbeat
+_NEIGHBOURS = 512  # names handed to the registry, at most; phones change their addresses every quarter of an hour
+
+Neighbour = Callable[[str, str, int | None], None]
+"""Address, name and signal strength of a device that is not ours."""
+
+
+class RadioWatcher:
+    """Listens for the enrolled buttons and reports what they say."""
+
+    def __init__(
+        self,
+        radio: Radio,
+        buttons: Mapping[str, Button],
+        keys: Mapping[str, bytes],
+        now: Callable[[], Instant],
+        report: Report,
+        memory: Mapping[str, tuple[Press, Instant]],
+        beat: Callable[[], None],
+        *,
+        sources: Sequence[AdvertSource] | None = None,
+        patience: Patience | None = None,
+        neighbour: Neighbour | None = None,
+    ) -> None:
+        """``keys``: 16-byte bind key by button id. ``memory``: the last committed press of each button, and when.
+
+        ``sources`` replaces BlueZ (a relay, a simulator); ``neighbour`` is told, once each, of named devices around.
+        """
+        self._by_address = {button.address.upper(): button for button in buttons.values()}
+        self._keys, self._now, self._report, self._neighbour = keys, now, report, neighbour
+        self._tracker = PressTracker()
+        for button, (press, at) in memory.items():
+            self._tracker.restore(button, press, at)
+        if sources is None:
+            sources = [self._bluez(radio, beat, patience or Patience())]
+        self._sources = sources
+        self._queue: asyncio.Queue[Advert] = asyncio.Queue()
+        self._counts: Counter[str] = Counter()
+        self._heard: dict[str, Instant] = {}
+        self._battery: dict[str, int] = {}
+        self._faults: dict[str, str] = {}
+        self._named: dict[str, None] = {}
+
+    def _bluez(self, radio: Radio, beat: Callable[[], None], patience: Patience) -> BluezSource:
+        return BluezSource(
+            radio.adapters,
+            known=frozenset(self._by_address),
+            silence_ms=radio.silence_ms,
+            now=self._now,
+            report=lambda device, health, reason, detail: self._tell(DeviceHealth(device, health, reason, detail)),
+            beat=beat,
+            patience=patience,
+        )
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What was heard since the start: ``adverts``, ``neighbours``, each ``Reason``, ``fault.<reason>``, each radio's."""
+        counted = dict(self._counts)
+        for source in self._sources:
+            if isinstance(source, BluezSource):
+                for scanner in source.scanners:
+                    counted |= {f"{scanner.device}.{name}": count for name, count in scanner.counts.items()}
+        return counted
+
+    async def run(self) -> None:
+        """Listen until cancelled. Faults of the world are healed and reported here; only bugs come out."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._work())
+            for source in self._sources:
+                tasks.create_task(source.run(self.hear))
+
+    def hear(self, advert: Advert) -> None:
+        """Take in one advertisement from any source. Cheap and never fails, for neighbours are most of the traffic."""
+        self._counts["adverts"] += 1
+        if advert.address in self._by_address:
+            self._queue.put_nowait(advert)
+            return
+        self._counts["neighbours"] += 1
+        if self._neighbour is not None and advert.name and advert.address not in self._named:
+            self._named[advert.address] = None
+            if len(self._named) > _NEIGHBOURS:
+                del self._named[next(iter(self._named))]
+            self._queue.put_nowait(advert)
+
+    async def _work(self) -> None:
+        # A queue and a task of our own: a bug raised inside a D-Bus callback would be logged there and forgotten.
+        while True:
+            self._take(await self._queue.get())
+
+    def _take(self, advert: Advert) -> None:
+        button = self._by_address.get(advert.address)
+        if button is None:
+            if self._neighbour is not None:
+                self._neighbour(advert.address, advert.name, advert.rssi_dbm)
+            return
+        payload = advert.service_data.get(BTHOME)
+        if payload is None:
+            self._counts["foreign"] += 1
+            return
+        try:
+            frame = decode_bthome(payload, advert.address, self._keys.get(button.id))
+        except AdvertFault as fault:
+            if advert.fresh:
+                self._fail(button.id, fault.reason, fault.detail)
+            return
+        decision = self._tracker.decide(button.id, frame, self._now(), fresh=advert.fresh, rssi_dbm=advert.rssi_dbm)
+        self._counts[decision.reason.value] += 1
+        self._report_decision(button, frame, decision, advert.rssi_dbm)
+
+    def _report_decision(self, button: Button, frame: Frame, decision: Decision, rssi_dbm: int | None) -> None:
+        for press in decision.presses:
+            self._counts["presses"] += 1
+            log.info(
+                "button_pressed", button=button.id, kind=press.kind.value, key=press.key, reason=decision.reason.value
+            )
+            self._report(press)
+        if decision.fault is not None:
+            self._fail(button.id, decision.fault)
+        elif decision.heard and decision.reason is not Reason.DUPLICATE:
+            self._mend(button.id)
+        if decision.heard:
+            self._report_heard(button, rssi_dbm)
+            self._report_battery(button.id, frame.battery_pct)
+
+    def _report_heard(self, button: Button, rssi_dbm: int | None) -> None:
+        now, last = self._now(), self._heard.get(button.id)
+        pause = min(button.heartbeat_ms // _HEARD_SHARE or _HEARD_MOST_MS, _HEARD_MOST_MS)
+        if last is None or now - last >= pause:
+            self._heard[button.id] = now
+            self._report(Reading(button.id, "heard", rssi_dbm))
+
+    def _report_battery(self, button: str, battery_pct: int | None) -> None:
+        if battery_pct is not None and self._battery.get(button) != battery_pct:
+            self._battery[button] = battery_pct
+            self._report(Reading(button, "battery", battery_pct))
+
+    def _fail(self, button: str, reason: str, detail: str = "") -> None:
+        """This button cannot be relied on; reported once until the reason changes."""
+        self._counts[f"fault.{reason}"] += 1
+        if self._faults.get(button) != reason:
+            self._faults[button] = reason
+            self._tell(DeviceHealth(button, Health.FAULTY, reason, detail))
+
+    def _mend(self, button: str) -> None:
+        """A good, new frame: whatever was wrong is over."""
+        if self._faults.pop(button, None) is not None:
+            self._tell(DeviceHealth(button, Health.OK))
+
+    def _tell(self, health: DeviceHealth) -> None:
+        log.info("device_health_changed", device=health.device, health=health.health.value, reason=health.reason)
+        self._report(health)

@@ -1,0 +1,212 @@
+"""Real Bleak on a private D-Bus daemon: every press once, ghosts never, nothing hidden."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.events import Health, Press, PressKind
+from gateway.instant import Instant
+from gateway.sim.buttons import SERVICE, seal
+
+PLAIN, SEALED = "A4:C1:38:00:00:01", "A4:C1:38:00:00:02"
+NEIGHBOUR = "11:22:33:44:55:66"
+KEY = bytes.fromhex("231d39c1d7cc1ab1aee224cd096db932")
+
+
+def test_every_press_comes_once_however_often_it_is_repeated(on_air):
+    async def scene(air):
+        for button in (air.plain, air.sealed):
+            for kind in ("single", "double", "long", "hold"):
+                await button.send(button.press(kind), air.air, spread_s=0.05)
+        await air.until(lambda: len(air.presses) == 8)
+        await air.settle()
+
+    air = on_air(scene)
+    kinds = [PressKind.SINGLE, PressKind.DOUBLE, PressKind.LONG, PressKind.HOLD]
+    assert [p.kind for p in air.presses if p.button == "b-1"] == kinds
+    assert [p.kind for p in air.presses if p.button == "b-2"] == kinds
+    assert [p.encrypted for p in air.presses] == [False] * 4 + [True] * 4
+    assert len({p.key for p in air.presses}) == 8
+    assert air.watcher.counts["duplicate"] == 8 * 5
+
+
+def test_identical_bytes_sent_again_are_a_second_press_of_a_button_without_packet_id_only_after_the_hold(on_air):
+    async def scene(air):
+        for _ in range(3):
+            await air.air(PLAIN, bytes.fromhex("443a01"))
+        await air.until(lambda: air.watcher.counts.get("held") == 2)
+
+    assert len(on_air(scene).presses) == 1
+
+
+def test_signal_strength_and_foreign_data_do_not_repeat_a_press(on_air):
+    async def scene(air):
+        frame = air.plain.press()
+        await air.air(PLAIN, frame)
+        await air.until(lambda: len(air.presses) == 1)
+        for step in range(1, 6):
+            foreign = {0x0BA9: bytes([step])} if step % 2 else None
+            assert await air.bluez.advertise(PLAIN, rssi_dbm=-60 - 10 * (step % 2), manufacturer_data=foreign)
+        await air.settle()
+        assert air.watcher.counts["radio-hci0.stale"] == 2
+        assert air.watcher.counts["foreign"] == 3
+
+    air = on_air(scene)
+    assert len(air.presses) == 1
+    assert air.watcher.counts["new"] == 1
+
+
+def test_a_cached_press_does_not_come_again_after_a_restart(on_air):
+    """Facts: ble 2.1; the first weak frame without a press re-delivers the old one."""
+    kept: list[Press] = []
+
+    async def scene(air):
+        first = asyncio.ensure_future(air.watch().run())
+        await air.until(air.bluez.scanning)
+        for button in (air.plain, air.sealed):
+            await air.air(button.address, button.press())
+        await air.until(lambda: len(air.presses) == 2)
+        kept.extend(air.presses)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        for memory in ({p.button: (p, Instant(0)) for p in kept}, {}):
+            second = asyncio.ensure_future(air.watch(memory).run())
+            await air.until(air.bluez.scanning)
+            for address in (PLAIN, SEALED):
+                assert await air.bluez.advertise(address, rssi_dbm=-90)
+                assert await air.bluez.advertise(address, rssi_dbm=-60)
+            await air.settle()
+            assert air.watcher.counts["radio-hci0.stale"] == 4
+            second.cancel()
+            await asyncio.gather(second, return_exceptions=True)
+
+    assert on_air(scene, start=False).presses == kept
+
+
+def test_a_press_between_two_runs_is_found_in_the_cache_and_emitted_late(on_air):
+    async def scene(air):
+        memory = {
+            "b-1": (Press("b-1", PressKind.SINGLE, packet_id=7, digest="aa"), Instant(0)),
+            "b-2": (Press("b-2", PressKind.SINGLE, counter=1_700_000_000, encrypted=True, digest="bb"), Instant(0)),
+        }
+        other = asyncio.ensure_future(air.watch().run())  # somebody else scans while we are down
+        await air.until(air.bluez.scanning)
+        air.plain.packet_id = 7
+        frames = [(button.address, button.press()) for button in (air.plain, air.sealed)]
+        for address, frame in frames:
+            await air.air(address, frame)
+        await air.until(lambda: len(air.presses) == 2)
+        other.cancel()
+        await asyncio.gather(other, return_exceptions=True)
+        air.events.clear()
+        task = asyncio.ensure_future(air.watch(memory).run())
+        await air.until(lambda: len(air.presses) == 2)
+        await air.until(air.bluez.scanning)
+        for address, frame in frames:  # and the button goes on repeating it
+            await air.air(address, frame)
+        await air.until(lambda: air.watcher.counts.get("duplicate") == 2)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    assert [(p.button, p.late) for p in on_air(scene, start=False).presses] == [("b-1", True), ("b-2", True)]
+
+
+def test_battery_and_presence_are_reported_by_exception(on_air):
+    async def scene(air):
+        for percent in (90, 90, 89, 89):
+            air.plain.battery_pct = percent
+            await air.air(PLAIN, air.plain.heartbeat(), -58)
+        await air.until(lambda: air.watcher.counts.get("heartbeat") == 4)
+
+    air = on_air(scene)
+    assert air.readings("battery") == [90, 89]
+    assert air.readings("heard") == [-58]
+    assert not air.presses
+
+
+def test_what_cannot_be_believed_is_a_fault_once_and_a_good_frame_ends_it(on_air):
+    bad = {
+        "downgrade": bytes.fromhex("4400053a01"),
+        "wrong_key": seal(SEALED, bytes(16), 1_900_000_000, bytes.fromhex("00053a01")),
+        "unsupported_version": bytes.fromhex("2400053a01"),
+        "truncated": bytes.fromhex("45010203"),
+    }
+
+    async def scene(air):
+        for frame in bad.values():
+            for _ in range(3):
+                await air.air(SEALED, frame)
+        await air.air(SEALED, air.sealed.heartbeat())
+        await air.until(lambda: ("b-2", Health.OK, "") in air.healths)
+
+    air = on_air(scene)
+    assert [h for h in air.healths if h[0] == "b-2"] == [
+        *[("b-2", Health.FAULTY, reason) for reason in bad],
+        ("b-2", Health.OK, ""),
+    ]
+    assert all(air.watcher.counts[f"fault.{reason}"] == 3 for reason in bad)
+    assert not air.presses
+
+
+def test_an_unknown_object_is_a_fault_and_the_press_before_it_still_counts(on_air):
+    async def scene(air):
+        await air.air(PLAIN, bytes.fromhex("4400053a017e01"))
+        await air.until(lambda: len(air.presses) == 1)
+
+    assert ("b-1", Health.FAULTY, "unknown_object") in on_air(scene).healths
+
+
+def test_neighbours_are_counted_and_named_once(on_air):
+    async def scene(air):
+        for step in range(4):
+            await air.bluez.advertise(NEIGHBOUR, manufacturer_data={0x4C: bytes([step])}, name="tv")
+        await air.until(lambda: air.watcher.counts.get("neighbours") == 4)
+        await air.until(lambda: air.names == ["tv"])
+
+    assert on_air(scene).healths == [("radio-hci0", Health.OK, "")]
+
+
+def test_two_adapters_make_one_press_and_either_alone_suffices(on_air):
+    async def scene(air):
+        await air.bluez.add_adapter("hci1", "00:1A:7D:DA:71:02")
+        await air.until(lambda: air.bluez.scanning("hci1"))
+        frame = air.sealed.press()
+        for adapter in ("hci0", "hci1"):
+            await air.air(SEALED, frame, adapter=adapter)
+        await air.until(lambda: air.watcher.counts.get("duplicate") == 1)
+        await air.bluez.remove_adapter("hci0")
+        await air.air(SEALED, air.sealed.press(), adapter="hci1")
+        await air.until(lambda: len(air.presses) == 2)
+        await air.until(lambda: ("radio-hci0", Health.LOST, "adapter_gone") in air.healths)
+
+    air = on_air(scene, adapters=("hci0", "00:1a:7d:da:71:02"))
+    assert len(air.presses) == 2
+    assert ("radio-001a7dda7102", Health.OK, "") in air.healths
+
+
+def test_the_scan_is_asked_for_as_the_facts_demand(on_air):
+    async def scene(air):
+        [wish] = [w for sessions in air.bluez._sessions.values() for w in sessions.values()]
+        assert {name: value.value for name, value in wish.items()} == {"Transport": "le", "DuplicateData": True}
+
+    on_air(scene)
+
+
+def test_a_bug_behind_the_radio_comes_out_of_run(on_air):
+    async def scene(air):
+        def broken(event):
+            raise ZeroDivisionError
+
+        air._report = broken
+        task = asyncio.ensure_future(air.watch().run())
+        await asyncio.wait([task], timeout=5)
+        assert task.done()
+        assert isinstance(task.exception(), BaseExceptionGroup)
+
+    on_air(scene, start=False)
+
+
+def test_service_uuid_is_the_one_the_simulator_sends():
+    from gateway.drivers.ble.adverts import BTHOME
+
+    assert BTHOME == SERVICE
