@@ -1,0 +1,183 @@
+"""Modbus RTU frames: what is sent, and which bytes of what comes back are the answer. Pure; no port, no clock.
+
+Theory. An RTU frame carries no length and no transaction id, so a receiver that trusts the first byte it sees loses a good
+frame to one byte of noise in front of it, and one that takes any well-formed frame takes the wrong one. Here the master
+says beforehand exactly which header the answer must have (unit, function, byte count or echoed address); ``search`` slides
+over the buffer until header *and* CRC agree. Whatever else lies there is counted, so that an installer sees a bad cable.
+
+What no frame check can see is a late answer to an *earlier* question of the same shape; ``port.py`` keeps those away.
+Source: Modbus Application Protocol 1.1b3 (PDU), Modbus over Serial Line 1.02 (frame, CRC).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from gateway.site.profile import Space
+
+READ_FUNCTION = {Space.COIL: 1, Space.DISCRETE: 2, Space.HOLDING: 3, Space.INPUT: 4}
+WRITE_ONE = {Space.COIL: 5, Space.HOLDING: 6}
+WRITE_MANY = {Space.COIL: 15, Space.HOLDING: 16}
+COIL_ON = 0xFF00  # Application Protocol 6.5: the only value besides 0 that the standard allows
+EXCEPTION_BIT = 0x80
+EXCEPTION_BYTES = 5  # unit, function, code, CRC
+ECHO_BYTES = 8  # unit, function, address, value or count, CRC
+MAX_FRAME = 256  # Serial Line 2.3: longest RTU frame
+
+
+def _crc_table() -> tuple[int, ...]:
+    table = []
+    for byte in range(256):
+        for _ in range(8):
+            byte = (byte >> 1) ^ 0xA001 if byte & 1 else byte >> 1  # noqa: PLW2901 - the polynomial division itself
+        table.append(byte)
+    return tuple(table)
+
+
+_CRC = _crc_table()
+
+
+def crc(frame: bytes) -> bytes:
+    """CRC-16 of Serial Line 6.2.2, low byte first as it goes on the wire."""
+    remainder = 0xFFFF
+    for byte in frame:
+        remainder = (remainder >> 8) ^ _CRC[(remainder ^ byte) & 0xFF]
+    return remainder.to_bytes(2, "little")
+
+
+class Request(Struct, frozen=True):
+    """One question and the only answer that will be taken for it."""
+
+    unit: int
+    function: int
+    frame: bytes
+    """As it goes on the wire, CRC included."""
+    head: bytes
+    """How the answer must begin: unit, function, and byte count or echo."""
+    size: int
+    """Bytes of the whole answer, CRC included."""
+
+
+def read_request(unit: int, space: Space, address: int, count: int) -> Request:
+    """FC 1-4: ``count`` bits or registers from ``address`` (0-based)."""
+    function = READ_FUNCTION[space]
+    byte_count = -(-count // 8) if space in {Space.COIL, Space.DISCRETE} else 2 * count
+    frame = struct.pack(">BBHH", unit, function, address, count)
+    return Request(unit, function, frame + crc(frame), bytes((unit, function, byte_count)), 5 + byte_count)
+
+
+def write_request(unit: int, space: Space, address: int, value: int) -> Request:
+    """FC 5 or 6: one coil (any true value is on) or one holding register."""
+    if space is Space.COIL:
+        value = COIL_ON if value else 0
+    return raw_request(unit, struct.pack(">BHH", WRITE_ONE[space], address, value))
+
+
+def write_many_request(unit: int, space: Space, address: int, values: Sequence[int]) -> Request:
+    """FC 15 or 16: several coils or holding registers at once; the answer echoes address and count."""
+    body = pack_bits(values) if space is Space.COIL else struct.pack(f">{len(values)}H", *values)
+    head = struct.pack(">BBHH", unit, WRITE_MANY[space], address, len(values))
+    frame = head + bytes((len(body),)) + body
+    return Request(unit, WRITE_MANY[space], frame + crc(frame), head, ECHO_BYTES)
+
+
+def raw_request(unit: int, pdu: bytes, *, echoed: bool = True) -> Request:
+    """A five-byte PDU in the shape of FC 5/6, for relays with values of their own (flash times, toggles).
+
+    ``echoed=False`` takes any value back: some controllers answer with a result code of their own (facts/modbus, row 4).
+    """
+    frame = bytes((unit,)) + pdu
+    return Request(unit, pdu[0], frame + crc(frame), frame if echoed else frame[:4], ECHO_BYTES)
+
+
+def pack_bits(values: Sequence[int]) -> bytes:
+    """Bits as the wire has them: the first one in the lowest bit of the first byte."""
+    packed = bytearray(-(-len(values) // 8))
+    for place, value in enumerate(values):
+        packed[place // 8] |= (1 << place % 8) if value else 0
+    return bytes(packed)
+
+
+def unpack_bits(body: bytes, count: int) -> list[int]:
+    """The first ``count`` bits, each 0 or 1."""
+    return [body[place // 8] >> place % 8 & 1 for place in range(count)]
+
+
+class Answer(Struct, frozen=True):
+    """The answer found in a buffer: its body, or the exception code the device gave instead."""
+
+    body: bytes
+    """After the head, without CRC; empty for an exception."""
+    exception: int | None
+    start: int
+    end: int
+    """Where it lay in the buffer: [start, end)."""
+
+
+class Junk(Struct, frozen=True):
+    """What lay beside the answer."""
+
+    noise_bytes: int = 0
+    foreign_frames: int = 0
+    """Whole good frames, but of another unit, function or shape."""
+    crc_errors: int = 0
+    """The right header, the right length, a wrong CRC: our answer, damaged."""
+
+
+def search(buffer: bytes, request: Request, *, final: bool = False) -> Answer | None:
+    """The answer to ``request`` in ``buffer``, or None if it is not there (yet).
+
+    While a frame with the right header is still incomplete nothing behind it is taken, since that would lie inside it;
+    with ``final`` (nothing more will come) it is passed over.
+    """
+    failure = bytes((request.unit, request.function | EXCEPTION_BIT))
+    for start in range(len(buffer) - EXCEPTION_BYTES + 1):
+        if buffer[start] != request.unit:
+            continue
+        for head, size in ((request.head, request.size), (failure, EXCEPTION_BYTES)):
+            if not buffer.startswith(head, start):
+                continue
+            end = start + size
+            if end > len(buffer):
+                if not final:
+                    return None
+            elif crc(buffer[start : end - 2]) == buffer[end - 2 : end]:
+                broken = head is failure
+                body = b"" if broken else buffer[start + len(head) : end - 2]
+                return Answer(body, buffer[start + 2] if broken else None, start, end)
+    return None
+
+
+def weigh(junk: bytes, request: Request | None = None) -> Junk:
+    """Counts what a discarded stretch of bytes was made of."""
+    noise = foreign = damaged = at = 0
+    while at < len(junk):
+        size = _frame_at(junk, at)
+        if size:
+            foreign, at = foreign + 1, at + size
+        elif request and junk.startswith(request.head, at) and at + request.size <= len(junk):
+            damaged, at = damaged + 1, at + request.size
+        else:
+            noise, at = noise + 1, at + 1
+    return Junk(noise, foreign, damaged)
+
+
+def _frame_at(junk: bytes, at: int) -> int:
+    """Length of a whole good answer (or question) frame at this place, 0 where there is none."""
+    if at + EXCEPTION_BYTES > len(junk):
+        return 0
+    function = junk[at + 1]
+    if function & EXCEPTION_BIT:
+        sizes: tuple[int, ...] = (EXCEPTION_BYTES,)
+    elif function in {1, 2, 3, 4}:
+        sizes = (5 + junk[at + 2], ECHO_BYTES)
+    else:
+        sizes = (ECHO_BYTES,)
+    for size in sizes:
+        end = at + size
+        if end <= len(junk) and crc(junk[at : end - 2]) == junk[end - 2 : end]:
+            return size
+    return 0

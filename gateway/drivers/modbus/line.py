@@ -1,0 +1,90 @@
+"""What every Modbus line promises its poller, whether a cable or a TCP endpoint; the two are ``port.py`` and ``tcp.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from gateway.faults import DeviceFault
+from gateway.site.profile import Space
+
+TIMEOUT_MS = 300
+
+
+class Refused(DeviceFault):
+    """The device answered with a Modbus exception: it lives, but will not do this."""
+
+    def __init__(self, code: int) -> None:
+        """``code`` as in Application Protocol chapter 7: 1 function, 2 address, 3 value, 4 failure, 6 busy."""
+        super().__init__("exception", str(code))
+        self.code = code
+
+
+class Counters(Struct):
+    """What went over a line or to one unit since the start, for the installer who looks for the bad cable."""
+
+    requests: int = 0
+    answers: int = 0
+    timeouts: int = 0
+    exceptions: int = 0
+    crc_errors: int = 0
+    noise_bytes: int = 0
+    foreign_frames: int = 0
+    late: int = 0
+    """Answers that came after their timeout; never taken for another question's."""
+    wrong: int = 0
+    """Answers of the wrong shape (TCP)."""
+    opened: int = 0
+    lost: int = 0
+
+
+class Tally:
+    """Counters of a line as a whole and of each of its units."""
+
+    def __init__(self) -> None:
+        self.line = Counters()
+        self.units: dict[int, Counters] = {}
+
+    def add(self, unit: int, name: str, by: int = 1) -> None:
+        """Counts something of one unit, and so of the line."""
+        for counters in (self.line, self.units.setdefault(unit, Counters())):
+            setattr(counters, name, getattr(counters, name) + by)
+
+
+class Line(Protocol):
+    """One transaction at a time; every method that talks raises ``DeviceFault`` and nothing else.
+
+    Reasons: ``port_gone`` (no line), ``timeout``, ``bad_crc`` (answers arrive damaged), ``exception`` (as ``Refused``),
+    ``wrong_answer`` (not what was asked).
+    """
+
+    tally: Tally
+
+    @property
+    def connected(self) -> bool:
+        """Whether a request could leave now."""
+        ...
+
+    async def connect(self) -> None:
+        """Open the line if it is not open; raises ``port_gone``."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the line; whatever is pending fails with ``port_gone``."""
+        ...
+
+    def free_at(self, unit: int) -> float:
+        """Loop time before which this unit must not be addressed: an answer of it may still be under way."""
+        ...
+
+    async def read(self, unit: int, space: Space, address: int, count: int, timeout_ms: int = TIMEOUT_MS) -> list[int]:
+        """``count`` registers, or as many bits as 0 and 1."""
+        ...
+
+    async def write(
+        self, unit: int, space: Space, address: int, value: int | Sequence[int], timeout_ms: int = TIMEOUT_MS
+    ) -> None:
+        """One coil or holding register, or several in a row; returns once the device has confirmed."""
+        ...

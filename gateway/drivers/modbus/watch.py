@@ -1,0 +1,138 @@
+"""Who on a bus is alive: from answers and misses to health. Pure; says what changed, does nothing about it.
+
+Theory. A device is lost after three misses, but only if somebody else on the wire answered since its first one: else it
+may be the wire, and a broken cable is one fault and not thirty-one. A device that answers with errors is faulty, not lost.
+"""
+
+from __future__ import annotations
+
+from gateway.events import DeviceHealth, Health, Quality
+from gateway.faults import DeviceFault
+
+MISSES = 3  # facts/modbus 4: 2-3; the settle rule spaces them a second apart, so under 10 s in all
+STRIKES = 3
+SILENT_S = 6.0
+"""Nobody on the bus answered for this long: with a request every 3 s to each device well within the promised 10 s."""
+_WITNESSES = 3  # so many silent devices stand for all of a long bus
+_PROOF = 2  # good answers in a row before a lost device counts as back
+
+
+class DeviceWatch:
+    """The health of one device."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self.health: Health | None = None
+        """None until it is first known."""
+        self.misses = 0
+        self.first_miss = 0.0
+        self.reason = ""
+        self._good = 0
+        self._strikes: dict[object, tuple[int, DeviceFault]] = {}
+        self._said = ("", "")
+
+    def answered(self, key: object) -> DeviceHealth | None:
+        """A block was read as it should be."""
+        self.misses, self._good = 0, self._good + 1
+        self._strikes.pop(key, None)
+        if self.health is Health.LOST and self._good < _PROOF:
+            return None
+        worst = self._worst()
+        return self._now(Health.FAULTY if worst else Health.OK, worst)
+
+    def refused(self, key: object, fault: DeviceFault) -> DeviceHealth | None:
+        """It answered, but not with what was asked."""
+        self.misses, self._good = 0, self._good + 1
+        return self._struck(key, fault)
+
+    def sensed(self, trouble: Quality | None) -> DeviceHealth | None:
+        """What it said of its own sensor, after a good answer."""
+        if trouble is not None:
+            return self._struck("sensor", DeviceFault(str(trouble)))
+        self._strikes.pop("sensor", None)
+        return self._now(Health.OK, None) if self.health is Health.FAULTY and not self._worst() else None
+
+    def _struck(self, key: object, fault: DeviceFault) -> DeviceHealth | None:
+        self._strikes[key] = (self._strikes.get(key, (0, fault))[0] + 1, fault)
+        worst = self._worst()
+        return self._now(Health.FAULTY, worst) if worst and self.health is not Health.LOST else None
+
+    def forget(self, key: object) -> None:
+        """This block is no longer asked for."""
+        self._strikes.pop(key, None)
+
+    def missed(self, at: float, fault: DeviceFault) -> None:
+        """It did not answer."""
+        self._good = 0
+        if not self.misses:
+            self.first_miss = at
+        self.misses += 1
+        self.reason = fault.reason
+
+    def lose(self) -> DeviceHealth | None:
+        """The misses count: it is lost."""
+        return self._now(Health.LOST, DeviceFault(self.reason))
+
+    def given_up(self, key: object) -> bool:
+        """Whether this block was refused too often to believe in its old values."""
+        return self._strikes.get(key, (0,))[0] >= STRIKES
+
+    def _worst(self) -> DeviceFault | None:
+        return next((fault for count, fault in self._strikes.values() if count >= STRIKES), None)
+
+    def _now(self, health: Health, fault: DeviceFault | None) -> DeviceHealth | None:
+        said = (fault.reason, fault.detail) if fault else ("", "")
+        if (self.health, self._said) == (health, said):
+            return None
+        self.health, self._said = health, said
+        return DeviceHealth(self.device, health, *said)
+
+
+class BusWatch:
+    """The health of the line all of them hang on."""
+
+    def __init__(self, bus: str, devices: int, at: float) -> None:
+        self.device = f"bus-{bus}"
+        self.health: Health | None = None
+        self.reason = ""
+        self.last_answer = at
+        self._devices = devices
+        self._missing: set[str] = set()
+
+    @property
+    def down(self) -> bool:
+        """Whether the line as a whole is at fault."""
+        return self.health is Health.LOST
+
+    @property
+    def silent(self) -> bool:
+        """Whether the port is there but nobody answers."""
+        return self.down and self.reason == "all_silent"
+
+    def opened(self, at: float) -> None:
+        """The port is there (again): everybody gets a fresh chance to answer."""
+        self.last_answer = at
+        self._missing.clear()
+
+    def answered(self, at: float) -> DeviceHealth | None:
+        """Somebody answered."""
+        self.last_answer = at
+        self._missing.clear()
+        return self._now(Health.OK, "")
+
+    def missed(self, device: str, at: float) -> DeviceHealth | None:
+        """Somebody did not; perhaps nobody does."""
+        self._missing.add(device)
+        if at - self.last_answer < SILENT_S or len(self._missing) < min(self._devices, _WITNESSES):
+            return None
+        return self._now(Health.LOST, "all_silent")
+
+    def gone(self, detail: str) -> DeviceHealth | None:
+        """There is no line."""
+        return self._now(Health.LOST, "port_gone", detail)
+
+    def _now(self, health: Health, reason: str, detail: str = "") -> DeviceHealth | None:
+        if (self.health, self.reason) == (health, reason):
+            return None
+        self.health, self.reason = health, reason
+        return DeviceHealth(self.device, health, reason, detail)

@@ -1,0 +1,139 @@
+"""A long bus on virtual time: what the dead cost the living, how fresh alarms stay, how long a write waits.
+
+The line here is a model of a 9600-baud wire (facts/modbus 4): 23 ms for a short read, the timeout for a dead device.
+"""
+
+import asyncio
+import itertools
+
+import pytest
+from instruments.virtual import virtual_run
+
+from gateway.drivers.modbus.line import Tally
+from gateway.faults import DeviceFault
+from gateway.site.profile import PointClass
+
+READ_S = 0.023
+SETTLE_S = 1.0
+
+
+class ModelLine:
+    """A ``Line`` that takes the time a wire would."""
+
+    connected = True
+
+    def __init__(self, dead=()):
+        self.tally, self.dead, self.asked, self.busy, self.coils = Tally(), set(dead), [], 0.0, {}
+        self._settle = {}
+
+    async def connect(self):
+        pass
+
+    async def close(self):
+        pass
+
+    def free_at(self, unit):
+        return self._settle.get(unit, 0.0)
+
+    async def read(self, unit, space, address, count, timeout_ms=300):
+        await self._talk(unit, timeout_ms)
+        return [self.coils.get(unit, 0)] * count
+
+    async def write(self, unit, space, address, value, timeout_ms=300):
+        await self._talk(unit, timeout_ms)
+        self.coils[unit] = value
+
+    async def _talk(self, unit, timeout_ms):
+        loop = asyncio.get_running_loop()
+        self.asked.append((loop.time(), unit))
+        assert loop.time() >= self.free_at(unit), "asked before it settled"
+        if unit in self.dead:
+            await asyncio.sleep(timeout_ms / 1000)
+            self._settle[unit] = loop.time() + SETTLE_S
+            raise DeviceFault("timeout", f"unit {unit}")
+        await asyncio.sleep(READ_S)
+
+    def gaps(self, unit, since):
+        times = [at for at, asked in self.asked if asked == unit and at >= since]
+        return [b - a for a, b in itertools.pairwise(times)]
+
+
+def live(kit, dead, seconds=120, act=None, alarms=10):
+    """31 devices, the first ones gas detectors with an alarm point, the rest air sensors."""
+    alarm = kit.profile(kit.alarm("gas", 0))
+    slow = kit.profile(kit.point("t", 0, point_class=PointClass.NORMAL))
+    relay = kit.profile(kit.point("relay1", 0, point_class=PointClass.FEEDBACK, writable=True))
+    devices = [(n, alarm if n <= alarms else slow) for n in range(1, 31)] + [(31, relay)]
+    line = ModelLine(dead)
+
+    async def story():
+        async with kit.polling(kit.bus("", *devices), line=line) as (poller, ear):
+            await asyncio.sleep(seconds)
+            if act is not None:
+                await act(poller, line)
+        return line, ear
+
+    return virtual_run(story())
+
+
+@pytest.mark.parametrize("dead", [(), (30,), (28, 29, 30), (1, 2, 28, 29, 30)])
+def test_gas_points_stay_fresh_whoever_is_dead(kit, dead):
+    line, ear = live(kit, dead)
+    for unit in set(range(1, 11)) - set(dead):
+        gaps = sorted(line.gaps(unit, since=30))
+        assert gaps[int(len(gaps) * 0.99)] <= 1.0
+        assert gaps[-1] <= 1.5
+    lost = {device for device, health, _ in ear.health() if health == "lost"}
+    assert lost == {f"dev{unit}" for unit in dead}
+
+
+def test_the_dead_cost_the_living_no_tenth(kit):
+    healthy = live(kit, ())[0].gaps(10, since=60)
+    with_dead = live(kit, (28, 29, 30))[0].gaps(10, since=60)
+    assert sum(with_dead) / len(with_dead) <= 1.1 * sum(healthy) / len(healthy)
+
+
+def test_a_device_that_falls_silent_is_lost_within_ten_seconds(kit):
+    for unit in (1, 20):
+
+        async def act(poller, line, unit=unit):
+            line.dead.add(unit)
+            await asyncio.sleep(10)
+
+        _, ear = live(kit, (29, 30), seconds=60, act=act)
+        at = ear.at(
+            lambda e, unit=unit: getattr(e, "device", "") == f"dev{unit}" and getattr(e, "health", "") == "lost"
+        )
+        assert at is not None
+        assert at <= 70
+
+
+def test_a_silent_bus_is_told_within_ten_seconds_and_once(kit):
+    async def act(poller, line):
+        line.dead |= set(range(1, 32))
+        await asyncio.sleep(10)
+
+    _, ear = live(kit, (), seconds=60, act=act)
+    assert [h for h in ear.health() if h[1] == "lost"] == [("bus-a", "lost", "all_silent")]
+    assert len([r for r in ear.readings() if r.quality == "comms"]) == 31
+
+
+def test_a_write_waits_for_one_transaction_at_most(kit):
+    async def act(poller, line):
+        loop = asyncio.get_running_loop()
+        for n in range(40):
+            await asyncio.sleep(0.137)
+            start = loop.time()
+            await poller.write("dev31", "relay1", n % 2 == 0)
+            # one transaction of another (at worst a dead one's timeout), the write itself, and its read-back
+            assert loop.time() - start <= 0.3 + 2 * READ_S + 0.001
+
+    live(kit, (28, 29, 30), seconds=20, act=act)
+
+
+def test_quarantined_devices_are_probed_ever_more_rarely(kit):
+    line, _ = live(kit, (30,), seconds=200)
+    gaps = line.gaps(30, since=0)
+    assert max(gaps) <= 32
+    assert gaps[-1] > 29
+    assert len(gaps) < 15

@@ -1,0 +1,152 @@
+"""Which requests are made of a profile, what follows a refusal, and whose turn it is."""
+
+import itertools
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.drivers.modbus.plan import plan, split
+from gateway.drivers.modbus.schedule import Schedule, Slot
+from gateway.site.profile import PointClass, PointSpec, Profile, Space
+
+
+def shape(blocks):
+    return [(str(b.space), b.address, b.count) for b in blocks]
+
+
+def test_four_neighbours_are_one_request(kit):
+    assert shape(plan(kit.profile(*(kit.point(f"p{n}", n) for n in range(4))))) == [("holding", 0, 4)]
+
+
+def test_holes_are_read_along_up_to_a_limit(kit):
+    points = [kit.point("a", 0), kit.point("b", 9), kit.point("c", 19)]
+    assert shape(plan(kit.profile(*points, max_hole=8))) == [("holding", 0, 10), ("holding", 19, 1)]
+    assert shape(plan(kit.profile(*points, max_hole=0))) == [("holding", n, 1) for n in (0, 9, 19)]
+
+
+def test_what_must_not_be_read_is_not(kit):
+    # row 10, Pemtech PT2008: the fourth register of each sensor is internal
+    points = [kit.point("gas", 0), kit.point("battery", 2), kit.point("gas2", 4)]
+    assert shape(plan(kit.profile(*points, no_read=((3, 3),)))) == [("holding", 0, 3), ("holding", 4, 1)]
+
+
+def test_a_device_with_short_reads(kit):
+    # row 15, ELT MB-350U: at most four registers
+    points = [kit.point(f"p{n}", 0x50 + n) for n in range(6)]
+    assert shape(plan(kit.profile(*points, max_read=4))) == [("holding", 0x50, 4), ("holding", 0x54, 2)]
+
+
+def test_spaces_are_never_mixed(kit):
+    # row 18, Enginique: FC03 and FC04 hold different things under one number
+    points = [kit.point("a", 1), kit.point("b", 1, Space.INPUT), kit.point("c", 1, Space.COIL)]
+    assert sorted(shape(plan(kit.profile(*points)))) == [("coil", 1, 1), ("holding", 1, 1), ("input", 1, 1)]
+
+
+def test_a_relay_that_answers_only_eight_bits(kit):
+    # row 24, LCTech
+    assert shape(plan(kit.profile(kit.point("i", 0, Space.DISCRETE), bit_step=8))) == [("discrete", 0, 8)]
+
+
+def test_slow_points_do_not_lengthen_fast_reads(kit):
+    fast = kit.alarm("gas", 0)
+    near, far = kit.point("t", 3, point_class=PointClass.SLOW), kit.point("x", 9, point_class=PointClass.SLOW)
+    blocks = plan(kit.profile(fast, near, far))
+    assert shape(blocks) == [("holding", 0, 4), ("holding", 9, 1)]
+    assert [b.period_ms for b in blocks] == [500, 30000]
+
+
+def test_wide_points_stay_whole(kit):
+    points = [kit.point("v", 0, type="float32"), kit.point("a", 6, type="float64")]
+    (block,) = plan(kit.profile(*points))
+    assert (block.count, block.holed) == (10, True)
+    assert list(block.words(points[1], list(range(10)))) == [6, 7, 8, 9]
+
+
+def test_a_refused_block_falls_apart_step_by_step(kit):
+    points = [kit.point("a", 0), kit.point("b", 1), kit.point("b2", 1, mask=1), kit.point("c", 5)]
+    profile = kit.profile(*points)
+    (whole,) = plan(profile)
+    runs = split(whole, profile)
+    assert shape(runs) == [("holding", 0, 2), ("holding", 5, 1)]
+    singles = split(runs[0], profile)
+    assert [(b.address, len(b.points)) for b in singles] == [(0, 1), (1, 2)]
+    assert split(singles[1], profile) == []
+
+
+@st.composite
+def profiles(draw):
+    spots = draw(st.lists(st.tuples(st.integers(0, 300), st.sampled_from(["uint16", "uint32", "float64"]),
+                                    st.sampled_from(list(Space)), st.sampled_from(list(PointClass))), min_size=1,
+                          max_size=25))  # fmt: skip
+    low = draw(st.integers(0, 300))
+    banned = (low, low + draw(st.integers(0, 5)))
+    points = [
+        PointSpec(f"p{n}", space, address, type=kind, point_class=c)
+        for n, (address, kind, space, c) in enumerate(spots)
+        if not (address <= banned[1] and banned[0] < address + 4)
+    ]
+    limit = draw(st.integers(4, 125))
+    return Profile("x", "other", "", "", "manual", "", tuple(points), max_read=limit,
+                   max_hole=draw(st.integers(0, 20)), no_read=(banned,))  # fmt: skip
+
+
+@given(profiles())
+@settings(max_examples=150, deadline=None)
+def test_every_point_once_and_no_limit_broken(profile):
+    blocks = plan(profile)
+    assert sorted(p.name for b in blocks for p in b.points) == sorted(p.name for p in profile.points)
+    first, last = profile.no_read[0]
+    for block in blocks:
+        bit = block.space in {Space.COIL, Space.DISCRETE}
+        assert block.count <= (profile.max_read * 16 if bit else max(profile.max_read, 4))
+        assert not (block.address <= last and first < block.address + block.count)
+        answer = list(range(block.address, block.address + block.count))
+        assert all(block.words(p, answer)[0] == p.address for p in block.points)
+        todo = [block]
+        while todo:
+            parts = split(todo.pop(), profile)
+            assert all(len(part.points) < len(block.points) for part in parts)
+            todo += parts
+
+
+def slot(kit, device, period, due, **more):
+    (block,) = plan(kit.profile(kit.point("p", 0, **more)))
+    return Slot(device, block, period, due)
+
+
+def test_the_earliest_deadline_goes_first_and_alarms_on_a_tie(kit):
+    schedule = Schedule()
+    slow, fast = slot(kit, "a", 5, 0), slot(kit, "b", 0.5, 1)
+    alarm = slot(kit, "c", 0.5, 1, point_class=PointClass.ALARM)
+    for s in (slow, fast, alarm):
+        schedule.replace(s.device, [s])
+    assert schedule.next(0.5, lambda _: 0) is slow
+    assert schedule.next(2, lambda _: 0) is alarm
+    assert schedule.next(2, {"c": 3, "b": 3, "a": 2.5}.get) == 2.5
+
+
+def test_nobody_starves_on_an_overbooked_bus(kit):
+    schedule = Schedule()
+    for n in range(20):
+        schedule.replace(f"fast{n}", [slot(kit, f"fast{n}", 0.05, 0)])
+    schedule.replace("relay", [slot(kit, "relay", 1.0, 0)])
+    at, seen = 0.0, []
+    while at < 20:
+        chosen = schedule.next(at, lambda _: 0)
+        at += 0.04
+        schedule.done(chosen, at)
+        if chosen.device == "relay":
+            seen.append(at)
+    assert max(b - a for a, b in itertools.pairwise(seen)) < 3.0
+
+
+def test_missed_turns_are_skipped(kit):
+    schedule = Schedule()
+    s = slot(kit, "a", 1.0, 0)
+    schedule.replace("a", [s])
+    schedule.done(s, 0.1)
+    assert s.due == 1.0
+    schedule.done(s, 7.3)
+    assert s.due == 8.3
+    schedule.done(s, 8.0, retry=4.0)
+    assert s.due == 12.0

@@ -1,0 +1,221 @@
+"""The serial line against a pseudo-terminal: late answers, noise, silence, and ports that come and go."""
+
+import asyncio
+import random
+
+import pytest
+
+from gateway.drivers.modbus.line import Refused
+from gateway.drivers.modbus.port import SerialLine
+from gateway.faults import DeviceFault
+from gateway.sim.modbus import SimBus, SimUnit, checksum
+from gateway.site.profile import Space
+
+H = Space.HOLDING
+VALUES = {0: 1111, 10: 2222, 20: 3333}
+
+
+@pytest.mark.parametrize(("latency", "jitter"), [(0.06, 0.0), (0.06, 0.3), (0.12, 0.2), (0.25, 0.2)])
+def test_a_late_answer_is_never_anothers_value(latency, jitter):
+    async def story():
+        rnd = random.Random(5)
+        unit = SimUnit(1, holding=dict(VALUES))
+        good = missed = 0
+        async with SimBus([unit]) as wire:
+            line = SerialLine(wire.path, 115200)  # so that bytes take no time beside the latency
+            await line.connect()
+            for _ in range(12):
+                unit.delay_s = latency * (1 + jitter * (2 * rnd.random() - 1))
+                address = rnd.choice(list(VALUES))
+                try:
+                    assert await line.read(1, H, address, 1, timeout_ms=50) == [VALUES[address]]
+                    good += 1
+                except DeviceFault as fault:
+                    assert fault.reason == "timeout"  # noqa: PT017 - both ways are right
+                    missed += 1
+            await line.close()
+        assert good >= 9, "the late frame taught nothing"
+        assert missed >= 1, "the battery tested nothing"
+        assert line.tally.units[1].late == missed
+
+    asyncio.run(story())
+
+
+def test_others_are_served_while_one_settles():
+    async def story():
+        late, quick = SimUnit(1, holding={0: 1}, silent=True), SimUnit(2, holding={0: 2})
+        async with SimBus([late, quick]) as wire:
+            line = SerialLine(wire.path)
+            await line.connect()
+            with pytest.raises(DeviceFault):
+                await line.read(1, H, 0, 1, timeout_ms=50)
+            loop = asyncio.get_running_loop()
+            assert line.free_at(1) - loop.time() > 0.8
+            late.silent = False
+            start = loop.time()
+            waiting = asyncio.ensure_future(line.read(1, H, 0, 1))
+            assert [await line.read(2, H, 0, 1) for _ in range(5)] == [[2]] * 5
+            assert loop.time() - start < 0.8
+            assert await waiting == [1]
+            assert loop.time() - start >= 0.8, "asked again before its answer could no longer come"
+            await line.close()
+
+    asyncio.run(story())
+
+
+def test_a_cancelled_request_does_not_poison_the_next():
+    async def story():
+        unit = SimUnit(1, holding=dict(VALUES), delay_s=0.1)
+        async with SimBus([unit]) as wire:
+            line = SerialLine(wire.path)
+            await line.connect()
+            task = asyncio.ensure_future(line.read(1, H, 10, 1))
+            await asyncio.sleep(0.05)
+            task.cancel()
+            assert await line.read(1, H, 0, 1) == [1111]
+            assert line.tally.units[1].late == 1
+            await line.close()
+
+    asyncio.run(story())
+
+
+def test_noise_costs_no_answer_and_is_counted():
+    async def story():
+        rnd = random.Random(3)
+        unit = SimUnit(1, holding=dict(VALUES))
+        async with SimBus([unit]) as wire:
+            line = SerialLine(wire.path, 115200)
+            await line.connect()
+            for _ in range(120):
+                unit.noise = rnd.randbytes(rnd.randint(1, 5))
+                address = rnd.choice(list(VALUES))
+                assert await line.read(1, H, address, 1) == [VALUES[address]]
+            foreign = bytes((9, 3, 2, 0, 1))
+            unit.noise = foreign + checksum(foreign)
+            assert await line.read(1, H, 0, 1) == [1111]
+            assert line.tally.line.noise_bytes > 120
+            assert line.tally.units[1].foreign_frames == 1
+            await line.close()
+
+    asyncio.run(story())
+
+
+def test_a_damaged_answer_is_named_so_and_the_unit_is_free_at_once():
+    async def story():
+        unit = SimUnit(1, holding={0: 1}, silent=True)
+        async with SimBus([unit]) as wire:
+            line = SerialLine(wire.path)
+            await line.connect()
+            asyncio.get_running_loop().call_later(0.03, wire.speak, bytes.fromhex("0103020001ffff"))
+            with pytest.raises(DeviceFault) as caught:
+                await line.read(1, H, 0, 1, timeout_ms=80)
+            assert caught.value.reason == "bad_crc"
+            assert line.tally.units[1].crc_errors == 1
+            assert line.free_at(1) == 0
+            await line.close()
+
+    asyncio.run(story())
+
+
+def test_three_and_a_half_characters_of_silence():
+    async def story():
+        units = [SimUnit(n, holding={0: n}) for n in (1, 2)]
+        async with SimBus(units) as wire:
+            line = SerialLine(wire.path, 9600)
+            assert line.silence_s == pytest.approx(3.5 * 10 / 9600)
+            assert SerialLine("", 9600, "even").silence_s == pytest.approx(3.5 * 11 / 9600)
+            assert SerialLine("", 115200).silence_s == 0.00175
+            await line.connect()
+            heard = []
+            answered = wire.speak
+            wire.speak = lambda data: (heard.append(asyncio.get_running_loop().time()), answered(data))
+            for n in range(30):
+                await line.read(1 + n % 2, H, 0, 1)
+            gaps = [at - before for before, (at, _) in zip(heard, wire.log[1:], strict=False)]
+            assert min(gaps) >= line.silence_s
+            await line.close()
+
+    asyncio.run(story())
+
+
+def test_exceptions_and_writes():
+    async def story():
+        unit = SimUnit(1, coils={0: 0, 1: 0}, holding={5: 0, 6: 0}, discrete={0: 1, 1: 0, 2: 1}, input={3: 9})
+        async with SimBus([unit]) as wire:
+            line = SerialLine(wire.path)
+            await line.connect()
+            await line.write(1, Space.COIL, 1, 1)
+            await line.write(1, Space.COIL, 0, [1, 0])
+            await line.write(1, H, 5, 77)
+            await line.write(1, H, 5, [1, 2])
+            assert (unit.coils, unit.holding) == ({0: 1, 1: 0}, {5: 1, 6: 2})
+            assert await line.read(1, Space.DISCRETE, 0, 3) == [1, 0, 1]
+            assert await line.read(1, Space.INPUT, 3, 1) == [9]
+            with pytest.raises(Refused) as caught:
+                await line.read(1, H, 100, 1)
+            assert (caught.value.reason, caught.value.code) == ("exception", 2)
+            await line.close()
+
+    asyncio.run(story())
+
+
+def test_who_waits_is_told_at_once_when_the_port_goes(tmp_path):
+    async def story():
+        unit = SimUnit(1, holding={0: 1}, silent=True)
+        async with SimBus([unit], str(tmp_path / "tty")) as wire:
+            line = SerialLine(wire.path)
+            await line.connect()
+            waiting = asyncio.ensure_future(line.read(1, H, 0, 1, timeout_ms=3000))
+            await asyncio.sleep(0.05)
+            start = asyncio.get_running_loop().time()
+            wire.unplug()
+            with pytest.raises(DeviceFault) as caught:
+                await waiting
+            assert caught.value.reason == "port_gone"
+            assert asyncio.get_running_loop().time() - start < 0.1
+            assert not line.connected
+            with pytest.raises(DeviceFault) as caught:
+                await line.read(2, H, 0, 1)
+            assert caught.value.reason == "port_gone"
+            with pytest.raises(DeviceFault):
+                await line.connect()
+            wire.plug()
+            unit.silent = False
+            await line.connect()
+            assert await line.read(1, H, 0, 1) == [1]
+            await line.close()
+
+    asyncio.run(story())
+
+
+def test_a_port_has_one_owner(tmp_path):
+    async def story():
+        async with SimBus([]) as wire:
+            first, second = SerialLine(wire.path), SerialLine(wire.path)
+            await first.connect()
+            with pytest.raises(DeviceFault):
+                await second.connect()
+            await first.close()
+            await second.connect()
+            await second.close()
+
+    asyncio.run(story())
+
+
+def test_a_line_that_chatters_without_end_still_is_asked():
+    async def story():
+        async with SimBus([SimUnit(1, holding={0: 1})]) as wire:
+            line = SerialLine(wire.path)
+            await line.connect()
+
+            async def chatter():
+                while True:
+                    wire.speak(b"\x55")
+                    await asyncio.sleep(0.001)
+
+            noise = asyncio.ensure_future(chatter())
+            assert await line.read(1, H, 0, 1) == [1]
+            noise.cancel()
+            await line.close()
+
+    asyncio.run(story())

@@ -1,0 +1,81 @@
+"""Report by exception, what status points say of the others, and who is called dead."""
+
+from gateway.drivers.modbus.plan import plan
+from gateway.drivers.modbus.reporting import Points
+from gateway.drivers.modbus.watch import BusWatch, DeviceWatch
+from gateway.events import Quality
+from gateway.faults import DeviceFault
+
+
+def points_of(kit, *specs):
+    bus = kit.bus("", (1, kit.profile(*specs)))
+    return Points(bus.devices[0]), plan(bus.devices[0].profile)
+
+
+def said(readings):
+    return [(r.point, r.value, str(r.quality)) for r in readings]
+
+
+def test_nothing_is_known_of_a_device_before_its_status(kit):
+    status = kit.alarm("status", 50, enum=((0, "warm"), (1, "ok")), quality_of=(("warm", Quality.WARM_UP),))
+    points, (first, second) = points_of(kit, kit.alarm("gas", 1), status)
+    assert points.accept(first, [3], 0) == []
+    assert said(points.accept(second, [0], 0)) == [("gas", 3, "warm_up"), ("status", "warm", "good")]
+    assert said(points.accept(second, [1], 1)) == [("gas", 3, "good"), ("status", "ok", "good")]
+    assert said(points.accept(second, [9], 2)) == [("gas", 3, "invalid"), ("status", None, "invalid")]
+    assert points.trouble() is Quality.INVALID
+
+
+def test_a_points_own_fault_says_more_than_the_device(kit):
+    status = kit.alarm("status", 0, quality_of=((0, Quality.WARM_UP),))
+    points, (block,) = points_of(kit, status, kit.alarm("gas", 1, high=100))
+    assert said(points.accept(block, [0, 120], 0)) == [("status", 0, "good"), ("gas", 120, "over_range")]
+
+
+def test_loss_and_return(kit):
+    points, (block,) = points_of(kit, kit.alarm("gas", 0))
+    points.accept(block, [1], 0)
+    assert said(points.lose(1)) == [("gas", None, "comms")]
+    assert points.lose(2) == []
+    assert said(points.accept(block, [1], 3)) == [("gas", 1, "good")]
+
+
+def test_alarm_points_by_any_change_others_by_resolution(kit):
+    points, (block,) = points_of(kit, kit.alarm("gas", 0, resolution=5), kit.point("t", 1, scale=0.1, resolution=0.3))
+    points.accept(block, [1, 200], 0)
+    assert said(points.accept(block, [2, 202], 1)) == [("gas", 2, "good")]
+    assert said(points.accept(block, [2, 203], 1)) == [("t", 20.3, "good")]
+
+
+MISS = DeviceFault("timeout")
+
+
+def test_a_device_needs_two_good_answers_to_return():
+    watch = DeviceWatch("d")
+    assert watch.answered("b").health == "ok"
+    watch.missed(1, MISS)
+    assert watch.lose().reason == "timeout"
+    assert watch.lose() is None
+    assert watch.answered("b") is None
+    assert watch.answered("b").health == "ok"
+
+
+def test_refusals_make_it_faulty_after_the_third():
+    watch = DeviceWatch("d")
+    watch.answered("a")
+    fault = DeviceFault("exception", "2")
+    assert [watch.refused("b", fault) is None for _ in range(3)] == [True, True, False]
+    assert watch.answered("a") is None
+    assert watch.answered("b").health == "ok"
+
+
+def test_one_silent_device_is_not_a_silent_bus():
+    watch = BusWatch("a", 5, 0.0)
+    assert watch.answered(0).health == "ok"
+    assert watch.missed("x", 7) is None
+    assert watch.missed("y", 7) is None
+    event = watch.missed("z", 7)
+    assert (event.device, event.reason) == ("bus-a", "all_silent")
+    assert watch.missed("z", 8) is None
+    assert watch.gone("x").reason == "port_gone"
+    assert watch.answered(9).health == "ok"

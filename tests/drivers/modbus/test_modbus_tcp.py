@@ -1,0 +1,230 @@
+"""Modbus TCP: the traps of pymodbus stay inside."""
+
+import asyncio
+import contextlib
+import struct
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.drivers.modbus.line import Refused
+from gateway.drivers.modbus.tcp import TcpLine, _Asked, _fault_in
+from gateway.faults import DeviceFault
+from gateway.sim.modbus import SimTcp, SimUnit
+from gateway.site.profile import Space
+
+H = Space.HOLDING
+
+
+@contextlib.asynccontextmanager
+async def scripted(answer):
+    """A server that sends ``answer(transaction, unit, pdu)`` whatever was asked."""
+
+    async def attend(reader, writer):
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                transaction, _, length, unit = struct.unpack(">HHHB", await reader.readexactly(7))
+                pdu = await reader.readexactly(length - 1)
+                said = answer(transaction, unit, pdu)
+                if said is None:
+                    break
+                writer.write(said)
+        writer.close()
+
+    server = await asyncio.start_server(attend, "127.0.0.1", 0)
+    line = TcpLine("127.0.0.1", server.sockets[0].getsockname()[1])
+    try:
+        await line.connect()
+        yield line
+    finally:
+        await line.close()
+        server.close()
+
+
+def packet(transaction, unit, pdu):
+    return struct.pack(">HHHB", transaction, 0, len(pdu) + 1, unit) + pdu
+
+
+def test_reads_and_writes_of_every_kind():
+    async def story():
+        unit = SimUnit(
+            3, coils={0: 0, 1: 1}, discrete={n: n % 2 for n in range(12)}, holding={5: 0, 6: 8}, input={7: 9}
+        )
+        async with SimTcp([unit]) as server:
+            line = TcpLine("127.0.0.1", server.tcp_port)
+            await line.connect()
+            assert await line.read(3, Space.DISCRETE, 0, 12) == [0, 1] * 6
+            assert await line.read(3, Space.COIL, 0, 2) == [0, 1]
+            assert await line.read(3, H, 5, 2) == [0, 8]
+            assert await line.read(3, Space.INPUT, 7, 1) == [9]
+            await line.write(3, Space.COIL, 0, 1)
+            await line.write(3, H, 5, 513)
+            assert (unit.coils[0], unit.holding[5]) == (1, 513)
+            await line.write(3, Space.COIL, 0, [0, 0])
+            await line.write(3, H, 5, [1, 2])
+            assert (unit.coils, unit.holding) == ({0: 0, 1: 0}, {5: 1, 6: 2})
+            with pytest.raises(Refused) as caught:
+                await line.read(3, H, 90, 1)
+            assert caught.value.code == 2
+            await line.close()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("another function", lambda t, u, p: packet(t, u, b"\x04\x02\x00\x01")),
+        ("more registers", lambda t, u, p: packet(t, u, b"\x03\x04\x00\x01\x00\x02")),
+        ("none", lambda t, u, p: packet(t, u, b"\x03\x00")),
+        ("an odd count", lambda t, u, p: packet(t, u, b"\x03\x01\x00")),
+        ("a count that lies", lambda t, u, p: packet(t, u, b"\x03\x02\x00")),
+        ("another unit", lambda t, u, p: packet(t, u + 1, b"\x03\x02\x00\x01")),
+        ("no transaction", lambda t, u, p: packet(0, u, b"\x03\x02\x00\x01")),
+        ("an echo", packet),
+        ("an unknown function", lambda t, u, p: packet(t, u, b"\x46\x02\x00\x01")),
+        ("another's exception", lambda t, u, p: packet(t, u, b"\x84\x02")),
+        ("no Modbus at all", lambda t, u, p: b"HTTP/1.1 400 Bad Request\r\n\r\n"),
+    ],
+)
+def test_a_wrong_answer_is_called_wrong(name, answer):
+    async def story():
+        async with scripted(answer) as line:
+            with pytest.raises(DeviceFault) as caught:
+                await line.read(1, H, 0, 1, timeout_ms=400)
+            assert caught.value.reason == "wrong_answer", name
+
+    asyncio.run(story())
+
+
+def test_a_late_answer_is_never_anothers_value():
+    async def story():
+        unit = SimUnit(1, holding={0: 1111, 10: 2222})
+        async with SimTcp([unit]) as server:
+            line = TcpLine("127.0.0.1", server.tcp_port)
+            for n in range(10):
+                if not line.connected:
+                    await line.connect()
+                address = 10 * (n % 2)
+                unit.delay_s = 0.08 if n % 3 else 0.0
+                try:
+                    assert await line.read(1, H, address, 1, timeout_ms=50) == [1111 * (1 + n % 2)]
+                except DeviceFault as fault:
+                    assert fault.reason == "timeout"  # noqa: PT017 - both ways are right
+            await line.close()
+
+    asyncio.run(story())
+
+
+def test_a_cancelled_request_does_not_poison_the_next():
+    async def story():
+        unit = SimUnit(1, holding={0: 1111, 10: 2222}, delay_s=0.05)
+        async with SimTcp([unit]) as server:
+            line = TcpLine("127.0.0.1", server.tcp_port)
+            await line.connect()
+            task = asyncio.ensure_future(line.read(1, H, 10, 1))
+            await asyncio.sleep(0.02)
+            task.cancel()
+            await asyncio.wait((task,))
+            await line.connect()
+            assert await line.read(1, H, 0, 1) == [1111]
+            await line.close()
+
+    asyncio.run(story())
+
+
+def test_a_server_that_takes_connections_and_never_answers():
+    async def story():
+        async with scripted(lambda t, u, p: b"") as line:
+            for _ in range(3):
+                with pytest.raises(DeviceFault) as caught:
+                    await line.read(1, H, 0, 1, timeout_ms=50)
+                assert caught.value.reason == "timeout"
+            assert not line.connected
+
+    asyncio.run(story())
+
+
+def test_a_hang_up_is_told_at_once():
+    async def story():
+        async with scripted(lambda t, u, p: None) as line:
+            start = asyncio.get_running_loop().time()
+            with pytest.raises(DeviceFault) as caught:
+                await line.read(1, H, 0, 1, timeout_ms=3000)
+            assert caught.value.reason == "port_gone"
+            assert asyncio.get_running_loop().time() - start < 0.5
+
+    asyncio.run(story())
+
+
+def test_a_gateway_that_speaks_for_a_dead_unit_is_a_timeout():
+    async def story():
+        async with scripted(lambda t, u, p: packet(t, u, bytes((p[0] | 0x80, 11)))) as line:
+            with pytest.raises(DeviceFault) as caught:
+                await line.read(1, H, 0, 1)
+            assert caught.value.reason == "timeout"
+
+    asyncio.run(story())
+
+
+def test_the_poller_finds_a_server_that_comes_late_and_comes_back(kit):
+    async def story():
+        server = SimTcp([SimUnit(1, holding={1: 7})])
+        await server.start()
+        await server.stop()
+        bus = kit.bus(
+            "", (1, kit.profile(kit.alarm("gas", 1, period_ms=100))), host="127.0.0.1", tcp_port=server.tcp_port
+        )
+        async with kit.polling(bus) as (_, ear):
+            await kit.until(lambda: ("bus-a", "lost", "port_gone") in ear.health())
+            await server.start()
+            await kit.until(lambda: 7 in ear.values("gas"), 3)
+            await server.stop()
+            await kit.until(lambda: ear.readings("gas")[-1].quality == "comms", 2)
+            await server.start()
+            await kit.until(lambda: ear.values("gas")[-1] == 7, 3)
+            await server.stop()
+
+    asyncio.run(story())
+
+
+def test_two_silent_units_behind_one_endpoint_are_one_fault(kit):
+    async def story():
+        units = [SimUnit(n, holding={1: n}) for n in (1, 2)]
+        async with SimTcp(units) as server:
+            profile = kit.profile(kit.alarm("gas", 1), timeout_ms=100)
+            bus = kit.bus("", (1, profile), (2, profile), host="127.0.0.1", tcp_port=server.tcp_port)
+            async with kit.polling(bus) as (_, ear):
+                await kit.until(lambda: len(ear.values("gas")) == 2)
+                for unit in units:
+                    unit.silent = True
+                await kit.until(lambda: ("bus-a", "lost", "all_silent") in ear.health(), 10)
+                assert [h for h in ear.health() if h[1] == "lost"] == [("bus-a", "lost", "all_silent")]
+                assert server.connections > 1, "a silent endpoint is dialled anew"
+
+    asyncio.run(story())
+
+
+def test_one_dead_unit_behind_an_endpoint_is_lost_alone(kit):
+    async def story():
+        units = [SimUnit(1, holding={1: 1}), SimUnit(2, holding={1: 2}, silent=True)]
+        async with SimTcp(units) as server:
+            profile = kit.profile(kit.alarm("gas", 1), timeout_ms=100)
+            bus = kit.bus("", (1, profile), (2, profile), host="127.0.0.1", tcp_port=server.tcp_port)
+            async with kit.polling(bus) as (_, ear):
+                await kit.until(lambda: ("dev2", "lost", "timeout") in ear.health(), 9)
+                assert ear.health("bus-a") == [("bus-a", "ok", "")]
+                assert server.connections == 1
+
+    asyncio.run(story())
+
+
+@given(st.binary(max_size=300), st.integers(1, 255), st.integers(1, 16))
+@settings(max_examples=300, deadline=None)
+def test_the_look_at_what_comes_never_breaks(data, unit, function):
+    class Failed:
+        pass
+
+    _fault_in(data, _Asked(unit, function, 2, Failed(), b"\0\1"))
+    _fault_in(data, None)
