@@ -1,0 +1,362 @@
+"""The durable store: journal, state, history and outbox in one SQLite file, one transaction for all that belongs together.
+
+Synchronous; to be used by one thread at a time. It knows no domain type.
+
+Theory. What nobody may lose is written by ``commit`` alone, and a commit that returned survives kill and power cut. A commit
+that raised ``StoreFault`` has left nothing behind, with one exception: an fsync that failed may still have reached the disk,
+and be found there by whoever opens the file anew. Each commit therefore writes its serial number; when it turns out after
+reopening that the failed one did land, its rows are recognised in the retry and not written twice.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+import structlog
+from msgspec import structs
+
+from gateway.faults import StoreFault
+from gateway.store import connection as dialling
+from gateway.store import files, salvage, seals
+from gateway.store.connection import Damaged
+from gateway.store.migrations import migrate, shipped
+from gateway.store.outbox import Outbox
+from gateway.store.rows import Batch, Damage, HistoryRow, JournalRow, Loaded, Message, Pruned, StateRow
+from gateway.store.sealed import Sealed, put_meta
+
+log = structlog.get_logger()
+
+NAME = "loudong.db"
+CLOSED = "closed"
+"""State kind of closed alerts: kept for looking back, not loaded at start."""
+JOURNAL_ROWS = 500_000
+"""How much of the journal is kept: months of a quiet compound, ~80 MB, and a start still checks it in seconds."""
+_JOURNAL_ROUND = 5_000  # rows one prune deletes at most, so that an alert never waits long behind it
+_DAMAGED_ROWS = 1_000  # bad rows kept for a person to look at
+_BLOCK = 500  # journal rows read at a time
+_INSTANT_BYTES = 8
+
+
+class Database:
+    """One open store. Make it with ``open``."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+        self._outbox = Outbox()
+        self._notes: list[str] = []
+        self._must_redial = self._must_check = self._readonly = False
+        self._serial = 0
+        self._doubtful: Batch | None = None
+        self._landed: list[Batch] = []
+        self._created = False
+        self.damage = Damage()
+        self._rows = Sealed(self.damage)
+        self.rebuilt = 0
+        """How often a damaged file was replaced since this object was made: state may be missing, put it all again."""
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Open the store in ``folder``, making, migrating or repairing it as needed.
+
+        Raises StoreFault only where nothing can even be read; a read-only disk opens, and refuses commits.
+        """
+        database = cls(folder / NAME)
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreFault(str(error)) from error
+        database._dial(check=True)
+        return database
+
+    def close(self) -> None:
+        """Close the file; folds the log back where the disk allows it."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    # Reading -----------------------------------------------------------------------------------------------------
+
+    def load(self) -> Loaded:
+        """All state but closed alerts, the last stamp, and what was found amiss. Raises StoreFault."""
+        with self._reading() as connection:
+            rows = self._rows.rows(connection, "state", "WHERE kind <> ? ORDER BY kind, key", CLOSED)
+            state = tuple(StateRow(*row[:-1]) for _, row in rows)
+            stamp, runs = self._rows.meta(connection, "stamp"), self._rows.meta(connection, "runs")
+            notes = list(self._notes)
+            if self.damage.rows:
+                notes.append(f"rows_damaged: {self.damage.rows}")
+            return Loaded(
+                state=state,
+                stamp=None if stamp is None else _unpack_stamp(stamp),
+                runs=int(runs or 0),
+                sequences=self._outbox.last_sequences(connection),
+                created=self._created,
+                writable=dialling.writable(connection),
+                notes=tuple(notes),
+            )
+
+    def history(self, alert: str) -> list[HistoryRow]:
+        """Every step of one alert, oldest first. Raises StoreFault."""
+        with self._reading() as connection:
+            rows = self._rows.rows(connection, "history", "WHERE alert = ? ORDER BY n", alert)
+            return [HistoryRow(*row[:-1]) for _, row in rows]
+
+    def recent_closed(self, n: int) -> list[StateRow]:
+        """The last ``n`` closed alerts, newest first. Raises StoreFault."""
+        with self._reading() as connection:
+            rows = self._rows.first(connection, "state", f"WHERE kind = '{CLOSED}' ORDER BY n DESC, key", n)
+            return [StateRow(*row[:-1]) for _, row in rows]
+
+    def journal(self, since: int = 0) -> Iterator[JournalRow]:
+        """Journal rows behind number ``since``, in order, read in blocks while others may commit. Raises StoreFault."""
+        while block := self.journal_block(since, _BLOCK):
+            yield from block
+            since = block[-1].n
+
+    def journal_block(self, since: int, n: int) -> list[JournalRow]:
+        """The first ``n`` journal rows behind number ``since``. Raises StoreFault."""
+        with self._reading() as connection:
+            rows = self._rows.first(connection, "journal", "WHERE n > ? ORDER BY n", n, since)
+            return [JournalRow(at, name, kind, body, key[0]) for key, (at, name, kind, body, _) in rows]
+
+    # Writing -----------------------------------------------------------------------------------------------------
+
+    def next_run(self) -> str:
+        """Count this run of the process durably and name it.
+
+        The name is never used twice by one gateway: the count is durable before it is answered, and each database file has
+        a lineage of its own, so that losing the file does not start the names over. Raises StoreFault.
+        """
+        with self._writing() as connection:
+            counted, lineage = self._rows.meta(connection, "runs"), self._rows.meta(connection, "lineage")
+            if counted is None or lineage is None:
+                counted, lineage = counted or b"0", secrets.token_hex(4).encode()
+            runs = int(counted) + 1
+            put_meta(connection, "lineage", lineage)
+            put_meta(connection, "runs", str(runs).encode())
+        return f"{lineage.decode()}-{runs}"
+
+    def commit(self, batch: Batch) -> None:
+        """Write all of a batch, and the cursors that moved, or nothing. Raises StoreFault; then it may be tried again."""
+        found = Damage()
+        with self._writing() as connection:
+            landed = {message.id for failed in self._landed for message in failed.messages}
+            self._doubtful = _without(batch, self._landed)
+            serial = self._serial + 1
+            _write(connection, self._doubtful, serial)
+            for message in batch.messages:
+                self._outbox.insert(connection, message, found, replace=message.id in landed)
+            for message in batch.retold:
+                self._outbox.insert(connection, message, found, replace=True)
+            moved = self._outbox.write_cursors(connection)
+        self._serial, self._doubtful = serial, None
+        self._landed.clear()
+        self._outbox.settle(moved)
+        self._count(found)
+
+    def prune(self, journal_rows: int = JOURNAL_ROWS) -> Pruned:
+        """Tidy a bounded number of rows: messages every uplink has, the journal's oldest. Raises StoreFault."""
+        with self._writing() as connection:
+            messages = self._outbox.prune(connection)
+            oldest, newest = connection.execute("SELECT MIN(n), MAX(n) FROM journal").fetchone()
+            journal = 0
+            if newest is not None and newest - journal_rows >= oldest:
+                edge = min(newest - journal_rows, oldest + _JOURNAL_ROUND - 1)
+                journal = connection.execute("DELETE FROM journal WHERE n <= ?", (edge,)).rowcount
+            connection.execute("DELETE FROM damaged WHERE n <= (SELECT MAX(n) FROM damaged) - ?", (_DAMAGED_ROWS,))
+        return Pruned(messages, journal)
+
+    # Outbox ------------------------------------------------------------------------------------------------------
+
+    def add_uplink(self, uplink: str) -> bool:
+        """Make an uplink known: it starts at the oldest kept message, and holds back pruning. False if known already."""
+        return self._outbox.add_uplink(uplink)
+
+    def forget_uplink(self, uplink: str) -> None:
+        """Take an uplink out of the reckoning. Raises StoreFault."""
+        with self._writing() as connection:
+            self._outbox.forget_uplink(connection, uplink)
+
+    def uplinks(self) -> set[str]:
+        return self._outbox.uplinks()
+
+    def take(self, uplink: str, lane: str, n: int) -> list[Message]:
+        """The next ``n`` messages of a lane behind the uplink's cursor, in order. Raises StoreFault."""
+        with self._reading() as connection:
+            tail, after = "WHERE lane = ? AND sequence > ? ORDER BY sequence", self._outbox.cursor(uplink, lane)
+            rows = [row for _, row in self._rows.first(connection, "outbox", tail, n, lane, after)]
+            return [Message(row[0], row[1], row[2], row[3], row[5], row[4]) for row in rows]
+
+    def advance(self, uplink: str, lane: str, sequence: int) -> None:
+        """The uplink has all of the lane up to ``sequence``. On disk with the next commit: a crash before only repeats."""
+        self._outbox.advance(uplink, lane, sequence)
+
+    def cursor(self, uplink: str, lane: str) -> int:
+        """Up to which sequence the uplink has the lane."""
+        return self._outbox.cursor(uplink, lane)
+
+    @property
+    def cursors_moved(self) -> bool:
+        """Whether a commit, if only an empty one, would save deliveries from being repeated."""
+        return self._outbox.moved
+
+    def last_sequences(self) -> dict[str, int]:
+        """Highest sequence each lane ever used, delivered and pruned ones included. Raises StoreFault."""
+        with self._reading() as connection:
+            return self._outbox.last_sequences(connection)
+
+    # Opening -----------------------------------------------------------------------------------------------------
+
+    def _dial(self, *, check: bool) -> None:
+        """Open the file, replacing it where it is damaged. Raises StoreFault; then a connection there was stays, to read from."""
+        if self._readonly:
+            self.close()  # SQLite shares a read-only index among all connections of a process
+        try:
+            try:
+                fresh = self._open_file(check=check)
+            except Damaged as finding:
+                fresh = self._replace(str(finding))
+            except sqlite3.DatabaseError as error:
+                if not dialling.is_damage(error):
+                    raise
+                fresh = self._replace(str(error))
+        except OSError as error:
+            raise StoreFault(str(error)) from error
+        except sqlite3.Error as error:
+            raise dialling.fault(error) from error
+        self.close()
+        self._connection = fresh
+        self._must_redial = self._must_check = self._readonly = False
+        self._take_over()
+
+    def _open_file(self, *, check: bool) -> sqlite3.Connection:
+        salvage.finish(self._path)
+        if files.touch_private(self._path):
+            files.sync_folder(self._path.parent)
+            self._created = True
+        try:
+            connection = dialling.dial(self._path)
+        except sqlite3.OperationalError as error:
+            if dialling.code(error) not in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}:
+                raise
+            connection = dialling.dial_readonly(self._path)
+        try:
+            if check:
+                dialling.prove(connection)
+            migrate(connection, shipped())
+        except (sqlite3.Error, Damaged):
+            connection.close()
+            raise
+        return connection
+
+    def _replace(self, reason: str) -> sqlite3.Connection:
+        self.close()
+        saved, aside = salvage.rebuild(self._path)
+        self.rebuilt += 1
+        self._notes.append(f"database_damaged: {reason}; {saved} rows saved; {aside.name}")
+        log.error("database_replaced", reason=reason, saved=saved, aside=aside.name)
+        return self._open_file(check=False)
+
+    def _take_over(self) -> None:
+        """Read what this object itself keeps in memory from the file just opened."""
+        with self._reading() as connection:
+            for _, (uplink, lane, sequence, _) in self._rows.rows(connection, "cursors"):
+                self._outbox.restore(uplink, lane, sequence)
+            serial = int(self._rows.meta(connection, "serial") or 0)
+        if self._doubtful is not None and serial == self._serial + 1:
+            self._landed.append(self._doubtful)
+            log.warning("commit_landed_late", serial=serial)
+        self._doubtful = None
+        self._serial = max(serial, self._serial)
+
+    # Transactions ------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        if self._connection is None:
+            self._dial(check=False)
+        assert self._connection is not None  # noqa: S101 (that is what _dial is for)
+        try:
+            yield self._connection
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: committed at the end of the block, or undone."""
+        if self._connection is None or self._must_redial:
+            self._dial(check=self._must_check)
+        with self._reading() as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                connection.execute("COMMIT")
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    def _failed(self, error: sqlite3.Error) -> StoreFault:
+        """What a refusal asks of the next try. A full disk asks for nothing; after any other the file is opened anew."""
+        fault = dialling.fault(error)
+        self._must_check |= dialling.is_damage(error)
+        self._readonly = dialling.code(error) == sqlite3.SQLITE_READONLY
+        self._must_redial |= dialling.code(error) not in {
+            sqlite3.SQLITE_FULL,
+            sqlite3.SQLITE_BUSY,
+            sqlite3.SQLITE_LOCKED,
+        }
+        return fault
+
+    def _count(self, found: Damage) -> None:
+        self.damage.conflicts += found.conflicts
+        self.damage.renumbered += found.renumbered
+        if found.conflicts or found.renumbered:
+            log.error("messages_conflict", conflicts=found.conflicts, renumbered=found.renumbered)
+
+
+def _write(connection: sqlite3.Connection, batch: Batch, serial: int) -> None:
+    connection.executemany(
+        "INSERT INTO journal (at, id, kind, body, sum) VALUES (?, ?, ?, ?, ?)", map(seals.seal_journal, batch.journal)
+    )
+    for row in batch.state:
+        if row.body is None:
+            connection.execute("DELETE FROM state WHERE kind = ? AND key = ?", (row.kind, row.key))
+        else:
+            connection.execute(
+                "INSERT OR REPLACE INTO state (kind, key, body, sum, n) VALUES (?, ?, ?, ?, ?)",
+                (*seals.seal_state(row), serial),
+            )
+    connection.executemany(
+        "INSERT INTO history (n, alert, revision, kind, at, who, reason, body, sum) VALUES "
+        "((SELECT COALESCE(MAX(n), 0) + 1 FROM history WHERE alert = ?), ?, ?, ?, ?, ?, ?, ?, ?)",
+        [(row.alert, *seals.seal_history(row)) for row in batch.history],
+    )
+    if batch.stamp is not None:
+        instant, clocks = batch.stamp
+        put_meta(connection, "stamp", instant.to_bytes(_INSTANT_BYTES, "big", signed=True) + clocks)
+    put_meta(connection, "serial", str(serial).encode())
+
+
+def _unpack_stamp(packed: bytes) -> tuple[int, bytes]:
+    return int.from_bytes(packed[:_INSTANT_BYTES], "big", signed=True), packed[_INSTANT_BYTES:]
+
+
+def _without(batch: Batch, landed: Sequence[Batch]) -> Batch:
+    """The batch without journal and history rows that an earlier, failed commit left on the disk after all."""
+    written = Counter[object](row for failed in landed for row in (*failed.journal, *failed.history))
+    if not written:
+        return batch
+
+    def news(row: object) -> bool:
+        written[row] -= 1
+        return written[row] < 0
+
+    journal, history = tuple(filter(news, batch.journal)), tuple(filter(news, batch.history))
+    return structs.replace(batch, journal=journal, history=history)

@@ -1,0 +1,52 @@
+"""Brings a database of any age to the newest schema.
+
+``schema_v1.sql``, ``schema_v2.sql`` … lie beside this file and are applied in order, each in one transaction together with
+its ``PRAGMA user_version``; so a power cut leaves a whole version, and the next start goes on from there.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from importlib import resources
+from importlib.resources.abc import Traversable
+
+_NAME = re.compile(r"(?P<family>\w+)_v(?P<version>\d+)\.sql")
+
+
+def versions(folder: Traversable, family: str = "schema") -> dict[int, str]:
+    """Version -> SQL of one family of schema files, in order; ValueError where a version is missing."""
+    found = {
+        int(match["version"]): entry.read_text(encoding="utf-8")
+        for entry in folder.iterdir()
+        if (match := _NAME.fullmatch(entry.name)) and match["family"] == family
+    }
+    if sorted(found) != list(range(1, len(found) + 1)):
+        raise ValueError(f"{family} versions must run from 1 without a gap, found {sorted(found)}")
+    return dict(sorted(found.items()))
+
+
+def shipped(family: str = "schema") -> dict[int, str]:
+    """The versions this gateway ships."""
+    return versions(resources.files(__package__), family)
+
+
+def migrate(connection: sqlite3.Connection, schemas: dict[int, str]) -> tuple[int, int]:
+    """Apply what is missing; answers (version before, version after).
+
+    A database newer than this gateway is left as it is: its tables only ever grow, so an older gateway can work with it.
+    """
+    before: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    after = before
+    for version, sql in schemas.items():
+        if version <= before:
+            continue
+        # executescript ends a running transaction first, so the transaction stands inside the script.
+        try:
+            connection.executescript(f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {version};\nCOMMIT;")
+        except sqlite3.Error:
+            if connection.in_transaction:
+                connection.rollback()
+            raise
+        after = version
+    return before, after

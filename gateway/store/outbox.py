@@ -1,0 +1,133 @@
+"""The outbox: messages in lanes, and how far each uplink has come.
+
+Works inside the transactions of ``database.py`` and owns the tables ``outbox`` and ``cursors``.
+
+Theory. Delivery is at least once. A cursor moves in memory when a message was taken by the broker and reaches the disk with
+the next commit; losing its last steps only repeats messages, whose ids the receiver knows. So a cursor costs no write of its
+own, and a damaged one starts over instead of skipping what nobody has seen.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from gateway.store import seals
+from gateway.store.rows import Damage, Message
+
+_KEEP_ROUND = 1_000  # rows pruned per lane and round, so that an alert never waits long behind tidying
+
+
+class Outbox:
+    """Messages and cursors of one database; no method commits."""
+
+    def __init__(self) -> None:
+        self._cursors: dict[tuple[str, str], int] = {}
+        self._moved: set[tuple[str, str]] = set()
+
+    # Cursors -----------------------------------------------------------------------------------------------------
+
+    def restore(self, uplink: str, lane: str, sequence: int) -> None:
+        """A cursor as the disk has it; one that is further on in memory stays."""
+        self._cursors[uplink, lane] = max(sequence, self.cursor(uplink, lane))
+
+    def add_uplink(self, uplink: str) -> bool:
+        """From now on nothing is pruned before this uplink has it; False if it is known already."""
+        if (uplink, "") in self._cursors:
+            return False
+        self._move(uplink, "", 0)
+        return True
+
+    def forget_uplink(self, connection: sqlite3.Connection, uplink: str) -> None:
+        """An uplink that left the site file holds nothing back any more."""
+        connection.execute("DELETE FROM cursors WHERE uplink = ?", (uplink,))
+        for key in [key for key in self._cursors if key[0] == uplink]:
+            del self._cursors[key]
+            self._moved.discard(key)
+
+    def advance(self, uplink: str, lane: str, sequence: int) -> None:
+        """This uplink has everything of the lane up to ``sequence``; never moves back."""
+        if sequence > self.cursor(uplink, lane):
+            self._move(uplink, lane, sequence)
+
+    def cursor(self, uplink: str, lane: str) -> int:
+        return self._cursors.get((uplink, lane), 0)
+
+    def uplinks(self) -> set[str]:
+        return {uplink for uplink, _ in self._cursors}
+
+    @property
+    def moved(self) -> bool:
+        """Whether a cursor waits for the next commit."""
+        return bool(self._moved)
+
+    def write_cursors(self, connection: sqlite3.Connection) -> set[tuple[str, str]]:
+        """Write what moved; give the answer to ``settle`` once it is committed."""
+        moved = set(self._moved)
+        connection.executemany(
+            "INSERT OR REPLACE INTO cursors (uplink, lane, sequence, sum) VALUES (?, ?, ?, ?)",
+            [seals.seal("cursors", uplink, lane, self._cursors[uplink, lane]) for uplink, lane in moved],
+        )
+        return moved
+
+    def settle(self, moved: set[tuple[str, str]]) -> None:
+        self._moved -= moved
+
+    def _move(self, uplink: str, lane: str, sequence: int) -> None:
+        self._cursors[uplink, lane] = sequence
+        self._moved.add((uplink, lane))
+
+    # Messages ----------------------------------------------------------------------------------------------------
+
+    def insert(self, connection: sqlite3.Connection, message: Message, found: Damage, *, replace: bool = False) -> None:
+        """Keep a message. The same id with the same body again is no news; with another body it is set aside, counted.
+
+        ``replace``: the body kept was never told to anybody, this one was. A place in the lane taken by another id (the
+        core lost its memory, the disk did not) is no reason to lose a message: it goes behind the last one.
+        """
+        kept = connection.execute("SELECT lane, sequence, body FROM outbox WHERE id = ?", (message.id,)).fetchone()
+        if kept is None:
+            self._append(connection, message, found)
+        elif kept[2] != message.body and replace:
+            moved = Message(kept[0], kept[1], message.id, message.topic, message.body, message.alert)
+            connection.execute("DELETE FROM outbox WHERE lane = ? AND sequence = ?", kept[:2])
+            self._append(connection, moved, found)
+        elif kept[2] != message.body:
+            found.conflicts += 1
+            connection.execute(
+                "INSERT INTO damaged (origin, reason, row) VALUES ('outbox', 'conflict', ?)",
+                (seals.describe("outbox", seals.seal_message(message)),),
+            )
+
+    def _append(self, connection: sqlite3.Connection, message: Message, found: Damage) -> None:
+        place = (message.lane, message.sequence)
+        if connection.execute("SELECT 1 FROM outbox WHERE lane = ? AND sequence = ?", place).fetchone():
+            found.renumbered += 1
+            last = self.last_sequences(connection)[message.lane]
+            message = Message(message.lane, last + 1, message.id, message.topic, message.body, message.alert)
+        connection.execute(
+            "INSERT INTO outbox (lane, sequence, id, topic, alert, body, sum) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            seals.seal_message(message),
+        )
+
+    def last_sequences(self, connection: sqlite3.Connection) -> dict[str, int]:
+        """Highest sequence ever used in each lane: what is kept, and what was delivered and pruned."""
+        last: dict[str, int] = dict(connection.execute("SELECT lane, MAX(sequence) FROM outbox GROUP BY lane"))
+        for (_, lane), sequence in self._cursors.items():
+            if lane:
+                last[lane] = max(sequence, last.get(lane, 0))
+        return last
+
+    def prune(self, connection: sqlite3.Connection) -> int:
+        """Delete messages that every uplink has, a bounded number; the newest of a lane stays to hold its number.
+
+        Without any uplink nothing was delivered, so nothing goes.
+        """
+        uplinks, deleted = self.uplinks(), 0
+        for lane, last in self.last_sequences(connection).items():
+            passed = min((self.cursor(uplink, lane) for uplink in uplinks), default=0)
+            deleted += connection.execute(
+                "DELETE FROM outbox WHERE lane = ? AND sequence IN (SELECT sequence FROM outbox "
+                "WHERE lane = ? AND sequence <= ? AND sequence < ? ORDER BY sequence LIMIT ?)",
+                (lane, lane, passed, last, _KEEP_ROUND),
+            ).rowcount
+        return deleted

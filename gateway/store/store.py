@@ -1,0 +1,394 @@
+"""The store as the rest of the house uses it: put what an event leaves behind, and learn when it is safe.
+
+Parts are committed in the order they were put, as many as wait in one transaction: an urgent one starts it at once, quiet
+ones ride along or wait a second.
+
+Theory. Nothing is told before it is committed, and nothing waits for a sick disk. So there are two modes. On ``disk`` a
+message can be taken once its commit returned. When a commit is refused, or has not returned in three seconds, the store goes
+into ``memory`` mode: tickets answer False at once, messages are rendered again as not durable and can be taken from memory,
+and everything held is tried again with growing pauses until the disk takes it; then the mode is ``disk`` again. A message
+has one wording for the whole world: the one that was told is the one that ends on the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Literal
+
+import structlog
+
+from gateway.faults import StoreFault
+from gateway.store.database import CLOSED, Database
+from gateway.store.delivery import Delivery
+from gateway.store.holding import Held
+from gateway.store.rows import Batch, Damage, HistoryRow, JournalRow, Loaded, Message, Part, StateRow
+from gateway.store.worker import STALL_S, Worker
+
+log = structlog.get_logger()
+
+Mode = Literal["disk", "memory"]
+Entry = tuple[Part, "asyncio.Future[bool]"]
+
+QUIET_S = 1.0
+"""The longest a quiet part waits for company (design: at a crash only a tail of at most a second may be missing)."""
+MANY = 256
+"""Quiet parts that are enough for a commit of their own."""
+CURSOR_S = 10.0
+"""The longest a cursor waits for a commit to ride on; a kill before repeats at most the deliveries of this time."""
+RETRY_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+"""Pauses between attempts in memory mode; the last one repeats."""
+TIDY_S = 3_600.0
+STOP_S = 5.0
+_IO = Path("/proc/self/io")
+
+
+class Store:
+    """Durable memory of the gateway: ``start`` first, ``stop`` last; ``ended`` tells of a bug in between."""
+
+    def __init__(self, folder: Path, pool: Executor | None = None) -> None:
+        """``pool`` runs the disk's work, one job at a time; None: a thread. (A virtual-time loop wants one that is inline.)"""
+        self._worker = Worker(folder, pool)
+        self._delivery = Delivery()
+        self._mode: Mode = "disk"
+        self._callbacks: list[Callable[[Mode, str], None]] = []
+        self._queue: list[Entry] = []
+        self._committing: list[Entry] = []
+        self._held, self._flight = Held(), Held()
+        self._uplinks: set[str] = set()
+        self._wake, self._changed = asyncio.Event(), asyncio.Event()
+        self._version = self._failures = 0
+        self._due: float | None = None
+        self._tidy_due = 0.0
+        self._stopping = False
+        self._task: asyncio.Task[None] | None = None
+
+    # Life --------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> Loaded:
+        """Open the store and begin to write. Never fails for what the disk holds or refuses: see ``Loaded.notes``."""
+        loaded, reason = await self._worker.open()
+        self._tidy_due = _now() + TIDY_S
+        if reason:
+            self._enter_memory(reason)
+        for note in loaded.notes:
+            log.warning("store_mended", note=note)
+        self._task = asyncio.create_task(self._write_on(), name="store")
+        self._task.add_done_callback(self._broken)
+        return loaded
+
+    async def stop(self) -> bool:
+        """Write what is left, within five seconds, and close. False: something is in memory only and now lost."""
+        self._stopping = True
+        self._wake.set()
+        if self._task is not None:
+            await asyncio.wait({self._task}, timeout=STOP_S)
+            self._task.cancel()
+        clean = not (self._queue or self._held or self._flight)
+        _answer(self._queue, durable=False)
+        await self._worker.close()
+        log.info("store_stopped", clean=clean)
+        return clean
+
+    async def ended(self) -> None:
+        """Returns when the store was stopped; raises what broke it. For the supervisor of the life ring."""
+        if self._task is not None:
+            await asyncio.wait({self._task})
+            if not self._task.cancelled():
+                self._task.result()
+
+    # Putting -----------------------------------------------------------------------------------------------------
+
+    def put(self, part: Part) -> asyncio.Future[bool]:
+        """Hand over what one event leaves behind. Answers True once it is on disk, False when it is only in memory."""
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        if self._mode == "memory" or (self._task is not None and self._task.done()):
+            self._hold(self._held, [(part, future)])
+            return future
+        self._queue.append((part, future))
+        if part.urgent or len(self._queue) >= MANY:
+            self._set_due(0)
+        elif len(self._queue) == 1:
+            self._set_due(QUIET_S)
+        return future
+
+    # Outbox ------------------------------------------------------------------------------------------------------
+
+    @property
+    def outbox_version(self) -> int:
+        """Counts what became takeable. Read it *before* ``take``, and give it to ``wait_messages`` when nothing came."""
+        return self._version
+
+    async def wait_messages(self, seen: int | None = None) -> int:
+        """Wait until there may be more to take than at version ``seen`` (None: than now); answers the version."""
+        if seen is None or seen == self._version:
+            await self._changed.wait()
+        return self._version
+
+    async def add_uplink(self, uplink: str) -> None:
+        """Make an uplink known: a new one starts at the oldest message kept, and nothing is pruned before it has it.
+
+        Holds for a database that can only be opened later, too.
+        """
+        self._uplinks.add(uplink)
+        await self._try("add_uplink", lambda database: database.add_uplink(uplink))
+        self._set_due(CURSOR_S)
+
+    async def forget_uplink(self, uplink: str) -> None:
+        """An uplink that left the site file holds back pruning no longer."""
+        self._uplinks.discard(uplink)
+        await self._try("forget_uplink", lambda database: database.forget_uplink(uplink))
+
+    async def take(self, uplink: str, lane: str, n: int) -> list[Message]:
+        """The next ``n`` messages of a lane behind the uplink's cursor, in order, from disk and memory."""
+
+        def read(database: Database) -> tuple[list[Message], int]:
+            return database.take(uplink, lane, n + passed), database.cursor(uplink, lane)
+
+        before, passed = self._in_memory(lane), self._delivery.passed((uplink, lane))
+        try:
+            disk, cursor = await self._worker.ask(read)
+        except StoreFault as fault:
+            log.warning("outbox_unreadable", uplink=uplink, lane=lane, fault=str(fault))
+            return self._delivery.blind((uplink, lane), n, self._in_memory(lane))
+        now = self._in_memory(lane)
+        taken, moved = self._delivery.merge((uplink, lane), n, disk, cursor, before=before, now=now)
+        if moved > cursor:
+            self._move(uplink, lane, moved)
+        return taken
+
+    async def advance(self, uplink: str, lane: str, sequence: int) -> None:
+        """The uplink has all of the lane up to ``sequence``; durable with the next commit, at latest in ten seconds."""
+        if self._delivery.advance((uplink, lane), sequence, self._in_memory(lane)):
+            self._move(uplink, lane, sequence)
+
+    async def last_sequences(self) -> dict[str, int]:
+        """Highest sequence each lane ever used, on disk or in memory. Raises StoreFault where the disk cannot be read."""
+        last = await self._worker.ask(Database.last_sequences)
+        for message in (*self._flight.told(), *self._held.told()):
+            last[message.lane] = max(message.sequence, last.get(message.lane, 0))
+        return last
+
+    # Looking back ------------------------------------------------------------------------------------------------
+
+    async def history(self, alert: str) -> list[HistoryRow]:
+        """Every step of one alert, oldest first, those in memory included. Raises StoreFault."""
+        held = self._flight.history(alert) + self._held.history(alert)
+        kept = await self._worker.ask(lambda database: database.history(alert))
+        return kept + [row for row in held if row not in kept]
+
+    async def recent_closed(self, n: int) -> list[StateRow]:
+        """The last ``n`` closed alerts, newest first. Raises StoreFault."""
+        held = self._held.state(CLOSED) + self._flight.state(CLOSED)
+        kept = await self._worker.ask(lambda database: database.recent_closed(n))
+        return list({row.key: row for row in reversed((*held, *kept))}.values())[::-1][:n]
+
+    async def journal(self, since: int, n: int) -> list[JournalRow]:
+        """Up to ``n`` journal rows behind number ``since``, as far as they are on disk. Raises StoreFault."""
+        return await self._worker.ask(lambda database: database.journal_block(since, n))
+
+    # Health ------------------------------------------------------------------------------------------------------
+
+    @property
+    def mode(self) -> Mode:
+        """``disk``, or ``memory`` while the disk refuses."""
+        return self._mode
+
+    def on_mode(self, callback: Callable[[Mode, str], None]) -> None:
+        """Call back at each change with the new mode and the reason (``rebuilt``: put all state again)."""
+        self._callbacks.append(callback)
+
+    @property
+    def damage(self) -> Damage:
+        """Bad rows and refused messages so far."""
+        return self._worker.damage
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """What memory mode could not hold, by kind."""
+        one, two = self._flight, self._held
+        return {
+            "journal": one.dropped_journal + two.dropped_journal,
+            "history": one.dropped_history + two.dropped_history,
+            "messages": one.dropped_messages + two.dropped_messages,
+        }
+
+    @property
+    def written_bytes(self) -> int:
+        """Bytes this *process* sent to the disk so far (proc(5), io: write_bytes); 0 where the kernel does not say."""
+        try:
+            fields = dict(line.split(": ") for line in _IO.read_text(encoding="ascii").splitlines())
+        except OSError:
+            return 0
+        return int(fields.get("write_bytes", 0))
+
+    # Writing -----------------------------------------------------------------------------------------------------
+
+    async def _write_on(self) -> None:
+        while True:
+            await self._wait_due()
+            self._due, last = None, self._stopping  # an attempt under way when the end was called is not the last one
+            if self._mode == "memory":
+                await self._retry()
+            else:
+                await self._flush()
+            if last and not self._queue:
+                return
+            if self._mode == "disk" and _now() >= self._tidy_due:
+                self._tidy_due = _now() + TIDY_S
+                await self._try("prune", Database.prune)
+
+    async def _wait_due(self) -> None:
+        while not self._stopping:
+            pause = None if self._due is None else self._due - _now()
+            if pause is not None and pause <= 0:
+                return
+            self._wake.clear()
+            try:
+                await asyncio.wait_for(self._wake.wait(), pause)
+            except TimeoutError:
+                return
+
+    def _set_due(self, pause: float) -> None:
+        due = _now() + pause
+        if self._due is None or due < self._due:
+            self._due = due
+            self._wake.set()
+
+    async def _flush(self) -> None:
+        """One commit of everything that waits; a refusal or a stall turns to memory mode."""
+        entries, self._queue = self._queue, []
+        self._committing = entries
+        batch = _gather(entries)
+        commit = asyncio.ensure_future(self._worker.write(lambda database: _commit(database, batch)))
+        await asyncio.wait({commit}, timeout=STALL_S)
+        if not commit.done():
+            self._hold(self._flight, entries)
+            self._enter_memory("stalled")
+            await self._finish_stalled(commit)
+            return
+        try:
+            commit.result()
+        except StoreFault as fault:
+            self._hold(self._held, entries)
+            self._enter_memory(str(fault))
+            return
+        _answer(entries, durable=True)
+        if batch.messages:
+            self._tell()
+
+    async def _finish_stalled(self, commit: asyncio.Future[None]) -> None:
+        """The disk answered at last. What it took is on it, with messages in words that nobody was told."""
+        landed = Held()
+        landed.keep_counts(self._flight)
+        try:
+            await commit
+            landed.retell(self._flight.told())
+        except StoreFault:
+            landed = self._flight
+        landed.merge(self._held)
+        self._flight, self._held = Held(), landed
+        self._set_due(0)
+
+    async def _retry(self) -> None:
+        """Write all that is held; what comes meanwhile is held for the next round."""
+        self._flight, self._held = self._held, Held()
+        batch, rebuilt = self._flight.batch(), self._worker.rebuilt
+        try:
+            await self._worker.write(lambda database: _commit_held(database, batch, self._uplinks))
+        except StoreFault as fault:
+            self._flight.merge(self._held)
+            self._flight, self._held = Held(), self._flight
+            pause = RETRY_S[min(self._failures, len(RETRY_S) - 1)]
+            self._failures += 1
+            log.warning("store_refused", fault=str(fault), retry_s=pause)
+            self._set_due(pause)
+            return
+        self._held.keep_counts(self._flight)
+        self._flight = Held()
+        if self._held:
+            self._set_due(0)
+            return
+        self._failures = 0
+        self._mode = "disk"
+        self._report("rebuilt" if self._worker.rebuilt > rebuilt else "written")
+
+    def _enter_memory(self, reason: str) -> None:
+        self._mode = "memory"
+        entries, self._queue = self._queue, []
+        self._hold(self._held, entries)
+        self._set_due(RETRY_S[0])
+        self._report(reason)
+
+    def _hold(self, held: Held, entries: list[Entry]) -> None:
+        for part, _ in entries:
+            held.add(part, [message.message(durable=False) for message in part.messages])
+        _answer(entries, durable=False)
+        if any(part.messages for part, _ in entries):
+            self._tell()
+
+    def _report(self, reason: str) -> None:
+        log.warning("store_mode", mode=self._mode, reason=reason)
+        for callback in self._callbacks:
+            callback(self._mode, reason)
+
+    def _tell(self) -> None:
+        self._version += 1
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _in_memory(self, lane: str) -> dict[int, Message]:
+        return self._flight.messages(lane) | self._held.messages(lane)
+
+    def _move(self, uplink: str, lane: str, sequence: int) -> None:
+        self._worker.later(lambda database: database.advance(uplink, lane, sequence))
+        self._set_due(CURSOR_S)
+
+    async def _try(self, what: str, job: Callable[[Database], object]) -> None:
+        """A job that may as well fail: it only costs repeats, or waits for another time."""
+        try:
+            await self._worker.ask(job)
+        except StoreFault as fault:
+            log.warning("store_job_failed", job=what, fault=str(fault))
+
+    def _broken(self, task: asyncio.Task[None]) -> None:
+        """A bug in the writer: whoever waits for a commit must not wait for ever."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            for _, future in (*self._committing, *self._queue):
+                if not future.done():
+                    future.set_exception(error)
+
+
+def _gather(entries: Iterable[Entry]) -> Batch:
+    """The parts as one batch: journal, history and messages in order, of each state row only the last."""
+    parts = [part for part, _ in entries]
+    return Batch(
+        journal=tuple(row for part in parts for row in part.journal),
+        state=tuple({(row.kind, row.key): row for part in parts for row in part.state}.values()),
+        history=tuple(row for part in parts for row in part.history),
+        messages=tuple(message.message(durable=True) for part in parts for message in part.messages),
+        stamp=next((part.stamp for part in reversed(parts) if part.stamp is not None), None),
+    )
+
+
+def _commit(database: Database, batch: Batch) -> None:
+    if batch != Batch() or database.cursors_moved:
+        database.commit(batch)
+
+
+def _commit_held(database: Database, batch: Batch, uplinks: Iterable[str]) -> None:
+    for uplink in tuple(uplinks):
+        database.add_uplink(uplink)  # the database may have been opened only now
+    database.commit(batch)
+
+
+def _answer(entries: Iterable[Entry], *, durable: bool) -> None:
+    for _, future in entries:
+        if not future.done():
+            future.set_result(durable)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,135 @@
+"""The one thread that may touch the disk, and what the event loop does while the disk does not answer.
+
+Jobs run in the order they were given. A job that has been running for ``STALL_S`` makes the worker *stalled*: whoever may
+do without the disk is told at once instead of queueing behind it; the job itself goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+from msgspec import structs
+
+from gateway.faults import StoreFault
+from gateway.store.database import Database
+from gateway.store.rows import Damage, Loaded
+
+log = structlog.get_logger()
+
+STALL_S = 3.0
+"""A job that takes longer is a sick disk: memory cards rest for a second at times, and an alarm has 10 s in all to its ACK
+(GB 26875.1-2011; facts, reliability 1)."""
+_T = TypeVar("_T")
+
+
+class Worker:
+    """Owner of the ``Database``."""
+
+    def __init__(self, folder: Path, pool: Executor | None = None) -> None:
+        """``pool`` must run one job at a time, in order; the default is a thread."""
+        self._folder = folder
+        self._pool = pool or ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._database: Database | None = None
+        self._late = 0
+        self._running: dict[asyncio.Future[Any], float] = {}
+
+    async def open(self) -> tuple[Loaded, str]:
+        """Open the database and count this run. The reason is empty, or says why the disk cannot be written."""
+        return await self._submit(self._open)
+
+    async def write(self, job: Callable[[Database], _T]) -> _T:
+        """Run a job, opening the database first where that failed before. Waits as long as it takes. Raises StoreFault."""
+        return await self._submit(lambda: job(self._opened()))
+
+    async def ask(self, job: Callable[[Database], _T]) -> _T:
+        """Run a job if the disk answers in time. Raises StoreFault where it refuses or stalls; the job may run later."""
+        if self.stalled:
+            raise StoreFault("stalled")
+        future = self._submit(lambda: job(self._present()))
+        done, _ = await asyncio.wait({future}, timeout=STALL_S)
+        if not done:
+            future.add_done_callback(_look_away)
+            raise StoreFault("stalled")
+        return future.result()
+
+    def later(self, job: Callable[[Database], object]) -> None:
+        """Run a job some time, behind those given before; a refusal is logged."""
+        self._submit(lambda: job(self._present())).add_done_callback(_look_away)
+
+    @property
+    def stalled(self) -> bool:
+        """Whether a job has been running for longer than a sound disk takes."""
+        oldest = next(iter(self._running.values()), None)
+        return oldest is not None and asyncio.get_running_loop().time() - oldest >= STALL_S
+
+    @property
+    def damage(self) -> Damage:
+        """What was found bad so far."""
+        return structs.replace(self._database.damage) if self._database is not None else Damage()
+
+    @property
+    def rebuilt(self) -> int:
+        """How often the rows on the disk became others than those that were loaded: a damaged database was replaced while
+        running, or one was opened at last that could not be opened at the start.
+        """
+        return self._late + (self._database.rebuilt if self._database is not None else 0)
+
+    async def close(self) -> None:
+        """Close the database; returns at once where the disk is stalled."""
+        if self._running:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            return
+        if self._database is not None:
+            await self._submit(self._database.close)
+        self._pool.shutdown()
+
+    def _submit(self, job: Callable[[], _T]) -> asyncio.Future[_T]:
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._pool, job)
+        self._running[future] = loop.time()
+        future.add_done_callback(self._done)
+        return future
+
+    def _done(self, future: asyncio.Future[Any]) -> None:
+        self._running.pop(future, None)
+        # The next job in the row begins now.
+        now = asyncio.get_running_loop().time()
+        self._running = dict.fromkeys(self._running, now)
+
+    def _open(self) -> tuple[Loaded, str]:
+        loaded = Loaded(writable=False)
+        try:
+            database = self._opened()
+            loaded = database.load()
+            return structs.replace(loaded, run=database.next_run(), runs=loaded.runs + 1), ""
+        except StoreFault as fault:
+            self._late = -1 if self._database is None else 0
+            # A run nobody could count gets a name nobody else will draw.
+            name, notes = f"m{secrets.token_hex(8)}", (*loaded.notes, f"store_unwritable: {fault}")
+            return structs.replace(loaded, run=name, notes=notes, writable=False), str(fault)
+
+    def _opened(self) -> Database:
+        if self._database is None:
+            self._database = Database.open(self._folder)
+            self._late = -self._late
+        return self._database
+
+    def _present(self) -> Database:
+        if self._database is None:
+            raise StoreFault("not open")
+        return self._database
+
+
+def _look_away(future: asyncio.Future[Any]) -> None:
+    """Nobody waits for this job; a refusal shows again at the next one. A bug goes to the loop's exception handler."""
+    error = None if future.cancelled() else future.exception()
+    if isinstance(error, StoreFault):
+        log.warning("store_job_failed", fault=str(error))
+    elif error is not None:
+        raise error

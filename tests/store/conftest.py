@@ -1,0 +1,85 @@
+"""What the tests of the store share: parts that look like life, and a disk that is really small."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.store.rows import Batch, HistoryRow, JournalRow, Message, Part, PendingMessage, StateRow
+
+
+def body(durable: bool) -> bytes:
+    return b"told durable" if durable else b"told from memory"
+
+
+@pytest.fixture
+def make_batch() -> Callable[..., Batch]:
+    """The n-th alert as a batch."""
+
+    def make(n: int, *, lane: str = "critical", size: int = 20) -> Batch:
+        return Batch(
+            journal=(JournalRow(n * 1_000, f"run.{n}", "press", b"j" * size),),
+            state=(StateRow("alert", f"a{n}", b"s" * size), StateRow("counter", "presses", str(n).encode())),
+            history=(HistoryRow(f"a{n}", 1, "raised", n * 1_000, None, "", b"h" * size),),
+            messages=(Message(lane, n, f"a{n}/1", "alerts", b"m" * size, f"a{n}"),),
+            stamp=(n * 1_000, b"clocks"),
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_part() -> Callable[..., Part]:
+    """The n-th event as a part: urgent with a message, or a quiet reading."""
+
+    def make(n: int, *, urgent: bool = True, lane: str = "critical", size: int = 20) -> Part:
+        row = JournalRow(n * 1_000, f"run.{n}", "press" if urgent else "reading", b"j" * size)
+        if not urgent:
+            return Part((row,), (StateRow("counter", "readings", str(n).encode()),), stamp=(n * 1_000, b""))
+        return Part(
+            (row,),
+            (StateRow("alert", f"a{n}", str(n).encode()),),
+            (HistoryRow(f"a{n}", 1, "raised", n * 1_000, None, "", b"h"),),
+            (PendingMessage(lane, n, f"a{n}/1", "alerts", f"a{n}", body),),
+            (n * 1_000, b"clocks"),
+            urgent=True,
+        )
+
+    return make
+
+
+class TinyDisk:
+    """A real file system of 768 KiB that can be filled, emptied and made read-only."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._ballast = path / "ballast"
+
+    def fill(self) -> None:
+        with self._ballast.open("wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(b"\0" * 4096)
+            except OSError:
+                pass
+
+    def free(self) -> None:
+        self._ballast.unlink()
+
+    def read_only(self, on: bool) -> None:
+        subprocess.run(["mount", "-o", f"remount,{'ro' if on else 'rw'}", self.path], check=True)
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[TinyDisk]:
+    path = tmp_path / "disk"
+    path.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=768k,mode=700", "tmpfs", str(path)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("mounting a file system of our own needs root; RLIMIT_FSIZE covers part of this in tests/faults")
+    yield TinyDisk(path)
+    subprocess.run(["umount", "-l", path], check=True)

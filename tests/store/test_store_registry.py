@@ -1,0 +1,212 @@
+"""The registry: old or new at any crash, never a reason not to start, and sparing with the card."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import stat
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tinydb import TinyDB
+from tinydb.storages import JSONStorage
+
+from gateway.store.registry import NAME, RETRY_MS, WRITE_MS, Registry
+
+
+class Clock:
+    now = 0
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def test_what_was_noted_is_known_after_a_restart(tmp_path):
+    registry = Registry(tmp_path, Clock())
+    registry.note("button", "a4:c1", {"heartbeat_ms": 60_000})
+    registry.note("button", "a4:c1", {"battery": [80, 79]})
+    registry.note("neighbour", "新来的", {"name": "手环"})
+    registry.note("neighbour", "gone", {"name": "x"})
+    assert registry.flush()
+    registry.forget("neighbour", "gone")
+    assert registry.flush()
+    again = Registry(tmp_path, Clock())
+    assert again.get("button", "a4:c1") == {"heartbeat_ms": 60_000, "battery": [80, 79]}
+    assert again.all("neighbour") == {"新来的": {"name": "手环"}}
+    assert again.get("button", "unknown") == {}
+    assert stat.S_IMODE((tmp_path / NAME).stat().st_mode) == 0o600
+    with TinyDB(tmp_path / NAME) as plain:  # it is a TinyDB file to anybody else
+        assert [row["key"] for row in plain.table("button")] == ["a4:c1"]
+
+
+def test_learning_waits_ten_minutes_and_a_meaning_does_not(tmp_path):
+    clock = Clock()
+
+    async def turn():
+        await asyncio.sleep(0.03)
+
+    async def life(monkey):
+        registry = Registry(tmp_path, clock)
+        task = asyncio.create_task(registry.run())
+        for n in range(50):
+            registry.note("button", "b", {"battery": n})
+        await turn()
+        assert registry.counters.writes == 0
+        clock.now = WRITE_MS
+        await turn()
+        assert registry.counters.writes == 1
+        registry.note("button", "b", {"battery": 49})  # nothing new
+        clock.now = 3 * WRITE_MS
+        await turn()
+        assert registry.counters.writes == 1
+        registry.note("button", "b", {"tested": True}, meaning=True)
+        await turn()
+        assert registry.counters.writes == 2
+        registry.note("button", "b", {"battery": 1})
+        registry.stop()
+        await task
+        assert registry.counters.writes == 3
+
+    with pytest.MonkeyPatch.context() as monkey:
+        monkey.setattr("gateway.store.registry._TURN_S", 0.005)
+        asyncio.run(life(monkey))
+    assert Registry(tmp_path, clock).get("button", "b") == {"battery": 1, "tested": True}
+
+
+def test_a_note_that_is_no_json_is_refused_where_it_is_made(tmp_path):
+    registry = Registry(tmp_path, Clock())
+    for bad in ({"x": float("nan")}, {"x": object()}):
+        with pytest.raises((ValueError, TypeError)):
+            registry.note("button", "b", bad)
+    assert registry.get("button", "b") == {}
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"button": 3}', b'{"button": {"1": {}}}', b"\xff\xfe", b"[" * 9999]
+)
+def test_an_unreadable_file_is_set_aside(tmp_path, content):
+    (tmp_path / NAME).write_bytes(content)
+    registry = Registry(tmp_path, Clock())
+    assert registry.counters.set_aside == 1
+    assert (tmp_path / f"{NAME}.damaged-1").read_bytes() == content
+    registry.note("button", "b", {"battery": 1})
+    assert registry.flush()
+    assert Registry(tmp_path, Clock()).get("button", "b") == {"battery": 1}
+
+
+@given(st.binary(max_size=200))
+def test_no_content_prevents_a_start(tmp_path_factory, content):
+    folder = tmp_path_factory.mktemp("any")
+    (folder / NAME).write_bytes(content)
+    registry = Registry(folder, Clock())
+    registry.note("k", "k", {"n": 1})
+    assert registry.flush()
+
+
+def test_a_full_disk_keeps_the_old_file_and_tries_again(tiny_disk):
+    clock = Clock()
+    registry = Registry(tiny_disk.path, clock)
+    registry.note("button", "b", {"battery": 1})
+    registry.flush()
+    tiny_disk.fill()
+    registry.note("button", "b", {"history": "x" * 50_000})
+    assert not registry.flush()
+    assert registry.counters.refused == 1
+    assert Registry(tiny_disk.path, clock).get("button", "b") == {"battery": 1}
+    assert not list(tiny_disk.path.glob("*.new"))
+    tiny_disk.free()
+    assert registry._due == clock.now + RETRY_MS
+    assert registry.flush()
+    assert "history" in Registry(tiny_disk.path, clock).get("button", "b")
+
+
+# Crash points: the program is stopped before and after each call that makes something durable.
+
+
+class Cut(BaseException):
+    """The power goes."""
+
+
+def _cut_before(monkeypatch, step: int) -> None:
+    """Let ``step`` points pass, then stop."""
+    passed = iter(range(10_000))
+
+    def cutting(real):
+        def maybe(*args, **kwargs):
+            if next(passed) >= step:
+                raise Cut
+            answer = real(*args, **kwargs)
+            if next(passed) >= step:
+                raise Cut
+            return answer
+
+        return maybe
+
+    for name in ("fsync", "replace", "rename", "unlink"):
+        monkeypatch.setattr(os, name, cutting(getattr(os, name)))
+
+
+def _states(folder, change) -> list[bytes | None]:
+    """What the file may hold if the power goes at each point of ``change``."""
+    found: list[bytes | None] = []
+    for step in range(100):
+        before = {file.name: file.read_bytes() for file in folder.iterdir()}
+        with pytest.MonkeyPatch.context() as patch:
+            _cut_before(patch, step)
+            try:
+                change()
+            except Cut:
+                finished = False
+            else:
+                finished = True
+        file = folder / NAME
+        found.append(file.read_bytes() if file.exists() else None)
+        if finished:
+            return found
+        for one in folder.iterdir():
+            one.unlink()
+        for name, content in before.items():
+            (folder / name).write_bytes(content)
+    raise AssertionError("never finished")
+
+
+def test_the_registry_is_old_or_new_at_any_crash_point(tmp_path):
+    registry = Registry(tmp_path, Clock())
+    registry.note("button", "b", {"trend": list(range(200))})
+    registry.flush()
+    old = json.loads((tmp_path / NAME).read_bytes())
+
+    def change():
+        again = Registry(tmp_path, Clock())
+        again.note("button", "b", {"trend": [1]})  # shorter: what is left of the old one must not show
+        again.flush()
+
+    states = _states(tmp_path, change)
+    new = json.loads((tmp_path / NAME).read_bytes())
+    assert old != new
+    assert len(states) >= 4
+    assert all(json.loads(state) in (old, new) for state in states)
+
+
+def test_tinydb_as_shipped_fails_the_same_test(tmp_path):
+    """So the test above can fail: the shipped storage fsyncs before it truncates."""
+    path = tmp_path / NAME
+    with TinyDB(path, storage=JSONStorage) as database:
+        number = database.insert({"trend": list(range(200))})
+
+    def change():
+        database = TinyDB(path, storage=JSONStorage)
+        try:
+            database.update({"trend": [1]}, doc_ids=[number])
+        finally:
+            database.storage._handle.close()
+
+    unreadable = 0
+    for state in _states(tmp_path, change):
+        try:
+            json.loads(state)
+        except ValueError:
+            unreadable += 1
+    assert unreadable > 0

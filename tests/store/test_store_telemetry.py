@@ -1,0 +1,93 @@
+"""Telemetry: bounded, droppable, counted, and in nobody's way."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.store.telemetry import NAME, Telemetry
+
+
+def _rows(telemetry) -> list:
+    return asyncio.run(telemetry.recent("gas-1", "lel", 0, 10_000))
+
+
+def test_samples_are_found_again_in_order_with_their_types(tmp_path):
+    values = [1.5, 2, "text", None, 2**70, -(2**63)]
+
+    async def life():
+        telemetry = Telemetry(tmp_path)
+        for at, value in enumerate(values):
+            telemetry.add("gas-1", "lel", at, value, "good")
+            telemetry.add("gas-2", "lel", at, 0, "good")
+        await telemetry.flush()
+        assert telemetry.counters.written == 12
+        assert [one.value for one in await telemetry.recent("gas-1", "lel", 3, 2)] == [str(2**70), -(2**63)]
+
+    asyncio.run(life())
+    assert [one.value for one in _rows(Telemetry(tmp_path))] == [1.5, 2, "text", None, str(2**70), -(2**63)]
+
+
+def test_rows_and_age_are_bounded_in_milliseconds(tmp_path):
+    async def fill(telemetry, ats):
+        for at in ats:
+            telemetry.add("gas-1", "lel", at, 0, "good")
+        await telemetry.flush()
+
+    telemetry = Telemetry(tmp_path, rows=100, age_ms=60_000)
+    asyncio.run(fill(telemetry, range(0, 3_000, 10)))
+    assert [one.at for one in _rows(telemetry)] == list(range(2_000, 3_000, 10))
+    asyncio.run(fill(telemetry, [62_500]))
+    assert [one.at for one in _rows(telemetry)] == [*range(2_500, 3_000, 10), 62_500]
+
+
+def test_too_many_waiting_samples_drop_the_oldest_and_are_counted(tmp_path):
+    telemetry = Telemetry(tmp_path, buffer=10)
+    for at in range(25):
+        telemetry.add("gas-1", "lel", at, 0, "good")
+    asyncio.run(telemetry.flush())
+    assert telemetry.counters.dropped == 15
+    assert [one.at for one in _rows(telemetry)] == list(range(15, 25))
+
+
+@pytest.mark.parametrize("content", [b"garbage" * 500, b"SQLite format 3\0" + b"\xff" * 9000])
+def test_a_damaged_file_is_set_aside(tmp_path, content):
+    (tmp_path / NAME).write_bytes(content)
+    telemetry = Telemetry(tmp_path)
+    for at in range(2):
+        telemetry.add("gas-1", "lel", at, 0, "good")
+        asyncio.run(telemetry.flush())
+    assert telemetry.counters.set_aside == 1
+    assert telemetry.counters.dropped == 1
+    assert [one.at for one in _rows(telemetry)] == [1]
+    assert (tmp_path / f"{NAME}.damaged-1").read_bytes() == content
+
+
+def test_a_full_disk_costs_samples_and_nothing_else(tiny_disk):
+    telemetry = Telemetry(tiny_disk.path)
+    telemetry.add("gas-1", "lel", 1, 0, "good")
+    asyncio.run(telemetry.flush())
+    tiny_disk.fill()
+    for at in range(20_000):
+        telemetry.add("gas-1", "lel", at, "x" * 30, "good")
+    asyncio.run(telemetry.flush())
+    assert telemetry.counters.dropped == 20_000
+    tiny_disk.free()
+    telemetry.add("gas-1", "lel", 2, 0, "good")
+    asyncio.run(telemetry.flush())
+    assert [one.at for one in _rows(telemetry)] == [1, 2]
+
+
+def test_the_last_block_is_written_at_the_end(tmp_path):
+    async def life():
+        telemetry = Telemetry(tmp_path)
+        task = asyncio.create_task(telemetry.run())
+        await asyncio.sleep(0)
+        telemetry.add("gas-1", "lel", 1, 0, "good")
+        task.cancel()
+        await asyncio.wait({task})
+        telemetry._worker.shutdown(wait=True)
+
+    asyncio.run(life())
+    assert [one.at for one in _rows(Telemetry(tmp_path))] == [1]
