@@ -58,6 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     command("demo", _demo).add_argument("--for", dest="seconds", default=None, metavar="90s")
     command("schema", _schema)
     command("decode", _decode)
+    pseudonym = command("pseudonym", _pseudonym)
+    pseudonym.add_argument("group", help=say("cli.group", language()))
+    _state(pseudonym)
     _state(command("status", _status))
     _state(command("alerts", _alerts))
     history = command("history", _history)
@@ -157,6 +160,20 @@ def _decode(_asked: argparse.Namespace) -> int:
     for line in sys.stdin:
         if line.strip():
             _say(decode(line))
+    return OK
+
+
+def _pseudonym(asked: argparse.Namespace) -> int:
+    """The raw id comes by standard input, so that no shell history and no process list holds it."""
+    from gateway.app.secrets import own_key
+    from gateway.control.folder import state_folder
+    from gateway.drivers.face.persons import pseudonym
+
+    raw = sys.stdin.readline().strip()
+    if not raw:
+        print(say("cli.no_raw_id", language()), file=sys.stderr)
+        return USAGE
+    print(pseudonym(own_key(state_folder(asked.state)), asked.group, raw))
     return OK
 
 

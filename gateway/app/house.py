@@ -106,7 +106,8 @@ class House:
         )
         origin, downtime = resume(last, now)
         self.timeline = Timeline(clock, origin, now)
-        self.engine.restore(Row(row.kind, row.key, row.body) for row in loaded.state)
+        unreadable = self.engine.restore(Row(row.kind, row.key, row.body) for row in loaded.state)
+        self.engine.register.continue_lanes(loaded.sequences)
         self.publishing = Publishing(self.site, self.engine, now.boot_id, loaded.run, self.store)
         self.inbox = Inbox(self.engine, self.timeline, loaded.run, self.store, self.publishing.message)
         self.run_name = loaded.run
@@ -115,9 +116,13 @@ class House:
         offset = self.timeline.offset_ms(now) if now.clock is ClockQuality.SYNCED else None
         self.inbox.report(Boot(loaded.run, now.boot_id, now.clock, downtime, offset, __version__))
         self.inbox.report(SiteLoaded(self.compound.fingerprint))
-        noted = ", ".join(loaded.notes)
-        damaged = Health.FAULTY if loaded.notes or self.store.mode == "memory" else Health.OK
-        self.inbox.report(DeviceHealth(STORE, damaged, "store_mended" if loaded.notes else "", noted))
+        self._report_store((*loaded.notes, *(f"state_unreadable: {row}" for row in unreadable)))
+
+    def _report_store(self, notes: tuple[str, ...]) -> None:
+        """How the store was found: well, mended, or unwilling."""
+        well = not notes and self.store.mode == "disk"
+        reason = "" if well else "store_mended" if self.store.mode == "disk" else "store_memory"
+        self.inbox.report(DeviceHealth(STORE, Health.OK if well else Health.FAULTY, reason, ", ".join(notes)))
 
     def _furnish(self) -> None:
         """Every room, each handed only what it needs."""
@@ -225,6 +230,9 @@ class House:
     def counts(self) -> dict[str, int]:
         """What was counted since the start, for the status and for whoever looks for a bad cable."""
         counted: Counter[str] = Counter()
+        for name, poller in self.pollers.items():
+            line = msgspec.to_builtins(poller.line.tally.line)
+            counted.update({f"{bus_subject(name)}.{field}": n for field, n in line.items()})
         if self.radio is not None:
             counted.update({f"radio.{name}": n for name, n in self.radio.counts.items()})
         if self.listener is not None:
@@ -257,7 +265,7 @@ class House:
             rows = self.engine.snapshot()
             self.store.put(Part(state=tuple(StateRow(row.kind, row.key, row.body) for row in rows), urgent=True))
         health = Health.FAULTY if mode == "memory" else Health.OK
-        self.inbox.report(DeviceHealth(STORE, health, "cannot_store" if mode == "memory" else "", reason))
+        self.inbox.report(DeviceHealth(STORE, health, "store_memory" if mode == "memory" else "", reason))
 
 
 async def build(

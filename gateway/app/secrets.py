@@ -40,7 +40,7 @@ def read_secrets(site: Site, folder: Path, faults: Faults) -> Secrets:
         bind_keys={b.id: bytes.fromhex(_text(b.key_file, faults, b.mark)) for b in site.buttons.values() if b.key_file},
         tokens={d.id: _text(d.token_file, faults, d.mark) for d in site.doors.values() if d.token_file},
         passwords={u.id: _text(u.password_file, faults, u.mark) for u in site.uplinks.values() if u.password_file},
-        pseudonym_key=_own_key(folder / PSEUDONYM_KEY),
+        pseudonym_key=own_key(folder),
     )
 
 
@@ -48,8 +48,9 @@ def _text(file: str, faults: Faults, mark: Mark) -> str:
     return read_secret(Path(file), faults, mark) or ""
 
 
-def _own_key(path: Path) -> bytes:
+def own_key(folder: Path) -> bytes:
     """The pseudonym key, made at the first run: without it no pseudonym leads back to a person."""
+    path = folder / PSEUDONYM_KEY
     if path.exists():
         key = path.read_bytes()
         if len(key) == _KEY_BYTES:

@@ -137,12 +137,13 @@ class Engine:
         """Everything the core knows."""
         return self._ledger.everything()
 
-    def restore(self, rows: Iterable[Row]) -> None:
-        """Become the core that handed out these rows."""
-        self._ledger.restore(rows)
+    def restore(self, rows: Iterable[Row]) -> tuple[str, ...]:
+        """Become the core that handed out these rows; answers the names of rows that could not be read."""
+        unreadable = self._ledger.restore(rows)
         self._now = self.board.clock.at
         self.register.rebuild()
         self._watches.rebuild(self._now)
+        return unreadable
 
     # Questions ------------------------------------------------------------------------------------
 

@@ -117,9 +117,19 @@ class Ledger:
         """Every row."""
         return tuple(row for table in self._tables.values() for row in table.everything())
 
-    def restore(self, rows: Iterable[Row]) -> None:
-        """Take back what ``everything`` or ``changed`` handed out; rows of other kinds are not ours and stay unread."""
+    def restore(self, rows: Iterable[Row]) -> tuple[str, ...]:
+        """Take back what ``everything`` or ``changed`` handed out; rows of other kinds are not ours and stay unread.
+
+        Answers the kinds and keys of rows that do not read as what they should be: one bad row must not keep all others
+        from coming back.
+        """
+        unreadable = []
         for row in rows:
             table = self._tables.get(row.kind)
-            if table is not None and row.body is not None:
+            if table is None or row.body is None:
+                continue
+            try:
                 table.restore(row.key, row.body)
+            except msgspec.DecodeError:
+                unreadable.append(f"{row.kind} {row.key}")
+        return tuple(unreadable)

@@ -6,6 +6,8 @@ deadlines. One step, one revision, one message.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 from msgspec import Struct
 
@@ -45,6 +47,13 @@ class AlertRegister:
         for alert in self.alerts.values():
             self._index(alert)
             self._arm(alert)
+
+    def continue_lanes(self, sequences: Mapping[str, int]) -> None:
+        """Never give a number again that the outbox has given, even where our own memory of it was lost."""
+        for lane, sequence in sequences.items():
+            last = self.lanes.get(lane)
+            if last is None or last.sequence < sequence:
+                self.lanes.put(Lane(sequence), lane)
 
     def standing(self, rule: str, subject: str) -> Alert | None:
         """The open alert of a rule about a subject."""

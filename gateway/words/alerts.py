@@ -82,6 +82,7 @@ _RULES: dict[str, tuple[str, str]] = {
     "rule.line-hot": ("线路温度过高", "line overheating"),
     "rule.device-lost": ("设备失联或故障", "device lost or faulty"),
     "rule.line-lost": ("总线或无线接收中断", "bus or radio lost"),
+    "rule.part-failing": ("网关部件故障", "a part of the gateway is failing"),
     "rule.uplink-lost": ("上级平台通信中断", "uplink lost"),
     "rule.button-missing": ("求助按钮长时间无信号", "panic button not heard"),
     "rule.button-faulty": ("求助按钮异常", "panic button faulty"),

@@ -9,6 +9,12 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "cli.demo": ("用模拟小区演示整个网关", "show the whole gateway on a simulated compound"),
     "cli.schema": ("打印小区文件的 JSON Schema", "print the JSON Schema of the site file"),
     "cli.decode": ("解码一行行的设备报文(JSON 进,JSON 出)", "decode device bytes, one JSON object a line in and out"),
+    "cli.pseudonym": ("由标准输入的人员编号算出化名", "the pseudonym of a raw person id read from standard input"),
+    "cli.group": (
+        "门禁的录入组(小区文件 doors 里的 enrolment)",
+        "enrolment group of the terminals (doors in the site file)",
+    ),
+    "cli.no_raw_id": ("请从标准输入给出人员编号", "give the raw id on standard input"),
     "cli.status": ("网关现在怎么样", "how the running gateway fares"),
     "cli.alerts": ("列出未关闭的警情", "list the open alerts"),
     "cli.history": ("一条警情的全部经过", "everything that happened to one alert"),
