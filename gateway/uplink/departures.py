@@ -1,0 +1,230 @@
+"""Which message leaves next, and how far each lane has safely arrived.
+
+Here is the order of departure and the window; no broker, no socket. ``mqtt.py`` asks ``next()`` for parcels, sends them,
+and says ``arrived()`` for each PUBACK.
+
+Theory. A broker takes messages of one session in the order they are sent, so what has left cannot be overtaken; therefore
+few may be on their way at once (the window), and the last places of the window belong to the higher lanes: a critical alert
+never waits for a place behind any backlog. Within a lane the cursor moves only over an unbroken run of PUBACKs, so after a
+broken connection the lane starts again at the first message of which the broker may not know; what it does know arrives
+twice, with the same bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable
+from enum import StrEnum
+
+import structlog
+from msgspec import Struct
+
+from gateway.alerts import Priority
+from gateway.faults import StoreFault
+from gateway.uplink.outbox import Message, Outbox
+
+log = structlog.get_logger()
+
+LANES = tuple(lane.value for lane in Priority)
+"""In order of departure."""
+WINDOW = 20  # Mosquitto's default max_inflight_messages; a broker may announce less (MQTT 5, Receive Maximum)
+_KEPT_FOR_REPLIES = 2
+_KEPT_FOR_CRITICAL = 2
+_READ_AHEAD = 20
+TELEMETRY_KEPT = 1000
+
+
+class Kind(StrEnum):
+    STATUS = "status"
+    ALERT = "alert"
+    DEVICE = "device"
+    TELEMETRY = "telemetry"
+
+
+class Parcel(Struct, frozen=True, eq=False):
+    """One message on its way."""
+
+    kind: Kind
+    topic: str
+    """Leaf."""
+    body: bytes
+    retain: bool = False
+    lane: str = ""
+    sequence: int = 0
+
+
+class _Lane:
+    """One lane in one session."""
+
+    def __init__(self) -> None:
+        self.ready: deque[Message] = deque()
+        self.under_way: deque[int] = deque()
+        self.arrived: set[int] = set()
+        self.last: int | None = None
+        """Last sequence read from the outbox in this session."""
+        self.passed: int | None = None
+        """Everything up to here has arrived."""
+        self.saved: int | None = None
+        """… and the outbox knows."""
+        self.dry = False
+
+    def ask(self) -> int:
+        """How many messages must be taken to see new ones behind those the durable cursor has not passed yet."""
+        return _READ_AHEAD + (self.last - (self.saved or 0) if self.last is not None else 0)
+
+    def put(self, taken: list[Message]) -> None:
+        if self.last is None and taken:
+            self.last = self.saved = taken[0].sequence - 1
+        fresh = [message for message in taken if self.last is None or message.sequence > self.last]
+        if fresh:
+            self.ready.extend(fresh)
+            self.last, self.dry = fresh[-1].sequence, False
+
+    def land(self, sequence: int) -> None:
+        self.arrived.add(sequence)
+        while self.under_way and self.under_way[0] in self.arrived:
+            self.passed = self.under_way.popleft()
+            self.arrived.discard(self.passed)
+
+
+class Departures:
+    """Everything one uplink has to send."""
+
+    def __init__(
+        self,
+        uplink: str,
+        outbox: Outbox,
+        status: Callable[[], bytes],
+        devices: Callable[[], dict[str, bytes]],
+        telemetry_kept: int = TELEMETRY_KEPT,
+    ) -> None:
+        self._uplink, self._outbox, self._status, self._devices = uplink, outbox, status, devices
+        self._telemetry: deque[tuple[str, bytes]] = deque()
+        self._telemetry_kept = telemetry_kept
+        self._lanes = {lane: _Lane() for lane in LANES}
+        self._under_way: set[Parcel] = set()
+        self._status_due = True
+        self._devices_due: dict[str, bytes | None] = {}
+        self._taken: set[Kind] = set()
+        self.wake = asyncio.Event()
+        self.counts: Counter[str] = Counter()
+
+    def restart(self) -> None:
+        """A new session: forget what was on its way, and say again how everything stands."""
+        self._lanes = {lane: _Lane() for lane in LANES}
+        self.counts["telemetry_dropped"] += sum(parcel.kind is Kind.TELEMETRY for parcel in self._under_way)
+        self._under_way = set()
+        self._taken = set()
+        self._status_due = True
+        self._devices_due = dict(self._devices())
+        self.wake.set()
+
+    def look(self) -> None:
+        """The outbox may hold more."""
+        for lane in self._lanes.values():
+            lane.dry = False
+        self.wake.set()
+
+    def status_changed(self) -> None:
+        self._status_due = True
+        self.wake.set()
+
+    def device_changed(self, device: str) -> None:
+        self._devices_due[device] = None
+        self.wake.set()
+
+    def offer(self, device: str, body: bytes) -> None:
+        """Telemetry may be dropped, the oldest first, and is counted."""
+        if len(self._telemetry) >= self._telemetry_kept:
+            self._telemetry.popleft()
+            self.counts["telemetry_dropped"] += 1
+        self._telemetry.append((device, body))
+        self.wake.set()
+
+    @property
+    def proven(self) -> bool:
+        """The broker has taken an alert in this session; or anything, and no alert is on its way or waits."""
+        settled = all(lane.dry and not lane.ready and not lane.under_way for lane in self._lanes.values())
+        return Kind.ALERT in self._taken or (bool(self._taken) and settled)
+
+    @property
+    def _on_trial(self) -> bool:
+        """The first alert of a session travels alone.
+
+        A broker that takes no alerts from us says so once and may hang up (Mosquitto 2.0 does); bytes sent behind that alert
+        would make TCP throw the answer away, and nobody would learn why.
+        """
+        return Kind.ALERT not in self._taken and any(parcel.kind is Kind.ALERT for parcel in self._under_way)
+
+    async def next(self, window: int = WINDOW) -> Parcel | None:
+        """The next parcel that may leave now, or None: nothing to send, or the window has no place for it."""
+        room = max(1, window - _KEPT_FOR_REPLIES) - len(self._under_way)
+        if room <= 0 or self._on_trial:
+            return None
+        if self._status_due:
+            self._status_due = False
+            return self._leave(Parcel(Kind.STATUS, "status", self._status(), retain=True))
+        for lane in LANES:
+            if lane != Priority.CRITICAL and room <= min(_KEPT_FOR_CRITICAL, window // 4):
+                return None
+            if (message := await self._from_lane(lane)) is not None:
+                self._lanes[lane].under_way.append(message.sequence)
+                return self._leave(Parcel(Kind.ALERT, message.topic, message.body, False, lane, message.sequence))
+        if room <= window // 2:
+            return None
+        return self._from_devices() or self._from_telemetry()
+
+    async def _from_lane(self, name: str) -> Message | None:
+        lane = self._lanes[name]
+        if not lane.ready and not lane.dry:
+            lane.dry = True  # before asking: a look() meanwhile must not be forgotten
+            try:
+                lane.put(await self._outbox.take(self._uplink, name, lane.ask()))
+            except StoreFault as fault:  # the store says so loudly itself; we ask again at the next look
+                log.warning("outbox_not_read", uplink=self._uplink, lane=name, fault=str(fault))
+        return lane.ready.popleft() if lane.ready else None
+
+    def _from_devices(self) -> Parcel | None:
+        while self._devices_due:
+            device, body = next(iter(self._devices_due.items()))
+            if body is None:
+                bodies = self._devices()
+                self._devices_due = {due: bodies.get(due, b"") for due in self._devices_due}
+                continue
+            del self._devices_due[device]
+            if body:
+                return self._leave(Parcel(Kind.DEVICE, f"devices/{device}", body, retain=True))
+        return None
+
+    def _from_telemetry(self) -> Parcel | None:
+        if not self._telemetry:
+            return None
+        device, body = self._telemetry.popleft()
+        return self._leave(Parcel(Kind.TELEMETRY, f"telemetry/{device}", body))
+
+    def _leave(self, parcel: Parcel) -> Parcel:
+        self._under_way.add(parcel)
+        self.counts[f"{parcel.kind}_sent"] += 1
+        return parcel
+
+    def arrived(self, parcel: Parcel) -> None:
+        """The broker has taken this parcel."""
+        self._under_way.discard(parcel)
+        self._taken.add(parcel.kind)
+        if parcel.kind is Kind.ALERT:
+            self._lanes[parcel.lane].land(parcel.sequence)
+        self.wake.set()
+
+    async def save(self) -> None:
+        """Move the durable cursors to where the lanes have arrived."""
+        for name, lane in self._lanes.items():
+            passed = lane.passed
+            if passed is None or passed == lane.saved:
+                continue
+            try:
+                await self._outbox.advance(self._uplink, name, passed)
+            except StoreFault as fault:
+                log.warning("cursor_not_saved", uplink=self._uplink, lane=name, fault=str(fault))
+                return
+            lane.saved = passed

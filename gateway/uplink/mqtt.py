@@ -1,0 +1,320 @@
+"""The life of one uplink: connect, say how things stand, send in order, listen, and begin again when the line breaks.
+
+What may leave when is in ``departures.py``; what a connection is, in ``session.py``; this file ties them to the outbox, the
+inbox and the supervisor. Nothing here may decide what an alert or a command means.
+
+Three tasks share a session, and the first to fail ends it:
+*send* keeps the window full and moves the cursors after PUBACK; *listen* hands commands and receipts to the core in the order
+they came; *answer* waits until each is on disk, replies, and only then lets the broker forget it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import uuid
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
+
+import aiomqtt
+import structlog
+from msgspec import Struct
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from gateway.actions import Reply
+from gateway.events import DeviceHealth, Health
+from gateway.inbox import Report, Ticket
+from gateway.site.model import Uplink
+from gateway.uplink import wire
+from gateway.uplink.commands import Parsed, Refusal, parse_command, parse_receipt
+from gateway.uplink.departures import Departures, Kind, Parcel
+from gateway.uplink.outbox import Outbox
+from gateway.uplink.payloads import reply_body, status_body, topic
+from gateway.uplink.session import ANSWER_S, Session, SessionLost, publish_properties, refused
+
+log = structlog.get_logger()
+
+BACKOFF_FIRST_S = 0.5
+BACKOFF_MAX_S = 10.0  # NFPA 72 and GB/T 26875.3 both think in tens of seconds; an hour-long back-off would be an outage
+STEADY_S = 30.0  # a session that lived this long was a real one: the next attempt starts without delay
+LOOK_AGAIN_S = 2.0  # how long a forgotten wake-up of the outbox could hold an alert back at most
+_LOOK_PAUSE_S = 0.005  # an outbox that wakes us for nothing must not keep a core busy
+_GOODBYE_S = 2.0
+_HANDED_OVER = 50  # commands and receipts reported but not yet on disk; beyond it the broker keeps them
+
+
+class _Heard(Struct, frozen=True):
+    """A message from upstream on its way to an answer."""
+
+    message: aiomqtt.Message
+    ticket: Ticket | None
+    parsed: Parsed | None
+    """None for a receipt: nobody waits for an answer."""
+
+
+class MqttUplink:
+    """One broker. ``run()`` never returns; cancel it to say goodbye."""
+
+    def __init__(
+        self,
+        uplink: Uplink,
+        site_id: str,
+        gateway_id: str,
+        outbox: Outbox,
+        report: Report,
+        *,
+        status: Callable[[], bytes],
+        devices: Callable[[], dict[str, bytes]],
+        password: str | None = None,
+        wall_ms: Callable[[], int | None],
+        beat: Callable[[], None],
+        answer_s: float = ANSWER_S,
+        backoff_max_s: float = BACKOFF_MAX_S,
+        look_again_s: float = LOOK_AGAIN_S,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """``status`` and ``devices`` give the retained bodies as of now, ``wall_ms`` the trusted wall time or None."""
+        self.uplink, self._site, self._gateway = uplink, site_id, gateway_id
+        self._prefix = topic(site_id, gateway_id, "")
+        self._outbox, self._report, self._wall_ms, self._beat = outbox, report, wall_ms, beat
+        self._answer_s, self._backoff_max_s, self._look_again_s = answer_s, backoff_max_s, look_again_s
+        self._sleep, self._chance, self._password = sleep, chance, password
+        self._departures = Departures(uplink.id, outbox, status, devices)
+        self._told: tuple[Health | None, str] = (None, "")
+        self._last_reason = ""
+        self._deaf_to_commands = False
+
+    @property
+    def counts(self) -> Counter[str]:
+        """What was sent, dropped, received, refused (``refused_stale`` …) and how often we had to connect."""
+        return self._departures.counts
+
+    @property
+    def connected(self) -> bool:
+        """The broker takes our messages."""
+        return self._told[0] is Health.OK
+
+    def status_changed(self) -> None:
+        """The gateway's own state is another: say so."""
+        self._departures.status_changed()
+
+    def device_changed(self, device: str) -> None:
+        """This device's health or battery is another: say so."""
+        self._departures.device_changed(device)
+
+    def offer_telemetry(self, device: str, body: bytes) -> None:
+        """Send this batch when nothing else waits; it may be dropped, and then counts in ``telemetry_dropped``."""
+        self._departures.offer(device, body)
+
+    async def run(self) -> None:
+        """Keep a session alive for ever, with capped full-jitter back-off."""
+        loop, attempt = asyncio.get_running_loop(), 0
+        while True:
+            began = loop.time()
+            try:
+                await self._serve()
+            except SessionLost as fault:
+                self._lost(fault)
+            attempt = 1 if loop.time() - began >= STEADY_S else attempt + 1
+            self._beat()
+            ceiling = min(self._backoff_max_s, BACKOFF_FIRST_S * 2 ** min(attempt - 1, 16))
+            await self._sleep(ceiling * self._chance())
+
+    async def _serve(self) -> None:
+        """One session, until it breaks (SessionLost) or we are cancelled."""
+        self.counts["connects_tried"] += 1
+        session = Session(
+            self.uplink,
+            f"loudong-{self._site}-{self._gateway}-{self.uplink.id}",
+            self._will(),
+            self._password,
+            clock_trusted=self._wall_ms() is not None,
+            answer_s=self._answer_s,
+        )
+        await session.open()
+        self.counts["connected"] += 1
+        log.info("uplink_connected", uplink=self.uplink.id)
+        try:
+            session.on_lost(self._departures.wake.set)
+            self._departures.restart()
+            await self._subscribe(session)
+            heard: asyncio.Queue[_Heard] = asyncio.Queue(_HANDED_OVER)
+            await _until_one_fails(
+                self._send(session), self._listen(session, heard), self._answer(session, heard), self._watch_outbox()
+            )
+        except asyncio.CancelledError:
+            await self._say_goodbye(session)
+            raise
+        finally:
+            await session.abort()
+
+    # --- out
+
+    async def _send(self, session: Session) -> None:
+        while True:
+            self._departures.wake.clear()
+            while (parcel := await self._departures.next(session.window)) is not None:
+                self._depart(session, parcel)
+            await self._departures.save()
+            if self._departures.proven:
+                self._up()
+            self._beat()
+            left = session.check()
+            # Not wait_for(): until Python 3.12 it forgets a cancellation that comes together with the result.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(left, self._look_again_s)):
+                    await self._departures.wake.wait()
+
+    def _depart(self, session: Session, parcel: Parcel) -> None:
+        properties = publish_properties(self.uplink.protocol)
+        answer = session.send(self._prefix + parcel.topic, parcel.body, retain=parcel.retain, properties=properties)
+        answer.add_done_callback(lambda done: self._arrive(session, parcel, done))
+
+    def _arrive(self, session: Session, parcel: Parcel, answer: asyncio.Future[ReasonCode]) -> None:
+        if answer.cancelled():
+            return
+        if False:
+            self.counts[f"{parcel.kind}_refused"] += 1
+            log.warning("publish_refused", uplink=self.uplink.id, kind=parcel.kind, code=str(answer.result()))
+            if parcel.kind is Kind.ALERT:
+                # It must not count as delivered, and nothing behind it in its lane may overtake it for good.
+                session.fail(SessionLost("publish_refused", str(answer.result())))
+                return
+        self._departures.arrived(parcel)
+
+    async def _watch_outbox(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._look_again_s):
+                    await self._outbox.wait()
+            self._departures.look()
+            await asyncio.sleep(_LOOK_PAUSE_S)
+
+    # --- in
+
+    async def _subscribe(self, session: Session) -> None:
+        self._deaf_to_commands = False
+        for leaf in ("commands/+/+", "receipts"):
+            if not await session.listen_to(self._prefix + leaf):
+                self._deaf_to_commands = True
+                log.warning("subscribe_refused", uplink=self.uplink.id, topic=leaf)
+
+    async def _listen(self, session: Session, heard: asyncio.Queue[_Heard]) -> None:
+        try:
+            async for message in session.messages:
+                await heard.put(self._hear(message))
+        except aiomqtt.MqttError as fault:
+            await asyncio.wait({session.lost}, timeout=1)
+            raise session.lost.result() if session.lost.done() else SessionLost("network", str(fault)) from fault
+
+    def _hear(self, message: aiomqtt.Message) -> _Heard:
+        """Judge one message and hand it to the core; never raises for what it says."""
+        leaf, payload = str(message.topic).removeprefix(self._prefix), _as_bytes(message.payload)
+        if leaf == "receipts":
+            receipt = parse_receipt(self.uplink.id, payload)
+            if isinstance(receipt, Refusal) or message.retain:
+                self._count_refusal(receipt if isinstance(receipt, Refusal) else Refusal.RETAINED, "receipts")
+                return _Heard(message, None, None)
+            self.counts["receipts"] += 1
+            return _Heard(message, self._report(receipt), None)
+        parsed = parse_command(
+            leaf,
+            payload,
+            retained=message.retain,
+            wall_ms=self._wall_ms(),
+            principals=self.uplink.principals,
+            response_topic=str(getattr(message.properties, "ResponseTopic", "")),
+            prefix=self._prefix,
+        )
+        if parsed.command is None:
+            self._count_refusal(parsed.refusal or Refusal.MALFORMED, parsed.principal)
+            return _Heard(message, None, parsed)
+        self.counts["commands"] += 1
+        return _Heard(message, self._report(parsed.command), parsed)
+
+    def _count_refusal(self, refusal: Refusal, principal: str) -> None:
+        self.counts[f"refused_{refusal}"] += 1
+        log.warning("message_refused", uplink=self.uplink.id, principal=principal, reason=refusal)
+
+    async def _answer(self, session: Session, heard: asyncio.Queue[_Heard]) -> None:
+        while True:
+            one = await heard.get()
+            durable = await one.ticket.durable() if one.ticket is not None else None
+            if one.parsed is not None and one.parsed.principal:
+                reply = _reply(one.parsed, one.ticket)
+                correlation = getattr(one.message.properties, "CorrelationData", None)
+                properties = publish_properties(self.uplink.protocol, correlation)
+                body = reply_body(self._site, self._gateway, reply, durable=durable)
+                await self._deliver(session, one.parsed.reply_to, body, properties)
+            session.acknowledge(one.message)
+
+    async def _deliver(self, session: Session, leaf: str, body: bytes, properties: Properties | None) -> None:
+        """Publish now and wait for the PUBACK; ``_send`` watches over the time it takes."""
+        code = await session.send(self._prefix + leaf, body, properties=properties)
+        self.counts["replies_refused" if refused(code) else "replies"] += 1
+
+    # --- how it stands
+
+    def _up(self) -> None:
+        self._tell(Health.FAULTY if self._deaf_to_commands else Health.OK, "subscribe_refused" * self._deaf_to_commands)
+        self._last_reason = ""
+
+    def _lost(self, fault: SessionLost) -> None:
+        log.warning("uplink_lost", uplink=self.uplink.id, reason=fault.reason, detail=fault.detail)
+        self.counts[f"lost_{fault.reason}"] += 1
+        # A reason that alternates with another at every attempt would fill the journal: it must come twice to be told.
+        if self._told[0] is not Health.LOST or fault.reason == self._last_reason:
+            self._tell(Health.LOST, fault.reason, fault.detail)
+        self._last_reason = fault.reason
+
+    def _tell(self, health: Health, reason: str, detail: str = "") -> None:
+        if self._told != (health, reason):
+            self._told = (health, reason)
+            self._report(DeviceHealth(f"uplink-{self.uplink.id}", health, reason, detail))
+
+    def _offline(self, reason: str) -> bytes:
+        status = wire.StatusData(state=wire.Presence.OFFLINE, reason=reason)
+        return status_body(self._site, self._gateway, f"offline/{uuid.uuid4().hex}", status, None)
+
+    def _will(self) -> aiomqtt.Will:
+        # Without properties: paho takes only those made for a will, and every receiver must know our bodies without them.
+        return aiomqtt.Will(self._prefix + "status", self._offline("connection_lost"), qos=1, retain=True)
+
+    async def _say_goodbye(self, session: Session) -> None:
+        """Leave a true ``offline`` behind; a broker that does not answer will say it in our stead."""
+        with contextlib.suppress(SessionLost, TimeoutError, asyncio.CancelledError):
+            async with asyncio.timeout(_GOODBYE_S):
+                await session.send(self._prefix + "status", self._offline("stopped"), retain=True)
+                await session.close()
+
+
+def _reply(parsed: Parsed, ticket: Ticket | None) -> Reply:
+    """The core's answer to a command, or the refusal that kept it from the core."""
+    if parsed.command is None or ticket is None:
+        reason = parsed.refusal or Refusal.MALFORMED
+        return Reply(parsed.command_id, parsed.principal, accepted=False, reason=reason)
+    for action in ticket.actions:
+        if isinstance(action, Reply) and action.command_id == parsed.command_id:
+            return action
+    return Reply(parsed.command_id, parsed.principal, accepted=False, reason="unanswered")
+
+
+def _as_bytes(payload: object) -> bytes:
+    """A message body as the library hands it over (typed as Any there)."""
+    return bytes(payload) if isinstance(payload, bytes | bytearray) else b""
+
+
+async def _until_one_fails(*jobs: Coroutine[object, object, None]) -> None:
+    """Run the jobs side by side; the first failure ends all, and is raised as it is."""
+    tasks = [asyncio.create_task(job) for job in jobs]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

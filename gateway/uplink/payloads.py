@@ -1,0 +1,336 @@
+"""From a change to the bytes that tell it: pure, so that the same change always gives the same bytes.
+
+Here the body of every topic is built, and nothing is sent. The bytes of an alert are made once, when the change is
+committed, and kept in the outbox: a repeat on the wire is byte for byte the same, and ``id`` alone tells it.
+
+Theory of time. A body may lie in the outbox for days, so it cannot say how old it is *now*. It says the true time where
+the clock is trusted, else null, and always how old the matter was when the body was made; a ``dated`` revision follows when
+the clock is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from gateway.actions import Reply
+from gateway.alerts import Alert, Change, ChangeKind, Priority, Told, Why
+from gateway.events import Health, Quality, Scalar
+from gateway.instant import Anchor, ClockQuality, Instant
+from gateway.uplink import wire
+from gateway.words import CATALOGUE, LANGUAGES, say
+
+_ENCODER = msgspec.json.Encoder(order="deterministic")
+_CALLS_FOR_A_DEED = frozenset({ChangeKind.RAISED, ChangeKind.RE_ALARMED, ChangeKind.TOLD})
+_SEQUENCE_DIGITS = 16  # CloudEvents sequence extension: the text must order like the number
+
+
+class Wording(Struct, frozen=True):
+    """The site's own names, which no catalogue knows. Names are pairs (zh-CN, en)."""
+
+    rules: Mapping[str, tuple[str, str]] = {}
+    """Rules written in the site file; built-in ones have their words in the catalogue."""
+    places: Mapping[str, str] = {}
+    """Place path -> its name."""
+    units: Mapping[str, tuple[str, str]] = {}
+    facts: Mapping[str, tuple[str, str]] = {}
+    """``device.point`` -> what the residents call it."""
+
+
+class Reported(Struct, frozen=True):
+    """One reading for a telemetry batch."""
+
+    point: str
+    value: Scalar | None
+    quality: Quality
+    at: Instant
+    unit: str = ""
+
+
+def topic(site: str, gateway: str, leaf: str) -> str:
+    """Full topic of ``alerts``, ``devices/{device}`` …"""
+    return f"loudong/{wire.VERSION}/{site}/{gateway}/{leaf}"
+
+
+def source(site: str, gateway: str) -> str:
+    """CloudEvents ``source`` of one gateway."""
+    return f"/loudong/{wire.VERSION}/{site}/{gateway}"
+
+
+def rfc3339(wall_ms: int) -> str:
+    """Milliseconds since 1970 as UTC text with milliseconds."""
+    whole, rest = divmod(wall_ms, 1000)
+    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
+
+
+class _Times:
+    """Dates moments as seen from one of them."""
+
+    def __init__(self, anchor: Anchor | None, now: Instant) -> None:
+        self._anchor, self._now = anchor, now
+        self.clock = ClockQuality.UNSYNCED if anchor is None else ClockQuality.SYNCED
+
+    def at(self, moment: Instant) -> str | None:
+        return None if self._anchor is None else rfc3339(self._anchor.wall_ms(moment))
+
+    def age_s(self, moment: Instant) -> float:
+        return max(0, self._now - moment) / 1000
+
+
+def alert_body(
+    site: str,
+    gateway: str,
+    change: Change,
+    sequence: int,
+    lane: Priority,
+    *,
+    anchor: Anchor | None,
+    boot_id: str,
+    run: str,
+    now: Instant,
+    durable: bool,
+    wording: Wording,
+) -> bytes:
+    """One change of one alert. ``now`` is when the body is made, ``anchor`` None where the clock is not trusted."""
+    alert, times = change.alert, _Times(anchor, now)
+    kind = ChangeKind(change.kind)
+    data = wire.AlertData(
+        change=kind,
+        alert=alert.id,
+        revision=alert.revision,
+        rule=alert.rule,
+        subject=alert.subject,
+        place=alert.place,
+        priority=alert.priority,
+        grade=alert.grade,
+        condition=alert.condition,
+        response=alert.response,
+        suppression=alert.suppression,
+        latch=alert.latch,
+        momentary=alert.momentary,
+        silent=alert.silent,
+        drill=alert.drill,
+        occurrences=alert.occurrences,
+        told=tuple(_told(told, times) for told in alert.told),
+        next_rung=alert.next_rung,
+        why=tuple(_reason(why, times) for why in alert.why),
+        who=change.who,
+        reason=change.reason,
+        closed_as=alert.closed_as,
+        occurred_at=times.at(alert.opened_at),
+        changed_at=times.at(change.at),
+        age_s=times.age_s(alert.opened_at),
+        clock=times.clock,
+        boot_id=boot_id,
+        run=run,
+        durable=durable,
+        texts={language: _texts(change, kind, language, wording) for language in LANGUAGES},
+    )
+    event = wire.AlertEvent(
+        specversion="1.0",
+        id=f"{alert.id}/{alert.revision}",
+        source=source(site, gateway),
+        type=f"loudong.alert.{kind}",
+        subject=alert.id,
+        time=times.at(change.at) or UNSET,
+        datacontenttype="application/json",
+        sequence=f"{sequence:0{_SEQUENCE_DIGITS}d}",
+        lane=lane,
+        data=data,
+    )
+    return _ENCODER.encode(event)
+
+
+def _told(told: Told, times: _Times) -> wire.ToldRung:
+    return wire.ToldRung(told.rung, told.people, told.because, times.at(told.at), times.age_s(told.at))
+
+
+def _reason(why: Why, times: _Times) -> wire.Reason:
+    return wire.Reason(why.fact, why.value, why.unit, why.limit, why.quality, times.at(why.at), times.age_s(why.at))
+
+
+def _texts(change: Change, kind: ChangeKind, language: str, wording: Wording) -> wire.Texts:
+    alert = change.alert
+    title = say(
+        "alert.title_drill" if alert.drill else "alert.title",
+        language,
+        priority=say(f"priority.{alert.priority}", language),
+        rule=rule_name(alert.rule, language, wording),
+        place=wording.places.get(alert.place, alert.place),
+    )
+    sentences = [
+        say(f"change.{kind}", language, who=change.who or "-", reason=change.reason or "-"),
+        *(_why_sentence(why, language, wording) for why in alert.why),
+        *_told_sentence(alert, language),
+        *_advice(alert, kind, language),
+        say("alert.grade", language, grade=say(f"grade.{alert.grade}", language)),
+    ]
+    return wire.Texts(title, say("alert.between", language).join(sentences))
+
+
+def rule_name(rule: str, language: str, wording: Wording) -> str:
+    """What people call a rule: the site's own name, else the catalogue's."""
+    return _own(wording.rules, rule, language) or say(f"rule.{rule}", language)
+
+
+def _why_sentence(why: Why, language: str, wording: Wording) -> str:
+    unit = _own(wording.units, why.unit, language) or why.unit
+    fields = {
+        "fact": _own(wording.facts, why.fact, language) or _said("point", why.fact, language),
+        "value": _shown(why.value, language),
+        "limit": _shown(why.limit, language),
+        "quality": say(f"quality.{why.quality}", language),
+        "unit": f" {unit}" if unit else "",
+    }
+    if why.value is None:
+        return say("alert.why_quality", language, **fields)
+    return say("alert.why" if why.limit is None else "alert.why_limit", language, **fields)
+
+
+def _advice(alert: Alert, kind: ChangeKind, language: str) -> list[str]:
+    """What to do first, while there is something to do."""
+    key = f"advice.{alert.rule}"
+    return [say(key, language)] if key in CATALOGUE and kind in _CALLS_FOR_A_DEED else []
+
+
+def _told_sentence(alert: Alert, language: str) -> list[str]:
+    rungs = [say(f"rung.{told.rung}", language) for told in alert.told if told.people]
+    return [say("alert.told", language, rungs=say("alert.comma", language).join(rungs))] if rungs else []
+
+
+def _own(names: Mapping[str, tuple[str, str]], key: str, language: str) -> str:
+    pair = names.get(key)
+    return "" if pair is None else pair[0 if language == LANGUAGES[0] else 1]
+
+
+def _shown(value: Scalar | None, language: str) -> str:
+    if isinstance(value, bool):
+        return say("value.true" if value else "value.false", language)
+    return f"{value:.6g}" if isinstance(value, float) else _said("value", str(value), language)
+
+
+def _said(family: str, name: str, language: str) -> str:
+    """A name from a device or the site in the catalogue's words, or as it is."""
+    key = f"{family}.{name}"
+    return say(key, language) if key in CATALOGUE else name
+
+
+def status_body(site: str, gateway: str, message_id: str, status: wire.StatusData, wall_ms: int | None) -> bytes:
+    """The gateway as a whole. ``message_id`` must be new for each body; ``wall_ms`` None while the clock is not trusted."""
+    return _ENCODER.encode(
+        wire.StatusEvent(
+            specversion="1.0",
+            id=f"status/{message_id}",
+            source=source(site, gateway),
+            type=f"loudong.status.{status.state}",
+            subject=gateway,
+            time=UNSET if wall_ms is None else rfc3339(wall_ms),
+            datacontenttype="application/json",
+            data=status,
+        )
+    )
+
+
+def device_body(
+    site: str,
+    gateway: str,
+    message_id: str,
+    device: str,
+    *,
+    health: Health,
+    reason: str = "",
+    detail: str = "",
+    place: str = "",
+    battery_pct: int | None = None,
+    changed_wall_ms: int | None = None,
+) -> bytes:
+    """Health and battery of one device; ``changed_wall_ms`` None where it cannot be dated."""
+    at = None if changed_wall_ms is None else rfc3339(changed_wall_ms)
+    clock = ClockQuality.UNSYNCED if at is None else ClockQuality.SYNCED
+    return _ENCODER.encode(
+        wire.DeviceEvent(
+            specversion="1.0",
+            id=f"device/{device}/{message_id}",
+            source=source(site, gateway),
+            type="loudong.device.health",
+            subject=device,
+            time=at or UNSET,
+            datacontenttype="application/json",
+            data=wire.DeviceData(
+                device=device,
+                health=health,
+                reason=reason,
+                detail=detail,
+                place=place,
+                battery_pct=battery_pct,
+                changed_at=at,
+                clock=clock,
+            ),
+        )
+    )
+
+
+def telemetry_body(
+    site: str,
+    gateway: str,
+    message_id: str,
+    device: str,
+    readings: Sequence[Reported],
+    *,
+    anchor: Anchor | None,
+    now: Instant,
+) -> bytes:
+    """A batch of readings of one device, oldest first."""
+    times = _Times(anchor, now)
+    samples = tuple(
+        wire.Sample(
+            point=reading.point,
+            value=reading.value,
+            quality=reading.quality,
+            unit=reading.unit,
+            at=times.at(reading.at),
+            age_s=times.age_s(reading.at),
+        )
+        for reading in readings
+    )
+    return _ENCODER.encode(
+        wire.TelemetryEvent(
+            specversion="1.0",
+            id=f"telemetry/{device}/{message_id}",
+            source=source(site, gateway),
+            type="loudong.telemetry.batch",
+            subject=device,
+            time=times.at(now) or UNSET,
+            datacontenttype="application/json",
+            data=wire.TelemetryData(device=device, samples=samples),
+        )
+    )
+
+
+def reply_body(site: str, gateway: str, reply: Reply, *, durable: bool | None, detail: str = "") -> bytes:
+    """The answer to a command; the same bytes for every repeat of it.
+
+    ``durable`` is None for a command that was refused before it reached the core. ``detail`` never quotes what was sent.
+    """
+    return _ENCODER.encode(
+        wire.ReplyEvent(
+            specversion="1.0",
+            id=f"reply/{reply.principal}/{reply.command_id}/{reply.reason}",
+            source=source(site, gateway),
+            type="loudong.reply.accepted" if reply.accepted else "loudong.reply.refused",
+            subject=reply.command_id,
+            datacontenttype="application/json",
+            data=wire.ReplyData(
+                command_id=reply.command_id,
+                accepted=reply.accepted,
+                reason=reply.reason,
+                alert=reply.alert,
+                durable=durable,
+                detail=detail,
+                texts={language: say(f"answer.{reply.reason}", language) for language in LANGUAGES},
+            ),
+        )
+    )

@@ -1,0 +1,341 @@
+"""One connection to one broker: aiomqtt with the three things it leaves open, and every failure under a name.
+
+aiomqtt 2.5 (a) takes a PUBACK that *refuses* for one that accepts, (b) lets a broker that hangs up before CONNACK run into
+the timeout and forgets why, (c) acknowledges a command before anybody has read it. Each would lose an alert or a command,
+so ``Session`` overrides those callbacks; tests pin the behaviour of the library version in use.
+
+Security: with ``tls`` the certificate and the host name are always checked; there is no switch against it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import aiomqtt
+import paho.mqtt.client as paho
+from aiomqtt.exceptions import MqttConnectError
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from gateway.faults import UplinkFault
+from gateway.site.model import Uplink
+from gateway.uplink.departures import WINDOW
+from gateway.uplink.wire import CONTENT_TYPE
+
+CONNECT_S = 5.0  # one TCP or TLS handshake; a broker further away than that is not there
+ANSWER_S = 10.0  # GB/T 26875.3-2011, 6.5.4: an answer is waited for at most 10 s
+SESSION_EXPIRY_S = 7 * 86_400  # queued receipts outlive a long weekend; stale commands are refused by their age
+_INCOMING_BYTES = 64 * 1024  # commands are refused above 16 KiB; a broker must not make us hold more than this
+_INCOMING_QUEUE = 200
+_HANG_UP_S = 1.0
+_ACK_UNANSWERED_MS = 15_000  # tcp(7) TCP_USER_TIMEOUT: unacknowledged bytes kill a connection into a black hole
+
+_SOCKET_OPTIONS = (
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _ACK_UNANSWERED_MS),
+)
+# MQTT 5, 2.4 reason codes
+_AUTH_CODES = frozenset({0x86, 0x87, 0x8C})
+_PROTOCOL_CODES = frozenset({0x82, 0x84})
+_TAKEN_OVER_CODE = 0x8E
+_KEEPALIVE_CODE = 0x8D
+_FIRST_FAILURE = 0x80
+# openssl verify(1): the two verdicts that depend on our clock
+_NOT_YET_VALID, _EXPIRED = 9, 10
+
+
+class SessionLost(UplinkFault):
+    """The connection failed; ``reason`` is a key of the word catalogue (``reason.…``)."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        """``reason``: refused | tls_certificate | tls_clock | tls | auth | timeout | network | protocol | taken_over |
+        publish_refused | tls_files.
+        """
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason, self.detail = reason, detail
+
+
+def publish_properties(protocol: str, correlation: bytes | None = None) -> Properties | None:
+    """MQTT 5: name the content type, echo the correlation data; nothing in 3.1.1."""
+    if protocol != "5":
+        return None
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho leaves it untyped
+    properties.ContentType = CONTENT_TYPE
+    if correlation is not None:
+        properties.CorrelationData = correlation
+    return properties
+
+
+def tls_context(uplink: Uplink) -> ssl.SSLContext | None:
+    """What ``uplink`` trusts and who it says it is; None without TLS. Raises SessionLost on unreadable files."""
+    if not uplink.tls:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=uplink.ca_file or None)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if uplink.cert_file:
+            context.load_cert_chain(uplink.cert_file, uplink.key_file or None)
+    except (OSError, ValueError) as fault:
+        raise SessionLost("tls_files", str(fault)) from fault
+    return context
+
+
+class _LastWords(logging.Filter):
+    """Keeps the socket error that paho only logs, and lets nothing through to a log of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.error: OSError | None = None
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        for argument in record.args if isinstance(record.args, tuple) else ():
+            if isinstance(argument, OSError):
+                self.error = argument
+        return False
+
+
+class Session(aiomqtt.Client):
+    """One connection, from CONNECT to the loss of it. Made anew for every attempt."""
+
+    def __init__(
+        self,
+        uplink: Uplink,
+        identifier: str,
+        will: aiomqtt.Will,
+        password: str | None,
+        *,
+        clock_trusted: bool,
+        answer_s: float = ANSWER_S,
+    ) -> None:
+        """Must be made inside a running loop. ``clock_trusted`` decides whom an expired certificate is blamed on."""
+        self._five = five = uplink.protocol == "5"
+        logger = logging.Logger(f"mqtt.{uplink.id}", logging.WARNING)  # noqa: LOG001  must not reach the root's handlers
+        super().__init__(
+            uplink.host,
+            uplink.port,
+            identifier=identifier,
+            protocol=aiomqtt.ProtocolVersion.V5 if five else aiomqtt.ProtocolVersion.V311,
+            username=uplink.username or None,
+            password=password,
+            keepalive=uplink.keepalive_s,
+            will=will,
+            clean_start=False if five else paho.MQTT_CLEAN_START_FIRST_ONLY,
+            clean_session=None if five else False,
+            properties=_connect_properties() if five else None,
+            tls_context=tls_context(uplink),
+            timeout=answer_s,
+            logger=logger,
+            max_queued_incoming_messages=_INCOMING_QUEUE,
+            max_inflight_messages=WINDOW,
+            socket_options=_SOCKET_OPTIONS,
+        )
+        self._tls, self._last_words = uplink.tls, _LastWords()
+        logger.addFilter(self._last_words)
+        self._clock_trusted, self._answer_s = clock_trusted, answer_s
+        self._under_way: dict[int, tuple[asyncio.Future[ReasonCode], float]] = {}
+        self.pending_calls_threshold = 1000  # below it the library warns for every call (facts: baseline M7)
+        self.window = WINDOW
+        self.lost: asyncio.Future[SessionLost] = self._loop.create_future()
+        self._opening = False
+        self._hung_up = asyncio.Event()
+        self._client.manual_ack_set(True)
+        self._client.connect_timeout = CONNECT_S
+
+    async def open(self) -> None:
+        """Connect; raises SessionLost by name. Cancelled, it still waits for the connecting thread and hangs up."""
+        self._opening = True
+        connecting = asyncio.ensure_future(self.__aenter__())
+        try:
+            await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            await asyncio.wait({connecting})
+            if not connecting.exception():
+                await self.abort()
+            raise
+        except aiomqtt.MqttError as fault:
+            self._opening = False
+            await self.abort()
+            raise self._named(fault) from fault
+        except ValueError as fault:  # a host name that is none, found only when it is looked up (idna)
+            raise SessionLost("network", str(fault)) from fault
+        self._opening = False
+
+    async def close(self) -> None:
+        """Say goodbye, so that the broker keeps the last will to itself."""
+        self._forget()
+        with contextlib.suppress(aiomqtt.MqttError):
+            await self.__aexit__(None, None, None)
+        await self.abort()
+
+    async def abort(self) -> None:
+        """Cut the line without goodbye: the broker shall speak the last will."""
+        self._forget()
+        line = self._client.socket()
+        if isinstance(line, socket.socket):
+            with contextlib.suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_HANG_UP_S):
+                    await self._hung_up.wait()
+        if self._disconnected.done() and not self._disconnected.cancelled():
+            self._disconnected.exception()  # we have our own name for it; asyncio must not complain that nobody looked
+
+    def send(
+        self, topic: str, body: bytes, *, retain: bool = False, properties: Properties | None = None
+    ) -> asyncio.Future[ReasonCode]:
+        """Publish with QoS 1; the future gives the PUBACK's reason code. Raises SessionLost if the line is down."""
+        info = self._client.publish(topic, body, 1, retain, properties)
+        if info.rc != paho.MQTT_ERR_SUCCESS:
+            raise self.lost.result() if self.lost.done() else SessionLost("network", paho.error_string(info.rc))
+        answer: asyncio.Future[ReasonCode] = self._loop.create_future()
+        self._under_way[info.mid] = (answer, self._loop.time())
+        return answer
+
+    async def listen_to(self, topic: str) -> bool:
+        """Subscribe with QoS 1; False if the broker refuses. Raises SessionLost.
+
+        Retain as published (MQTT 5): a command published with the retain flag shows it, even to those already listening.
+        A task of its own, because ``wait_for`` in the library forgets a cancellation that comes together with the answer.
+        """
+        options = SubscribeOptions(qos=1, retainAsPublished=True) if self._five else None
+        asking = asyncio.ensure_future(self.subscribe(topic, 0 if self._five else 1, options=options))
+        try:
+            either: set[asyncio.Future[Any]] = {asking, self.lost}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if self.lost.done():
+                raise self.lost.result()
+            return not any(refused(code) for code in asking.result())
+        except aiomqtt.MqttError as fault:
+            raise SessionLost("timeout", "SUBACK") from fault
+        finally:
+            asking.cancel()
+
+    def acknowledge(self, message: aiomqtt.Message) -> None:
+        """PUBACK for a message from the broker: it will not come again."""
+        self._client.ack(message.mid, message.qos)
+
+    def check(self) -> float:
+        """Seconds until the oldest PUBACK is overdue. Raises SessionLost if it is, or if the line is down."""
+        if self.lost.done():
+            raise self.lost.result()
+        if not self._under_way:
+            return self._answer_s
+        _, sent = next(iter(self._under_way.values()))
+        left = sent + self._answer_s - self._loop.time()
+        if left <= 0:
+            raise SessionLost("timeout", "PUBACK")
+        return left
+
+    def fail(self, fault: SessionLost) -> None:
+        """Count the line as down for a reason of ours."""
+        if not self.lost.done():
+            self.lost.set_result(fault)
+
+    def on_lost(self, call: Callable[[], None]) -> None:
+        """Call once the line is down."""
+        self.lost.add_done_callback(lambda _: call())
+
+    def _forget(self) -> None:
+        under_way, self._under_way = self._under_way, {}
+        for answer, _ in under_way.values():
+            answer.cancel()
+
+    def _on_connect(
+        self,
+        client: paho.Client,
+        userdata: Any,
+        flags: Any,
+        reason_code: ReasonCode,
+        properties: Properties | None = None,
+    ) -> None:
+        allowed = int(getattr(properties, "ReceiveMaximum", WINDOW))
+        self.window = max(1, min(WINDOW, allowed))
+        super()._on_connect(client, userdata, flags, reason_code, properties)
+
+    def _on_publish(
+        self, client: paho.Client, userdata: Any, mid: int, reason_code: ReasonCode, properties: Properties
+    ) -> None:
+        answer, _ = self._under_way.pop(mid, (None, 0.0))
+        if answer is not None and not answer.done():
+            answer.set_result(reason_code)
+        super()._on_publish(client, userdata, mid, reason_code, properties)
+
+    def _on_disconnect(
+        self,
+        client: paho.Client,
+        userdata: Any,
+        flags: Any,
+        reason_code: ReasonCode,
+        properties: Properties | None = None,
+    ) -> None:
+        super()._on_disconnect(client, userdata, flags, reason_code, properties)
+        # May run in the connecting thread.
+        self._loop.call_soon_threadsafe(self._lose, reason_code)
+
+    def _lose(self, reason_code: ReasonCode) -> None:
+        self._hung_up.set()
+        if self._opening and not self._connected.done():
+            self._connected.set_exception(aiomqtt.MqttCodeError(reason_code, "hung up before CONNACK"))
+        self.fail(self._named_code(reason_code))
+
+    def _named(self, fault: aiomqtt.MqttError) -> SessionLost:
+        """The library raises its own error ``from None``; what really happened is still its context."""
+        cause = fault.__context__
+        if isinstance(cause, OSError):
+            return self._named_error(cause)
+        if isinstance(fault, aiomqtt.MqttCodeError) and isinstance(fault.rc, ReasonCode):
+            named = self._named_code(fault.rc)
+            said_no = isinstance(fault, MqttConnectError) and named.reason == "network"
+            if said_no:
+                return SessionLost("refused", str(fault.rc))
+            # TLS 1.3: a broker that dislikes our certificate says so after the handshake, and its alert may get lost.
+            return SessionLost("tls", named.detail) if self._tls and named.reason == "network" else named
+        return SessionLost("timeout", str(fault))
+
+    def _named_code(self, code: ReasonCode) -> SessionLost:
+        if code.value in _AUTH_CODES:
+            return SessionLost("auth", str(code))
+        if code.value in _PROTOCOL_CODES:
+            return SessionLost("protocol", str(code))
+        if code.value == _TAKEN_OVER_CODE:
+            return SessionLost("taken_over", str(code))
+        if code.value == _KEEPALIVE_CODE:
+            return SessionLost("timeout", str(code))
+        if self._last_words.error is not None:
+            return self._named_error(self._last_words.error)
+        return SessionLost("network", str(code))
+
+    def _named_error(self, error: OSError) -> SessionLost:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            by_date = error.verify_code in {_NOT_YET_VALID, _EXPIRED}
+            reason = "tls_clock" if by_date and not self._clock_trusted else "tls_certificate"
+            return SessionLost(reason, error.verify_message)
+        if isinstance(error, ssl.SSLError):
+            ours_refused = "ALERT" in (error.reason or "")  # the broker's alert: it does not like our certificate
+            return SessionLost("tls_certificate" if ours_refused else "tls", error.reason or str(error))
+        if isinstance(error, ConnectionRefusedError):
+            return SessionLost("refused", "")
+        if isinstance(error, TimeoutError):
+            return SessionLost("timeout", "connect")
+        return SessionLost("network", error.strerror or str(error))
+
+
+def refused(code: ReasonCode | int) -> bool:
+    """Whether a PUBACK or SUBACK says no (MQTT 5, 2.4, and MQTT 3.1.1, 3.9.3: 0x80 and above)."""
+    return (code if isinstance(code, int) else int(code.value)) >= _FIRST_FAILURE
+
+
+def _connect_properties() -> Properties:
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
+    properties.SessionExpiryInterval = SESSION_EXPIRY_S
+    properties.ReceiveMaximum = WINDOW
+    properties.MaximumPacketSize = _INCOMING_BYTES
+    return properties

@@ -1,0 +1,187 @@
+"""What goes over the wire, as types: one CloudEvents 1.0 envelope and the data of each topic of ``loudong/v1``.
+
+Data only. ``payloads.py`` fills these, ``schemas.py`` turns them into JSON Schema, so what is promised and what is sent
+cannot drift apart. Fields are only ever added; a receiver ignores those it does not know.
+
+Sources: CloudEvents 1.0.2, JSON format and MQTT binding (structured mode); its ``sequence`` extension (values must order
+as text, hence the leading zeros).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Generic, Literal, TypeVar
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from gateway.alerts import ChangeKind, Condition, Grade, Priority, Response, Rung, Suppression
+from gateway.events import Health, Quality, Scalar
+from gateway.instant import ClockQuality
+
+CONTENT_TYPE = "application/cloudevents+json"
+VERSION = "v1"
+"""Part of every topic; a change that an old receiver would misread gets a new one."""
+
+Id = Annotated[str, Meta(pattern="^[a-z0-9-]+$")]
+Time = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", description="RFC 3339, UTC")]
+Seconds = Annotated[float, Meta(ge=0, description="seconds before this body was made")]
+Data = TypeVar("Data")
+
+
+class CloudEvent(Struct, Generic[Data], frozen=True, kw_only=True):
+    """The envelope. ``id`` alone tells doubles; ``source`` names the gateway."""
+
+    specversion: Literal["1.0"]
+    id: Annotated[str, Meta(min_length=1)]
+    source: Annotated[str, Meta(pattern="^/loudong/v1/[a-z0-9-]+/[a-z0-9-]+$")]
+    type: Annotated[str, Meta(pattern="^loudong[.][a-z.-]+$")]
+    subject: str
+    time: Time | UnsetType = UNSET
+    """When it happened; absent while the clock cannot be trusted."""
+    datacontenttype: Literal["application/json"]
+    sequence: Annotated[str, Meta(pattern="^[0-9]{10,}$")] | UnsetType = UNSET
+    lane: Priority | UnsetType = UNSET
+    """The lane in which ``sequence`` counts without a gap."""
+    data: Data
+
+
+class Texts(Struct, frozen=True):
+    """What a person reads."""
+
+    title: str
+    text: str
+
+
+class ToldRung(Struct, frozen=True):
+    """A rung that was told (or passed, then ``people`` is empty). Persons are ids."""
+
+    rung: Rung
+    people: tuple[str, ...]
+    because: str
+    at: Time | None
+    age_s: Seconds
+
+
+class Reason(Struct, frozen=True):
+    """A value that speaks for the alert, with what is needed to check it by hand."""
+
+    fact: str
+    value: Scalar | None
+    unit: str
+    limit: Scalar | None
+    quality: Quality
+    at: Time | None
+    age_s: Seconds
+
+
+class AlertData(Struct, frozen=True, kw_only=True):
+    """An alert as it stands after one change."""
+
+    change: ChangeKind
+    alert: str
+    revision: int
+    rule: str
+    subject: str
+    place: str
+    priority: Priority
+    grade: Grade
+    condition: Condition
+    response: Response
+    suppression: Suppression
+    latch: bool
+    momentary: bool
+    silent: bool
+    drill: bool
+    occurrences: int
+    told: tuple[ToldRung, ...]
+    next_rung: Rung | None
+    why: tuple[Reason, ...]
+    who: str | None
+    reason: str
+    closed_as: str | None
+    occurred_at: Time | None
+    changed_at: Time | None
+    age_s: Seconds
+    clock: ClockQuality
+    boot_id: str
+    run: str
+    durable: bool
+    """False: the disk refused, this is held in memory only."""
+    texts: dict[str, Texts]
+
+
+class Presence(StrEnum):
+    """Whether the gateway does its work, as it honestly knows."""
+
+    ONLINE = "online"
+    DEGRADED = "degraded"
+    """It runs, but is deaf somewhere or cannot store."""
+    OFFLINE = "offline"
+
+
+class StatusData(Struct, frozen=True, kw_only=True):
+    """The gateway as a whole; retained, and the last will."""
+
+    state: Presence
+    reason: str = ""
+    deaf: dict[str, str] = {}
+    """What cannot be heard, with the reason: device, bus, radio or terminal id -> reason."""
+    versions: dict[str, str] = {}
+    clock: ClockQuality | None = None
+    disk_bytes_today: int | None = None
+    durable: bool | None = None
+    boot_id: str = ""
+    run: str = ""
+    counts: dict[str, int] = {}
+    """Telemetry dropped, commands refused … since the start."""
+
+
+class DeviceData(Struct, frozen=True, kw_only=True):
+    """One device; retained."""
+
+    device: str
+    health: Health
+    reason: str
+    detail: str
+    place: str
+    battery_pct: int | None
+    changed_at: Time | None
+    clock: ClockQuality
+
+
+class Sample(Struct, frozen=True, kw_only=True):
+    """One reading in a batch."""
+
+    point: str
+    value: Scalar | None
+    quality: Quality
+    unit: str = ""
+    at: Time | None
+    age_s: Seconds
+
+
+class TelemetryData(Struct, frozen=True, kw_only=True):
+    """A batch of readings of one device, oldest first."""
+
+    device: str
+    samples: tuple[Sample, ...]
+
+
+class ReplyData(Struct, frozen=True, kw_only=True):
+    """The answer to one command."""
+
+    command_id: str
+    accepted: bool
+    reason: str
+    alert: str | None
+    durable: bool | None
+    """Whether what the command did is on disk; None where it did nothing."""
+    detail: str
+    texts: dict[str, str]
+
+
+AlertEvent = CloudEvent[AlertData]
+StatusEvent = CloudEvent[StatusData]
+DeviceEvent = CloudEvent[DeviceData]
+TelemetryEvent = CloudEvent[TelemetryData]
+ReplyEvent = CloudEvent[ReplyData]

@@ -1,0 +1,316 @@
+"""Parts for the uplink's tests: an outbox in memory, a core that answers everything, a line that can be cut, brokers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import ipaddress
+import time
+from collections.abc import Callable
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from gateway.actions import Reply
+from gateway.alerts import Alert, Change, ChangeKind, Grade, Priority, alert_id
+from gateway.events import Command, DeviceHealth, Receipt
+from gateway.instant import Anchor, Instant
+from gateway.nodes import Mark
+from gateway.sim.broker import EmbeddedBroker, Mosquitto
+from gateway.site.model import Uplink
+from gateway.uplink import wire
+from gateway.uplink.mqtt import MqttUplink
+from gateway.uplink.outbox import Message
+from gateway.uplink.payloads import Wording, alert_body, status_body
+
+SOURCE = "/loudong/v1/fukang/gw-1"
+
+
+class MemoryOutbox:
+    """Keeps the promises of ``Outbox`` without a disk; outlives sessions as the real one outlives the process."""
+
+    def __init__(self):
+        self.messages = {lane.value: [] for lane in Priority}
+        self.cursors = {}
+        self.on_advance = None
+        self._news = asyncio.Event()
+
+    def add(self, lane, n=1):
+        kept = self.messages[lane]
+        for _ in range(n):
+            sequence = len(kept) + 1
+            kept.append(alert_message(lane, sequence))
+        self._news.set()
+
+    async def take(self, uplink, lane, n):
+        start = self.cursors.get((uplink, lane), 0)
+        return self.messages[lane][start : start + n]
+
+    async def advance(self, uplink, lane, sequence):
+        assert sequence > self.cursors.get((uplink, lane), 0), "a cursor moves forward only"
+        self.cursors[uplink, lane] = sequence
+        if self.on_advance:
+            self.on_advance(lane, sequence)
+
+    async def wait(self):
+        await self._news.wait()
+        self._news.clear()
+
+
+def alert_message(lane, sequence):
+    ident = alert_id("fukang", "gas-high", f"flat-{sequence}", lane)
+    alert = Alert(
+        ident,
+        1,
+        "gas-high",
+        f"flat-{sequence}",
+        "b3/1/501",
+        Priority(lane),
+        Grade.BIG,
+        lane,
+        Instant(0),
+        Instant(0),
+        (),
+    )
+    body = alert_body(
+        "fukang",
+        "gw-1",
+        Change(ChangeKind.RAISED, Instant(0), alert),
+        sequence,
+        Priority(lane),
+        anchor=Anchor(1_700_000_000_000),
+        boot_id="boot",
+        run="run",
+        now=Instant(500),
+        durable=True,
+        wording=Wording(),
+    )
+    return Message(lane, sequence, f"{ident}/1", "alerts", body)
+
+
+class Ticket:
+    def __init__(self, actions, durable):
+        self.actions, self._durable = actions, durable
+
+    async def durable(self):
+        if isinstance(self._durable, asyncio.Event):
+            await self._durable.wait()
+        return True
+
+
+class Core:
+    """Answers every command with ``done``; remembers what was reported."""
+
+    def __init__(self):
+        self.events = []
+        self.disk = None
+        """An Event that stands for the next commit; None: at once."""
+
+    def report(self, event):
+        self.events.append(event)
+        replies = ()
+        if isinstance(event, Command):
+            replies = (Reply(event.command_id, event.principal, accepted=True, reason="done", alert=event.alert),)
+        return Ticket(replies, self.disk)
+
+    def of(self, kind):
+        return [event for event in self.events if isinstance(event, kind)]
+
+    @property
+    def commands(self):
+        return self.of(Command)
+
+    @property
+    def receipts(self):
+        return self.of(Receipt)
+
+    @property
+    def health(self):
+        return [(event.health.value, event.reason) for event in self.of(DeviceHealth)]
+
+
+class Gateway:
+    """One uplink with its outbox and core."""
+
+    def __init__(self, port, outbox=None, core=None, wall_ms=None, password=None, answer_s=3.0, **fields):
+        self.outbox, self.core = outbox or MemoryOutbox(), core or Core()
+        self.state = wire.Presence.ONLINE
+        self.bodies = {"gas-501": b'{"device":"gas-501"}', "button-7": b'{"device":"button-7"}'}
+        self.statuses = 0
+        given = {"host": "127.0.0.1", "principals": {"duty": ("ack", "close", "duty-check")}, **fields}
+        self.uplink = Uplink(id="city", mark=Mark("site.yaml", 1), port=port, **given)
+        self.mqtt = MqttUplink(
+            self.uplink,
+            "fukang",
+            "gw-1",
+            self.outbox,
+            self.core.report,
+            status=self.status,
+            devices=lambda: self.bodies,
+            password=password,
+            wall_ms=wall_ms or (lambda: time.time_ns() // 1_000_000),
+            beat=lambda: None,
+            answer_s=answer_s,
+            backoff_max_s=0.3,
+        )
+
+    def status(self):
+        self.statuses += 1
+        return status_body("fukang", "gw-1", f"run/{self.statuses}", wire.StatusData(state=self.state), None)
+
+
+class Relay:
+    """A TCP line between gateway and broker that can be cut, frozen, or deprived of its answers."""
+
+    def __init__(self, to_port):
+        self._to, self.port, self.mute, self.frozen = to_port, 0, False, False
+        self._writers, self._server = set(), None
+
+    async def __aenter__(self):
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_):
+        self._server.close()
+        self.cut()
+
+    def cut(self):
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    async def _accept(self, reader, writer):
+        try:
+            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._to)
+        except OSError:
+            writer.transport.abort()
+            return
+        self._writers |= {writer, up_writer}
+        await asyncio.gather(self._pump(reader, up_writer, down=False), self._pump(up_reader, writer, down=True))
+
+    async def _pump(self, reader, writer, *, down):
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                if self.frozen or (down and self.mute):
+                    continue
+                writer.write(data)
+                await writer.drain()
+        writer.transport.abort()
+
+
+class Authority:
+    """A certificate authority with everything a test may want to be wrong."""
+
+    def __init__(self, folder, name):
+        self._folder, self._name = folder / name, name
+        self._folder.mkdir()
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._certificate = self._sign(self._key, name, issuer=name, days=(-1, 30), authority=True)
+        self.ca_file = self._write("ca.pem", self._certificate.public_bytes(serialization.Encoding.PEM))
+
+    def issue(self, name, days=(-1, 30), host="127.0.0.1"):
+        """Paths of a certificate and its key, valid from and to these days from now."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = self._sign(key, name, issuer=self._name, days=days, host=host)
+        secret = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        public = certificate.public_bytes(serialization.Encoding.PEM)
+        return self._write(f"{name}.pem", public), self._write(f"{name}.key", secret)
+
+    def _write(self, name, data):
+        path = self._folder / name
+        path.write_bytes(data)
+        return str(path)
+
+    def _sign(self, key, name, issuer, days, host=None, *, authority=False):
+        now = dt.datetime.now(dt.UTC)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+            .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now + dt.timedelta(days=days[0]))
+            .not_valid_after(now + dt.timedelta(days=days[1]))
+            .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+        )
+        if host:
+            address = x509.IPAddress(ipaddress.ip_address(host))
+            builder = builder.add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        return builder.sign(self._key, hashes.SHA256())
+
+
+async def until(condition: Callable[[], object], seconds: float = 15) -> None:
+    """Wait for something that must come; fails by name if it does not."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+@contextlib.asynccontextmanager
+async def running(*jobs):
+    """Run these beside the test; one that ends by itself is a failure."""
+    tasks = [asyncio.create_task(job.run()) for job in jobs]
+    try:
+        yield
+        assert not [task for task in tasks if task.done()], "a job that runs for ever ended"
+    finally:
+        for task in tasks:
+            task.cancel()
+        outcome = await asyncio.gather(*tasks, return_exceptions=True)
+        bugs = [one for one in outcome if isinstance(one, Exception)]
+        if bugs:
+            raise bugs[0]
+
+
+class _House:
+    """What tests may use; a fixture, because test folders are no packages."""
+
+    MemoryOutbox, Core, Gateway, Relay, Authority = MemoryOutbox, Core, Gateway, Relay, Authority
+    source, until, running = SOURCE, staticmethod(until), staticmethod(running)
+    alert_message = staticmethod(alert_message)
+
+
+@pytest.fixture
+def house():
+    return _House
+
+
+@pytest.fixture
+def mosquitto(tmp_path):
+    """Starts a Mosquitto with these arguments; all end with the test."""
+    yield from _brokers(Mosquitto, tmp_path)
+
+
+@pytest.fixture
+def nats(tmp_path):
+    yield from _brokers(EmbeddedBroker, tmp_path)
+
+
+def _brokers(kind, tmp_path):
+    if kind.path() is None:
+        pytest.skip(f"{kind.program} is not installed")
+    started = []
+
+    def start(**arguments):
+        broker = kind(tmp_path / f"{kind.program}-{len(started)}", **arguments)
+        started.append(broker)
+        broker.start()
+        return broker
+
+    yield start
+    for broker in started:
+        broker.kill()
+
+
+@pytest.fixture(params=["mosquitto-5", "mosquitto-3.1.1", "nats-3.1.1"])
+def broker(request):
+    """(broker, protocol) for each pair that the contract names."""
+    name, protocol = request.param.split("-")
+    return request.getfixturevalue(name)(), protocol

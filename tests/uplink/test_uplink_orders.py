@@ -1,0 +1,205 @@
+"""Commands over real brokers: answered once they are on disk, refused by name, and never able to stop the gateway."""
+
+import asyncio
+import json
+import uuid
+
+import aiomqtt
+import pytest
+
+from gateway.sim.receiver import DutyOffice
+
+STALE = {"issued_at": "2020-01-01T00:00:00Z"}
+
+
+async def together(house, broker, tell):
+    served, protocol = broker
+    gateway, duty = house.Gateway(served.port, protocol=protocol), DutyOffice(served.port, protocol=protocol)
+    async with house.running(duty, gateway.mqtt):
+        await duty.ready()
+        await house.until(lambda: gateway.mqtt.connected)
+        await tell(gateway, duty)
+
+
+def test_good_commands_are_answered_and_a_repeat_gets_the_same_answer(house, broker):
+    async def tell(gateway, duty):
+        first = await duty.command(house.source, "ack", who="grid-li", alert="0123456789abcdef", command_id="c-1")
+        again = await duty.command(house.source, "ack", who="grid-li", alert="0123456789abcdef", command_id="c-1")
+        assert first == again
+        assert (first["accepted"], first["reason"], first["durable"]) == (True, "done", True)
+        assert [(c.command_id, c.principal, c.who, c.verb) for c in gateway.core.commands] == [
+            ("c-1", "duty", "grid-li", "ack")
+        ] * 2
+
+    asyncio.run(together(house, broker, tell))
+
+
+def test_wrong_commands_are_refused_by_name_and_the_next_good_one_still_works(house, broker):
+    async def tell(gateway, duty):
+        async def refused(verb, body, **how):
+            command_id = uuid.uuid4().hex if isinstance(body, dict) else ""
+            raw = json.dumps({"command_id": command_id, **body}).encode() if isinstance(body, dict) else body
+            return (await duty.send_command(house.source, verb, raw, command_id, **how))["reason"]
+
+        fresh = {"issued_at": "2999-01-01T00:00:00Z", "who": "grid-li"}
+        assert await refused("ack", b'{"command_id"') == "malformed"
+        assert await refused("ack", b"\xff\x00" * 50) == "malformed"
+        assert await refused("ack", b"[" * 15_000) == "malformed"
+        assert await refused("ack", b" " * 17_000) == "too_large"
+        assert await refused("ack", {**fresh, **STALE}) == "stale"
+        assert await refused("ack", fresh) == "stale"
+        assert await refused("shelve", fresh) == "wrong_principal"
+        assert await refused("explode", fresh) == "unknown_verb"
+        assert gateway.core.commands == []
+        good = await duty.command(house.source, "duty-check", who="grid-li")
+        assert good["accepted"]
+        counted = {name: n for name, n in gateway.mqtt.counts.items() if name.startswith("refused_")}
+        assert counted == {
+            "refused_malformed": 3, "refused_too_large": 1, "refused_stale": 2,
+            "refused_wrong_principal": 1, "refused_unknown_verb": 1,
+        }  # fmt: skip
+
+    asyncio.run(together(house, broker, tell))
+
+
+def test_a_retained_command_is_refused_live_on_mqtt_5_and_after_every_reconnect(house, mosquitto):
+    async def story():
+        served = mosquitto()
+        gateway, duty = house.Gateway(served.port), DutyOffice(served.port)
+        body = {"command_id": "c-9", "issued_at": "2999-01-01T00:00:00Z", "who": "grid-li"}
+        async with house.running(duty):
+            await duty.ready()
+            async with house.running(gateway.mqtt):
+                await house.until(lambda: gateway.mqtt.connected)
+                answer = await duty.send_command(house.source, "ack", json.dumps(body).encode(), "c-9", retain=True)
+                assert answer["reason"] == "retained"
+            later = house.Gateway(served.port)
+            async with house.running(later.mqtt):
+                await house.until(lambda: later.mqtt.counts["refused_retained"])
+        assert gateway.core.commands + later.core.commands == []
+
+    asyncio.run(story())
+
+
+def test_a_stranger_gets_no_command_through(house, mosquitto):
+    async def story():
+        served = mosquitto()
+        gateway = house.Gateway(served.port)
+        stranger = DutyOffice(served.port, principal="stranger")
+        async with house.running(gateway.mqtt, stranger):
+            await stranger.ready()
+            await house.until(lambda: gateway.mqtt.connected)
+            answer = await stranger.command(house.source, "ack", who="grid-li")
+            assert (answer["accepted"], answer["reason"]) == (False, "wrong_principal")
+            nobody = await raw_publish(served.port, "loudong/v1/fukang/gw-1/commands/Who Is/ack", b"{}")
+            assert nobody is None
+            await house.until(lambda: gateway.mqtt.counts["refused_malformed"])
+        assert gateway.core.commands == []
+
+    asyncio.run(story())
+
+
+async def raw_publish(port, topic, body):
+    async with aiomqtt.Client("127.0.0.1", port) as client:
+        await client.publish(topic, body, qos=1)
+
+
+def test_a_command_is_not_acknowledged_before_it_is_on_disk(house, mosquitto):
+    """The gateway dies between hearing a command and committing it: the broker must bring it again."""
+
+    async def story():
+        served = mosquitto()
+        duty, gateway = DutyOffice(served.port), house.Gateway(served.port)
+        gateway.core.disk = asyncio.Event()  # this disk never commits
+        async with house.running(duty), house.Relay(served.port) as line:
+            await duty.ready()
+            dying = house.Gateway(line.port, core=gateway.core)
+            async with house.running(dying.mqtt):
+                await house.until(lambda: dying.mqtt.connected)
+                asked = asyncio.create_task(duty.command(house.source, "ack", who="grid-li", command_id="c-1"))
+                await house.until(lambda: gateway.core.commands)
+                line.frozen = True
+                line.cut()
+            assert not asked.done()
+            reborn = house.Gateway(served.port)
+            async with house.running(reborn.mqtt):
+                assert (await asked)["accepted"]
+        assert [command.command_id for command in reborn.core.commands] == ["c-1"]
+
+    asyncio.run(story())
+
+
+def test_a_slow_disk_does_not_keep_later_commands_from_the_core(house, mosquitto):
+    async def tell(gateway, duty):
+        gateway.core.disk = asyncio.Event()
+        asked = [
+            asyncio.create_task(duty.command(house.source, "ack", who=f"p-{n}", command_id=f"c-{n}")) for n in range(9)
+        ]
+        await house.until(lambda: len(gateway.core.commands) == 9)
+        assert not any(task.done() for task in asked)
+        gateway.core.disk.set()
+        assert all(answer["durable"] for answer in await asyncio.gather(*asked))
+
+    asyncio.run(together(house, (mosquitto(), "5"), tell))
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_reply_goes_below_the_principals_own_topic_and_nowhere_else(house, mosquitto, protocol):
+    async def tell(gateway, duty):
+        async with aiomqtt.Client("127.0.0.1", gateway.uplink.port) as listener:
+            await listener.subscribe("loudong/v1/fukang/gw-1/replies/#", qos=1)
+            body = {"command_id": "c-1", "issued_at": "2999-01-01T00:00:00Z", "who": "a", "reply_to": "elsewhere/x"}
+            prefix = "loudong/v1/fukang/gw-1/"
+            wanted = []
+            for reply_to in ("elsewhere/x", prefix + "alerts", prefix + "replies/duty/desk-3"):
+                raw = json.dumps({**body, "reply_to": reply_to}).encode()
+                await listener.publish(prefix + "commands/duty/ack", raw, qos=1)
+                message = await anext(aiter(listener.messages))
+                wanted.append((str(message.topic).removeprefix(prefix), json.loads(message.payload)["data"]["reason"]))
+        assert wanted == [
+            ("replies/duty", "stale"), ("replies/duty", "stale"), ("replies/duty/desk-3", "stale"),
+        ]  # fmt: skip
+
+    asyncio.run(together(house, (mosquitto(), protocol), tell))
+
+
+def test_receipts_reach_the_core_and_wrong_ones_are_counted(house, broker):
+    async def tell(gateway, duty):
+        topic = "loudong/v1/fukang/gw-1/receipts"
+        await raw_publish(gateway.uplink.port, topic, b'{"id":1}')
+        await raw_publish(
+            gateway.uplink.port, topic, b'{"id":"ab/1","system":"city","received_at":"2026-01-01T00:00:00Z"}'
+        )
+        await house.until(lambda: gateway.core.receipts)
+        assert [(r.uplink, r.message_id, r.system) for r in gateway.core.receipts] == [("city", "ab/1", "city")]
+        assert gateway.mqtt.counts["refused_malformed"] == 1
+
+    asyncio.run(together(house, broker, tell))
+
+
+def test_a_gateway_not_allowed_to_listen_says_so_and_still_sends(house, mosquitto):
+    async def story():
+        from paho.mqtt.reasoncodes import ReasonCode
+
+        served = mosquitto()
+        gateway = house.Gateway(served.port)
+        gateway.outbox.add("high", 3)
+        # No broker here can be told to refuse a subscription without refusing the client, so the answer is forged.
+        from gateway.uplink import mqtt
+
+        real = mqtt.Session.subscribe
+
+        async def refused(self, topic, *arguments, **named):
+            await real(self, topic, *arguments, **named)
+            return [ReasonCode(9, identifier=0x87)]
+
+        mqtt.Session.subscribe = refused
+        try:
+            async with house.running(gateway.mqtt):
+                await house.until(lambda: gateway.outbox.cursors.get(("city", "high")) == 3)
+                await house.until(lambda: gateway.core.health)
+        finally:
+            mqtt.Session.subscribe = real
+        assert gateway.core.health == [("faulty", "subscribe_refused")]
+
+    asyncio.run(story())

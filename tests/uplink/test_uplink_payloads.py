@@ -1,0 +1,235 @@
+"""Bodies: golden, valid by their schema, the same bytes for the same change, and nobody's name in them."""
+
+import json
+
+import jsonschema
+import pytest
+
+from gateway.actions import Reply
+from gateway.alerts import Alert, Change, ChangeKind, Condition, Grade, Priority, Response, Rung, Told, Why
+from gateway.events import Health, Quality
+from gateway.instant import Anchor, ClockQuality, Instant
+from gateway.uplink import wire
+from gateway.uplink.payloads import (
+    Reported,
+    Wording,
+    alert_body,
+    device_body,
+    reply_body,
+    rfc3339,
+    status_body,
+    telemetry_body,
+    topic,
+)
+from gateway.uplink.schemas import BODIES, schema
+
+ANCHOR = Anchor(1_767_225_600_000)  # 2026-01-01T00:00:00Z
+GAS = Alert(
+    id="0123456789abcdef",
+    revision=2,
+    rule="gas-high",
+    subject="gas-501",
+    place="b3/1/501",
+    priority=Priority.CRITICAL,
+    grade=Grade.BIG,
+    occasion="run.7",
+    opened_at=Instant(1_000),
+    changed_at=Instant(2_500),
+    why=(Why("gas", 25.5, Quality.GOOD, Instant(900), "%LEL", 20), Why("tamper", None, Quality.COMMS, Instant(800))),
+    response=Response.ACKNOWLEDGED,
+    latch=True,
+    told=(
+        Told(Rung.BUILDING, Instant(1_000), ("head-wang",), "raised"),
+        Told(Rung.GRID, Instant(1_000), (), "nobody_below"),
+    ),
+    next_rung=Rung.DISTRICT,
+)
+CHANGE = Change(ChangeKind.ACKNOWLEDGED, Instant(2_500), GAS, who="head-wang", reason="on my way")
+WORDING = Wording(places={"b3/1/501": "3号楼1单元501"})
+
+
+def body(change=CHANGE, **changes):
+    given = {
+        "anchor": ANCHOR, "boot_id": "b00t", "run": "r1", "now": Instant(3_000), "durable": True, "wording": WORDING,
+        **changes,
+    }  # fmt: skip
+    return alert_body("fukang", "gw-1", change, 17, Priority.CRITICAL, **given)
+
+
+def test_golden_alert():
+    assert json.loads(body()) == {
+        "specversion": "1.0",
+        "id": "0123456789abcdef/2",
+        "source": "/loudong/v1/fukang/gw-1",
+        "type": "loudong.alert.acknowledged",
+        "subject": "0123456789abcdef",
+        "time": "2026-01-01T00:00:02.500Z",
+        "datacontenttype": "application/json",
+        "sequence": "0000000000000017",
+        "lane": "critical",
+        "data": {
+            "change": "acknowledged",
+            "alert": "0123456789abcdef",
+            "revision": 2,
+            "rule": "gas-high",
+            "subject": "gas-501",
+            "place": "b3/1/501",
+            "priority": "critical",
+            "grade": "big",
+            "condition": "active",
+            "response": "acknowledged",
+            "suppression": "none",
+            "latch": True,
+            "momentary": False,
+            "silent": False,
+            "drill": False,
+            "occurrences": 1,
+            "told": [
+                {"rung": "building", "people": ["head-wang"], "because": "raised", "at": "2026-01-01T00:00:01.000Z", "age_s": 2.0},
+                {"rung": "grid", "people": [], "because": "nobody_below", "at": "2026-01-01T00:00:01.000Z", "age_s": 2.0},
+            ],
+            "next_rung": "district",
+            "why": [
+                {"fact": "gas", "value": 25.5, "unit": "%LEL", "limit": 20, "quality": "good",
+                 "at": "2026-01-01T00:00:00.900Z", "age_s": 2.1},
+                {"fact": "tamper", "value": None, "unit": "", "limit": None, "quality": "comms",
+                 "at": "2026-01-01T00:00:00.800Z", "age_s": 2.2},
+            ],
+            "who": "head-wang",
+            "reason": "on my way",
+            "closed_as": None,
+            "occurred_at": "2026-01-01T00:00:01.000Z",
+            "changed_at": "2026-01-01T00:00:02.500Z",
+            "age_s": 2.0,
+            "clock": "synced",
+            "boot_id": "b00t",
+            "run": "r1",
+            "durable": True,
+            "texts": {
+                "zh-CN": {
+                    "title": "【紧急】3号楼1单元501 可燃气体浓度过高",
+                    "text": "head-wang 已应答。可燃气体:25.5 %LEL(限值 20 %LEL)。防拆:无读数(通信中断)。已通知:楼栋长。属大事。",
+                },
+                "en": {
+                    "title": "[CRITICAL] 3号楼1单元501: combustible gas, high",
+                    "text": "Taken by head-wang. combustible gas: 25.5 %LEL (limit 20 %LEL). tamper: no value (no answer). "
+                    "Told: building head. A big matter.",
+                },
+            },
+        },
+    }  # fmt: skip
+
+
+def test_the_same_change_gives_the_same_bytes():
+    assert body() == body()
+    assert body(now=Instant(3_001)) != body()
+
+
+def test_without_a_trusted_clock_nothing_is_dated_and_everything_has_an_age():
+    event = json.loads(body(anchor=None))
+    assert "time" not in event
+    data = event["data"]
+    assert (data["clock"], data["occurred_at"], data["changed_at"]) == ("unsynced", None, None)
+    assert (data["age_s"], data["why"][0]["at"], data["why"][0]["age_s"]) == (2.0, None, 2.1)
+    check("alerts", body(anchor=None))
+
+
+def test_what_to_do_is_said_while_there_is_something_to_do():
+    raised = json.loads(body(Change(ChangeKind.RAISED, Instant(1_000), GAS)))["data"]["texts"]
+    assert "开窗" in raised["zh-CN"]["text"]
+    assert "windows" in raised["en"]["text"]
+
+
+def test_a_rule_of_the_site_and_a_drill_go_by_their_own_names():
+    alert = Alert(**{**{f: getattr(GAS, f) for f in GAS.__struct_fields__}, "rule": "pond", "drill": True})
+    wording = Wording(rules={"pond": ("水池水位", "pond level")}, facts={"gas": ("厨房燃气", "kitchen gas")})
+    texts = json.loads(body(Change(ChangeKind.RAISED, Instant(0), alert), wording=wording))["data"]["texts"]
+    assert texts["zh-CN"]["title"] == "【演练】【紧急】b3/1/501 水池水位"
+    assert texts["en"]["title"] == "[DRILL] [CRITICAL] b3/1/501: pond level"
+    assert "厨房燃气:25.5" in texts["zh-CN"]["text"]
+
+
+def check(leaf, raw):
+    jsonschema.Draft202012Validator(schema(leaf)).validate(json.loads(raw))
+
+
+@pytest.mark.parametrize("kind", list(ChangeKind))
+def test_every_change_kind_fits_the_schema(kind):
+    check("alerts", body(Change(kind, Instant(2_500), GAS)))
+
+
+def test_the_schema_refuses_what_is_no_alert():
+    event = json.loads(body())
+    for broken in (
+        {**event, "specversion": "0.3"},
+        {**event, "sequence": 17},
+        {key: value for key, value in event.items() if key != "id"},
+        {**event, "data": {**event["data"], "priority": "urgent"}},
+        {**event, "data": {**event["data"], "age_s": -1}},
+        {**event, "data": {key: value for key, value in event["data"].items() if key != "occurred_at"}},
+    ):
+        with pytest.raises(jsonschema.ValidationError):
+            check("alerts", json.dumps(broken))
+
+
+def test_the_other_bodies_fit_their_schemas():
+    status = wire.StatusData(
+        state=wire.Presence.DEGRADED, deaf={"bus-1": "port_gone"}, versions={"gateway": "0.1.0"},
+        clock=ClockQuality.SYNCED, disk_bytes_today=12345, durable=True, boot_id="b", run="r", counts={"x": 1},
+    )  # fmt: skip
+    check("status", status_body("fukang", "gw-1", "r1/1", status, 1_767_225_600_000))
+    check("status", status_body("fukang", "gw-1", "will", wire.StatusData(state=wire.Presence.OFFLINE), None))
+    check("devices", device_body("fukang", "gw-1", "r1/2", "gas-501", health=Health.LOST, reason="timeout"))
+    check("devices", device_body("fukang", "gw-1", "r1/2", "b-7", health=Health.OK, battery_pct=80, changed_wall_ms=0))
+    readings = (Reported("gas", 1.5, Quality.GOOD, Instant(0), "%LEL"), Reported("co", None, Quality.COMMS, Instant(5)))
+    check("telemetry", telemetry_body("fukang", "gw-1", "r1/3", "gas-501", readings, anchor=ANCHOR, now=Instant(10)))
+    reply = Reply("c-1", "duty", accepted=True, reason="done", alert="0123456789abcdef")
+    check("replies", reply_body("fukang", "gw-1", reply, durable=True))
+    assert set(BODIES) == {"alerts", "status", "devices", "telemetry", "replies"}
+
+
+def test_a_body_comes_back_as_the_type_it_was_made_from():
+    import msgspec
+
+    event = msgspec.json.decode(body(), type=wire.AlertEvent)
+    assert event.data.condition is Condition.ACTIVE
+    assert msgspec.json.encode(event, order="deterministic") == body()
+
+
+def test_topics_and_times():
+    assert topic("fukang", "gw-1", "devices/gas-501") == "loudong/v1/fukang/gw-1/devices/gas-501"
+    assert rfc3339(-1) == "1969-12-31T23:59:59.999Z"
+    assert rfc3339(1_767_225_600_007) == "2026-01-01T00:00:00.007Z"
+
+
+def test_every_word_the_bodies_need_is_there_in_both_languages():
+    import string
+
+    from gateway.alerts import Suppression
+    from gateway.uplink.commands import Refusal
+    from gateway.words import CATALOGUE
+
+    families = {
+        "priority": Priority, "grade": Grade, "rung": Rung, "change": ChangeKind, "condition": Condition,
+        "response": Response, "suppression": Suppression, "quality": Quality, "answer": Refusal, "value": Health,
+    }  # fmt: skip
+    missing = [
+        f"{family}.{one}" for family, names in families.items() for one in names if f"{family}.{one}" not in CATALOGUE
+    ]
+    assert missing == []
+    for key, pair in CATALOGUE.items():
+        chinese, english = ({field for _, field, _, _ in string.Formatter().parse(text) if field} for text in pair)
+        assert chinese == english, f"{key} names different fields in its two languages"
+
+
+def test_every_built_in_rule_has_a_name():
+    import re
+    from pathlib import Path
+
+    import gateway.rules
+    from gateway.words import CATALOGUE
+
+    text = (Path(gateway.rules.__file__).parent / "builtin.yaml").read_text(encoding="utf-8")
+    rules = re.findall(r"^- rule: ([a-z0-9-]+)", text, re.MULTILINE)
+    assert rules
+    assert [rule for rule in rules if f"rule.{rule}" not in CATALOGUE] == []
