@@ -176,7 +176,7 @@ class MqttUplink:
     def _arrive(self, session: Session, parcel: Parcel, answer: asyncio.Future[ReasonCode]) -> None:
         if answer.cancelled():
             return
-        if False:
+        if refused(answer.result()):
             self.counts[f"{parcel.kind}_refused"] += 1
             log.warning("publish_refused", uplink=self.uplink.id, kind=parcel.kind, code=str(answer.result()))
             if parcel.kind is Kind.ALERT:

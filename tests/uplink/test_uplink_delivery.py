@@ -36,6 +36,7 @@ def test_lanes_go_by_priority_and_a_live_critical_overtakes_the_backlog(house, b
         order = lanes_of(duty)
         assert order[:20] == ["high"] * 20
         assert order[20:50] == ["medium"] * 30
+        assert at[0] <= 100 + 20, "the cursor follows the PUBACKs, not the end of the backlog"
         place = order.index("critical")
         assert place <= 50 + at[0] + 20, "a critical alert waits for no more than what is already on its way"
         assert duty.tally == {"delivered": 501, "disordered": 0, "receipts": 501}
@@ -120,7 +121,8 @@ def test_a_lost_puback_repeats_the_same_bytes_and_nothing_else(house, mosquitto,
     asyncio.run(story())
 
 
-def test_a_broker_that_answers_nothing_any_more_is_noticed_and_speaks_our_will(house, mosquitto):
+@pytest.mark.parametrize("silence", ["mute", "frozen"])
+def test_a_broker_that_answers_nothing_any_more_is_noticed_and_speaks_our_will(house, mosquitto, silence):
     async def story():
         served = mosquitto()
         duty = DutyOffice(served.port)
@@ -128,10 +130,12 @@ def test_a_broker_that_answers_nothing_any_more_is_noticed_and_speaks_our_will(h
             gateway = house.Gateway(line.port, answer_s=0.5)
             async with house.running(gateway.mqtt):
                 await house.until(lambda: duty.statuses.get(house.source, {}).get("state") == "online")
-                line.frozen = True
+                gateway.mqtt._sleep = lambda _: asyncio.sleep(0.5)
+                setattr(line, silence, True)
                 gateway.outbox.add("critical")
                 await house.until(lambda: gateway.core.health[-1] == ("lost", "timeout"))
-                line.frozen = False
+                await house.until(lambda: duty.statuses[house.source]["state"] == "offline")
+                setattr(line, silence, False)
                 await duty.settle(1)
                 await house.until(lambda: gateway.core.health[-1] == ("ok", ""))
 
