@@ -250,6 +250,7 @@ async def _live(story: Story, daemon: asyncio.subprocess.Process, seconds: float
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, over.set)
+    ends_at = None if seconds is None else loop.time() + seconds
     if seconds is not None:
         loop.call_later(max(1.0, seconds - SETTLE_S), over.set)
     ends: list[asyncio.Task[Any]] = [playing, asyncio.create_task(over.wait()), asyncio.create_task(daemon.wait())]
@@ -265,7 +266,7 @@ async def _live(story: Story, daemon: asyncio.subprocess.Process, seconds: float
     if story.broker.pid is None:
         await asyncio.to_thread(story.broker.start)
     await story.until(lambda: not story.score.lost(), SETTLE_S * 2)
-    await asyncio.sleep(1)
+    await asyncio.sleep(1 if ends_at is None else max(1.0, ends_at - loop.time()))
 
 
 async def _play(story: Story) -> None:

@@ -168,6 +168,27 @@ _POINTS: dict[str, tuple[str, str]] = {
 }
 
 _REASONS: dict[str, tuple[str, str]] = {
+    "reason.ended": ("任务意外结束", "the task ended"),
+    "reason.cancelled": ("任务被中断", "the task was cut short"),
+    "reason.stuck": ("任务卡住", "the task hangs"),
+    "reason.crashed": ("程序出错,已重启", "the task crashed and was restarted"),
+    "reason.os_error": ("系统拒绝操作", "the system refused"),
+    "reason.uplink_fault": ("上级平台连接失败", "the uplink failed"),
+    "reason.store_fault": ("存储失败", "the store failed"),
+    "reason.store_memory": ("磁盘拒绝写入,事件暂存于内存", "the disk refuses writes; events are held in memory"),
+    "reason.store_mended": ("启动时存储有损坏,已修复", "the store was found damaged and mended"),
+    "reason.held_without_cause": ("无原因处于开启,保持原状", "on without a cause, left as found"),
+    "reason.not_confirmed": ("反馈显示未到位", "the feedback shows it is not in place"),
+    "reason.feedback_unknown": ("反馈读不到或不可信", "the feedback cannot be read or believed"),
+    "reason.no_answer": ("无应答", "no answer"),
+    "reason.superseded": ("被新的要求取代", "replaced by a newer request"),
+    "reason.unknown_event": ("未知的按键类型", "unknown kind of press"),
+    "reason.old_counter": (
+        "计数器倒退:可能重放或换过电池,请电话核实并重新登记",
+        "the counter went back: a replay or a new battery; verify by phone and re-enrol",
+    ),
+    "reason.unsupported_version": ("不支持的按钮协议版本", "unsupported protocol version"),
+    "reason.bad_key": ("密钥应为 32 位十六进制", "the key must be 32 hex digits"),
     "reason.timeout": ("无应答", "no answer in time"),
     "reason.silent": ("没有信号", "silent"),
     "reason.all_silent": ("整条总线无应答", "nobody on the line answers"),

@@ -10,8 +10,12 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "fault.rule_off": ("内置规则 {name} 已被关闭", "rule {name} is switched off"),
     "fault.rule_without_subjects": ("规则 {name} 没有匹配到任何设备", "rule {name} matches no device"),
     "fault.delay_on_life_safety": (
-        "规则 {name} 关乎生命安全,不允许返回延时",
-        "rule {name} is a life-safety rule: no off-delay is allowed",
+        "规则 {name} 关乎生命安全,不允许任何延时",
+        "rule {name} is a life-safety rule: no delay is allowed",
+    ),
+    "fault.event_or_state": (
+        "规则 {name}:any 里不能把事件(按键、通行)和状态混在一起,请写成两条规则",
+        "rule {name}: any cannot join an event (a press, a pass) and a state: write two rules",
     ),
     "fault.delay_on_event": (
         "规则 {name} 由事件触发(按键、通行),不能设延时",
