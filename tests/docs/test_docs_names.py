@@ -1,0 +1,164 @@
+"""What the documents name exists: links and their anchors, files, functions, commands and options, log events, workers, profiles."""
+
+import importlib.util
+import re
+import shlex
+
+import pytest
+
+from gateway.app.check import check
+from gateway.app.compound import worker_names
+from gateway.cli import _parser
+from gateway.nodes import Faults
+
+_COMMAND = re.compile(r"^\s*(?:\$ )?(?:\S*bin/)?loudong +(?P<rest>[a-z][^`\n|#]*)")
+_LINK = re.compile(r"\]\((?P<target>[^)\s#]*)(?:#(?P<anchor>[^)\s]+))?\)")
+_FILE = re.compile(r"`(?P<path>(?:gateway|tests|docs|tools|systemd|examples|requirements)/[\w./-]+)`")
+
+
+def _subcommands():
+    (choices,) = [action.choices for action in _parser()._actions if getattr(action, "choices", None)]
+    return choices
+
+
+def _called(pages):
+    """Every ``loudong …`` in code: the page, the command and what follows it."""
+    for page in pages.all():
+        text = pages.text(page)
+        inline = re.findall(r"`([^`\n]*loudong [^`\n]*)`", text)
+        fenced = [
+            line
+            for block in pages.blocks(page)
+            for line in block.text.splitlines()
+            if block.info in {"", "sh", "text", "console"}
+        ]
+        for line in (*inline, *fenced):
+            for match in _COMMAND.finditer(line):
+                yield page, match["rest"].split(";")[0].split("&&")[0].strip()
+
+
+def test_every_command_named_is_one_with_these_options(pages):
+    known = _subcommands()
+    found = list(_called(pages))
+    assert len(found) > 25
+    for page, rest in found:
+        command, *words = shlex.split(rest.replace("…", ""))
+        assert command in known, f"{page}: loudong {rest}"
+        for word in words:
+            if word.startswith("--"):
+                assert word.split("=")[0] in known[command]._option_string_actions, f"{page}: loudong {rest}"
+
+
+def test_options_in_the_table_of_commands_are_those_of_the_command(pages):
+    rows = re.findall(r"^\| `loudong ([a-z]+)[^|]*\|.*$", pages.text("docs/operations.md"), re.MULTILINE)
+    assert len(rows) == len(_subcommands())
+    for row in re.finditer(r"^\| `loudong ([a-z]+).*$", pages.text("docs/operations.md"), re.MULTILINE):
+        options = re.findall(r"(?<![\w-])--[a-z-]+", row[0])
+        assert set(options) <= set(_subcommands()[row[1]]._option_string_actions), row[0]
+
+
+def test_every_command_there_is_stands_in_operations(pages):
+    text = pages.text("docs/operations.md")
+    assert [name for name in _subcommands() if f"`loudong {name}" not in text] == []
+
+
+def _anchors(text):
+    """Anchors of a page's headings, made as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def test_every_link_leads_somewhere(pages):
+    for page in pages.all():
+        here = pages.root / page
+        for link in _LINK.finditer(pages.text(page)):
+            if "://" in link["target"]:
+                continue
+            target = here.parent / link["target"] if link["target"] else here
+            assert target.exists(), f"{page}: {link['target']}"
+            if link["anchor"]:
+                assert link["anchor"] in _anchors(target.read_text(encoding="utf-8")), f"{page}: {link[0]}"
+
+
+def test_every_file_named_exists(pages):
+    missing = [
+        f"{page}: {path}"
+        for page in pages.all()
+        for path in _FILE.findall(pages.text(page))
+        if not (pages.root / path).exists()
+    ]
+    assert missing == []
+
+
+def test_the_link_checker_agrees(pages):
+    spec = importlib.util.spec_from_file_location("check_links", pages.root / "tools/check_links.py")
+    checker = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(checker)
+    assert [fault for page in checker.pages() for fault in checker.faults_of(page)] == []
+
+
+@pytest.fixture(scope="module")
+def source(pages):
+    return "\n".join(path.read_text(encoding="utf-8") for path in (pages.root / "gateway").rglob("*.py"))
+
+
+def test_every_function_named_in_the_walks_exists(pages, source):
+    """``Class.method`` and plain names in the tables of docs/architecture.md."""
+    rows = [line for line in pages.text("docs/architecture.md").splitlines() if re.match(r"\| \d+ \|", line)]
+    assert len(rows) >= 20
+    named = {name for row in rows for name in re.findall(r"`([A-Z]\w+\.\w+|_\w+|[a-z]+_[a-z_]+)`", row)}
+    assert len(named) > 15
+    for name in named:
+        owner, _, method = name.rpartition(".")
+        assert re.search(rf"\bdef {method}\b", source), name
+        if owner:
+            assert re.search(rf"\bclass {owner}\b", source), name
+
+
+def test_every_decision_is_reached_from_the_architecture(pages):
+    decisions = sorted((pages.root / "docs/decisions").glob("*.md"))
+    assert len(decisions) >= 8
+    text = pages.text("docs/architecture.md")
+    assert [page.name for page in decisions if f"decisions/{page.name}" not in text] == []
+
+
+def test_every_decision_says_why_and_what_it_costs(pages):
+    for page in sorted((pages.root / "docs/decisions").glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        assert text.startswith(f"# {page.name[:4]} ")
+        parts = re.findall(r"^\*\*(\w+)\.\*\*", text, re.MULTILINE)
+        assert parts == ["Context", "Decision", "Why", "Cost"], page.name
+
+
+def test_every_log_event_named_is_one_that_is_logged(pages, source):
+    text = pages.text("docs/operations.md").split("## Logs\n", 1)[1].split("\n## ", 1)[0]
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    events = [event for row in rows for event in re.findall(r"`(\w+)`", row)]
+    assert len(events) > 20
+    assert [event for event in events if not re.search(rf'log\.\w+\(\s*"{event}"', source)] == []
+
+
+def test_every_worker_is_in_the_table(pages):
+    site, _ = check(pages.root / "examples/fukang-garden/site.yaml", Faults())
+    text = pages.text("docs/operations.md")
+    for worker in worker_names(site):
+        generic = re.sub(r"^(bus|uplink)-.*", r"\1-NAME", worker)
+        assert f"| `{generic}` |" in text
+
+
+def test_what_check_says_of_the_example_is_what_it_says(pages, monkeypatch, capsys):
+    from gateway.cli import main
+
+    monkeypatch.chdir(pages.root)
+    monkeypatch.setenv("LC_ALL", "C")
+    (shown,) = [block.text for block in pages.blocks("docs/site.md") if block.info == "console"]
+    assert main(["check", "examples/fukang-garden/site.yaml"]) == 0
+    assert capsys.readouterr().out == shown.split("\n", 1)[1]
+
+
+def test_pages_do_not_run_wide(pages):
+    """A line of prose is read in a terminal, too; tables may be wide."""
+    for page in pages.all():
+        prose = re.sub(r"^```.*?^```$", "", pages.text(page), flags=re.MULTILINE | re.DOTALL)
+        wide = [line for line in prose.splitlines() if len(line) > 140 and not line.startswith("|")]
+        assert wide == [], page

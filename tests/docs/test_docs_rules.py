@@ -1,0 +1,108 @@
+"""docs/rules.md: every example compiles (or says what the page says it says), and nothing of the language is missing."""
+
+import pytest
+
+from gateway.app.check import BUILTIN
+from gateway.nodes import Faults
+from gateway.rules.compound import FactSpec, Subject
+from gateway.rules.conditions import Threshold, leaves
+from gateway.rules.language import _LEAF_KEYS, DOOR_STATES, ENTRY_TYPES, SUBJECT_KINDS, compile_rules
+from gateway.site.marks import parse
+from gateway.site.report import render
+
+PAGE = "docs/rules.md"
+_HEALTH = {"health": FactSpec(), "reason": FactSpec()}
+
+
+def _subject(name, kind, place, units=None, tags=(), via=""):
+    facts = {point: FactSpec(unit) for point, unit in (units or {}).items()}
+    return Subject(name, kind, place, tags, facts | _HEALTH, via)
+
+
+SUBJECTS = {
+    subject.id: subject
+    for subject in (
+        _subject("bus-line", "bus", "b1"),
+        _subject("gas-301", "gas-detector", "b1/s1/301", {"gas": "%LEL", "gas_high_alarm": ""}, via="bus-line"),
+        _subject("air-hall", "air-sensor", "b1/hall", {"co2": "ppm", "temperature": "°C"}, ("indoor-air", "elder-alone"), "bus-line"),
+        _subject("sos-301", "button", "b1/s1/301", {"heard": "dBm", "battery": "%"}),
+        _subject("gate-1", "terminal", "gate", {"door": "", "tamper": "", "fire": ""}),
+    )
+}  # fmt: skip
+
+
+def builtin_rules(faults):
+    return parse(BUILTIN.read_text(encoding="utf-8"), str(BUILTIN), faults).mapping["rules"].items
+
+
+def compiled(text):
+    faults = Faults()
+    node = parse(text, "site.yaml", faults)
+    assert node is not None, render(faults, "en")
+    assert set(node.mapping) <= {"rules", "builtin"}, "an example holds rules or changes to built-in ones"
+    own = node.mapping["rules"].items if "rules" in node.mapping else []
+    changes = node.mapping["builtin"].mapping if "builtin" in node.mapping else {}
+    return compile_rules([*builtin_rules(faults), *own], changes, SUBJECTS, faults), own, faults
+
+
+def test_every_good_example_compiles_and_watches_somebody(pages):
+    examples = [block for block in pages.blocks(PAGE) if block.info == "yaml"]
+    assert len(examples) >= 5
+    for block in examples:
+        rules, own, faults = compiled(block.text)
+        off = [fault for fault in faults.found if fault.key == "fault.rule_off"]
+        assert faults.found == off, f"line {block.line}: {render(faults, 'en')}"
+        for node in own:
+            assert rules[node.mapping["rule"].value].subjects, f"line {block.line}: watches nobody"
+
+
+def test_every_bad_example_says_what_the_page_says(pages):
+    examples = [block for block in pages.blocks(PAGE) if block.info == "yaml bad"]
+    assert len(examples) >= 3
+    for block in examples:
+        faults = compiled(block.text)[2]
+        assert faults.errors, f"line {block.line}: nothing wrong with it"
+        assert list(render(faults, "en")) == block.following.splitlines(), f"line {block.line}"
+
+
+def _table(text, heading):
+    """Rows of the first table under a heading, each a list of cells."""
+    part = text.split(f"## {heading}\n", 1)[1]
+    rows = [line for line in part.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]
+
+
+def test_the_table_of_built_in_rules_is_the_file(pages):
+    rows = _table(pages.text(PAGE), "Built-in rules")
+    written = {row[0].strip("`"): (row[1], row[2]) for row in rows if row[0].startswith("`")}
+    nodes = {node.mapping["rule"].value: node.mapping for node in builtin_rules(Faults())}
+    assert written == {name: (rule["priority"].value, rule["grade"].value) for name, rule in nodes.items()}
+
+
+def test_the_limits_in_the_table_are_those_of_the_file(pages):
+    notes = {row[0].strip("`"): row[4] for row in _table(pages.text(PAGE), "Built-in rules") if len(row) == 5}
+    units = {"gas": "%LEL", "co": "ppm", "co2": "ppm", "pm25": "µg/m³", "tvoc": "µg/m³", "battery": "%"}
+    kinds = ("gas-detector", "co-detector", "air-sensor", "button")
+    subjects = {kind: _subject(kind, kind, "b1", units) for kind in kinds}
+    rules = compile_rules(builtin_rules(faults := Faults()), {}, subjects, faults)
+    assert not faults.found
+    limits = {rule.id: leaf for rule in rules.values() for leaf in leaves(rule.when) if isinstance(leaf, Threshold)}
+    assert {"gas-high", "gas-low", "co-high", "air-co2", "battery-low"} <= set(limits)
+    for name, leaf in limits.items():
+        assert f"{'≥' if leaf.above else '≤'} {leaf.limit:g} {units[leaf.fact]}" in notes[name]
+
+
+@pytest.mark.parametrize(
+    "words", [_LEAF_KEYS, ENTRY_TYPES, DOOR_STATES, SUBJECT_KINDS], ids=["when", "entry", "door", "kind"]
+)
+def test_every_word_of_the_language_is_on_the_page(pages, words):
+    missing = [word for word in words if f"`{word}`" not in pages.text(PAGE)]
+    assert not missing
+
+
+def test_every_key_of_a_rule_is_in_the_table_of_keys(pages):
+    node = parse("- {rule: x, no_such_key: 1}", "site.yaml", faults := Faults()).items
+    compile_rules(node, {}, SUBJECTS, faults)
+    known = next(dict(fault.fields)["allowed"] for fault in faults.found if fault.key == "fault.unknown_key")
+    written = {row[0].strip("`") for row in _table(pages.text(PAGE), "Keys of a rule")}
+    assert set(known.split(" | ")) <= written
