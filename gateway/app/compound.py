@@ -81,6 +81,7 @@ def worker_names(site: Site) -> tuple[str, ...]:
     """The workers this site needs, in the order in which they start; the last to start stops first."""
     return (
         "store",
+        "core",
         "timekeeper",
         "outputs",
         *(bus_subject(bus) for bus in site.buses),

@@ -74,7 +74,7 @@ class Desk:
     async def _history(self, asked: str) -> list[dict[str, Any]]:
         if self._histories is None or not asked:
             raise Refusal("no_such_alert", asked)
-        steps = [dict(step) for step in await self._histories(asked)]
+        steps = [dict(step) for step in await self._histories(self._full_id(asked))]
         if not steps:
             raise Refusal("no_such_alert", asked)
         return steps
@@ -99,7 +99,7 @@ class Desk:
         return {"done": verb.value, "alert": command.alert, "who": command.who, "durable": durable}
 
     def _who(self, asked: str, peer: PeerCredentials) -> str:
-        own = next((person.id for person in self._people.values() if person.login == peer.login), "")
+        own = next((p.id for p in self._people.values() if p.login and p.login == peer.login), "")
         may_speak_for_others = peer.uid in {0, os.getuid()}
         if asked and asked != own and not may_speak_for_others:
             raise Refusal("not_allowed", f"{peer.login}: {asked}")

@@ -181,7 +181,6 @@ class House:
         try:
             await self.supervisor.run()
         finally:
-            self.inbox.stop()
             self.registry.flush()
             await self.store.stop()
 
@@ -193,6 +192,7 @@ class House:
         """Every worker with its ring (design, decision 6)."""
         add, life, service = self.supervisor.add, Ring.LIFE, Ring.SERVICE
         add("store", life, self._keep_store, vital_within_s=VITAL_S)
+        add("core", life, lambda: self.inbox.run(self._beat("core")), vital_within_s=VITAL_S)
         add("timekeeper", life, self.timekeeper.run, vital_within_s=VITAL_S)
         add("outputs", life, self.outputs.run, vital_within_s=VITAL_S)
         for name, poller in self.pollers.items():

@@ -8,6 +8,7 @@ Everything here runs in one turn of the event loop, so no event can overtake ano
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -24,6 +25,7 @@ from gateway.store.rows import HistoryRow, JournalRow, Part, PendingMessage, Sta
 
 log = structlog.get_logger()
 _encode = msgspec.json.Encoder().encode
+BEAT_S = 5.0
 EARLY_MS = 1
 """A loop timer may fire a fraction early; one millisecond more, and the deadline has surely come."""
 
@@ -61,7 +63,8 @@ class Inbox:
         self.engine, self.timeline = engine, timeline
         self._run, self._keeper, self._message = run, keeper, message
         self._count = 0
-        self._timer: asyncio.TimerHandle | None = None
+        self._news = asyncio.Event()
+        self._bug: BaseException | None = None
         self._on_want: Callable[[Want], None] = _ignored
         self._on_reread: Callable[[str, str], None] = _ignored
         self._on_event: Callable[[Stamped], None] = _ignored
@@ -76,27 +79,52 @@ class Inbox:
         self._on_want, self._on_reread, self._on_event = want, reread, event
 
     def report(self, event: Event) -> Kept:
-        """Let an event take effect, now and here; the ticket tells when it is on disk."""
+        """Let an event take effect, now and here; the ticket tells when it is on disk.
+
+        A core that fails is wrong about everything from then on: whoever reported gets the exception, and ``run`` raises it,
+        too, so that the process ends even where the reporter's own ring would only restart him.
+        """
         self._count += 1
         stamped = Stamped(self.timeline.now(), f"{self._run}.{self._count}", event)
-        outcome = self.engine.handle(stamped)
+        try:
+            outcome = self.engine.handle(stamped)
+        except BaseException as bug:
+            log.critical("core_failed", event_kind=_kind(event), event_id=stamped.id)
+            self._bug = bug
+            self._news.set()
+            raise
         self._act(outcome)
         kept = self._keep(outcome, (_journalled(stamped),), _received(stamped))
-        self._arm()
+        self._news.set()
         self._on_event(stamped)
         return Kept(outcome.actions, kept)
 
-    def stop(self) -> None:
-        """No deadline fires any more."""
-        if self._timer is not None:
-            self._timer.cancel()
+    async def run(self, beat: Callable[[], None]) -> None:
+        """Fire the core's deadlines when they are due. Raises what broke the core."""
+        while True:
+            self._news.clear()
+            if self._bug is not None:
+                raise self._bug
+            self._wake()
+            beat()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._pause_s()):
+                    await self._news.wait()
 
     def _wake(self) -> None:
+        due = self.engine.next_due()
+        if due is None or due > self.timeline.now():
+            return
         outcome = self.engine.wake(self.timeline.now())
         self._act(outcome)
         if outcome.rows:
             self._keep(outcome, (), ())
-        self._arm()
+
+    def _pause_s(self) -> float:
+        """Until the soonest deadline, but never longer than a beat may take."""
+        due = self.engine.next_due()
+        pause = BEAT_S if due is None else (due - self.timeline.now() + EARLY_MS) / 1000
+        return min(max(pause, 0.0), BEAT_S)
 
     def _act(self, outcome: Outcome) -> None:
         """What waits for no disk: outputs, and the second look at a dangerous value."""
@@ -123,20 +151,13 @@ class Inbox:
             )
         )
 
-    def _arm(self) -> None:
-        """One timer, for the soonest deadline."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        due = self.engine.next_due()
-        if due is not None:
-            delay = max(0, due - self.timeline.now()) + EARLY_MS
-            self._timer = asyncio.get_running_loop().call_later(delay / 1000, self._wake)
-
 
 def _journalled(stamped: Stamped) -> JournalRow:
-    kind = type(stamped.event).__struct_config__.tag
-    return JournalRow(at=stamped.at, id=stamped.id, kind=str(kind), body=_encode(stamped.event))
+    return JournalRow(at=stamped.at, id=stamped.id, kind=_kind(stamped.event), body=_encode(stamped.event))
+
+
+def _kind(event: Event) -> str:
+    return str(type(event).__struct_config__.tag)
 
 
 def _history(change: Change) -> HistoryRow:

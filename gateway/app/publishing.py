@@ -11,7 +11,7 @@ from typing import Protocol
 from gateway import __version__
 from gateway.actions import Publish
 from gateway.events import Health
-from gateway.instant import ClockQuality, Instant
+from gateway.instant import DAY, ClockQuality, Instant
 from gateway.rules.compound import HEALTH, Subject
 from gateway.rules.engine import Engine
 from gateway.site.model import Site
@@ -51,6 +51,7 @@ class Publishing:
         self._site, self._engine, self._boot_id, self._run, self._disk = site, engine, boot_id, run, disk
         self._wording = wording(site, engine)
         self._bodies = 0
+        self._day = (-1, 0)
         self.counts: Callable[[], Mapping[str, int]] = dict
 
     def message(self, publish: Publish, now: Instant) -> PendingMessage:
@@ -80,7 +81,7 @@ class Publishing:
             deaf=deaf,
             versions={"loudong": __version__},
             clock=ClockQuality.UNSYNCED if clock is None else ClockQuality.SYNCED,
-            disk_bytes_today=self._disk.written_bytes,
+            disk_bytes_today=self._written_today(),
             durable=durable,
             boot_id=self._boot_id,
             run=self._run,
@@ -94,6 +95,13 @@ class Publishing:
     def device_messages(self) -> dict[str, bytes]:
         """The retained body of every device."""
         return {s.id: self._device(s) for s in self._engine.compound.subjects.values() if s.kind not in _DEVICES}
+
+    def _written_today(self) -> int:
+        """Bytes to the disk this day of the site timeline (no clock is needed to count them), or since the start."""
+        day, written = self._engine.board.clock.at // DAY, self._disk.written_bytes
+        if day != self._day[0]:
+            self._day = (day, 0 if self._day[0] < 0 else written)
+        return written - self._day[1]
 
     def _device(self, subject: Subject) -> bytes:
         battery = self._engine.fact(subject.id, "battery")

@@ -112,12 +112,10 @@ def check_door(door: Door, reader: Reader, ground: Ground) -> None:
         if first is not None:
             fields = {"field": key, "given": given, "first": f"{first.file}:{first.line}"}
             reader.faults.add(reader.mark(key), "fault.terminal_twice", name=door.id, **fields)
-    if not reader.has("address") and not reader.has("token_file"):
-        reader.faults.add(door.mark, "fault.door_open_to_all", name=door.id)
-        return
-    for key in ("address", "token_file"):
-        if not reader.has(key):
-            reader.faults.warn(door.mark, f"fault.door_no_{key}", name=door.id)
+    if not reader.has("token_file"):  # the listener lets nobody in without one
+        reader.faults.add(door.mark, "fault.door_no_token_file", name=door.id)
+    if not reader.has("address"):
+        reader.faults.warn(door.mark, "fault.door_no_address", name=door.id)
 
 
 def check_output(output: Output, reader: Reader, ground: Ground) -> None:

@@ -127,7 +127,6 @@ class Door(Struct, frozen=True):
     enrolment: str = "default"
     """Terminals of one group share their person ids, so one person has one pseudonym at all of them."""
     heartbeat_ms: int = 30_000
-    held_open_ms: int = 120_000
     timezone: str = ""
     tags: tuple[str, ...] = ()
 

@@ -189,7 +189,6 @@ DOOR = Table(
     one_of("direction", DIRECTIONS),
     text("enrolment", form=ID),
     duration("heartbeat", "heartbeat_ms", *_HEARTBEAT),
-    duration("held_open", "held_open_ms", SECOND, DAY),
     zone("timezone"),
     texts("tags"),
 )

@@ -280,12 +280,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}: no address: whoever knows the token can pose as it from anywhere.",
     ),
     "fault.door_no_token_file": (
-        "{name}：没有 token_file，同一网段的人能冒充它。",
-        "{name}: no token_file: anybody on its network can pose as it.",
-    ),
-    "fault.door_open_to_all": (
-        "{name}：address 和 token_file 至少要有一个，否则任何人都能冒充它。",
-        "{name}: give address or token_file, or anybody can pose as it.",
+        "{name}：没有 token_file；没有令牌的推送一律不收。",
+        "{name}: no token_file: without a token its pushes are refused.",
     ),
     "fault.listens_everywhere": (
         "listener 在所有网口（{host}）上听；请写门禁所在网口的地址。",

@@ -71,8 +71,8 @@ FAULTS = [
     ("key_file: k,", "key: 231d39c1d7cc1ab1aee224cd096db932,", "site.yaml:25: error: sos-101: a secret must not be written in key; put it in a file of its own and name that file in key_file.", "不能直接写在 key 里"),
     ("key_file: k,", "key_file: 231d39c1d7cc1ab1aee224cd096db932,", "site.yaml:25: error: sos-101: a secret must not be written in key_file;", "请放进单独的文件"),
     ("vendor: hikvision", "vendor: hikvison", "site.yaml:28: error: gate-1: vendor cannot be “hikvison”. Did you mean “hikvision”?", "不能是“hikvison”"),
-    ("address: 192.168.1.3, token_file: t", "direction: in", "site.yaml:28: error: gate-1: give address or token_file, or anybody can pose as it.", "至少要有一个"),
     ("token_file: t}", "token_file: t, serial: DS1}\n  gate-2: {vendor: hikvision, place: gate, address: 192.168.1.4, token_file: t2, serial: DS1}", "site.yaml:29: error: gate-2: serial DS1 is that of another terminal (", "分不清是谁"),
+    (", token_file: t", "", "site.yaml:28: error: gate-1: no token_file:", "没有 token_file"),
     ("address: 192.168.1.3", "address: 192.168.1.300", "site.yaml:28: error: gate-1: address “192.168.1.300” is no IP address.", "不是 IP 地址"),
     # outputs
     ("point: relay1,", "point: input1,", "site.yaml:30: error: valve-1: relay-1.input1 cannot be written, so it cannot be an output. Allowed: relay1 | relay2.", "只读点位"),
@@ -118,7 +118,6 @@ WARNINGS = [
     (", heartbeat: 1h", "", "site.yaml:25: warning: sos-101: no heartbeat", "没有 heartbeat"),
     ("heartbeat: 1h", "heartbeat: 1h, meanings: {double: ignore}", "site.yaml:25: warning: sos-101: a “double” press no longer means SOS", "不再当作求助"),
     ("address: 192.168.1.3, ", "", "site.yaml:28: warning: gate-1: no address:", "没有 address"),
-    (", token_file: t", "", "site.yaml:28: warning: gate-1: no token_file:", "没有 token_file"),
     ("listener: {host: 192.168.1.2}\n", "", "site.yaml:1: warning: The listener listens on every interface", "所有网口"),
     (", feedback: relay-1.input1, feedback_means: shut", "", "site.yaml:30: warning: valve-1: no feedback", "无从证明"),
     (VALVE, "fan-1: {kind: fan, device: relay-1, point: relay1, place: b1/s1/101, serves: b1}", "site.yaml:30: warning: fan-1: this fan stands in the place of gas detector gas-101 (b1/s1/101) and is not ex_rated", "不是防爆的"),

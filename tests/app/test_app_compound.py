@@ -1,0 +1,115 @@
+"""From the site file to the core's subjects; zones; a check of both halves at once."""
+
+import datetime as dt
+from zoneinfo import ZoneInfo
+
+import msgspec
+import pytest
+
+from gateway.alerts import Priority, Rung
+from gateway.app.check import BUILTIN, check
+from gateway.app.compound import compound_of, worker_names, worker_subject, zone_offsets
+from gateway.instant import DAY, HOUR
+from gateway.nodes import Faults
+from gateway.site.report import render
+
+NOW = dt.datetime(2026, 11, 22, tzinfo=dt.UTC)
+
+
+def test_shanghai_has_one_offset():
+    assert zone_offsets("Asia/Shanghai", NOW) == ((0, 8 * HOUR),)
+
+
+@pytest.mark.parametrize(
+    "name", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "UTC", "Africa/Casablanca"]
+)
+def test_a_zone_is_right_at_every_hour_of_the_years_around(name):
+    table, zone = zone_offsets(name, NOW), ZoneInfo(name)
+    assert [start for start, _ in table] == sorted(start for start, _ in table)
+    first = NOW - dt.timedelta(days=300)
+    for hours in range(0, 24 * 365 * 4, 7):
+        moment = first + dt.timedelta(hours=hours, minutes=1)
+        utc = int(moment.timestamp() * 1000)
+        offset = next(offset for start, offset in reversed(table) if utc >= start)
+        assert offset == moment.astimezone(zone).utcoffset() / dt.timedelta(milliseconds=1), moment
+
+
+def test_a_zone_changes_to_the_minute():
+    table = zone_offsets("Europe/Berlin", NOW)
+    spring = int(dt.datetime(2027, 3, 28, 1, tzinfo=dt.UTC).timestamp() * 1000)
+    assert (spring, 2 * HOUR) in table
+
+
+def test_every_thing_of_the_site_is_a_subject_with_its_facts(site, compound):
+    kinds = {s.id: s.kind for s in compound.subjects.values()}
+    assert kinds["gas-301"] == "gas-detector"
+    assert kinds["bus-line"] == "bus"
+    assert kinds["radio-hci0"] == "radio"
+    assert {kinds[name] for name in ("sos-301", "gate-1", "valve-301", "uplink-street", "clock", "store")} == {
+        "button", "terminal", "output", "uplink", "clock", "store",
+    }  # fmt: skip
+    assert {worker_subject(name) for name in worker_names(site)} <= kinds.keys()
+    gas = compound.subjects["gas-301"]
+    assert gas.via == "bus-line"
+    assert gas.facts["gas"].unit == "%LEL"
+    assert gas.facts["gas"].max_age_ms == 24 * HOUR, "alarm points go stale"
+    assert compound.subjects["air-301"].facts["co2"].max_age_ms is None
+    assert compound.subjects["sos-301"].facts["heard"].max_age_ms == 12 * HOUR, "three heartbeats"
+
+
+def test_a_button_is_missing_after_a_day_at_the_latest(site):
+    slow = msgspec.structs.replace(site.buttons["sos-301"], heartbeat_ms=DAY)
+    made = compound_of(msgspec.structs.replace(site, buttons={"sos-301": slow}), Faults(), NOW)
+    assert made.subjects["sos-301"].facts["heard"].max_age_ms == DAY
+    never = msgspec.structs.replace(slow, heartbeat_ms=0)
+    made = compound_of(msgspec.structs.replace(site, buttons={"sos-301": never}), Faults(), NOW)
+    assert made.subjects["sos-301"].facts["heard"].max_age_ms is None
+    assert "button-missing" in made.rules, "it watches nothing then, but stays"
+
+
+def test_the_grid_stands_where_the_site_put_it(compound):
+    people = compound.grid.people
+    assert people[Rung.BUILDING] == {"b1": ("head",)}
+    assert people[Rung.DISTRICT] == {"": ("leader",)}
+    assert compound.grid.answer_by[Priority.CRITICAL] == 600_000
+    assert compound.grid.ladders[""][Priority.LOW][Rung.COMMUNITY] is None
+    assert compound.roles["grid-1"] == ("answer",)
+
+
+def test_an_output_tied_to_a_rule_that_cannot_drive_it_is_a_fault(site):
+    wrong = msgspec.structs.replace(site.outputs["siren-1"], rules=("gas-hihg",))
+    faults = Faults()
+    compound_of(msgspec.structs.replace(site, outputs={"siren-1": wrong}), faults, NOW)
+    (fault,) = faults.errors
+    assert fault.key == "fault.rule_drives_not"
+    assert dict(fault.fields)["near"] == "gas-high"
+    assert fault.mark == wrong.mark
+
+
+def test_every_built_in_rule_finds_its_timetable(compound):
+    """A rule nobody has ever seen at work is a guess."""
+    played = {line.split()[3] for file in (BUILTIN.parents[2] / "tests/scenarios/timetables").glob("*.txt")
+              for line in file.read_text().splitlines() if " raised " in line and line.startswith("=>") and " day" not in line}  # fmt: skip
+    assert set(compound.rules) <= played
+
+
+def test_both_halves_of_a_check_speak_at_once(tmp_path):
+    text = (BUILTIN.parents[2] / "tests/scenarios/site.yaml").read_text()
+    profiles = BUILTIN.parents[2] / "tests/scenarios/profiles"
+    (tmp_path / "profiles").symlink_to(profiles)
+    site = tmp_path / "site.yaml"
+    site.write_text(
+        text.replace("timezone: Asia/Shanghai", "timezone: Asia/Shanghia").replace("access.denied", "access.dennied")
+    )
+    faults = Faults()
+    check(site, faults)
+    said = "\n".join(render(faults, "en"))
+    assert "Asia/Shanghai" in said
+    assert "access.denied" in said
+    assert all(f.mark.line > 1 for f in faults.errors)
+
+
+def test_a_file_that_cannot_be_read_is_one_fault(tmp_path):
+    faults = Faults()
+    assert check(tmp_path / "none.yaml", faults) is None
+    assert len(faults.errors) == 1

@@ -1,0 +1,146 @@
+"""Who may ask what at the desk, and for whom."""
+
+import asyncio
+import os
+
+import pytest
+
+from gateway.app.desk import Desk
+from gateway.control.protocol import PeerCredentials, Refusal, Request
+from gateway.events import Boot, Command, Press, PressKind, SiteLoaded, Stamped
+from gateway.instant import MINUTE, Anchor, ClockQuality, Instant
+from gateway.rules.engine import Engine
+from gateway.site.model import Person
+
+STRANGER = 4321
+PEOPLE = {
+    "head": Person("head", ("answer", "shelve"), "li"),
+    "duty": Person("duty", ("answer", "shelve")),
+    "grid-1": Person("grid-1", ("answer",), "wang"),
+}
+
+
+class Ticket:
+    def __init__(self, actions, durable=True):
+        self.actions, self._durable = actions, durable
+
+    async def durable(self):
+        return self._durable
+
+
+class Room:
+    """A desk before a real core."""
+
+    def __init__(self, compound):
+        self.engine, self.given, self.lose = Engine(compound), [], False
+        self.desk = Desk(compound, PEOPLE, self.engine.alerts, self.report, lambda: Instant(5 * MINUTE))
+        self.report(Boot("r1", "b1", ClockQuality.UNSYNCED, None, None, "test"))
+        self.report(SiteLoaded("f"))
+        self.report(Press("sos-301", PressKind.SINGLE))
+        (self.alert,) = self.engine.alerts()
+
+    def report(self, event):
+        self.given.append(event)
+        actions = self.engine.handle(Stamped(Instant(len(self.given)), f"r1.{len(self.given)}", event)).actions
+        return Ticket(() if self.lose else actions, durable=not self.lose)
+
+    def ask(self, verb, *, login="li", uid=STRANGER, **arguments):
+        return list(asyncio.run(self.desk.answer(Request(verb, arguments), PeerCredentials(1, uid, uid, login))))
+
+    def refused(self, verb, **more):
+        with pytest.raises(Refusal) as refusal:
+            self.ask(verb, **more)
+        return refusal.value.reason
+
+    @property
+    def command(self) -> Command:
+        return next(event for event in reversed(self.given) if isinstance(event, Command))
+
+
+@pytest.fixture
+def room(compound):
+    return Room(compound)
+
+
+def test_a_login_speaks_for_the_person_the_site_ties_it_to(room):
+    (done,) = room.ask("ack", alert=room.alert.id, on_site=True)
+    assert done == {"done": "ack", "alert": room.alert.id, "who": "head", "durable": True}
+    assert (room.command.principal, room.command.who, room.command.on_site) == ("local:li", "head", True)
+
+
+@pytest.mark.parametrize(
+    ("login", "uid", "who", "answer"),
+    [
+        ("li", STRANGER, "", "head"), ("li", STRANGER, "head", "head"), ("li", STRANGER, "duty", "not_allowed"),
+        ("wang", STRANGER, "head", "not_allowed"), ("nobody", STRANGER, "", "who_is_needed"), ("nobody", STRANGER, "head", "not_allowed"),
+        ("", STRANGER, "", "who_is_needed"), ("", STRANGER, "duty", "not_allowed"), ("uid:4321", STRANGER, "", "who_is_needed"),
+        ("root", 0, "", "who_is_needed"), ("root", 0, "duty", "duty"), ("root", 0, "mallory", "not_a_person"),
+        ("daemon", os.getuid(), "grid-1", "grid-1"),
+    ],
+)  # fmt: skip
+def test_who_may_speak_for_whom(room, login, uid, who, answer):
+    if answer in PEOPLE:
+        assert room.ask("ack", login=login, uid=uid, who=who, alert=room.alert.id)[0]["who"] == answer
+    else:
+        assert room.refused("ack", login=login, uid=uid, who=who, alert=room.alert.id) == answer
+    assert all(c.who in {answer, "mallory"} for c in room.given if isinstance(c, Command))
+
+
+def test_an_id_may_be_cut_short_while_it_is_the_only_one(room):
+    room.ask("ack", alert=room.alert.id[:4])
+    assert room.command.alert == room.alert.id
+    assert room.refused("ack", alert="zzzz") == "no_such_alert"
+    assert room.refused("ack") == "no_such_alert"
+    room.report(Press("sos-301", PressKind.SINGLE, "k", suspect="old_counter"))
+    room.desk._alerts = lambda: [room.alert, room.alert]
+    assert room.refused("ack", alert=room.alert.id[:2]) == "ambiguous"
+
+
+def test_arguments_of_the_wrong_kind_ask_for_nothing_more(room):
+    """What arrives over the socket is JSON of anybody's making."""
+    room.ask("ack", alert=room.alert.id, on_site="yes", mistaken=1, reason=7)
+    assert (room.command.on_site, room.command.mistaken, room.command.reason) == (False, False, "7")
+    assert room.refused("shelve", alert=room.alert.id, reason="x", **{"for": 10}) == "needs_duration"
+    assert room.refused("shelve", alert=room.alert.id, reason="x", **{"for": "soon"}) == "needs_duration"
+    room.ask("shelve", alert=room.alert.id, reason="x", **{"for": "10min"})
+    assert room.command.for_ms == 10 * MINUTE
+
+
+def test_a_refusal_carries_the_cores_own_reason(room):
+    assert room.refused("close", alert=room.alert.id, mistaken=True) == "needs_reason"
+    assert room.refused("dance") == "unknown_verb"
+
+
+def test_the_same_command_id_is_carried_out_once(room):
+    room.report(Press("sos-301", PressKind.SINGLE))
+    for _ in range(2):
+        room.ask("ack", alert=room.alert.id, command_id="x1")
+    assert room.engine.alerts()[0].revision == 3
+
+
+def test_what_could_not_be_kept_or_answered_says_so(room):
+    room.lose = True
+    assert room.refused("ack", alert=room.alert.id) == "no_reply"
+
+
+def test_alerts_are_shown_with_age_date_and_names(room):
+    (shown,) = room.ask("alerts")
+    assert (shown["id"], shown["response"], shown["occurred_ms"]) == (room.alert.id, "unanswered", None)
+    assert shown["age_s"] == pytest.approx(300, abs=1)
+    assert shown["name_zh"]
+    assert shown["name_en"]
+
+    async def history(alert):
+        return [{"kind": "raised"}] if alert == room.alert.id else []
+
+    room.desk.connect(lambda: {"state": "online"}, lambda at: Anchor(1000), history)
+    assert room.ask("alerts")[0]["occurred_ms"] == 1000 + room.alert.opened_at
+    assert room.ask("status") == [{"state": "online"}]
+    assert room.ask("history", alert=room.alert.id) == [{"kind": "raised"}]
+    assert room.refused("history", alert="zz") == "no_such_alert"
+    assert room.refused("history") == "no_such_alert"
+
+
+def test_looking_needs_no_name(room):
+    assert room.ask("alerts", login="nobody")
+    assert not [e for e in room.given if isinstance(e, Command)]

@@ -1,0 +1,241 @@
+"""The order of deeds, and deadlines in their time."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+from instruments.virtual import VirtualClock, virtual_run
+
+from gateway.actions import Publish
+from gateway.app.inbox import Inbox
+from gateway.clock import Timeline
+from gateway.events import Boot, DeviceHealth, Health, Press, PressKind, Reading, Receipt, SiteLoaded, Stamped
+from gateway.instant import ClockQuality, Instant
+from gateway.rules.engine import Engine
+from gateway.rules.ledger import Row
+from gateway.store.rows import PendingMessage
+
+
+class Keeper:
+    """A store that writes down when it was asked, and is on disk when told so."""
+
+    def __init__(self, diary):
+        self.diary, self.parts, self.tickets = diary, [], []
+
+    def put(self, part):
+        self.diary.append("kept")
+        self.parts.append(part)
+        self.tickets.append(asyncio.get_running_loop().create_future())
+        return self.tickets[-1]
+
+
+class Room:
+    """An inbox with everybody around it played by a diary."""
+
+    def __init__(self, compound):
+        self.diary, self.beats = [], 0
+        self.clock = VirtualClock(asyncio.get_running_loop())
+        self.timeline = Timeline(self.clock, Instant(0), self.clock.stamp())
+        self.keeper, self.engine = Keeper(self.diary), Engine(compound)
+        self.inbox = Inbox(self.engine, self.timeline, "r1", self.keeper, self._message)
+        self.inbox.connect(
+            lambda want: self.diary.append(f"{want.output} {want.state.value}"),
+            lambda device, point: self.diary.append(f"reread {device}.{point}"),
+            lambda stamped: self.diary.append(f"shown {stamped.id}"),
+        )
+        self.beats = 0
+        self.task = asyncio.ensure_future(self.inbox.run(self._beat))
+        self.inbox.report(Boot("r1", "b1", ClockQuality.SYNCED, None, 0, "test"))
+        self.inbox.report(SiteLoaded("f"))
+        self.living = asyncio.get_running_loop().create_task(self.inbox.run(self._beat))
+        self.diary.clear()
+        self.keeper.parts.clear()
+
+    def _beat(self):
+        self.beats += 1
+
+    def _beat(self):
+        self.beats += 1
+
+    def _message(self, publish: Publish, now):
+        alert = publish.change.alert
+        self.diary.append(f"message {publish.change.kind.value}")
+        return PendingMessage(
+            publish.lane.value,
+            publish.sequence,
+            f"{alert.id}/{alert.revision}",
+            "alerts",
+            alert.id,
+            lambda durable: b"",
+        )
+
+
+def test_the_valve_is_shut_before_the_disk_is_asked_and_people_are_told_after(compound):
+    async def main():
+        room = Room(compound)
+        room.inbox.report(Reading("gas-301", "gas_high_alarm", value=True))
+        return room.diary
+
+    diary = virtual_run(main())
+    assert diary[:2] == ["valve-301 shut", "siren-1 on"]
+    assert diary.index("kept") > diary.index("siren-1 on")
+    assert diary[-1] == "shown r1.3"
+
+
+def test_the_message_rides_in_the_very_part_that_holds_its_cause_and_its_state(compound):
+    async def main():
+        room = Room(compound)
+        room.inbox.report(Press("sos-301", PressKind.SINGLE, "c1"))
+        return room.keeper.parts
+
+    (part,) = virtual_run(main())
+    assert part.urgent
+    assert [(row.kind, row.id) for row in part.journal] == [("press", "r1.3")]
+    assert [m.sequence for m in part.messages] == [1, 2]
+    assert [h.kind for h in part.history] == ["raised", "told"]
+    assert {"alert", "press", "lane", "want"} <= {row.kind for row in part.state}
+    assert part.stamp is not None
+
+
+def test_a_dangerous_value_is_asked_for_again_before_the_disk_is(compound):
+    async def main():
+        room = Room(compound)
+        room.inbox.report(Reading("gas-301", "gas", 30.0))
+        return room.diary
+
+    assert virtual_run(main()) == ["reread gas-301.gas", "kept", "shown r1.3"]
+
+
+def test_a_quiet_reading_rides_along(compound):
+    async def main():
+        room = Room(compound)
+        room.inbox.report(Reading("gas-301", "gas", 1.0))
+        return room.keeper.parts
+
+    (part,) = virtual_run(main())
+    assert not part.urgent
+    assert part.messages == ()
+
+
+def test_the_ticket_tells_when_it_is_on_disk(compound):
+    async def main():
+        room = Room(compound)
+        ticket = room.inbox.report(Press("sos-301", PressKind.SINGLE))
+        waiting = asyncio.ensure_future(ticket.durable())
+        await asyncio.sleep(1)
+        assert not waiting.done()
+        room.keeper.tickets[-1].set_result(False)
+        return await waiting
+
+    assert virtual_run(main()) is False
+
+
+def test_a_deadline_fires_in_its_time_whatever_comes_before_it(compound):
+    """The district leader is told at 3 min, whatever was reported in between."""
+
+    async def main():
+        room = Room(compound)
+        room.inbox.report(Press("sos-301", PressKind.SINGLE))
+        for _ in range(100):
+            await asyncio.sleep(1)
+            room.inbox.report(Reading("gas-301", "gas", 1.0))
+        room.keeper.parts.clear()
+        await asyncio.sleep(79)
+        assert room.keeper.parts == []
+        await asyncio.sleep(2)
+        return room
+
+    room = virtual_run(main())
+    (part,) = room.keeper.parts
+    assert part.journal == (), "a wake-up is not journalled"
+    assert [h.kind for h in part.history] == ["told"]
+    assert part.history[0].at == 180_000
+
+
+def test_a_loop_that_was_stuck_loses_and_moves_nothing(compound):
+    async def main():
+        room = Room(compound)
+        room.inbox.report(DeviceHealth("gas-301", Health.LOST))
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().jump(3600)  # an hour in which no callback ran
+        room.inbox.report(Reading("gas-301", "gas", 1.0))
+        return room.keeper.parts[-1]
+
+    part = virtual_run(main())
+    assert [(h.kind, h.at) for h in part.history] == [("raised", 2_000), ("told", 2_000), ("told", 1_802_000)]
+
+
+def test_a_bug_in_the_core_reaches_the_reporter_and_ends_the_run(compound):
+    class Broken(Exception):
+        """A bug."""
+
+    async def main():
+        room = Room(compound)
+        await asyncio.sleep(0)
+
+        def handle(_stamped):
+            raise Broken
+
+        room.engine.handle = handle
+        with pytest.raises(Broken):
+            room.inbox.report(Press("sos-301", PressKind.SINGLE))
+        with pytest.raises(Broken):
+            await room.living
+
+    virtual_run(main())
+
+
+def test_the_core_beats_even_when_nothing_is_due(compound):
+    async def main():
+        room = Room(compound)
+        await asyncio.sleep(60)
+        return room.beats
+
+    assert virtual_run(main()) >= 12
+
+
+def test_a_receipt_is_kept_in_the_history_of_its_alert(compound):
+    async def main():
+        room = Room(compound)
+        for message in ("abc/3", "nonsense", "abc/²", "abc/99999999999"):
+            room.inbox.report(Receipt("street", message, "system"))
+        return [part.history[0] for part in room.keeper.parts]
+
+    received = virtual_run(main())
+    assert [(h.alert, h.revision, h.kind) for h in received] == [
+        ("abc", 3, "received"), ("", 0, "received"), ("abc", 0, "received"), ("abc", 0, "received"),
+    ]  # fmt: skip
+
+
+def test_the_parts_alone_make_the_same_core_again(compound):
+    async def main():
+        room = Room(compound)
+        kept = {(r.kind, r.key): r for r in room.engine.snapshot()}
+        room.inbox.report(Press("sos-301", PressKind.SINGLE, "c1"))
+        room.inbox.report(Reading("smoke-301", "smoke", value=True))
+        await asyncio.sleep(400)
+        room.inbox.report(Reading("smoke-301", "smoke", value=False))
+        for part in room.keeper.parts:
+            for row in part.state:
+                kept[row.kind, row.key] = Row(row.kind, row.key, row.body)
+        return room, [r for r in kept.values() if r.body is not None and r.kind != "closed"]
+
+    room, rows = virtual_run(main())
+    again = Engine(compound)
+    assert again.restore(rows) == ()
+    assert sorted(again.snapshot(), key=str) == sorted(room.engine.snapshot(), key=str)
+
+
+def test_the_journal_reads_back_as_what_happened(compound):
+    async def main():
+        room = Room(compound)
+        room.inbox.report(Press("sos-301", PressKind.LONG, "c1", counter=7))
+        return room.keeper.parts[0].journal[0]
+
+    row = virtual_run(main())
+    event = msgspec.json.decode(row.body, type=Press)
+    assert Stamped(Instant(row.at), row.id, event) == Stamped(
+        Instant(0), "r1.3", Press("sos-301", PressKind.LONG, "c1", counter=7)
+    )
