@@ -81,6 +81,8 @@ def _close(command: Command, alert: Alert, at: Instant, register: AlertRegister)
         return Verdict.STILL_ACTIVE
     if command.mistaken and not command.reason:
         return Verdict.NEEDS_REASON
+    if alert.latch and not command.mistaken and alert.response is not Response.ACKNOWLEDGED:
+        return Verdict.NEEDS_ANSWER_FIRST  # a latched alert ends by answer, return and reset; closing it is the reset
     register.close(alert, at, command.who, "mistaken" if command.mistaken else "resolved", command.reason)
     return Verdict.DONE
 

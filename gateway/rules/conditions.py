@@ -139,9 +139,9 @@ class Is(Struct, frozen=True):
         if fact is None:
             return Finding(False if self.of_bus else None)
         alarming = self._alarming(fact)
-        if not fact.believed(alarming=alarming) or _is_stale(case, self.fact):
-            return Finding(None)
         stale_at = case.view.stale_at(owner, self.fact)
+        if not fact.believed(alarming=alarming) or (stale_at is not None and case.at >= stale_at):
+            return Finding(None)
         if not alarming:
             return Finding(False, (), stale_at)
         ripe = Instant(fact.since + self.for_ms)
@@ -226,8 +226,15 @@ class Between(Struct, frozen=True):
             inside = self.start_min <= minute < self.end_min
         else:
             inside = minute >= self.start_min or minute < self.end_min
-        edges = [(edge * MINUTE - local % DAY) % DAY or DAY for edge in (self.start_min, self.end_min)]
-        return Finding(inside, (), Instant(case.at + min(edges)))
+        edges = [self._edge(case, local, edge) for edge in (self.start_min, self.end_min)]
+        return Finding(inside, (), min(edges))
+
+    def _edge(self, case: Case, local: int, minute: int) -> Instant:
+        """When the clock on the wall next shows that minute, also where summer time begins or ends before."""
+        wait = (minute * MINUTE - local % DAY) % DAY or DAY
+        then = case.view.local_ms(Instant(case.at + wait))
+        shifted = 0 if then is None else then - local - wait
+        return Instant(case.at + wait - shifted) if shifted < wait else Instant(case.at + wait)
 
 
 class All(Struct, frozen=True):
@@ -256,7 +263,7 @@ class Any(Struct, frozen=True):
 
 
 class Not(Struct, frozen=True):
-    """The part does not hold; unknown stays unknown."""
+    """The part does not hold; unknown stays unknown. Times of day never stand here: ``negated`` turns them round."""
 
     part: ConditionNode
 
@@ -268,11 +275,34 @@ class Not(Struct, frozen=True):
 ConditionNode = Threshold | Is | Stale | Pressed | Entered | Between | All | Any | Not
 
 
+def negated(node: ConditionNode) -> ConditionNode:
+    """The opposite, with every ``Not`` pushed down to the leaves (De Morgan).
+
+    A time of day becomes the rest of the day: were it inside ``Not``, a clock that is not trusted would mean *never*.
+    """
+    if isinstance(node, All):
+        return Any(tuple(negated(part) for part in node.parts))
+    if isinstance(node, Any):
+        return All(tuple(negated(part) for part in node.parts))
+    if isinstance(node, Not):
+        return node.part
+    return Between(node.end_min, node.start_min) if isinstance(node, Between) else Not(node)
+
+
 def leaves(node: ConditionNode) -> tuple[ConditionNode, ...]:
     """Every leaf of a tree, left to right."""
     if isinstance(node, All | Any):
         return tuple(leaf for part in node.parts for leaf in leaves(part))
     return leaves(node.part) if isinstance(node, Not) else (node,)
+
+
+def mixes(node: ConditionNode) -> bool:
+    """Whether an ``any`` joins an event and a state: the state alone would never be looked at, for it makes no event."""
+    if not isinstance(node, All | Any):
+        return False
+    eventful = [any(isinstance(leaf, Pressed | Entered) for leaf in leaves(part)) for part in node.parts]
+    mixed = isinstance(node, Any) and any(eventful) and not all(eventful)
+    return mixed or any(mixes(part) for part in node.parts)
 
 
 def _is_stale(case: Case, name: str) -> bool:

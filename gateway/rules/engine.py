@@ -10,6 +10,7 @@ back the very same core.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 
 import msgspec
@@ -31,14 +32,14 @@ from gateway.events import (
     SiteLoaded,
     Stamped,
 )
-from gateway.instant import Anchor, ClockQuality, Instant
+from gateway.instant import Anchor, Instant
 from gateway.rules import outputs
 from gateway.rules.commands import Verdict, carry_out
 from gateway.rules.compound import CLOCK, CONFIRMED, DOOR, HEALTH, HELD, SYNCED, Compound
 from gateway.rules.conditions import Fact
 from gateway.rules.deadlines import Deadlines
 from gateway.rules.facts import ClockRow, FactBoard, Segment
-from gateway.rules.ledger import Ledger, Row, Table
+from gateway.rules.ledger import Key, Ledger, Row, Table
 from gateway.rules.register import AlertRegister
 from gateway.rules.watches import Moment, Watchkeeper
 
@@ -102,12 +103,16 @@ class Engine:
         self._seen: Table[Seen] = Table("seen", Seen)
         self._done: Table[Done] = Table("done", Done)
         self._wants: Table[Want] = Table("want", Want)
+        self._seen_keys: dict[str, deque[str]] = {}
+        self._done_keys: deque[Key] = deque()
+        """Oldest first, so that forgetting costs the same however much is remembered."""
         self._ledger = Ledger(
             self.board.rows,
             self.board.clock_row,
             self.register.alerts,
             self.register.closed,
             self.register.lanes,
+            self.register.occasions,
             self._watches.rows,
             self.presses,
             self._seen,
@@ -119,6 +124,8 @@ class Engine:
 
     def handle(self, stamped: Stamped) -> Outcome:
         """Let one event take effect. ``stamped.at`` is never less than that of the event before."""
+        if isinstance(stamped.event, Boot):
+            self._count_as_blind(stamped.event, stamped.at)
         self._fire_until(stamped.at)
         self._now = stamped.at
         self._dispatch(stamped)
@@ -141,9 +148,17 @@ class Engine:
         """Become the core that handed out these rows; answers the names of rows that could not be read."""
         unreadable = self._ledger.restore(rows)
         self._now = self.board.clock.at
+        self._remember()
         self.register.rebuild()
         self._watches.rebuild(self._now)
         return unreadable
+
+    def _remember(self) -> None:
+        """What is forgotten first, from the rows: the store gives them back in any order."""
+        self._seen_keys = {}
+        for terminal, key in _oldest_first(self._seen):
+            self._seen_keys.setdefault(terminal, deque()).append(key)
+        self._done_keys = deque(_oldest_first(self._done))
 
     # Questions ------------------------------------------------------------------------------------
 
@@ -166,9 +181,7 @@ class Engine:
         if isinstance(event, Reading):
             self._hear(event.device, event.point, event.value, event.quality, stamped)
         elif isinstance(event, Press):
-            self.presses.put(LastPress(at, event), event.button)
-            occasion = f"{event.button}:{event.key}" if event.key else stamped.id
-            self._watches.pulse(event.button, event, occasion, at)
+            self._press(event, stamped)
         elif isinstance(event, Entry):
             self._entry(event, stamped)
         elif isinstance(event, DeviceHealth):
@@ -191,12 +204,21 @@ class Engine:
         if subject not in self.compound.subjects:
             return  # a device that the site no longer knows; the journal keeps the event
         self.board.hear(subject, name, value, quality, stamped.at)
-        self._watches.fact_changed(subject, name, _moment(stamped))
+        read = name if isinstance(stamped.event, Reading) else ""
+        self._watches.fact_changed(subject, name, Moment(stamped.at, stamped.id, read))
+
+    def _press(self, press: Press, stamped: Stamped) -> None:
+        if press.button not in self.compound.subjects:
+            return
+        self.presses.put(LastPress(stamped.at, press), press.button)
+        occasion = f"{press.button}:{press.key}" if press.key else stamped.id
+        self._watches.pulse(press.button, press, occasion, stamped.at)
 
     def _entry(self, entry: Entry, stamped: Stamped) -> None:
-        if self._seen.get(entry.terminal, entry.key) is not None:
+        if entry.terminal not in self.compound.subjects or self._seen.get(entry.terminal, entry.key) is not None:
             return
         self._seen.put(Seen(stamped.at), entry.terminal, entry.key)
+        self._seen_keys.setdefault(entry.terminal, deque()).append(entry.key)
         self._forget_oldest(entry.terminal)
         if not entry.live:
             return
@@ -206,9 +228,9 @@ class Engine:
         self._watches.pulse(entry.terminal, entry, f"{entry.terminal}:{entry.key}", stamped.at)
 
     def _forget_oldest(self, terminal: str) -> None:
-        mine = [key for key in self._seen if key[0] == terminal] if len(self._seen) > SEEN_PER_TERMINAL else []
-        for key in mine[: max(0, len(mine) - SEEN_PER_TERMINAL)]:
-            self._seen.drop(*key)
+        mine = self._seen_keys[terminal]
+        while len(mine) > SEEN_PER_TERMINAL:
+            self._seen.drop(terminal, mine.popleft())
 
     def _command(self, command: Command, at: Instant) -> None:
         done = self._done.get(command.principal, command.command_id)
@@ -218,19 +240,26 @@ class Engine:
         verdict = carry_out(command, at, self.register)
         reply = Reply(command.command_id, command.principal, verdict is Verdict.DONE, verdict.value, command.alert)
         self._done.put(Done(at, reply), command.principal, command.command_id)
-        for key in list(self._done)[: max(0, len(self._done) - COMMANDS_REMEMBERED)]:
-            self._done.drop(*key)
+        self._done_keys.append((command.principal, command.command_id))
+        while len(self._done_keys) > COMMANDS_REMEMBERED:
+            self._done.drop(*self._done_keys.popleft())
         self.register.said.append(reply)
+
+    def _count_as_blind(self, boot: Boot, at: Instant) -> None:
+        """Before any deadline of the downtime fires: a wait that would have ended in it has not, for nobody listened."""
+        downtime = boot.downtime_ms or 0
+        self._fire_until(Instant(at - downtime))
+        self.board.clock = msgspec.structs.replace(self.board.clock, blind_ms=self.board.clock.blind_ms + downtime)
 
     def _boot(self, boot: Boot, stamped: Stamped) -> None:
         clock, at = self.board.clock, stamped.at
-        blind = clock.blind_ms + (boot.downtime_ms or 0)
+        blind = clock.blind_ms
         known = boot.downtime_ms is not None and bool(clock.segments)
         offset = boot.offset_ms if boot.offset_ms is not None or not known else clock.segments[-1].offset_ms
         segments = (
             (*clock.segments[:-1], Segment(clock.segments[-1].start, offset))
             if known
-            else (*clock.segments, Segment(at, offset))
+            else (*clock.segments, Segment(self._segment_start(at), offset))
         )
         self.board.clock = ClockRow(at, boot.run, boot.boot_id, blind, at - blind, segments[-SEGMENTS_KEPT:])
         if boot.downtime_ms is None:
@@ -238,11 +267,21 @@ class Engine:
             self.register.after_unknown_downtime(at)
         for output in self._wants:
             self._wants.drop(*output)  # every run tells its outputs anew what they should be
-        synced = offset is not None and boot.clock is ClockQuality.SYNCED
-        self._hear(CLOCK, SYNCED, synced, Quality.GOOD, stamped)
+        # Known from earlier in this boot counts: the kernel may waver, the tie to true time does not (and nobody reports it
+        # a second time, so this fact would stay false for ever).
+        self._hear(CLOCK, SYNCED, offset is not None, Quality.GOOD, stamped)
         if offset is not None:
             self.register.date(at)
         self._watches.look_at_all(_moment(stamped))
+
+    def _segment_start(self, at: Instant) -> Instant:
+        """Where the time of a boot begins of which nobody knows how long after the last it came.
+
+        The timeline goes on where it stood, so its first millisecond may hold the last alert of the boot before, and that
+        must not be dated by this one's clock.
+        """
+        clock = self.board.clock
+        return Instant(at + 1) if clock.segments and clock.at >= at else at
 
     def _synced(self, offset_ms: int, stamped: Stamped) -> None:
         clock = self.board.clock
@@ -259,6 +298,7 @@ class Engine:
             if rule is None or alert.subject not in rule.subjects:
                 self.register.close(alert, stamped.at, None, "withdrawn", "")
         self._watches.forget_strangers()
+        self.board.await_unheard(stamped.at)
         self._watches.look_at_all(_moment(stamped))
 
     # Deadlines and the outcome ------------------------------------------------------------------------
@@ -276,7 +316,8 @@ class Engine:
         said = self._taken()
         if self.board.clock.at != self._now:
             self.board.clock = msgspec.structs.replace(self.board.clock, at=self._now)
-        wants = self._drive() if self.register.alerts.is_changed or not len(self._wants) else ()
+        told_nothing = len(self._wants) < len(self.compound.outputs)
+        wants = self._drive() if self.register.alerts.is_changed or told_nothing else ()
         actions = (*wants, *said)
         return Outcome(actions, self._ledger.changed(), urgent or bool(actions))
 
@@ -286,13 +327,20 @@ class Engine:
 
     def _drive(self) -> tuple[Want, ...]:
         """The outputs whose desired state (or cause) changed."""
-        alerts = self.alerts()
-        wanted = [outputs.desired(output, alerts, self.compound.rules) for output in self.compound.outputs.values()]
+        rules, alerts = self.compound.rules, self.alerts()
+        kinds = {output.kind for output in self.compound.outputs.values()}
+        concerned = {kind: [a for a in alerts if outputs.concerns(kind, rules.get(a.rule))] for kind in kinds}
+        wanted = [outputs.desired(output, concerned[output.kind], rules) for output in self.compound.outputs.values()]
         changed = tuple(want for want in wanted if self._wants.get(want.output) != want)
         for want in changed:
             self._wants.put(want, want.output)
         return changed
 
 
+def _oldest_first(table: Table[Seen] | Table[Done]) -> list[Key]:
+    aged = [(row.at, key) for key in table for row in (table.get(*key),) if row is not None]
+    return [key for _, key in sorted(aged)]
+
+
 def _moment(stamped: Stamped) -> Moment:
-    return Moment(stamped.at, stamped.id, isinstance(stamped.event, Reading))
+    return Moment(stamped.at, stamped.id)

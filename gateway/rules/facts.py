@@ -15,6 +15,7 @@ from gateway.rules.conditions import Fact
 from gateway.rules.ledger import Table
 
 _NO_SPEC = FactSpec()
+_GREATEST = 2**63
 
 
 class Segment(Struct, frozen=True):
@@ -55,11 +56,20 @@ class FactBoard:
         self.clock_row.put(row, "clock")
 
     def hear(self, subject: str, name: str, value: Scalar | None, quality: Quality, at: Instant) -> None:
-        """Set a fact; ``since`` moves only when the value does."""
+        """Set a fact; ``since`` moves only when the value does. A number that none can be compared with is no value."""
+        if isinstance(value, float | int) and not _sound(value):
+            value, quality = None, Quality.INVALID
         before = self.rows.get(subject, name)
         same = before is not None and before.value == value and type(before.value) is type(value)
         since = before.since if before is not None and same else at
         self.rows.put(Fact(value, quality, at, since, at - self.clock.blind_ms), subject, name)
+
+    def await_unheard(self, at: Instant) -> None:
+        """Begin the wait for supervised facts that the site names and nobody has reported; restarts do not begin it anew."""
+        for subject in self.compound.subjects.values():
+            for name in self.supervised(subject.id):
+                if self.rows.get(subject.id, name) is None:
+                    self.hear(subject.id, name, None, Quality.COMMS, at)
 
     def subject(self, subject: str) -> Subject | None:
         """What the site says about a subject."""
@@ -108,6 +118,16 @@ class FactBoard:
         segment = next((s for s in reversed(self.clock.segments) if at >= s.start), None)
         return None if segment is None or segment.offset_ms is None else Anchor(segment.offset_ms)
 
+    def may_be_dated(self, at: Instant) -> bool:
+        """Whether a moment of unknown date may get one yet: it is of this boot. Of an earlier one nobody will ever know."""
+        segments = self.clock.segments
+        return not segments or at >= segments[-1].start
+
     def _spec(self, subject: str, name: str) -> FactSpec:
         known = self.compound.subjects.get(subject)
         return known.facts.get(name, _NO_SPEC) if known else _NO_SPEC
+
+
+def _sound(value: float) -> bool:
+    """Finite, and within what a row can hold (64 bits). Codecs see to it; a broken one must not break the core."""
+    return abs(value) < _GREATEST  # false for NaN

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 import msgspec
 
-from gateway.alerts import Alert, Grade, Priority, Rung, Told
+from gateway.alerts import Alert, Grade, Priority, Response, Rung, Suppression, Told
 from gateway.instant import Instant
 from gateway.rules.compound import GridPlan, building_of
 
@@ -92,7 +92,10 @@ def go_on(alert: Alert, at: Instant, grid: GridPlan) -> Alert:
         return climb(resumed, at, grid, Because.NOT_ON_SITE)
     top = rungs[-1][0] if rungs else Rung.BUILDING
     told = Told(top, at, people_on(top, alert.place, grid), Because.TOP_AGAIN.value)
-    return msgspec.structs.replace(alert, told=(*alert.told, told))
+    last = alert.told[-1] if alert.told else None
+    again = last is not None and (last.rung, last.because) == (told.rung, told.because)
+    # Called every ten minutes until somebody comes: the last call stands for those before, which have their own revisions.
+    return msgspec.structs.replace(alert, told=(*(alert.told[:-1] if again else alert.told), told))
 
 
 def after_unknown_downtime(alert: Alert, at: Instant, grid: GridPlan) -> Alert:
@@ -104,7 +107,7 @@ def after_unknown_downtime(alert: Alert, at: Instant, grid: GridPlan) -> Alert:
 
 
 def extend(alert: Alert, grid: GridPlan) -> Alert:
-    """After a regrade the ladder may be longer: arm the first rung not told yet."""
+    """After a regrade the ladder may be longer: the first rung not told yet is the next; it waits if nobody climbs now."""
     if alert.next_rung is not None or alert.climb_from is None:
         return alert
     told = {t.rung for t in alert.told}
@@ -112,7 +115,9 @@ def extend(alert: Alert, grid: GridPlan) -> Alert:
     if not further:
         return alert
     rung, delay = further[0]
-    return msgspec.structs.replace(alert, next_rung=rung, climb_due=Instant(alert.climb_from + delay))
+    climbing = alert.response is Response.UNANSWERED and alert.suppression is Suppression.NONE
+    due = Instant(alert.climb_from + delay) if climbing else None
+    return msgspec.structs.replace(alert, next_rung=rung, climb_due=due)
 
 
 def _first(rungs: list[tuple[Rung, int]]) -> Rung | None:

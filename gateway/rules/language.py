@@ -24,11 +24,12 @@ from gateway.rules.conditions import (
     ConditionNode,
     Entered,
     Is,
-    Not,
     Pressed,
     Stale,
     Threshold,
     leaves,
+    mixes,
+    negated,
 )
 
 HIGHEST_LEL = 50.0
@@ -43,9 +44,10 @@ ENTRY_TYPES = (
 )  # fmt: skip
 DOOR_STATES = ("opened", "closed", "forced", "held_open")
 _LEAF_KEYS = ("point", "health", "stale", "press", "entry", "door", "between", "all", "any", "not")
+_HARMLESS = ("above", "enabled", "text")
+"""Keys of a change to a life-safety rule that warn of themselves, or need no warning."""
 _AMOUNT = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*(.*?)\s*")
 _TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
-_OUTPUT_KINDS = ("siren", "valve", "fan")
 
 
 def compile_rules(
@@ -64,6 +66,8 @@ def compile_rules(
             faults.add(change.mark, "fault.no_such_rule", name=name, near=nearest(name, known))
     for node in named:
         rule = _Compiler(node, changes, subjects, faults).rule()
+        if rule is not None and rule.id in rules:
+            faults.warn(rule.mark, "fault.rule_replaced", name=rule.id)
         if rule is not None:
             rules[rule.id] = rule
     return {name: rule for name, rule in rules.items() if rule.subjects}
@@ -80,6 +84,7 @@ class _Compiler:
         name = _plain(node.mapping.get("rule"))
         self._name = name if isinstance(name, str) else "?"
         self._change = changes.get(self._name)
+        self._guarded = _plain(node.mapping.get("life_safety")) is True
         self._node = _merged(node, self._change)
 
     def rule(self) -> Rule | None:
@@ -95,6 +100,7 @@ class _Compiler:
             when = self._tightened(when, above)
         rule = self._read(reader, name, when)
         reader.done()
+        self._warn_of_changes(reader)
         if rule is None or not enabled:
             return None
         return msgspec.structs.replace(rule, subjects=self._fitting(rule, chosen))
@@ -127,12 +133,22 @@ class _Compiler:
         if when is None:
             return None
         self._check(reader, rule)
+        if mixes(when):
+            self._faults.add(reader.mark("when"), "fault.event_or_state", name=rule.id)
         return rule
 
+    def _warn_of_changes(self, reader: Reader) -> None:
+        """Tightening is the site's right; anything else done to a life-safety rule is said aloud."""
+        changed = self._change.mapping if self._change is not None and self._guarded else {}
+        for key in changed:
+            if key not in _HARMLESS:
+                self._faults.warn(reader.mark(key), "fault.life_safety_changed", name=self._name, field=key)
+
     def _check(self, reader: Reader, rule: Rule) -> None:
-        if rule.life_safety and (rule.off_delay_ms or (rule.momentary and rule.on_delay_ms)):
-            self._faults.add(reader.mark("off_delay"), "fault.delay_on_life_safety", name=rule.id)
-        if rule.momentary and (rule.on_delay_ms or rule.off_delay_ms):
+        delayed = "off_delay" if rule.off_delay_ms else "on_delay"
+        if rule.life_safety and (rule.off_delay_ms or rule.on_delay_ms):
+            self._faults.add(reader.mark(delayed), "fault.delay_on_life_safety", name=rule.id)
+        elif rule.momentary and (rule.on_delay_ms or rule.off_delay_ms):
             self._faults.add(reader.mark("when"), "fault.delay_on_event", name=rule.id)
 
     # Who it watches -------------------------------------------------------------------------------
@@ -154,7 +170,8 @@ class _Compiler:
 
     def _fitting(self, rule: Rule, chosen: list[Subject]) -> tuple[str, ...]:
         """The chosen subjects that have what the rule reads; a point that none of them has is a fault."""
-        names = [leaf.fact for leaf in leaves(rule.when) if isinstance(leaf, Threshold | Is) and not _of_bus(leaf)]
+        read = [leaf for leaf in leaves(rule.when) if isinstance(leaf, Threshold | Is | Stale) and not _of_bus(leaf)]
+        names = [leaf.fact for leaf in read if leaf.fact]
         for name in names:
             if chosen and not any(name in s.facts for s in chosen) and not self._is_built_in:
                 known = sorted({fact for s in chosen for fact in s.facts})
@@ -212,11 +229,21 @@ class _Compiler:
             return Is(fact, self._values(reader, "is"), reader.take_duration("for"))
         side = "below" if reader.has("below") else "above"
         limit = self._amount(reader.take(side, required=True), fact)
-        deadband = self._amount(reader.take("deadband"), fact)
+        deadband = self._amount(reader.take("deadband"), fact) or 0.0
         if limit is None:
             return None
         self._check_lel(reader.mark(side), fact, limit)
-        return Threshold(fact, limit, side == "above", deadband or 0.0)
+        if deadband < 0 or (side == "above" and 0 < limit <= deadband):  # as wide as that, it would never return
+            bounds = {"low": "0", "high": f"{abs(limit):g}"}
+            self._faults.add(
+                reader.mark("deadband"),
+                "fault.out_of_bounds",
+                name=self._name,
+                field="deadband",
+                given=f"{deadband:g}",
+                **bounds,
+            )
+        return Threshold(fact, limit, side == "above", deadband)
 
     def _health(self, reader: Reader) -> ConditionNode:
         values = self._among(reader, "health", ("ok", "faulty", "lost"))
@@ -246,7 +273,7 @@ class _Compiler:
     def _between(self, reader: Reader) -> ConditionNode | None:
         times = reader.take_texts("between")
         matches = [_TIME.fullmatch(time) for time in times]
-        if len(matches) != 2 or matches[0] is None or matches[1] is None:
+        if len(matches) != 2 or matches[0] is None or matches[1] is None or times[0] == times[1]:
             self._faults.add(reader.mark("between"), "fault.bad_times", name=self._name)
             return None
         start, end = (int(m[1]) * 60 + int(m[2]) for m in matches if m)
@@ -267,7 +294,7 @@ class _Compiler:
             return None
         if any(isinstance(leaf, Pressed | Entered) for leaf in leaves(part)):
             self._faults.add(node.mark, "fault.not_of_event", name=self._name)
-        return Not(part)
+        return negated(part)
 
     def _parts(self, reader: Reader, key: str) -> tuple[ConditionNode, ...] | None:
         node = reader.take(key)
@@ -315,14 +342,19 @@ class _Compiler:
             self._faults.add(above.mark, "fault.no_threshold", name=self._name)
             return when
         self._check_lel(above.mark, fact, limit)
+        if self._guarded and any(isinstance(leaf, Threshold) and limit > leaf.limit for leaf in leaves(when)):
+            self._faults.warn(above.mark, "fault.loosened", name=self._name, given=f"{limit:g}")
         return _with_limit(when, limit)
 
     def _values(self, reader: Reader, key: str) -> tuple[Scalar, ...]:
         node = reader.take(key, required=True)
         if node is None:
             return ()
-        values = [_plain(item) for item in node.items] if node.items else [_plain(node)]
-        return tuple(value for value in values if value is not None)
+        values = [_plain(item) for item in node.items] if isinstance(node.value, list) else [_plain(node)]
+        found = tuple(value for value in values if value is not None)
+        if not found or len(found) < len(values):
+            self._faults.add(node.mark, "fault.empty_list", name=self._name, field=key)
+        return found
 
     def _among(self, reader: Reader, key: str, allowed: tuple[str, ...]) -> tuple[Scalar, ...]:
         values = self._values(reader, key)
@@ -333,8 +365,10 @@ class _Compiler:
 
     def _regrades(self, node: Node | None) -> tuple[Regrade, ...]:
         steps = []
-        for item in node.items if node else ():
+        # one step may stand alone, without its dash
+        for item in () if node is None else node.items if isinstance(node.value, list) else (node,):
             reader = Reader(item, self._faults, self._name)
+            reader.take("after", required=True)
             after = reader.take_duration("after", low=1)
             steps.append(Regrade(after, reader.take_choice("grade", Grade, Grade.BIG, required=True)))
             reader.done()
@@ -345,11 +379,15 @@ class _Compiler:
             return {}
         reader = Reader(node, self._faults, self._name)
         drives = {
-            kind: reader.take_choice(kind, OutputState, OutputState.OFF) for kind in _OUTPUT_KINDS if reader.has(kind)
+            kind: OutputState(reader.take_one_of(kind, ("on", "off"), "off"))
+            for kind in ("siren", "fan")
+            if reader.has(kind)
         }
+        if reader.has("valve"):
+            drives["valve"] = OutputState.SHUT
+            if _plain(reader.take("valve")) != OutputState.SHUT:
+                self._faults.add(reader.mark("valve"), "fault.valve_opens", name=self._name)
         reader.done()
-        if drives.get("valve") not in {None, OutputState.SHUT}:
-            self._faults.add(reader.mark("valve"), "fault.valve_opens", name=self._name)
         return drives
 
     def _unknown(self, mark: Mark, key: str, given: str, known: Iterable[str]) -> None:
@@ -394,7 +432,8 @@ def _of_bus(leaf: ConditionNode) -> bool:
 
 def _with_limit(node: ConditionNode, limit: float) -> ConditionNode:
     if isinstance(node, Threshold):
-        return msgspec.structs.replace(node, limit=limit)
+        # A band as wide as the new limit would never let the alert return.
+        return msgspec.structs.replace(node, limit=limit, deadband=min(node.deadband, abs(limit) / 2))
     if isinstance(node, All | Any):
         return msgspec.structs.replace(node, parts=tuple(_with_limit(part, limit) for part in node.parts))
     return node

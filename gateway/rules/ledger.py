@@ -15,7 +15,8 @@ from msgspec import Struct
 T = TypeVar("T", bound=Struct)
 Key = tuple[str, ...]
 _SEPARATOR = "\x1f"
-"""ASCII unit separator; never part of an id."""
+"""ASCII unit separator. No id of ours holds it, but a command's or an entry's key comes from outside."""
+_ESCAPE = "\x1e"
 
 _encoder = msgspec.msgpack.Encoder()
 
@@ -84,11 +85,21 @@ class Table(Generic[T]):
         """Take back a row as it was written."""
         if self._written_only:
             return
-        self._rows[tuple(key.split(_SEPARATOR))] = self._decoder.decode(body)
+        self._rows[_parts(key)] = self._decoder.decode(body)
 
     def _row(self, key: Key) -> Row:
         row = self._rows.get(key)
-        return Row(self.kind, _SEPARATOR.join(key), None if row is None else _encoder.encode(row))
+        return Row(self.kind, _joined(key), None if row is None else _encoder.encode(row))
+
+
+def _joined(key: Key) -> str:
+    """One string for a key, whatever its parts hold."""
+    return _SEPARATOR.join(part.replace(_ESCAPE, f"{_ESCAPE}0").replace(_SEPARATOR, f"{_ESCAPE}1") for part in key)
+
+
+def _parts(joined: str) -> Key:
+    parts = joined.split(_SEPARATOR)
+    return tuple(part.replace(f"{_ESCAPE}1", _SEPARATOR).replace(f"{_ESCAPE}0", _ESCAPE) for part in parts)
 
 
 class TableLike(Protocol):

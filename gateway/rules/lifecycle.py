@@ -16,7 +16,8 @@ _replace = msgspec.structs.replace
 
 def acknowledge(alert: Alert, at: Instant, who: str, answer_by_ms: int | None, *, on_site: bool) -> Alert:
     """A named person took it: the climb stops, the second deadline starts unless the person stands there."""
-    due = None if on_site or answer_by_ms is None else Instant(at + answer_by_ms)
+    waits = not on_site and answer_by_ms is not None and alert.suppression is Suppression.NONE
+    due = Instant(at + (answer_by_ms or 0)) if waits else None
     return _replace(
         alert,
         response=Response.ACKNOWLEDGED,
@@ -61,9 +62,16 @@ def shelve(alert: Alert, who: str, until: Instant, reason: str) -> Alert:
     )
 
 
-def unshelve(alert: Alert) -> Alert:
-    """Back in sight."""
-    return _replace(alert, suppression=Suppression.NONE, shelved_by=None, shelved_until=None)
+def unshelve(alert: Alert, at: Instant, answer_by_ms: int | None) -> Alert:
+    """Back in sight. Who took it and is not there yet is waited for from now."""
+    waits = alert.response is Response.ACKNOWLEDGED and not alert.on_site and answer_by_ms is not None
+    return _replace(
+        alert,
+        suppression=Suppression.NONE,
+        shelved_by=None,
+        shelved_until=None,
+        answer_due=Instant(at + (answer_by_ms or 0)) if waits else None,
+    )
 
 
 def close(alert: Alert, at: Instant, who: str | None, outcome: str, reason: str) -> Alert:
@@ -76,6 +84,7 @@ def close(alert: Alert, at: Instant, who: str | None, outcome: str, reason: str)
         reason=reason or alert.reason,
         answered_by=alert.answered_by or who,
         answered_at=alert.answered_at if alert.answered_at is not None else at,
+        reset_by=alert.reset_by or (who if alert.latch else None),
         climb_due=None,
         answer_due=None,
         regrade_due=None,

@@ -20,13 +20,21 @@ _STRENGTH = (OutputState.ON, OutputState.OFF, OutputState.SHUT)
 
 def desired(output: OutputSpec, alerts: Iterable[Alert], rules: Mapping[str, Rule]) -> Want:
     """The state this output should have now, and the alerts that ask for it."""
+    standing = list(alerts)
     asks = [
-        (state, alert.id) for alert in alerts if (state := _asked(output, alert, rules.get(alert.rule))) is not None
+        (state, alert.id) for alert in standing if (state := _asked(output, alert, rules.get(alert.rule))) is not None
     ]
+    if not output.ex_rated and any(_gassed(output, alert, rules.get(alert.rule)) for alert in standing):
+        asks = [ask for ask in asks if ask[0] is not OutputState.ON]
     if not asks:
         return Want(output.id, IDLE[output.kind], ())
     state = max((state for state, _ in asks), key=_STRENGTH.index)
     return Want(output.id, state, tuple(sorted(cause for asked, cause in asks if asked is state)))
+
+
+def concerns(kind: str, rule: Rule | None) -> bool:
+    """Whether alerts of this rule can bear on outputs of this kind at all: a flood of presses is no matter for 200 valves."""
+    return rule is not None and (kind in rule.drives or rule.explosive)
 
 
 def _asked(output: OutputSpec, alert: Alert, rule: Rule | None) -> OutputState | None:
@@ -38,9 +46,14 @@ def _asked(output: OutputSpec, alert: Alert, rule: Rule | None) -> OutputState |
         return None
     if output.rules and rule.id not in output.rules:
         return None
-    if state is OutputState.ON and rule.explosive and not output.ex_rated and within(output.place, alert.place):
-        return None  # a spark in gas: it starts only outside the gassed place, or built for it
     return state if _in_force(output.kind, alert) else None
+
+
+def _gassed(output: OutputSpec, alert: Alert, rule: Rule | None) -> bool:
+    """A spark in gas: whoever asks for it, what stands in the gassed place and is not built for it does not start."""
+    if rule is None or not rule.explosive or not alert.open or not within(output.place, alert.place):
+        return False
+    return alert.condition is Condition.ACTIVE or alert.latch
 
 
 def _in_force(kind: str, alert: Alert) -> bool:

@@ -7,12 +7,14 @@ deadlines. One step, one revision, one message.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 
 import msgspec
 from msgspec import Struct
 
 from gateway.actions import Action, Note, Publish
-from gateway.alerts import Alert, Change, ChangeKind, NoteKind, Priority, Why, alert_id
+from gateway.alerts import Alert, Change, ChangeKind, NoteKind, Priority, Response, Suppression, Why, alert_id
+from gateway.events import Quality
 from gateway.instant import Instant
 from gateway.rules import ladder, lifecycle
 from gateway.rules.compound import Compound, Rule
@@ -22,12 +24,22 @@ from gateway.rules.ladder import Because
 from gateway.rules.ledger import Table
 
 _replace = msgspec.structs.replace
+UNDATED_KEPT = 200
+"""Closed alerts kept for a clock that may never come right: a day's worth of a very bad day."""
+OCCASIONS_KEPT = 64
+"""More alerts of one button than a person can close while a frame is worth playing back."""
 
 
 class Lane(Struct, frozen=True):
     """The last sequence number given in a lane."""
 
     sequence: int
+
+
+class Occasions(Struct, frozen=True):
+    """The last alerts of a momentary rule about a subject, closed ones too."""
+
+    ids: tuple[str, ...] = ()
 
 
 class AlertRegister:
@@ -38,15 +50,20 @@ class AlertRegister:
         self.alerts: Table[Alert] = Table("alert", Alert)
         self.closed: Table[Alert] = Table("closed", Alert, written_only=True)
         self.lanes: Table[Lane] = Table("lane", Lane)
+        self.occasions: Table[Occasions] = Table("occasion", Occasions)
         self.said: list[Action] = []
         """Actions of the event being handled; the engine empties it."""
         self._open: dict[tuple[str, str], str] = {}
+        self._owed: dict[str, None] = {}
+        """Closed alerts whose date is still owed, oldest first."""
 
     def rebuild(self) -> None:
         """After a restore: index and deadlines from the rows."""
-        for alert in self.alerts.values():
+        for alert in sorted(self.alerts.values(), key=_age):
             self._index(alert)
             self._arm(alert)
+            if not alert.open:
+                self._owed[alert.id] = None
 
     def continue_lanes(self, sequences: Mapping[str, int]) -> None:
         """Never give a number again that the outbox has given, even where our own memory of it was lost."""
@@ -62,14 +79,14 @@ class AlertRegister:
 
     def open_alerts(self) -> list[Alert]:
         """Every alert that is not closed, oldest first."""
-        return [alert for alert in self.alerts.values() if alert.open]
+        return sorted((alert for alert in self.alerts.values() if alert.open), key=_age)
 
     # What can happen to an alert ---------------------------------------------------------------
 
     def raise_(self, rule: Rule, subject: str, occasion: str, at: Instant, why: tuple[Why, ...]) -> None:
         """A new alert: raised, then told to every rung that is due at once."""
         place = self.compound.subjects[subject].place
-        identity = alert_id(self.compound.site, rule.id, subject, occasion)
+        identity = self._identity(rule, subject, occasion)
         first = rule.regrades[0].after_ms if rule.regrades else None
         alert = Alert(
             id=identity,
@@ -103,7 +120,10 @@ class AlertRegister:
         again = _replace(
             lifecycle.re_alarm(alert), why=why, occurrences=alert.occurrences + 1, worst=max(seen, default=None)
         )
-        self._climb_from_start(self._say(ChangeKind.RE_ALARMED, again, at, reason=reason), at)
+        said = self._say(ChangeKind.RE_ALARMED, again, at, reason=reason)
+        climbing = alert.response is Response.UNANSWERED and alert.climb_due is not None
+        if not climbing and alert.suppression is not Suppression.SHELVED:
+            self._climb_from_start(said, at)  # else it would never get past the rung before which it flaps
 
     def return_(self, alert: Alert, at: Instant) -> None:
         """The condition is gone; the alert ends if nothing is owed."""
@@ -133,7 +153,8 @@ class AlertRegister:
 
     def unshelve(self, alert: Alert, at: Instant, who: str | None, reason: str) -> Alert:
         """Back in sight; an unanswered alert climbs from the start."""
-        back = self._say(ChangeKind.UNSHELVED, lifecycle.unshelve(alert), at, who=who, reason=reason)
+        shown = lifecycle.unshelve(alert, at, self.compound.grid.answer_by.get(alert.priority))
+        back = self._say(ChangeKind.UNSHELVED, shown, at, who=who, reason=reason)
         return back if back.answered_by else self._climb_from_start(back, at)
 
     def close(self, alert: Alert, at: Instant, who: str | None, outcome: str, reason: str) -> None:
@@ -147,7 +168,7 @@ class AlertRegister:
 
     def date(self, at: Instant) -> None:
         """The clock is trusted now: alerts told without a date get their one ``dated`` revision."""
-        for alert in self.alerts.values():
+        for alert in sorted(self.alerts.values(), key=_age):
             if not alert.undated:
                 continue
             settled = _replace(alert, undated=False)
@@ -178,7 +199,28 @@ class AlertRegister:
         """Every waiting climb moves one rung at once."""
         for alert in self.open_alerts():
             moved = ladder.after_unknown_downtime(alert, at, self.compound.grid)
-            self._keep(_replace(moved, answer_due=None if moved.answer_due is None else at))
+            rule = self.compound.rules.get(alert.rule)
+            over = alert.shelved_until is not None and rule is not None and rule.life_safety
+            self._keep(
+                _replace(
+                    moved,
+                    answer_due=None if moved.answer_due is None else at,
+                    shelved_until=at if over else alert.shelved_until,  # nobody can say that its half-hour is not over
+                )
+            )
+
+    def _identity(self, rule: Rule, subject: str, occasion: str) -> str:
+        """The id of a new alert. A natural key may come a second time after its alert was closed (a recorded frame is
+        played back, a counter runs round): that is another occasion, and must not begin again at revision 1 of the old id.
+        """
+        known = self.occasions.get(rule.id, subject) or Occasions()
+        identity, n = alert_id(self.compound.site, rule.id, subject, occasion), 1
+        while identity in known.ids:
+            n += 1
+            identity = alert_id(self.compound.site, rule.id, subject, f"{occasion}~{n}")
+        if rule.momentary:
+            self.occasions.put(Occasions((*known.ids, identity)[-OCCASIONS_KEPT:]), rule.id, subject)
+        return identity
 
     def note(self, kind: NoteKind, alert: Alert, at: Instant, *, who: str | None = None, reason: str = "") -> Alert:
         """Keep a change in the history only."""
@@ -197,15 +239,14 @@ class AlertRegister:
             regrade_step=alert.regrade_step + 1,
             regrade_due=Instant(alert.opened_at + following[0].after_ms) if following else None,
         )
-        climbing = graded.answered_by is None
-        self._say(ChangeKind.REGRADED, ladder.extend(graded, self.compound.grid) if climbing else graded, at)
+        self._say(ChangeKind.REGRADED, ladder.extend(graded, self.compound.grid), at)
 
     def _climb_from_start(self, alert: Alert, at: Instant) -> Alert:
         return self._told(alert, ladder.start(alert, at, self.compound.grid), at)
 
     def _told(self, before: Alert, after: Alert, at: Instant) -> Alert:
         """Say who was told, if anybody was (or an empty rung was passed)."""
-        if len(after.told) > len(before.told):
+        if after.told != before.told:
             return self._say(ChangeKind.TOLD, after, at, reason=after.told[-1].because)
         self._keep(after)
         return after
@@ -213,12 +254,13 @@ class AlertRegister:
     # One revision -------------------------------------------------------------------------------
 
     def _say(self, kind: ChangeKind, alert: Alert, at: Instant, *, who: str | None = None, reason: str = "") -> Alert:
-        dated = self._board.anchor_at(alert.opened_at) is not None
+        opened = alert.opened_at
+        owed = self._board.anchor_at(opened) is None and self._board.may_be_dated(opened)
         said = _replace(
             alert,
             revision=alert.revision + 1,
             changed_at=at,
-            undated=False if kind is ChangeKind.DATED else alert.undated or not dated,
+            undated=kind is not ChangeKind.DATED and (alert.undated or owed),
         )
         self._keep(said)
         self.said.append(Publish(said.priority, self._next(said.priority), Change(kind, at, said, who, reason)))
@@ -239,8 +281,14 @@ class AlertRegister:
         self.closed.put(alert, alert.id)
         if alert.undated:
             self.alerts.put(alert, alert.id)  # its date is still owed
+            self._owed[alert.id] = None
         else:
             self.alerts.drop(alert.id)
+            self._owed.pop(alert.id, None)
+        while len(self._owed) > UNDATED_KEPT:
+            oldest = next(iter(self._owed))
+            del self._owed[oldest]
+            self.alerts.drop(oldest)
 
     def _index(self, alert: Alert) -> None:
         key = (alert.rule, alert.subject)
@@ -261,10 +309,14 @@ class AlertRegister:
 
 
 def worst_value(why: tuple[Why, ...]) -> float | None:
-    """The greatest number among the reasons that have a limit."""
-    numbers = [
-        w.value
-        for w in why
-        if w.limit is not None and isinstance(w.value, int | float) and not isinstance(w.value, bool)
-    ]
+    """The greatest number among the reasons that have a limit; beyond the measuring range is greater than any."""
+    limited = [w for w in why if w.limit is not None]
+    if any(w.quality is Quality.OVER_RANGE for w in limited):
+        return inf
+    numbers = (w.value for w in limited if isinstance(w.value, int | float) and not isinstance(w.value, bool))
     return max((float(n) for n in numbers), default=None)
+
+
+def _age(alert: Alert) -> tuple[Instant, str]:
+    """Oldest first, in one order whatever order the rows came back in."""
+    return alert.opened_at, alert.id

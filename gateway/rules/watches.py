@@ -62,8 +62,8 @@ class Moment(Struct, frozen=True):
 
     at: Instant
     cause: str
-    reading: bool = False
-    """A fresh reading is in hand, so it confirms what an earlier one showed."""
+    read: str = ""
+    """The point of which a fresh reading is in hand: it alone confirms what an earlier one of the same point showed."""
 
 
 _IDLE = Watch()
@@ -107,14 +107,17 @@ class Watchkeeper:
             rule = self._compound.rules.get(key[0])
             if rule is None or key[1] not in rule.subjects:
                 self.rows.drop(*key)
+                self._deadlines.arm(("ripe", *key), None)
+                self._deadlines.arm(("look", *key), None)
 
     def observe_anew(self, at: Instant) -> None:
         """Nobody knows how long we were away: a delay that was running is waited for from the start."""
         for key in self.rows:
             rule, watch = self._compound.rules.get(key[0]), self.rows.get(*key)
-            if rule is None or watch is None or watch.due is None:
+            if rule is None or key[1] not in rule.subjects or watch is None or watch.due is None:
                 continue
-            delay = rule.on_delay_ms if watch.phase is Phase.PENDING else rule.off_delay_ms
+            delays = {Phase.PENDING: rule.on_delay_ms, Phase.CLEARING: rule.off_delay_ms}
+            delay = delays.get(watch.phase, REREAD_WITHIN_MS)
             self._set(rule, key[1], _replace(watch, due=Instant(at + delay)))
 
     def pulse(self, subject: str, event: Press | Entry, occasion: str, at: Instant) -> None:
@@ -149,13 +152,24 @@ class Watchkeeper:
             self._set(rule, subject, _IDLE)
         elif watch.phase is Phase.CLEARING:
             self._set(rule, subject, _replace(watch, phase=Phase.ACTIVE, due=None))
+        elif watch.phase is Phase.CONFIRMING and self._refuted(rule, subject, watch, moment):
+            self._set(rule, subject, _IDLE)
         elif watch.phase is Phase.CONFIRMING and watch.ripe(moment.at):
             # The bus fell silent right after a dangerous value. Silence confirms nothing, and is no all-clear either.
             self._raise(rule, subject, watch.why, moment.at, watch.cause)
 
+    def _refuted(self, rule: Rule, subject: str, watch: Watch, moment: Moment) -> bool:
+        """The re-read does not bear out what was read, whatever else is unknown (an alarm bit not heard of yet)."""
+        if all(reason.fact != moment.read for reason in watch.why):
+            return False
+        case = Case(self._board, subject, moment.at, standing=False)
+        again = [leaf for leaf in leaves(rule.when) if isinstance(leaf, Threshold) and leaf.fact == moment.read]
+        return all(leaf.find(case).truth is False for leaf in again)
+
     def _holds(self, rule: Rule, subject: str, watch: Watch, finding: Finding, moment: Moment) -> None:
         ripe = watch.ripe(moment.at)
-        confirmed = watch.phase is Phase.CONFIRMING and (moment.reading or finding.solid)
+        reread = any(reason.fact == moment.read for reason in watch.why)
+        confirmed = watch.phase is Phase.CONFIRMING and (reread or finding.solid)
         if watch.phase is Phase.IDLE:
             self._begin(rule, subject, finding, moment)
         elif confirmed or (ripe and watch.phase in {Phase.PENDING, Phase.CONFIRMING}):
@@ -169,7 +183,7 @@ class Watchkeeper:
         """The condition came: wait, ask again, or raise."""
         if rule.on_delay_ms:
             self._set(rule, subject, Watch(Phase.PENDING, Instant(moment.at + rule.on_delay_ms), moment.cause))
-        elif rule.reread and not finding.solid:
+        elif rule.reread and not finding.solid and self._board.via(subject):  # only a bus can be asked again
             due = Instant(moment.at + REREAD_WITHIN_MS)
             self._set(rule, subject, Watch(Phase.CONFIRMING, due, moment.cause, finding.why))
             self._ask_again(subject, finding.why)
@@ -193,7 +207,7 @@ class Watchkeeper:
     def _worsens(self, rule: Rule, subject: str, finding: Finding, at: Instant) -> None:
         alert, value = self._register.standing(rule.id, subject), worst_value(finding.why)
         limits = [leaf for leaf in leaves(rule.when) if isinstance(leaf, Threshold) and leaf.above]
-        if alert is None or value is None or alert.worst is None or not limits:
+        if alert is None or value is None or alert.worst is None or value <= alert.worst or not limits:
             return
         if value < alert.worst + max(max(WORSE_BY * abs(leaf.limit), leaf.deadband) for leaf in limits):
             return

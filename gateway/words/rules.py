@@ -74,4 +74,16 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "输出 {name}:没有能驱动它的规则 {given}",
         "output {name}: no rule {given} drives outputs of its kind",
     ),
+    "fault.rule_replaced": (
+        "规则 {name} 取代了同名的内置规则",
+        "rule {name} replaces the one of the same name before it",
+    ),
+    "fault.life_safety_changed": (
+        "生命安全规则 {name} 的 {field} 被改动,请确认没有放松",
+        "{field} of the life-safety rule {name} is changed; make sure that it is not weaker now",
+    ),
+    "fault.loosened": (
+        "生命安全规则 {name} 的限值放宽到 {given}",
+        "the limit of the life-safety rule {name} is loosened to {given}",
+    ),
 }

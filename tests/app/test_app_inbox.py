@@ -45,16 +45,11 @@ class Room:
             lambda device, point: self.diary.append(f"reread {device}.{point}"),
             lambda stamped: self.diary.append(f"shown {stamped.id}"),
         )
-        self.beats = 0
-        self.task = asyncio.ensure_future(self.inbox.run(self._beat))
         self.inbox.report(Boot("r1", "b1", ClockQuality.SYNCED, None, 0, "test"))
         self.inbox.report(SiteLoaded("f"))
         self.living = asyncio.get_running_loop().create_task(self.inbox.run(self._beat))
         self.diary.clear()
         self.keeper.parts.clear()
-
-    def _beat(self):
-        self.beats += 1
 
     def _beat(self):
         self.beats += 1

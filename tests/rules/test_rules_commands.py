@@ -1,0 +1,90 @@
+"""Who may do what, when, and once."""
+
+import pytest
+
+from gateway.actions import Reply
+from gateway.instant import DAY, MINUTE, SECOND
+from gateway.rules.engine import COMMANDS_REMEMBERED
+
+
+@pytest.mark.parametrize(
+    ("verb", "who", "more", "verdict"),
+    [
+        ("ack", "nobody", {}, "not_a_person"),
+        ("ack", "guest", {}, "not_allowed"),
+        ("shelve", "head", {"for_ms": MINUTE, "reason": "x"}, "not_allowed"),
+        ("unshelve", "head", {}, "not_allowed"),
+        ("unshelve", "duty", {}, "not_shelved"),
+        ("ack", "head", {"alert": "0123456789abcdef"}, "no_such_alert"),
+        ("ack", "head", {"alert": None}, "no_such_alert"),
+        ("ack", "head", {"reason": "x" * 501}, "reason_too_long"),
+        ("shelve", "duty", {"for_ms": MINUTE}, "needs_reason"),
+        ("shelve", "duty", {"reason": "x"}, "needs_duration"),
+        ("shelve", "duty", {"reason": "x", "for_ms": -MINUTE}, "needs_duration"),
+        ("shelve", "duty", {"reason": "x", "for_ms": 30 * MINUTE + 1}, "too_long"),
+        ("shelve", "duty", {"reason": "x", "for_ms": 10**30}, "too_long"),
+        ("shelve", "duty", {"reason": "x", "for_ms": 30 * MINUTE}, "done"),
+        ("close", "head", {"mistaken": True}, "needs_reason"),
+        ("reset", "head", {}, "needs_answer_first"),
+        ("duty-check", "guest", {"alert": None}, "done"),
+        ("duty-check", "nobody", {}, "not_a_person"),
+    ],
+)
+def test_the_verdict_is_a_named_reason(core, verb, who, more, verdict):
+    core.press(SECOND)
+    assert core.ask(verb, "sos", who=who, **more) == verdict
+
+
+def test_what_is_no_matter_of_life_may_be_shelved_for_a_week(core):
+    core.read("water", "water", True, SECOND)
+    assert core.ask("shelve", "water", for_ms=7 * DAY + 1, reason="spare part") == "too_long"
+    assert core.ask("shelve", "water", for_ms=7 * DAY, reason="spare part") == "done"
+
+
+def test_a_command_is_carried_out_once_and_answered_alike_also_after_a_restart(core):
+    core.press(SECOND)
+    assert core.ask("ack", "sos", command_id="x1") == "done"
+    core.press(2 * SECOND)
+    alert = core.alert("sos")
+    core.restart(after=SECOND)
+    assert core.ask("ack", "sos", command_id="x1") == "done"
+    assert core.alert("sos") == alert, "the second ack with the old id took nothing"
+    replies = [a for a in core.actions if isinstance(a, Reply)]
+    assert replies[0] == replies[1]
+    assert core.ask("ack", "sos", command_id="x2") == "done"
+    assert core.alert("sos").answered_by == "duty"
+
+
+def test_an_id_with_any_character_is_known_again_after_a_restart(core):
+    core.press(SECOND)
+    for command_id in ("a\x1fb", "a\x1eb", "\x1e0\x1f", ""):
+        core.ask("silence", "sos", command_id=command_id or " ")
+    core.forget().die()
+    for command_id in ("a\x1fb", "a\x1eb", "\x1e0\x1f", ""):
+        core.ask("silence", "sos", command_id=command_id or " ")
+    assert core.notes() == []
+
+
+def test_refusals_are_remembered_too(core):
+    assert core.ask("ack", "sos", command_id="x1") == "no_such_alert"
+    core.press(SECOND)
+    assert core.ask("ack", "sos", command_id="x1") == "no_such_alert"
+
+
+def test_the_memory_of_commands_is_bounded(core):
+    for n in range(COMMANDS_REMEMBERED + 20):
+        core.ask("duty-check", "", command_id=f"d{n}", alert=None)
+    kept = [key for kind, key in core.rows if kind == "done"]
+    assert len(kept) == COMMANDS_REMEMBERED
+    assert "local\x1fd19" not in kept
+    assert "local\x1fd20" in kept
+
+
+def test_silence_quiets_the_siren_and_stops_no_climb(core):
+    core.press(0)
+    assert core.output("siren") == "on"
+    core.ask("silence", "sos", SECOND)
+    assert core.output("siren") == "off"
+    core.wait(4 * MINUTE)
+    assert core.told("sos")[-1][0] == "district"
+    assert core.output("siren") == "off"

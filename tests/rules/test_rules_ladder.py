@@ -1,0 +1,168 @@
+"""The climb: every priority and grade, empty rungs, the second deadline, regrades, comebacks."""
+
+import pytest
+
+from gateway.alerts import Rung
+from gateway.instant import DAY, HOUR, MINUTE, SECOND
+
+B, G, C, S, D = "building", "grid", "community", "street", "district"
+RULE = """
+- rule: r
+  subjects: {{ kind: water-detector }}
+  when: {{ point: water, is: true }}
+  priority: {}
+  grade: {}
+"""
+# Contract, "Default ladder", cut where the grade ends the climb. Seconds since the raise.
+CLIMBS = {
+    ("critical", "private"): [(B, 0), (G, 0), (C, 0), (S, 0), (D, 180)],
+    ("critical", "small"): [(B, 0), (G, 0), (C, 0), (S, 0), (D, 180)],
+    ("critical", "big"): [(B, 0), (G, 0), (C, 0), (S, 0), (D, 180)],
+    ("critical", "hard"): [(B, 0), (G, 0), (C, 0), (S, 0), (D, 180)],
+    ("high", "private"): [(B, 0)],
+    ("high", "small"): [(B, 0), (G, 0), (C, 300)],
+    ("high", "big"): [(B, 0), (G, 0), (C, 300), (S, 900)],
+    ("high", "hard"): [(B, 0), (G, 0), (C, 300), (S, 900), (D, 1800)],
+    ("medium", "private"): [(B, 0)],
+    ("medium", "small"): [(B, 0), (G, 1800), (C, 14400)],
+    ("medium", "big"): [(B, 0), (G, 1800), (C, 14400), (S, 86400)],
+    ("medium", "hard"): [(B, 0), (G, 1800), (C, 14400), (S, 86400)],
+    ("low", "private"): [(B, 0)],
+    ("low", "small"): [(B, 0), (G, 604800)],
+    ("low", "big"): [(B, 0), (G, 604800)],
+    ("low", "hard"): [(B, 0), (G, 604800)],
+}
+
+
+@pytest.mark.parametrize(("priority", "grade"), CLIMBS)
+def test_an_unanswered_alert_climbs_to_the_end_its_grade_sets(make, priority, grade):
+    core = make(RULE.format(priority, grade))
+    core.read("water", "water", True, 0)
+    core.wait(30 * DAY)
+    assert core.told("r") == CLIMBS[priority, grade]
+
+
+@pytest.mark.parametrize("unheard", [True, False], ids=["one-late-wake", "woken-each-hour"])
+def test_a_late_wake_up_tells_each_rung_at_its_own_time(make, unheard):
+    core = make(RULE.format("medium", "big"))
+    core.read("water", "water", True, 0)
+    for hour in range(1, 48) if not unheard else (48,):
+        core.wait(hour * HOUR)
+    assert core.told("r") == CLIMBS["medium", "big"]
+
+
+def test_empty_rungs_are_passed_at_once_and_recorded(make):
+    people = {Rung.GRID: {"b1": ()}, Rung.COMMUNITY: {"": ("c",)}, Rung.STREET: {"": ("s",)}}
+    core = make(RULE.format("medium", "big"), people=people)
+    core.read("water", "water", True, 0)
+    told = core.alert("r").told
+    assert [(t.rung.value, t.people, t.because) for t in told] == [
+        (B, (), "raised"), (G, (), "nobody_below"), (C, ("c",), "nobody_below"),
+    ]  # fmt: skip
+    core.wait(DAY)
+    assert core.told("r")[-1] == (S, 86400)
+
+
+def test_a_ladder_with_nobody_on_it_is_climbed_and_recorded_to_its_end(make):
+    core = make(RULE.format("high", "hard"), people={})
+    core.read("water", "water", True, 0)
+    assert [rung for rung, _ in core.told("r")] == [B, G, C, S, D]
+    core.wait(DAY)
+    assert core.said("r") == ["raised", "told"]
+
+
+def test_an_acknowledgement_on_any_rung_stops_the_climb(core):
+    core.read("water", "water", True, 0)
+    assert core.ask("ack", "water", MINUTE, who="leader", on_site=True) == "done"
+    core.wait(DAY)
+    assert core.told("water") == [(B, 0), (G, 0)]
+
+
+@pytest.mark.parametrize(("rule", "deadline", "rungs"), [("sos", 600, [D]), ("water", 1800, [C])])
+def test_who_does_not_come_in_time_sends_it_to_the_next_rung(core, rule, deadline, rungs):
+    core.press(0) if rule == "sos" else core.read("water", "water", True, 0)
+    core.ask("ack", rule, SECOND)
+    core.wait(deadline * SECOND)
+    before = len(core.told(rule))
+    core.wait(deadline * SECOND + SECOND)
+    assert core.told(rule)[before:] == [(rung, deadline + 1) for rung in rungs]
+    assert core.alert(rule).told[-1].because == "not_on_site"
+
+
+def test_at_the_top_of_the_ladder_the_top_is_called_again_until_somebody_is_there(core):
+    core.press(0)
+    core.ask("ack", "sos", SECOND)
+    core.wait(3 * DAY)
+    again = core.alert("sos").told[-1]
+    assert (again.rung.value, again.because) == (D, "top_again")
+    assert core.said("sos").count("told") > 400
+    assert len(core.alert("sos").told) < 20, "the list of rungs told must not grow for ever"
+    core.forget().ask("ack", "sos", on_site=True)
+    core.wait(4 * DAY)
+    assert core.said("sos") == ["acknowledged"]
+
+
+def test_medium_and_low_have_no_second_deadline(core):
+    core.entry("access.denied", "1", 0, subject="stranger")
+    core.ask("ack", "stranger", SECOND)
+    core.forget().wait(30 * DAY)
+    assert core.said("stranger") == []
+
+
+def test_a_press_after_the_answer_climbs_from_the_start(core):
+    core.press(0)
+    core.ask("ack", "sos", MINUTE, on_site=True)
+    core.forget().press(2 * MINUTE)
+    core.wait(6 * MINUTE)
+    assert core.said("sos") == ["re-alarmed", "told", "told"]
+    assert core.told("sos")[-5:] == [(B, 120), (G, 120), (C, 120), (S, 120), (D, 300)]
+
+
+def test_a_condition_that_flaps_unanswered_cannot_keep_the_ladder_down(core):
+    """Wet, dry, wet … every two minutes, and nobody answers: the community hears of it after five minutes all the same."""
+    for minute in range(0, 20, 2):
+        core.read("water", "water", True, minute * MINUTE)
+        core.read("water", "water", False, (minute + 1) * MINUTE)
+    assert (C, 300) in core.told("water")
+
+
+def test_a_comeback_after_the_climb_was_over_is_told_again(core):
+    core.read("water", "water", True, 0)
+    core.wait(10 * MINUTE)
+    core.read("water", "water", False, HOUR)
+    core.forget().read("water", "water", True, 2 * HOUR)
+    assert core.said("water") == ["re-alarmed", "told"]
+    assert core.told("water")[-2:] == [(B, 7200), (G, 7200)]
+
+
+def test_a_regrade_lengthens_the_ladder_of_an_open_alert(core):
+    core.entry("door.opened", "1", 0)
+    core.wait(2 * DAY)
+    assert core.said("door-open") == ["raised", "told", "regraded", "regraded", "told"]
+    assert [p.change.alert.grade.value for p in core.changes if p.change.kind == "regraded"] == ["big", "hard"]
+    assert core.told("door-open") == [(B, 120), (G, 120), (C, 120), (S, 86520)]
+    assert len({p.change.alert.id for p in core.changes if p.change.alert.rule == "door-open"}) == 1
+
+
+def test_a_regrade_of_an_answered_alert_waits_for_the_second_deadline_and_skips_no_rung(make):
+    core = make(RULE.format("high", "small") + "  regrade: [ { after: 20min, grade: hard } ]\n")
+    core.read("water", "water", True, 0)
+    core.ask("ack", "r", 6 * MINUTE)
+    core.wait(35 * MINUTE)
+    assert core.told("r") == [(B, 0), (G, 0), (C, 300)]
+    core.wait(36 * MINUTE)
+    assert core.told("r")[3:] == [(S, 2160)], "the next rung, not the new top"
+    core.wait(52 * MINUTE)
+    assert core.told("r")[4:] == [(D, 3060)]
+
+
+def test_a_shelved_alert_is_regraded_but_told_to_nobody(make):
+    core = make(RULE.format("high", "small") + "  regrade: [ { after: 20min, grade: hard } ]\n")
+    core.read("water", "water", True, 0)
+    core.wait(10 * MINUTE)
+    core.ask("shelve", "r", for_ms=DAY, reason="plumber")
+    core.forget().wait(DAY)
+    assert core.said("r") == ["regraded"]
+    core.wait(2 * DAY)
+    assert core.said("r") == ["regraded", "unshelved", "told", "told", "told", "told"]
+    assert [rung for rung, _ in core.told("r")][-5:] == [B, G, C, S, D]

@@ -1,0 +1,185 @@
+"""The rule language: every fault with its line and the nearest name, and what a rule comes to."""
+
+import pytest
+
+from gateway.actions import OutputState
+from gateway.alerts import Grade
+from gateway.instant import MINUTE
+from gateway.nodes import Faults
+from gateway.rules.conditions import Between, Is, Not, Threshold, leaves
+from gateway.site.report import render
+from gateway.words.rules import SENTENCES
+
+HEAD = "- rule: r\n  subjects: { kind: gas-detector }\n"
+TAIL = "  priority: high\n  grade: small\n"
+GAS = "  when: { point: gas, above: 20 %LEL }\n"
+
+FAULTS = {
+    # fault: (rules, changes to built-ins, line, fields that must be named)
+    "fault.no_such_rule": (HEAD + GAS + TAIL, "s: { enabled: false }\n", 1, {"name": "s", "near": ""}),
+    "fault.rule_off": (HEAD + GAS + TAIL + "  enabled: false\n", "", 6, {"name": "r"}),
+    "fault.rule_without_subjects": ("- rule: r\n  subjects: { kind: relay }\n" + GAS + TAIL, "", 1, {"name": "r"}),
+    "fault.delay_on_life_safety": (HEAD + GAS + TAIL + "  life_safety: true\n  off_delay: 5s\n", "", 7, {"name": "r"}),
+    "fault.delay_on_event": (
+        "- rule: r\n  subjects: { kind: button }\n  when: { press: any }\n  on_delay: 5s\n" + TAIL, "", 3, {"name": "r"},
+    ),
+    "fault.event_or_state": (
+        "- rule: r\n  subjects: { kind: button }\n  when: { any: [ { press: any }, { stale: heard } ] }\n" + TAIL, "", 3, {"name": "r"},
+    ),
+    "fault.unknown_kind": ("- rule: r\n  subjects: { kind: gas-detecter }\n" + GAS + TAIL, "", 2, {"near": "gas-detector"}),
+    "fault.unknown_subject": ("- rule: r\n  subjects: { id: buton }\n" + GAS + TAIL, "", 2, {"near": "button"}),
+    "fault.unknown_point": (HEAD + "  when: { point: gsa, above: 20 %LEL }\n" + TAIL, "", 1, {"given": "gsa", "near": "gas"}),
+    "fault.unknown_word": (HEAD + "  when: { health: lots }\n" + TAIL, "", 3, {"given": "lots", "near": "lost"}),
+    "fault.unit_mismatch": (HEAD + "  when: { point: gas, above: 20 ppm }\n" + TAIL, "", 1, {"given": "ppm", "allowed": "%LEL"}),
+    "fault.bad_condition": (HEAD + "  when: { piont: gas, above: 20 %LEL }\n" + TAIL, "", 3, {"near": "point"}),
+    "fault.bad_times": (HEAD + '  when: { between: ["22:00", "24:00"] }\n' + TAIL, "", 3, {"name": "r"}),
+    "fault.not_of_event": ("- rule: r\n  subjects: { kind: button }\n  when: { not: { press: any } }\n" + TAIL, "", 3, {"name": "r"}),
+    "fault.empty_list": (HEAD + "  when: { all: [] }\n" + TAIL, "", 3, {"field": "all"}),
+    "fault.not_amount": (HEAD + "  when: { point: gas, above: lots }\n" + TAIL, "", 3, {"given": "lots"}),
+    "fault.set_point": (HEAD + "  when: { point: gas, above: 51 %LEL }\n" + TAIL, "", 3, {"given": "51.0"}),
+    "fault.no_threshold": (HEAD + "  when: { health: lost }\n" + TAIL, "r: { above: 5 }\n", 1, {"name": "r"}),
+    "fault.rule_replaced": (HEAD + GAS + TAIL + HEAD + GAS + TAIL, "", 6, {"name": "r"}),
+    "fault.life_safety_changed": (HEAD + GAS + TAIL + "  life_safety: true\n", "r: { priority: low }\n", 1, {"field": "priority"}),
+    "fault.loosened": (HEAD + GAS + TAIL + "  life_safety: true\n", "r: { above: 30 %LEL }\n", 1, {"given": "30"}),
+    "fault.valve_opens": (HEAD + GAS + TAIL + '  drives:\n    siren: "on"\n    valve: leave\n', "", 8, {"name": "r"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", FAULTS)
+def test_each_fault_names_its_line_and_what_was_probably_meant(compiled, key):
+    rules, changes, line, fields = FAULTS[key]
+    faults = Faults()
+    compiled(rules, faults, changes)
+    found = [f for f in faults.found if f.key == key]
+    assert len(found) == 1, [(f.key, f.mark) for f in faults.found]
+    assert found[0].mark.file == ("changes.yaml" if changes else "site.yaml")
+    assert found[0].mark.line == line
+    assert fields.items() <= dict(found[0].fields).items()
+    for language in ("zh-CN", "en"):
+        assert all("{" not in said.split(":", 2)[-1] or "{…}" in said for said in render(faults, language))
+
+
+def test_every_fault_of_the_language_is_shown_here():
+    """``rule_drives_not`` is found where outputs meet rules (tests/app)."""
+    assert set(FAULTS) == set(SENTENCES) - {"fault.rule_drives_not"}
+
+
+SLIPS = {
+    "a key nobody knows": (HEAD + GAS + TAIL + "  latched: true\n", "fault.unknown_key", "latch"),
+    "no priority": (HEAD + GAS + "  grade: small\n", "fault.missing", None),
+    "a wrong priority": (HEAD + GAS + "  priority: critcal\n  grade: small\n", "fault.not_allowed", "critical"),
+    "an empty value list": (HEAD + "  when: { point: gas_high_alarm, is: [] }\n" + TAIL, "fault.empty_list", None),
+    "a mapping as a value": (
+        HEAD + "  when: { point: gas_high_alarm, is: { a: b } }\n" + TAIL,
+        "fault.empty_list",
+        None,
+    ),
+    "any press of none": (
+        "- rule: r\n  subjects: { kind: button }\n  when: { press: [] }\n" + TAIL,
+        "fault.empty_list",
+        None,
+    ),
+    "a band that widens": (
+        HEAD + "  when: { point: gas, above: 20 %LEL, deadband: -4 %LEL }\n" + TAIL,
+        "fault.out_of_bounds",
+        None,
+    ),
+    "a band that never ends": (
+        HEAD + "  when: { point: gas, above: 20 %LEL, deadband: 20 %LEL }\n" + TAIL,
+        "fault.out_of_bounds",
+        None,
+    ),
+    "a time that is empty": (HEAD + '  when: { between: ["08:00", "08:00"] }\n' + TAIL, "fault.bad_times", None),
+    "a siren shut": (HEAD + GAS + TAIL + "  drives: { siren: shut }\n", "fault.not_allowed", None),
+    "a siren that YAML made a flag": (HEAD + GAS + TAIL + "  drives: { siren: on }\n", "fault.", None),
+    "a valve on": (HEAD + GAS + TAIL + '  drives: { valve: "on" }\n', "fault.valve_opens", None),
+    "a delay before gas": (
+        HEAD + GAS + TAIL + "  life_safety: true\n  on_delay: 1h\n",
+        "fault.delay_on_life_safety",
+        None,
+    ),
+    "a regrade without a time": (HEAD + GAS + TAIL + "  regrade: [ { grade: big } ]\n", "fault.missing", None),
+    "a regrade of nothing": (HEAD + GAS + TAIL + "  regrade: soon\n", "fault.not_a_mapping", None),
+    "stale of no such point": (HEAD + "  when: { stale: gass }\n" + TAIL, "fault.unknown_point", "gas"),
+    "two words in one condition": (HEAD + "  when: { health: lost, stale: gas }\n" + TAIL, "fault.bad_condition", None),
+    "half a text": (HEAD + GAS + TAIL + "  text: { zh: 气 }\n", "fault.missing", None),
+}
+
+
+@pytest.mark.parametrize("slip", SLIPS)
+def test_a_slip_is_never_taken_in_silence(compiled, slip):
+    rules, key, near = SLIPS[slip]
+    faults = Faults()
+    compiled(rules, faults)
+    found = [f for f in faults.errors if f.key.startswith(key)]
+    assert len(found) == 1, [(f.key, f.fields) for f in faults.found]
+    assert near is None or dict(found[0].fields)["near"] == near
+
+
+@pytest.mark.parametrize(("name", "limit", "fine"), [
+    ("gas-low", 4.9, False), ("gas-low", 5, True), ("gas-low", 25, True), ("gas-low", 25.1, False),
+    ("gas-high", 4, False), ("gas-high", 50, True), ("gas-high", 50.5, False), ("mine", 60, False),
+])  # fmt: skip
+@pytest.mark.parametrize("how", ["written", "tightened"])
+def test_gas_set_points_are_held_within_what_a_checker_accepts(compiled, name, limit, fine, how):
+    faults = Faults()
+    written = limit if how == "written" else 20
+    rules = (
+        f"- rule: {name}\n  subjects: {{ kind: gas-detector }}\n  when: {{ point: gas, above: {written} %LEL }}\n{TAIL}"
+    )
+    compiled(rules, faults, "" if how == "written" else f"{name}: {{ above: {limit} %LEL }}\n")
+    assert [f.key for f in faults.errors] == ([] if fine else ["fault.set_point"])
+
+
+def test_a_tightened_limit_keeps_a_way_back(compiled):
+    rule = compiled(
+        HEAD + "  when: { point: gas, above: 40 %LEL, deadband: 20 %LEL }\n" + TAIL, None, "r: { above: 10 %LEL }\n"
+    )["r"]
+    assert rule.when == Threshold("gas", 10.0, deadband=5.0)
+
+
+def test_a_site_changes_single_keys_of_a_rule(compiled):
+    rule = compiled(
+        HEAD + GAS + TAIL, None, "r: { grade: hard, on_delay: 3min, regrade: { after: 5min, grade: big } }\n"
+    )["r"]
+    assert (rule.grade, rule.on_delay_ms) == (Grade.HARD, 3 * MINUTE)
+    assert [(step.after_ms, step.grade) for step in rule.regrades] == [(5 * MINUTE, Grade.BIG)]
+
+
+def test_a_later_rule_of_the_same_name_replaces_the_earlier(compiled):
+    rules = compiled(HEAD + GAS + TAIL + HEAD + "  when: { health: lost }\n" + TAIL)
+    assert isinstance(rules["r"].when, Is)
+
+
+def test_a_time_of_day_never_stands_inside_not(compiled):
+    night = '{ between: ["22:00", "06:00"] }'
+    when = f"  when: {{ not: {{ any: [ {night}, {{ not: {night} }}, {{ health: lost }} ] }} }}\n"
+    found = leaves(compiled(HEAD + when + TAIL)["r"].when)
+    assert sum(isinstance(leaf, Between) for leaf in found) == 2
+    rule = compiled(HEAD + when + TAIL)["r"]
+    assert [type(part) for part in rule.when.parts] == [Between, Between, Not]
+    assert rule.when.parts[0] == Between(6 * 60, 22 * 60)
+
+
+def test_subjects_are_chosen_by_all_that_is_said_and_fit_what_is_read(compiled):
+    def chosen(subjects, when="{ health: lost }"):
+        rules = compiled(f"- rule: r\n  subjects: {subjects}\n  when: {when}\n{TAIL}")
+        return rules["r"].subjects if rules else ()
+
+    assert chosen("{ place: b1/s1/301 }") == ("gas", "smoke", "button")
+    assert chosen("{ place: b1/s1/301, tag: elder }") == ("gas",)
+    assert chosen("{ id: [gas, water] }") == ("gas", "water")
+    assert chosen("{ place: b1 }", "{ point: smoke, is: true }") == ("smoke",)
+    assert chosen("{ kind: relay }") == ()
+
+
+def test_drives_are_desired_states(compiled):
+    rule = compiled(HEAD + GAS + TAIL + '  drives: { valve: shut, siren: "on", fan: "off" }\n')["r"]
+    assert rule.drives == {"siren": OutputState.ON, "fan": OutputState.OFF, "valve": OutputState.SHUT}
+
+
+def test_a_broken_rule_leaves_the_others_alone(compiled):
+    faults = Faults()
+    rules = compiled("- 5\n- rule: BAD NAME\n" + HEAD + GAS + TAIL, faults)
+    assert "r" in rules
+    assert faults.errors

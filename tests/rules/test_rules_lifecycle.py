@@ -1,0 +1,243 @@
+"""Raise, answer, return, latch, reset, close, shelve: the three axes, and what closes what."""
+
+import pytest
+
+from gateway.events import Quality
+from gateway.instant import DAY, HOUR, MINUTE, SECOND
+
+
+@pytest.mark.parametrize("order", ["ack first", "return first"])
+def test_an_unlatched_alert_closes_at_acknowledge_and_return(core, order):
+    core.read("water", "water", True, SECOND)
+    steps = [lambda: core.ask("ack", "water"), lambda: core.read("water", "water", False)]
+    for step in steps if order == "ack first" else reversed(steps):
+        assert "closed" not in core.said()
+        step()
+    assert core.said()[-1] == "closed"
+    assert core.changes[-1].change.alert.closed_as == "resolved"
+
+
+def test_a_latched_alert_closes_only_after_acknowledge_return_and_reset(core):
+    core.read("smoke", "smoke", True, SECOND)
+    assert core.ask("reset", "smoke") == "needs_answer_first"
+    core.ask("ack", "smoke")
+    assert core.ask("reset", "smoke") == "still_active"
+    core.read("smoke", "smoke", False)
+    assert "closed" not in core.said()
+    assert core.ask("reset", "smoke") == "done"
+    assert core.said()[-1] == "closed"
+
+
+def test_closing_a_latched_alert_is_no_way_round_the_acknowledgement(core):
+    core.read("smoke", "smoke", True, SECOND)
+    core.read("smoke", "smoke", False, MINUTE)
+    assert core.ask("close", "smoke") == "needs_answer_first"
+    core.ask("ack", "smoke")
+    assert core.ask("close", "smoke") == "done", "a named person who closes it has reset it"
+    assert core.changes[-1].change.alert.reset_by == "duty"
+
+
+def test_a_false_alarm_of_a_latched_alert_is_closed_as_mistaken_with_a_reason(core):
+    core.read("smoke", "smoke", True, SECOND)
+    core.read("smoke", "smoke", False, MINUTE)
+    assert core.ask("close", "smoke", mistaken=True) == "needs_reason"
+    assert core.ask("close", "smoke", mistaken=True, reason="burnt toast") == "done"
+    assert core.changes[-1].change.alert.closed_as == "mistaken"
+
+
+def test_a_reset_is_owed_again_after_a_comeback(core):
+    core.read("smoke", "smoke", True, SECOND)
+    core.ask("ack", "smoke")
+    core.read("smoke", "smoke", False)
+    core.read("smoke", "smoke", True, MINUTE)
+    assert core.said("smoke")[-2:] == ["re-alarmed", "told"]
+    core.ask("ack", "smoke")
+    core.read("smoke", "smoke", False)
+    assert "closed" not in core.said()
+
+
+def test_a_button_never_cancels(core):
+    core.press(SECOND)
+    core.press(2 * SECOND)
+    core.ask("ack", "sos")
+    core.press(3 * SECOND)
+    core.wait(30 * DAY)
+    assert [a.rule for a in core.engine.alerts()].count("sos") == 1
+    assert core.notes() == ["repeated"]
+    assert core.alert("sos").occurrences == 3
+
+
+def test_a_press_has_no_return_an_answer_alone_does_not_close_it(core):
+    core.press(SECOND)
+    core.ask("ack", "sos", on_site=True)
+    core.ask("reset", "sos")
+    assert "closed" not in core.said()
+    assert core.ask("close", "sos") == "done"
+
+
+def test_a_worse_value_re_alarms_what_was_answered(core):
+    core.gas(22.0, SECOND)
+    core.ask("ack", "gas-high", on_site=True)
+    core.read("gas", "gas", 31.0, MINUTE)
+    assert core.said("gas-high")[-1] == "acknowledged"
+    core.read("gas", "gas", 32.0, 2 * MINUTE)
+    assert core.said("gas-high")[-2:] == ["re-alarmed", "told"]
+
+
+def test_beyond_the_measuring_range_is_worse_than_any_value_and_once(core):
+    core.gas(22.0, SECOND)
+    core.ask("ack", "gas-high", on_site=True)
+    core.forget().read("gas", "gas", None, MINUTE, Quality.OVER_RANGE)
+    assert core.said("gas-high") == ["re-alarmed", "told"]
+    core.ask("ack", "gas-high", on_site=True)
+    core.forget().read("gas", "gas", None, 2 * MINUTE, Quality.OVER_RANGE)
+    core.die()
+    core.read("gas", "gas", None, 3 * MINUTE, Quality.OVER_RANGE)
+    assert core.said("gas-high") == []
+
+
+def test_what_comes_back_while_shelved_stays_out_of_sight_and_is_told_after(core):
+    core.read("water", "water", True, SECOND)
+    core.ask("ack", "water")
+    core.ask("shelve", "water", for_ms=HOUR, reason="plumber is here")
+    core.health("gas", "ok")
+    core.read("water", "water", False, MINUTE)
+    assert core.said("water")[-1] == "closed", "answered and gone: shelved or not"
+
+
+def test_a_comeback_of_a_shelved_alert_is_recorded_and_not_told(core):
+    core.read("water", "water", True, SECOND)
+    core.ask("shelve", "water", for_ms=HOUR, reason="plumber is here")
+    core.read("water", "water", False, MINUTE)
+    core.forget().read("water", "water", True, 2 * MINUTE)
+    assert core.said("water") == ["re-alarmed"]
+    core.wait(2 * HOUR)
+    assert core.said("water")[:3] == ["re-alarmed", "unshelved", "told"]
+
+
+def test_a_comeback_of_a_shelved_life_safety_alert_ends_the_shelf(core):
+    core.read("smoke", "smoke", True, SECOND)
+    core.ask("shelve", "smoke", for_ms=20 * MINUTE, reason="drill")
+    core.read("smoke", "smoke", False, MINUTE)
+    core.forget().read("smoke", "smoke", True, 2 * MINUTE)
+    assert core.said("smoke")[0] == "unshelved"
+    assert "re-alarmed" in core.said("smoke")
+
+
+def test_a_worse_value_or_a_press_ends_a_shelf(core):
+    core.gas(22.0, SECOND)
+    core.ask("shelve", "gas-high", for_ms=20 * MINUTE, reason="repair")
+    core.forget().read("gas", "gas", 60.0, MINUTE)
+    assert core.said("gas-high")[:2] == ["unshelved", "told"]
+    core.press(2 * MINUTE)
+    core.ask("shelve", "sos", for_ms=20 * MINUTE, reason="drill")
+    core.forget().press(3 * MINUTE)
+    assert core.said("sos")[:2] == ["unshelved", "told"]
+
+
+def test_the_second_deadline_runs_again_after_a_shelf(core):
+    core.press(0)
+    core.ask("ack", "sos", SECOND)
+    core.ask("shelve", "sos", 2 * SECOND, for_ms=20 * MINUTE, reason="on the way")
+    core.forget().wait(21 * MINUTE)
+    assert core.said("sos") == ["unshelved"]
+    core.wait(31 * MINUTE)
+    assert core.said("sos") == ["unshelved", "told"]
+    assert core.told("sos")[-1][0] == "district"
+
+
+def test_an_answer_to_a_shelved_alert_starts_no_deadline_until_it_is_back(core):
+    core.press(0)
+    core.ask("shelve", "sos", SECOND, for_ms=20 * MINUTE, reason="drill")
+    core.ask("ack", "sos", 2 * SECOND)
+    core.forget().wait(19 * MINUTE)
+    assert core.said("sos") == []
+    core.wait(31 * MINUTE)
+    assert core.said("sos") == ["unshelved", "told"]
+
+
+def test_unknown_is_never_safe_a_broken_sensor_does_not_return(core):
+    core.gas(30.0, SECOND)
+    core.read("gas", "gas", None, MINUTE, Quality.SENSOR_FAULT)
+    core.wait(DAY)
+    assert "returned" not in core.said("gas-high")
+    core.ask("ack", "gas-high")
+    assert core.ask("close", "gas-high") == "still_active"
+
+
+def test_one_wild_value_is_confirmed_by_its_own_reread_and_by_no_other_reading(core):
+    core.read("gas", "gas", 1.0, 0)
+    core.read("gas", "gas", 88.0, SECOND)
+    assert [r.point for r in core.rereads()] == ["gas"]
+    core.read("gas", "gas_high_alarm", False, SECOND)
+    assert core.said() == []
+    core.read("gas", "gas", 1.0, SECOND + 200)
+    core.wait(MINUTE)
+    assert core.said() == []
+
+
+def test_a_reread_refutes_a_wild_value_also_while_the_alarm_bit_is_unheard_of(core):
+    core.read("gas", "gas", 88.0, SECOND)
+    core.read("gas", "gas", 1.0, SECOND + 200)
+    core.wait(MINUTE)
+    assert core.said() == []
+
+
+def test_what_cannot_be_confirmed_alarms_all_the_same(core):
+    core.read("gas", "gas", 88.0, SECOND)
+    core.wait(SECOND + 1499)
+    assert core.said() == []
+    core.wait(SECOND + 1500)
+    assert core.said("gas-high")[0] == "raised"
+
+
+def test_the_detectors_own_bit_needs_no_second_look(core):
+    core.read("gas", "gas_high_alarm", True, SECOND)
+    assert core.rereads() == []
+    assert core.said("gas-high")[0] == "raised"
+
+
+def test_only_what_stands_on_a_bus_is_asked_again(make):
+    core = make(
+        "- rule: flat\n  subjects: { kind: button }\n  when: { point: battery, below: 20 % }\n  confirm: reread\n"
+        "  priority: low\n  grade: small\n"
+    )
+    core.read("button", "battery", 5, SECOND)
+    assert core.rereads() == []
+    assert core.said("flat")[0] == "raised"
+
+
+def test_the_same_press_twice_is_never_two_bodies_under_one_message_id(core):
+    """A recorded frame played back again after its alert was closed: a new matter, not revision 1 of the old one."""
+    for n in range(4):
+        core.press(SECOND * (n + 1), "c3-abcd", suspect="old_counter")
+        core.ask("close", "sos-suspect", mistaken=True, reason="nobody there")
+        if n == 1:
+            core.die()
+    ids = [(p.change.alert.id, p.change.alert.revision) for p in core.changes]
+    assert core.said("sos-suspect").count("raised") == 4
+    assert len(ids) == len(set(ids))
+
+
+def test_identity_does_not_depend_on_time_or_run(make):
+    one, other = make(), make(offset=None)
+    one.press(SECOND, "c7")
+    other.boot(HOUR, downtime=None)
+    other.press(2 * HOUR, "c7")
+    assert one.alert("sos").id == other.alert("sos").id
+    assert one.alert("sos").occasion == "button:c7"
+
+
+def test_revisions_and_lanes_have_no_gaps_over_restarts(core):
+    core.press(SECOND)
+    core.read("water", "water", True)
+    core.restart(after=10 * MINUTE)
+    core.ask("ack", "sos")
+    core.press()
+    core.read("water", "water", False)
+    by_lane, by_alert = {}, {}
+    for p in core.changes:
+        by_lane.setdefault(p.lane, []).append(p.sequence)
+        by_alert.setdefault(p.change.alert.id, []).append(p.change.alert.revision)
+    for numbers in (*by_lane.values(), *by_alert.values()):
+        assert numbers == list(range(1, len(numbers) + 1))

@@ -1,0 +1,112 @@
+"""What the valve, the siren and the fan should be."""
+
+import pytest
+
+from gateway.actions import OutputState
+from gateway.instant import MINUTE, SECOND
+from gateway.rules.compound import OutputSpec
+
+LEAVE, OFF, ON, SHUT = OutputState.LEAVE, OutputState.OFF, OutputState.ON, OutputState.SHUT
+
+
+def states(core):
+    return {name: core.output(name) for name in core.compound.outputs}
+
+
+def siren(place="b1/s1", **more):
+    return (OutputSpec("siren", "siren", place, ("b1",), **more),)
+
+
+def test_nothing_wrong_asks_for_nothing(core):
+    assert states(core) == {"valve": LEAVE, "siren": OFF, "fan": OFF}
+
+
+def test_gas_shuts_the_valve_at_once_and_no_fan_in_the_gas_starts(core):
+    core.read("gas", "gas_high_alarm", True, SECOND)
+    assert states(core) == {"valve": SHUT, "siren": ON, "fan": OFF}
+
+
+@pytest.mark.parametrize(
+    ("place", "ex_rated", "state"), [("b1/s1/301", False, OFF), ("b1/s1/301", True, ON), ("b1/s1/302", False, ON)]
+)
+def test_a_fan_starts_in_gas_only_if_built_for_it_or_outside(make, place, ex_rated, state):
+    core = make(outputs=(OutputSpec("fan", "fan", place, ("b1",), ex_rated=ex_rated),))
+    core.read("gas", "gas_high_alarm", True, SECOND)
+    assert core.output("fan") == state
+
+
+def test_no_other_alarm_starts_a_sounder_that_stands_in_gas(make):
+    """A spark is a spark, whoever asks for it."""
+    core = make(outputs=siren("b1/s1/301"))
+    core.press(SECOND)
+    assert core.output("siren") == ON
+    core.read("gas", "gas_high_alarm", True, 2 * SECOND)
+    assert core.output("siren") == OFF
+    core.read("smoke", "smoke", True)
+    core.ask("shelve", "gas-high", for_ms=MINUTE, reason="test")
+    assert core.output("siren") == OFF, "shelving clears no gas"
+    core.ask("ack", "gas-high")
+    core.read("gas", "gas_high_alarm", False)
+    core.read("gas", "gas", 0.0)
+    core.ask("reset", "gas-high")
+    assert core.output("siren") == ON
+
+
+def test_an_ex_rated_sounder_does_its_duty_in_gas(make):
+    core = make(outputs=siren("b1/s1/301", ex_rated=True))
+    core.read("gas", "gas_high_alarm", True, SECOND)
+    assert core.output("siren") == ON
+
+
+def test_smoke_holds_the_fan_off_against_every_other_wish(make):
+    core = make(outputs=(OutputSpec("fan", "fan", "b1", ("b1",)),))
+    core.read("gas", "gas_high_alarm", True, SECOND)
+    assert core.output("fan") == ON
+    core.read("smoke", "smoke", True)
+    assert core.output("fan") == OFF
+    core.ask("ack", "smoke")
+    assert core.output("fan") == OFF
+
+
+def test_the_valve_stays_shut_while_the_alert_is_open_and_is_never_opened(core):
+    core.read("gas", "gas_high_alarm", True, SECOND)
+    core.ask("shelve", "gas-high", for_ms=MINUTE, reason="test")
+    core.ask("ack", "gas-high")
+    core.read("gas", "gas", 0.0)
+    core.read("gas", "gas_high_alarm", False)
+    assert core.output("valve") == SHUT
+    core.ask("reset", "gas-high")
+    assert core.output("valve") == LEAVE
+
+
+@pytest.mark.parametrize("quiet", ["ack", "silence", "shelve"])
+def test_what_quiets_the_siren(core, quiet):
+    core.press(SECOND)
+    core.ask(quiet, "sos", for_ms=MINUTE, reason="x")
+    assert core.output("siren") == OFF
+    core.press(2 * SECOND)
+    assert core.output("siren") == (OFF if quiet == "silence" else ON), "a silenced siren is not re-sounded by a repeat"
+
+
+def test_an_output_serves_its_places_and_its_rules(make):
+    core = make(outputs=(OutputSpec("siren", "siren", "b2", ("b2",)),))
+    core.press(SECOND)
+    assert core.output("siren") == OFF
+    core = make(outputs=siren(rules=("smoke",)))
+    core.press(SECOND)
+    assert core.output("siren") == OFF
+    core.read("smoke", "smoke", True)
+    assert core.output("siren") == ON
+
+
+def test_a_silent_alert_moves_nothing(make, rules_text):
+    core = make(rules_text.replace("when: { press: any }", "when: { press: any }\n  silent: true"))
+    core.press(SECOND)
+    assert core.output("siren") == OFF
+
+
+def test_each_want_names_its_causes(core):
+    core.press(SECOND)
+    core.read("smoke", "smoke", True)
+    want = [a for a in core.actions if getattr(a, "output", "") == "siren"][-1]
+    assert set(want.causes) == {core.alert("sos").id, core.alert("smoke").id}
