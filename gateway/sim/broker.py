@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import random
 import secrets
 import shutil
 import socket
@@ -23,6 +24,7 @@ from msgspec import Struct
 
 _ACCEPT_S = 10.0
 _STOP_S = 10.0
+_LISTENING_PORTS = 16_384, 32_768
 _PASSWORD_ROUNDS = 101  # what mosquitto_passwd 2.0 writes; these secrets live as long as a test
 
 
@@ -41,10 +43,19 @@ class Tls(Struct, frozen=True):
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody used a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port on loopback that nobody used a moment ago.
+
+    Not one of the kernel's ephemeral ports (ip(7), ip_local_port_range: from 32768): any outgoing connection of this machine
+    may be given one of those before whoever asked us has come to listen on it.
+    """
+    while True:
+        port = random.randrange(*_LISTENING_PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 class _Broker:

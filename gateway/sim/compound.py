@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import socket
 import string
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
 
 from gateway.sim.bluez import PrivateBus, StandInBluez
+from gateway.sim.broker import free_port
 from gateway.sim.buttons import SERVICE, SimButton
 from gateway.sim.modbus import SimBus, SimTcp, SimUnit
 from gateway.sim.terminal import SimTerminal
@@ -110,7 +110,9 @@ class SimCompound:
             "sos-301": SimButton("A4:C1:38:00:00:01", bytes.fromhex(_KEY)),
             "sos-302": SimButton("A4:C1:38:00:00:02"),
         }
-        self._door_port = _free_port()
+        self._radios = {name: asyncio.Lock() for name in self.buttons}
+        """A button has one radio: it sends one content at a time, and never an older one after a newer."""
+        self._door_port = free_port()
         self.gate = SimTerminal(
             f"http://127.0.0.1:{self._door_port}/hikvision/gate-1/{_TOKEN}", heartbeat_s=_HEARTBEAT_S, retry_s=1.0
         )
@@ -145,7 +147,8 @@ class SimCompound:
     async def press(self, button: str, kind: str = "single") -> None:
         """One press, repeated on the air as the vendor repeats it."""
         sim = self.buttons[button]
-        await sim.send(sim.press(kind), self.air.send)
+        async with self._radios[button]:
+            await sim.send(sim.press(kind), self.air.send)
 
     def press_soon(self, button: str, kind: str = "single") -> None:
         """One press, sent while other things happen."""
@@ -163,8 +166,9 @@ class SimCompound:
 
     async def _heartbeats(self) -> None:
         while True:
-            for button in self.buttons.values():
-                await button.send(button.heartbeat(), self.air.send, repeats=2, spread_s=0.2)
+            for name, button in self.buttons.items():
+                async with self._radios[name]:
+                    await button.send(button.heartbeat(), self.air.send, repeats=2, spread_s=0.2)
             await asyncio.sleep(_HEARTBEAT_S)
 
     def _write_site(self) -> None:
@@ -183,9 +187,3 @@ def _gas_detector(unit_id: int) -> SimUnit:
     """Registers 0-9 of the six-in-one module: %LEL without decimals, warmed up, 22.5 °C, 51 %RH, methane."""
     registers = {0: 0x2000, 1: 0, 2: 10, 3: 50, 4: 100, 5: _OK, 6: 0, 7: 725, 8: 0x0B00, 9: 510}
     return SimUnit(unit_id, holding=registers)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -3,6 +3,10 @@
 It is also the reference for those who write a real one: a persistent session with QoS 1, doubles dropped by ``id`` alone, a
 receipt for every alert it has taken, commands with a fresh ``issued_at`` and a person's id.
 
+Two sessions, one for the alerts alone, one for everything else. A broker counts what a *session* has not acknowledged; NATS
+with ``max_ack_pending: 1`` (which keeps the order over a lost line) withholds an alert for its whole ``ack_wait`` when a reply
+to the same session is still on its way. Alerts must wait for nobody's answers.
+
 Counts (contract: lost, doubled, in order): *delivered* ids; *wire repeats*, the same id with the same bytes (any number is
 fine); *doubled*, the same id with other bytes (never); *disordered*, a first delivery that came behind a later one of its
 lane or alert (never); *missing*, gaps in a lane's sequence as it stands.
@@ -18,7 +22,7 @@ import socket
 import ssl
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -104,7 +108,8 @@ class DutyOffice:
         self._heard = heard
         self._host, self._port, self._protocol, self._principal = host, port, protocol, principal
         self._username, self._password, self._tls, self._receipts = username, password, tls, receipts
-        self._client: _Line | None = None
+        self._alerts: _Line | None = None
+        self._desk: _Line | None = None
         self._digests: dict[tuple[str, str], bytes] = {}
         self._highest: dict[tuple[str, str], int] = {}
         self._waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
@@ -126,11 +131,15 @@ class DutyOffice:
 
     async def run(self) -> None:
         """Listen for ever; a lost broker is tried again."""
+        async with asyncio.TaskGroup() as sessions:
+            sessions.create_task(self._keep("", self._listen_for_alerts))
+            sessions.create_task(self._keep("-desk", self._listen_at_desk))
+
+    async def _keep(self, suffix: str, listen: Callable[[_Line], Awaitable[None]]) -> None:
         while True:
             with contextlib.suppress(aiomqtt.MqttError):
-                async with self._connect() as client:
-                    await self._listen(client)
-            self._client = None
+                async with self._connect(suffix) as client:
+                    await listen(client)
             _still_wanted()
             await asyncio.sleep(_RETRY_S)
 
@@ -144,7 +153,7 @@ class DutyOffice:
     async def ready(self, timeout_s: float = 20) -> None:
         """Wait until it listens. Raises TimeoutError."""
         async with asyncio.timeout(timeout_s):
-            while self._client is None:
+            while self._alerts is None or self._desk is None:
                 self._news.clear()
                 await self._news.wait()
 
@@ -162,7 +171,7 @@ class DutyOffice:
         self, source: str, verb: str, body: bytes, command_id: str, *, retain: bool = False
     ) -> dict[str, Any]:
         """The same with bytes as they are, good or bad; the reply is known by ``command_id``."""
-        if self._client is None:
+        if self._desk is None:
             raise aiomqtt.MqttError("not connected")
         answer = self._waiting.setdefault(command_id, asyncio.get_running_loop().create_future())
         prefix, properties = source.removeprefix("/"), None
@@ -171,14 +180,14 @@ class DutyOffice:
             properties.ResponseTopic = f"{prefix}/replies/{self._principal}"
             properties.CorrelationData = command_id.encode()
         topic = f"{prefix}/commands/{self._principal}/{verb}"
-        await self._client.say(topic, body, retain=retain, properties=properties)
+        await self._desk.say(topic, body, retain=retain, properties=properties)
         try:
             async with asyncio.timeout(_REPLY_S):
                 return await answer
         finally:
             self._waiting.pop(command_id, None)
 
-    def _connect(self) -> _Line:
+    def _connect(self, suffix: str) -> _Line:
         five, properties = self._protocol == "5", None
         if five:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
@@ -186,7 +195,7 @@ class DutyOffice:
         return _Line(
             self._host,
             self._port,
-            identifier=f"duty-office-{self._principal}",
+            identifier=f"duty-office-{self._principal}{suffix}",
             protocol=aiomqtt.ProtocolVersion.V5 if five else aiomqtt.ProtocolVersion.V311,
             username=self._username,
             password=self._password,
@@ -197,27 +206,44 @@ class DutyOffice:
             socket_options=((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),),
         )
 
-    async def _listen(self, client: _Line) -> None:
-        mine = f"loudong/{VERSION}/+/+/replies/{self._principal}"
-        for topic in (f"loudong/{VERSION}/+/+/alerts", f"loudong/{VERSION}/+/+/status", mine):
-            await client.subscribe(topic, qos=1)
-        _still_wanted()
-        self._client = client
+    async def _listen_for_alerts(self, client: _Line) -> None:
+        await client.subscribe(f"loudong/{VERSION}/+/+/alerts", qos=1)
+        self._alerts = client
         self._news.set()
-        async for message in client.messages:
-            leaf = str(message.topic).split("/")[4]
-            body = _read(message.payload)
-            if body is None:
-                self.tally["unreadable"] += 1
-            elif leaf == "alerts":
-                self._heard(bytes(message.payload))
-                await self._take(client, body, bytes(message.payload))
-            elif leaf == "status":
-                self.statuses[body["source"]] = body["data"]
-            else:
-                self._reply(body)
-            client.acknowledge(message)
-            self._news.set()
+        try:
+            async for message in client.messages:
+                raw = bytes(message.payload)
+                body = self._readable(raw)
+                if body is not None:
+                    self._heard(raw)
+                    await self._take(client, body, raw)
+                client.acknowledge(message)
+                self._news.set()
+        finally:
+            self._alerts = None
+
+    async def _listen_at_desk(self, client: _Line) -> None:
+        for leaf in ("status", f"replies/{self._principal}"):
+            await client.subscribe(f"loudong/{VERSION}/+/+/{leaf}", qos=1)
+        self._desk = client
+        self._news.set()
+        try:
+            async for message in client.messages:
+                body = self._readable(message.payload)
+                if body is not None and str(message.topic).endswith("/status"):
+                    self.statuses[body["source"]] = body["data"]
+                elif body is not None:
+                    self._reply(body)
+                client.acknowledge(message)
+                self._news.set()
+        finally:
+            self._desk = None
+
+    def _readable(self, payload: object) -> dict[str, Any] | None:
+        body = _read(payload)
+        if body is None:
+            self.tally["unreadable"] += 1
+        return body
 
     async def _take(self, client: _Line, body: dict[str, Any], raw: bytes) -> None:
         arrival = Arrival(body["id"], body["source"], body["lane"], int(body["sequence"]), body)

@@ -39,6 +39,8 @@ class Patience(Struct, frozen=True):
     """habluetooth START_TIMEOUT: slow dongles take several seconds to start."""
     stop_ms: int = 5_000
     """habluetooth STOP_TIMEOUT."""
+    leave_ms: int = 200
+    """The same when we leave for good: the connection that closes with us ends the discovery anyway."""
     call_ms: int = 5_000
     """One D-Bus call that is no start."""
     turn_ms: int = 5_000
@@ -151,8 +153,9 @@ class AdapterScanner:
         scanner, self._scanner = self._scanner, None
         if scanner is None:
             return
+        patience_ms = self._patience.leave_ms if _is_leaving() else self._patience.stop_ms
         try:
-            async with asyncio.timeout(self._patience.stop_ms / 1000):
+            async with asyncio.timeout(patience_ms / 1000):
                 await scanner.stop()
         except WORLD as error:
             log.info("scan_stop_failed", radio=self.device, error=type(error).__name__, detail=str(error))
@@ -233,6 +236,12 @@ class AdapterScanner:
         changed = value is not None and value is not seen.get(name)
         seen[name] = value
         return changed
+
+
+def _is_leaving() -> bool:
+    """Whether the running task was cancelled and is only tidying up."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class BluezSource:
