@@ -44,7 +44,7 @@ class Asked:
 class Circuit:
     """One output with its present ask."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, *, ours: bool = False) -> None:
         self.output = output
         self.kind = Kind(output.kind)
         self.feedback = output.feedback.partition(".")[::2] if output.feedback else None
@@ -56,8 +56,8 @@ class Circuit:
         first = Want(output.id, idle, ())
         self.asked = Asked(first, ask_of(self.kind, first), by_core=False)
         self.woken = asyncio.Event()
-        self.ours = False
-        """Asked on in this run, and not yet proven off again: what we may switch off."""
+        self.ours = ours
+        """Asked on, in this run or an earlier one, and not yet proven off again: what we may switch off."""
         self.begun = self.looked = False
         """Tended at all; read for the first time."""
         self.failures = 0

@@ -5,7 +5,7 @@ Theory. An output is compared with its desired state, and the gateway acts only 
 - a valve is shut when asked and otherwise never touched: only a person at the valve opens it;
 - a siren or fan that is asked to be on is put on, again and again if somebody switches it off;
 - a fan that a cause holds off (smoke) is put off, again and again;
-- one that nobody asks for is put off only if it is *ours*: asked on in this run. On without a cause and not ours, it may be
+- one that nobody asks for is put off only if it is *ours*: asked on by us. On without a cause and not ours, it may be
   another controller's alarm; it is left as found and reported.
 
 ``energised`` is the coil's state. For a valve energised means shut; a valve wired the other way (held open by its coil) is
@@ -72,7 +72,7 @@ def ask_of(kind: Kind, want: Want) -> Ask:
 def decide(kind: Kind, ask: Ask, energised: bool | None, ours: bool) -> Deed:
     """The one deed that brings the output toward what is asked, or keeps hands off it.
 
-    ``ours``: asked on in this run and not yet proven off again.
+    ``ours``: asked on by us and not yet proven off again.
     """
     if (kind, ask) in _ENERGISE:
         return Deed.NOTHING if energised else Deed.WRITE_ON

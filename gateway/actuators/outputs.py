@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 import structlog
@@ -77,10 +77,12 @@ class OutputReconciler:
         report: Report,
         beat: Callable[[], None],
         pace: Pace | None = None,
+        *,
+        ours: Collection[str] = (),
     ) -> None:
-        """``lanes``: device id -> its bus. ``beat`` is called while every lane still ends what it begins, dead slaves or not."""
+        """``lanes``: device id -> its bus. ``ours``: outputs that an earlier run put on. ``beat`` is called while every lane still ends what it begins, dead slaves or not."""
         self.counters: Counter[str] = Counter()
-        self._circuits = {name: Circuit(output) for name, output in outputs.items()}
+        self._circuits = {name: Circuit(output, ours=name in ours) for name, output in outputs.items()}
         self._lanes = {device: lanes[device] for c in self._circuits.values() for device in _devices(c)}
         self._turns = {device: Turns() for device in self._lanes}
         self._report, self._beat = report, beat

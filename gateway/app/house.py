@@ -134,7 +134,7 @@ class House:
         for bus in self.site.buses.values():
             self.pollers[bus.id] = BusPoller(bus, report, beat=beat(bus_subject(bus.id)))
         lanes = {d.id: self.pollers[bus.id] for bus in self.site.buses.values() for d in bus.devices}
-        self.outputs = OutputReconciler(self.site.outputs, lanes, report, beat("outputs"))
+        self.outputs = OutputReconciler(self.site.outputs, lanes, report, beat("outputs"), ours=self.engine.driven())
         if self.site.buttons:
             memory = {press.press.button: (press.press, press.at) for press in self.engine.presses.values()}
             self.radio = RadioWatcher(

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 import msgspec
 from msgspec import Struct
 
-from gateway.actions import Action, Reply, Want
+from gateway.actions import Action, OutputState, Reply, Want
 from gateway.alerts import Alert
 from gateway.events import (
     Actuated,
@@ -82,6 +82,10 @@ class Done(Struct, frozen=True):
     reply: Reply
 
 
+class Driven(Struct, frozen=True):
+    """An output we asked on, and have not seen off since: the next life, too, may switch it off."""
+
+
 class LastPress(Struct, frozen=True):
     """The last press of a button: what the radio's tracker must know again after a restart."""
 
@@ -103,6 +107,7 @@ class Engine:
         self._seen: Table[Seen] = Table("seen", Seen)
         self._done: Table[Done] = Table("done", Done)
         self._wants: Table[Want] = Table("want", Want)
+        self._driven: Table[Driven] = Table("driven", Driven)
         self._seen_keys: dict[str, deque[str]] = {}
         self._done_keys: deque[Key] = deque()
         """Oldest first, so that forgetting costs the same however much is remembered."""
@@ -118,6 +123,7 @@ class Engine:
             self._seen,
             self._done,
             self._wants,
+            self._driven,
         )
 
     # The four entrances ---------------------------------------------------------------------------
@@ -170,6 +176,10 @@ class Engine:
         """The last word on a fact."""
         return self.board.fact(subject, name)
 
+    def driven(self) -> frozenset[str]:
+        """Outputs that are on because of us, as far as we know."""
+        return frozenset(key[0] for key in self._driven)
+
     def anchor_at(self, at: Instant) -> Anchor | None:
         """The tie of this moment to true time, if known."""
         return self.board.anchor_at(at)
@@ -190,6 +200,8 @@ class Engine:
         elif isinstance(event, Actuated):
             self._hear(event.output, CONFIRMED, event.confirmed, Quality.GOOD, stamped)
             self._hear(event.output, HELD, event.reason.startswith("held"), Quality.GOOD, stamped)
+            if event.actual == OutputState.OFF.value:
+                self._driven.drop(event.output)
         elif isinstance(event, Command):
             self._command(event, at)
         elif isinstance(event, Boot):
@@ -334,6 +346,8 @@ class Engine:
         changed = tuple(want for want in wanted if self._wants.get(want.output) != want)
         for want in changed:
             self._wants.put(want, want.output)
+            if want.state is OutputState.ON:
+                self._driven.put(Driven(), want.output)
         return changed
 
 

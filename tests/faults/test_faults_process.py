@@ -199,9 +199,6 @@ def test_an_answer_given_just_before_the_crash_holds_and_is_given_once(tmp_path)
     walk(tmp_path, story)
 
 
-@pytest.mark.xfail(
-    reason="the next life does not know that the siren it finds on is its own: it holds and reports it (output-held)"
-)
 def test_a_siren_answered_just_before_the_crash_is_silent_in_the_next_life(tmp_path):
     async def story(whole: Walk) -> None:
         world = whole.world

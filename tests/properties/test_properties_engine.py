@@ -196,7 +196,12 @@ def test_a_core_restored_at_any_moment_goes_on_as_the_one_that_lived(life, momen
 def test_waking_at_any_time_between_events_changes_nothing(life, shares):
     slept, woken = Life().play(life), Life(splits=shares).play(life)
     assert woken.spoken() == slept.spoken()
-    assert woken.snapshot() == slept.snapshot()
+    assert _but_driven(woken) == _but_driven(slept)
+
+
+def _but_driven(life):
+    """Who slept through a short ask never put the output on, so only this row may differ."""
+    return {key: body for key, body in life.snapshot().items() if key[0] != "driven"}
 
 
 @PROFILE

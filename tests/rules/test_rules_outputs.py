@@ -3,8 +3,10 @@
 import pytest
 
 from gateway.actions import OutputState
-from gateway.instant import MINUTE, SECOND
+from gateway.events import Actuated, Stamped
+from gateway.instant import MINUTE, SECOND, Instant
 from gateway.rules.compound import OutputSpec
+from gateway.rules.engine import Engine
 
 LEAVE, OFF, ON, SHUT = OutputState.LEAVE, OutputState.OFF, OutputState.ON, OutputState.SHUT
 
@@ -110,3 +112,15 @@ def test_each_want_names_its_causes(core):
     core.read("smoke", "smoke", True)
     want = [a for a in core.actions if getattr(a, "output", "") == "siren"][-1]
     assert set(want.causes) == {core.alert("sos").id, core.alert("smoke").id}
+
+
+def test_an_output_put_on_by_us_is_ours_until_it_is_seen_off(core):
+    """Asked on, the process dies, somebody answers before the next life: that life must know it may switch it off."""
+    core.read("gas", "gas_high_alarm", True, SECOND)
+    revived = Engine(core.compound)
+    revived.restore(core.engine.snapshot())
+    assert revived.driven() == {"siren"}
+    revived.handle(Stamped(Instant(2 * SECOND), "r2.1", Actuated("siren", "on", "on", confirmed=True)))
+    assert revived.driven() == {"siren"}
+    revived.handle(Stamped(Instant(3 * SECOND), "r2.2", Actuated("siren", "off", "off", confirmed=True)))
+    assert revived.driven() == frozenset()
