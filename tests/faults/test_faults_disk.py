@@ -1,0 +1,66 @@
+"""A full disk under the running process: alarms go on, marked as not durable, and all is well again when the disk is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from e2e.walking import Walk, walk
+
+SIZE = 1_500_000
+"""Of the state folder: room for a young store and little else."""
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path):
+    """A file system of its own, as small as that."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small file system to fill")
+    folder.mkdir(parents=True, exist_ok=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", folder], check=False)
+    if mounted.returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=False)
+
+
+def fill(folder: Path) -> Path:
+    """Leave no byte."""
+    path = folder / "ballast"
+    with path.open("wb", buffering=0) as ballast, contextlib.suppress(OSError):
+        while True:
+            ballast.write(b"x" * 4096)
+    return path
+
+
+def test_a_full_disk_silences_nobody(tmp_path):
+    async def story(whole: Walk) -> None:
+        world = whole.world
+        with small_disk(world.state):
+            await whole.start()
+            ballast = fill(world.state)
+            whole.caused("sos", "sos-301")
+            await world.press("sos-301")
+            await whole.until(lambda: world.siren_on, "the siren waits for no disk")
+            told = await whole.alert("sos", "sos-301")
+            assert told["durable"] is False
+            await whole.alert("disk-failing", "store")
+            whole.caused("stranger", "gate-1")
+            world.gate.stranger()
+            await whole.until(lambda: 503 in world.gate.answers, "the terminal is told to keep its event")
+            ballast.unlink()
+            await whole.alert("disk-failing", "store", "returned")
+            await whole.until(lambda: world.gate.answers[-1] == 200, "the terminal may forget it now")
+            await whole.stop()
+            await whole.start()  # what was held in memory is on the disk: the next life knows it
+            raised = await whole.alert("sos", "sos-301")
+            assert (await whole.command("ack", raised["alert"], on_site=True))["accepted"]
+            await whole.stop()
+        assert whole.office.tally["doubled"] == 0
+
+    walk(tmp_path, story)
