@@ -30,6 +30,9 @@ _PACKET_ID_MS = MINUTE  # facts/ble 4: an 8-bit id, window at most 60 s
 _RELEASE_MS = (
     MINUTE  # the end of a hold belongs to that hold; holding beyond 10 s means pairing on Shelly (facts/ble 1.1)
 )
+_OVERTAKEN_MS = 10 * SECOND
+_OVERTAKEN_BY = 16
+"""Two radios hear one button within a second; ours is a wide guess, and it excuses heartbeats only, never presses."""
 _HOLD_MS = 15 * SECOND  # facts/ble 1.4 rule 4: longest vendor duration found is 10 s
 _MARKS = 256  # presses of one button remembered; an 8-bit packet id has come round by then
 
@@ -90,6 +93,8 @@ class _Memory:
 
     def __init__(self) -> None:
         self.counter: int | None = None
+        self.counter_at: Instant | None = None
+        """When the highest counter was first heard in this run."""
         self.counter_pressed = False
         """A press was already reported under ``counter``."""
         self.marks: dict[str, None] = {}
@@ -107,6 +112,12 @@ class _Memory:
         if len(self.marks) > _MARKS:
             del self.marks[next(iter(self.marks))]
         return True
+
+
+def _overtaken(memory: _Memory, counter: int, at: Instant) -> bool:
+    """A heartbeat that a younger frame overtook on its way, through a second adapter or a relay: nobody's fault."""
+    recent = memory.counter_at is not None and at - memory.counter_at <= _OVERTAKEN_MS
+    return recent and memory.counter is not None and memory.counter - counter <= _OVERTAKEN_BY
 
 
 class PressTracker:
@@ -172,8 +183,10 @@ class PressTracker:
         if not memory.mark(sight.frame.digest) if sight.pressed else counter == memory.counter:
             return Decision(Reason.DUPLICATE)
         if memory.counter is not None and counter < memory.counter:
+            if not sight.pressed and _overtaken(memory, counter, sight.at):
+                return Decision(Reason.DUPLICATE)
             return self._suspect(sight, memory.counter)
-        self._raise_counter(memory, counter)
+        self._raise_counter(memory, counter, sight.at)
         return self._press(memory, sight, Reason.NEW, self._counter_key(memory, sight))
 
     @staticmethod
@@ -190,9 +203,9 @@ class PressTracker:
         return Decision(Reason.SUSPECT, presses, fault=OLD_COUNTER)
 
     @staticmethod
-    def _raise_counter(memory: _Memory, counter: int) -> None:
+    def _raise_counter(memory: _Memory, counter: int, at: Instant) -> None:
         if memory.counter is None or counter > memory.counter:
-            memory.counter, memory.counter_pressed = counter, False
+            memory.counter, memory.counter_at, memory.counter_pressed = counter, at, False
 
     @staticmethod
     def _counter_key(memory: _Memory, sight: _Sight) -> str:
@@ -240,7 +253,7 @@ class PressTracker:
         frame = sight.frame
         if frame.counter is not None:
             newer = memory.counter is not None and frame.counter > memory.counter
-            self._raise_counter(memory, frame.counter)
+            self._raise_counter(memory, frame.counter, sight.at)
             if newer and sight.pressed:
                 memory.mark(frame.digest)
                 return self._press(memory, sight.too_late(), Reason.MISSED, self._counter_key(memory, sight))

@@ -120,6 +120,14 @@ class TestEncrypted:
         [beat] = play((9, decode_bthome(button.heartbeat(), ADDRESS, KEY)), tracker=tracker)
         assert (beat.reason, beat.heard, beat.fault) == (Reason.STALE, False, "old_counter")
 
+    def test_a_heartbeat_that_a_press_overtook_on_its_way_is_nobodys_fault(self):
+        """Two radios hear one button; the slower one brings the older frame last. Later, or much older, it is a fault."""
+        press, overtaken, late = play((0, sealed(20)), (1, sealed(19, code=0)), (11, sealed(18, code=0)))
+        assert press.press
+        assert (overtaken.reason, overtaken.fault) == (Reason.DUPLICATE, None)
+        assert late.fault == "old_counter"
+        assert play((0, sealed(20)), (1, sealed(3, code=0)))[1].fault == "old_counter"
+
     def test_a_replayed_heartbeat_keeps_no_dead_button_alive(self):
         assert [d.heard for d in play((0, sealed(7, code=0)), (60, sealed(7, code=0)), (70, sealed(8, code=0)))] == [
             True,
