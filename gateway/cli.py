@@ -88,10 +88,10 @@ def _alert_verb(parser: argparse.ArgumentParser, verb: str) -> None:
         parser.add_argument("--for", dest="length", required=True, metavar="20min", help=say("cli.for", language()))
 
 
-def language() -> str:
-    """The reader's language, from the locale."""
+def language(otherwise: str = "en") -> str:
+    """The reader's language, from the locale; ``otherwise`` where the locale names neither (C, POSIX, none)."""
     spoken = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
-    return "zh-CN" if spoken.startswith("zh") else "en"
+    return {"zh": "zh-CN", "en": "en"}.get(spoken[:2], otherwise)
 
 
 # The commands --------------------------------------------------------------------------------------
@@ -105,7 +105,7 @@ def _run(asked: argparse.Namespace) -> int:
     try:
         run(asked.site, state_folder(asked.state))
     except FaultySite as faulty:
-        _print_faults(faulty.faults, as_json=asked.json)
+        _print_faults(faulty.faults, as_json=asked.json, spoken=language())
         return FAULTY
     except StateFolderTaken as taken:
         print(say("cli.state_taken", language(), folder=taken.folder), file=sys.stderr)
@@ -118,21 +118,21 @@ def _check(asked: argparse.Namespace) -> int:
     from gateway.nodes import Faults
 
     faults = Faults()
-    check(asked.site, faults)
-    _print_faults(faults, as_json=asked.json)
+    checked = check(asked.site, faults)
+    _print_faults(faults, as_json=asked.json, spoken=language(checked[0].language if checked else "en"))
     return FAULTY if faults.errors else OK
 
 
-def _print_faults(faults: Any, *, as_json: bool) -> None:
+def _print_faults(faults: Any, *, as_json: bool, spoken: str) -> None:
     from gateway.site.report import objects, render, summary
 
     if as_json:
-        for item in objects(faults, language()):
+        for item in objects(faults, spoken):
             _say(item)
         return
-    for line in render(faults, language()):
+    for line in render(faults, spoken):
         print(line)
-    print(summary(faults, language()))
+    print(summary(faults, spoken))
 
 
 def _demo(asked: argparse.Namespace) -> int:
