@@ -14,6 +14,7 @@ at any time, because it may stand on another bus that is dead.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
@@ -38,6 +39,7 @@ NOT_CONFIRMED = "not_confirmed"
 FEEDBACK_UNKNOWN = "feedback_unknown"
 """The feedback cannot be read, or not be believed."""
 NO_ANSWER = "no_answer"
+_GLANCE_S = 0.02
 _REASONS = {"timeout": NO_ANSWER}
 _COIL = {Deed.WRITE_ON: True, Deed.WRITE_OFF: False}
 
@@ -65,6 +67,8 @@ class Pace(Struct, frozen=True):
     verify_s: float = 30.0
     pulse_s: float = 5.0
     """Beat; the watchdog needs several within its period."""
+    grace_s: float = 0.7
+    """For what is asked at the moment of stopping: a transaction takes a tenth of it, and a stop may take 5 s in all."""
 
 
 class OutputReconciler:
@@ -102,7 +106,24 @@ class OutputReconciler:
                 circuit.woken.set()
 
     async def run(self) -> None:
-        """Tend all outputs until cancelled. A fault of a device never ends it; anything else that rises is a bug."""
+        """Tend all outputs until cancelled. A fault of a device never ends it; anything else that rises is a bug.
+
+        Told to end, it lets what was asked a moment ago be written first: the buses end after it.
+        """
+        tending = asyncio.create_task(self._tend_all())
+        try:
+            await asyncio.shield(tending)
+        except asyncio.CancelledError:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._pace.grace_s):
+                    while any(circuit.urgent() for circuit in self._circuits.values()):  # noqa: ASYNC110 - once in a life
+                        await asyncio.sleep(_GLANCE_S)
+            raise
+        finally:
+            tending.cancel()
+            await asyncio.wait({tending})
+
+    async def _tend_all(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._pulse())
             for circuit in self._circuits.values():

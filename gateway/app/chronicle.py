@@ -1,8 +1,13 @@
-"""Everything that follows an event and decides nothing: telemetry, what is learnt, and who is told that a state changed."""
+"""Everything that follows an event and decides nothing: telemetry, what is learnt, and who is told that a state changed.
+
+Events are only noted in the turn in which they happen; the work is done in a worker of the service ring, so that nothing
+here can hold up or hurt the core.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
@@ -11,8 +16,12 @@ from gateway.instant import Anchor, Instant
 from gateway.rules.compound import Compound
 from gateway.uplink.payloads import Reported, telemetry_body
 
+TURN_S = 0.1
+NOTED = 10_000
 BATCH_S = 10.0
 """Readings of one device go upstream together; telemetry is pictures, not alarms."""
+STATUS_TURNS = 6
+"""Batches between two words on how the gateway fares, if nothing else makes it say so."""
 MOST_IN_BATCH = 500
 _SILENT_POINTS = ("heard",)
 """Signs of life: of use to the supervision and the registry, not to anybody's picture."""
@@ -50,9 +59,10 @@ class Chronicle:
     ) -> None:
         self._compound, self._gateway = compound, gateway
         self._samples, self._registry, self._uplinks = samples, registry, list(uplinks)
+        self._noted: deque[Stamped] = deque(maxlen=NOTED)
         self._batches: dict[str, list[Reported]] = {}
         self._device_back: Callable[[str], None] = lambda _device: None
-        self._sent = 0
+        self._sent = self._turns = 0
         self.dropped = 0
 
     def connect(self, device_back: Callable[[str], None]) -> None:
@@ -60,7 +70,13 @@ class Chronicle:
         self._device_back = device_back
 
     def follow(self, stamped: Stamped) -> None:
-        """One event has been handled."""
+        """One event has been handled. Only a device that is back is worth a word at once."""
+        if isinstance(stamped.event, DeviceHealth) and stamped.event.health is Health.OK:
+            self._device_back(stamped.event.device)
+        self.dropped += len(self._noted) == NOTED
+        self._noted.append(stamped)
+
+    def _take(self, stamped: Stamped) -> None:
         event, at = stamped.event, stamped.at
         if isinstance(event, Reading):
             self._reading(event, at)
@@ -74,9 +90,20 @@ class Chronicle:
     async def run(
         self, now: Callable[[], Instant], anchor: Callable[[Instant], Anchor | None], run: str, beat: Callable[[], None]
     ) -> None:
-        """Send what was gathered, every few seconds."""
+        """Work off what was noted; send what was gathered, every few seconds."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + BATCH_S
         while True:
-            await asyncio.sleep(BATCH_S)
+            await asyncio.sleep(TURN_S)
+            while self._noted:
+                self._take(self._noted.popleft())
+            if loop.time() < due:
+                continue
+            due = loop.time() + BATCH_S
+            self._turns += 1
+            if self._turns % STATUS_TURNS == 0:
+                for uplink in self._uplinks:
+                    uplink.status_changed()  # counts and clock change without an event of their own
             batches, self._batches = self._batches, {}
             for device, readings in batches.items():
                 self._send(device, readings, now(), anchor(now()), run)
@@ -116,8 +143,6 @@ class Chronicle:
         self._registry.note("button", reading.device, fields)
 
     def _health(self, event: DeviceHealth) -> None:
-        if event.health is Health.OK:
-            self._device_back(event.device)
         self._told(event.device)
         for uplink in self._uplinks:
             uplink.status_changed()

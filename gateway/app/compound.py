@@ -24,6 +24,7 @@ from gateway.rules.compound import (
     Rule,
     Subject,
 )
+from gateway.rules.engine import UNPROVEN
 from gateway.rules.language import compile_rules
 from gateway.site.model import Bus, Button, Door, Grid, ModbusDevice, Output, Site
 from gateway.site.profile import PointClass
@@ -32,10 +33,11 @@ HEARTBEATS_MISSED = 3
 LONGEST_HEARD_MS = DAY
 """A button is missing after three of its heartbeats, and after a day at the latest (facts/ble 6)."""
 _HEALTH = {HEALTH: FactSpec(), "reason": FactSpec()}
-_ZONE_YEARS = (1, 12)
+_ZONE_YEARS = (2020, 2051)
+"""Fixed, so that no clock is asked: a gateway that boots in 1970 must still know the summer time of today."""
 
 
-def compound_of(site: Site, faults: Faults, now: dt.datetime | None = None) -> Compound:
+def compound_of(site: Site, faults: Faults) -> Compound:
     """The compound as the core sees it. Faults of the rules are added to ``faults``."""
     subjects = {subject.id: subject for subject in _subjects(site)}
     rules = compile_rules(site.rules, site.builtin, subjects, faults)
@@ -48,7 +50,7 @@ def compound_of(site: Site, faults: Faults, now: dt.datetime | None = None) -> C
         rules=rules,
         grid=_grid(site.grid),
         roles={person.id: person.roles for person in site.people.values()},
-        zone=zone_offsets(site.timezone, now or dt.datetime.now(dt.UTC)),
+        zone=zone_offsets(site.timezone),
     )
 
 
@@ -83,8 +85,8 @@ def worker_names(site: Site) -> tuple[str, ...]:
         "store",
         "core",
         "timekeeper",
-        "outputs",
         *(bus_subject(bus) for bus in site.buses),
+        "outputs",
         *(("radio",) if site.buttons else ()),
         *(("doors",) if site.doors else ()),
         *(uplink_subject(uplink) for uplink in site.uplinks),
@@ -135,7 +137,7 @@ def _button(button: Button) -> Subject:
 
 
 def _door(door: Door) -> Subject:
-    facts = {DOOR: FactSpec(), "tamper": FactSpec(), "fire": FactSpec()}
+    facts = {DOOR: FactSpec(), "tamper": FactSpec(), "fire": FactSpec(), UNPROVEN: FactSpec()}
     return Subject(door.id, "terminal", door.place, door.tags, facts | _HEALTH)
 
 
@@ -160,12 +162,10 @@ def _common(places: Iterable[str]) -> str:
     return buildings.pop() if len(buildings) == 1 else ""
 
 
-def zone_offsets(name: str, now: dt.datetime) -> tuple[tuple[int, int], ...]:
-    """The zone's UTC offsets around now, as (from in ms since 1970 UTC, offset in ms), so that the core needs no zone files."""
+def zone_offsets(name: str) -> tuple[tuple[int, int], ...]:
+    """The zone's UTC offsets, as (from in ms since 1970 UTC, offset in ms), so that the core needs no zone files."""
     zone = ZoneInfo(name)
-    before, ahead = _ZONE_YEARS
-    start = int(now.timestamp() * 1000) - before * 366 * DAY
-    end = start + (before + ahead) * 366 * DAY
+    start, end = (int(dt.datetime(year, 1, 1, tzinfo=dt.UTC).timestamp()) * 1000 for year in _ZONE_YEARS)
     offsets = [(0, _offset(zone, start))]
     for day in range(start, end, DAY):
         if _offset(zone, day + DAY) != offsets[-1][1]:

@@ -16,9 +16,9 @@ def decode(line: str) -> dict[str, Any]:
     """The answer to one line, or ``{"error", "detail"}``."""
     try:
         asked = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return {"error": "malformed", "detail": str(error)}
     kind = asked.get("kind") if isinstance(asked, dict) else None
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         return {"error": "unknown_kind", "detail": f"{kind!r}; known: {', '.join(_KINDS)}"}
     return _KINDS[kind](asked)

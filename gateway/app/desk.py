@@ -26,6 +26,8 @@ from gateway.rules.compound import Compound
 from gateway.site.model import Person
 
 Histories = Callable[[str], Awaitable[Iterable[Mapping[str, Any]]]]
+Closed = Callable[[int], Awaitable[list[Alert]]]
+CLOSED_SHOWN = 20
 
 
 class Desk:
@@ -43,12 +45,17 @@ class Desk:
         self._status: Callable[[], Mapping[str, Any]] = dict
         self._anchor: Callable[[Instant], Anchor | None] = _undated
         self._histories: Histories | None = None
+        self._closed: Closed | None = None
 
     def connect(
-        self, status: Callable[[], Mapping[str, Any]], anchor: Callable[[Instant], Anchor | None], histories: Histories
+        self,
+        status: Callable[[], Mapping[str, Any]],
+        anchor: Callable[[Instant], Anchor | None],
+        histories: Histories,
+        closed: Closed,
     ) -> None:
         """Where the answers come from that the core does not hold."""
-        self._status, self._anchor, self._histories = status, anchor, histories
+        self._status, self._anchor, self._histories, self._closed = status, anchor, histories, closed
 
     async def answer(self, request: Request, peer: PeerCredentials) -> Iterable[dict[str, Any]]:
         """The items of the answer. Raises ``Refusal`` with a named reason."""
@@ -56,6 +63,11 @@ class Desk:
             return [self.shown(alert) for alert in self._alerts()]
         if request.verb == "status":
             return [dict(self._status())]
+        if request.verb == "closed" and self._closed is not None:
+            most = request.arguments.get("n")
+            return [
+                self.shown(a) for a in await self._closed(most if isinstance(most, int) and most > 0 else CLOSED_SHOWN)
+            ]
         if request.verb == "history":
             return await self._history(str(request.arguments.get("alert", "")))
         if request.verb in set(Verb):
@@ -73,10 +85,10 @@ class Desk:
 
     async def _history(self, asked: str) -> list[dict[str, Any]]:
         if self._histories is None or not asked:
-            raise Refusal("no_such_alert", asked)
+            raise Refusal("no_history", asked)
         steps = [dict(step) for step in await self._histories(self._full_id(asked))]
         if not steps:
-            raise Refusal("no_such_alert", asked)
+            raise Refusal("no_history", asked)
         return steps
 
     async def _command(self, verb: Verb, arguments: Mapping[str, Any], peer: PeerCredentials) -> dict[str, Any]:

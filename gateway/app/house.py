@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from gateway import __version__
 from gateway.actuators.outputs import OutputReconciler
+from gateway.alerts import Alert
 from gateway.app.chronicle import Chronicle
 from gateway.app.compound import bus_subject, uplink_subject, worker_subject
 from gateway.app.desk import Desk
@@ -28,12 +29,14 @@ from gateway.app.secrets import Secrets
 from gateway.app.timekeeper import Timekeeper
 from gateway.clock import Clock, Timeline, resume
 from gateway.control.folder import SOCKET_NAME
+from gateway.control.protocol import Refusal
 from gateway.control.server import ControlServer
 from gateway.drivers.ble.source import AdvertSource
 from gateway.drivers.ble.watcher import RadioWatcher
 from gateway.drivers.face.listener import TerminalListener
 from gateway.drivers.modbus.poller import BusPoller
 from gateway.events import Boot, DeviceHealth, Health, SiteLoaded
+from gateway.faults import StoreFault
 from gateway.instant import ClockQuality, Instant, Stamp
 from gateway.rules.compound import STORE, Compound
 from gateway.rules.engine import Engine
@@ -49,6 +52,8 @@ from gateway.uplink.outbox import Message
 
 log = structlog.get_logger()
 
+ID_DIGITS = 16
+CLOSED_SEARCHED = 1_000
 VITAL_S = 30.0
 """A vital part that completes no turn for this long is stuck: longer than any timeout on a bus, shorter than patience."""
 
@@ -116,7 +121,8 @@ class House:
         offset = self.timeline.offset_ms(now) if now.clock is ClockQuality.SYNCED else None
         self.inbox.report(Boot(loaded.run, now.boot_id, now.clock, downtime, offset, __version__))
         self.inbox.report(SiteLoaded(self.compound.fingerprint))
-        self._report_store((*loaded.notes, *(f"state_unreadable: {row}" for row in unreadable)))
+        notes = (*loaded.notes, *self._secrets.notes, *(f"state_unreadable: {row}" for row in unreadable))
+        self._report_store(notes)
 
     def _report_store(self, notes: tuple[str, ...]) -> None:
         """How the store was found: well, mended, or unwilling."""
@@ -168,7 +174,7 @@ class House:
         )
         self.chronicle.connect(self.outputs.device_back)
         self.publishing.counts = self.counts
-        self.desk.connect(lambda: msgspec.to_builtins(self.publishing.status()), self.engine.anchor_at, self._histories)
+        self.desk.connect(self._status, self.engine.anchor_at, self._histories, self._closed)
 
     # Living -----------------------------------------------------------------------------------------
 
@@ -194,9 +200,9 @@ class House:
         add("store", life, self._keep_store, vital_within_s=VITAL_S)
         add("core", life, lambda: self.inbox.run(self._beat("core")), vital_within_s=VITAL_S)
         add("timekeeper", life, self.timekeeper.run, vital_within_s=VITAL_S)
-        add("outputs", life, self.outputs.run, vital_within_s=VITAL_S)
-        for name, poller in self.pollers.items():
+        for name, poller in self.pollers.items():  # before the outputs, which still need them while they end
             add(bus_subject(name), life, poller.run)
+        add("outputs", life, self.outputs.run, vital_within_s=VITAL_S)
         if self.radio is not None:
             add("radio", life, self.radio.run)
         if self.listener is not None:
@@ -243,9 +249,33 @@ class House:
         counted["control.refused"] = self.control.refused
         return dict(counted)
 
+    def _status(self) -> dict[str, Any]:
+        shown: dict[str, Any] = msgspec.to_builtins(self.publishing.status())
+        return shown
+
     async def _histories(self, alert: str) -> list[dict[str, Any]]:
-        rows = await self.store.history(alert)
+        try:
+            rows = await self.store.history(await self._closed_id(alert))
+        except StoreFault as fault:
+            raise Refusal("store_fault", str(fault)) from None
         return [{"at": r.at, "revision": r.revision, "kind": r.kind, "who": r.who, "reason": r.reason} for r in rows]
+
+    async def _closed_id(self, asked: str) -> str:
+        """The whole id of a closed alert of which the beginning was given."""
+        if len(asked) >= ID_DIGITS or not asked:
+            return asked
+        found = [row.key for row in await self.store.recent_closed(CLOSED_SEARCHED) if row.key.startswith(asked)]
+        if len(found) > 1:
+            raise Refusal("ambiguous", " ".join(found))
+        return found[0] if found else asked
+
+    async def _closed(self, most: int) -> list[Alert]:
+        """The alerts closed last, newest first."""
+        try:
+            rows = await self.store.recent_closed(min(most, CLOSED_SEARCHED))
+        except StoreFault as fault:
+            raise Refusal("store_fault", str(fault)) from None
+        return [msgspec.msgpack.decode(row.body, type=Alert) for row in rows if row.body is not None]
 
     def _beat(self, worker: str) -> Callable[[], None]:
         return lambda: self.supervisor.beat(worker)

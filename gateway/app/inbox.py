@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Protocol
 
 import msgspec
@@ -19,12 +19,13 @@ from gateway.actions import Action, Note, Publish, Reread, Want
 from gateway.alerts import Change
 from gateway.clock import Timeline
 from gateway.events import Event, Receipt, Stamped
-from gateway.instant import Instant
+from gateway.instant import MINUTE, Instant
 from gateway.rules.engine import Engine, Outcome
 from gateway.store.rows import HistoryRow, JournalRow, Part, PendingMessage, StateRow
 
 log = structlog.get_logger()
 _encode = msgspec.json.Encoder().encode
+MARK_MS = MINUTE
 BEAT_S = 5.0
 EARLY_MS = 1
 """A loop timer may fire a fraction early; one millisecond more, and the deadline has surely come."""
@@ -63,6 +64,7 @@ class Inbox:
         self.engine, self.timeline = engine, timeline
         self._run, self._keeper, self._message = run, keeper, message
         self._count = 0
+        self._kept_at = Instant(0)
         self._news = asyncio.Event()
         self._bug: BaseException | None = None
         self._on_want: Callable[[Want], None] = _ignored
@@ -86,15 +88,10 @@ class Inbox:
         """
         self._count += 1
         stamped = Stamped(self.timeline.now(), f"{self._run}.{self._count}", event)
-        try:
+        with self._whole(event_kind=_kind(event), event_id=stamped.id):
             outcome = self.engine.handle(stamped)
-        except BaseException as bug:
-            log.critical("core_failed", event_kind=_kind(event), event_id=stamped.id)
-            self._bug = bug
-            self._news.set()
-            raise
-        self._act(outcome)
-        kept = self._keep(outcome, (_journalled(stamped),), _received(stamped))
+            self._act(outcome)
+            kept = self._keep(outcome, (_journalled(stamped),), _received(stamped))
         self._news.set()
         self._on_event(stamped)
         return Kept(outcome.actions, kept)
@@ -106,19 +103,39 @@ class Inbox:
             if self._bug is not None:
                 raise self._bug
             self._wake()
+            self._mark_time()
             beat()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._pause_s()):
                     await self._news.wait()
 
+    @contextlib.contextmanager
+    def _whole(self, **about: str) -> Iterator[None]:
+        """Handled, acted on and kept, or the process ends: half an event would be an alarm that nobody hears of."""
+        try:
+            yield
+        except BaseException as bug:
+            log.critical("core_failed", **about)
+            self._bug = bug
+            self._news.set()
+            raise
+
     def _wake(self) -> None:
         due = self.engine.next_due()
         if due is None or due > self.timeline.now():
             return
-        outcome = self.engine.wake(self.timeline.now())
-        self._act(outcome)
-        if outcome.rows:
-            self._keep(outcome, (), ())
+        with self._whole(event_kind="deadline"):
+            outcome = self.engine.wake(self.timeline.now())
+            self._act(outcome)
+            if outcome.rows:
+                self._keep(outcome, (), ())
+
+    def _mark_time(self) -> None:
+        """On a quiet site, too, the store knows to the minute how long we listened."""
+        now = self.timeline.now()
+        if now - self._kept_at >= MARK_MS:
+            self._kept_at = now
+            self._keeper.put(Part(stamp=(now, _encode(self.timeline.clock.stamp()))))
 
     def _pause_s(self) -> float:
         """Until the soonest deadline, but never longer than a beat may take."""
@@ -137,7 +154,7 @@ class Inbox:
     def _keep(
         self, outcome: Outcome, journal: tuple[JournalRow, ...], received: tuple[HistoryRow, ...]
     ) -> Awaitable[bool]:
-        now = self.timeline.now()
+        now = self._kept_at = self.timeline.now()
         published = [action for action in outcome.actions if isinstance(action, Publish)]
         changes = [action.change for action in outcome.actions if isinstance(action, Publish | Note)]
         return self._keeper.put(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from msgspec import Struct
 from gateway.nodes import Faults, Mark
 from gateway.site.model import Site
 from gateway.site.secret_files import check_secrets, read_secret
+from gateway.store import files
 
 PSEUDONYM_KEY = "pseudonym.key"
 _KEY_BYTES = 32
@@ -26,6 +26,8 @@ class Secrets(Struct, frozen=True):
     passwords: dict[str, str]
     """By uplink."""
     pseudonym_key: bytes
+    notes: tuple[str, ...] = ()
+    """What was amiss with the gateway's own, for the health of its store."""
 
     def __repr__(self) -> str:
         return "Secrets(…)"
@@ -36,11 +38,13 @@ def read_secrets(site: Site, folder: Path, faults: Faults) -> Secrets:
     check_secrets(site, faults)
     if faults.errors:
         return Secrets({}, {}, {}, b"")
+    key, notes = _own_key(folder)
     return Secrets(
         bind_keys={b.id: bytes.fromhex(_text(b.key_file, faults, b.mark)) for b in site.buttons.values() if b.key_file},
         tokens={d.id: _text(d.token_file, faults, d.mark) for d in site.doors.values() if d.token_file},
         passwords={u.id: _text(u.password_file, faults, u.mark) for u in site.uplinks.values() if u.password_file},
-        pseudonym_key=own_key(folder),
+        pseudonym_key=key,
+        notes=notes,
     )
 
 
@@ -48,20 +52,31 @@ def _text(file: str, faults: Faults, mark: Mark) -> str:
     return read_secret(Path(file), faults, mark) or ""
 
 
-def own_key(folder: Path) -> bytes:
-    """The pseudonym key, made at the first run: without it no pseudonym leads back to a person."""
-    path = folder / PSEUDONYM_KEY
-    if path.exists():
-        key = path.read_bytes()
-        if len(key) == _KEY_BYTES:
-            return key
-    path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-    fresh = path.with_suffix(".new")
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        key = secrets.token_bytes(_KEY_BYTES)
-        file.write(key)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    return key
+def read_key(folder: Path) -> bytes | None:
+    """The pseudonym key of a state folder; None where there is none, or none that can be used."""
+    try:
+        key = (folder / PSEUDONYM_KEY).read_bytes()
+    except OSError:
+        return None
+    return key if len(key) == _KEY_BYTES else None
+
+
+def _own_key(folder: Path) -> tuple[bytes, tuple[str, ...]]:
+    """The pseudonym key, made at the first run, and what is to be said of it.
+
+    A damaged one is set aside and a new one made: every person is a new one then, which is said loudly, but no alarm waits for
+    it. Where the disk refuses, the key lasts for this run.
+    """
+    key = read_key(folder)
+    if key is not None:
+        return key, ()
+    path, notes = folder / PSEUDONYM_KEY, []
+    key = secrets.token_bytes(_KEY_BYTES)
+    try:
+        if path.exists():
+            path.replace(path.with_suffix(".damaged"))
+            notes.append("pseudonym_key_replaced")
+        files.write_whole(path, key)
+    except OSError as error:
+        notes.append(f"pseudonym_key_not_kept: {error.strerror}")
+    return key, tuple(notes)

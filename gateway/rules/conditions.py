@@ -16,6 +16,9 @@ from gateway.alerts import Why
 from gateway.events import Entry, Event, Press, Quality, Scalar
 from gateway.instant import DAY, MINUTE, Instant
 
+_BEYOND = (Quality.OVER_RANGE, Quality.UNDER_RANGE)
+"""A detector beyond its range still knows its own alarm."""
+
 
 class Fact(Struct, frozen=True):
     """The last word on one fact of one subject."""
@@ -29,10 +32,12 @@ class Fact(Struct, frozen=True):
     """Time spent listening, in ms, when it was last heard: blind time does not age it."""
 
     def believed(self, *, alarming: bool) -> bool:
-        """While a device warms up, an alarming value counts and a quiet one proves nothing."""
+        """While a device warms up, or is beyond its range, an alarm counts and a quiet value proves nothing."""
         if self.value is None:
             return False
-        return self.quality is Quality.GOOD or (alarming and self.quality is Quality.WARM_UP)
+        if self.quality is Quality.GOOD or (alarming and self.quality is Quality.WARM_UP):
+            return True
+        return alarming and isinstance(self.value, bool) and self.quality in _BEYOND
 
 
 class View(Protocol):

@@ -28,6 +28,7 @@ from gateway.events import (
     Press,
     Quality,
     Reading,
+    Receipt,
     Scalar,
     SiteLoaded,
     Stamped,
@@ -57,7 +58,14 @@ _DOOR_FACTS: dict[str, tuple[str, Scalar]] = {
     "alarm.tamper": ("tamper", True),
     "alarm.tamper_cleared": ("tamper", False),
     "alarm.fire": ("fire", True),
+    "alarm.fire_cleared": ("fire", False),
 }
+_AT_REST = ((DOOR, "closed"), ("tamper", False), ("fire", False))
+"""States that a replay from the terminal's log may set, too: they end alerts and raise none."""
+UNPROVEN = "freshness_unproven"
+"""Anomaly of an entry (facts/face 0.3), and the fact of a terminal that sends such."""
+RESET_BY = 10_000
+"""A serial number so far back is no late event: the terminal's counter wrapped or was reset."""
 
 
 class Outcome(Struct, frozen=True):
@@ -73,6 +81,12 @@ class Seen(Struct, frozen=True):
     """An entry already handled."""
 
     at: Instant
+
+
+class Cursor(Struct, frozen=True):
+    """The highest serial number of a terminal's events."""
+
+    seq: int
 
 
 class Done(Struct, frozen=True):
@@ -107,6 +121,7 @@ class Engine:
         self._seen: Table[Seen] = Table("seen", Seen)
         self._done: Table[Done] = Table("done", Done)
         self._wants: Table[Want] = Table("want", Want)
+        self._cursors: Table[Cursor] = Table("cursor", Cursor)
         self._driven: Table[Driven] = Table("driven", Driven)
         self._seen_keys: dict[str, deque[str]] = {}
         self._done_keys: deque[Key] = deque()
@@ -124,6 +139,7 @@ class Engine:
             self._done,
             self._wants,
             self._driven,
+            self._cursors,
         )
 
     # The four entrances ---------------------------------------------------------------------------
@@ -135,7 +151,7 @@ class Engine:
         self._fire_until(stamped.at)
         self._now = stamped.at
         self._dispatch(stamped)
-        return self._outcome(urgent=not isinstance(stamped.event, Reading))
+        return self._outcome(urgent=not isinstance(stamped.event, Reading | Receipt))
 
     def wake(self, at: Instant) -> Outcome:
         """Fire what is due by ``at``."""
@@ -232,12 +248,30 @@ class Engine:
         self._seen.put(Seen(stamped.at), entry.terminal, entry.key)
         self._seen_keys.setdefault(entry.terminal, deque()).append(entry.key)
         self._forget_oldest(entry.terminal)
+        self._freshness(entry, stamped)
+        newer, changed = self._in_sequence(entry), _DOOR_FACTS.get(entry.type)
+        if changed is not None and newer and (entry.live or changed in _AT_REST):
+            self._hear(entry.terminal, *changed, Quality.GOOD, stamped)
         if not entry.live:
             return
-        changed = _DOOR_FACTS.get(entry.type)
-        if changed is not None:
-            self._hear(entry.terminal, *changed, Quality.GOOD, stamped)
         self._watches.pulse(entry.terminal, entry, f"{entry.terminal}:{entry.key}", stamped.at)
+
+    def _in_sequence(self, entry: Entry) -> bool:
+        """Sequence, not time, orders a terminal's events (facts/face 0.6): a late one must not move the door back."""
+        if entry.seq is None:
+            return True
+        last = self._cursors.get(entry.terminal)
+        if last is not None and 0 <= last.seq - entry.seq < RESET_BY:
+            return False
+        self._cursors.put(Cursor(entry.seq), entry.terminal)
+        return True
+
+    def _freshness(self, entry: Entry, stamped: Stamped) -> None:
+        """A terminal whose events nobody can date raises nothing, and that must not go unsaid."""
+        unproven = UNPROVEN in entry.anomalies
+        known = self.board.fact(entry.terminal, UNPROVEN)
+        if unproven != (known is not None and known.value is True):
+            self._hear(entry.terminal, UNPROVEN, unproven, Quality.GOOD, stamped)
 
     def _forget_oldest(self, terminal: str) -> None:
         mine = self._seen_keys[terminal]

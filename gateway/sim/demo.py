@@ -61,7 +61,7 @@ class Teller:
         if self._as_json:
             print(json.dumps({"summary": counts}, ensure_ascii=False), flush=True)
             return
-        key = "good" if not counts["lost"] and not counts["doubled"] else "bad"
+        key = "good" if not counts["lost"] and not counts["doubled"] and counts["daemon"] == "well" else "bad"
         self._line("=", say(f"demo.{key}", self._language, **counts))
 
     def _line(self, mark: str, text: str) -> None:
@@ -234,8 +234,11 @@ async def _run(folder: Path, seconds: float | None, teller: Teller) -> dict[str,
             listening = asyncio.create_task(story.office.run())
             daemon = await _start_daemon(world, folder)
             try:
-                await _live(story, daemon, seconds)
-                return {**story.score.summary(), "radio": world.air.means, "broker": "nats-server, MQTT 3.1.1"}
+                await _live(story, daemon, listening, seconds)
+                died = daemon.returncode is not None
+                left = await _stop(daemon)
+                counts = {**story.score.summary(), "radio": world.air.means, "broker": "nats-server, MQTT 3.1.1"}
+                return {**counts, "daemon": "died" if died else "well" if left == 0 else f"left with {left}"}
             finally:
                 await _stop(daemon)
                 listening.cancel()
@@ -243,7 +246,9 @@ async def _run(folder: Path, seconds: float | None, teller: Teller) -> dict[str,
         await asyncio.to_thread(broker.stop)
 
 
-async def _live(story: Story, daemon: asyncio.subprocess.Process, seconds: float | None) -> None:
+async def _live(
+    story: Story, daemon: asyncio.subprocess.Process, listening: asyncio.Task[None], seconds: float | None
+) -> None:
     """Play until the time is over, Ctrl-C comes, or the daemon dies; then let what is under way arrive."""
     playing = asyncio.create_task(_play(story))
     over = asyncio.Event()
@@ -255,9 +260,10 @@ async def _live(story: Story, daemon: asyncio.subprocess.Process, seconds: float
         loop.call_later(max(1.0, seconds - SETTLE_S), over.set)
     ends: list[asyncio.Task[Any]] = [playing, asyncio.create_task(over.wait()), asyncio.create_task(daemon.wait())]
     try:
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        if playing.done():
-            playing.result()
+        await asyncio.wait([*ends, listening], return_when=asyncio.FIRST_COMPLETED)
+        for ended in (playing, listening):
+            if ended.done():
+                ended.result()  # neither ends by itself: it was a bug
     finally:
         for task in ends:
             task.cancel()
@@ -274,6 +280,7 @@ async def _play(story: Story) -> None:
     await story.office.ready()
     await story.until(lambda: story.world.air.heard and _SOURCE in story.office.statuses, 20)
     story.teller.world("online", means=story.world.air.means)
+    story.teller.world("try", state=story.world.state)
     await asyncio.sleep(2)
     await story.play()
     story.teller.world("going_on")
@@ -299,14 +306,15 @@ async def _start_daemon(world: SimCompound, folder: Path) -> asyncio.subprocess.
         )
 
 
-async def _stop(daemon: asyncio.subprocess.Process) -> None:
+async def _stop(daemon: asyncio.subprocess.Process) -> int:
+    """The daemon's exit code after SIGTERM."""
     if daemon.returncode is None:
         daemon.terminate()
         try:
             await asyncio.wait_for(daemon.wait(), 10)
         except TimeoutError:
             daemon.kill()
-            await daemon.wait()
+    return await daemon.wait()
 
 
 def demo(*, seconds: float | None, as_json: bool, language: str) -> int:
@@ -319,7 +327,7 @@ def demo(*, seconds: float | None, as_json: bool, language: str) -> int:
             print(say("demo.no_broker", language, fault=fault), file=sys.stderr)
             return 1
         teller.summary(counts)
-        good = not counts["lost"] and not counts["doubled"] and counts["raised"]
+        good = not counts["lost"] and not counts["doubled"] and counts["raised"] and counts["daemon"] == "well"
         if not good:
             log = Path(folder, "daemon.log").read_text(errors="replace")
             print(log[-4000:], file=sys.stderr)

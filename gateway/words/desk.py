@@ -15,6 +15,14 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "enrolment group of the terminals (doors in the site file)",
     ),
     "cli.no_raw_id": ("请从标准输入给出人员编号", "give the raw id on standard input"),
+    "cli.no_key": (
+        "{folder} 里没有密钥;请先启动一次网关,或用 --state 指明目录",
+        "no key in {folder}; start the gateway once, or give --state",
+    ),
+    "cli.closed": (
+        "最近关闭的 N 条(默认 20)",
+        "the N most recently closed ones instead (20 if no number is given)",
+    ),
     "cli.status": ("网关现在怎么样", "how the running gateway fares"),
     "cli.alerts": ("列出未关闭的警情", "list the open alerts"),
     "cli.history": ("一条警情的全部经过", "everything that happened to one alert"),
@@ -42,6 +50,11 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "cli.state_taken": ("{folder} 已被另一个网关使用", "another gateway already runs on {folder}"),
     "cli.not_a_duration": ("{given} 不是时长(例如 90s)", "{given} is no duration (e.g. 90s)"),
     "alerts.none": ("没有未关闭的警情", "no open alerts"),
+    "alerts.none_closed": ("没有已关闭的警情", "no closed alerts"),
+    "alerts.closed_line": (
+        "{id}  {name}  {subject}({place})  {closed},接警人:{who},发生于 {age} 前",
+        "{id}  {name}  {subject} ({place})  {closed}, answered by {who}, raised {age} ago",
+    ),
     "alerts.line": (
         "{id}  {name}  {subject}({place})  {priority} {grade}  {condition} {response}  已 {age}",
         "{id}  {name}  {subject} ({place})  {priority}, {grade}  {condition}, {response}  for {age}",
@@ -63,7 +76,9 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "store.disk": ("磁盘", "on disk"),
     "store.memory": ("仅内存(磁盘拒绝写入)", "in memory only (the disk refuses)"),
     "refusal.unknown_verb": ("网关不认识命令 {detail}", "the gateway knows no command {detail}"),
-    "refusal.no_such_alert": ("没有警情 {detail}", "there is no open alert {detail}"),
+    "refusal.no_such_alert": ("没有编号以 {detail} 开头的未关闭警情", "no open alert begins with {detail}"),
+    "refusal.no_history": ("没有编号以 {detail} 开头的警情", "no alert begins with {detail}"),
+    "refusal.store_fault": ("磁盘拒绝读取:{detail}", "the disk refuses to be read: {detail}"),
     "refusal.ambiguous": ("编号不唯一:{detail}", "more than one alert begins so: {detail}"),
     "refusal.who_is_needed": (
         "请用 --as 写明是谁;用户 {detail} 在小区文件里没有对应的人",
@@ -93,6 +108,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "the simulated compound wakes; the real gateway process starts …",
     ),
     "demo.online": ("网关在线,蓝牙:{means}", "the gateway is online; radio: {means}"),
+    "demo.try": (
+        "另开一个终端试试:loudong alerts --state {state}",
+        "in another terminal, try: loudong alerts --state {state}",
+    ),
     "demo.gas": ("{place}室厨房燃气升到 {lel} %LEL", "gas in the kitchen of {place} rises to {lel} %LEL"),
     "demo.gas_gone": (
         "开窗通风,燃气散去;阀门仍关着,只能由人打开",
@@ -122,8 +141,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "caused {raised}, delivered {delivered}, lost {lost}, doubled {doubled}, repeats on the wire {wire_repeats}; radio: {radio}",
     ),
     "demo.bad": (
-        "有问题!发生 {raised} 起,送达 {delivered} 起,丢失 {lost},重复 {doubled}",
-        "SOMETHING IS WRONG: caused {raised}, delivered {delivered}, lost {lost}, doubled {doubled}",
+        "有问题!发生 {raised} 起,送达 {delivered} 起,丢失 {lost},重复 {doubled};网关进程:{daemon}",
+        "SOMETHING IS WRONG: caused {raised}, delivered {delivered}, lost {lost}, doubled {doubled}; daemon: {daemon}",
     ),
     "demo.no_broker": ("演示用的消息服务器起不来:{fault}", "the demo's broker does not start: {fault}"),
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from pathlib import Path
 
 import pytest
@@ -27,4 +26,4 @@ def site():
 @pytest.fixture(scope="session")
 def compound(site):
     """Its compound."""
-    return compound_of(site, Faults(), dt.datetime(2026, 11, 22, tzinfo=dt.UTC))
+    return compound_of(site, Faults())

@@ -133,12 +133,17 @@ def test_alerts_are_shown_with_age_date_and_names(room):
     async def history(alert):
         return [{"kind": "raised"}] if alert == room.alert.id else []
 
-    room.desk.connect(lambda: {"state": "online"}, lambda at: Anchor(1000), history)
+    async def closed(most):
+        return [room.alert] * most
+
+    room.desk.connect(lambda: {"state": "online"}, lambda at: Anchor(1000), history, closed)
     assert room.ask("alerts")[0]["occurred_ms"] == 1000 + room.alert.opened_at
     assert room.ask("status") == [{"state": "online"}]
     assert room.ask("history", alert=room.alert.id) == [{"kind": "raised"}]
-    assert room.refused("history", alert="zz") == "no_such_alert"
-    assert room.refused("history") == "no_such_alert"
+    assert room.refused("history", alert="zz") == "no_history"
+    assert room.refused("history") == "no_history"
+    assert [shown["id"] for shown in room.ask("closed", n=2)] == [room.alert.id] * 2
+    assert len(room.ask("closed", n="all")) == 20
 
 
 def test_looking_needs_no_name(room):

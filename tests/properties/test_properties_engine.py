@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from itertools import pairwise
 from pathlib import Path
 
@@ -43,7 +42,7 @@ PROFILE = settings(derandomize=True, max_examples=150, deadline=None, suppress_h
 def _compound():
     faults = Faults()
     site = load_site(ROOT / "tests/scenarios/site.yaml", faults, ROOT / "gateway/rules/builtin.yaml")
-    return compound_of(site, faults, dt.datetime(2026, 11, 22, tzinfo=dt.UTC))
+    return compound_of(site, faults)
 
 
 COMPOUND = _compound()

@@ -9,7 +9,7 @@ What may happen (times count from the start: ``0``, ``5s``, ``3min``, ``4h``):
     5s    gas-301.gas = 26 [warm_up]        a reading, with its quality if it is not good
     5s    lost gas-301 timeout              also: faulty, ok
     5s    press sos-301 single              also: late, suspect, key c7
-    5s    entry gate-1 access.denied stranger key 17      also: old (a replay)
+    5s    entry gate-1 access.denied stranger key 17      also: old (a replay), seq 7, unproven
     5s    output valve-301 confirmed        also: failed, held
     5s    head acks gas-high                also: acks … on site, silences, resets, closes, closes … mistaken: REASON,
                                             shelves … 20min: REASON, unshelves
@@ -71,7 +71,7 @@ def compound(path: Path = HERE / "site.yaml") -> Compound:
     faults = Faults()
     site = load_site(path, faults, BUILTIN)
     assert site is not None, faults.errors
-    made = compound_of(site, faults, dt.datetime(2026, 11, 22, tzinfo=dt.UTC))
+    made = compound_of(site, faults)
     assert not faults.errors, faults.errors
     return made
 
@@ -141,7 +141,11 @@ class Player:
     def _entry(self, words: list[str]) -> Entry:
         key = words[words.index("key") + 1] if "key" in words else str(self.count)
         subject = next((w for w in words if w in {"known", "stranger", "blocklisted"}), "unknown")
-        return Entry(words[1], words[2], key, "5/76", subject=subject, live="old" not in words)
+        seq = int(words[words.index("seq") + 1]) if "seq" in words else None
+        anomalies = ("freshness_unproven",) if "unproven" in words else ()
+        return Entry(
+            words[1], words[2], key, "5/76", subject=subject, seq=seq, live="old" not in words, anomalies=anomalies
+        )
 
     def _command(self, words: list[str], what: str) -> Command:
         who, verb, rule = words[0], _VERBS[words[1]], words[2].rstrip(":,")

@@ -124,6 +124,7 @@ class BusPoller:
 
     async def run(self) -> None:
         """Polls until cancelled; whoever still waits then gets ``DeviceFault("stopped")``."""
+        self._stopped = False
         try:
             while True:
                 await self._turn()
