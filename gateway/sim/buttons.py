@@ -41,6 +41,8 @@ class SimButton:
         self.packet_id, self.counter, self.rssi_dbm = packet_id, counter, rssi_dbm
         self.pressed = 0
         """Presses made so far: what a correct gateway must have reported."""
+        self.tamper: bool | None = None
+        """Said in every frame from then on; None: this button has no such contact."""
 
     def press(self, kind: str = "single", index: int = 1) -> bytes:
         """Press once; the frame it will repeat. ``index``: which key of a button with several."""
@@ -67,7 +69,10 @@ class SimButton:
         if self.packet_id is not None:
             self.packet_id = (self.packet_id + 1) % 256
             objects += bytes([0x00, self.packet_id])
-        objects += bytes([0x01, self.battery_pct]) + events
+        objects += bytes([0x01, self.battery_pct])
+        if self.tamper is not None:
+            objects += bytes([0x2B, self.tamper])
+        objects += events
         if self.key is None:
             return b"\x44" + objects
         self.counter += 1

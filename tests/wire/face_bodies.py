@@ -243,7 +243,18 @@ UNREADABLE: dict[str, tuple[str, bytes, str]] = {
     "gzip bomb": ("application/json", gzip.compress(b"{" + b" " * 50_000_000), "too_large"),
     "gzip bomb in a part": (MULTIPART, part(gzip.compress(b"{" + b" " * 50_000_000), EVENT_PART), "too_large"),
     "text without end": ("application/json", b'{"a":"' + b"x" * 2_000_000, "too_large"),
-    "parts without end": (MULTIPART, part(b"{}") * 200, "too_large"),
+    "parts without end": (MULTIPART, part(b"{}") * 200, "too_many"),
+    "boundaries without end": (MULTIPART, b"--b\n\n" * 1000, "too_many"),
+    "documents without end": ("application/json", b"{}" * 400_000, "too_many"),
+    "a list without end": ("application/json", b"[" + b"{}," * 65 + b"{}]", "too_many"),
+    "events without end": ("application/json", b'{"AccessControllerEvent":[' + b"{}," * 256 + b"{}]}", "too_many"),
+    "events in a string": ("application/json", b'{"AccessControllerEvent":"' + b"{}" * 257 + b'"}', "too_many"),
+    "too many beside a good part": (MULTIPART, part(_EVENT, EVENT_PART) + part(b"{}" * 64) + END, "too_many"),
+    "much in many packed parts": (
+        MULTIPART,
+        part(gzip.compress(b'{"a":"' + b"x" * 1_000_000 + b'"}')) * 5 + END,
+        "too_large",
+    ),
     "headers without end": (MULTIPART, b"--b\r\n" + b"Content-X: y\r\n" * 5000, "bad_part"),
 }
 """What is wrong with it -> content type, body, reason."""

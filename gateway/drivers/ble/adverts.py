@@ -34,7 +34,7 @@ _VERSION_SHIFT, _VERSION = 5, 2  # device info, bits 5-7
 _KEY_BYTES, _MAC_BYTES, _COUNTER_BYTES, _MIC_BYTES = 16, 6, 4, 4
 _UUID_BYTES = b"\xd2\xfc"
 
-_PACKET_ID, _BATTERY, _BUTTON = 0x00, 0x01, 0x3A
+_PACKET_ID, _BATTERY, _TAMPER, _BUTTON = 0x00, 0x01, 0x2B, 0x3A
 _SIZED = {0x53, 0x54}  # text, raw: the first value byte is the length
 
 
@@ -102,6 +102,8 @@ class Frame(Struct, frozen=True):
     digest: str
     """Fingerprint of the bytes, 16 hex digits."""
     notes: tuple[Note, ...] = ()
+    tamper: bool | None = None
+    """The button is opened or torn off its wall; None where the frame does not say."""
 
     @property
     def pressed(self) -> tuple[tuple[int, PressKind], ...]:
@@ -179,7 +181,7 @@ def _decode_objects(body: bytes, counter: int | None, digest: str) -> Frame:
             break
         if object_id == _BUTTON:
             events.append(body[at + 1])
-        elif object_id in {_PACKET_ID, _BATTERY}:
+        elif object_id in {_PACKET_ID, _BATTERY, _TAMPER}:
             values[object_id] = body[at + 1]
         at = end
     presses = tuple((index, _kind(code)) for index, code in enumerate(events, 1))
@@ -191,7 +193,8 @@ def _decode_objects(body: bytes, counter: int | None, digest: str) -> Frame:
         notes.append(Note.UNKNOWN_EVENT)
     if not any(events) and Note.UNKNOWN_OBJECT not in notes:
         notes.append(Note.HEARTBEAT)
-    return Frame(values.get(_PACKET_ID), counter, counter is not None, battery, presses, digest, tuple(notes))
+    tamper = values[_TAMPER] != 0 if _TAMPER in values else None
+    return Frame(values.get(_PACKET_ID), counter, counter is not None, battery, presses, digest, tuple(notes), tamper)
 
 
 def _end_of(body: bytes, at: int) -> int | None:
@@ -238,8 +241,10 @@ def _event(frame: Frame, index: int, kind: PressKind) -> dict[str, object]:
     }
 
 
-def _read_line(line: Mapping[str, object]) -> tuple[str, bytes | None, bytes | None]:
+def _read_line(line: object) -> tuple[str, bytes | None, bytes | None]:
     """Address, BTHome payload (None: there is none) and key of a decode line."""
+    if not isinstance(line, Mapping):
+        raise AdvertFault("bad_line", "no object")
     address, services, key = line.get("address"), line.get("service_data", {}), line.get("key")
     if not isinstance(address, str):
         raise AdvertFault("bad_line", "address is no text")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -58,9 +59,16 @@ class Adapter(Struct, frozen=True):
 class BluezWatch:
     """Keeps ``adapters`` true and counts every loss, so that one that came and went is not overlooked."""
 
-    def __init__(self, call_ms: int, retry_ms: int) -> None:
-        """``call_ms``: patience with one D-Bus call; ``retry_ms``: pause before connecting again."""
-        self._call_s, self._retry_s = call_ms / 1000, retry_ms / 1000
+    def __init__(self, call_ms: int, retry_ms: int, retry_most_ms: int) -> None:
+        """``call_ms``: patience with one D-Bus call; ``retry_ms``: first pause before connecting again.
+
+        It doubles up to ``retry_most_ms``.
+        """
+        self._call_s, self._retry_s, self._retry_most_s = call_ms / 1000, retry_ms / 1000, retry_most_ms / 1000
+        self._failures = 0
+        """Attempts since the bus last answered."""
+        self._trouble: tuple[str, str] | None = None
+        """Last loss logged; a bus that stays away is one line."""
         self._bus: MessageBus | None = None
         self._ears: list[asyncio.Event] = []
         self._changed = asyncio.Event()
@@ -106,11 +114,21 @@ class BluezWatch:
             try:
                 await self._watch()
             except WORLD as error:
-                log.warning("bus_lost", error=type(error).__name__, detail=str(error))
+                self._complain("bus_lost", error)
             finally:
                 self._drop()
                 self.known.set()
-            await asyncio.sleep(self._retry_s)
+            await asyncio.sleep(self._next_pause_s())
+
+    def _next_pause_s(self) -> float:
+        self._failures += 1
+        return min(self._retry_s * 2.0 ** min(self._failures - 1, 16), self._retry_most_s)
+
+    def _complain(self, event: str, error: BaseException) -> None:
+        trouble = (event, type(error).__name__)
+        if self._trouble != trouble:
+            self._trouble = trouble
+            log.warning(event, error=type(error).__name__, detail=str(error))
 
     async def set_power(self, path: str, *, on: bool) -> None:
         """Switch an adapter. Raises what the world throws (``WORLD``)."""
@@ -150,9 +168,11 @@ class BluezWatch:
                 if self.present:
                     await self._load()
             except WORLD as error:
-                log.warning("adapters_unread", error=type(error).__name__, detail=str(error))
-                await asyncio.sleep(self._retry_s)
+                self._complain("adapters_unread", error)
+                with suppress(TimeoutError):  # bluetoothd may come anew meanwhile
+                    await asyncio.wait_for(self._changed.wait(), self._next_pause_s())
                 continue
+            self._failures, self._trouble = 0, None
             self.known.set()
             self._wake()
             await self._changed.wait()
@@ -209,13 +229,15 @@ class BluezWatch:
         properties = interfaces.get(_ADAPTER)
         if properties is None:
             return
-        self.adapters[path] = Adapter(
+        adapter = Adapter(
             path,
             address=_value(properties, "Address", ""),
             powered=_value(properties, "Powered", default=False),
             discovering=_value(properties, "Discovering", default=False),
         )
-        self._wake()
+        if self.adapters.get(path) != adapter:
+            self.adapters[path] = adapter
+            self._wake()
 
     def _change(self, path: str, changed: Mapping[str, Variant]) -> None:
         before = self.adapters[path]
@@ -226,19 +248,21 @@ class BluezWatch:
         )
         if before.powered and not self.adapters[path].powered:
             self._lose(path, "powered_off")
-        self._wake()
+        if before != self.adapters[path]:
+            self._wake()
 
     def _lose(self, path: str, reason: str) -> None:
         self._losses[path] = (self.losses(path)[0] + 1, reason)
         self._wake()
 
     def _drop(self) -> None:
-        """The connection is gone, and with it all we knew."""
-        self._bus, self.present = None, False
+        """The connection is gone, and with it all we knew. One that never was is no news, and must wake nobody."""
+        had_bus, self._bus, self.present = self.connected, None, False
         for path in list(self.adapters):
             self._lose(path, "bus_gone")
         self.adapters.clear()
-        self._wake()
+        if had_bus:
+            self._wake()
 
     def _wake(self) -> None:
         for ear in self._ears:

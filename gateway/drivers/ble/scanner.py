@@ -92,6 +92,8 @@ class AdapterScanner:
         self._objects: dict[str, dict[str, object]] = {}
         self._told: tuple[Health, str] | None = None
         self._proof_owed = False
+        self._unmended: tuple[str, str] | None = None
+        """Last failure to mend that was logged."""
         self._fruitless = 0
         self._next_cycle = patience.cycle_after
 
@@ -176,7 +178,13 @@ class AdapterScanner:
                 await self._watch.set_power(adapter.path, on=False)
                 await self._watch.set_power(adapter.path, on=True)
         except (DeviceFault, *WORLD) as error:
-            log.info("mending_failed", radio=self.device, reason=reason, error=type(error).__name__, detail=str(error))
+            if self._unmended != (reason, type(error).__name__):
+                self._unmended = reason, type(error).__name__
+                log.info(
+                    "mending_failed", radio=self.device, reason=reason, error=type(error).__name__, detail=str(error)
+                )
+        else:
+            self._unmended = None
 
     async def _pause(self) -> None:
         """Wait a little longer every time; a change of BlueZ, even one since the fault, ends the wait."""
@@ -259,7 +267,7 @@ class BluezSource:
         patience: Patience,
     ) -> None:
         """Arguments as for ``AdapterScanner``; no ``adapters``: the first one BlueZ has."""
-        self._watch = BluezWatch(patience.call_ms, patience.retry_ms)
+        self._watch = BluezWatch(patience.call_ms, patience.retry_ms, patience.retry_most_ms)
         self.scanners = [
             AdapterScanner(
                 wanted,

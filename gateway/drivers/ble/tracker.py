@@ -8,7 +8,8 @@ from its cache. What tells one press from the next depends on what the button gi
 * encrypted, a *counter* that only rises. Above the highest: new. Equal: new once for each different content, for one
   counter may cover two payloads. Below and never seen: authentic but old, a replay or a swapped battery. That may still
   be somebody in need, so it alarms, marked *suspect*; and it never lowers the counter, or every old frame would pass.
-* in clear, a *packet id* of 8 bits that comes round again: the same press only within 60 s of its last fresh frame.
+* in clear, a *packet id* of 8 bits that comes round again: the same press only within 60 s of its last fresh frame that
+  pressed. A frame of the same id in which nobody presses is another transmission, and ends the press before it.
 * nothing: a *state*. Its edge is the press, every active frame holds it, and it re-arms after ``hold_ms`` without one.
 
 Memory is restored from the last ``Press`` event of each button, because that is what was committed together with it.
@@ -34,6 +35,10 @@ _OVERTAKEN_MS = 10 * SECOND
 _OVERTAKEN_BY = 16
 """Two radios hear one button within a second; ours is a wide guess, and it excuses heartbeats only, never presses."""
 _HOLD_MS = 15 * SECOND  # facts/ble 1.4 rule 4: longest vendor duration found is 10 s
+_ECHO_MS = (
+    3 * SECOND
+)  # a slower radio's repeats of a press already ended; a transmission lasts about one second (facts/ble 7)
+_RISES = 3  # heartbeats below the floor, each above the one before: a life of its own, not one frame gone astray
 _MARKS = 256  # presses of one button remembered; an 8-bit packet id has come round by then
 
 _BLIND = (Note.WRONG_KEY, Note.NO_KEY, Note.DOWNGRADE)
@@ -86,6 +91,8 @@ class _Window:
     def __init__(self, at: Instant) -> None:
         self.first = self.last = at
         self.pressed: set[tuple[str, PressKind]] = set()
+        self.ended: set[str] = set()
+        """Keys that were seen not pressed since."""
 
 
 class _Memory:
@@ -99,6 +106,10 @@ class _Memory:
         """A press was already reported under ``counter``."""
         self.marks: dict[str, None] = {}
         """Digests of frames that pressed, oldest first."""
+        self.low: dict[int, None] = {}
+        """Counters of heartbeats below the highest, oldest first: each proves life at most once."""
+        self.rises = 0
+        """How many of the last of them rose, one above the other."""
         self.windows: dict[int, _Window] = {}
         self.last_id: int | None = None
         self.active: dict[tuple[str, PressKind], Instant] = {}
@@ -112,6 +123,19 @@ class _Memory:
         if len(self.marks) > _MARKS:
             del self.marks[next(iter(self.marks))]
         return True
+
+    def rise(self, counter: int) -> bool:
+        """A heartbeat below the highest counter; whether this button is alive down there.
+
+        One frame out of season proves nothing, and a recorded row of them only once.
+        """
+        if counter in self.low:
+            return False
+        self.rises = self.rises + 1 if self.rises and counter > next(reversed(self.low)) else 1
+        self.low[counter] = None
+        if len(self.low) > _MARKS:
+            del self.low[next(iter(self.low))]
+        return self.rises >= _RISES
 
 
 def _overtaken(memory: _Memory, counter: int, at: Instant) -> bool:
@@ -155,6 +179,17 @@ class PressTracker:
         if memory.counter is None or highest >= memory.counter:
             memory.counter, memory.counter_pressed = highest, True
 
+    def reenrol(self, button: str) -> None:
+        """The battery was swapped, or the button: the next authentic frame sets the counter, wherever it stands.
+
+        Forgets the highest counter and what stood below it, for the same counter with the same content will come anew.
+        """
+        memory = self._memory(button)
+        memory.counter, memory.counter_at, memory.counter_pressed = None, None, False
+        memory.rises = 0
+        memory.marks.clear()
+        memory.low.clear()
+
     def decide(
         self, button: str, frame: Frame, at: Instant, *, fresh: bool = True, rssi_dbm: int | None = None
     ) -> Decision:
@@ -185,16 +220,19 @@ class PressTracker:
         if memory.counter is not None and counter < memory.counter:
             if not sight.pressed and _overtaken(memory, counter, sight.at):
                 return Decision(Reason.DUPLICATE)
-            return self._suspect(sight, memory.counter)
+            return self._suspect(memory, sight, counter, memory.counter)
         self._raise_counter(memory, counter, sight.at)
         return self._press(memory, sight, Reason.NEW, self._counter_key(memory, sight))
 
     @staticmethod
-    def _suspect(sight: _Sight, floor: int) -> Decision:
-        """Authentic but old. The key names the content too: a swapped battery counts from 0 again."""
+    def _suspect(memory: _Memory, sight: _Sight, counter: int, floor: int) -> Decision:
+        """Authentic but old. The key names the content too: a swapped battery counts from 0 again.
+
+        Heartbeats that go on rising down there are a button that lives and must be enrolled anew.
+        """
         frame = sight.frame
         if not sight.pressed:
-            return Decision(Reason.STALE, fault=OLD_COUNTER)
+            return Decision(Reason.STALE, heard=memory.rise(counter), fault=OLD_COUNTER)
         key = f"c{frame.counter}-{frame.digest[:8]}"
         presses = tuple(
             sight.press(index, kind, key, suspect=OLD_COUNTER, digest=f"{frame.digest}<{floor}")
@@ -219,11 +257,18 @@ class PressTracker:
     def _decide_packet_id(self, memory: _Memory, sight: _Sight, packet_id: int) -> Decision:
         for old in [i for i, window in memory.windows.items() if sight.at - window.last > _PACKET_ID_MS]:
             del memory.windows[old]
-        window = memory.windows.setdefault(packet_id, _Window(sight.at))
-        window.last = sight.at
         memory.last_id = packet_id
         if not sight.pressed:
+            if packet_id in memory.windows:
+                memory.windows[packet_id].ended |= {str(index) for index, _ in sight.frame.presses}
             return Decision(Reason.HEARTBEAT, heard=True)
+        window = memory.windows.setdefault(packet_id, _Window(sight.at))
+        again = {index for index, _ in sight.pressed} & window.ended
+        if again and sight.at - window.last > _ECHO_MS:
+            window.pressed = {one for one in window.pressed if one[0] not in again}
+            window.ended -= again
+            window.first = sight.at  # the key of a press names its own first frame
+        window.last = sight.at
         memory.mark(sight.frame.digest)
         known = {index for index, _ in window.pressed}
         fresh = tuple(one for one in sight.pressed if one not in window.pressed)

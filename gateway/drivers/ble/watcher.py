@@ -3,7 +3,7 @@
 Here the sources, the decoder and the tracker meet; what they know stays with them. Reports in this order: the press first,
 everything about the button after it.
 
-Points of a button, both by exception: ``battery`` in percent; ``heard``, the signal strength in dBm, at first sight and then
+Points of a button, all by exception: ``battery`` in percent; ``tamper``, true or false; ``heard``, the signal strength in dBm, at first sight and then
 at most every quarter of its heartbeat, so that the engine's maximum age supervises the heartbeat without filling the disk.
 """
 
@@ -67,6 +67,7 @@ class RadioWatcher:
         self._counts: Counter[str] = Counter()
         self._heard: dict[str, Instant] = {}
         self._battery: dict[str, int] = {}
+        self._tamper: dict[str, bool] = {}
         self._faults: dict[str, str] = {}
         self._named: dict[str, None] = {}
 
@@ -97,6 +98,17 @@ class RadioWatcher:
             tasks.create_task(self._work())
             for source in self._sources:
                 tasks.create_task(source.run(self.hear))
+
+    def reenrol(self, button: str) -> bool:
+        """Its battery was swapped: the next authentic frame sets the counter anew. False for a button nobody knows.
+
+        Its fault ends with that frame. What the journal holds of it from before must not be restored any more.
+        """
+        if all(known.id != button for known in self._by_address.values()):
+            return False
+        self._tracker.reenrol(button)
+        log.info("button_reenrolled", button=button)
+        return True
 
     def hear(self, advert: Advert) -> None:
         """Take in one advertisement from any source. Cheap and never fails, for neighbours are most of the traffic."""
@@ -150,6 +162,7 @@ class RadioWatcher:
         if decision.heard:
             self._report_heard(button, rssi_dbm)
             self._report_battery(button.id, frame.battery_pct)
+        self._report_tamper(button.id, frame.tamper, decision)
 
     def _report_heard(self, button: Button, rssi_dbm: int | None) -> None:
         now, last = self._now(), self._heard.get(button.id)
@@ -162,6 +175,14 @@ class RadioWatcher:
         if battery_pct is not None and self._battery.get(button) != battery_pct:
             self._battery[button] = battery_pct
             self._report(Reading(button, "battery", battery_pct))
+
+    def _report_tamper(self, button: str, tamper: bool | None, decision: Decision) -> None:
+        """What is authentic but old may say that somebody is at the button, never that all is well again."""
+        news = decision.heard and decision.reason is not Reason.DUPLICATE
+        doubtful = tamper is True and decision.reason in {Reason.SUSPECT, Reason.STALE}
+        if tamper is not None and (news or doubtful) and self._tamper.get(button) is not tamper:
+            self._tamper[button] = tamper
+            self._report(Reading(button, "tamper", tamper))
 
     def _fail(self, button: str, reason: str, detail: str = "") -> None:
         """This button cannot be relied on; reported once until the reason changes."""

@@ -25,6 +25,9 @@ MAX_BODY = 4 * 1024 * 1024
 MAX_TEXT = 1024 * 1024
 """An event is under 8 KiB of text; the rest is room for pictures some firmware writes inline as base64."""
 MAX_PARTS = 64
+"""Of any kind. A push has two or three; every boundary costs far more time than its few bytes are worth."""
+TOO_MANY = "too_many"
+"""``BodyFault.reason``: more parts, documents or events than one body may hold."""
 _MAX_HEADERS = 16 * 1024
 _LOOKAHEAD = 256
 _MAX_LINE = 200
@@ -35,6 +38,15 @@ _UNLIKELY = 6
 
 _TOKEN = re.compile(rb"[\x21-\x7e][\x20-\x7e]*")
 _BEHIND = re.compile(rb"content-[a-z-]+[ \t]*:|\r?\n|\Z", re.IGNORECASE)
+_BLANKS = rb"[ \t\r\x0b\x0c]{0,40}+"
+_LINE_END = rb"(?:--)?" + _BLANKS + rb"(?:\n|\Z)"
+_NEW = re.compile(
+    rb"\n--(?!--" + _BLANKS + rb"(?:\n|\Z))[\x21-\x7e][\x20-\x7e]{0,196}+(?:[\t\r\x0b\x0c]" + _BLANKS + rb")?"
+    rb"(?:\n(?:(?i:content-[a-z-]{1,40}+)[ \t]{0,40}+:|\r?\n|\Z)|\Z)"
+)
+"""Where a boundary not seen before may stand: a line of its own, and part headers behind it. Everything in it is bounded and
+possessive, so that a search takes time in proportion to the bytes whatever they are."""
+_NEWLINE = 0x0A
 _HEADER = re.compile(rb"[A-Za-z][A-Za-z0-9-]*[ \t]*:")
 _CHARSET = re.compile(rb"charset[ \t]*=[ \t]*\"?([A-Za-z0-9_-]+)", re.IGNORECASE)
 
@@ -83,6 +95,8 @@ class Scanner:
         self._buffer = bytearray()
         self._texts: list[Text] = []
         self._token = b""
+        self._known: re.Pattern[bytes] | None = None
+        self._parts = 0
         self._state = "start"
         self._part_charset = ""
         self._part_headers = 0
@@ -127,13 +141,23 @@ class Scanner:
     def _open_part(self, boundary: _Boundary) -> None:
         """Past a boundary: the next part's headers, or what follows the end."""
         del self._buffer[: boundary.end]
+        self._parts += 1
+        if self._parts > MAX_PARTS:
+            raise BodyFault(TOO_MANY, f"more than {MAX_PARTS} parts")
         if boundary.closing:
             self._begin("payload")
             self._kept = False
             self.ended = True
         else:
             self._begin("headers")
-            self._token, self.ended = boundary.token, False
+            self._learn(boundary.token)
+            self.ended = False
+
+    def _learn(self, token: bytes) -> None:
+        if token != self._token:
+            before = b"" if len(token) >= _UNLIKELY else b"\n"
+            self._known = re.compile(before + b"--" + re.escape(token) + _LINE_END)
+            self._token = token
 
     def _begin(self, state: str) -> None:
         if state == "headers":
@@ -198,7 +222,7 @@ class Scanner:
         if not self._kept:
             return
         if len(self._texts) == MAX_PARTS:
-            raise BodyFault("too_large", f"more than {MAX_PARTS} text parts")
+            raise BodyFault(TOO_MANY, f"more than {MAX_PARTS} parts")
         if len(payload) > MAX_TEXT:
             raise BodyFault("too_large", f"text part over {MAX_TEXT} bytes")
         self._texts.append(Text(payload, self._part_charset or self._charset))
@@ -207,13 +231,19 @@ class Scanner:
         """The first boundary that begins before ``limit``."""
         if self._scanned == 0 and (boundary := self._boundary_at(0)):
             return boundary
-        own_line = _Hits(self._buffer, b"\n--", limit)
-        known = _Hits(self._buffer, b"--" + self._token, limit if len(self._token) >= _UNLIKELY else 0)
+        known = self._first(self._known, limit) if self._known else None
+        new = self._first(_NEW, known.start if known else limit)
+        return new or known
+
+    def _first(self, pattern: re.Pattern[bytes], limit: int) -> _Boundary | None:
+        """The first boundary of this pattern; it says nearly all that makes one, so few places are looked at twice."""
         at = self._scanned
-        while (hit := min(own_line.after(at), known.after(at))) < limit:
-            if boundary := self._boundary_at(hit):
+        while (hit := pattern.search(self._buffer, at, limit + _LOOKAHEAD)) and hit.start() < limit:
+            start = hit.start()
+            on_own_line = start > self._scanned and self._buffer[start] != _NEWLINE == self._buffer[start - 1]
+            if boundary := self._boundary_at(start - 1 if on_own_line else start):
                 return boundary
-            at = hit + 1
+            at = start + 1
         return None
 
     def _boundary_at(self, start: int) -> _Boundary | None:
@@ -223,21 +253,6 @@ class Scanner:
             return boundary
         behind = _BEHIND.match(self._buffer, boundary.end, boundary.end + _LOOKAHEAD)
         return boundary if behind and (behind[0] or boundary.closing) else None
-
-
-class _Hits:
-    """Where a needle stands before a limit, each stretch searched once however often it is asked."""
-
-    def __init__(self, hay: bytearray, needle: bytes, limit: int) -> None:
-        self._hay, self._needle, self._limit = hay, needle, limit
-        self._next = -1
-
-    def after(self, at: int) -> int:
-        """The first place not before ``at``; the limit where there is none."""
-        if self._next < at:
-            found = self._hay.find(self._needle, at, self._limit + len(self._needle) - 1) if self._limit > at else -1
-            self._next = found if found >= 0 else len(self._hay)
-        return self._next
 
 
 def _boundary_line(buffer: bytearray, start: int) -> _Boundary | None:

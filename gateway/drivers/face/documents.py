@@ -11,7 +11,7 @@ import re
 import zlib
 from xml.etree import ElementTree as ET
 
-from gateway.drivers.face.bodies import MAX_TEXT, BodyFault, Text, inflate
+from gateway.drivers.face.bodies import MAX_TEXT, TOO_MANY, BodyFault, Text, inflate
 
 Document = dict[str, object]
 """One JSON object, or one XML element as a mapping of its children (namespaces gone, leaves as text)."""
@@ -19,7 +19,8 @@ Document = dict[str, object]
 MAX_DEPTH = 32
 
 _XML_ENCODING = re.compile(rb"<\?xml[^>]{0,100}?encoding[ \t]*=[ \t]*[\"']([A-Za-z0-9_-]+)", re.IGNORECASE)
-_XML_DECLARATION = re.compile(r"<\?xml[^>]*\?>")
+_XML_DECLARATION = re.compile(r"<\?xml[^<>]{0,200}\?>")  # bounded: a text of many openings must not cost their square
+_BETWEEN = re.compile(r"[ \t\r\n,]*")
 _CODECS = {
     "utf-8": "utf-8-sig",
     "utf8": "utf-8-sig",
@@ -69,12 +70,16 @@ def _xml_encoding(data: bytes) -> str:
     return found[1].decode("ascii").lower() if found else ""
 
 
-def parse_documents(text: str) -> list[Document]:
-    """The documents of one text part in their order: one or several JSON values, or one XML element. Raises BodyFault."""
+def parse_documents(text: str, most: int) -> list[Document]:
+    """The documents of one text part in their order: one or several JSON values, or XML elements.
+
+    Raises BodyFault; ``too_many`` as soon as there are more than ``most``.
+    """
     text = text.lstrip("\ufeff \t\r\n")
-    if text.startswith("<"):
-        return _parse_xml(text)
-    return _parse_json(text)
+    found = _parse_xml(text) if text.startswith("<") else _parse_json(text, most)
+    if len(found) > most:
+        raise BodyFault(TOO_MANY, f"more than {most} documents")
+    return found
 
 
 def _no_number(_: str) -> None:
@@ -84,14 +89,15 @@ def _no_number(_: str) -> None:
 _JSON = json.JSONDecoder(strict=False, parse_constant=_no_number)
 
 
-def _parse_json(text: str) -> list[Document]:
+def _parse_json(text: str, most: int) -> list[Document]:
+    """Stops after ``most`` documents and one."""
     found: list[object] = []
     at = 0
-    while at < len(text) and text[at] in "{[":
+    while at < len(text) and text[at] in "{[" and len(found) <= most:
         value, at = _decode_json(text, at)
         found += _as_list(value)
-        while at < len(text) and text[at] in " \t\r\n,":
-            at += 1
+        between = _BETWEEN.match(text, at)
+        at = between.end() if between else at
     if not found and not text.startswith("["):
         raise BodyFault("bad_document", "neither JSON nor XML")
     documents = [item for item in found if isinstance(item, dict)]

@@ -26,7 +26,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from msgspec import Struct
 
 from gateway.drivers.face import codes
-from gateway.drivers.face.bodies import BodyFault, Scanner, Text
+from gateway.drivers.face.bodies import MAX_BODY, TOO_MANY, BodyFault, Scanner, Text
 from gateway.drivers.face.documents import Document, decode_text, parse_documents
 from gateway.drivers.face.persons import Seal, sealer
 from gateway.events import Entry
@@ -37,12 +37,22 @@ AHEAD_MS, BEHIND_MS = 5 * SECOND, 90 * SECOND
 CLOCK_OFF_MS = 60 * SECOND
 """Facts/face 4, last default: a live event dated further off than this tells of a wrong terminal clock."""
 
+WRONG_DEVICE = "wrong_device"
+"""The reason of a ``BodyFault``, and of a door's bad health."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_ID = {"", "null", "none"}
 _MAX_SERIAL = 2**53
 _MAX_CODE = 0xFFFF
 """Codes and door numbers are 16-bit words in the vendor's SDK; a longer number there is something else, and may be personal."""
 _PERSONAL = ("access.", "alarm.duress", "alarm.blocklist")
+_MAC = re.compile(r"[0-9a-f]{12}")
+_SERIALS = ("shortSerialNumber", "deviceSerialNo", "deviceSerialNumber")
+_SHORTEST_SERIAL = 6
+"""Ours: fewer characters identify no device, and would fit the end of many a serial."""
+MAX_DOCUMENTS, MAX_EVENTS = 64, 256
+"""Of one body. Terminals push one event, at most a history page of 30 (facts/face 1.1); the rest is room, and a bound on
+how long one body may hold up everybody else's."""
 _VOLATILE = {"currentEvent", "frontSerialNo", "picturesNumber", "pictureURL", "attendanceStatus", "statusValue"}
 """Fields that may differ between a push and its resend."""
 
@@ -57,7 +67,7 @@ class Terminal(Struct, frozen=True):
     zone: tzinfo | None = None
     """For times without an offset; None: such times are not believed."""
     serial: str = ""
-    """Device serial or MAC that a body must name, if it names any; empty: any."""
+    """Device serial or MAC that a body must name, if it names one of the same sort; empty: any."""
 
 
 class Decoded(Struct, frozen=True):
@@ -89,18 +99,31 @@ def decode_texts(texts: list[Text], terminal: Terminal, now_ms: int | None) -> D
     """The text parts of one body, in their order.
 
     One broken part does not cost the others: the terminal would resend the same body for ever (facts/face 0.4). Only
-    where no part at all can be read does the first fault rise.
+    where no part at all can be read does the first fault rise. A body that holds ``too_many`` is refused whole.
     """
     documents: list[Document] = []
     faults: list[BodyFault] = []
+    room = MAX_BODY  # parts may be packed, each for itself
     for text in texts:
         try:
-            documents += parse_documents(decode_text(text))
+            plain = decode_text(text)
+            room -= len(plain)
+            documents += parse_documents(plain, MAX_DOCUMENTS - len(documents)) if room >= 0 else []
         except BodyFault as fault:
+            if fault.reason == TOO_MANY:
+                raise
             faults.append(fault)
+    if room < 0:
+        raise BodyFault("too_large", f"text over {MAX_BODY} characters")
     if faults and not documents:
         raise faults[0]
-    found = [_decode_document(_unwrap(document), terminal, now_ms) for document in documents]
+    documents = [_unwrap(document) for document in documents]
+    held = [_access_events(document) for document in documents]
+    if sum(map(len, held)) > MAX_EVENTS:
+        raise BodyFault(TOO_MANY, f"more than {MAX_EVENTS} events")
+    found = [
+        _decode_document(document, events, terminal, now_ms) for document, events in zip(documents, held, strict=True)
+    ]
     entries = tuple(entry for entries, _ in found for entry in entries)
     outcomes = {outcome for _, outcome in found} or {"picture_only"}
     outcome = next(o for o in ("events", "heartbeat", "ignored", "picture_only") if o in outcomes)
@@ -113,9 +136,10 @@ def _unwrap(document: Document) -> Document:
     return inner if isinstance(inner, dict) else document
 
 
-def _decode_document(document: Document, terminal: Terminal, now_ms: int | None) -> tuple[list[Entry], str]:
+def _decode_document(
+    document: Document, events: list[Document], terminal: Terminal, now_ms: int | None
+) -> tuple[list[Entry], str]:
     _check_device(document, terminal)
-    events = _access_events(document)
     if events:
         return [_decode_event(event, document, terminal, now_ms) for event in events], "events"
     kind, state = _word(document.get("eventType")), _word(document.get("eventState"))
@@ -128,7 +152,7 @@ def _access_events(document: Document) -> list[Document]:
     """The events of a push (one or a list), or the rows of a history page (``AcsEvent`` › ``InfoList``)."""
     held = document.get("AccessControllerEvent")
     if isinstance(held, str) and held.lstrip().startswith("{"):
-        held = parse_documents(held)
+        held = parse_documents(held, MAX_EVENTS)
     page = document.get("AcsEvent")
     if isinstance(page, dict):
         held = page.get("InfoList")
@@ -136,12 +160,23 @@ def _access_events(document: Document) -> list[Document]:
 
 
 def _check_device(document: Document, terminal: Terminal) -> None:
-    """Refuse a body that names its device, and names another than the site file. Serials may come shortened."""
+    """Refuse a body that names its device, and names another than the site file.
+
+    Like is compared with like: a MAC with a MAC, a serial with a serial, which may come shortened. ``deviceID`` is
+    whatever somebody typed into the terminal: it can confirm, never refuse.
+    """
     wanted = _plain(terminal.serial)
-    named = [_plain(document.get(name)) for name in ("macAddress", "shortSerialNumber", "deviceID", "deviceSerialNo")]
-    named = [name for name in named if len(name) >= 6]
-    if wanted and named and not any(name.endswith(wanted) or wanted.endswith(name) for name in named):
-        raise BodyFault("wrong_device")
+    if not wanted or _plain(document.get("deviceID")) == wanted:
+        return
+    if _MAC.fullmatch(wanted):
+        mac = _plain(document.get("macAddress"))
+        wrong = _MAC.fullmatch(mac) is not None and mac != wanted
+    else:
+        named = [_plain(document.get(name)) for name in _SERIALS]
+        named = [name for name in named if len(name) >= _SHORTEST_SERIAL]
+        wrong = bool(named) and not any(name.endswith(wanted) or wanted.endswith(name) for name in named)
+    if wrong:
+        raise BodyFault(WRONG_DEVICE)
 
 
 def _decode_event(event: Document, envelope: Document, terminal: Terminal, now_ms: int | None) -> Entry:
@@ -290,7 +325,8 @@ def decode_line(line: Mapping[str, object], *, key: bytes = b"", now_ms: int | N
     Optional beside the contract's fields: ``enrolment``, ``direction``. ``key`` is the site's pseudonym key; without it
     pseudonyms are well-formed but can be undone by trial, so only the daemon's own are worth keeping.
     """
-    if line.get("kind") != "face" or line.get("vendor") not in VENDORS:
+    vendor = line.get("vendor") if isinstance(line, Mapping) else None
+    if not isinstance(vendor, str) or vendor not in VENDORS or line.get("kind") != "face":
         return {"error": "unknown_vendor", "detail": " | ".join(VENDORS)}
     try:
         terminal = Terminal(

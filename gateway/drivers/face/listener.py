@@ -26,8 +26,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import structlog
 from aiohttp import ClientError, http_exceptions, web
 
-from gateway.drivers.face.bodies import MAX_BODY, BodyFault, Scanner
-from gateway.drivers.face.isapi import VENDORS, Decoded, Terminal
+from gateway.drivers.face.bodies import MAX_BODY, TOO_MANY, BodyFault, Scanner
+from gateway.drivers.face.isapi import VENDORS, WRONG_DEVICE, Decoded, Terminal
 from gateway.drivers.face.persons import sealer
 from gateway.events import DeviceHealth, Health
 from gateway.faults import DeviceFault
@@ -53,7 +53,8 @@ TURN_S = 5.0
 _LENGTH = re.compile(rb"\r\ncontent-length[ \t]*:[ \t]*([0-9]{1,15})[ \t]*\r\n", re.IGNORECASE)
 _MAX_HEAD = 32 * 1024
 
-_STATUS = {"too_large": 413, "wrong_device": 403}
+_STATUS = {"too_large": 413, TOO_MANY: 413, WRONG_DEVICE: 403}
+_STRANGERS = 256  # addresses remembered that knocked at no door; a subnet of an isolated network has no more
 
 _MUTE = logging.Logger("gateway.drivers.face.http")  # noqa: LOG001 - of no tree, so that no handler ever sees it
 _MUTE.disabled = True
@@ -97,17 +98,26 @@ class TerminalListener:
         self.ready = asyncio.Event()
         self.port = 0
         """The port bound (the site file's, or any free one where that is 0); 0 until ``ready``."""
-        self._health: dict[str, Health] = {}
+        self._health: dict[str, tuple[Health, str]] = {}
+        """What was last reported of a door, and the reason."""
         self._silent_at: dict[str, float] = {}
-        """Loop time at which a door counts as silent."""
+        """Loop time at which a door counts as silent. Outlives ``run``: while nobody listens nobody is heard."""
         self._complaint: dict[str, str] = {}
         """Last fault logged for a door, so that a resent body fills no log."""
+        self._turned_away: dict[tuple[str, str], None] = {}
+        """Logged since the last success: the door (or the address that named none) and the reason."""
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._bug: asyncio.Future[None] | None = None
 
     async def run(self) -> None:
-        """Serve until cancelled. Raises DeviceFault where the port cannot be had; a bug in handling a push rises from here."""
+        """Serve until cancelled, as often as called. Raises DeviceFault where the port cannot be had.
+
+        A bug in handling a push rises from here. The doors' silence counts from the first call on, also between two.
+        """
         loop = asyncio.get_running_loop()
+        for door in self._doors.values():
+            self._silent_at.setdefault(door.id, loop.time() + _patience_s(door))
+        self._report_silent(loop.time())
         self._bug = loop.create_future()
         server = _Server(self._answer, self.counters)
         try:
@@ -116,7 +126,6 @@ class TerminalListener:
             raise DeviceFault("listen_failed", f"port {self._listener.port}: {error.strerror}") from error
         try:
             self.port = sockets.sockets[0].getsockname()[1]
-            self._silent_at = {door.id: loop.time() + _patience_s(door) for door in self._doors.values()}
             self.ready.set()
             log.info("listener_opened", port=self.port, doors=len(self._doors))
             await self._watch(loop, self._bug)
@@ -129,22 +138,27 @@ class TerminalListener:
         """Report the doors that fall silent, and rise with the bug if handling a push meets one."""
         while True:
             now = loop.time()
-            for door, silent_at in self._silent_at.items():
-                if silent_at <= now and self._health.get(door) is not Health.LOST:
-                    self._set_health(door, Health.LOST, "silent")
+            self._report_silent(now)
             self._beat()
-            waits = [at - now for door, at in self._silent_at.items() if self._health.get(door) is not Health.LOST]
+            waits = [at - now for at in self._silent_at.values() if at > now]
             await asyncio.wait({bug}, timeout=max(0.0, min([TURN_S, *waits])))
             if bug.done():
                 bug.result()
 
-    def _heard(self, door: model.Door) -> None:
+    def _report_silent(self, now: float) -> None:
+        for door, silent_at in self._silent_at.items():
+            if silent_at <= now:
+                self._set_health(door, Health.LOST, "silent")
+
+    def _heard(self, door: model.Door, health: Health = Health.OK, reason: str = "") -> None:
         self._silent_at[door.id] = asyncio.get_running_loop().time() + _patience_s(door)
-        if self._health.get(door.id) is not Health.OK:
-            self._set_health(door.id, Health.OK, "")
+        self._set_health(door.id, health, reason)
 
     def _set_health(self, door: str, health: Health, reason: str) -> None:
-        self._health[door] = health
+        """Report a change, once."""
+        if self._health.get(door) == (health, reason):
+            return
+        self._health[door] = health, reason
         log.info("terminal_health_changed", door=door, health=health.value, reason=reason)
         self._report(DeviceHealth(door, health, reason))
 
@@ -202,10 +216,19 @@ class TerminalListener:
 
     def _turn_away(self, request: web.BaseRequest, status: int, reason: str, door: str = "") -> int:
         self.counters[reason] += 1
-        if self._complaint.get(f"{reason} {door}") is None:
-            self._complaint[f"{reason} {door}"] = reason
+        about = (door or _peer(request), reason)
+        if about not in self._turned_away:
+            if len(self._turned_away) >= _STRANGERS:
+                del self._turned_away[next(iter(self._turned_away))]
+            self._turned_away[about] = None
             log.warning("push_turned_away", reason=reason, door=door, address=_peer(request))
         return status
+
+    def _forget_complaints(self, door: str, address: str) -> None:
+        """All is well with this door again, so that the next trouble is told anew."""
+        self._complaint.pop(door, None)
+        for about in [about for about in self._turned_away if about[0] in {door, address}]:
+            del self._turned_away[about]
 
     async def _take(self, request: web.BaseRequest, door: model.Door) -> int:
         """Read one body, report what it holds, and wait until that is durable."""
@@ -217,7 +240,7 @@ class TerminalListener:
         except BodyFault as fault:
             return 408 if cut else self._refuse(door, fault)
         self._count(decoded)
-        self._complaint.pop(door.id, None)
+        self._forget_complaints(door.id, _peer(request))
         self._heard(door)
         tickets = [self._report(entry) for entry in decoded.entries]
         if not await self._durable(tickets):
@@ -239,6 +262,7 @@ class TerminalListener:
                     if taken > MAX_BODY:
                         raise BodyFault("too_large", f"body over {MAX_BODY} bytes")
                     scanner.feed(chunk)
+                    await asyncio.sleep(0)  # a body that is all here at once must not hold up the others
         except TimeoutError:
             self.counters["too_slow"] += 1
             return True
@@ -267,6 +291,9 @@ class TerminalListener:
         if self._complaint.get(door.id) != fault.reason:
             self._complaint[door.id] = fault.reason
             log.warning("body_refused", door=door.id, reason=fault.reason, detail=fault.detail)
+        if fault.reason == WRONG_DEVICE:
+            # Somebody speaks there, so it is no silence; but as long as it is not the one we trust, no door watches.
+            self._heard(door, Health.FAULTY, WRONG_DEVICE)
         return _STATUS.get(fault.reason, 400)
 
 

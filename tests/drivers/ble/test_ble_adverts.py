@@ -69,6 +69,14 @@ def test_which_of_several_buttons():
     )
 
 
+@pytest.mark.parametrize(("objects", "tamper"), [("2b01", True), ("2b00", False), ("2bff", True), ("2a01", None)])
+def test_tamper_is_told(objects, tamper):
+    assert frame(f"4000090164{objects}").tamper is tamper
+    assert frame(f"4000090164{objects}3a01").pressed == ((1, PressKind.SINGLE),)
+    assert decode_bthome(seal(ADDRESS, KEY, 9, bytes.fromhex(objects)), ADDRESS, KEY).tamper is tamper
+    assert decode_bthome(seal(ADDRESS, bytes(16), 9, bytes.fromhex(objects)), ADDRESS, KEY).tamper is None
+
+
 def test_encrypted_vector_of_the_standard():
     """bthome.io/encryption: temperature and humidity."""
     said = frame("41e445f3c9962b332211006c7c4519", KEY)
@@ -166,15 +174,18 @@ def test_what_the_simulator_encodes_is_what_we_decode(kind, index, battery_pct, 
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=8), lambda v: st.dictionaries(st.text(max_size=4), v)
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(["4400053a01"]),
+    lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=4) | st.just("fcd2"), v),
 )
+odd = json_values | st.sampled_from(["ble", ADDRESS, {"fcd2": "4400053a01"}, {"fcd2": ["4400053a01"]}])
 
 
 @given(
-    st.fixed_dictionaries(
-        {}, optional=dict.fromkeys(("kind", "address", "service_data", "manufacturer_data", "key"), json_values)
+    odd
+    | st.fixed_dictionaries(
+        {}, optional=dict.fromkeys(("kind", "address", "service_data", "manufacturer_data", "key"), odd)
     )
 )
 def test_any_decode_line_answers(line):
     said = decode_line(line)
-    assert ("events" in said) != ("error" in said)
+    assert "events" in said or set(said) == {"error", "detail"}

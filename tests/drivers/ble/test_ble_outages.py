@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 import pytest
+import structlog
+from instruments.virtual import virtual_run
 from msgspec.structs import replace
 
+from gateway.drivers.ble.scanner import BluezSource, Patience
 from gateway.events import Health
+from gateway.instant import Instant
 from gateway.sim.bluez import StandInBluez
 
 LOST, OK = Health.LOST, Health.OK
@@ -113,6 +118,34 @@ def test_every_failure_heals_and_is_reported(on_air, failure, reason):
     assert air.healths[0] == ("radio-hci0", OK, "")
     assert ("radio-hci0", LOST, reason) in air.healths
     assert len(air.presses) == air.plain.pressed == 2
+
+
+def test_a_bus_that_stays_away_is_one_line_and_ever_longer_pauses(monkeypatch, tmp_path):
+    """Three days without a D-Bus daemon: no log of gigabytes, and one attempt in half a minute."""
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path}/nobody")
+    healths, beats = [], []
+
+    async def scene():
+        source = BluezSource(
+            (),
+            known=frozenset(),
+            silence_ms=60_000,
+            now=lambda: Instant(round(asyncio.get_running_loop().time() * 1000)),
+            report=lambda *health: healths.append(health[:3]),
+            beat=lambda: beats.append(asyncio.get_running_loop().time()),
+            patience=Patience(),
+        )
+        with structlog.testing.capture_logs() as lines:
+            task = asyncio.ensure_future(source.run(lambda advert: None))
+            await asyncio.sleep(3600)
+            task.cancel()
+            await asyncio.wait([task])
+        return [line["event"] for line in lines]
+
+    assert sorted(virtual_run(scene(), patience_s=0)) == ["bus_lost", "mending_failed"]
+    assert healths == [("radio-hci0", LOST, "bus_gone")]
+    assert 3600 / 31 <= len(beats) <= 3600 / 30 + 8
+    assert max(later - sooner for sooner, later in pairwise(beats)) <= 30.1
 
 
 def test_a_start_that_was_given_up_but_came_true_is_ended_first(on_air, quick):

@@ -80,6 +80,34 @@ class TestPlainPacketId:
         [first, second, third] = play((0, plain(1)), (1, plain(1, 2)), (2, plain(1)))
         assert (first.press.key, second.press.key, third.press) == ("p1@0", "p1@0-double", None)
 
+    def test_heartbeats_of_the_same_id_hold_no_press_open(self):
+        """A button that counts only presses, and whose battery is swapped: the next press has the same id again."""
+        beats = [(30 * k, plain(1, 0)) for k in range(1, 20)]
+        decisions = play((0, plain(1)), *beats, (590, plain(1)), (590.5, plain(1)))
+        assert [d.press.key for d in decisions if d.press] == ["p1@0", "p1@590000"]
+
+    def test_a_heartbeat_of_the_same_id_ends_the_press_within_the_minute_too(self):
+        assert reasons((0, plain(1)), (1, plain(1)), (10, plain(1, 0)), (20, plain(1)), (21, plain(1))) == [
+            "new",
+            "duplicate",
+            "heartbeat",
+            "new",
+            "duplicate",
+        ]
+
+    def test_a_slower_radios_repeats_of_an_ended_press_are_no_new_one(self):
+        assert reasons((0, plain(1)), (0.9, plain(1, 0)), (1.4, plain(1)), (1.8, plain(1, 0)))[2] == "duplicate"
+
+    def test_a_frame_about_no_key_ends_no_press_and_holds_none_open(self):
+        battery = decode_bthome(bytes.fromhex("4400010164"), ADDRESS, None)
+        assert reasons((0, plain(1)), (30, battery), (50, plain(1)))[2] == "duplicate"
+        assert reasons((0, plain(1)), (30, battery), (61, plain(1)))[2] == "new"
+
+    def test_of_two_keys_only_the_one_seen_idle_is_ended(self):
+        both, first_idle = (decode_bthome(bytes.fromhex(f"440005{o}"), ADDRESS, None) for o in ("3a013a01", "3a00"))
+        [_, _, again] = play((0, both), (10, first_idle), (20, both))
+        assert [(p.index, p.key) for p in again.presses] == [("1", "p5@20000")]
+
     def test_restart_knows_the_last_press(self):
         tracker = after_restart(plain(7))
         assert reasons((30, plain(7)), (31, plain(8)), tracker=tracker) == ["duplicate", "new"]
@@ -119,6 +147,36 @@ class TestEncrypted:
             assert decision.press.suspect == decision.fault == "old_counter"
         [beat] = play((9, decode_bthome(button.heartbeat(), ADDRESS, KEY)), tracker=tracker)
         assert (beat.reason, beat.heard, beat.fault) == (Reason.STALE, False, "old_counter")
+
+    def test_heartbeats_that_rise_below_the_old_counter_are_heard_and_still_a_fault(self):
+        """A swapped battery: the button lives, and is not to be taken for missing as well."""
+        low = [(10 + n, sealed(5 + n, code=0)) for n in range(4)]
+        decisions = play((0, sealed(1000)), *low, (20, sealed(8, code=0)))[1:]
+        assert [d.heard for d in decisions] == [False, False, True, True, False]
+        assert {d.fault for d in decisions} == {"old_counter"}
+
+    def test_a_frame_gone_astray_does_not_hide_a_swapped_battery(self):
+        low = [(60 + n, sealed(n, code=0)) for n in range(1, 4)]
+        assert [d.heard for d in play((0, sealed(1000)), (30, sealed(900, code=0)), *low)][2:] == [False, False, True]
+
+    def test_a_row_of_heartbeats_played_back_again_keeps_no_dead_button_alive(self):
+        row = [sealed(n, code=0) for n in range(1, 6)]
+        decisions = play((0, sealed(1000)), *((at, f) for at, f in enumerate(row * 3, 60)))
+        assert sum(d.heard for d in decisions[1:]) == 3
+
+    def test_after_enrolment_the_next_authentic_frame_sets_the_counter(self):
+        tracker = PressTracker()
+        assert reasons((0, sealed(5)), (1, sealed(1000)), (2, sealed(4)), tracker=tracker) == ["new", "new", "suspect"]
+        tracker.reenrol("b")
+        decisions = play((3, sealed(4)), (4, sealed(4)), (5, sealed(5)), (6, sealed(3)), tracker=tracker)
+        assert [d.reason.value for d in decisions] == ["new", "duplicate", "new", "suspect"]
+        assert decisions[0].fault is None
+
+    def test_enrolment_of_one_button_forgets_no_other(self):
+        tracker = PressTracker()
+        play((0, sealed(1000)), tracker=tracker)
+        tracker.reenrol("another")
+        assert reasons((1, sealed(5)), tracker=tracker) == ["suspect"]
 
     def test_a_heartbeat_that_a_press_overtook_on_its_way_is_nobodys_fault(self):
         """Two radios hear one button; the slower one brings the older frame last. Later, or much older, it is a fault."""

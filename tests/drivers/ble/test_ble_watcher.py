@@ -124,6 +124,47 @@ def test_battery_and_presence_are_reported_by_exception(on_air):
     assert not air.presses
 
 
+def test_tamper_is_reported_by_exception(on_air):
+    async def scene(air):
+        await air.air(SEALED, air.sealed.heartbeat())
+        for tamper in (False, True, True, False):
+            air.sealed.tamper = tamper
+            await air.air(SEALED, air.sealed.heartbeat())
+        await air.until(lambda: air.watcher.counts.get("heartbeat") == 5)
+
+    assert on_air(scene).readings("tamper") == [False, True, False]
+
+
+def test_an_old_counter_may_say_tamper_but_not_that_all_is_well(on_air):
+    async def scene(air):
+        await air.air(SEALED, air.sealed.press())
+        old = air.sealed.counter = air.sealed.counter - 1000
+        for tamper in (True, False):
+            air.sealed.tamper = tamper
+            await air.air(SEALED, air.sealed.press())
+        await air.until(lambda: air.watcher.counts.get("suspect") == 2)
+        assert air.sealed.counter == old + 2
+
+    assert on_air(scene).readings("tamper") == [True]
+
+
+def test_a_swapped_battery_is_heard_at_fault_and_well_again_once_enrolled(on_air):
+    async def scene(air):
+        await air.air(SEALED, air.sealed.press())
+        air.sealed.swap_battery()
+        air.sealed.battery_pct = 99
+        for _ in range(3):
+            await air.air(SEALED, air.sealed.heartbeat())
+        await air.until(lambda: air.readings("battery") == [100, 99])
+        assert air.healths[-1] == ("b-2", Health.FAULTY, "old_counter")
+        assert air.watcher.reenrol("b-2")
+        assert not air.watcher.reenrol("b-9")
+        await air.air(SEALED, air.sealed.press())
+        await air.until(lambda: air.healths[-1] == ("b-2", Health.OK, ""))
+
+    assert [p.suspect for p in on_air(scene).presses] == [None, None]
+
+
 def test_what_cannot_be_believed_is_a_fault_once_and_a_good_frame_ends_it(on_air):
     bad = {
         "downgrade": bytes.fromhex("4400053a01"),

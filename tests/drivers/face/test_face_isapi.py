@@ -9,10 +9,11 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from wire.face_bodies import BODIES, CANARIES, CARD, EMPLOYEE, NAME, as_json, as_xml, envelope
 
+from gateway.drivers.face import bodies
 from gateway.drivers.face.bodies import BodyFault
 from gateway.drivers.face.codes import TYPES
 from gateway.drivers.face.isapi import Terminal, decode, decode_line
@@ -217,11 +218,76 @@ def test_another_device_is_refused() -> None:
     ours = Terminal("gate-1", sealer(KEY), serial="88:DE:39:00:00:01")
     assert one(ours).type == "access.granted"
     with pytest.raises(BodyFault, match="wrong_device"):
-        one(Terminal("gate-1", sealer(KEY), serial="FY0597362"))
+        one(Terminal("gate-1", sealer(KEY), serial="FY0597362"), top={"shortSerialNumber": "GZ1111111"})
+    with pytest.raises(BodyFault, match="wrong_device"):
+        one(ours, top={"macAddress": "88:de:39:00:00:02"})
     whole = one(
         Terminal("gate-1", sealer(KEY), serial="DS-K1T673DX20240101FY0597362"), top={"shortSerialNumber": "FY0597362"}
     )
     assert whole.type == "access.granted"
+
+
+WHOLE_SERIAL = "DS-K1T341BMF20210101AACHE12345678"
+
+
+@pytest.mark.parametrize(
+    ("serial", "named"),
+    [
+        (WHOLE_SERIAL, {"macAddress": "aa:bb:cc:dd:ee:ff"}),
+        (WHOLE_SERIAL, {"deviceID": "gate-east-01"}),
+        (WHOLE_SERIAL, {"shortSerialNumber": "GZ1111111", "deviceID": WHOLE_SERIAL}),
+        (WHOLE_SERIAL, {"shortSerialNumber": "E12345678"}),
+        ("88-DE-39-00-00-01", {"shortSerialNumber": "E12345678"}),
+        ("88-DE-39-00-00-01", {"shortSerialNumber": "E12345678", "macAddress": "88:de:39:00:00:01"}),
+        ("88-DE-39-00-00-01", {"macAddress": "unknown", "deviceID": "gate-east-01"}),
+        (WHOLE_SERIAL, {"macAddress": None}),
+    ],
+)
+def test_a_device_is_refused_only_by_what_can_be_compared(serial: str, named: dict[str, Any]) -> None:
+    """Else every push of a well configured door is refused, and a call under duress with it."""
+    whole = {**envelope(majorEventType=1, subEventType=1034), **named}
+    whole = whole if "macAddress" in named else {name: value for name, value in whole.items() if name != "macAddress"}
+    (entry,) = decode(as_json(whole), "", Terminal("gate-1", sealer(KEY), serial=serial), None).entries
+    assert entry.type == "alarm.duress"
+
+
+def test_as_many_as_allowed_pass() -> None:
+    assert len(decode(as_json([envelope(serialNo=n) for n in range(64)]), "", GATE, None).entries) == 64
+    many = {"AccessControllerEvent": [{"serialNo": n} for n in range(256)]}
+    assert len(decode(as_json(many), "", GATE, None).entries) == 256
+
+
+@pytest.mark.parametrize("filling", [b"\n--", b"\n--a", b"\n--a\ncontent-", b"\n----\n", b"\n--a \t \t \t"])
+def test_what_looks_like_boundaries_costs_no_square(filling: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted, not timed: places looked at in Python, in a picture made of nothing else."""
+    looked = 0
+
+    def count(*args: Any) -> Any:
+        nonlocal looked
+        looked += 1
+        return look(*args)
+
+    look = bodies._boundary_line
+    monkeypatch.setattr(bodies, "_boundary_line", count)
+    scanner = bodies.Scanner()
+    for piece in (b"--b\r\n\r\n\xff\xd8\xff", *[filling * 5_000] * 20):
+        scanner.feed(piece)
+    scanner.close()
+    assert scanner.pictures == 1
+    assert looked < 200
+
+
+def test_openings_of_declarations_cost_no_square() -> None:
+    """Takes minutes where it does."""
+    with pytest.raises(BodyFault, match=r"bad_xml|truncated"):
+        decode(b"<?xml " * 170_000 + b">", "", GATE, None)
+
+
+@pytest.mark.parametrize("depth", [30, 300, 900, 5_000])
+def test_a_deep_event_without_a_serial_is_an_entry_or_refused(depth: int) -> None:
+    body = b'{"AccessControllerEvent":{"x":' + b"[" * depth + b"]" * depth + b"}}"
+    with suppress(BodyFault):
+        assert len(decode(body, "", GATE, None).entries) == 1
 
 
 def test_the_same_from_json_and_xml() -> None:
@@ -336,6 +402,21 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )
+ODD = JSON | st.sampled_from(["face", "hikvision", "e30=", "application/json", ["hikvision"]])
+
+
+@given(
+    ODD | st.fixed_dictionaries({}, optional=dict.fromkeys(
+        ["kind", "vendor", "content_type", "terminal", "body_base64", "enrolment", "direction"], ODD
+    ))
+)  # fmt: skip
+@example({"kind": "face", "vendor": ["hikvision"]})
+@example({"kind": "face", "vendor": {"hikvision": 1}})
+def test_any_decode_line_answers(asked: Any) -> None:
+    answer = decode_line(asked)
+    assert set(answer) == {"error", "detail"} or "events" in answer
+
+
 FIELDS = (
     "majorEventType subEventType serialNo frontSerialNo doorNo employeeNoString employeeNo cardNo currentEvent mask"
 )

@@ -6,8 +6,9 @@ import asyncio
 import gzip
 import io
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import redirect_stderr, redirect_stdout
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -194,10 +195,49 @@ class TestWhoMaySpeak:
 
     def test_another_device_at_the_right_address(self, front_door: Open, make_door: Open) -> None:
         async def scene() -> None:
+            other, ours = ({**envelope(), "shortSerialNumber": name} for name in ("GZ1111111", "FY0597362"))
             async with front_door(make_door(serial="FY0597362")) as front:
-                assert await front.push(EVENT) == 403
-                assert front.listener.counters["fault_wrong_device"] == 1
-                assert not front.inbox.events
+                assert [await front.push(as_json(other)) for _ in range(2)] == [403, 403]
+                assert front.listener.counters["fault_wrong_device"] == 2
+                assert front.inbox.events == [DeviceHealth("gate", Health.FAULTY, "wrong_device")]
+                assert await front.push(as_json(ours)) == 200
+                assert front.inbox.of(DeviceHealth)[1:] == [DeviceHealth("gate", Health.OK)]
+
+        asyncio.run(scene())
+
+    def test_another_device_is_a_fault_and_no_silence_until_it_falls_silent_too(
+        self, front_door: Open, make_door: Open
+    ) -> None:
+        async def scene() -> None:
+            other = as_json({**envelope(), "shortSerialNumber": "GZ1111111"})
+            async with front_door(make_door(serial="FY0597362", heartbeat_ms=100)) as front:
+                for _ in range(8):
+                    assert await front.push(other) == 403
+                    await asyncio.sleep(0.05)
+                await until(lambda: len(front.inbox.events) == 2)
+                assert [event.reason for event in front.inbox.events] == ["wrong_device", "silent"]
+
+        asyncio.run(scene())
+
+    def test_who_is_turned_away_is_told_again_after_a_success(self, front_door: Open) -> None:
+        async def scene() -> None:
+            async with front_door() as front:
+                for url in (front.url(token="wrong"), front.url("nobody")):
+                    for good in (False, False, True, False):
+                        await front.push(EVENT, url=front.url() if good else url)
+
+        with structlog.testing.capture_logs() as lines:
+            asyncio.run(scene())
+        told = [line["reason"] for line in lines if line["event"] == "push_turned_away"]
+        assert told == ["wrong_token"] * 2 + ["unknown_terminal"] * 2
+
+    def test_those_who_knock_at_no_door_fill_no_memory(self, front_door: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def scene() -> None:
+            async with front_door() as front:
+                for number in range(room._STRANGERS + 9):
+                    monkeypatch.setattr(room, "_peer", lambda _, n=number: f"192.0.2.{n}")
+                    assert await front.push(EVENT, url=front.url("nobody")) == 404
+                assert len(front.listener._turned_away) == room._STRANGERS
 
         asyncio.run(scene())
 
@@ -213,7 +253,7 @@ class TestRefusals:
         async def scene() -> None:
             content_type, body, reason = UNREADABLE[fault]
             async with front_door() as front:
-                assert await front.push(body, content_type) == (413 if reason == "too_large" else 400)
+                assert await front.push(body, content_type) == (413 if reason in {"too_large", "too_many"} else 400)
                 assert front.listener.counters[f"fault_{reason}"] == 1
                 assert not front.inbox.events, "garbage is no sign of life"
                 assert await front.push(EVENT) == 200, "and holds nobody up"
@@ -451,6 +491,60 @@ class TestSilence:
         virtual_run(scene())
         assert [health for _, health in found] == [Health.LOST, Health.OK, Health.LOST]
         assert [round(at) for at, _ in found] == [90, 91, 181]
+
+    def test_a_port_that_cannot_be_had_makes_the_doors_silent(self, front_door: Open, make_door: Open) -> None:
+        """Nobody listens, so nobody can be heard; the worker that runs again and again must not start the clock anew."""
+
+        async def scene() -> None:
+            async with front_door() as front:
+                found: list[DeviceHealth] = []
+                blocked = room.TerminalListener(
+                    room.model.Listener("127.0.0.1", front.listener.port),
+                    {"east": make_door("east", heartbeat_ms=100)},
+                    {"east": "x"},
+                    b"k",
+                    lambda: None,
+                    found.append,  # type: ignore[arg-type]
+                    lambda: None,
+                )
+                for attempt in range(8):
+                    with pytest.raises(DeviceFault):
+                        await blocked.run()
+                    assert attempt > 1 or not found
+                    await asyncio.sleep(0.06)
+                assert found == [DeviceHealth("east", Health.LOST, "silent")]
+
+        asyncio.run(scene())
+
+    def test_a_hostile_body_lets_the_others_through(self, front_door: Open) -> None:
+        """A turn of the loop between any two chunks: a heartbeat of another terminal never waits for a whole body."""
+
+        async def scene() -> None:
+            async with front_door() as front:
+                turns = 0
+
+                async def tick() -> None:
+                    nonlocal turns
+                    while True:
+                        await asyncio.sleep(0)
+                        turns += 1
+
+                class Request:
+                    headers: Mapping[str, str] = MappingProxyType({})
+
+                    class content:  # noqa: N801
+                        chunks = [b"--b\r\n\r\n\xff\xd8\xff"] + [b"\n--" * 20_000] * 20
+
+                        @classmethod
+                        async def readany(cls) -> bytes:
+                            return cls.chunks.pop(0) if cls.chunks else b""
+
+                ticking = asyncio.create_task(tick())
+                assert not await front.listener._read(Request(), room.Scanner())  # type: ignore[arg-type]
+                ticking.cancel()
+                assert turns >= 20
+
+        asyncio.run(scene())
 
 
 class TestFaultsOfTheHouse:
