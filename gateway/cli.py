@@ -62,10 +62,17 @@ def _parser() -> argparse.ArgumentParser:
     pseudonym.add_argument("group", help=say("cli.group", language()))
     _state(pseudonym)
     _state(command("status", _status))
-    _state(command("alerts", _alerts))
+    alerts = command("alerts", _alerts)
+    alerts.add_argument("--closed", nargs="?", type=int, const=20, metavar="N", help=say("cli.closed", language()))
+    _state(alerts)
     history = command("history", _history)
     history.add_argument("alert")
     _state(history)
+    reenrol = command("reenrol", _reenrol)
+    reenrol.add_argument("button", help=say("cli.button_id", language()))
+    reenrol.add_argument("--as", dest="who", default="", metavar="PERSON", help=say("cli.as", language()))
+    reenrol.add_argument("--reason", required=True, help=say("cli.reason", language()))
+    _state(reenrol)
     for verb in ("ack", "close", "reset", "silence", "shelve", "unshelve"):
         _alert_verb(command(verb, _change), verb)
     return parser
@@ -146,34 +153,54 @@ def _demo(asked: argparse.Namespace) -> int:
     return demo(seconds=None if length is None else length / 1000, as_json=asked.json, language=language())
 
 
-def _schema(_asked: argparse.Namespace) -> int:
+def _schema(asked: argparse.Namespace) -> int:
     from gateway.site.schema import site_schema
 
-    print(json.dumps(site_schema(), ensure_ascii=False, indent=2))
+    if asked.json:
+        _say(site_schema())
+    else:
+        print(json.dumps(site_schema(), ensure_ascii=False, indent=2))
     return OK
 
 
 def _decode(_asked: argparse.Namespace) -> int:
     """One JSON object a line in, one a line out; a bad line gets an error object and the next line its turn."""
-    from gateway.app.decoding import decode
-
-    for line in sys.stdin:
+    for line in sys.stdin.buffer:
         if line.strip():
-            _say(decode(line))
+            _say(_decoded(line))
     return OK
 
 
+def _decoded(line: bytes) -> Item:
+    from gateway.app.decoding import decode
+
+    try:
+        return decode(line.decode())
+    except UnicodeDecodeError as error:
+        return {"error": "malformed", "detail": str(error)}
+
+
 def _pseudonym(asked: argparse.Namespace) -> int:
-    """The raw id comes by standard input, so that no shell history and no process list holds it."""
-    from gateway.app.secrets import own_key
+    """The raw id comes by standard input, so that no shell history and no process list holds it.
+
+    The key is only read: one made here would give pseudonyms that no record knows.
+    """
+    from gateway.app.secrets import read_key
     from gateway.control.folder import state_folder
     from gateway.drivers.face.persons import pseudonym
 
-    raw = sys.stdin.readline().strip()
-    if not raw:
-        print(say("cli.no_raw_id", language()), file=sys.stderr)
-        return USAGE
-    print(pseudonym(own_key(state_folder(asked.state)), asked.group, raw))
+    folder = state_folder(asked.state)
+    key = read_key(folder)
+    if key is None:
+        return _complain(asked, "cli.no_key", NO_DAEMON, folder=folder)
+    raw = sys.stdin.buffer.readline().decode(errors="replace").strip()
+    if not raw or "\N{REPLACEMENT CHARACTER}" in raw:
+        return _complain(asked, "cli.no_raw_id", USAGE)
+    sealed = pseudonym(key, asked.group, raw)
+    if asked.json:
+        _say({"group": asked.group, "pseudonym": sealed})
+    else:
+        print(sealed)
     return OK
 
 
@@ -182,11 +209,17 @@ def _status(asked: argparse.Namespace) -> int:
 
 
 def _alerts(asked: argparse.Namespace) -> int:
+    if asked.closed is not None:
+        return _ask(asked, "closed", {"n": asked.closed}, _show_closed)
     return _ask(asked, "alerts", {}, _show_alerts)
 
 
 def _history(asked: argparse.Namespace) -> int:
     return _ask(asked, "history", {"alert": asked.alert}, _show_history)
+
+
+def _reenrol(asked: argparse.Namespace) -> int:
+    return _ask(asked, "reenrol", {"button": asked.button, "who": asked.who, "reason": asked.reason}, _show_done)
 
 
 def _change(asked: argparse.Namespace) -> int:
@@ -257,6 +290,20 @@ def _show_alerts(items: list[Item]) -> Iterable[str]:
         )
 
 
+def _show_closed(items: list[Item]) -> Iterable[str]:
+    """With full ids, for `loudong history`."""
+    if not items:
+        yield say("alerts.none_closed", language())
+    for alert in items:
+        name = alert["name_zh"] if language() == "zh-CN" else alert["name_en"]
+        closed = alert["closed_as"]
+        yield say(
+            "alerts.closed_line", language(), id=alert["id"], name=name, subject=alert["subject"],
+            place=alert["place"] or "-", closed=say(f"closed.{closed}", language()) if closed else "-",
+            who=alert["closed_by"] or "—", age=_length(alert["age_s"]),
+        )  # fmt: skip
+
+
 def _told(step: Item) -> str:
     people = "+".join(step["people"]) or "—"
     return say("rung." + step["rung"], language()) + " " + people
@@ -281,7 +328,10 @@ def _length(seconds: float) -> str:
 
 
 def _say(item: Item) -> None:
-    print(json.dumps(item, ensure_ascii=False, default=str), flush=True)
+    try:
+        print(json.dumps(item, ensure_ascii=False, default=str), flush=True)
+    except UnicodeEncodeError:  # half a character (JSON can spell one), or a terminal without the script: escaped
+        print(json.dumps(item, default=str), flush=True)
 
 
 if __name__ == "__main__":

@@ -68,6 +68,8 @@ class Verb(StrEnum):
     UNSHELVE = "unshelve"
     SILENCE = "silence"
     DUTY_CHECK = "duty-check"
+    REENROL = "reenrol"
+    """A button's battery was changed: its counter begins anew, and old frames are believed once more."""
 
 
 class Boot(Struct, frozen=True, tag_field="event", tag="boot"):
@@ -183,6 +185,8 @@ class Command(Struct, frozen=True, tag_field="event", tag="command"):
     """With ack: the person stands there already."""
     mistaken: bool = False
     """With close: a named person spoke to the resident, it was no emergency."""
+    button: str = ""
+    """With reenrol."""
 
 
 class Actuated(Struct, frozen=True, tag_field="event", tag="actuated"):

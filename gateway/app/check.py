@@ -1,19 +1,85 @@
-"""A site file checked whole: its own faults and those of its rules, together."""
+"""A site file checked whole: its own faults and those of its rules, together.
+
+What no single room can see is looked at here: a detector that no rule of weight listens to would be polled for years and
+never raise anything.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
+from gateway.alerts import Priority
 from gateway.app.compound import compound_of
 from gateway.nodes import Faults
-from gateway.rules.compound import Compound
-from gateway.site.model import Site
+from gateway.rules.compound import HEALTH, Compound, Rule
+from gateway.rules.conditions import Is, Threshold, leaves
+from gateway.rules.language import compile_rules
+from gateway.site.model import ModbusDevice, Site
+from gateway.site.profile import PointSpec
 from gateway.site.reading import load_site
 
 BUILTIN = Path(__file__).parents[1] / "rules" / "builtin.yaml"
+
+HAZARDS: Mapping[str, tuple[str, ...]] = {
+    "gas-detector": ("gas (%LEL)", "gas_high_alarm", "gas_low_alarm", "alarm", "co (ppm)", "co_alarm"),
+    "smoke-detector": ("smoke", "alarm"),
+    "co-detector": ("co (ppm)", "co_alarm", "alarm"),
+    "water-detector": ("water", "alarm"),
+}
+"""Kind of detector -> the points by which the built-in rules hear of a danger (a test reads them from ``builtin.yaml``)."""
+_NO_DANGER = frozenset({HEALTH, "reason", "tamper"})
+"""Facts that speak of the device itself: a rule that reads only these hears no gas."""
 
 
 def check(path: Path, faults: Faults) -> tuple[Site, Compound] | None:
     """The site and the compound it makes; None where the file cannot be read at all. Faults go to ``faults``."""
     site = load_site(path, faults, BUILTIN)
-    return None if site is None else (site, compound_of(site, faults))
+    if site is None:
+        return None
+    before = len(faults.errors)
+    compound = compound_of(site, faults)
+    if len(faults.errors) == before:  # else a rule that could not be read would be missed here a second time
+        _check_heard(site, compound, faults)
+    return site, compound
+
+
+def _check_heard(site: Site, compound: Compound, faults: Faults) -> None:
+    """Every detector is heard by a rule of weight; only who changed the built-in rules himself is merely warned."""
+    deaf = [
+        device
+        for bus in site.buses.values()
+        for device in bus.devices
+        if device.profile.kind in HAZARDS and not _heard(device, compound.rules)
+    ]
+    unchanged = compile_rules(site.rules, {}, compound.subjects, Faults()) if deaf and site.builtin else {}
+    for device in deaf:
+        note = faults.warn if _heard(device, unchanged) else faults.add
+        fields = {"kind": device.profile.kind, "profile": device.profile.id}
+        points = ", ".join(point.name for point in device.profile.points)
+        allowed = " | ".join(HAZARDS[device.profile.kind])
+        note(device.mark, "fault.detector_unheard", name=device.id, given=points, allowed=allowed, **fields)
+
+
+def _heard(device: ModbusDevice, rules: Mapping[str, Rule]) -> bool:
+    points = {point.name: point for point in device.profile.points}
+    return any(
+        device.id in rule.subjects
+        and (rule.life_safety or rule.priority in {Priority.CRITICAL, Priority.HIGH})
+        and any(_reads(leaf, points) for leaf in leaves(rule.when))
+        for rule in rules.values()
+    )
+
+
+def _reads(leaf: object, points: Mapping[str, PointSpec]) -> bool:
+    """Whether the leaf reads a point of the device that can give what the leaf waits for."""
+    if not isinstance(leaf, Threshold | Is) or leaf.fact in _NO_DANGER or leaf.fact not in points:
+        return False
+    return _speaks_words(points[leaf.fact]) == (
+        isinstance(leaf, Is) and all(isinstance(value, str) for value in leaf.among)
+    )
+
+
+def _speaks_words(point: PointSpec) -> bool:
+    """Whether its decoded value is a name (of a code, of bits) and so neither a number nor yes or no."""
+    return point.true_when is None and bool(point.enum or point.bits or point.type == "string")

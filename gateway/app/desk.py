@@ -24,6 +24,7 @@ from gateway.instant import Anchor, Instant
 from gateway.nodes import duration_ms
 from gateway.rules.compound import Compound
 from gateway.site.model import Person
+from gateway.uplink.commands import printable
 
 Histories = Callable[[str], Awaitable[Iterable[Mapping[str, Any]]]]
 Closed = Callable[[int], Awaitable[list[Alert]]]
@@ -98,7 +99,8 @@ class Desk:
             who=self._who(str(arguments.get("who", "")), peer),
             verb=verb,
             alert=self._full_id(str(arguments.get("alert", ""))),
-            reason=str(arguments.get("reason", "")),
+            button=str(arguments.get("button", "")),
+            reason=printable(str(arguments.get("reason", ""))),
             for_ms=_duration(arguments.get("for")),
             on_site=arguments.get("on_site") is True,
             mistaken=arguments.get("mistaken") is True,
@@ -108,7 +110,7 @@ class Desk:
         reply = next((a for a in ticket.actions if isinstance(a, Reply) and a.command_id == command.command_id), None)
         if reply is None or not reply.accepted:
             raise Refusal(reply.reason if reply else "no_reply", command.alert or "")
-        return {"done": verb.value, "alert": command.alert, "who": command.who, "durable": durable}
+        return {"done": verb.value, "alert": command.alert or command.button, "who": command.who, "durable": durable}
 
     def _who(self, asked: str, peer: PeerCredentials) -> str:
         own = next((p.id for p in self._people.values() if p.login and p.login == peer.login), "")

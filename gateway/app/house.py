@@ -35,7 +35,7 @@ from gateway.drivers.ble.source import AdvertSource
 from gateway.drivers.ble.watcher import RadioWatcher
 from gateway.drivers.face.listener import TerminalListener
 from gateway.drivers.modbus.poller import BusPoller
-from gateway.events import Boot, DeviceHealth, Health, SiteLoaded
+from gateway.events import Boot, Command, DeviceHealth, Health, SiteLoaded, Stamped, Verb
 from gateway.faults import StoreFault
 from gateway.instant import ClockQuality, Instant, Stamp
 from gateway.rules.compound import STORE, Compound
@@ -54,8 +54,17 @@ log = structlog.get_logger()
 
 ID_DIGITS = 16
 CLOSED_SEARCHED = 1_000
+STOP_STORE_S = 1.5
+"""After at most 3 s for the workers: SIGTERM ends the gateway within 5 s."""
 VITAL_S = 30.0
 """A vital part that completes no turn for this long is stuck: longer than any timeout on a bus, shorter than patience."""
+
+
+class OpenedLateError(Exception):
+    """The database could be opened only after the start: a new start knows the alerts that are in it, we do not.
+
+    What came meanwhile is committed by then. Ends the process, as a bug would; systemd starts it anew.
+    """
 
 
 class Surroundings(Struct, frozen=True):
@@ -98,6 +107,7 @@ class House:
         self.uplinks: dict[str, MqttUplink] = {}
         self.listener: TerminalListener | None = None
         self.radio: RadioWatcher | None = None
+        self._late = asyncio.Event()
 
     # Building ---------------------------------------------------------------------------------------
 
@@ -169,9 +179,7 @@ class House:
         self._connect(lanes)
 
     def _connect(self, lanes: Mapping[str, BusPoller]) -> None:
-        self.inbox.connect(
-            self.outputs.want, lambda device, point: lanes[device].reread(device, point), self.chronicle.follow
-        )
+        self.inbox.connect(self.outputs.want, lambda device, point: lanes[device].reread(device, point), self._follow)
         self.chronicle.connect(self.outputs.device_back)
         self.publishing.counts = self.counts
         self.desk.connect(self._status, self.engine.anchor_at, self._histories, self._closed)
@@ -180,15 +188,14 @@ class House:
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Live until ``stop``; raises the bug that a worker of the life ring had."""
-        for uplink in self.site.uplinks:
-            await self.store.add_uplink(uplink)
+        await self.store.keep_uplinks(self.site.uplinks)
         self._hire()
         ready()
         try:
             await self.supervisor.run()
         finally:
+            await self.store.stop(within_s=STOP_STORE_S)
             self.registry.flush()
-            await self.store.stop()
 
     def stop(self) -> None:
         """Ask ``run`` to end."""
@@ -213,15 +220,17 @@ class House:
         add("control", service, self.control.run)
 
     async def _keep_store(self) -> None:
-        """The store has its own task; here it beats, and its bugs come out."""
-        beat, ended = self._beat("store"), asyncio.ensure_future(self.store.ended())
+        """The store has its own task; its turns are the beat, its bugs come out here, and so does a call for a new start."""
+        tending = asyncio.ensure_future(self.store.tend(self._beat("store")))
+        late = asyncio.ensure_future(self._late.wait())
         try:
-            while not ended.done():
-                beat()
-                await asyncio.wait({ended}, timeout=VITAL_S / 6)
-            ended.result()
+            await asyncio.wait({tending, late}, return_when=asyncio.FIRST_COMPLETED)
+            if late.done():
+                raise OpenedLateError
+            tending.result()
         finally:
-            ended.cancel()
+            tending.cancel()
+            late.cancel()
 
     async def _chronicle(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -248,6 +257,17 @@ class House:
         counted.update({f"outputs.{name}": n for name, n in self.outputs.counters.items()})
         counted["control.refused"] = self.control.refused
         return dict(counted)
+
+    def _follow(self, stamped: Stamped) -> None:
+        """What an event means to rooms that are not asked by the core."""
+        event = stamped.event
+        if isinstance(event, Command) and event.verb is Verb.REENROL:
+            self._reenrol(event)
+        self.chronicle.follow(stamped)
+
+    def _reenrol(self, command: Command) -> None:
+        if self.radio is not None and self.engine.agreed(command.principal, command.command_id):
+            self.radio.reenrol(command.button)
 
     def _status(self) -> dict[str, Any]:
         shown: dict[str, Any] = msgspec.to_builtins(self.publishing.status())
@@ -291,6 +311,8 @@ class House:
 
     def _store_mode(self, mode: str, reason: str) -> None:
         """The disk refuses, or is well again; a database made anew is given everything the core knows."""
+        if reason == "late":
+            self._late.set()
         if reason == "rebuilt":
             rows = self.engine.snapshot()
             self.store.put(Part(state=tuple(StateRow(row.kind, row.key, row.body) for row in rows), urgent=True))

@@ -16,7 +16,7 @@ from gateway.rules.compound import HEALTH, Subject
 from gateway.rules.engine import Engine
 from gateway.site.model import Site
 from gateway.store.rows import PendingMessage
-from gateway.uplink.payloads import Wording, alert_body, device_body, status_body
+from gateway.uplink.payloads import Wording, alert_body, device_body, moments, status_body
 from gateway.uplink.wire import Presence, StatusData
 
 _EARS = ("bus", "radio", "terminal")
@@ -55,14 +55,18 @@ class Publishing:
         self.counts: Callable[[], Mapping[str, int]] = dict
 
     def message(self, publish: Publish, now: Instant) -> PendingMessage:
-        """One change of one alert, for the outbox."""
-        change = publish.change
-        alert, anchor = change.alert, self._engine.anchor_at(change.alert.opened_at)
+        """One change of one alert, for the outbox.
+
+        It is rendered later, perhaps twice; what it knows of true time is what was known now, whatever is learnt meanwhile.
+        """
+        change, alert = publish.change, publish.change.alert
+        anchors = {moment: self._engine.anchor_at(moment) for moment in moments(change)}
 
         def render(durable: bool) -> bytes:
             return alert_body(
                 self._site.id, self._site.gateway, change, publish.sequence, publish.lane,
-                anchor=anchor, boot_id=self._boot_id, run=self._run, now=now, durable=durable, wording=self._wording,
+                anchor_at=anchors.__getitem__, boot_id=self._boot_id, run=self._run, now=now, durable=durable,
+                wording=self._wording,
             )  # fmt: skip
 
         identity = f"{alert.id}/{alert.revision}"

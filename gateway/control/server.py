@@ -2,11 +2,15 @@
 
 Whoever the folder's rights let in may ask; what he may do is decided by ``answer``, by the credentials handed along. A bad
 asker (garbage, endless line, silence, gone in the middle) is told so where that is possible, and hurts nobody else.
+
+Nor does a bad answer. A fault of the world (a disk that refuses) is told to whoever asked, and that is all. A bug ends its own
+connection and then the server; but first everybody else gets the answer he is waiting for, an acknowledgement above all.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import pwd
 import socket
 import struct
@@ -18,6 +22,7 @@ import structlog
 
 from gateway.control.folder import address
 from gateway.control.protocol import LONGEST_REQUEST, Line, PeerCredentials, Refusal, Request, decode_request, encode
+from gateway.faults import DeviceFault, StoreFault, UplinkFault
 
 log = structlog.get_logger()
 
@@ -28,7 +33,7 @@ _RIGHTS = 0o660  # contract: control.sock is 0660; the state folder decides furt
 _UCRED = struct.Struct("iII")  # unix(7): pid, uid, gid
 
 Answer = Callable[[Request, PeerCredentials], Awaitable[Iterable[dict[str, Any]]]]
-"""Gives the items of the answer, or raises ``Refusal``."""
+"""Gives the items of the answer, or raises ``Refusal`` or a fault of the world; anything else it raises is a bug."""
 
 
 class ControlServer:
@@ -37,26 +42,50 @@ class ControlServer:
     def __init__(self, path: Path, answer: Answer, *, patience_s: float = PATIENCE_S) -> None:
         self._path, self._answer, self._patience_s = path, answer, patience_s
         self._open = 0
+        self._answering: set[asyncio.Task[None] | None] = set()
+        self._ending = False
         self.refused = 0
         """Requests that could not be read: garbage, too long, too slow."""
 
     async def run(self) -> None:
         """Serves until cancelled. Raises ``OSError`` where the socket cannot stand, and whatever bug ``answer`` has."""
+        self._ending = False
         listener = _listen(self._path)
+        bug: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        connections: set[asyncio.Task[None]] = set()
+
+        def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connection = asyncio.create_task(self._serve(reader, writer))
+            connections.add(connection)
+            connection.add_done_callback(part)
+
+        def part(connection: asyncio.Task[None]) -> None:
+            connections.discard(connection)
+            error = None if connection.cancelled() else connection.exception()
+            if error is not None and not bug.done():
+                bug.set_exception(error)
+
         try:
-            async with asyncio.TaskGroup() as connections:
-
-                def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                    connections.create_task(self._serve(reader, writer))
-
-                server = await asyncio.start_unix_server(welcome, sock=listener, limit=LONGEST_REQUEST)
-                try:
-                    await asyncio.get_running_loop().create_future()  # until cancelled
-                finally:
-                    server.close()
+            server = await asyncio.start_unix_server(welcome, sock=listener, limit=LONGEST_REQUEST)
+            try:
+                await asyncio.wait({bug})  # until cancelled, or until there is one
+            finally:
+                server.close()
+            await self._finish(connections)
+            bug.result()
         finally:
+            for connection in connections:
+                connection.cancel()
+            await asyncio.gather(*connections, return_exceptions=True)
             listener.close()
             self._path.unlink(missing_ok=True)
+
+    async def _finish(self, connections: set[asyncio.Task[None]]) -> None:
+        """Gives the answers under way, within the patience of one."""
+        self._ending = True
+        under_way = connections & self._answering
+        if under_way:
+            await asyncio.wait(under_way, timeout=self._patience_s)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open += 1
@@ -65,7 +94,7 @@ class ControlServer:
                 await self._send(writer, Line(error="busy"))
                 return
             peer = credentials(writer.get_extra_info("socket"))
-            while await self._turn(reader, writer, peer):
+            while await self._turn(reader, writer, peer) and not self._ending:
                 pass
             writer.close()
             async with asyncio.timeout(self._patience_s):
@@ -88,14 +117,30 @@ class ControlServer:
             log.warning("control_request_refused", reason=refusal.reason, uid=peer.uid, pid=peer.pid)
             await self._send(writer, Line(error=refusal.reason, detail=refusal.detail))
             return False
-        last = Line(end=True)
+        self._answering.add(asyncio.current_task())
         try:
-            for item in await self._answer(request, peer):
-                await self._send(writer, Line(item=item))
-        except Refusal as refusal:
-            last = Line(error=refusal.reason, detail=refusal.detail)
-        await self._send(writer, last)
+            for answer in await self._answered(request, peer, writer):
+                await self._write(writer, answer)
+        finally:
+            self._answering.discard(asyncio.current_task())
         return True
+
+    async def _answered(self, request: Request, peer: PeerCredentials, writer: asyncio.StreamWriter) -> list[bytes]:
+        """The lines of the answer. A bug is told to the asker, and rises."""
+        try:
+            return [encode(Line(item=item)) for item in await self._answer(request, peer)] + [encode(Line(end=True))]
+        except Refusal as refusal:
+            return [encode(Line(error=refusal.reason, detail=refusal.detail))]
+        except (StoreFault, DeviceFault, UplinkFault, OSError) as fault:
+            reason, detail = _named(fault)
+            log.warning("control_answer_failed", reason=reason, detail=detail, uid=peer.uid, pid=peer.pid)
+            return [encode(Line(error=reason, detail=detail))]
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            with contextlib.suppress(OSError):  # he may have gone, which does not make it less of a bug
+                await self._send(writer, Line(error="internal"))
+            raise
 
     async def _receive(self, reader: asyncio.StreamReader) -> bytes:
         """One line; empty where the asker has no more to ask."""
@@ -112,9 +157,25 @@ class ControlServer:
             raise Refusal("timeout", f"no request within {self._patience_s:g} s") from None
 
     async def _send(self, writer: asyncio.StreamWriter, line: Line) -> None:
+        await self._write(writer, encode(line))
+
+    async def _write(self, writer: asyncio.StreamWriter, text: bytes) -> None:
         async with asyncio.timeout(self._patience_s):
-            writer.write(encode(line))
+            writer.write(text)
             await writer.drain()
+
+
+def _named(fault: StoreFault | DeviceFault | UplinkFault | OSError) -> tuple[str, str]:
+    """Reason and detail of a fault of the world."""
+    match fault:
+        case StoreFault():
+            return "store_fault", str(fault)
+        case DeviceFault():
+            return "device_fault", str(fault)
+        case UplinkFault():
+            return "uplink_fault", str(fault)
+        case OSError():
+            return "os_error", fault.strerror or type(fault).__name__
 
 
 def credentials(connection: socket.socket) -> PeerCredentials:

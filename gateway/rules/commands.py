@@ -27,6 +27,7 @@ class Verdict(StrEnum):
     NOT_A_PERSON = "not_a_person"
     NOT_ALLOWED = "not_allowed"
     NO_SUCH_ALERT = "no_such_alert"
+    NO_SUCH_BUTTON = "no_such_button"
     ALREADY_CLOSED = "already_closed"
     STILL_ACTIVE = "still_active"
     NEEDS_REASON = "needs_reason"
@@ -49,12 +50,21 @@ def carry_out(command: Command, at: Instant, register: AlertRegister) -> Verdict
         return Verdict.NOT_ALLOWED
     if len(command.reason) > LONGEST_REASON:
         return Verdict.REASON_TOO_LONG
+    if command.verb is Verb.REENROL:
+        return _reenrol(command, compound)
     alert = register.alerts.get(command.alert or "")
     if alert is None:
         return Verdict.NO_SUCH_ALERT
     if not alert.open:
         return Verdict.ALREADY_CLOSED
     return _change(command, alert, at, register)
+
+
+def _reenrol(command: Command, compound: Compound) -> Verdict:
+    button = compound.subjects.get(command.button)
+    if button is None or button.kind != "button":
+        return Verdict.NO_SUCH_BUTTON
+    return Verdict.DONE if command.reason else Verdict.NEEDS_REASON
 
 
 def _change(command: Command, alert: Alert, at: Instant, register: AlertRegister) -> Verdict:

@@ -16,6 +16,8 @@ from gateway.alerts import Why
 from gateway.events import Entry, Event, Press, Quality, Scalar
 from gateway.instant import DAY, MINUTE, Instant
 
+_IN_DOUBT = (Quality.WARM_UP, Quality.COMMS)
+"""The value was read, but the device heats up, or its own word on its health did not come: an alarm counts all the same."""
 _BEYOND = (Quality.OVER_RANGE, Quality.UNDER_RANGE)
 """A detector beyond its range still knows its own alarm."""
 
@@ -35,7 +37,7 @@ class Fact(Struct, frozen=True):
         """While a device warms up, or is beyond its range, an alarm counts and a quiet value proves nothing."""
         if self.value is None:
             return False
-        if self.quality is Quality.GOOD or (alarming and self.quality is Quality.WARM_UP):
+        if self.quality is Quality.GOOD or (alarming and self.quality in _IN_DOUBT):
             return True
         return alarming and isinstance(self.value, bool) and self.quality in _BEYOND
 

@@ -32,6 +32,7 @@ from gateway.events import (
     Scalar,
     SiteLoaded,
     Stamped,
+    Verb,
 )
 from gateway.instant import Anchor, Instant
 from gateway.rules import outputs
@@ -196,6 +197,11 @@ class Engine:
         """Outputs that are on because of us, as far as we know."""
         return frozenset(key[0] for key in self._driven)
 
+    def agreed(self, principal: str, command_id: str) -> bool:
+        """Whether a command was carried out."""
+        done = self._done.get(principal, command_id)
+        return done is not None and done.reply.accepted
+
     def anchor_at(self, at: Instant) -> Anchor | None:
         """The tie of this moment to true time, if known."""
         return self.board.anchor_at(at)
@@ -284,6 +290,8 @@ class Engine:
             self.register.said.append(done.reply)
             return
         verdict = carry_out(command, at, self.register)
+        if command.verb is Verb.REENROL and verdict is Verdict.DONE:
+            self.presses.drop(command.button)  # nor does the radio of the next life know the old counter
         reply = Reply(command.command_id, command.principal, verdict is Verdict.DONE, verdict.value, command.alert)
         self._done.put(Done(at, reply), command.principal, command.command_id)
         self._done_keys.append((command.principal, command.command_id))

@@ -40,12 +40,15 @@ LOWEST_LEL = 5.0
 ENTRY_TYPES = (
     "access.granted", "access.denied", "access.verify_request", "access.unknown",
     "door.unlocked", "door.locked", "door.exit_button", "door.remote_open", "door.unlock_fault", "door.bell",
-    "alarm.tamper", "alarm.duress", "alarm.attempt_limit", "alarm.blocklist", "alarm.tailgating", "alarm.fire",
+    "alarm.tamper", "alarm.duress", "alarm.attempt_limit", "alarm.blocklist", "alarm.tailgating", "alarm.fire", "device.log_nearly_full",
 )  # fmt: skip
 DOOR_STATES = ("opened", "closed", "forced", "held_open")
 _LEAF_KEYS = ("point", "health", "stale", "press", "entry", "door", "between", "all", "any", "not")
 _HARMLESS = ("above", "enabled", "text")
 """Keys of a change to a life-safety rule that warn of themselves, or need no warning."""
+NAMELESS = "?"
+"""Stands for the name of a rule that has none; its fault is recorded."""
+_OF_WHOM = frozenset({"fault.unknown_kind", "fault.unknown_subject", "fault.unknown_point"})
 _AMOUNT = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*(.*?)\s*")
 _TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 
@@ -66,7 +69,7 @@ def compile_rules(
             faults.add(change.mark, "fault.no_such_rule", name=name, near=nearest(name, known))
     for node in named:
         rule = _Compiler(node, changes, subjects, faults).rule()
-        if rule is not None and rule.id in rules:
+        if rule is not None and rule.id in rules and rule.id != NAMELESS:
             faults.warn(rule.mark, "fault.rule_replaced", name=rule.id)
         if rule is not None:
             rules[rule.id] = rule
@@ -82,14 +85,16 @@ class _Compiler:
         self._faults, self._subjects = faults, subjects
         self._units: dict[str, str] = {}
         name = _plain(node.mapping.get("rule"))
-        self._name = name if isinstance(name, str) else "?"
+        self._name = name if isinstance(name, str) else NAMELESS
+        self._missed = False
+        """What it watches or reads is unknown, and said: that it then matches no device follows from it."""
         self._change = changes.get(self._name)
         self._guarded = _plain(node.mapping.get("life_safety")) is True
         self._node = _merged(node, self._change)
 
     def rule(self) -> Rule | None:
         reader = Reader(self._node, self._faults, self._name)
-        name = reader.take_text("rule", required=True, pattern="[a-z0-9-]+")
+        name = reader.take_text("rule", required=True, pattern="[a-z0-9-]+") or self._name
         enabled = reader.take_flag("enabled", default=True)
         if not enabled:
             self._faults.warn(reader.mark("enabled"), "fault.rule_off", name=name)
@@ -180,7 +185,7 @@ class _Compiler:
         for leaf in leaves(rule.when):
             if isinstance(leaf, Threshold):
                 self._check_units(leaf, fitting)
-        if not fitting and not self._is_built_in:
+        if not fitting and not self._missed and not self._is_built_in:
             self._faults.warn(self._node.mark, "fault.rule_without_subjects", name=rule.id)
         return tuple(s.id for s in fitting)
 
@@ -392,6 +397,7 @@ class _Compiler:
 
     def _unknown(self, mark: Mark, key: str, given: str, known: Iterable[str]) -> None:
         words = sorted(known)
+        self._missed = self._missed or key in _OF_WHOM
         self._faults.add(
             mark, key, name=self._name, given=given, near=nearest(given, words), allowed=" | ".join(words[:20])
         )

@@ -68,6 +68,7 @@ class PointSpec(Struct, frozen=True):
     """0: the class's own."""
     writable: bool = False
     write_on: int = 1
+    """What is written for on: 16 bits as on the wire, or 1 or 0 for a coil."""
     write_off: int = 0
 
 

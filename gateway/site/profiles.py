@@ -113,6 +113,7 @@ def _point(point: str, node: Node, faults: Faults, profile: str) -> PointSpec:
     space = reader.take_choice("space", Space, Space.HOLDING, required=True)
     kind = reader.take_choice("type", _Type, _Type.UINT16)
     mask = _whole(reader, "mask")
+    write_on, write_off = _writes(reader, space)
     spec = PointSpec(
         name=point, space=space, address=_address(reader), type=kind.value, order=_order(reader, kind),
         length=reader.take_int("length", 1, low=1, high=125),
@@ -127,7 +128,7 @@ def _point(point: str, node: Node, faults: Faults, profile: str) -> PointSpec:
         point_class=reader.take_choice("class", PointClass, PointClass.NORMAL),
         period_ms=reader.take_duration("period", 0, low=50),
         writable=reader.take_flag("writable"),
-        write_on=_whole(reader, "write_on", 1) or 0, write_off=_whole(reader, "write_off", 0) or 0,
+        write_on=write_on, write_off=write_off,
     )  # fmt: skip
     reader.done()
     _check_point(spec, reader, faults)
@@ -177,6 +178,21 @@ def _address(reader: Reader) -> int:
         # Manuals number input registers from 30001 and holding registers from 40001; the wire counts from 0.
         reader.faults.warn(reader.mark("address"), "fault.profile_counted_address", name=reader.name, given=address)
     return address
+
+
+def _writes(reader: Reader, space: Space) -> tuple[int, int]:
+    """What goes on the wire for on and off: a register's 16 bits, or a coil's one."""
+    on, off = _whole(reader, "write_on", 1), _whole(reader, "write_off", 0)
+    high = 1 if space is Space.COIL else 0xFFFF
+    refused = [(k, v) for k, v in (("write_on", on), ("write_off", off)) if v is None or not 0 <= v <= high]
+    for key, value in refused:
+        _refuse(reader, key, "fault.out_of_bounds", value, low=0, high=high)
+    if refused or on is None or off is None:
+        return 1, 0
+    if on == off:
+        key = "write_on" if reader.has("write_on") else "write_off"
+        reader.faults.add(reader.mark(key), "fault.profile_same_write", name=reader.name, given=on)
+    return on, off
 
 
 def _order(reader: Reader, kind: _Type) -> str:
@@ -270,6 +286,16 @@ def _check_point(spec: PointSpec, reader: Reader, faults: Faults) -> None:
         faults.add(reader.mark("mask"), "fault.profile_mask_not_here", name=reader.name, type=spec.type)
     if spec.writable and spec.space in {Space.DISCRETE, Space.INPUT}:
         faults.add(reader.mark("writable"), "fault.profile_read_only_space", name=reader.name, space=spec.space)
+    if spec.writable:
+        _check_writable(spec, reader, faults)
+    if spec.low is not None and spec.high is not None and spec.low >= spec.high:
+        faults.add(
+            reader.mark("high"), "fault.profile_low_not_below_high", name=reader.name, low=spec.low, high=spec.high
+        )
+    last = 0 if bit else _bits_of(spec) - 1
+    for number, _ in spec.bits:
+        if not 0 <= number <= last:
+            faults.add(reader.mark("bits"), "fault.profile_bit_beyond", name=reader.name, given=number, high=last)
     if spec.scale == 0:
         faults.add(reader.mark("scale"), "fault.profile_zero_scale", name=reader.name)
     names = {name for _, name in spec.enum}
@@ -281,6 +307,19 @@ def _check_point(spec: PointSpec, reader: Reader, faults: Faults) -> None:
                 near = nearest(str(value), [str(e) for e in expected])
                 allowed = " | ".join(sorted(str(e) for e in expected))
                 _refuse(reader, key, "fault.not_allowed", value, allowed=allowed, near=near)
+
+
+def _bits_of(spec: PointSpec) -> int:
+    if spec.type == _Type.BITS:
+        return 16 * spec.length
+    return 8 if "8" in spec.type else 8 * _BYTES.get(_Type(spec.type), 2)
+
+
+def _check_writable(spec: PointSpec, reader: Reader, faults: Faults) -> None:
+    """One coil or one whole register is written and compared: a part of one, or several, would be written over."""
+    whole = spec.space is not Space.HOLDING or spec.type in {_Type.UINT16, _Type.INT16}
+    if not whole or spec.mask is not None or spec.shift or spec.bits:
+        faults.add(reader.mark("writable"), "fault.profile_not_one_register", name=reader.name)
 
 
 def _check_reach(profile: Profile, reader: Reader, faults: Faults) -> None:

@@ -63,7 +63,7 @@ def load_site(
         return None
     first = _builtin_rules(builtin, folder)
     ground = Ground(faults, read_profiles((profiles, file.parent / "profiles"), folder, faults))
-    return _Reading(root, ground).site(first, lambda: folder.fingerprint)
+    return _Reading(root, ground, file.name).site(first, lambda: folder.fingerprint)
 
 
 def _builtin_rules(file: Path | None, folder: Folder) -> list[Node]:
@@ -98,8 +98,8 @@ def read_profiles(folders: tuple[Path, ...], folder: Folder, faults: Faults) -> 
 class _Reading:
     """One site file on its way to a ``Site``. Sections are read in the order in which they speak of each other."""
 
-    def __init__(self, root: Node, ground: Ground) -> None:
-        self._reader = Reader(root, ground.faults, SITE_FILE)
+    def __init__(self, root: Node, ground: Ground, name: str = SITE_FILE) -> None:
+        self._reader = Reader(root, ground.faults, name)
         self._ground, self._faults, self._known = ground, ground.faults, ground.known
 
     def site(self, builtin_rules: list[Node], fingerprint: Callable[[], str]) -> Site:

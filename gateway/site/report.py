@@ -9,7 +9,7 @@ import re
 
 from gateway.nodes import Fault, Faults
 from gateway.site import fields, shapes
-from gateway.words import say
+from gateway.words import CATALOGUE, say
 
 _FORMS = {
     fields.ID: "form.id",
@@ -29,6 +29,9 @@ _FORMS = {
 }
 """A regular expression -> the words that say it."""
 
+_WORDS = {"rung": "rung", "lower": "rung", "priority": "priority"}
+"""Field that holds a word of the site file -> the family of sentences that says it."""
+
 _CHOICE = re.compile(r"[a-z0-9_-]+(\|[a-z0-9_-]+)*")
 _LONGEST = 200
 """Characters of one field shown; longer ones are cut, the line number leads to the rest."""
@@ -37,6 +40,8 @@ _LONGEST = 200
 def sentence(fault: Fault, language: str) -> str:
     """What is wrong, the nearest known word, and what may stand there."""
     known = {name: _shown(value) for name, value in fault.fields}
+    if language == "zh-CN":
+        known |= {name: _in_words(_WORDS[name], known[name], language) for name in _WORDS.keys() & known.keys()}
     if "form" in known:
         known["form"] = _form(known["form"], language)
     said = [_ended(say(fault.key, language, **known), language)]
@@ -92,6 +97,12 @@ def _form(form: str, language: str) -> str:
     return form.replace("|", " | ") if _CHOICE.fullmatch(form) else form
 
 
+def _in_words(family: str, word: str, language: str) -> str:
+    """A word of the site file with what it means; the word itself stays, for it is what stands in the file."""
+    key = f"{family}.{word}"
+    return f"{say(key, language)}（{word}）" if key in CATALOGUE else word
+
+
 def _level(fault: Fault) -> str:
     return "fault.warning" if fault.warning else "fault.error"
 
@@ -99,4 +110,8 @@ def _level(fault: Fault) -> str:
 def _shown(value: str) -> str:
     """A field's value, safe for a terminal."""
     text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in value)
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    if len(text) <= _LONGEST:
+        return text
+    cut = text[: _LONGEST - 2]
+    word_end = cut.rfind(" ") if text[_LONGEST - 2] != " " else len(cut)
+    return (cut[:word_end].rstrip(" |,") + " …") if word_end > _LONGEST // 2 else cut + "…"

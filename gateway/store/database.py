@@ -13,7 +13,7 @@ from __future__ import annotations
 import secrets
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -184,6 +184,13 @@ class Database:
         with self._writing() as connection:
             self._outbox.forget_uplink(connection, uplink)
 
+    def keep_uplinks(self, uplinks: Collection[str]) -> None:
+        """Make these known and forget every other one. Raises StoreFault where the others cannot be forgotten."""
+        for uplink in uplinks:
+            self.add_uplink(uplink)
+        for gone in self.uplinks() - set(uplinks):
+            self.forget_uplink(gone)
+
     def uplinks(self) -> set[str]:
         return self._outbox.uplinks()
 
@@ -269,6 +276,7 @@ class Database:
         with self._reading() as connection:
             for _, (uplink, lane, sequence, _) in self._rows.rows(connection, "cursors"):
                 self._outbox.restore(uplink, lane, sequence)
+            self._outbox.restored()
             serial = int(self._rows.meta(connection, "serial") or 0)
         if self._doubtful is not None and serial == self._serial + 1:
             self._landed.append(self._doubtful)

@@ -23,12 +23,20 @@ class Outbox:
     def __init__(self) -> None:
         self._cursors: dict[tuple[str, str], int] = {}
         self._moved: set[tuple[str, str]] = set()
+        self._floor: dict[str, int] | None = None
 
     # Cursors -----------------------------------------------------------------------------------------------------
 
     def restore(self, uplink: str, lane: str, sequence: int) -> None:
         """A cursor as the disk has it; one that is further on in memory stays."""
         self._cursors[uplink, lane] = max(sequence, self.cursor(uplink, lane))
+
+    def restored(self) -> None:
+        """All cursors of the disk are restored. Up to where the first ones stand, places are not to be given out again."""
+        if self._floor is None:
+            self._floor = {}
+            for (_, lane), sequence in self._cursors.items():
+                self._floor[lane] = max(sequence, self._floor.get(lane, 0))
 
     def add_uplink(self, uplink: str) -> bool:
         """From now on nothing is pruned before this uplink has it; False if it is known already."""
@@ -82,11 +90,13 @@ class Outbox:
         """Keep a message. The same id with the same body again is no news; with another body it is set aside, counted.
 
         ``replace``: the body kept was never told to anybody, this one was. A place in the lane taken by another id (the
-        core lost its memory, the disk did not) is no reason to lose a message: it goes behind the last one.
+        core lost its memory, the disk did not) is no reason to lose a message: it goes behind the last one. Taken is also
+        what lies below a cursor that was on the disk before: nobody would ever take a message from there.
         """
         kept = connection.execute("SELECT lane, sequence, body FROM outbox WHERE id = ?", (message.id,)).fetchone()
         if kept is None:
-            self._append(connection, message, found)
+            low = message.sequence <= (self._floor or {}).get(message.lane, 0)
+            self._append(connection, message, found, taken=low)
         elif kept[2] != message.body and replace:
             moved = Message(kept[0], kept[1], message.id, message.topic, message.body, message.alert)
             connection.execute("DELETE FROM outbox WHERE lane = ? AND sequence = ?", kept[:2])
@@ -98,9 +108,9 @@ class Outbox:
                 (seals.describe("outbox", seals.seal_message(message)),),
             )
 
-    def _append(self, connection: sqlite3.Connection, message: Message, found: Damage) -> None:
+    def _append(self, connection: sqlite3.Connection, message: Message, found: Damage, *, taken: bool = False) -> None:
         place = (message.lane, message.sequence)
-        if connection.execute("SELECT 1 FROM outbox WHERE lane = ? AND sequence = ?", place).fetchone():
+        if taken or connection.execute("SELECT 1 FROM outbox WHERE lane = ? AND sequence = ?", place).fetchone():
             found.renumbered += 1
             last = self.last_sequences(connection)[message.lane]
             message = Message(message.lane, last + 1, message.id, message.topic, message.body, message.alert)

@@ -30,6 +30,9 @@ NAME = "registry.json"
 WRITE_MS = 10 * 60_000
 """The least time between two writes for mere learning: 100 kB each makes 14 MB a day at worst."""
 RETRY_MS = 60_000
+KEPT = {"neighbour": 512}
+"""How many of a kind are kept, the ones not heard of for longest forgotten first. Whoever passes the gate with a telephone is a
+neighbour, under a new random address every 15 min; the other kinds number what the site file names."""
 _TURN_S = 5.0  # how often the writer looks whether it is time
 
 Fields = dict[str, Any]
@@ -67,7 +70,9 @@ class Registry:
     def __init__(self, folder: Path, now: Callable[[], int]) -> None:
         self._path, self._now = folder / NAME, now
         self.counters = Learnt()
-        self._known: dict[tuple[str, str], Fields] = {}
+        self._known: dict[str, dict[str, Fields]] = {}
+        self._numbers: dict[str, dict[str, int]] = {}
+        """The document of each key that was written, by kind."""
         self._changed: set[tuple[str, str]] = set()
         self._due: int | None = None
         self._meaning = asyncio.Event()
@@ -79,26 +84,29 @@ class Registry:
 
         ``meaning``: somebody would act on the difference, so it is written at once and not with the next ten minutes.
         """
-        before = self._known.get((kind, key), {})
+        known = self._known.setdefault(kind, {})
+        before = known.get(key, {})
         after = before | fields
-        if after == before:
-            return
-        json.dumps(fields, allow_nan=False)  # raises here, in the caller's face, not ten minutes later
-        self._known[kind, key] = after
-        self._changed.add((kind, key))
-        self._set_due(0 if meaning else WRITE_MS)
+        if after != before:
+            json.dumps(fields, allow_nan=False)  # raises here, in the caller's face, not ten minutes later
+            self._changed.add((kind, key))
+            self._set_due(0 if meaning else WRITE_MS)
+        if after:
+            known.pop(key, None)
+            known[key] = after  # the order is that of hearing
+        self._bound(kind)
 
     def get(self, kind: str, key: str) -> Fields:
         """What is known about a thing; empty if nothing is."""
-        return dict(self._known.get((kind, key), {}))
+        return dict(self._known.get(kind, {}).get(key, {}))
 
     def all(self, kind: str) -> dict[str, Fields]:
         """Everything of a kind, by key."""
-        return {key: dict(fields) for (one, key), fields in self._known.items() if one == kind}
+        return {key: dict(fields) for key, fields in self._known.get(kind, {}).items()}
 
     def forget(self, kind: str, key: str) -> None:
         """Drop what is known about a thing."""
-        if self._known.pop((kind, key), None) is not None:
+        if self._known.get(kind, {}).pop(key, None) is not None:
             self._changed.add((kind, key))
             self._set_due(0)
 
@@ -137,18 +145,33 @@ class Registry:
         self.counters.writes += 1
         return True
 
+    def _bound(self, kind: str) -> None:
+        known = self._known[kind]
+        while len(known) > KEPT.get(kind, len(known)):
+            oldest = next(iter(known))
+            del known[oldest]
+            self._changed.add((kind, oldest))
+            self._set_due(WRITE_MS)
+
     def _write(self, changed: set[tuple[str, str]]) -> None:
-        for kind, key in changed:
-            table = self._database.table(kind)
-            table.clear_cache()
-            number = next((found.doc_id for found in table if found["key"] == key), None)
-            fields = self._known.get((kind, key))
-            if fields is not None:
-                document = {"key": key, "fields": fields}
-                table.upsert(Document(document, number if number is not None else _next_id(table)))
-            elif number is not None:
-                table.remove(doc_ids=[number])
+        for kind in sorted({kind for kind, _ in changed}):
+            self._write_kind(kind, [key for one, key in changed if one == kind])
         self._storage.save()
+
+    def _write_kind(self, kind: str, keys: list[str]) -> None:
+        """Two steps for all keys together, for TinyDB copies the table at each."""
+        table, numbers = self._database.table(kind), self._numbers.setdefault(kind, {})
+        free = max(numbers.values(), default=0) + 1
+        if replaced := [numbers.pop(key) for key in keys if key in numbers]:
+            table.remove(doc_ids=replaced)
+        documents = []
+        for key in keys:
+            if (fields := self._known.get(kind, {}).get(key)) is not None:
+                numbers[key], free = free, free + 1
+                documents.append(Document({"key": key, "fields": fields}, numbers[key]))
+        if documents:
+            table.insert_multiple(documents)
+        table.clear_cache()
 
     def _set_due(self, pause: int) -> None:
         due = self._now() + pause
@@ -163,9 +186,12 @@ class Registry:
             storage = WholeFileStorage(self._path, _decode(self._path))
             database = TinyDB(storage=lambda: storage)
             for kind in sorted(database.tables()):
-                self._known |= {(kind, found["key"]): found["fields"] | {} for found in database.table(kind)}
+                documents = list(database.table(kind))
+                self._known[kind] = {found["key"]: found["fields"] | {} for found in documents}
+                self._numbers[kind] = {found["key"]: found.doc_id for found in documents}
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             self._known.clear()
+            self._numbers.clear()
             self.counters.set_aside += 1
             log.warning("registry_set_aside", fault=str(error), aside=self._set_aside())
             storage = WholeFileStorage(self._path)
@@ -177,10 +203,6 @@ class Registry:
             return files.set_aside(self._path).name
         except OSError as error:
             return str(error)
-
-
-def _next_id(table: Any) -> int:
-    return max((found.doc_id for found in table), default=0) + 1
 
 
 def _decode(path: Path) -> Tables | None:

@@ -13,7 +13,7 @@ has one wording for the whole world: the one that was told is the one that ends 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Literal
@@ -42,11 +42,14 @@ RETRY_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Pauses between attempts in memory mode; the last one repeats."""
 TIDY_S = 3_600.0
 STOP_S = 5.0
+TURN_S = 5.0
+"""The writer shows that it lives at least this often, even where nothing happens."""
+_STOP_RETRY_S = 0.2  # at the end there is no time for growing pauses
 _IO = Path("/proc/self/io")
 
 
 class Store:
-    """Durable memory of the gateway: ``start`` first, ``stop`` last; ``ended`` tells of a bug in between."""
+    """Durable memory of the gateway: ``start`` first, ``stop`` last; ``tend`` tells of its life and of a bug in between."""
 
     def __init__(self, folder: Path, pool: Executor | None = None) -> None:
         """``pool`` runs the disk's work, one job at a time; None: a thread. (A virtual-time loop wants one that is inline.)"""
@@ -63,12 +66,15 @@ class Store:
         self._due: float | None = None
         self._tidy_due = 0.0
         self._stopping = False
+        self._beat: Callable[[], None] = lambda: None
         self._task: asyncio.Task[None] | None = None
 
     # Life --------------------------------------------------------------------------------------------------------
 
     async def start(self) -> Loaded:
-        """Open the store and begin to write. Never fails for what the disk holds or refuses: see ``Loaded.notes``."""
+        """Open the store and begin to write. Never fails for what the disk holds or refuses, and never waits for one that
+        hangs: see ``Loaded.notes``.
+        """
         loaded, reason = await self._worker.open()
         self._tidy_due = _now() + TIDY_S
         if reason:
@@ -79,18 +85,30 @@ class Store:
         self._task.add_done_callback(self._broken)
         return loaded
 
-    async def stop(self) -> bool:
-        """Write what is left, within five seconds, and close. False: something is in memory only and now lost."""
+    async def stop(self, within_s: float = STOP_S) -> bool:
+        """Write what is left, trying again until ``within_s`` seconds are over, and close.
+
+        False: something is in memory only and now lost. A disk that hangs keeps neither this nor the process (its thread is
+        a daemon).
+        """
         self._stopping = True
         self._wake.set()
         if self._task is not None:
-            await asyncio.wait({self._task}, timeout=STOP_S)
+            await asyncio.wait({self._task}, timeout=within_s)
             self._task.cancel()
-        clean = not (self._queue or self._held or self._flight)
-        _answer(self._queue, durable=False)
+        clean = not self._left
+        _answer((*self._committing, *self._queue), durable=False)
         await self._worker.close()
         log.info("store_stopped", clean=clean)
         return clean
+
+    async def tend(self, beat: Callable[[], None]) -> None:
+        """``ended``, with a ``beat`` at each turn of the writer: at least every five seconds, in memory mode too.
+
+        A disk that hangs does not silence it: waiting for the disk is what the writer then is there for.
+        """
+        self._beat = beat
+        await self.ended()
 
     async def ended(self) -> None:
         """Returns when the store was stopped; raises what broke it. For the supervisor of the life ring."""
@@ -136,6 +154,13 @@ class Store:
         await self._try("add_uplink", lambda database: database.add_uplink(uplink))
         self._set_due(CURSOR_S)
 
+    async def keep_uplinks(self, names: Collection[str]) -> None:
+        """``add_uplink`` for each name, and ``forget_uplink`` for every other one the store knows (they left the site file)."""
+        kept = tuple(names)
+        self._uplinks = set(kept)
+        await self._try("keep_uplinks", lambda database: database.keep_uplinks(kept))
+        self._set_due(CURSOR_S)
+
     async def forget_uplink(self, uplink: str) -> None:
         """An uplink that left the site file holds back pruning no longer."""
         self._uplinks.discard(uplink)
@@ -160,7 +185,10 @@ class Store:
         return taken
 
     async def advance(self, uplink: str, lane: str, sequence: int) -> None:
-        """The uplink has all of the lane up to ``sequence``; durable with the next commit, at latest in ten seconds."""
+        """The uplink has all of the lane up to ``sequence``; durable with the next commit, at latest in ten seconds.
+
+        While some of the lane cannot be read it counts for ``sequence`` itself and what the last ``take`` held before it.
+        """
         if self._delivery.advance((uplink, lane), sequence, self._in_memory(lane)):
             self._move(uplink, lane, sequence)
 
@@ -197,7 +225,11 @@ class Store:
         return self._mode
 
     def on_mode(self, callback: Callable[[Mode, str], None]) -> None:
-        """Call back at each change with the new mode and the reason (``rebuilt``: put all state again)."""
+        """Call back at each change with the new mode and the reason.
+
+        ``rebuilt``: the file was replaced, put all state again. ``late``: what the disk holds was never loaded, and what was
+        held is on it now; only a new start brings the two together.
+        """
         self._callbacks.append(callback)
 
     @property
@@ -234,9 +266,12 @@ class Store:
                 await self._retry()
             else:
                 await self._flush()
-            if last and not self._queue:
-                return
-            if self._mode == "disk" and _now() >= self._tidy_due:
+            self._beat()
+            if last:
+                if not self._left:
+                    return
+                await asyncio.sleep(_STOP_RETRY_S)
+            elif self._mode == "disk" and _now() >= self._tidy_due:
                 self._tidy_due = _now() + TIDY_S
                 await self._try("prune", Database.prune)
 
@@ -247,9 +282,21 @@ class Store:
                 return
             self._wake.clear()
             try:
-                await asyncio.wait_for(self._wake.wait(), pause)
+                await asyncio.wait_for(self._wake.wait(), TURN_S if pause is None else min(pause, TURN_S))
             except TimeoutError:
-                return
+                self._beat()
+
+    @property
+    def _left(self) -> bool:
+        """Whether anything is not on the disk."""
+        return bool(self._queue or self._committing or self._held or self._flight)
+
+    async def _outwait(self, job: asyncio.Future[None]) -> None:
+        """Wait for the disk as long as it takes. Raises StoreFault."""
+        while not job.done():
+            await asyncio.wait({job}, timeout=TURN_S)
+            self._beat()
+        job.result()
 
     def _set_due(self, pause: float) -> None:
         due = _now() + pause
@@ -266,6 +313,7 @@ class Store:
         await asyncio.wait({commit}, timeout=STALL_S)
         if not commit.done():
             self._hold(self._flight, entries)
+            self._committing = []
             self._enter_memory("stalled")
             await self._finish_stalled(commit)
             return
@@ -273,8 +321,10 @@ class Store:
             commit.result()
         except StoreFault as fault:
             self._hold(self._held, entries)
+            self._committing = []
             self._enter_memory(str(fault))
             return
+        self._committing = []
         _answer(entries, durable=True)
         if batch.messages:
             self._tell()
@@ -284,7 +334,7 @@ class Store:
         landed = Held()
         landed.keep_counts(self._flight)
         try:
-            await commit
+            await self._outwait(commit)
             landed.retell(self._flight.told())
         except StoreFault:
             landed = self._flight
@@ -297,7 +347,8 @@ class Store:
         self._flight, self._held = self._held, Held()
         batch, rebuilt = self._flight.batch(), self._worker.rebuilt
         try:
-            await self._worker.write(lambda database: _commit_held(database, batch, self._uplinks))
+            job = self._worker.write(lambda database: _commit_held(database, batch, self._uplinks))
+            await self._outwait(asyncio.ensure_future(job))
         except StoreFault as fault:
             self._flight.merge(self._held)
             self._flight, self._held = Held(), self._flight
@@ -313,7 +364,8 @@ class Store:
             return
         self._failures = 0
         self._mode = "disk"
-        self._report("rebuilt" if self._worker.rebuilt > rebuilt else "written")
+        self._tell()  # what nobody could read may be taken now
+        self._report("late" if self._worker.late else "rebuilt" if self._worker.rebuilt > rebuilt else "written")
 
     def _enter_memory(self, reason: str) -> None:
         self._mode = "memory"

@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -22,6 +21,7 @@ from gateway.instant import DAY
 from gateway.store import files
 from gateway.store.connection import is_damage
 from gateway.store.migrations import migrate, shipped
+from gateway.store.thread import DiskThread
 
 log = structlog.get_logger()
 
@@ -32,6 +32,7 @@ BUFFER = 20_000
 ROWS = 1_000_000
 """~60 MB."""
 AGE_MS = 30 * DAY
+_LAST_S = 1.0  # how long an end waits for the last block; samples are droppable, a stop is not
 _WHOLE = 1 << 63  # SQLite's integers end here; a counter beyond is kept as text
 
 
@@ -60,7 +61,7 @@ class Telemetry:
         self._path, self._rows, self._age_ms = folder / NAME, rows, age_ms
         self._buffer: deque[Sample] = deque(maxlen=buffer)
         self._connection: sqlite3.Connection | None = None
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="telemetry")
+        self._worker = DiskThread("telemetry")
         self._refused = False
         self.counters = Counters()
 
@@ -71,15 +72,15 @@ class Telemetry:
         self._buffer.append(Sample(device, point, at, value, quality))
 
     async def run(self) -> None:
-        """Write a block every ten seconds until cancelled; then a last one."""
+        """Write a block every ten seconds until cancelled; then a last one. May be run again."""
         try:
             while True:
                 await asyncio.sleep(BLOCK_S)
                 await self.flush()
         finally:
             self._worker.submit(self._write, self._drain())
-            self._worker.submit(self._close)
-            self._worker.shutdown(wait=False)
+            closing = asyncio.wrap_future(self._worker.submit(self._close))
+            await asyncio.wait({closing}, timeout=_LAST_S)
 
     async def flush(self) -> None:
         """Write now what waits."""
@@ -160,8 +161,8 @@ class Telemetry:
 
     def _close(self) -> None:
         if self._connection is not None:
-            with closing(self._connection):
-                self._connection = None
+            connection, self._connection = self._connection, None
+            connection.close()
 
 
 def _plain(value: Scalar | None) -> Scalar | None:

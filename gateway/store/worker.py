@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,12 +19,16 @@ from msgspec import structs
 from gateway.faults import StoreFault
 from gateway.store.database import Database
 from gateway.store.rows import Damage, Loaded
+from gateway.store.thread import DiskThread
 
 log = structlog.get_logger()
 
 STALL_S = 3.0
 """A job that takes longer is a sick disk: memory cards rest for a second at times, and an alarm has 10 s in all to its ACK
 (GB 26875.1-2011; facts, reliability 1)."""
+OPEN_S = 5.0
+"""The longest a start waits for the disk: half of an alarm's 10 s. The opening goes on behind, so that the next start finds
+the file in the page cache where it was only slow (80 MB are read and checked)."""
 _T = TypeVar("_T")
 
 
@@ -34,14 +38,23 @@ class Worker:
     def __init__(self, folder: Path, pool: Executor | None = None) -> None:
         """``pool`` must run one job at a time, in order; the default is a thread."""
         self._folder = folder
-        self._pool = pool or ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._pool = pool or DiskThread("store")
         self._database: Database | None = None
-        self._late = 0
+        self._missed = False
         self._running: dict[asyncio.Future[Any], float] = {}
 
     async def open(self) -> tuple[Loaded, str]:
-        """Open the database and count this run. The reason is empty, or says why the disk cannot be written."""
-        return await self._submit(self._open)
+        """Open the database and count this run. The reason is empty, or says why the disk cannot be written.
+
+        A disk that does not answer in ``OPEN_S`` is left to its work, and what it holds is missed.
+        """
+        opening = self._submit(self._open)
+        done, _ = await asyncio.wait({opening}, timeout=OPEN_S)
+        if done:
+            return opening.result()
+        self._missed = True
+        opening.add_done_callback(_look_away)
+        return _uncounted(Loaded(), "stalled"), "stalled"
 
     async def write(self, job: Callable[[Database], _T]) -> _T:
         """Run a job, opening the database first where that failed before. Waits as long as it takes. Raises StoreFault."""
@@ -75,10 +88,13 @@ class Worker:
 
     @property
     def rebuilt(self) -> int:
-        """How often the rows on the disk became others than those that were loaded: a damaged database was replaced while
-        running, or one was opened at last that could not be opened at the start.
-        """
-        return self._late + (self._database.rebuilt if self._database is not None else 0)
+        """How often a damaged database was replaced: the rows on the disk became others than those that were loaded."""
+        return self._database.rebuilt if self._database is not None else 0
+
+    @property
+    def late(self) -> bool:
+        """A database is open, and the start had to go on without what it holds."""
+        return self._missed and self._database is not None
 
     async def close(self) -> None:
         """Close the database; returns at once where the disk is stalled."""
@@ -103,27 +119,32 @@ class Worker:
         self._running = dict.fromkeys(self._running, now)
 
     def _open(self) -> tuple[Loaded, str]:
-        loaded = Loaded(writable=False)
         try:
             database = self._opened()
             loaded = database.load()
+        except StoreFault as fault:
+            self._missed = True
+            return _uncounted(Loaded(), str(fault)), str(fault)
+        try:
             return structs.replace(loaded, run=database.next_run(), runs=loaded.runs + 1), ""
         except StoreFault as fault:
-            self._late = -1 if self._database is None else 0
-            # A run nobody could count gets a name nobody else will draw.
-            name, notes = f"m{secrets.token_hex(8)}", (*loaded.notes, f"store_unwritable: {fault}")
-            return structs.replace(loaded, run=name, notes=notes, writable=False), str(fault)
+            return _uncounted(loaded, str(fault)), str(fault)
 
     def _opened(self) -> Database:
         if self._database is None:
             self._database = Database.open(self._folder)
-            self._late = -self._late
         return self._database
 
     def _present(self) -> Database:
         if self._database is None:
             raise StoreFault("not open")
         return self._database
+
+
+def _uncounted(loaded: Loaded, reason: str) -> Loaded:
+    """A run that nobody could count gets a name that nobody else will draw."""
+    name, notes = f"m{secrets.token_hex(8)}", (*loaded.notes, f"store_unwritable: {reason}")
+    return structs.replace(loaded, run=name, notes=notes, writable=False)
 
 
 def _look_away(future: asyncio.Future[Any]) -> None:

@@ -4,7 +4,7 @@ Only form, freshness and right of way are judged here: is it a command, is it ne
 the *person* may, and whether the alert allows it, is the core's to say.
 
 Theory. A command can shut a siren up, so four things must hold before the core sees it: it was not retained (a broker would
-repeat it to every new session), it is fresh (a session may have queued it for days), it names a person by id, and its
+repeat it to every new session), it is fresh (a broker may have kept it for days), it names a person by id, and its
 principal, which the broker ties to its credentials through the topic, is listed in the site file for that verb. A command
 delivered twice is harmless: the core answers a known ``command_id`` as before.
 """
@@ -36,7 +36,9 @@ REASON_CHARS = 500
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _TOPIC = re.compile(r"commands/([^/]+)/([^/]+)")
 _REPLY_LEAF = re.compile(r"[A-Za-z0-9._:/-]{1,200}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+# C0 and C1 controls, the separators that end a line, and the marks that turn its direction (Unicode TR9): what a person writes
+# must neither forge a line of a log nor steer a terminal.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 
 
 class Refusal(StrEnum):
@@ -73,11 +75,15 @@ class _Envelope(Struct):
     data: Raw = Raw()
 
 
+# These patterns end in \Z: a $ would let a line feed through.
+_CommandId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}\Z")]
+
+
 class _CommandBody(Struct):
-    command_id: Annotated[str, Meta(pattern="^[A-Za-z0-9._:-]{1,64}$")]
+    command_id: _CommandId
     issued_at: Annotated[str, Meta(max_length=40)]
     who: str = ""
-    alert: Annotated[str, Meta(pattern="^[A-Za-z0-9-]{1,64}$")] | None = None
+    alert: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,64}\Z")] | None = None
     reason: str = ""
     for_s: Annotated[float, Meta(gt=0, le=MAX_SHELVE_S)] | None = None
     on_site: bool = False
@@ -86,12 +92,13 @@ class _CommandBody(Struct):
 
 
 class _CommandName(Struct):
-    command_id: Annotated[str, Meta(pattern="^[A-Za-z0-9._:-]{1,64}$")]
+    command_id: _CommandId
 
 
 class _ReceiptBody(Struct):
-    id: Annotated[str, Meta(pattern="^[A-Za-z0-9._:/-]{1,128}$")]
-    system: Annotated[str, Meta(pattern="^[A-Za-z0-9._:-]{1,64}$")]
+    id: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}/[0-9]{1,9}\Z")]
+    """The form of an alert message's ``id``: nothing else of ours is receipted."""
+    system: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}\Z")]
     received_at: Annotated[str, Meta(max_length=40)] = ""
 
 
@@ -111,8 +118,8 @@ def parse_command(
     """Read one message from ``commands/{principal}/{verb}``; never raises.
 
     ``leaf`` is the topic below the gateway's own ``prefix`` (which ends in a slash). ``wall_ms`` is None while the clock is
-    not trusted: then freshness is not judged, the session's short queue and ``command_id`` must do. ``response_topic`` is
-    the one of MQTT 5, and goes before ``reply_to`` in the body.
+    not trusted: then freshness is not judged here, and the caller must see to it that nothing arrives which the broker kept
+    (``Session`` does: it begins clean). ``response_topic`` is the one of MQTT 5, and goes before ``reply_to`` in the body.
     """
     match = _TOPIC.fullmatch(leaf)
     if match is None or not _ID.fullmatch(match[1]):
@@ -159,7 +166,7 @@ def _command(body: _CommandBody, principal: str, verb: Verb) -> Command:
         who=body.who,
         verb=verb,
         alert=body.alert,
-        reason=_CONTROL.sub(" ", body.reason)[:REASON_CHARS].strip(),
+        reason=printable(body.reason)[:REASON_CHARS].rstrip(),
         for_ms=None if body.for_s is None else round(body.for_s * SECOND),
         on_site=body.on_site,
         mistaken=body.mistaken,
@@ -167,15 +174,21 @@ def _command(body: _CommandBody, principal: str, verb: Verb) -> Command:
 
 
 def parse_receipt(uplink: str, payload: bytes) -> Receipt | Refusal:
-    """Read one message from ``receipts``: ``{id, received_at, system}``; never raises."""
+    """Read one message from ``receipts``: ``{id, received_at, system}``; never raises.
+
+    Whether such a message was ever sent is not known here, only that its id has the form of one.
+    """
     if len(payload) > MAX_BYTES:
         return Refusal.TOO_LARGE
     body = _decode(payload, _ReceiptBody)
     if body is None:
         return Refusal.MALFORMED
-    return Receipt(
-        uplink=uplink, message_id=body.id, system=body.system, received_at=_CONTROL.sub("", body.received_at)
-    )
+    return Receipt(uplink=uplink, message_id=body.id, system=body.system, received_at=printable(body.received_at))
+
+
+def printable(text: str) -> str:
+    """What a person wrote, on one line and without characters that steer a terminal: each run of them is one blank."""
+    return _CONTROL.sub(" ", text).strip()
 
 
 def _decode(payload: bytes, body: type[_Body]) -> _Body | None:

@@ -5,9 +5,10 @@ and says ``arrived()`` for each PUBACK.
 
 Theory. A broker takes messages of one session in the order they are sent, so what has left cannot be overtaken; therefore
 few may be on their way at once (the window), and the last places of the window belong to the higher lanes: a critical alert
-never waits for a place behind any backlog. Within a lane the cursor moves only over an unbroken run of PUBACKs, so after a
-broken connection the lane starts again at the first message of which the broker may not know; what it does know arrives
-twice, with the same bytes.
+never waits for a place behind any backlog. Within a lane the cursor moves only to where everything read so far has its
+PUBACK, so after a broken connection the lane starts again at the first message of which the broker may not know; what it
+does know arrives twice, with the same bytes. What is news is decided by number, not by order: an outbox on a sick disk may
+show a message only after its successor.
 """
 
 from __future__ import annotations
@@ -59,33 +60,45 @@ class _Lane:
 
     def __init__(self) -> None:
         self.ready: deque[Message] = deque()
-        self.under_way: deque[int] = deque()
+        self.under_way: set[int] = set()
         self.arrived: set[int] = set()
-        self.last: int | None = None
-        """Last sequence read from the outbox in this session."""
-        self.passed: int | None = None
-        """Everything up to here has arrived."""
-        self.saved: int | None = None
-        """… and the outbox knows."""
+        self.read: set[int] = set()
+        """Read from the outbox in this session, and not yet counted as delivered there."""
+        self.answer: set[int] = set()
+        """What the outbox had to give when it was asked last."""
         self.dry = False
 
     def ask(self) -> int:
-        """How many messages must be taken to see new ones behind those the durable cursor has not passed yet."""
-        return _READ_AHEAD + (self.last - (self.saved or 0) if self.last is not None else 0)
+        """How many messages must be taken to see new ones behind those the outbox still counts as waiting."""
+        return _READ_AHEAD + len(self.read)
 
     def put(self, taken: list[Message]) -> None:
-        if self.last is None and taken:
-            self.last = self.saved = taken[0].sequence - 1
-        fresh = [message for message in taken if self.last is None or message.sequence > self.last]
+        """Keep what is news. A lower number may be news after a higher one: the outbox could not read it before."""
+        self.answer = {message.sequence for message in taken}
+        fresh = [message for message in taken if message.sequence not in self.read]
         if fresh:
             self.ready.extend(fresh)
-            self.last, self.dry = fresh[-1].sequence, False
+            self.read.update(message.sequence for message in fresh)
+            self.dry = False
 
     def land(self, sequence: int) -> None:
+        self.under_way.discard(sequence)
         self.arrived.add(sequence)
-        while self.under_way and self.under_way[0] in self.arrived:
-            self.passed = self.under_way.popleft()
-            self.arrived.discard(self.passed)
+
+    def due(self) -> list[int]:
+        """What to tell the outbox: the last number below which everything that was read has arrived.
+
+        Numbers missing in its last answer are told each by itself: an outbox that cannot reach them now would not know that
+        they are meant.
+        """
+        first_out = min(self.read - self.arrived, default=None)
+        run = sorted(one for one in self.arrived if first_out is None or one < first_out)
+        return [one for one in run[:-1] if one not in self.answer] + run[-1:]
+
+    def told(self, sequence: int) -> None:
+        """The outbox counts everything up to here as delivered."""
+        self.read = {one for one in self.read if one > sequence}
+        self.arrived = {one for one in self.arrived if one > sequence}
 
 
 class Departures:
@@ -169,7 +182,7 @@ class Departures:
             if lane != Priority.CRITICAL and room <= min(_KEPT_FOR_CRITICAL, window // 4):
                 return None
             if (message := await self._from_lane(lane)) is not None:
-                self._lanes[lane].under_way.append(message.sequence)
+                self._lanes[lane].under_way.add(message.sequence)
                 return self._leave(Parcel(Kind.ALERT, message.topic, message.body, False, lane, message.sequence))
         if room <= window // 2:
             return None
@@ -219,12 +232,10 @@ class Departures:
     async def save(self) -> None:
         """Move the durable cursors to where the lanes have arrived."""
         for name, lane in self._lanes.items():
-            passed = lane.passed
-            if passed is None or passed == lane.saved:
-                continue
-            try:
-                await self._outbox.advance(self._uplink, name, passed)
-            except StoreFault as fault:
-                log.warning("cursor_not_saved", uplink=self._uplink, lane=name, fault=str(fault))
-                return
-            lane.saved = passed
+            for sequence in lane.due():
+                try:
+                    await self._outbox.advance(self._uplink, name, sequence)
+                except StoreFault as fault:
+                    log.warning("cursor_not_saved", uplink=self._uplink, lane=name, fault=str(fault))
+                    return
+                lane.told(sequence)

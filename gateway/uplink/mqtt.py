@@ -24,7 +24,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.actions import Reply
-from gateway.events import DeviceHealth, Health
+from gateway.events import DeviceHealth, Health, Receipt
 from gateway.inbox import Report, Ticket
 from gateway.site.model import Uplink
 from gateway.uplink import wire
@@ -43,6 +43,9 @@ LOOK_AGAIN_S = 2.0  # how long a forgotten wake-up of the outbox could hold an a
 _LOOK_PAUSE_S = 0.005  # an outbox that wakes us for nothing must not keep a core busy
 _GOODBYE_S = 2.0
 _HANDED_OVER = 50  # commands and receipts reported but not yet on disk; beyond it the broker keeps them
+RECEIPTS_REMEMBERED = (
+    1000  # a receipt costs a write; a broker or a receiver that repeats itself must not wear out the disk
+)
 
 
 class _Heard(Struct, frozen=True):
@@ -86,16 +89,13 @@ class MqttUplink:
         self._told: tuple[Health | None, str] = (None, "")
         self._last_reason = ""
         self._deaf_to_commands = False
+        self._receipts: dict[tuple[str, str], None] = {}
+        """Message id and system of the last receipts reported, oldest first."""
 
     @property
     def counts(self) -> Counter[str]:
         """What was sent, dropped, received, refused (``refused_stale`` …) and how often we had to connect."""
         return self._departures.counts
-
-    @property
-    def connected(self) -> bool:
-        """The broker takes our messages."""
-        return self._told[0] is Health.OK
 
     def status_changed(self) -> None:
         """The gateway's own state is another: say so."""
@@ -218,8 +218,8 @@ class MqttUplink:
             if isinstance(receipt, Refusal) or message.retain:
                 self._count_refusal(receipt if isinstance(receipt, Refusal) else Refusal.RETAINED, "receipts")
                 return _Heard(message, None, None)
-            self.counts["receipts"] += 1
-            return _Heard(message, self._report(receipt), None)
+            self._report_once(receipt)
+            return _Heard(message, None, None)
         parsed = parse_command(
             leaf,
             payload,
@@ -234,6 +234,21 @@ class MqttUplink:
             return _Heard(message, None, parsed)
         self.counts["commands"] += 1
         return _Heard(message, self._report(parsed.command), parsed)
+
+    def _report_once(self, receipt: Receipt) -> None:
+        """Hand a receipt to the core, which writes it down, unless it had it lately.
+
+        Nobody waits for the disk here: receipts ride along in the next commit, and commands come through the same queue.
+        """
+        key = receipt.message_id, receipt.system
+        if key in self._receipts:
+            self.counts["receipts_repeated"] += 1
+            return
+        self._receipts[key] = None
+        if len(self._receipts) > RECEIPTS_REMEMBERED:
+            del self._receipts[next(iter(self._receipts))]
+        self.counts["receipts"] += 1
+        self._report(receipt)
 
     def _count_refusal(self, refusal: Refusal, principal: str) -> None:
         self.counts[f"refused_{refusal}"] += 1

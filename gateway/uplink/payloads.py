@@ -5,12 +5,13 @@ committed, and kept in the outbox: a repeat on the wire is byte for byte the sam
 
 Theory of time. A body may lie in the outbox for days, so it cannot say how old it is *now*. It says the true time where
 the clock is trusted, else null, and always how old the matter was when the body was made; a ``dated`` revision follows when
-the clock is found.
+the clock is found. An alert may outlive its boot, and each boot has its own tie to true time, or none: every moment is dated
+by the tie that holds for it, never by that of another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -67,17 +68,24 @@ def rfc3339(wall_ms: int) -> str:
 
 
 class _Times:
-    """Dates moments as seen from one of them."""
+    """Dates moments, each by its own anchor, and tells their age."""
 
-    def __init__(self, anchor: Anchor | None, now: Instant) -> None:
-        self._anchor, self._now = anchor, now
-        self.clock = ClockQuality.UNSYNCED if anchor is None else ClockQuality.SYNCED
+    def __init__(self, anchor_at: Callable[[Instant], Anchor | None], now: Instant) -> None:
+        self._anchor_at, self._now = anchor_at, now
 
     def at(self, moment: Instant) -> str | None:
-        return None if self._anchor is None else rfc3339(self._anchor.wall_ms(moment))
+        anchor = self._anchor_at(moment)
+        return None if anchor is None else rfc3339(anchor.wall_ms(moment))
 
     def age_s(self, moment: Instant) -> float:
         return max(0, self._now - moment) / 1000
+
+
+def moments(change: Change) -> frozenset[Instant]:
+    """Every moment that ``alert_body`` dates, for whoever must fix their anchors before the body is made."""
+    alert = change.alert
+    passed = (*(told.at for told in alert.told), *(why.at for why in alert.why))
+    return frozenset((alert.opened_at, change.at, *passed))
 
 
 def alert_body(
@@ -87,16 +95,20 @@ def alert_body(
     sequence: int,
     lane: Priority,
     *,
-    anchor: Anchor | None,
+    anchor_at: Callable[[Instant], Anchor | None],
     boot_id: str,
     run: str,
     now: Instant,
     durable: bool,
     wording: Wording,
 ) -> bytes:
-    """One change of one alert. ``now`` is when the body is made, ``anchor`` None where the clock is not trusted."""
-    alert, times = change.alert, _Times(anchor, now)
-    kind = ChangeKind(change.kind)
+    """One change of one alert. ``now`` is when the body is made.
+
+    ``anchor_at`` is asked for each of ``moments(change)``, and for no other; None where that moment cannot be dated. It must
+    give the same answers for every rendering of one change. ``clock`` speaks of the moment of occurrence.
+    """
+    alert, times = change.alert, _Times(anchor_at, now)
+    kind, occurred_at = ChangeKind(change.kind), times.at(change.alert.opened_at)
     data = wire.AlertData(
         change=kind,
         alert=alert.id,
@@ -120,10 +132,10 @@ def alert_body(
         who=change.who,
         reason=change.reason,
         closed_as=alert.closed_as,
-        occurred_at=times.at(alert.opened_at),
+        occurred_at=occurred_at,
         changed_at=times.at(change.at),
         age_s=times.age_s(alert.opened_at),
-        clock=times.clock,
+        clock=ClockQuality.UNSYNCED if occurred_at is None else ClockQuality.SYNCED,
         boot_id=boot_id,
         run=run,
         durable=durable,
@@ -283,8 +295,8 @@ def telemetry_body(
     anchor: Anchor | None,
     now: Instant,
 ) -> bytes:
-    """A batch of readings of one device, oldest first."""
-    times = _Times(anchor, now)
+    """A batch of readings of one device, oldest first; all of the running boot, so one anchor dates them."""
+    times = _Times(lambda _: anchor, now)
     samples = tuple(
         wire.Sample(
             point=reading.point,

@@ -4,6 +4,10 @@ aiomqtt 2.5 (a) takes a PUBACK that *refuses* for one that accepts, (b) lets a b
 the timeout and forgets why, (c) acknowledges a command before anybody has read it. Each would lose an alert or a command,
 so ``Session`` overrides those callbacks; tests pin the behaviour of the library version in use.
 
+The broker keeps what comes for us while we are away, up to ``SESSION_EXPIRY_S``: days-old commands among it. Their age can be
+judged only by a trusted clock; so whoever connects without one has the broker forget them first. What we send is not touched
+by that: the outbox, not the session, knows what has not arrived.
+
 Security: with ``tls`` the certificate and the host name are always checked; there is no switch against it.
 """
 
@@ -32,7 +36,9 @@ from gateway.uplink.wire import CONTENT_TYPE
 
 CONNECT_S = 5.0  # one TCP or TLS handshake; a broker further away than that is not there
 ANSWER_S = 10.0  # GB/T 26875.3-2011, 6.5.4: an answer is waited for at most 10 s
-SESSION_EXPIRY_S = 7 * 86_400  # queued receipts outlive a long weekend; stale commands are refused by their age
+SESSION_EXPIRY_S = (
+    7 * 86_400
+)  # queued receipts outlive a long weekend; commands queued with them are refused by their age
 _INCOMING_BYTES = 64 * 1024  # commands are refused above 16 KiB; a broker must not make us hold more than this
 _INCOMING_QUEUE = 200
 _HANG_UP_S = 1.0
@@ -115,7 +121,11 @@ class Session(aiomqtt.Client):
         clock_trusted: bool,
         answer_s: float = ANSWER_S,
     ) -> None:
-        """Must be made inside a running loop. ``clock_trusted`` decides whom an expired certificate is blamed on."""
+        """Must be made inside a running loop.
+
+        ``clock_trusted`` decides whether the session is resumed with what the broker kept for it, or begun clean, and whom an
+        expired certificate is blamed on.
+        """
         self._five = five = uplink.protocol == "5"
         logger = logging.Logger(f"mqtt.{uplink.id}", logging.WARNING)  # noqa: LOG001  must not reach the root's handlers
         super().__init__(
@@ -127,8 +137,8 @@ class Session(aiomqtt.Client):
             password=password,
             keepalive=uplink.keepalive_s,
             will=will,
-            clean_start=False if five else paho.MQTT_CLEAN_START_FIRST_ONLY,
-            clean_session=None if five else False,
+            clean_start=not clock_trusted if five else paho.MQTT_CLEAN_START_FIRST_ONLY,
+            clean_session=None if five else not clock_trusted,
             properties=_connect_properties() if five else None,
             tls_context=tls_context(uplink),
             timeout=answer_s,

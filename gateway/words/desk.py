@@ -52,8 +52,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "alerts.none": ("没有未关闭的警情", "no open alerts"),
     "alerts.none_closed": ("没有已关闭的警情", "no closed alerts"),
     "alerts.closed_line": (
-        "{id}  {name}  {subject}({place})  {closed},接警人:{who},发生于 {age} 前",
-        "{id}  {name}  {subject} ({place})  {closed}, answered by {who}, raised {age} ago",
+        "{id}  {name}  {subject}({place})  {closed}({who}),发生于 {age} 前",
+        "{id}  {name}  {subject} ({place})  {closed}, closed by {who}, raised {age} ago",
     ),
     "alerts.line": (
         "{id}  {name}  {subject}({place})  {priority} {grade}  {condition} {response}  已 {age}",
@@ -79,6 +79,13 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "refusal.no_such_alert": ("没有编号以 {detail} 开头的未关闭警情", "no open alert begins with {detail}"),
     "refusal.no_history": ("没有编号以 {detail} 开头的警情", "no alert begins with {detail}"),
     "refusal.store_fault": ("磁盘拒绝读取:{detail}", "the disk refuses to be read: {detail}"),
+    "refusal.no_such_button": ("小区文件里没有这个按钮", "the site file has no such button"),
+    "refusal.internal": ("网关内部错误,正在重启控制接口", "the gateway has a bug; its local door restarts"),
+    "refusal.os_error": ("系统拒绝操作:{detail}", "the system refused: {detail}"),
+    "refusal.uplink_fault": ("上级平台连接失败:{detail}", "the uplink failed: {detail}"),
+    "refusal.device_fault": ("设备故障:{detail}", "a device failed: {detail}"),
+    "cli.reenrol": ("按钮换过电池:重新登记计数器", "a button's battery was changed: take its counter anew"),
+    "cli.button_id": ("按钮编号", "id of the button"),
     "refusal.ambiguous": ("编号不唯一:{detail}", "more than one alert begins so: {detail}"),
     "refusal.who_is_needed": (
         "请用 --as 写明是谁;用户 {detail} 在小区文件里没有对应的人",

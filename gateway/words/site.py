@@ -233,8 +233,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}: {given} belongs to another bus already ({first}).",
     ),
     "fault.unit_zero": (
-        "{name}：unit_id 0 是广播地址，设备不能用；应为 1 到 247。",
-        "{name}: unit_id 0 is the broadcast address; a device has 1 to 247.",
+        "{name}：unit_id 0 是广播地址，设备不能用；应为 1 到 255（248 到 255 会警告）。",
+        "{name}: unit_id 0 is the broadcast address; a device has 1 to 255 (248 to 255 are warned of).",
     ),
     "fault.unit_reserved": (
         "{name}：unit_id {given} 超出标准的 1 到 247，有些设备出厂如此；能改就改掉。",
@@ -253,6 +253,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}: the registers of profile “{profile}” are not backed by a manual; test every point on site.",
     ),
     "fault.profile_replaced": ("型号“{name}”替换了 {other}。", "The profile “{name}” replaces {other}."),
+    "fault.detector_unheard": (
+        "{name}：没有任何“紧急”“高”或生命安全规则读取这台 {kind}（型号 {profile}，点位 {given}）的报警点位，它永远不会报警。",
+        "{name}: no critical, high or life-safety rule reads a point by which this {kind} (profile {profile}, points {given}) could tell of danger; it would never raise an alert.",
+    ),
     # Buttons and doors
     "fault.address_twice": (
         "{name}：蓝牙地址 {given} 已用于另一个按钮（{first}）。",
@@ -310,23 +314,23 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}: the login {login} belongs to {other} already.",
     ),
     "fault.nobody_for": (
-        "grid：{place} 的 {rung} 一级没有人，告警会立刻越过这一级。",
+        "grid：{place} 的{rung}一级没有人，告警会立刻越过这一级。",
         "grid: nobody stands on rung {rung} for {place}; alerts pass it at once.",
     ),
     "fault.nobody": (
-        "grid：{rung} 一级没有人，告警会立刻越过这一级。",
+        "grid：{rung}一级没有人，告警会立刻越过这一级。",
         "grid: nobody stands on rung {rung}; alerts pass it at once.",
     ),
     "fault.ladder_order": (
-        "{name}：{priority} 的 {rung} 比下一级 {lower} 还早；应逐级往后。",
+        "{name}：{priority}时{rung}比下一级{lower}还早；应逐级往后。",
         "{name}: for {priority}, {rung} is told before {lower} below it; delays must not fall.",
     ),
     "fault.ladder_critical": (
-        "{name}：critical 必须能一直上报到底，{rung} 不能是 never。",
+        "{name}：critical 必须能一直上报到底，{rung}不能是 never。",
         "{name}: a critical alert must be able to climb to the end; {rung} cannot be never.",
     ),
     "fault.ladder_slower": (
-        "{name}：{priority} 到 {rung} 要等 {given}，比默认的 {default} 慢。",
+        "{name}：{priority}时到{rung}要等 {given}，比默认的 {default} 慢。",
         "{name}: {priority} reaches {rung} after {given}, slower than the usual {default}.",
     ),
     "fault.answer_slower": (
@@ -356,6 +360,22 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "fault.profile_read_only_space": (
         "{name}：{space} 是只读的，不能 writable。",
         "{name}: {space} is read-only and cannot be writable.",
+    ),
+    "fault.profile_not_one_register": (
+        "{name}：writable 只能用于整个单一寄存器（uint16、int16，不带 mask、shift、bits）或线圈。",
+        "{name}: only a coil or one whole register (uint16 or int16, no mask, shift or bits) can be writable.",
+    ),
+    "fault.profile_same_write": (
+        "{name}：write_on 和 write_off 不能都是 {given}。",
+        "{name}: write_on and write_off cannot both be {given}.",
+    ),
+    "fault.profile_low_not_below_high": (
+        "{name}：low（{low}）必须小于 high（{high}）。",
+        "{name}: low ({low}) must be below high ({high}).",
+    ),
+    "fault.profile_bit_beyond": (
+        "{name}：bits 里没有第 {given} 位；位号从 0 到 {high}。",
+        "{name}: bits has no bit {given}; they are numbered from 0 to {high}.",
     ),
     "fault.profile_zero_scale": ("{name}：scale 不能是 0。", "{name}: scale cannot be 0."),
     "fault.profile_point_not_readable": (

@@ -13,16 +13,26 @@ from gateway.control.client import ControlClient, DaemonNotRunning
 from gateway.control.folder import SOCKET_NAME
 from gateway.control.protocol import Refusal
 from gateway.control.server import ControlServer
+from gateway.faults import DeviceFault, StoreFault, UplinkFault
+
+FAULTS = {
+    "store": StoreFault("stalled"),
+    "device": DeviceFault("port_gone", "/dev/ttyUSB0"),
+    "uplink": UplinkFault("away"),
+    "system": OSError(28, "No space left on device"),
+    "time": TimeoutError(),
+}
 
 
 class Daemon:
-    """Answers with what it was asked and by whom; ``refuse`` refuses, ``many`` gives a long answer."""
+    """Answers with what it was asked and by whom; ``refuse`` refuses, ``many`` gives a long answer, ``slow`` takes its time."""
 
     def __init__(self, folder: Path, patience_s: float) -> None:
         self.folder, self.path = folder, folder / SOCKET_NAME
         self.server = ControlServer(self.path, self.answer, patience_s=patience_s)
         self.loop = asyncio.new_event_loop()
         self.failure: BaseException | None = None
+        self.answering = threading.Event()
         self.thread = threading.Thread(target=self._run)
 
     async def answer(self, request, peer):
@@ -33,8 +43,15 @@ class Daemon:
                 return [{"n": n, "text": "甲" * 50} for n in range(request.arguments["count"])]
             case "hang":
                 await asyncio.sleep(60)
+            case "slow":
+                self.answering.set()
+                await asyncio.sleep(0.3)
             case "bug":
                 raise ZeroDivisionError
+            case "unsendable":
+                return [{"answer": object()}]
+            case "fault":
+                raise FAULTS[request.arguments["of"]]
         return [
             {
                 "verb": request.verb,

@@ -6,9 +6,11 @@ import os
 import pwd
 import socket
 import stat
+import struct
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -163,12 +165,68 @@ def test_one_asker_too_many_is_told(daemon):
             raw.close()
 
 
-def test_a_bug_in_the_answer_is_not_swallowed(daemon):
-    with pytest.raises(DaemonNotRunning, match="cut off"):
-        list(ControlClient(daemon.folder).ask("bug"))
+@pytest.mark.parametrize(
+    ("fault", "reason", "detail"),
+    [
+        ("store", "store_fault", "stalled"),
+        ("device", "device_fault", "port_gone: /dev/ttyUSB0"),
+        ("uplink", "uplink_fault", "away"),
+        ("system", "os_error", "No space left on device"),
+        ("time", "os_error", "TimeoutError"),
+    ],
+)
+def test_a_fault_of_the_world_is_told_to_its_asker_and_hurts_nobody_else(daemon, fault, reason, detail):
+    with ThreadPoolExecutor() as pool:
+        ack = pool.submit(lambda: list(ControlClient(daemon.folder).ask("slow")))
+        assert daemon.answering.wait(5)
+        with connect(daemon) as raw, raw.makefile("rb") as lines:
+            raw.sendall(json.dumps({"verb": "fault", "arguments": {"of": fault}}).encode() + b"\n")
+            assert json.loads(lines.readline()) == {"error": reason, "detail": detail}
+            raw.sendall(b'{"verb": "same-connection"}\n')
+            assert json.loads(lines.readline())["item"]["verb"] == "same-connection"
+        assert ack.result(5)[0]["verb"] == "slow"
+    assert daemon.failure is None
+
+
+@pytest.mark.parametrize("verb", ["bug", "unsendable"])
+def test_a_bug_in_the_answer_is_told_and_not_swallowed(daemon, verb):
+    with pytest.raises(Refusal, match="internal"):
+        list(ControlClient(daemon.folder).ask(verb))
     daemon.thread.join(5)
-    assert isinstance(daemon.failure, ExceptionGroup)
-    assert isinstance(daemon.failure.exceptions[0], ZeroDivisionError)
+    assert isinstance(daemon.failure, ZeroDivisionError if verb == "bug" else TypeError)
+    assert not daemon.path.exists()
+
+
+def test_a_bug_waits_for_the_answers_that_others_are_getting(daemon):
+    with ThreadPoolExecutor() as pool, connect(daemon) as idle:
+        ack = pool.submit(lambda: list(ControlClient(daemon.folder).ask("slow")))
+        assert daemon.answering.wait(5)
+        with pytest.raises(Refusal, match="internal"):
+            list(ControlClient(daemon.folder).ask("bug"))
+        assert ack.result(5)[0]["verb"] == "slow"
+        daemon.thread.join(5)
+        assert isinstance(daemon.failure, ZeroDivisionError)
+        assert idle.recv(1) == b""
+
+
+def test_a_bug_does_not_wait_without_end_for_an_answer_that_never_comes(daemon):
+    with ThreadPoolExecutor() as pool:
+        hanging = pool.submit(lambda: list(ControlClient(daemon.folder).ask("hang")))
+        time.sleep(0.05)
+        with pytest.raises(Refusal, match="internal"):
+            list(ControlClient(daemon.folder).ask("bug"))
+        daemon.thread.join(5)
+        assert isinstance(daemon.failure, ZeroDivisionError)
+        with pytest.raises(DaemonNotRunning):
+            hanging.result(5)
+
+
+def test_a_bug_is_not_hidden_by_an_asker_who_has_gone(daemon):
+    with connect(daemon) as raw:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        raw.sendall(b'{"verb": "bug"}\n')
+    daemon.thread.join(5)
+    assert isinstance(daemon.failure, ZeroDivisionError)
 
 
 def test_the_socket_is_0660_whatever_the_umask(tmp_path, request):

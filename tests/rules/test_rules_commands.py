@@ -26,6 +26,10 @@ from gateway.rules.engine import COMMANDS_REMEMBERED
         ("shelve", "duty", {"reason": "x", "for_ms": 30 * MINUTE}, "done"),
         ("close", "head", {"mistaken": True}, "needs_reason"),
         ("reset", "head", {}, "needs_answer_first"),
+        ("reenrol", "head", {"button": "button"}, "needs_reason"),
+        ("reenrol", "head", {"button": "gas", "reason": "x"}, "no_such_button"),
+        ("reenrol", "guest", {"button": "button", "reason": "x"}, "not_allowed"),
+        ("reenrol", "head", {"button": "button", "reason": "battery changed"}, "done"),
         ("duty-check", "guest", {"alert": None}, "done"),
         ("duty-check", "nobody", {}, "not_a_person"),
     ],
@@ -88,3 +92,12 @@ def test_silence_quiets_the_siren_and_stops_no_climb(core):
     core.wait(4 * MINUTE)
     assert core.told("sos")[-1][0] == "district"
     assert core.output("siren") == "off"
+
+
+def test_a_button_with_a_new_battery_is_known_anew_by_the_next_life_too(core):
+    core.press(SECOND, key="c900")
+    assert [press.press.key for press in core.engine.presses.values()] == ["c900"]
+    core.ask("reenrol", "sos", who="head", button="button", reason="battery changed", command_id="r1")
+    assert core.engine.presses.values() == []
+    assert core.engine.agreed("local", "r1")
+    assert not core.engine.agreed("local", "another")

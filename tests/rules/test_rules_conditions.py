@@ -112,7 +112,7 @@ def test_a_threshold_and_its_return_limit(condition, value, standing, truth):
     [
         (Quality.GOOD, True, False), (Quality.WARM_UP, True, None), (Quality.OVER_RANGE, True, True),
         (Quality.UNDER_RANGE, None, None), (Quality.SENSOR_FAULT, None, None), (Quality.INVALID, None, None),
-        (Quality.OUT_OF_SERVICE, None, None), (Quality.COMMS, None, None),
+        (Quality.OUT_OF_SERVICE, None, None), (Quality.COMMS, True, None),
     ],
 )  # fmt: skip
 def test_how_far_a_quality_may_be_believed(quality, alarming, quiet):

@@ -69,3 +69,20 @@ def test_a_choice_of_words_as_form_speaks_for_itself():
         (("name", "r"), ("field", "f"), ("given", "x"), ("form", "in|out|unknown")),
     )
     assert "in | out | unknown" in report.sentence(fault, "en")
+
+
+def test_a_list_too_long_is_cut_between_words():
+    words = [f"word-{number}" for number in range(100)]
+    fault = Fault(
+        Mark("site.yaml", 1), "fault.unknown_key", (("name", "n"), ("field", "f"), ("allowed", " | ".join(words)))
+    )
+    shown = report.sentence(fault, "en").split("Allowed: ")[1].removesuffix(" ….")
+    assert 10 < len(shown.split(" | ")) < 100
+    assert set(shown.split(" | ")) <= set(words)
+
+
+def test_words_of_the_file_are_said_in_chinese_and_kept():
+    fields = (("name", "grid"), ("priority", "high"), ("rung", "grid"), ("lower", "building"))
+    fault = Fault(Mark("site.yaml", 1), "fault.ladder_order", fields)
+    assert report.sentence(fault, "zh-CN").startswith("grid：高（high）时网格员（grid）比下一级楼栋长（building）还早")
+    assert "for high, grid is told before building" in report.sentence(fault, "en")

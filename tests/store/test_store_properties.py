@@ -131,7 +131,7 @@ class Life:
         self.put.clear()
         self.disk.refuses = True
         self.disk.answers.set()
-        await self.store.stop()
+        await self.store.stop(within_s=0.1)
         self.disk.refuses = False
         # What was told from memory only is forgotten with the process; the core would number anew.
         self.told = {name: body for name, body in self.told.items() if body.endswith(b"True")}

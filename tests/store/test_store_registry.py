@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tinydb import TinyDB
 from tinydb.storages import JSONStorage
 
-from gateway.store.registry import NAME, RETRY_MS, WRITE_MS, Registry
+from gateway.store.registry import KEPT, NAME, RETRY_MS, WRITE_MS, Registry, WholeFileStorage
 
 
 class Clock:
@@ -210,3 +210,59 @@ def test_tinydb_as_shipped_fails_the_same_test(tmp_path):
         except ValueError:
             unreadable += 1
     assert unreadable > 0
+
+
+def test_neighbours_are_bounded_and_the_ones_not_heard_for_longest_go(tmp_path):
+    registry = Registry(tmp_path, Clock())
+    for n in range(KEPT["neighbour"]):
+        registry.note("neighbour", str(n), {"name": "x"})
+    assert registry.flush()
+    registry.note("neighbour", "0", {"name": "x"})  # nothing new, but heard
+    for n in range(10):
+        registry.note("neighbour", f"new-{n}", {"name": "x"})
+        registry.note("button", f"b-{n}", {"battery": n})
+    assert registry.flush()
+    again = Registry(tmp_path, Clock()).all("neighbour")
+    assert again == registry.all("neighbour")
+    assert len(again) == KEPT["neighbour"]
+    assert {"0", "11", "new-9"} <= set(again)
+    assert not {str(n) for n in range(1, 11)} & set(again)
+    assert len(registry.all("button")) == 10
+
+
+def test_a_file_from_before_the_bound_shrinks(tmp_path):
+    table = {str(n): {"key": f"k{n}", "fields": {"name": "x"}} for n in range(1, 1001)}
+    (tmp_path / NAME).write_text(json.dumps({"neighbour": table}))
+    registry = Registry(tmp_path, Clock())
+    registry.note("neighbour", "new", {"name": "x"})
+    assert registry.flush()
+    assert len(Registry(tmp_path, Clock()).all("neighbour")) == KEPT["neighbour"]
+
+
+def test_a_write_looks_at_the_table_once_and_not_for_each_key(tmp_path, monkeypatch):
+    registry, reads = Registry(tmp_path, Clock()), []
+    real = WholeFileStorage.read
+    monkeypatch.setattr(WholeFileStorage, "read", lambda self: reads.append(1) or real(self))
+    for n in range(200):
+        registry.note("neighbour", str(n), {"name": "x"})
+    assert registry.flush()
+    assert len(reads) < 10
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["note", "forget", "flush", "restart"]), st.integers(0, 4), st.integers(0, 9)))
+)
+def test_whatever_is_noted_and_forgotten_is_the_same_after_a_restart(tmp_path_factory, steps):
+    folder = tmp_path_factory.mktemp("registry")
+    registry, known = Registry(folder, Clock()), {}
+    for what, key, value in [*steps, ("restart", 0, 0)]:
+        if what == "note":
+            registry.note("button", str(key), {"v": value})
+            known[str(key)] = {"v": value}
+        elif what == "forget":
+            registry.forget("button", str(key))
+            known.pop(str(key), None)
+        else:
+            assert registry.flush()
+            registry = Registry(folder, Clock()) if what == "restart" else registry
+        assert registry.all("button") == known

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from gateway.store import telemetry as telemetry_module
 from gateway.store.telemetry import NAME, Telemetry
 
 
@@ -91,3 +92,22 @@ def test_the_last_block_is_written_at_the_end(tmp_path):
 
     asyncio.run(life())
     assert [one.at for one in _rows(Telemetry(tmp_path))] == [1]
+
+
+def test_a_run_that_was_restarted_writes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(telemetry_module, "BLOCK_S", 0.02)
+
+    async def life():
+        telemetry = Telemetry(tmp_path)
+        for n in (1, 2, 3):
+            task = asyncio.create_task(telemetry.run())
+            telemetry.add("gas-1", "lel", n, 0, "good")
+            async with asyncio.timeout(5):
+                while telemetry.counters.written < n:
+                    await asyncio.sleep(0.01)
+            task.cancel()
+            await asyncio.wait({task})
+            assert task.cancelled()
+
+    asyncio.run(life())
+    assert [one.at for one in _rows(Telemetry(tmp_path))] == [1, 2, 3]

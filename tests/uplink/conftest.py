@@ -82,7 +82,7 @@ def alert_message(lane, sequence):
         Change(ChangeKind.RAISED, Instant(0), alert),
         sequence,
         Priority(lane),
-        anchor=Anchor(1_700_000_000_000),
+        anchor_at=lambda _: Anchor(1_700_000_000_000),
         boot_id="boot",
         run="run",
         now=Instant(500),
@@ -157,6 +157,11 @@ class Gateway:
             answer_s=answer_s,
             backoff_max_s=0.3,
         )
+
+    @property
+    def up(self):
+        """The broker takes our messages, as the core was last told."""
+        return self.core.health[-1:] == [("ok", "")]
 
     def status(self):
         self.statuses += 1

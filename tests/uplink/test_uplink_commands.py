@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, strategies
 
 from gateway.events import Command, Receipt, Verb
-from gateway.uplink.commands import MAX_BYTES, REASON_CHARS, Refusal, parse_command, parse_receipt
+from gateway.uplink.commands import MAX_BYTES, REASON_CHARS, Refusal, parse_command, parse_receipt, printable
 
 NOW = 1_700_000_000_000
 PREFIX = "loudong/v1/fukang/gw-1/"
@@ -115,9 +115,32 @@ def test_receipts():
         "city", "0123456789abcdef/3", "city-110", "2023-11-14T22:13:20Z"
     )
     assert parse_receipt("city", json.dumps({"specversion": "1.0", "data": good}).encode()).system == "city-110"
+    assert parse_receipt("city", json.dumps({**good, "received_at": "a\r\nb\x1b"}).encode()).received_at == "a b"
     for wrong in (b"", b"{}", b'{"id":"a"}', b'{"id":"a\\nb","system":"s"}', b"\xff", b'{"id":1,"system":"s"}'):
         assert parse_receipt("city", wrong) is Refusal.MALFORMED
     assert parse_receipt("city", b" " * (MAX_BYTES + 1)) is Refusal.TOO_LARGE
+
+
+@pytest.mark.parametrize(
+    "message_id",
+    ["x", "ab/1", "0123456789abcdef", "0123456789abcdef/", "0123456789abcdef/-1", "0123456789abcdef/1234567890",
+     "0123456789ABCDEF/1", "0123456789abcdef0/1", "status/0123456789abcdef/1", "0123456789abcdef/1\n",
+     "0123456789abcdef/\u0663"],
+)  # fmt: skip
+def test_a_receipt_is_for_a_message_that_we_could_have_sent(message_id):
+    body = {"id": message_id, "system": "city-110"}
+    assert parse_receipt("city", json.dumps(body).encode()) is Refusal.MALFORMED
+
+
+@pytest.mark.parametrize("field", ["command_id", "alert"])
+def test_an_id_ends_where_it_ends(field):
+    assert parse(**{field: GOOD[field] + "\n"}).refusal is Refusal.MALFORMED
+
+
+def test_what_is_printable_stays_on_one_line():
+    assert printable("a\r\n\tb\x1b[31m\x9b\u2028门") == "a b [31m 门"
+    assert printable("ok\u202eevil\u2066") == "ok evil"
+    assert printable(" 三楼,east wing ") == "三楼,east wing"
 
 
 def json_values():

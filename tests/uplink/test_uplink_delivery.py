@@ -62,7 +62,7 @@ def test_a_broker_that_is_away_costs_nothing(house, broker):
                 gateway.outbox.add("high", 50)
                 await house.until(lambda: gateway.core.health[-1][0] == "lost")
                 await house.until(lambda: gateway.mqtt.counts["connects_tried"] >= 4)
-                assert not gateway.mqtt.connected
+                assert not gateway.up
                 await asyncio.to_thread(served.start)
                 await duty.settle(260)
                 await house.until(lambda: gateway.core.health[-1][0] == "ok")
@@ -165,7 +165,7 @@ def test_status_and_devices_are_retained_and_follow_changes(house, broker):
         served, protocol = broker
         gateway = house.Gateway(served.port, protocol=protocol)
         async with house.running(gateway.mqtt):
-            await house.until(lambda: gateway.mqtt.connected)
+            await house.until(lambda: gateway.up)
             gateway.state, gateway.bodies["gas-501"] = "degraded", b'{"device":"gas-501","health":"lost"}'
             gateway.mqtt.status_changed()
             gateway.mqtt.device_changed("gas-501")

@@ -1,6 +1,7 @@
 """Commands over real brokers: answered once they are on disk, refused by name, and never able to stop the gateway."""
 
 import asyncio
+import datetime as dt
 import json
 import uuid
 
@@ -8,6 +9,7 @@ import aiomqtt
 import pytest
 
 from gateway.sim.receiver import DutyOffice
+from gateway.uplink.mqtt import RECEIPTS_REMEMBERED
 
 STALE = {"issued_at": "2020-01-01T00:00:00Z"}
 
@@ -17,7 +19,7 @@ async def together(house, broker, tell):
     gateway, duty = house.Gateway(served.port, protocol=protocol), DutyOffice(served.port, protocol=protocol)
     async with house.running(duty, gateway.mqtt):
         await duty.ready()
-        await house.until(lambda: gateway.mqtt.connected)
+        await house.until(lambda: gateway.up)
         await tell(gateway, duty)
 
 
@@ -70,7 +72,7 @@ def test_a_retained_command_is_refused_live_on_mqtt_5_and_after_every_reconnect(
         async with house.running(duty):
             await duty.ready()
             async with house.running(gateway.mqtt):
-                await house.until(lambda: gateway.mqtt.connected)
+                await house.until(lambda: gateway.up)
                 answer = await duty.send_command(house.source, "ack", json.dumps(body).encode(), "c-9", retain=True)
                 assert answer["reason"] == "retained"
             later = house.Gateway(served.port)
@@ -88,7 +90,7 @@ def test_a_stranger_gets_no_command_through(house, mosquitto):
         stranger = DutyOffice(served.port, principal="stranger")
         async with house.running(gateway.mqtt, stranger):
             await stranger.ready()
-            await house.until(lambda: gateway.mqtt.connected)
+            await house.until(lambda: gateway.up)
             answer = await stranger.command(house.source, "ack", who="grid-li")
             assert (answer["accepted"], answer["reason"]) == (False, "wrong_principal")
             nobody = await raw_publish(served.port, "loudong/v1/fukang/gw-1/commands/Who Is/ack", b"{}")
@@ -115,7 +117,7 @@ def test_a_command_is_not_acknowledged_before_it_is_on_disk(house, mosquitto):
             await duty.ready()
             dying = house.Gateway(line.port, core=gateway.core)
             async with house.running(dying.mqtt):
-                await house.until(lambda: dying.mqtt.connected)
+                await house.until(lambda: dying.up)
                 asked = asyncio.create_task(duty.command(house.source, "ack", who="grid-li", command_id="c-1"))
                 await house.until(lambda: gateway.core.commands)
                 line.frozen = True
@@ -125,6 +127,88 @@ def test_a_command_is_not_acknowledged_before_it_is_on_disk(house, mosquitto):
             async with house.running(reborn.mqtt):
                 assert (await asked)["accepted"]
         assert [command.command_id for command in reborn.core.commands] == ["c-1"]
+
+    asyncio.run(story())
+
+
+async def order_while_away(house, gateway, port, command_id, issued_at):
+    """The gateway has been here, is away, and somebody orders; the broker keeps it for the session."""
+    async with house.running(gateway.mqtt):
+        await house.until(lambda: gateway.up)
+    body = {"command_id": command_id, "issued_at": issued_at, "who": "grid-li", "alert": "0123456789abcdef"}
+    await raw_publish(port, "loudong/v1/fukang/gw-1/commands/duty/ack", json.dumps(body).encode())
+
+
+def now_text():
+    return dt.datetime.now(dt.UTC).isoformat()
+
+
+def test_an_order_kept_by_the_broker_is_not_carried_out_while_its_age_cannot_be_judged(house, broker):
+    async def story():
+        served, protocol = broker
+        duty = DutyOffice(served.port, protocol=protocol)
+        before = house.Gateway(served.port, protocol=protocol)
+        await order_while_away(house, before, served.port, "c-old", "2020-01-01T00:00:00Z")
+        after = house.Gateway(served.port, protocol=protocol, wall_ms=lambda: None)
+        async with house.running(duty, after.mqtt):
+            await duty.ready()
+            await house.until(lambda: after.core.health)
+            assert (await duty.command(house.source, "ack", who="grid-li", command_id="c-new"))["accepted"]
+        assert [command.command_id for command in after.core.commands] == ["c-new"]
+
+    asyncio.run(story())
+
+
+def test_an_order_kept_by_the_broker_is_judged_by_its_age_when_the_clock_is_trusted(house, broker):
+    async def story():
+        served, protocol = broker
+        before = house.Gateway(served.port, protocol=protocol)
+        await order_while_away(house, before, served.port, "c-fresh", now_text())
+        body = {"command_id": "c-old", "issued_at": "2020-01-01T00:00:00Z", "who": "grid-li"}
+        await raw_publish(served.port, "loudong/v1/fukang/gw-1/commands/duty/ack", json.dumps(body).encode())
+        after = house.Gateway(served.port, protocol=protocol)
+        async with house.running(after.mqtt):
+            await house.until(lambda: after.core.commands and after.mqtt.counts["refused_stale"])
+        assert [command.command_id for command in after.core.commands] == ["c-fresh"]
+
+    asyncio.run(story())
+
+
+def test_orders_are_kept_again_from_the_first_connection_with_a_trusted_clock(house, broker):
+    async def story():
+        served, protocol = broker
+        lost = house.Gateway(served.port, protocol=protocol, wall_ms=lambda: None)
+        async with house.running(lost.mqtt):
+            await house.until(lambda: lost.core.health)
+        found = house.Gateway(served.port, protocol=protocol)
+        await order_while_away(house, found, served.port, "c-1", now_text())
+        async with house.running(found.mqtt):
+            await house.until(lambda: found.core.commands)
+
+    asyncio.run(story())
+
+
+def test_without_a_trusted_clock_no_alert_is_lost_or_told_twice_over_a_broken_line(house, broker):
+    async def story():
+        served, protocol = broker
+        duty = DutyOffice(served.port, protocol=protocol)
+        async with house.Relay(served.port) as line, house.running(duty):
+            await duty.ready()
+            gateway = house.Gateway(line.port, protocol=protocol, wall_ms=lambda: None)
+            gateway.outbox.add("high", 200)
+            cuts = []
+
+            def cut_now_and_then(_lane, sequence):
+                if len(cuts) < sequence // 60:
+                    cuts.append(sequence)
+                    line.cut()
+
+            gateway.outbox.on_advance = cut_now_and_then
+            async with house.running(gateway.mqtt):
+                await duty.settle(200)
+                await house.until(lambda: gateway.outbox.cursors["city", "high"] == 200)
+        assert len(cuts) == 3
+        assert (duty.tally["delivered"], duty.tally["disordered"], duty.missing) == (200, 0, {})
 
     asyncio.run(story())
 
@@ -163,18 +247,67 @@ def test_a_reply_goes_below_the_principals_own_topic_and_nowhere_else(house, mos
     asyncio.run(together(house, (mosquitto(), protocol), tell))
 
 
+RECEIPTS = "loudong/v1/fukang/gw-1/receipts"
+
+
+async def send_receipt(port, message_id, system="city-110", received_at="2026-01-01T00:00:00Z"):
+    body = {"id": message_id, "system": system, "received_at": received_at}
+    await raw_publish(port, RECEIPTS, json.dumps(body).encode())
+
+
 def test_receipts_reach_the_core_and_wrong_ones_are_counted(house, broker):
     async def tell(gateway, duty):
-        topic = "loudong/v1/fukang/gw-1/receipts"
-        await raw_publish(gateway.uplink.port, topic, b'{"id":1}')
-        await raw_publish(
-            gateway.uplink.port, topic, b'{"id":"ab/1","system":"city","received_at":"2026-01-01T00:00:00Z"}'
-        )
+        port = gateway.uplink.port
+        await raw_publish(port, RECEIPTS, b'{"id":1}')
+        await send_receipt(port, "no-message-of-ours/1")
+        await send_receipt(port, "0123456789abcdef/1")
         await house.until(lambda: gateway.core.receipts)
-        assert [(r.uplink, r.message_id, r.system) for r in gateway.core.receipts] == [("city", "ab/1", "city")]
-        assert gateway.mqtt.counts["refused_malformed"] == 1
+        assert [(r.uplink, r.message_id, r.system) for r in gateway.core.receipts] == [
+            ("city", "0123456789abcdef/1", "city-110")
+        ]
+        assert gateway.mqtt.counts["refused_malformed"] == 2
 
     asyncio.run(together(house, broker, tell))
+
+
+def test_a_receipt_given_again_is_counted_and_not_reported_again(house, mosquitto):
+    async def story():
+        served = mosquitto()
+        async with house.Relay(served.port) as line:
+            gateway = house.Gateway(line.port)
+            async with house.running(gateway.mqtt):
+                await house.until(lambda: gateway.core.health)
+                await send_receipt(served.port, "0123456789abcdef/1")
+                await send_receipt(served.port, "0123456789abcdef/1", received_at="2026-01-01T00:00:09Z")
+                await house.until(lambda: gateway.mqtt.counts["receipts_repeated"] == 1)
+                line.cut()
+                await house.until(lambda: gateway.mqtt.counts["connected"] == 2)
+                await send_receipt(served.port, "0123456789abcdef/1")
+                await send_receipt(served.port, "0123456789abcdef/1", system="street")
+                await send_receipt(served.port, "0123456789abcdef/2")
+                await house.until(lambda: len(gateway.core.receipts) == 3)
+        assert [(r.message_id, r.system) for r in gateway.core.receipts] == [
+            ("0123456789abcdef/1", "city-110"), ("0123456789abcdef/1", "street"), ("0123456789abcdef/2", "city-110"),
+        ]  # fmt: skip
+        assert gateway.mqtt.counts["receipts"] == 3
+        assert gateway.mqtt.counts["receipts_repeated"] >= 2, (
+            "and the broker may repeat what it did not see acknowledged"
+        )
+
+    asyncio.run(story())
+
+
+def test_of_the_receipts_only_the_last_are_remembered(house, mosquitto):
+    async def tell(gateway, duty):
+        async with aiomqtt.Client("127.0.0.1", gateway.uplink.port) as city:
+            for n in (*range(1, RECEIPTS_REMEMBERED + 2), RECEIPTS_REMEMBERED + 1, 1):
+                body = {"id": f"0123456789abcdef/{n}", "system": "city-110"}
+                await city.publish(RECEIPTS, json.dumps(body).encode(), qos=1)
+        await house.until(lambda: gateway.core.receipts and gateway.core.receipts[-1].message_id.endswith("/1"))
+        await house.until(lambda: len(gateway.core.receipts) == RECEIPTS_REMEMBERED + 2)
+        assert gateway.mqtt.counts["receipts_repeated"] == 1
+
+    asyncio.run(together(house, (mosquitto(), "5"), tell))
 
 
 def test_a_gateway_not_allowed_to_listen_says_so_and_still_sends(house, mosquitto):

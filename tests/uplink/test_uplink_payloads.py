@@ -3,18 +3,20 @@
 import json
 
 import jsonschema
+import msgspec
 import pytest
 
 from gateway.actions import Reply
 from gateway.alerts import Alert, Change, ChangeKind, Condition, Grade, Priority, Response, Rung, Told, Why
 from gateway.events import Health, Quality
-from gateway.instant import Anchor, ClockQuality, Instant
+from gateway.instant import HOUR, Anchor, ClockQuality, Instant
 from gateway.uplink import wire
 from gateway.uplink.payloads import (
     Reported,
     Wording,
     alert_body,
     device_body,
+    moments,
     reply_body,
     rfc3339,
     status_body,
@@ -50,8 +52,8 @@ WORDING = Wording(places={"b3/1/501": "3号楼1单元501"})
 
 def body(change=CHANGE, **changes):
     given = {
-        "anchor": ANCHOR, "boot_id": "b00t", "run": "r1", "now": Instant(3_000), "durable": True, "wording": WORDING,
-        **changes,
+        "anchor_at": lambda _: ANCHOR, "boot_id": "b00t", "run": "r1", "now": Instant(3_000), "durable": True,
+        "wording": WORDING, **changes,
     }  # fmt: skip
     return alert_body("fukang", "gw-1", change, 17, Priority.CRITICAL, **given)
 
@@ -126,12 +128,32 @@ def test_the_same_change_gives_the_same_bytes():
 
 
 def test_without_a_trusted_clock_nothing_is_dated_and_everything_has_an_age():
-    event = json.loads(body(anchor=None))
+    event = json.loads(body(anchor_at=lambda _: None))
     assert "time" not in event
     data = event["data"]
     assert (data["clock"], data["occurred_at"], data["changed_at"]) == ("unsynced", None, None)
     assert (data["age_s"], data["why"][0]["at"], data["why"][0]["age_s"]) == (2.0, None, 2.1)
-    check("alerts", body(anchor=None))
+    check("alerts", body(anchor_at=lambda _: None))
+
+
+def test_each_moment_has_its_own_anchor_and_no_other_is_asked_for():
+    """Opened before a reboot, told and changed after it."""
+    alert = msgspec.structs.replace(GAS, told=(Told(Rung.BUILDING, Instant(2_000), ("head-wang",), "raised"),))
+    change = Change(ChangeKind.ACKNOWLEDGED, Instant(2_500), alert)
+    anchors = {at: ANCHOR if at < 1_500 else Anchor(ANCHOR.offset_ms + 8 * HOUR) for at in moments(change)}
+    event = json.loads(body(change, anchor_at=anchors.__getitem__))
+    data = event["data"]
+    assert (data["occurred_at"], data["clock"]) == ("2026-01-01T00:00:01.000Z", "synced")
+    assert data["changed_at"] == event["time"] == "2026-01-01T08:00:02.500Z"
+    assert data["told"][0]["at"] == "2026-01-01T08:00:02.000Z"
+    assert [why["at"] for why in data["why"]] == ["2026-01-01T00:00:00.900Z", "2026-01-01T00:00:00.800Z"]
+
+
+def test_the_clock_is_that_of_the_occurrence():
+    data = json.loads(body(anchor_at=lambda at: None if at == GAS.opened_at else ANCHOR))["data"]
+    assert (data["occurred_at"], data["clock"], data["changed_at"]) == (None, "unsynced", "2026-01-01T00:00:02.500Z")
+    data = json.loads(body(anchor_at=lambda at: ANCHOR if at == GAS.opened_at else None))["data"]
+    assert (data["occurred_at"], data["clock"], data["changed_at"]) == ("2026-01-01T00:00:01.000Z", "synced", None)
 
 
 def test_what_to_do_is_said_while_there_is_something_to_do():
@@ -189,8 +211,6 @@ def test_the_other_bodies_fit_their_schemas():
 
 
 def test_a_body_comes_back_as_the_type_it_was_made_from():
-    import msgspec
-
     event = msgspec.json.decode(body(), type=wire.AlertEvent)
     assert event.data.condition is Condition.ACTIVE
     assert msgspec.json.encode(event, order="deterministic") == body()

@@ -6,16 +6,18 @@ says beforehand exactly which header the answer must have (unit, function, byte 
 over the buffer until header *and* CRC agree. Whatever else lies there is counted, so that an installer sees a bad cable.
 
 What no frame check can see is a late answer to an *earlier* question of the same shape; ``port.py`` keeps those away.
+A request that no frame can carry (a value beyond 16 bits) raises ``DeviceFault("bad_request")``.
 Source: Modbus Application Protocol 1.1b3 (PDU), Modbus over Serial Line 1.02 (frame, CRC).
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from gateway.faults import DeviceFault
 from gateway.site.profile import Space
 
 READ_FUNCTION = {Space.COIL: 1, Space.DISCRETE: 2, Space.HOLDING: 3, Space.INPUT: 4}
@@ -65,23 +67,24 @@ def read_request(unit: int, space: Space, address: int, count: int) -> Request:
     """FC 1-4: ``count`` bits or registers from ``address`` (0-based)."""
     function = READ_FUNCTION[space]
     byte_count = -(-count // 8) if space in {Space.COIL, Space.DISCRETE} else 2 * count
-    frame = struct.pack(">BBHH", unit, function, address, count)
-    return Request(unit, function, frame + crc(frame), bytes((unit, function, byte_count)), 5 + byte_count)
+    frame = _packed(">BBHH", unit, function, address, count)
+    return Request(unit, function, frame + crc(frame), _packed(">3B", unit, function, byte_count), 5 + byte_count)
 
 
 def write_request(unit: int, space: Space, address: int, value: int) -> Request:
     """FC 5 or 6: one coil (any true value is on) or one holding register."""
     if space is Space.COIL:
         value = COIL_ON if value else 0
-    return raw_request(unit, struct.pack(">BHH", WRITE_ONE[space], address, value))
+    return raw_request(unit, _packed(">BHH", _writing(WRITE_ONE, space), address, value))
 
 
 def write_many_request(unit: int, space: Space, address: int, values: Sequence[int]) -> Request:
     """FC 15 or 16: several coils or holding registers at once; the answer echoes address and count."""
-    body = pack_bits(values) if space is Space.COIL else struct.pack(f">{len(values)}H", *values)
-    head = struct.pack(">BBHH", unit, WRITE_MANY[space], address, len(values))
-    frame = head + bytes((len(body),)) + body
-    return Request(unit, WRITE_MANY[space], frame + crc(frame), head, ECHO_BYTES)
+    function = _writing(WRITE_MANY, space)
+    body = pack_bits(values) if space is Space.COIL else _packed(f">{len(values)}H", *values)
+    head = _packed(">BBHH", unit, function, address, len(values))
+    frame = head + _packed(">B", len(body)) + body
+    return Request(unit, function, frame + crc(frame), head, ECHO_BYTES)
 
 
 def raw_request(unit: int, pdu: bytes, *, echoed: bool = True) -> Request:
@@ -89,8 +92,22 @@ def raw_request(unit: int, pdu: bytes, *, echoed: bool = True) -> Request:
 
     ``echoed=False`` takes any value back: some controllers answer with a result code of their own (facts/modbus, row 4).
     """
-    frame = bytes((unit,)) + pdu
+    frame = _packed(">B", unit) + pdu
     return Request(unit, pdu[0], frame + crc(frame), frame if echoed else frame[:4], ECHO_BYTES)
+
+
+def _packed(layout: str, *numbers: int) -> bytes:
+    """Numbers as the wire has them. One that does not fit is a question nobody can ask, and ends no program."""
+    try:
+        return struct.pack(layout, *numbers)
+    except struct.error as error:
+        raise DeviceFault("bad_request", f"{list(numbers)}: {error}") from error
+
+
+def _writing(functions: Mapping[Space, int], space: Space) -> int:
+    if space not in functions:
+        raise DeviceFault("bad_request", f"{space} cannot be written")
+    return functions[space]
 
 
 def pack_bits(values: Sequence[int]) -> bytes:

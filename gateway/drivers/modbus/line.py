@@ -57,7 +57,7 @@ class Line(Protocol):
     """One transaction at a time; every method that talks raises ``DeviceFault`` and nothing else.
 
     Reasons: ``port_gone`` (no line), ``timeout``, ``bad_crc`` (answers arrive damaged), ``exception`` (as ``Refused``),
-    ``wrong_answer`` (not what was asked).
+    ``wrong_answer`` (not what was asked), ``bad_request`` (cannot be asked; nothing was sent).
     """
 
     tally: Tally

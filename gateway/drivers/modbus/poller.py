@@ -15,13 +15,14 @@ from enum import IntEnum
 import structlog
 from msgspec import Struct
 
+from gateway.drivers.modbus.codec import WORD
 from gateway.drivers.modbus.line import Line, Refused
 from gateway.drivers.modbus.plan import Block, plan, split
 from gateway.drivers.modbus.port import SerialLine
 from gateway.drivers.modbus.reporting import Points
 from gateway.drivers.modbus.schedule import Schedule, Slot
 from gateway.drivers.modbus.tcp import TcpLine
-from gateway.drivers.modbus.watch import MISSES, BusWatch, DeviceWatch
+from gateway.drivers.modbus.watch import MISSES, STRIKES, BusWatch, DeviceWatch
 from gateway.events import DeviceHealth, Health, Quality, Reading, Scalar
 from gateway.faults import DeviceFault
 from gateway.inbox import Report
@@ -89,7 +90,7 @@ class _Member:
 
     def probe(self, at: float) -> Slot:
         """The cheapest question that shows it is alive."""
-        block = min(self.blocks, key=lambda block: (not block.alarm, block.count))
+        block = min(self.blocks, key=lambda block: (self.watch.mute(_key(block)), not block.alarm, block.count))
         return Slot(self.id, block, self.backoff, at + self.backoff)
 
     def block_of(self, spec: PointSpec) -> Block:
@@ -124,7 +125,7 @@ class BusPoller:
 
     async def run(self) -> None:
         """Polls until cancelled; whoever still waits then gets ``DeviceFault("stopped")``."""
-        self._stopped = False
+        self._stopped, self._connect_at = False, 0.0
         try:
             while True:
                 await self._turn()
@@ -137,13 +138,16 @@ class BusPoller:
     async def write(self, device: str, point: str, on: bool) -> None:
         """Set an output at the next transaction boundary, read it back and compare.
 
-        Raises ``DeviceFault``: ``readback`` where the device shows something else, else as ``Line``. The caller repeats.
+        Raises ``DeviceFault``: ``readback`` where the device shows something else, ``not_writable`` or ``bad_request`` for
+        a profile that cannot be obeyed, else as ``Line``. The caller repeats.
         """
         member = self._members[device]
         spec = member.specs[point]
         if not spec.writable:
             raise DeviceFault("not_writable", f"{device}.{point}")
         value = spec.write_on if on else spec.write_off
+        if not 0 <= value < WORD:
+            raise DeviceFault("bad_request", f"{device}.{point}: {value} fits no register")
         await self._wait_for(_Job(_Kind.WRITE, member, spec, None, value))
 
     async def read(self, device: str, point: str) -> tuple[Scalar | None, Quality]:
@@ -242,7 +246,8 @@ class BusPoller:
             member.backoff = _BACKOFF_S[0]
             self._schedule.replace(member.id, [Slot(member.id, member.probe(at).block, member.backoff, at)])
         else:
-            member.backoff = member.watch.misses = 0
+            member.backoff = 0
+            member.watch.afresh()
             self._schedule.replace(member.id, member.slots(at))
 
     async def _poll(self, slot: Slot) -> None:
@@ -253,7 +258,7 @@ class BusPoller:
         except Refused:
             pass
         except DeviceFault:
-            retry = member.backoff or min(RETRY_S, slot.period)
+            retry = member.backoff or _retry_s(member, slot)
         self._schedule.done(slot, _now(), retry=retry)
 
     async def _ask(self, member: _Member, block: Block, asked: Sequence[str] = ()) -> None:
@@ -294,12 +299,16 @@ class BusPoller:
         at = _now()
         if fault.reason == "port_gone":
             self._lose_port(fault)
+        elif fault.reason == "bad_request":
+            pass  # nothing was sent: it is the profile's fault and says nothing of the device
         elif isinstance(fault, Refused) or fault.reason == "wrong_answer":
             self._revive(member)
             if block is not None:
                 self._refused(member, block, fault)
         else:
-            member.watch.missed(at, fault)
+            self._say(member.watch.missed(at, fault, block and _key(block)))
+            if block is not None and member.watch.mute(_key(block)):
+                self._say(*member.points.mute(block, at))
             self._judge(member, at)
 
     def _refused(self, member: _Member, block: Block, fault: DeviceFault) -> None:
@@ -412,5 +421,15 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _key(block: Block) -> tuple[Space, int, int]:
-    return block.space, block.address, block.count
+def _key(block: Block) -> str:
+    """What the installer is told of a block that is refused or not answered: ``holding 0-9``."""
+    last = block.address + block.count - 1
+    return f"{block.space} {block.address}" + (f"-{last}" if block.count > 1 else "")
+
+
+def _retry_s(member: _Member, slot: Slot) -> float:
+    """Soon, so that a silence shows in time; but a block known to be mute costs the others a timeout each time."""
+    soon = min(RETRY_S, slot.period)
+    if not member.watch.mute(_key(slot.block)):
+        return soon
+    return min(_BACKOFF_S[1], soon * 2.0 ** min(8, member.watch.unanswered(_key(slot.block)) - STRIKES))

@@ -5,7 +5,7 @@ answers (facts/modbus 0.1: the usual libraries return another register's value, 
 
 * *Silence.* A request leaves only after 3.5 characters of quiet, so devices can tell where a frame begins.
 * *Settle.* After a timeout that unit is not addressed again until its late frame was seen or ``SETTLE_S`` passed. A late
-  frame teaches the unit's latency: its timeout becomes 1.5 times that. Other units are served meanwhile.
+  frame teaches the unit's latency (``patience.py``). Other units are served meanwhile.
 
 Only loop time is used, so tests may run on a virtual clock.
 """
@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import os
 import termios
+from collections import defaultdict
 from collections.abc import Sequence
 
 import serial
@@ -25,6 +26,7 @@ from msgspec import Struct
 from gateway.drivers.modbus import frames
 from gateway.drivers.modbus.frames import Answer, Request
 from gateway.drivers.modbus.line import TIMEOUT_MS, Refused, Tally
+from gateway.drivers.modbus.patience import Patience
 from gateway.faults import DeviceFault
 from gateway.site.profile import Space
 
@@ -33,8 +35,6 @@ log = structlog.get_logger()
 SETTLE_S = 1.0
 """The slowest answer anybody may believe in (facts/modbus 3: must be at least that; 1 s recommended)."""
 SILENCE_FLOOR_S = 0.00175  # Serial Line 2.5.1.1: fixed above 19200 baud
-_LEARN = 1.5  # facts/modbus 3, the rule measured with 0 wrong of 240
-_MAX_TIMEOUT_S = 3.0
 _CHATTER_S = 0.1  # a line that never falls silent is asked all the same: noise may not stop the polling
 _PARITY = {"none": serial.PARITY_NONE, "even": serial.PARITY_EVEN, "odd": serial.PARITY_ODD}
 _READ_BYTES = 4096
@@ -64,7 +64,7 @@ class SerialLine:
         self._answer: asyncio.Future[Answer] | None = None
         self._quiet_from = 0.0
         self._owed: dict[int, _Owed] = {}
-        self._patience: dict[int, float] = {}
+        self._patience: defaultdict[int, Patience] = defaultdict(Patience)
 
     @property
     def connected(self) -> bool:
@@ -121,7 +121,7 @@ class SerialLine:
 
     def timeout_s(self, unit: int, timeout_ms: int) -> float:
         """How long this unit is waited for: what its profile says, or longer where it was seen to need it."""
-        return max(timeout_ms / 1000, self._patience.get(unit, 0.0))
+        return self._patience[unit].timeout_s(timeout_ms / 1000)
 
     async def read(self, unit: int, space: Space, address: int, count: int, timeout_ms: int = TIMEOUT_MS) -> list[int]:
         body = await self.transact(frames.read_request(unit, space, address, count), timeout_ms)
@@ -198,6 +198,7 @@ class SerialLine:
             self._request = self._answer = None
         if found is None:
             raise self._missed(request, asked_at)
+        self._patience[request.unit].answered(asyncio.get_running_loop().time() - asked_at)
         if found.exception is not None:
             self.tally.add(request.unit, "exceptions")
             raise Refused(found.exception)
@@ -216,6 +217,7 @@ class SerialLine:
         self.tally.add(request.unit, "timeouts")
         if damaged:
             return DeviceFault("bad_crc", f"unit {request.unit}")
+        self._patience[request.unit].missed()
         self._owe(request, asked_at)
         return DeviceFault("timeout", f"unit {request.unit}")
 
@@ -261,8 +263,7 @@ class SerialLine:
             del self._buffer[found.start : found.end]
             del self._owed[unit]
             self.tally.add(unit, "late")
-            patience = min(_MAX_TIMEOUT_S, _LEARN * (now - owed.asked_at))
-            self._patience[unit] = max(self._patience.get(unit, 0.0), patience)
+            self._patience[unit].late(now - owed.asked_at)
             log.info("answer_came_late", port=self.path, unit_id=unit, after_ms=round((now - owed.asked_at) * 1000))
 
     def _discard(self, size: int, unit: int | None = None, request: Request | None = None) -> bool:

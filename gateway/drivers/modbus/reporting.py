@@ -2,7 +2,8 @@
 
 A point is reported when it is first known, when its value moved by its resolution (an alarm point: at all), when its
 quality changed, when somebody asked, and now and then although nothing happened, so that nobody takes an old value for a
-fresh one. A status point speaks for the whole device: until it is known nothing else of the device is.
+fresh one. A status point speaks for the whole device: until it is known nothing else of the device is. Only "beyond the
+range" is said of what is measured for alarms alone: it makes no contact doubtful, and no temperature.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ from gateway.drivers.modbus.codec import Decoded, decode
 from gateway.drivers.modbus.plan import Block, period_ms
 from gateway.events import Quality, Reading, Scalar
 from gateway.site.model import ModbusDevice
-from gateway.site.profile import PointClass, PointSpec
+from gateway.site.profile import PointClass, PointSpec, Space
 
 _TROUBLE = {Quality.SENSOR_FAULT, Quality.INVALID}
+_BEYOND = {Quality.OVER_RANGE, Quality.UNDER_RANGE}
+_MEASURED = {Quality.GOOD, Quality.INVALID, *_BEYOND}
+"""What a point may say of itself and still be beyond its range: sensors send their sentinel then."""
 REFRESH_S = 60.0
 """How often a point that does not move is reported all the same."""
 
@@ -47,6 +51,11 @@ class Points:
     def refuse(self, block: Block, at: float) -> list[Reading]:
         """The device lives but does not give these points."""
         self._now |= {spec.name: Decoded(None, Quality.INVALID) for spec in block.points}
+        return self._due(at, (), ())
+
+    def mute(self, block: Block, at: float) -> list[Reading]:
+        """The device answers, but not to this."""
+        self._now |= {spec.name: Decoded(None, Quality.COMMS) for spec in block.points}
         return self._due(at, (), ())
 
     def lose(self, at: float) -> list[Reading]:
@@ -93,8 +102,10 @@ class Points:
         return verdict
 
     def _seen(self, spec: PointSpec, overlay: Quality) -> Decoded:
-        """A point's own fault says more than the device's."""
+        """A point's own fault says more than the device's, but "beyond the range" more than a sentinel."""
         own = self._now.get(spec.name, Decoded(None, Quality.COMMS))
+        if overlay in _BEYOND and not spec.quality_of:
+            return Decoded(None, overlay) if _measures(spec) and own.quality in _MEASURED else own
         if spec.quality_of or own.quality is not Quality.GOOD:
             return own
         return Decoded(own.value, overlay)
@@ -116,6 +127,12 @@ class Points:
 
 def _is_number(value: Scalar | None) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _measures(spec: PointSpec) -> bool:
+    """Whether it is a number that alarms are judged by; a contact, a name or a slow number is beyond no range."""
+    named = spec.true_when is not None or spec.enum or spec.bits or spec.type in {"string", "bits"}
+    return spec.point_class is PointClass.ALARM and not named and spec.space in {Space.HOLDING, Space.INPUT}
 
 
 def _refresh_s(spec: PointSpec, max_age_ms: int) -> float:

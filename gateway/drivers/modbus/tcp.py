@@ -18,7 +18,15 @@ from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ExceptionResponse, ModbusPDU
 
-from gateway.drivers.modbus.frames import EXCEPTION_BIT, READ_FUNCTION, WRITE_MANY, WRITE_ONE
+from gateway.drivers.modbus.frames import (
+    EXCEPTION_BIT,
+    READ_FUNCTION,
+    WRITE_MANY,
+    WRITE_ONE,
+    read_request,
+    write_many_request,
+    write_request,
+)
 from gateway.drivers.modbus.line import TIMEOUT_MS, Refused, Tally
 from gateway.faults import DeviceFault
 from gateway.site.profile import Space
@@ -102,6 +110,7 @@ class TcpLine:
 
     async def read(self, unit: int, space: Space, address: int, count: int, timeout_ms: int = TIMEOUT_MS) -> list[int]:
         size = -(-count // 8) if space in _BITS else 2 * count
+        read_request(unit, space, address, count)  # raises where no frame can say it, as on a serial line
 
         def ask(client: AsyncModbusTcpClient) -> Awaitable[ModbusPDU]:
             read = {
@@ -122,6 +131,10 @@ class TcpLine:
         self, unit: int, space: Space, address: int, value: int | Sequence[int], timeout_ms: int = TIMEOUT_MS
     ) -> None:
         one = isinstance(value, int)
+        if isinstance(value, int):
+            write_request(unit, space, address, value)
+        else:
+            write_many_request(unit, space, address, value)
 
         def ask(client: AsyncModbusTcpClient) -> Awaitable[ModbusPDU]:
             if isinstance(value, int):

@@ -1,10 +1,13 @@
 """Who on a bus is alive: from answers and misses to health. Pure; says what changed, does nothing about it.
 
 Theory. A device is lost after three misses, but only if somebody else on the wire answered since its first one: else it
-may be the wire, and a broken cable is one fault and not thirty-one. A device that answers with errors is faulty, not lost.
+may be the wire, and a broken cable is one fault and not thirty-one. A device that answers with errors is faulty, not lost;
+so is one of which a block falls mute: it missed three times, and another block of the device answered since the first.
 """
 
 from __future__ import annotations
+
+from msgspec import Struct
 
 from gateway.events import DeviceHealth, Health, Quality
 from gateway.faults import DeviceFault
@@ -15,6 +18,14 @@ SILENT_S = 6.0
 """Nobody on the bus answered for this long: with a request every 3 s to each device well within the promised 10 s."""
 _WITNESSES = 3  # so many silent devices stand for all of a long bus
 _PROOF = 2  # good answers in a row before a lost device counts as back
+
+
+class _Silence(Struct):
+    """A block that does not answer."""
+
+    misses: int = 0
+    witnessed: bool = False
+    """Whether another block of the device answered meanwhile."""
 
 
 class DeviceWatch:
@@ -29,11 +40,12 @@ class DeviceWatch:
         self.reason = ""
         self._good = 0
         self._strikes: dict[object, tuple[int, DeviceFault]] = {}
+        self._silences: dict[object, _Silence] = {}
         self._said = ("", "")
 
     def answered(self, key: object) -> DeviceHealth | None:
         """A block was read as it should be."""
-        self.misses, self._good = 0, self._good + 1
+        self._heard(key)
         self._strikes.pop(key, None)
         if self.health is Health.LOST and self._good < _PROOF:
             return None
@@ -42,8 +54,14 @@ class DeviceWatch:
 
     def refused(self, key: object, fault: DeviceFault) -> DeviceHealth | None:
         """It answered, but not with what was asked."""
-        self.misses, self._good = 0, self._good + 1
+        self._heard(key)
         return self._struck(key, fault)
+
+    def _heard(self, key: object) -> None:
+        self.misses, self._good = 0, self._good + 1
+        self._silences.pop(key, None)
+        for silence in self._silences.values():
+            silence.witnessed = True
 
     def sensed(self, trouble: Quality | None) -> DeviceHealth | None:
         """What it said of its own sensor, after a good answer."""
@@ -54,23 +72,49 @@ class DeviceWatch:
 
     def _struck(self, key: object, fault: DeviceFault) -> DeviceHealth | None:
         self._strikes[key] = (self._strikes.get(key, (0, fault))[0] + 1, fault)
+        return self._worsened()
+
+    def _worsened(self) -> DeviceHealth | None:
         worst = self._worst()
         return self._now(Health.FAULTY, worst) if worst and self.health is not Health.LOST else None
 
     def forget(self, key: object) -> None:
         """This block is no longer asked for."""
         self._strikes.pop(key, None)
+        self._silences.pop(key, None)
 
-    def missed(self, at: float, fault: DeviceFault) -> None:
-        """It did not answer."""
+    def missed(self, at: float, fault: DeviceFault, key: object = None) -> DeviceHealth | None:
+        """It did not answer; ``key`` names the block that was asked for, None for a write."""
         self._good = 0
         if not self.misses:
             self.first_miss = at
         self.misses += 1
         self.reason = fault.reason
+        if key is not None:
+            self._silences.setdefault(key, _Silence()).misses += 1
+        if not self.mute(key):
+            return None
+        self._strikes[key] = (STRIKES, DeviceFault("no_answer", str(key)))
+        return self._worsened()
+
+    def mute(self, key: object) -> bool:
+        """Whether the device lives but leaves this block unanswered."""
+        silence = self._silences.get(key)
+        return silence is not None and silence.witnessed and silence.misses >= STRIKES
+
+    def unanswered(self, key: object) -> int:
+        """How often in a row this block was not answered."""
+        silence = self._silences.get(key)
+        return silence.misses if silence else 0
+
+    def afresh(self) -> None:
+        """The misses so far were the line's, not its own; a block that was mute before is so until it answers."""
+        self.misses = 0
+        self._silences = {key: silence for key, silence in self._silences.items() if self.mute(key)}
 
     def lose(self) -> DeviceHealth | None:
         """The misses count: it is lost."""
+        self._silences = {key: silence for key, silence in self._silences.items() if self.mute(key)}
         return self._now(Health.LOST, DeviceFault(self.reason))
 
     def given_up(self, key: object) -> bool:

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.drivers.modbus import frames
+from gateway.faults import DeviceFault
 from gateway.site.profile import Space
 
 
@@ -147,3 +148,23 @@ def test_a_frame_in_two_chunks_is_waited_for(cut):
     if cut < len(GOOD):
         assert frames.search(GOOD[:cut], READ) is None
     assert frames.search(GOOD[:cut] + GOOD[cut:], READ)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: frames.write_request(1, Space.HOLDING, 0, 70_000),
+        lambda: frames.write_request(1, Space.HOLDING, 0, -1),
+        lambda: frames.write_request(1, Space.HOLDING, 70_000, 1),
+        lambda: frames.write_request(300, Space.COIL, 0, 1),
+        lambda: frames.write_request(1, Space.INPUT, 0, 1),
+        lambda: frames.write_many_request(1, Space.HOLDING, 0, [1, 70_000]),
+        lambda: frames.write_many_request(1, Space.HOLDING, 0, [1] * 200),
+        lambda: frames.read_request(1, Space.HOLDING, -1, 1),
+        lambda: frames.read_request(300, Space.HOLDING, 0, 1),
+    ],
+)
+def test_what_no_frame_can_say_is_a_fault(ask):
+    with pytest.raises(DeviceFault) as caught:
+        ask()
+    assert caught.value.reason == "bad_request"

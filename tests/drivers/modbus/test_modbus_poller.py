@@ -1,10 +1,13 @@
 """The poller against simulated devices on a pseudo-terminal: real bytes, real time."""
 
 import asyncio
+import contextlib
 import itertools
 
 import pytest
+from instruments.virtual import virtual_run
 
+from gateway.drivers.modbus.poller import BusPoller
 from gateway.events import Quality
 from gateway.faults import DeviceFault
 from gateway.sim.modbus import Link, SimBus, SimUnit
@@ -318,6 +321,80 @@ def test_every_turn_beats_and_stopping_leaves_nobody_waiting(kit):
                 await poller.write("dev1", "relay1", True)
 
     asyncio.run(story())
+
+
+def test_a_poller_started_again_serves_again(kit):
+    async def story():
+        async with SimBus([SimUnit(1, coils=dict(RELAY))]) as wire:
+            poller = BusPoller(kit.bus(wire.path, (1, kit.shipped("relay-waveshare-8ch"))), kit.Ear())
+            for on in (True, False):
+                running = asyncio.ensure_future(poller.run())
+                await asyncio.sleep(0)
+                await asyncio.wait_for(poller.write("dev1", "relay1", on), 3)
+                assert wire.units[1].coils[0] == on
+                running.cancel()
+                await asyncio.wait((running,))
+                with pytest.raises(DeviceFault) as caught:
+                    await poller.write("dev1", "relay1", on)
+                assert caught.value.reason == "stopped"
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("value", [70_000, -1])
+def test_a_value_no_register_holds_is_a_fault_and_no_end(kit, value):
+    async def story():
+        unit = SimUnit(1, holding={0: 5})
+        profile = kit.profile(kit.point("valve", 0, writable=True, write_on=value, period_ms=100))
+        async with SimBus([unit]) as wire, kit.polling(kit.bus(wire.path, (1, profile))) as (poller, ear):
+            await kit.until(lambda: ear.readings("valve"))
+            for _ in range(4):
+                with pytest.raises(DeviceFault) as caught:
+                    await poller.write("dev1", "valve", True)
+                assert caught.value.reason == "bad_request"
+            await poller.write("dev1", "valve", False)
+            assert unit.holding[0] == 0
+            assert ear.health("dev1") == [("dev1", "ok", "")], "the profile's fault is not the device's"
+
+    asyncio.run(story())
+
+
+def test_one_answer_that_dawdled_breaks_no_promise_an_hour_later(kit):
+    """One answer of 1.9 s; when the detector dies later it is lost within ten seconds, and a write waits for one probe."""
+
+    async def story():
+        loop = asyncio.get_running_loop()
+        gas, relay = SimUnit(1, holding={0: 3}), SimUnit(2, coils={0: 0})
+        profile = kit.profile(kit.alarm("gas", 0, period_ms=1000), guard_ms=500, timeout_ms=1000)
+        switch = kit.profile(
+            kit.point("relay1", 0, Space.COIL, point_class=PointClass.FEEDBACK, period_ms=1000, writable=True)
+        )
+        async with (
+            SimBus([gas, relay]) as wire,
+            kit.polling(kit.bus(wire.path, (1, profile), (2, switch))) as (poller, ear),
+        ):
+            await asyncio.sleep(3)
+            gas.delay_s = 1.9
+            while not poller.line.tally.units[1].timeouts:
+                await asyncio.sleep(0.2)
+            gas.delay_s = 0.0
+            await asyncio.sleep(3)
+            assert poller.line.tally.units[1].late >= 1
+            gas.silent = True
+            await asyncio.sleep(10)
+            assert ("dev1", "lost", "timeout") in ear.health()
+            waits = []
+            for _ in range(20):
+                start = loop.time()
+                # On a busy machine virtual time may pass a pty's answer by; the settle time after that is not meant here.
+                with contextlib.suppress(DeviceFault):
+                    await poller.write("dev2", "relay1", False)
+                    waits.append(loop.time() - start)
+                await asyncio.sleep(0.3)
+            assert len(waits) > 10
+            assert max(waits) < 1.4, "a probe was waited for longer than the profile says"
+
+    virtual_run(story(), patience_s=0.02)
 
 
 def test_classes_have_their_periods(kit):

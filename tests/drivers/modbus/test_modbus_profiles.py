@@ -129,6 +129,57 @@ def test_each_mistake_is_named(kit, change, key):
     assert len(profile.points) == 3, "reading goes on after a fault"
 
 
+WRITABLE = "  out: {space: holding, address: 5, writable: true%s}\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "key"),
+    [
+        (", write_on: 70000", "fault.out_of_bounds"),
+        (", write_off: -1", "fault.out_of_bounds"),
+        (", write_on: 1.5", "fault.not_whole"),
+        (", write_on: 0", "fault.profile_same_write"),
+        (", write_on: 7, write_off: 7", "fault.profile_same_write"),
+        (", type: uint32", "fault.profile_not_one_register"),
+        (", type: float32", "fault.profile_not_one_register"),
+        (", type: uint8l", "fault.profile_not_one_register"),
+        (", type: string", "fault.profile_not_one_register"),
+        (", type: bits", "fault.profile_not_one_register"),
+        (", mask: 1", "fault.profile_not_one_register"),
+        (", shift: 1", "fault.profile_not_one_register"),
+        (", bits: {0: a}", "fault.profile_not_one_register"),
+        (", low: 5, high: 5", "fault.profile_low_not_below_high"),
+        (", low: 6, high: 5", "fault.profile_low_not_below_high"),
+    ],
+)
+def test_what_can_be_written_must_fit_one_register(kit, more, key):
+    _, faults = kit.read(GOOD + WRITABLE % more)
+    assert [f.key for f in faults.errors] == [key]
+    _, faults = kit.read(GOOD + WRITABLE % ", type: int16, write_on: 65535, write_off: 0, low: 0, high: 5")
+    assert faults.found == []
+
+
+@pytest.mark.parametrize("more", ["write_on: 2", 'write_on: "0xFF00"', "write_off: 1, write_on: 256"])
+def test_a_coil_knows_only_on_and_off(kit, more):
+    _, faults = kit.read(GOOD + f"  out: {{space: coil, address: 5, writable: true, {more}}}\n")
+    assert [f.key for f in faults.errors] == ["fault.out_of_bounds"]
+    _, faults = kit.read(GOOD + "  out: {space: coil, address: 5, writable: true, write_on: 0, write_off: 1}\n")
+    assert faults.found == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "bit", "fits"),
+    [
+        ("uint16", 15, True), ("uint16", 16, False), ("uint16", -1, False), ("uint8h", 7, True), ("uint8h", 8, False),
+        ("uint32", 31, True), ("uint32", 32, False), ("bits, length: 2", 31, True), ("bits, length: 2", 32, False),
+        ("bits, length: 4", 64, False),
+    ],
+)  # fmt: skip
+def test_a_bit_beyond_the_width_is_a_fault(kit, kind, bit, fits):
+    _, faults = kit.read(GOOD + f"  word: {{space: holding, address: 5, type: {kind}, bits: {{{bit}: name}}}}\n")
+    assert [f.key for f in faults.errors] == ([] if fits else ["fault.profile_bit_beyond"])
+
+
 def test_all_mistakes_come_out_at_once(kit):
     text = GOOD.replace("gas-detector", "x").replace("order: CDAB", "order: Q").replace("mask:", "msk:")
     _, faults = kit.read(text)

@@ -1,5 +1,7 @@
 """Report by exception, what status points say of the others, and who is called dead."""
 
+import pytest
+
 from gateway.drivers.modbus.plan import plan
 from gateway.drivers.modbus.reporting import Points
 from gateway.drivers.modbus.watch import BusWatch, DeviceWatch
@@ -30,6 +32,53 @@ def test_a_points_own_fault_says_more_than_the_device(kit):
     status = kit.alarm("status", 0, quality_of=((0, Quality.WARM_UP),))
     points, (block,) = points_of(kit, status, kit.alarm("gas", 1, high=100))
     assert said(points.accept(block, [0, 120], 0)) == [("status", 0, "good"), ("gas", 120, "over_range")]
+
+
+GAS_6IN1 = {0: 0x2000, 2: 10, 3: 20, 4: 100, 6: 0, 7: 750, 8: 0x0B00, 9: 431}
+
+
+def gas_says(kit, status, concentration):
+    """Every point of the shipped combustible gas profile, as reported, and what the device is said to be."""
+    bus = kit.bus("", (1, kit.shipped("combustible-gas-6in1")))
+    points, registers = Points(bus.devices[0]), GAS_6IN1 | {5: status, 1: concentration}
+    heard = {}
+    for block in plan(bus.devices[0].profile):
+        answer = [registers[block.address + n] for n in range(block.count)]
+        heard |= {r.point: (r.value, str(r.quality)) for r in points.accept(block, answer, 0)}
+    return heard, points.trouble()
+
+
+@pytest.mark.parametrize("concentration", [100, 120, 65535])
+def test_beyond_the_range_is_the_gas_and_neither_the_alarm_contacts_nor_the_temperature(kit, concentration):
+    heard, trouble = gas_says(kit, 8, concentration)
+    assert heard["gas"] == (None, "over_range")
+    assert heard["gas_low_alarm"] == heard["gas_high_alarm"] == (True, "good")
+    assert heard["temperature"] == (25.0, "good")
+    assert heard["due"] == (False, "good")
+    assert trouble is None
+
+
+def test_a_sensor_due_for_calibration_still_measures(kit):
+    heard, trouble = gas_says(kit, 9, 60)
+    assert heard["gas"] == (60, "good")
+    assert heard["due"] == (True, "good")
+    assert heard["status"] == ("needs_calibration", "good")
+    assert trouble is None
+    assert gas_says(kit, 1, 60)[0]["due"] == (False, "good")
+
+
+def test_beyond_the_range_says_nothing_of_what_was_not_heard(kit):
+    status = kit.alarm("status", 50, quality_of=((8, Quality.OVER_RANGE), (9, Quality.UNDER_RANGE)))
+    gas = kit.alarm("gas", 1, invalid=((65535, Quality.INVALID), (65534, Quality.SENSOR_FAULT)))
+    points, (first, second) = points_of(kit, gas, status)
+    points.accept(second, [8], 0)
+    assert points.current("gas").quality is Quality.COMMS
+    for raw, quality in ((3, "over_range"), (65535, "over_range"), (65534, "sensor_fault")):
+        points.accept(first, [raw], 0)
+        assert str(points.current("gas").quality) == quality
+    points.accept(second, [9], 0)
+    points.accept(first, [3], 0)
+    assert points.current("gas").quality is Quality.UNDER_RANGE
 
 
 def test_loss_and_return(kit):
@@ -67,6 +116,33 @@ def test_refusals_make_it_faulty_after_the_third():
     assert [watch.refused("b", fault) is None for _ in range(3)] == [True, True, False]
     assert watch.answered("a") is None
     assert watch.answered("b").health == "ok"
+
+
+def test_a_block_is_mute_only_if_another_answered_since_its_first_miss():
+    watch = DeviceWatch("d")
+    watch.answered("a")
+    for at in range(9):
+        assert watch.missed(at, MISS, "b") is None
+        assert not watch.mute("b")
+    assert watch.answered("a") is None
+    event = watch.missed(9, MISS, "b")
+    assert (event.health, event.reason, event.detail) == ("faulty", "no_answer", "b")
+    assert watch.mute("b")
+    assert watch.missed(10, MISS, "b") is None, "said once"
+    assert watch.answered("a") is None
+    assert watch.answered("b").health == "ok"
+    assert not watch.mute("b")
+
+
+def test_misses_before_it_was_lost_make_no_block_mute_afterwards():
+    watch = DeviceWatch("d")
+    watch.answered("a")
+    for at in range(3):
+        watch.missed(at, MISS, "b")
+    watch.lose()
+    assert watch.answered("a") is None
+    assert watch.answered("a").health == "ok"
+    assert watch.missed(9, MISS, "b") is None
 
 
 def test_one_silent_device_is_not_a_silent_bus():

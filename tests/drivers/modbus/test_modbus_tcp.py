@@ -98,6 +98,25 @@ def test_a_wrong_answer_is_called_wrong(name, answer):
     asyncio.run(story())
 
 
+def test_a_value_no_register_holds_is_a_fault_and_is_not_sent():
+    async def story():
+        unit = SimUnit(1, holding={0: 5})
+        async with SimTcp([unit]) as server:
+            line = TcpLine("127.0.0.1", server.tcp_port)
+            await line.connect()
+            for value in (70_000, -1, [1, 70_000]):
+                with pytest.raises(DeviceFault) as caught:
+                    await line.write(1, Space.HOLDING, 0, value)
+                assert caught.value.reason == "bad_request"
+            with pytest.raises(DeviceFault):
+                await line.read(1, Space.HOLDING, -1, 1)
+            assert unit.requests == []
+            assert await line.read(1, Space.HOLDING, 0, 1) == [5]
+            await line.close()
+
+    asyncio.run(story())
+
+
 def test_a_late_answer_is_never_anothers_value():
     async def story():
         unit = SimUnit(1, holding={0: 1111, 10: 2222})

@@ -1,0 +1,169 @@
+"""A detector that no rule could hear is found at the desk, not on the night it matters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.app.check import BUILTIN, HAZARDS, check
+from gateway.nodes import Faults, Mark
+from gateway.rules.compound import FactSpec, Subject
+from gateway.rules.language import compile_rules
+from gateway.site.marks import parse
+from gateway.site.report import render
+
+UNITS = {"gas": "%LEL", "co": "ppm"}
+
+
+def profile(kind: str, points: str) -> str:
+    return f"id: own\nkind: {kind}\nname: {{zh: 自备, en: own}}\nstatus: manual\nsource: test\npoints:\n{points}"
+
+
+def site(more: str = "") -> str:
+    return f"""\
+site: garden
+gateway: box-1
+places: {{ b1: 1号楼 }}
+people: {{ head: {{}} }}
+grid: {{ building: {{ b1: [head] }}, grid: {{ b1: [head] }}, community: [head], street: [head], district: [head] }}
+buses:
+  line:
+    port: /dev/serial/by-path/one
+    devices:
+      own-1: {{ profile: own, unit_id: 1, place: b1 }}
+uplinks: {{ street: {{ host: mqtt.example, tls: true }} }}
+{more}"""
+
+
+@pytest.fixture
+def checked(tmp_path: Path):
+    def run(kind: str, points: str, more: str = "") -> list[str]:
+        (tmp_path / "profiles").mkdir(exist_ok=True)
+        (tmp_path / "profiles" / "own.yaml").write_text(profile(kind, points), encoding="utf-8")
+        (tmp_path / "site.yaml").write_text(site(more), encoding="utf-8")
+        faults = Faults()
+        assert check(tmp_path / "site.yaml", faults) is not None
+        return [line.removeprefix(f"{tmp_path}/") for line in render(faults, "en")]
+
+    return run
+
+
+COIL = "{ space: discrete, address: 1 }"
+
+
+@pytest.mark.parametrize(
+    ("kind", "points"),
+    [
+        ("gas-detector", '  concentration: { space: holding, address: 1, unit: "%LEL" }\n'),
+        ("gas-detector", f"  tamper: {COIL}\n"),  # hears the lid, not the gas
+        ("smoke-detector", f"  state: {COIL}\n"),
+        ("smoke-detector", "  smoke: { space: holding, address: 1, enum: { 0: normal, 1: fire } }\n"),  # never true
+        ("co-detector", f"  gas_high_alarm: {COIL}\n"),
+        ("water-detector", f"  leak: {COIL}\n"),
+    ],
+)
+def test_a_detector_that_no_rule_hears_is_an_error_at_its_line(checked, kind, points):
+    (line,) = checked(kind, points)
+    assert line.startswith("site.yaml:10: error: own-1: no critical, high or life-safety rule reads")
+    assert line.endswith("Allowed: " + " | ".join(HAZARDS[kind]) + ".")
+
+
+@pytest.mark.parametrize(
+    ("kind", "points"),
+    [
+        ("gas-detector", '  gas: { space: holding, address: 1, unit: "%LEL" }\n'),
+        ("smoke-detector", f"  alarm: {COIL}\n"),
+        (
+            "smoke-detector",
+            "  smoke: { space: holding, address: 1, enum: { 0: normal, 1: fire }, true_when: [fire] }\n",
+        ),
+        ("air-sensor", f"  concentration: {COIL}\n"),  # no detector: nobody's life hangs on it
+    ],
+)
+def test_a_detector_that_is_heard_needs_no_word(checked, kind, points):
+    assert checked(kind, points) == []
+
+
+OWN = """\
+rules:
+  - rule: own-smoke
+    subjects: {{ kind: smoke-detector }}
+    when: {{ point: state, is: {value} }}
+    priority: {priority}
+    grade: big
+"""
+
+
+def test_a_rule_of_ones_own_is_heard_by_if_it_is_urgent(checked):
+    points = "  state: { space: holding, address: 1, enum: { 0: normal, 1: fire } }\n"
+    assert checked("smoke-detector", points, OWN.format(value="fire", priority="high")) == []
+    assert len(checked("smoke-detector", points, OWN.format(value="fire", priority="low"))) == 1
+    assert len(checked("smoke-detector", points, OWN.format(value="true", priority="high"))) == 1
+
+
+def test_whoever_switches_the_built_in_rule_off_is_only_warned(checked):
+    lines = checked("smoke-detector", f"  smoke: {COIL}\n", "builtin: { smoke: { enabled: false } }\n")
+    assert any(line.startswith("site.yaml:10: warning: own-1: no critical") for line in lines)
+    assert not any(": error: " in line for line in lines)
+
+
+def test_a_rule_that_cannot_be_read_is_not_missed_as_well(checked):
+    lines = checked("smoke-detector", f"  state: {COIL}\n", OWN.format(value="true", priority="urgent"))
+    assert [line for line in lines if "own-1" in line] == []
+    assert any("priority cannot be “urgent”" in line for line in lines)
+
+
+def test_the_points_told_of_are_those_the_built_in_rules_read():
+    nodes = parse(BUILTIN.read_text(encoding="utf-8"), str(BUILTIN), Faults()).mapping["rules"].items
+    names = {name.split(" ")[0] for points in HAZARDS.values() for name in points} | {"tamper", "due", "battery"}
+    for kind, points in HAZARDS.items():
+        urgent = set()
+        for name in names | {"heat", "pressure"}:
+            subject = Subject("x", kind, "b1", facts={name: FactSpec(UNITS.get(name, ""))})
+            rules = compile_rules(nodes, {}, {"x": subject}, Faults())
+            if any(rule.priority in {"critical", "high"} and rule.id != "tamper" for rule in rules.values()):
+                urgent.add(name)
+        assert urgent == {point.split(" ")[0] for point in points}, kind
+
+
+def test_the_faults_of_another_file_bear_its_own_name(tmp_path):
+    (tmp_path / "bad.yaml").write_text("site: [1]\n", encoding="utf-8")
+    faults = Faults()
+    check(tmp_path / "bad.yaml", faults)
+    assert any(": bad.yaml: site must be text" in line for line in render(faults, "en"))
+    assert not any("site.yaml" in line for line in render(faults, "en"))
+
+
+def test_what_follows_from_a_fault_is_not_said_again(checked):
+    rule = "rules:\n  - {{ rule: mine, subjects: {{ {who} }}, when: {{ point: {point}, is: true }}, priority: low, grade: small }}\n"
+    for who, point in (("kind: gass-detector", "smoke"), ("id: own-9", "smoke"), ("id: own-1", "smokes")):
+        lines = checked("smoke-detector", f"  smoke: {COIL}\n", rule.format(who=who, point=point))
+        assert len(lines) == 1, lines
+    (line,) = checked("smoke-detector", f"  smoke: {COIL}\n", rule.format(who="kind: button", point="smoke"))
+    assert "rule mine matches no device" in line
+
+
+def test_a_rule_with_a_faulty_name_is_still_called_something(checked):
+    rules = """\
+rules:
+  - { rule: 7, subjects: { kind: button }, when: { press: any }, on_delay: 5s, priority: low, grade: small }
+  - { rule: 8, subjects: { kind: button }, when: { press: any }, on_delay: 5s, priority: low, grade: small }
+"""
+    lines = checked("smoke-detector", f"  smoke: {COIL}\n", rules)
+    assert any("rule ? is about an event" in line for line in lines)
+    assert not any("rule  " in line or "replaces" in line for line in lines)
+
+
+def test_marks_are_kept_for_devices_on_included_files(tmp_path):
+    """The fault points into the file in which the device stands."""
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "own.yaml").write_text(profile("smoke-detector", f"  state: {COIL}\n"), encoding="utf-8")
+    whole = site()
+    head, devices = whole.split("buses:\n")
+    devices, tail = devices.split("uplinks:")
+    (tmp_path / "b1.yaml").write_text("buses:\n" + devices, encoding="utf-8")
+    (tmp_path / "site.yaml").write_text(head + "uplinks:" + tail + "include: b1.yaml\n", encoding="utf-8")
+    faults = Faults()
+    check(tmp_path / "site.yaml", faults)
+    assert [fault.mark for fault in faults.errors] == [Mark(str(tmp_path / "b1.yaml"), 5)]

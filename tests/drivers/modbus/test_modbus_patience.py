@@ -1,0 +1,66 @@
+"""How long one unit is waited for: it learns from late answers, and forgets."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.drivers.modbus.patience import MAX_S, Patience
+from gateway.drivers.modbus.port import SETTLE_S
+from gateway.drivers.modbus.watch import MISSES
+
+PROFILE_S = 0.3
+
+
+def test_three_misses_of_the_most_dawdling_unit_fit_into_the_promise():
+    assert MISSES * (MAX_S + SETTLE_S) < 9
+    patience = Patience()
+    patience.late(1.9)
+    assert patience.timeout_s(PROFILE_S) == MAX_S
+
+
+def test_a_late_answer_teaches_and_quick_ones_make_forget():
+    patience = Patience()
+    assert patience.timeout_s(PROFILE_S) == PROFILE_S
+    patience.late(0.8)
+    assert abs(patience.timeout_s(PROFILE_S) - 1.2) < 1e-9
+    for _ in range(60):
+        patience.answered(0.02)
+    assert 0.8 < patience.timeout_s(PROFILE_S) < 0.9
+    for _ in range(400):
+        patience.answered(0.02)
+    assert patience.timeout_s(PROFILE_S) == PROFILE_S
+
+
+def test_a_unit_that_is_always_slow_is_not_forgotten():
+    patience = Patience()
+    patience.late(0.8)
+    for _ in range(1000):
+        patience.answered(0.8)
+    assert patience.timeout_s(PROFILE_S) >= 1.0
+
+
+def test_a_unit_that_says_nothing_at_all_is_not_waited_for_longer_than_its_profile_says():
+    patience = Patience()
+    patience.late(1.0)
+    for _ in range(MISSES):
+        assert patience.timeout_s(PROFILE_S) == 1.5
+        patience.missed()
+    assert patience.timeout_s(PROFILE_S) == PROFILE_S
+    patience.late(0.5)
+    assert patience.timeout_s(PROFILE_S) == 0.75, "it speaks again, and is learnt anew"
+
+
+def test_misses_between_answers_do_not_add_up():
+    patience = Patience()
+    patience.late(1.0)
+    for _ in range(10):
+        patience.missed()
+        patience.answered(1.0)
+    assert patience.timeout_s(PROFILE_S) == 1.5
+
+
+@given(st.lists(st.tuples(st.sampled_from(["late", "answered", "missed"]), st.floats(0, 5))))
+def test_it_stays_between_the_profile_and_the_cap(story):
+    patience = Patience()
+    for what, after_s in story:
+        patience.missed() if what == "missed" else getattr(patience, what)(after_s)
+        assert PROFILE_S <= patience.timeout_s(PROFILE_S) <= MAX_S

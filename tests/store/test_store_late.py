@@ -1,0 +1,281 @@
+"""A disk that comes late, hangs or refuses for a moment: at the start, at the stop, and in between."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from gateway.faults import StoreFault
+from gateway.store import store as store_module
+from gateway.store import worker as worker_module
+from gateway.store.database import Database
+from gateway.store.rows import JournalRow, Part, PendingMessage, StateRow
+from gateway.store.store import Store
+from gateway.store.thread import DiskThread
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(store_module, "RETRY_S", (0.02, 0.05))
+    monkeypatch.setattr(store_module, "STALL_S", 0.15)
+    monkeypatch.setattr(worker_module, "STALL_S", 0.15)
+    monkeypatch.setattr(worker_module, "OPEN_S", 0.2)
+
+
+def _part(n: int, tag: str = "") -> Part:
+    message = PendingMessage("critical", n, f"a{tag}{n}/1", "alerts", f"a{tag}{n}", lambda durable: b"%d" % n)
+    rows = (JournalRow(n, f"r{tag}.{n}", "press", b""),)
+    return Part(rows, (StateRow("alert", f"a{tag}{n}", b"x"),), messages=(message,), urgent=True)
+
+
+async def _until(what, limit: float = 5.0) -> None:
+    async with asyncio.timeout(limit):
+        while not what():
+            await asyncio.sleep(0.01)
+
+
+async def _deliver(folder, n: int) -> None:
+    """Alerts 1..n, all delivered to the city and pruned."""
+    store = Store(folder)
+    await store.start()
+    await store.keep_uplinks({"city"})
+    await asyncio.gather(*(store.put(_part(number)) for number in range(1, n + 1)))
+    await store.advance("city", "critical", n)
+    await store._worker.ask(Database.prune)
+    assert await store.stop()
+
+
+@pytest.mark.parametrize("failing", ["open", "load"])
+def test_new_alerts_of_a_start_without_its_database_can_be_taken_when_it_opens(tmp_path, monkeypatch, failing):
+    refuses, reasons = [True], []
+    real_open, real_load = Database.open.__func__, Database.load
+
+    def opening(cls, folder):
+        if refuses[0] and failing == "open":
+            raise StoreFault("SQLITE_CANTOPEN")
+        return real_open(cls, folder)
+
+    def loading(self):
+        if refuses[0] and failing == "load":
+            raise StoreFault("SQLITE_IOERR")
+        return real_load(self)
+
+    async def life():
+        await _deliver(tmp_path, 20)
+        monkeypatch.setattr(Database, "open", classmethod(opening))
+        monkeypatch.setattr(Database, "load", loading)
+        if failing == "load":
+            monkeypatch.setattr(Database, "commit", _refusing(refuses))
+        store = Store(tmp_path)
+        store.on_mode(lambda mode, reason: reasons.append((mode, reason)))
+        loaded = await store.start()
+        assert loaded.sequences == {}
+        assert loaded.run.startswith("m")
+        await store.keep_uplinks({"city"})
+        assert not await store.put(_part(1, "new"))
+        refuses[0] = False
+        await _until(lambda: store.mode == "disk")
+        assert reasons[-1] == ("disk", "late")
+        for n in (2, 3):
+            assert await store.put(_part(n, "new"))
+        taken = await store.take("city", "critical", 50)
+        assert {message.id for message in taken} == {"anew1/1", "anew2/1", "anew3/1"}
+        assert [message.sequence for message in taken] == [21, 22, 23]
+        assert store.damage.renumbered == 3
+        assert await store.stop()
+
+    asyncio.run(life())
+
+
+def _refusing(refuses):
+    real = Database.commit
+
+    def commit(self, batch):
+        if refuses[0]:
+            raise StoreFault("told to refuse")
+        real(self, batch)
+
+    return commit
+
+
+def test_a_disk_that_hangs_at_the_start_is_memory_mode_and_late(tmp_path, monkeypatch):
+    free, reasons, real = threading.Event(), [], Database.load
+
+    def load(self):
+        assert free.wait(10)
+        return real(self)
+
+    async def life():
+        await _deliver(tmp_path, 5)
+        monkeypatch.setattr(Database, "load", load)
+        store = Store(tmp_path)
+        store.on_mode(lambda mode, reason: reasons.append((mode, reason)))
+        loaded = await asyncio.wait_for(store.start(), 2)
+        assert not loaded.writable
+        assert loaded.notes == ("store_unwritable: stalled",)
+        await store.keep_uplinks({"city"})
+        assert not await asyncio.wait_for(store.put(_part(1, "new")), 1)
+        assert [message.id for message in await store.take("city", "critical", 9)] == ["anew1/1"]
+        assert reasons == [("memory", "stalled")]
+        free.set()
+        await _until(lambda: store.mode == "disk")
+        assert reasons[-1] == ("disk", "late")
+        assert [message.id for message in await store.take("city", "critical", 9)] == ["anew1/1"]
+        assert await store.stop()
+
+    asyncio.run(life())
+
+
+def test_a_refusal_at_the_stop_is_tried_again(tmp_path, monkeypatch):
+    refuses, real = [3], Database.commit
+
+    def commit(self, batch):
+        if refuses[0]:
+            refuses[0] -= 1
+            raise StoreFault("SQLITE_BUSY")
+        real(self, batch)
+
+    monkeypatch.setattr(Database, "commit", commit)
+
+    async def life():
+        store = Store(tmp_path)
+        await store.start()
+        store.put(Part((JournalRow(1, "r.1", "reading", b""),)))
+        assert await store.stop()
+
+    asyncio.run(life())
+    database = Database.open(tmp_path)
+    assert [row.id for row in database.journal()] == ["r.1"]
+    database.close()
+
+
+@pytest.mark.parametrize("stall_s", [0.15, 30.0])
+def test_a_stop_in_the_middle_of_a_hanging_commit_says_what_is_lost(tmp_path, monkeypatch, stall_s):
+    monkeypatch.setattr(store_module, "STALL_S", stall_s)
+    free, real = threading.Event(), Database.commit
+
+    def commit(self, batch):
+        free.wait(10)
+        real(self, batch)
+
+    monkeypatch.setattr(Database, "commit", commit)
+
+    async def life():
+        store = Store(tmp_path)
+        await store.start()
+        answer = store.put(_part(1))
+        await asyncio.sleep(0.05)
+        begun = time.monotonic()
+        assert not await store.stop(within_s=0.5)
+        assert time.monotonic() - begun < 3
+        assert not await asyncio.wait_for(answer, 1)
+
+    asyncio.run(life())
+    free.set()
+
+
+def test_a_thread_stuck_on_the_disk_does_not_keep_the_process():
+    story = (
+        "import threading; from gateway.store.thread import DiskThread\n"
+        "begun = threading.Event()\n"
+        "DiskThread('disk').submit(lambda: (begun.set(), threading.Event().wait()))\n"
+        "begun.wait()\n"
+    )
+    subprocess.run([sys.executable, "-c", story], timeout=10, check=True)
+
+
+def test_the_disks_thread_works_in_order_and_ends():
+    thread, seen = DiskThread("disk"), []
+    gate = threading.Event()
+    first = thread.submit(gate.wait, 5)
+    jobs = [thread.submit(seen.append, n) for n in range(5)]
+    bad = thread.submit(lambda: 1 // 0)
+    gate.set()
+    with pytest.raises(ZeroDivisionError):
+        bad.result(5)
+    assert first.result(5)
+    assert seen == list(range(5))
+    assert all(job.done() for job in jobs)
+    thread.shutdown()
+    with pytest.raises(RuntimeError):
+        thread.submit(print)
+
+
+def test_jobs_that_wait_are_cancelled_when_asked():
+    thread, gate = DiskThread("disk"), threading.Event()
+    running = thread.submit(gate.wait, 5)
+    waiting = thread.submit(print)
+    while not running.running():
+        time.sleep(0.001)
+    thread.shutdown(wait=False, cancel_futures=True)
+    gate.set()
+    assert running.result(5)
+    assert waiting.cancelled()
+
+
+def test_uplinks_that_left_the_site_are_forgotten(tmp_path):
+    async def life(names):
+        store = Store(tmp_path)
+        await store.start()
+        await store.keep_uplinks(names)
+        known = await store._worker.ask(Database.uplinks)
+        await store.put(_part(1))
+        assert await store.stop()
+        return known
+
+    assert asyncio.run(life({"city", "street"})) == {"city", "street"}
+    assert asyncio.run(life(["street", "duty"])) == {"street", "duty"}
+    database = Database.open(tmp_path)
+    assert database.uplinks() == {"street", "duty"}
+    database.close()
+
+
+def test_the_writer_beats_at_its_turns_when_idle_and_while_the_disk_hangs(tmp_path, monkeypatch):
+    monkeypatch.setattr(store_module, "TURN_S", 0.05)
+    free, real, beats = threading.Event(), Database.commit, []
+
+    def commit(self, batch):
+        assert free.wait(10)
+        real(self, batch)
+
+    monkeypatch.setattr(Database, "commit", commit)
+
+    async def life():
+        store = Store(tmp_path)
+        await store.start()
+        tending = asyncio.create_task(store.tend(lambda: beats.append(store.mode)))
+        await _until(lambda: beats.count("disk") >= 3)
+        assert not await store.put(_part(1))
+        await _until(lambda: beats.count("memory") >= 3)
+        free.set()
+        await _until(lambda: store.mode == "disk")
+        assert await store.stop()
+        await asyncio.wait_for(tending, 1)
+
+    asyncio.run(life())
+
+
+def test_a_writer_that_no_longer_turns_does_not_beat(tmp_path, monkeypatch):
+    monkeypatch.setattr(store_module, "TURN_S", 0.05)
+    beats = []
+
+    async def life():
+        store = Store(tmp_path)
+        await store.start()
+        monkeypatch.setattr(store, "_flush", lambda: asyncio.sleep(3600))
+        tending = asyncio.create_task(store.tend(lambda: beats.append(1)))
+        await _until(lambda: len(beats) >= 2)
+        store.put(_part(1))
+        await asyncio.sleep(0.1)
+        silent = len(beats)
+        await asyncio.sleep(0.2)
+        assert len(beats) == silent
+        tending.cancel()
+        assert not await store.stop(within_s=0.1)
+
+    asyncio.run(life())

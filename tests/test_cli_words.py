@@ -1,0 +1,189 @@
+"""The command line itself: what goes in and out of `decode`, `pseudonym`, `schema` and `alerts --closed`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import sys
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from gateway.cli import main
+from gateway.control.client import ControlClient, DaemonNotRunning
+from gateway.control.folder import SOCKET_NAME
+from gateway.control.protocol import Refusal
+from gateway.control.server import ControlServer
+
+
+@pytest.fixture(autouse=True)
+def english(monkeypatch):
+    monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
+
+
+@pytest.fixture
+def feed(monkeypatch):
+    """Bytes for standard input."""
+    return lambda given: monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(given)))
+
+
+@pytest.fixture
+def decoded(feed, monkeypatch):
+    """What `decode` prints, to an output as strict as a pipe's (the one of pytest replaces what it cannot encode)."""
+
+    def run(given):
+        feed(given)
+        out = io.BytesIO()
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", io.TextIOWrapper(out, encoding="utf-8", errors="strict"))
+            assert main(["decode"]) == 0
+            return [json.loads(line) for line in out.getvalue().splitlines()]
+
+    return run
+
+
+# decode ---------------------------------------------------------------------------------------------
+
+GOOD = b'{"kind": "modbus", "registers": [7], "type": "uint16"}'
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"\xff\xfe\x00",
+        b'{"kind": "ble", "address": "\xc3"}',
+        b"[" * 100_000,
+        b'"\\ud800"',
+        b'{"kind": "\\ud800"}',
+        b'{"kind": ["modbus"]}',
+        b'{"kind": "face", "vendor": ["hikvision"]}',
+        b'{"kind": "face", "vendor": {"a": 1}}',
+        b'{"kind": "modbus", "registers": [7], "type": ["uint16"]}',
+        b'{"kind": "modbus", "registers": [7], "enum": {"7": "\\ud800"}, "type": ["\\ud800"]}',
+        b'{"kind": "ble", "address": ["A4"], "service_data": []}',
+    ],
+)
+def test_an_odd_line_gets_an_error_and_the_next_line_its_turn(decoded, odd):
+    first, second = decoded(odd + b"\n\n" + GOOD)
+    assert {"error", "detail"} <= set(first)
+    assert second["value"] == 7
+
+
+def test_half_a_character_in_a_good_answer_is_escaped(decoded):
+    first, second = decoded(b'{"kind": "modbus", "registers": [7], "enum": {"7": "\\ud800"}}\n' + GOOD)
+    assert first["value"] == "\ud800"
+    assert second["value"] == 7
+
+
+# pseudonym ------------------------------------------------------------------------------------------
+
+
+def test_pseudonym_never_makes_a_key(feed, tmp_path, capsys):
+    feed(b"1001\n")
+    assert main(["pseudonym", "fukang", "--state", str(tmp_path)]) == 69
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == f"no key in {tmp_path}; start the gateway once, or give --state\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pseudonym_says_the_same_plain_and_as_json(feed, tmp_path, capsys):
+    (tmp_path / "pseudonym.key").write_bytes(bytes(range(32)))
+    feed(b"1001\n")
+    assert main(["pseudonym", "fukang", "--state", str(tmp_path)]) == 0
+    plain = capsys.readouterr().out.strip()
+    feed(b"1001\n")
+    assert main(["pseudonym", "fukang", "--json", "--state", str(tmp_path)]) == 0
+    assert json.loads(capsys.readouterr().out) == {"group": "fukang", "pseudonym": plain}
+    assert plain
+    assert "1001" not in plain
+
+
+@pytest.mark.parametrize("given", [b"", b"\n", b"\xff\xff\n"])
+def test_pseudonym_of_nothing_is_a_wrong_call(feed, tmp_path, capsys, given):
+    (tmp_path / "pseudonym.key").write_bytes(bytes(32))
+    feed(given)
+    assert main(["pseudonym", "fukang", "--state", str(tmp_path)]) == 64
+    assert capsys.readouterr().out == ""
+
+
+# schema ---------------------------------------------------------------------------------------------
+
+
+def test_schema_as_json_is_one_line(capsys):
+    assert main(["schema", "--json"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert main(["schema"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(line)
+
+
+# alerts --closed, history ---------------------------------------------------------------------------
+
+CLOSED = {
+    "id": "3c6616b2f87af55c", "name_en": "call for help", "name_zh": "一键求助", "subject": "sos-301", "place": "b1/s1/301",
+    "closed_as": "mistaken", "closed_by": "head-b1", "answered_by": None, "age_s": 7200.0,
+}  # fmt: skip
+
+
+async def _answer(request, _peer):
+    if request.verb == "closed":
+        return [CLOSED] * min(request.arguments["n"], 2)
+    if request.verb == "history":
+        raise Refusal("no_history", request.arguments["alert"])
+    if request.verb == "ack":
+        raise Refusal("no_such_alert", request.arguments["alert"])
+    return []
+
+
+@pytest.fixture
+def daemon(tmp_path):
+    """A daemon's door on a state folder; yields the folder."""
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(ControlServer(tmp_path / SOCKET_NAME, _answer).run())
+    thread = threading.Thread(target=_until_cancelled, args=(loop, task))
+    thread.start()
+    while thread.is_alive() and not _listens(tmp_path):
+        thread.join(0.01)
+    yield str(tmp_path)
+    loop.call_soon_threadsafe(task.cancel)
+    thread.join(10)
+    loop.close()
+
+
+def _until_cancelled(loop, task):
+    with contextlib.suppress(asyncio.CancelledError):
+        loop.run_until_complete(task)
+
+
+def _listens(folder):
+    try:
+        list(ControlClient(folder).ask("hello"))
+    except DaemonNotRunning:
+        return False
+    return True
+
+
+def test_closed_alerts_are_listed_with_whole_ids(daemon, capsys):
+    assert main(["alerts", "--closed", "1", "--state", daemon]) == 0
+    assert capsys.readouterr().out == (
+        "3c6616b2f87af55c  call for help  sos-301 (b1/s1/301)  mistaken, closed by head-b1, raised 2.0 h ago\n"
+    )
+    assert main(["alerts", "--closed", "--json", "--state", daemon]) == 0
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [CLOSED, CLOSED]
+
+
+def test_no_alerts_are_said_to_be_none(daemon, capsys):
+    assert main(["alerts", "--state", daemon]) == 0
+    assert capsys.readouterr().out == "no open alerts\n"
+    assert main(["alerts", "--closed", "0", "--state", daemon]) == 0
+    assert capsys.readouterr().out == "no closed alerts\n"
+
+
+def test_an_unknown_id_is_called_unknown(daemon, capsys):
+    assert main(["history", "ffff", "--state", daemon]) == 1
+    assert capsys.readouterr().err == "no alert begins with ffff\n"
+    assert main(["ack", "ffff", "--state", daemon]) == 1
+    assert capsys.readouterr().err == "no open alert begins with ffff\n"
