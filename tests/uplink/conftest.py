@@ -244,11 +244,29 @@ class Authority:
             .not_valid_before(now + dt.timedelta(days=days[0]))
             .not_valid_after(now + dt.timedelta(days=days[1]))
             .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+            # What RFC 5280 demands of a certificate, and Python 3.13 checks (ssl.VERIFY_X509_STRICT):
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
+            .add_extension(_usage(authority), critical=True)
         )
         if host:
             address = x509.IPAddress(ipaddress.ip_address(host))
             builder = builder.add_extension(x509.SubjectAlternativeName([address]), critical=False)
         return builder.sign(self._key, hashes.SHA256())
+
+
+def _usage(authority):
+    """An authority signs certificates; everybody else signs handshakes."""
+    names = (
+        "content_commitment",
+        "key_encipherment",
+        "data_encipherment",
+        "key_agreement",
+        "encipher_only",
+        "decipher_only",
+    )
+    uses = dict.fromkeys(names, False)
+    return x509.KeyUsage(digital_signature=True, key_cert_sign=authority, crl_sign=authority, **uses)
 
 
 async def until(condition: Callable[[], object], seconds: float = 15) -> None:
