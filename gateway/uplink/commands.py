@@ -88,6 +88,7 @@ class _CommandBody(Struct):
     for_s: Annotated[float, Meta(gt=0, le=MAX_SHELVE_S)] | None = None
     on_site: bool = False
     mistaken: bool = False
+    button: Annotated[str, Meta(pattern=r"^[a-z0-9-]{0,64}\Z")] = ""
     reply_to: str = ""
 
 
@@ -170,6 +171,7 @@ def _command(body: _CommandBody, principal: str, verb: Verb) -> Command:
         for_ms=None if body.for_s is None else round(body.for_s * SECOND),
         on_site=body.on_site,
         mistaken=body.mistaken,
+        button=body.button,
     )
 
 
