@@ -34,7 +34,7 @@ from gateway.events import (
     Stamped,
     Verb,
 )
-from gateway.instant import Anchor, Instant
+from gateway.instant import MINUTE, Anchor, Instant
 from gateway.rules import outputs
 from gateway.rules.commands import Verdict, carry_out
 from gateway.rules.compound import CLOCK, CONFIRMED, DOOR, HEALTH, HELD, SYNCED, Compound
@@ -65,8 +65,8 @@ _AT_REST = ((DOOR, "closed"), ("tamper", False), ("fire", False))
 """States that a replay from the terminal's log may set, too: they end alerts and raise none."""
 UNPROVEN = "freshness_unproven"
 """Anomaly of an entry (facts/face 0.3), and the fact of a terminal that sends such."""
-RESET_BY = 10_000
-"""A serial number so far back is no late event: the terminal's counter wrapped or was reset."""
+OVERTAKEN_MS = MINUTE
+"""How long an event may be on its way behind a younger one; a terminal that was reset needs longer to start."""
 
 
 class Outcome(Struct, frozen=True):
@@ -85,9 +85,10 @@ class Seen(Struct, frozen=True):
 
 
 class Cursor(Struct, frozen=True):
-    """The highest serial number of a terminal's events."""
+    """The last serial number that counted, and when it came."""
 
     seq: int
+    at: Instant
 
 
 class Done(Struct, frozen=True):
@@ -255,22 +256,26 @@ class Engine:
         self._seen_keys.setdefault(entry.terminal, deque()).append(entry.key)
         self._forget_oldest(entry.terminal)
         self._freshness(entry, stamped)
-        newer, changed = self._in_sequence(entry), _DOOR_FACTS.get(entry.type)
-        if changed is not None and newer and (entry.live or changed in _AT_REST):
+        newer, changed = self._in_sequence(entry, stamped.at), _DOOR_FACTS.get(entry.type)
+        if changed is not None and _may_set(changed, live=entry.live, newer=newer):
             self._hear(entry.terminal, *changed, Quality.GOOD, stamped)
         if not entry.live:
             return
         self._watches.pulse(entry.terminal, entry, f"{entry.terminal}:{entry.key}", stamped.at)
 
-    def _in_sequence(self, entry: Entry) -> bool:
-        """Sequence, not time, orders a terminal's events (facts/face 0.6): a late one must not move the door back."""
-        if entry.seq is None:
-            return True
+    def _in_sequence(self, entry: Entry, at: Instant) -> bool:
+        """Sequence, not time, orders a terminal's events (facts/face 0.6): a late one must not move the door back.
+
+        A live event far behind in time as well is none that was overtaken: the terminal's counter began anew.
+        """
         last = self._cursors.get(entry.terminal)
-        if last is not None and 0 <= last.seq - entry.seq < RESET_BY:
-            return False
-        self._cursors.put(Cursor(entry.seq), entry.terminal)
-        return True
+        if entry.seq is None or last is None or entry.seq > last.seq:
+            newer = True
+        else:
+            newer = entry.live and at - last.at > OVERTAKEN_MS
+        if newer and entry.seq is not None:
+            self._cursors.put(Cursor(entry.seq, at), entry.terminal)
+        return newer
 
     def _freshness(self, entry: Entry, stamped: Stamped) -> None:
         """A terminal whose events nobody can date raises nothing, and that must not go unsaid."""
@@ -396,6 +401,13 @@ class Engine:
 def _oldest_first(table: Table[Seen] | Table[Done]) -> list[Key]:
     aged = [(row.at, key) for key in table for row in (table.get(*key),) if row is not None]
     return [key for _, key in sorted(aged)]
+
+
+def _may_set(changed: tuple[str, Scalar], *, live: bool, newer: bool) -> bool:
+    """Opened and closed go by sequence; an alarm that is live counts in any order; the log of a terminal only ends alarms."""
+    if changed in _AT_REST or changed == (DOOR, "opened"):
+        return newer and (live or changed in _AT_REST)
+    return live
 
 
 def _moment(stamped: Stamped) -> Moment:
