@@ -50,6 +50,12 @@ class Reread(Struct, frozen=True):
     point: str
 
 
+class Reenrol(Struct, frozen=True):
+    """Forget a button's counter: its battery was changed, said a person."""
+
+    button: str
+
+
 class Reply(Struct, frozen=True):
     """The answer to a command; the same for every repeat of its ``command_id``."""
 
@@ -61,4 +67,4 @@ class Reply(Struct, frozen=True):
     alert: str | None = None
 
 
-Action = Publish | Note | Want | Reread | Reply
+Action = Publish | Note | Want | Reread | Reenrol | Reply

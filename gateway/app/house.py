@@ -35,7 +35,7 @@ from gateway.drivers.ble.source import AdvertSource
 from gateway.drivers.ble.watcher import RadioWatcher
 from gateway.drivers.face.listener import TerminalListener
 from gateway.drivers.modbus.poller import BusPoller
-from gateway.events import Boot, Command, DeviceHealth, Health, SiteLoaded, Stamped, Verb
+from gateway.events import Boot, DeviceHealth, Health, SiteLoaded
 from gateway.faults import StoreFault
 from gateway.instant import ClockQuality, Instant, Stamp
 from gateway.rules.compound import STORE, Compound
@@ -54,6 +54,10 @@ log = structlog.get_logger()
 
 ID_DIGITS = 16
 CLOSED_SEARCHED = 1_000
+PATIENT_OPEN_S = 60.0
+"""Within the unit's TimeoutStartSec."""
+KEPT_LATE = frozenset({"alert", "closed", "press"})
+"""State of a run without its disk that may be laid over what the disk holds: alerts early rather than never."""
 STOP_STORE_S = 1.5
 """After at most 3 s for the workers: SIGTERM ends the gateway within 5 s."""
 VITAL_S = 30.0
@@ -74,6 +78,8 @@ class Surroundings(Struct, frozen=True):
     """Ears instead of BlueZ."""
     pool: Executor | None = None
     """Runs the disk's work instead of a thread."""
+    patient: bool = False
+    """The last start was too early for the disk: wait longer, and do not begin anew a second time."""
 
 
 class _Outbox:
@@ -179,7 +185,12 @@ class House:
         self._connect(lanes)
 
     def _connect(self, lanes: Mapping[str, BusPoller]) -> None:
-        self.inbox.connect(self.outputs.want, lambda device, point: lanes[device].reread(device, point), self._follow)
+        self.inbox.connect(
+            self.outputs.want,
+            lambda device, point: lanes[device].reread(device, point),
+            self.chronicle.follow,
+            self._reenrol,
+        )
         self.chronicle.connect(self.outputs.device_back)
         self.publishing.counts = self.counts
         self.desk.connect(self._status, self.engine.anchor_at, self._histories, self._closed)
@@ -258,16 +269,9 @@ class House:
         counted["control.refused"] = self.control.refused
         return dict(counted)
 
-    def _follow(self, stamped: Stamped) -> None:
-        """What an event means to rooms that are not asked by the core."""
-        event = stamped.event
-        if isinstance(event, Command) and event.verb is Verb.REENROL:
-            self._reenrol(event)
-        self.chronicle.follow(stamped)
-
-    def _reenrol(self, command: Command) -> None:
-        if self.radio is not None and self.engine.agreed(command.principal, command.command_id):
-            self.radio.reenrol(command.button)
+    def _reenrol(self, button: str) -> None:
+        if self.radio is not None:
+            self.radio.reenrol(button)
 
     def _status(self) -> dict[str, Any]:
         shown: dict[str, Any] = msgspec.to_builtins(self.publishing.status())
@@ -311,7 +315,7 @@ class House:
 
     def _store_mode(self, mode: str, reason: str) -> None:
         """The disk refuses, or is well again; a database made anew is given everything the core knows."""
-        if reason == "late":
+        if reason == "late" and not self._surroundings.patient:
             self._late.set()
         if reason == "rebuilt":
             rows = self.engine.snapshot()
@@ -330,7 +334,7 @@ async def build(
 ) -> House:
     """Open the store of ``folder`` and build the house on it. The caller holds the claim on the folder."""
     around = surroundings or Surroundings()
-    store = Store(folder, around.pool)
+    store = Store(folder, around.pool, open_s=PATIENT_OPEN_S if around.patient else None, kept_late=KEPT_LATE)
     loaded = await store.start()
     house = House(site, compound, folder, secrets, store, around)
     house.found(loaded, clock)

@@ -15,7 +15,7 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from gateway.actions import Action, Note, Publish, Reread, Want
+from gateway.actions import Action, Note, Publish, Reenrol, Reread, Want
 from gateway.alerts import Change
 from gateway.clock import Timeline
 from gateway.events import Event, Receipt, Stamped
@@ -70,15 +70,17 @@ class Inbox:
         self._on_want: Callable[[Want], None] = _ignored
         self._on_reread: Callable[[str, str], None] = _ignored
         self._on_event: Callable[[Stamped], None] = _ignored
+        self._on_reenrol: Callable[[str], None] = _ignored
 
     def connect(
         self,
         want: Callable[[Want], None],
         reread: Callable[[str, str], None],
         event: Callable[[Stamped], None],
+        reenrol: Callable[[str], None] = lambda _button: None,
     ) -> None:
         """Name those who act at once. ``event`` is shown every event after it was handled."""
-        self._on_want, self._on_reread, self._on_event = want, reread, event
+        self._on_want, self._on_reread, self._on_event, self._on_reenrol = want, reread, event, reenrol
 
     def report(self, event: Event) -> Kept:
         """Let an event take effect, now and here; the ticket tells when it is on disk.
@@ -150,6 +152,8 @@ class Inbox:
                 self._on_want(action)
             elif isinstance(action, Reread):
                 self._on_reread(action.device, action.point)
+            elif isinstance(action, Reenrol):
+                self._on_reenrol(action.button)
 
     def _keep(
         self, outcome: Outcome, journal: tuple[JournalRow, ...], received: tuple[HistoryRow, ...]

@@ -5,22 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import structlog
 
 from gateway import notify
 from gateway.app.check import check
-from gateway.app.house import House, Surroundings, build
+from gateway.app.house import House, OpenedLateError, Surroundings, build
 from gateway.app.secrets import read_secrets
 from gateway.clock import SystemClock
 from gateway.control.folder import claim
 from gateway.faults import SiteError
 from gateway.nodes import Faults
+
+_PATIENT = "LOUDONG_DISK_WAS_LATE"
 
 log = structlog.get_logger()
 
@@ -47,7 +51,14 @@ def run(path: Path, folder: Path, surroundings: Surroundings | None = None) -> N
         secrets = read_secrets(site, folder, faults)
         if faults.errors:
             raise FaultySite(faults)
-        asyncio.run(_live(lambda: build(site, compound, folder, secrets, SystemClock(), surroundings)))
+        around = msgspec.structs.replace(surroundings or Surroundings(), patient=_PATIENT in os.environ)
+        try:
+            asyncio.run(_live(lambda: build(site, compound, folder, secrets, SystemClock(), around)))
+        except OpenedLateError:
+            log.warning("gateway_begins_anew", reason="opened_late")
+            os.environ[_PATIENT] = "1"
+            # The same process for systemd, with the alerts that are on the disk.
+            os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - our own command line, no shell
 
 
 async def _live(make: Callable[[], Awaitable[House]]) -> None:

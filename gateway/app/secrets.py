@@ -53,10 +53,10 @@ def _text(file: str, faults: Faults, mark: Mark) -> str:
 
 
 def read_key(folder: Path) -> bytes | None:
-    """The pseudonym key of a state folder; None where there is none, or none that can be used."""
+    """The pseudonym key of a state folder; None where there is none, or a damaged one. Raises OSError."""
     try:
         key = (folder / PSEUDONYM_KEY).read_bytes()
-    except OSError:
+    except FileNotFoundError:
         return None
     return key if len(key) == _KEY_BYTES else None
 
@@ -67,7 +67,10 @@ def _own_key(folder: Path) -> tuple[bytes, tuple[str, ...]]:
     A damaged one is set aside and a new one made: every person is a new one then, which is said loudly, but no alarm waits for
     it. Where the disk refuses, the key lasts for this run.
     """
-    key = read_key(folder)
+    try:
+        key = read_key(folder)
+    except OSError as error:  # it may be read again tomorrow: it stays where it is
+        return secrets.token_bytes(_KEY_BYTES), (f"pseudonym_key_unreadable: {error.strerror}",)
     if key is not None:
         return key, ()
     path, notes = folder / PSEUDONYM_KEY, []

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 import msgspec
 from msgspec import Struct
 
-from gateway.actions import Action, OutputState, Reply, Want
+from gateway.actions import Action, OutputState, Reenrol, Reply, Want
 from gateway.alerts import Alert
 from gateway.events import (
     Actuated,
@@ -65,6 +65,9 @@ _AT_REST = ((DOOR, "closed"), ("tamper", False), ("fire", False))
 """States that a replay from the terminal's log may set, too: they end alerts and raise none."""
 UNPROVEN = "freshness_unproven"
 """Anomaly of an entry (facts/face 0.3), and the fact of a terminal that sends such."""
+_ALARMS = ((DOOR, "forced"), ("tamper", True), ("fire", True))
+RESET_BY = 10_000
+"""A serial number so far back, even in a log, is of a counter that began anew."""
 OVERTAKEN_MS = MINUTE
 """How long an event may be on its way behind a younger one; a terminal that was reset needs longer to start."""
 
@@ -198,11 +201,6 @@ class Engine:
         """Outputs that are on because of us, as far as we know."""
         return frozenset(key[0] for key in self._driven)
 
-    def agreed(self, principal: str, command_id: str) -> bool:
-        """Whether a command was carried out."""
-        done = self._done.get(principal, command_id)
-        return done is not None and done.reply.accepted
-
     def anchor_at(self, at: Instant) -> Anchor | None:
         """The tie of this moment to true time, if known."""
         return self.board.anchor_at(at)
@@ -223,7 +221,8 @@ class Engine:
         elif isinstance(event, Actuated):
             self._hear(event.output, CONFIRMED, event.confirmed, Quality.GOOD, stamped)
             self._hear(event.output, HELD, event.reason.startswith("held"), Quality.GOOD, stamped)
-            if event.actual == OutputState.OFF.value:
+            wanted = self._wants.get(event.output)
+            if event.actual == OutputState.OFF.value and (wanted is None or wanted.state is not OutputState.ON):
                 self._driven.drop(event.output)
         elif isinstance(event, Command):
             self._command(event, at)
@@ -257,8 +256,8 @@ class Engine:
         self._forget_oldest(entry.terminal)
         self._freshness(entry, stamped)
         newer, changed = self._in_sequence(entry, stamped.at), _DOOR_FACTS.get(entry.type)
-        if changed is not None and _may_set(changed, live=entry.live, newer=newer):
-            self._hear(entry.terminal, *changed, Quality.GOOD, stamped)
+        if changed is not None:
+            self._door(entry, changed, stamped, newer=newer)
         if not entry.live:
             return
         self._watches.pulse(entry.terminal, entry, f"{entry.terminal}:{entry.key}", stamped.at)
@@ -269,13 +268,24 @@ class Engine:
         A live event far behind in time as well is none that was overtaken: the terminal's counter began anew.
         """
         last = self._cursors.get(entry.terminal)
-        if entry.seq is None or last is None or entry.seq > last.seq:
+        if entry.seq is None or last is None or entry.seq >= last.seq:  # a resend of the same is known by its key
             newer = True
         else:
-            newer = entry.live and at - last.at > OVERTAKEN_MS
+            newer = at - last.at > OVERTAKEN_MS and (entry.live or last.seq - entry.seq >= RESET_BY)
         if newer and entry.seq is not None:
             self._cursors.put(Cursor(entry.seq, at), entry.terminal)
         return newer
+
+    def _door(self, entry: Entry, changed: tuple[str, Scalar], stamped: Stamped, *, newer: bool) -> None:
+        """Opened and closed go by sequence; an alarm that is live counts in any order; a terminal's log only ends alarms."""
+        terminal, (name, value) = entry.terminal, changed
+        if newer and (entry.live or changed in _AT_REST):
+            self._hear(terminal, name, value, Quality.GOOD, stamped)
+        elif entry.live and changed in _ALARMS:
+            before = self.board.fact(terminal, name)
+            self._hear(terminal, name, value, Quality.GOOD, stamped)
+            if before is not None:  # overtaken by younger news: the alert stands, the door does not go back
+                self._hear(terminal, name, before.value, Quality.GOOD, stamped)
 
     def _freshness(self, entry: Entry, stamped: Stamped) -> None:
         """A terminal whose events nobody can date raises nothing, and that must not go unsaid."""
@@ -297,6 +307,7 @@ class Engine:
         verdict = carry_out(command, at, self.register)
         if command.verb is Verb.REENROL and verdict is Verdict.DONE:
             self.presses.drop(command.button)  # nor does the radio of the next life know the old counter
+            self.register.said.append(Reenrol(command.button))
         reply = Reply(command.command_id, command.principal, verdict is Verdict.DONE, verdict.value, command.alert)
         self._done.put(Done(at, reply), command.principal, command.command_id)
         self._done_keys.append((command.principal, command.command_id))
@@ -401,13 +412,6 @@ class Engine:
 def _oldest_first(table: Table[Seen] | Table[Done]) -> list[Key]:
     aged = [(row.at, key) for key in table for row in (table.get(*key),) if row is not None]
     return [key for _, key in sorted(aged)]
-
-
-def _may_set(changed: tuple[str, Scalar], *, live: bool, newer: bool) -> bool:
-    """Opened and closed go by sequence; an alarm that is live counts in any order; the log of a terminal only ends alarms."""
-    if changed in _AT_REST or changed == (DOOR, "opened"):
-        return newer and (live or changed in _AT_REST)
-    return live
 
 
 def _moment(stamped: Stamped) -> Moment:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 import structlog
+from msgspec import structs
 
 from gateway.faults import StoreFault
 from gateway.store.database import CLOSED, Database
@@ -51,9 +52,17 @@ _IO = Path("/proc/self/io")
 class Store:
     """Durable memory of the gateway: ``start`` first, ``stop`` last; ``tend`` tells of its life and of a bug in between."""
 
-    def __init__(self, folder: Path, pool: Executor | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        pool: Executor | None = None,
+        *,
+        open_s: float | None = None,
+        kept_late: frozenset[str] = frozenset(),
+    ) -> None:
         """``pool`` runs the disk's work, one job at a time; None: a thread. (A virtual-time loop wants one that is inline.)"""
-        self._worker = Worker(folder, pool)
+        self._worker = Worker(folder, pool, open_s)
+        self._kept_late = kept_late
         self._delivery = Delivery()
         self._mode: Mode = "disk"
         self._callbacks: list[Callable[[Mode, str], None]] = []
@@ -347,7 +356,7 @@ class Store:
         self._flight, self._held = self._held, Held()
         batch, rebuilt = self._flight.batch(), self._worker.rebuilt
         try:
-            job = self._worker.write(lambda database: _commit_held(database, batch, self._uplinks))
+            job = self._worker.write(lambda database: _commit_held(database, self._bearable(batch), self._uplinks))
             await self._outwait(asyncio.ensure_future(job))
         except StoreFault as fault:
             self._flight.merge(self._held)
@@ -366,6 +375,12 @@ class Store:
         self._mode = "disk"
         self._tell()  # what nobody could read may be taken now
         self._report("late" if self._worker.late else "rebuilt" if self._worker.rebuilt > rebuilt else "written")
+
+    def _bearable(self, batch: Batch) -> Batch:
+        """What may be laid over a database that was never loaded: its own clock and facts stand, and so does its stamp."""
+        if not self._worker.late:
+            return batch
+        return structs.replace(batch, state=tuple(r for r in batch.state if r.kind in self._kept_late), stamp=None)
 
     def _enter_memory(self, reason: str) -> None:
         self._mode = "memory"

@@ -35,9 +35,9 @@ _T = TypeVar("_T")
 class Worker:
     """Owner of the ``Database``."""
 
-    def __init__(self, folder: Path, pool: Executor | None = None) -> None:
+    def __init__(self, folder: Path, pool: Executor | None = None, open_s: float | None = None) -> None:
         """``pool`` must run one job at a time, in order; the default is a thread."""
-        self._folder = folder
+        self._folder, self._open_s = folder, OPEN_S if open_s is None else open_s
         self._pool = pool or DiskThread("store")
         self._database: Database | None = None
         self._missed = False
@@ -46,10 +46,10 @@ class Worker:
     async def open(self) -> tuple[Loaded, str]:
         """Open the database and count this run. The reason is empty, or says why the disk cannot be written.
 
-        A disk that does not answer in ``OPEN_S`` is left to its work, and what it holds is missed.
+        A disk that does not answer in ``open_s`` is left to its work, and what it holds is missed.
         """
         opening = self._submit(self._open)
-        done, _ = await asyncio.wait({opening}, timeout=OPEN_S)
+        done, _ = await asyncio.wait({opening}, timeout=self._open_s)
         if done:
             return opening.result()
         self._missed = True

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.actions import Reply
+from gateway.actions import Reenrol, Reply
 from gateway.instant import DAY, MINUTE, SECOND
 from gateway.rules.engine import COMMANDS_REMEMBERED
 
@@ -97,7 +97,10 @@ def test_silence_quiets_the_siren_and_stops_no_climb(core):
 def test_a_button_with_a_new_battery_is_known_anew_by_the_next_life_too(core):
     core.press(SECOND, key="c900")
     assert [press.press.key for press in core.engine.presses.values()] == ["c900"]
-    core.ask("reenrol", "sos", who="head", button="button", reason="battery changed", command_id="r1")
+    command = {"who": "head", "button": "button", "reason": "battery changed", "command_id": "r1"}
+    core.ask("reenrol", "sos", **command)
     assert core.engine.presses.values() == []
-    assert core.engine.agreed("local", "r1")
-    assert not core.engine.agreed("local", "another")
+    core.ask("reenrol", "sos", **command)
+    assert [action for action in core.actions if isinstance(action, Reenrol)] == [Reenrol("button")], (
+        "once, not for a repeat"
+    )

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.actions import OutputState
-from gateway.events import Actuated, Stamped
+from gateway.events import Actuated, Command, Stamped, Verb
 from gateway.instant import MINUTE, SECOND, Instant
 from gateway.rules.compound import OutputSpec
 from gateway.rules.engine import Engine
@@ -122,5 +122,9 @@ def test_an_output_put_on_by_us_is_ours_until_it_is_seen_off(core):
     assert revived.driven() == {"siren"}
     revived.handle(Stamped(Instant(2 * SECOND), "r2.1", Actuated("siren", "on", "on", confirmed=True)))
     assert revived.driven() == {"siren"}
-    revived.handle(Stamped(Instant(3 * SECOND), "r2.2", Actuated("siren", "off", "off", confirmed=True)))
+    revived.handle(Stamped(Instant(3 * SECOND), "r2.2", Actuated("siren", "on", "off", confirmed=False)))
+    assert revived.driven() == {"siren"}, "its feedback was slow; the retry puts it on"
+    alert = revived.alerts()[0].id
+    revived.handle(Stamped(Instant(4 * SECOND), "r2.3", Command("c1", "local", "head", Verb.ACK, alert)))
+    revived.handle(Stamped(Instant(5 * SECOND), "r2.4", Actuated("siren", "off", "off", confirmed=True)))
     assert revived.driven() == frozenset()

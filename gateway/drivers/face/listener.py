@@ -150,8 +150,10 @@ class TerminalListener:
             if silent_at <= now:
                 self._set_health(door, Health.LOST, "silent")
 
-    def _heard(self, door: model.Door, health: Health = Health.OK, reason: str = "") -> None:
+    def _heard(self, door: model.Door, health: Health = Health.OK, reason: str = "", *, named: bool = False) -> None:
         self._silent_at[door.id] = asyncio.get_running_loop().time() + _patience_s(door)
+        if health is Health.OK and not named and self._health.get(door.id) == (Health.FAULTY, WRONG_DEVICE):
+            return  # a heartbeat names no device; only an event of the right one clears the doubt
         self._set_health(door.id, health, reason)
 
     def _set_health(self, door: str, health: Health, reason: str) -> None:
@@ -241,7 +243,7 @@ class TerminalListener:
             return 408 if cut else self._refuse(door, fault)
         self._count(decoded)
         self._forget_complaints(door.id, _peer(request))
-        self._heard(door)
+        self._heard(door, named=bool(decoded.entries))
         tickets = [self._report(entry) for entry in decoded.entries]
         if not await self._durable(tickets):
             self.counters["not_durable"] += 1

@@ -19,6 +19,8 @@ from gateway.site.model import ModbusDevice
 from gateway.site.profile import PointClass, PointSpec, Space
 
 _TROUBLE = {Quality.SENSOR_FAULT, Quality.INVALID}
+_DAMNING = (Quality.SENSOR_FAULT, Quality.INVALID, Quality.OUT_OF_SERVICE)
+"""What a status may say that makes every value of the device worthless."""
 _BEYOND = {Quality.OVER_RANGE, Quality.UNDER_RANGE}
 _MEASURED = {Quality.GOOD, Quality.INVALID, *_BEYOND}
 """What a point may say of itself and still be beyond its range: sensors send their sentinel then."""
@@ -54,14 +56,20 @@ class Points:
         return self._due(at, (), ())
 
     def mute(self, block: Block, at: float) -> list[Reading]:
-        """The device answers, but not to this."""
-        self._now |= {spec.name: Decoded(None, Quality.COMMS) for spec in block.points}
+        """The device answers, but not to this. Its last word, if that was damning, stands until it speaks again."""
+        damning = self._overlay() in _DAMNING
+        kept = {spec.name for spec in block.points if spec.quality_of and damning}
+        self._now |= {spec.name: Decoded(None, Quality.COMMS) for spec in block.points if spec.name not in kept}
         return self._due(at, (), ())
 
     def lose(self, at: float) -> list[Reading]:
         """The device does not answer: nothing is known any more."""
         self._now = {name: Decoded(None, Quality.COMMS) for name in self._specs}
-        return self._due(at, (), ())
+        readings = self._due(at, (), ())
+        for spec in self._specs.values():
+            if spec.quality_of:
+                del self._now[spec.name]  # back again, it says nothing before its own word on itself
+        return readings
 
     def current(self, point: str) -> Decoded:
         """What a point is now, with what the status points say of it."""
