@@ -318,7 +318,7 @@ class Store:
         entries, self._queue = self._queue, []
         self._committing = entries
         batch = _gather(entries)
-        commit = asyncio.ensure_future(self._worker.write(lambda database: _commit(database, batch)))
+        commit = asyncio.ensure_future(self._worker.write(lambda database: _commit(database, self._bearable(batch))))
         await asyncio.wait({commit}, timeout=STALL_S)
         if not commit.done():
             self._hold(self._flight, entries)

@@ -279,3 +279,44 @@ def test_a_writer_that_no_longer_turns_does_not_beat(tmp_path, monkeypatch):
         assert not await store.stop(within_s=0.1)
 
     asyncio.run(life())
+
+
+def test_what_the_late_database_knows_of_time_stands(tmp_path, monkeypatch):
+    """A run that began at zero without its disk must not turn the clock of ten days of alerts back to zero."""
+    free, real = threading.Event(), Database.load
+
+    def load(self):
+        assert free.wait(10)
+        return real(self)
+
+    def part(at, alert, clock):
+        rows = (StateRow("alert", alert, b"x"), StateRow("clock", "clock", clock))
+        return Part(state=rows, stamp=(at, b"stamp"), urgent=True)
+
+    async def life():
+        first = Store(tmp_path)
+        await first.start()
+        assert await first.put(part(864_000_000, "old", b"ten days"))
+        assert await first.stop()
+        with monkeypatch.context() as slow:
+            slow.setattr(Database, "load", load)
+            second = Store(tmp_path, kept_late=frozenset({"alert"}))
+            await second.start()
+            assert not await second.put(part(7_000, "new", b"zero"))
+            free.set()
+            await _until(lambda: second.mode == "disk")
+            assert await second.put(part(8_000, "newer", b"zero"))
+            await second.stop()
+        third = Store(tmp_path)
+        loaded = await third.start()
+        await third.stop()
+        return loaded
+
+    loaded = asyncio.run(life())
+    assert loaded.stamp == (864_000_000, b"stamp")
+    assert {(row.kind, row.key): row.body for row in loaded.state} == {
+        ("alert", "old"): b"x",
+        ("alert", "new"): b"x",
+        ("alert", "newer"): b"x",
+        ("clock", "clock"): b"ten days",
+    }
