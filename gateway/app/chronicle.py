@@ -23,6 +23,7 @@ BATCH_S = 10.0
 STATUS_TURNS = 6
 """Batches between two words on how the gateway fares, if nothing else makes it say so."""
 MOST_IN_BATCH = 500
+BATTERIES_KEPT = 24
 _SILENT_POINTS = ("heard",)
 """Signs of life: of use to the supervision and the registry, not to anybody's picture."""
 
@@ -119,7 +120,7 @@ class Chronicle:
 
     def _reading(self, reading: Reading, at: Instant) -> None:
         if reading.point == "battery":
-            self._registry.note("button", reading.device, {"battery_pct": reading.value})
+            self._battery(reading, at)
             self._told(reading.device)
         if reading.point == "heard":
             self._heard(reading, at)
@@ -133,6 +134,12 @@ class Chronicle:
         subject = self._compound.subjects.get(reading.device)
         spec = subject.facts.get(reading.point) if subject else None
         batch.append(Reported(reading.point, reading.value, reading.quality, at, spec.unit if spec else ""))
+
+    def _battery(self, reading: Reading, at: Instant) -> None:
+        """How a battery wears: the last changes, so that somebody sees which one will be next."""
+        trend = self._registry.get("button", reading.device).get("battery_trend", [])
+        known = {"battery_pct": reading.value, "battery_trend": [*trend, [at, reading.value]][-BATTERIES_KEPT:]}
+        self._registry.note("button", reading.device, known)
 
     def _heard(self, reading: Reading, at: Instant) -> None:
         """Learn how often a button really gives a sign of life; the site file's promise is what supervises it."""

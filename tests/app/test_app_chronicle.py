@@ -1,0 +1,100 @@
+"""What follows an event: pictures, learning, and a word to the uplinks, all out of the core's way."""
+
+import asyncio
+
+import msgspec
+from instruments.virtual import virtual_run
+
+from gateway.app.chronicle import BATTERIES_KEPT, NOTED, Chronicle
+from gateway.events import DeviceHealth, Health, Press, PressKind, Reading, Stamped
+from gateway.instant import Instant
+
+
+class Registry:
+    def __init__(self):
+        self.known = {}
+
+    def note(self, kind, key, fields, *, meaning=False):
+        self.known[kind, key] = self.get(kind, key) | fields
+
+    def get(self, kind, key):
+        return self.known.get((kind, key), {})
+
+
+class Ear:
+    """An uplink that writes down what it is told."""
+
+    def __init__(self):
+        self.said, self.batches = [], []
+
+    def status_changed(self):
+        self.said.append("status")
+
+    def device_changed(self, device):
+        self.said.append(device)
+
+    def offer_telemetry(self, device, body):
+        self.batches.append((device, msgspec.json.decode(body)["data"]["samples"]))
+
+
+class Samples(list):
+    def add(self, *sample):
+        self.append(sample)
+
+
+def room(compound):
+    registry, ear, samples = Registry(), Ear(), Samples()
+    return Chronicle(compound, "gw-1", samples, registry, [ear]), registry, ear, samples
+
+
+def live(chronicle, events, seconds=11):
+    async def main():
+        for at, event in events:
+            chronicle.follow(Stamped(Instant(at), f"r.{at}", event))
+        running = asyncio.create_task(chronicle.run(lambda: Instant(60_000), lambda _: None, "r1", lambda: None))
+        await asyncio.sleep(seconds)
+        running.cancel()
+
+    virtual_run(main())
+
+
+def test_what_is_learnt_of_a_button(compound):
+    chronicle, registry, ear, _ = room(compound)
+    events = [
+        (1_000, Reading("sos-301", "heard", -60)),
+        (5_000, Reading("sos-301", "heard", -61)),
+        (6_000, Reading("sos-301", "heard", -62)),
+        (7_000, Press("sos-301", PressKind.SINGLE, rssi_dbm=-55)),
+        *((8_000 + n, Reading("sos-301", "battery", 100 - n)) for n in range(30)),
+    ]
+    live(chronicle, events)
+    known = registry.get("button", "sos-301")
+    assert (known["longest_silence_ms"], known["last_press_at"], known["battery_pct"]) == (4_000, 7_000, 71)
+    assert len(known["battery_trend"]) == BATTERIES_KEPT
+    assert known["battery_trend"][-1] == [8_029, 71]
+    assert "sos-301" in ear.said
+
+
+def test_readings_become_pictures_and_one_batch_a_device(compound):
+    chronicle, _, ear, samples = room(compound)
+    live(
+        chronicle, [(n, Reading("air-301", "co2", 900 + n)) for n in range(5)] + [(9, Reading("sos-301", "heard", -60))]
+    )
+    assert len(samples) == 5
+    [(device, batch)] = ear.batches
+    assert device == "air-301"
+    assert [sample["value"] for sample in batch] == [900, 901, 902, 903, 904]
+    assert batch[0]["unit"] == "ppm"
+
+
+def test_a_device_that_is_back_is_told_at_once_and_a_flood_is_bounded(compound):
+    chronicle, _, ear, _ = room(compound)
+    back = []
+    chronicle.connect(back.append)
+    chronicle.follow(Stamped(Instant(1), "r.1", DeviceHealth("relay-1", Health.OK)))
+    assert back == ["relay-1"]
+    for n in range(NOTED + 5):
+        chronicle.follow(Stamped(Instant(n), f"r.{n}", Reading("air-301", "co2", n)))
+    assert chronicle.dropped == 6
+    live(chronicle, [])
+    assert len(ear.batches[0][1]) <= 500
