@@ -67,7 +67,7 @@ VITAL_S = 30.0
 class OpenedLateError(Exception):
     """The database could be opened only after the start: a new start knows the alerts that are in it, we do not.
 
-    What came meanwhile is committed by then. Ends the process, as a bug would; systemd starts it anew.
+    What came meanwhile is committed by then. ``running`` answers it by beginning anew, once and patiently.
     """
 
 
@@ -320,8 +320,9 @@ class House:
         if reason == "rebuilt":
             rows = self.engine.snapshot()
             self.store.put(Part(state=tuple(StateRow(row.kind, row.key, row.body) for row in rows), urgent=True))
-        health = Health.FAULTY if mode == "memory" else Health.OK
-        self.inbox.report(DeviceHealth(STORE, health, "store_memory" if mode == "memory" else "", reason))
+        well = mode == "disk" and reason != "late"  # late: what the disk holds waits for the next start
+        said = "" if well else "store_memory" if mode == "memory" else "store_mended"
+        self.inbox.report(DeviceHealth(STORE, Health.OK if well else Health.FAULTY, said, reason))
 
 
 async def build(

@@ -307,7 +307,7 @@ async def cached_devices(adapter_path: str) -> dict[str, Mapping[str, Any]]:
     prefix = f"{adapter_path}/"
     return {
         path: dict(interfaces["org.bluez.Device1"])
-        for path, interfaces in manager._properties.items()  # noqa: SLF001
+        for path, interfaces in manager._properties.items()  # noqa: SLF001 - nothing public tells what it remembers
         if path.startswith(prefix) and "org.bluez.Device1" in interfaces
     }
 
@@ -319,7 +319,7 @@ async def release_scan(adapter_path: str, patience_s: float) -> None:
     start that was cancelled (org.bluez.Adapter(5), StartDiscovery). Closing a connection ends all its sessions.
     """
     manager = await get_global_bluez_manager()
-    bus = manager._bus  # noqa: SLF001
+    bus = manager._bus  # noqa: SLF001 - its sessions end with its connection, and only so
     if bus is None:
         return
     stop = Message(destination=_BLUEZ, path=adapter_path, interface=_ADAPTER, member="StopDiscovery")

@@ -364,7 +364,7 @@ class _Connection(web.RequestHandler):
     __slots__ = ("_address", "_addresses", "_counters", "_head", "_room")
 
     def __init__(self, manager: web.Server, counters: Counter[str], addresses: Counter[str], **options: object) -> None:
-        super().__init__(manager, **options)  # type: ignore[arg-type]
+        super().__init__(manager, **options)  # type: ignore[arg-type]  # handed on as they came
         self._counters, self._addresses = counters, addresses
         self._address: str | None = None
         self._head = b""
