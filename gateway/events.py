@@ -159,6 +159,21 @@ class Entry(Struct, frozen=True, tag_field="event", tag="entry"):
     anomalies: tuple[str, ...] = ()
 
 
+class SequenceGap(Struct, frozen=True, tag_field="event", tag="sequence_gap"):
+    """Serial numbers of a terminal that never came, or (``open`` false) about which its own log has now been asked.
+
+    While a gap is open nobody can say what happened at that door: an absence there proves nothing.
+    """
+
+    terminal: str
+    first: int
+    """First and last missing serial number, both inclusive; a gap is closed under the ``first`` it was opened with."""
+    last: int
+    open: bool = True
+    reason: str = ""
+    """How it ended: ``recovered`` (its entries came, not live), ``absent`` (the terminal's log holds none), ``given_up``."""
+
+
 class DeviceHealth(Struct, frozen=True, tag_field="event", tag="device_health"):
     """A device, bus, radio, terminal, uplink or the store changed its health."""
 
@@ -209,7 +224,19 @@ class Receipt(Struct, frozen=True, tag_field="event", tag="receipt"):
     received_at: str = ""
 
 
-Event = Boot | ClockSynced | SiteLoaded | Reading | Press | Entry | DeviceHealth | Command | Actuated | Receipt
+Event = (
+    Boot
+    | ClockSynced
+    | SiteLoaded
+    | Reading
+    | Press
+    | Entry
+    | SequenceGap
+    | DeviceHealth
+    | Command
+    | Actuated
+    | Receipt
+)
 
 
 class Stamped(Struct, frozen=True):

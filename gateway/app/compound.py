@@ -13,6 +13,7 @@ from gateway.rules.compound import (
     CLOCK,
     CONFIRMED,
     DOOR,
+    GAP,
     HEALTH,
     HELD,
     STORE,
@@ -137,7 +138,7 @@ def _button(button: Button) -> Subject:
 
 
 def _door(door: Door) -> Subject:
-    facts = {DOOR: FactSpec(), "tamper": FactSpec(), "fire": FactSpec(), UNPROVEN: FactSpec()}
+    facts = {DOOR: FactSpec(), "tamper": FactSpec(), "fire": FactSpec(), GAP: FactSpec(), UNPROVEN: FactSpec()}
     return Subject(door.id, "terminal", door.place, door.tags, facts | _HEALTH)
 
 

@@ -30,6 +30,7 @@ from gateway.events import (
     Reading,
     Receipt,
     Scalar,
+    SequenceGap,
     SiteLoaded,
     Stamped,
     Verb,
@@ -37,7 +38,7 @@ from gateway.events import (
 from gateway.instant import MINUTE, Anchor, Instant
 from gateway.rules import outputs
 from gateway.rules.commands import Verdict, carry_out
-from gateway.rules.compound import CLOCK, CONFIRMED, DOOR, HEALTH, HELD, SYNCED, Compound
+from gateway.rules.compound import CLOCK, CONFIRMED, DOOR, GAP, HEALTH, HELD, SYNCED, Compound
 from gateway.rules.conditions import Fact
 from gateway.rules.deadlines import Deadlines
 from gateway.rules.facts import ClockRow, FactBoard, Segment
@@ -94,6 +95,13 @@ class Cursor(Struct, frozen=True):
     at: Instant
 
 
+class OpenGap(Struct, frozen=True):
+    """Missing serial numbers of a terminal; the key holds the first."""
+
+    last: int
+    at: Instant
+
+
 class Done(Struct, frozen=True):
     """A command already answered."""
 
@@ -127,6 +135,7 @@ class Engine:
         self._done: Table[Done] = Table("done", Done)
         self._wants: Table[Want] = Table("want", Want)
         self._cursors: Table[Cursor] = Table("cursor", Cursor)
+        self._gaps: Table[OpenGap] = Table("gap", OpenGap)
         self._driven: Table[Driven] = Table("driven", Driven)
         self._seen_keys: dict[str, deque[str]] = {}
         self._done_keys: deque[Key] = deque()
@@ -145,6 +154,7 @@ class Engine:
             self._wants,
             self._driven,
             self._cursors,
+            self._gaps,
         )
 
     # The four entrances ---------------------------------------------------------------------------
@@ -187,6 +197,12 @@ class Engine:
             self._seen_keys.setdefault(terminal, deque()).append(key)
         self._done_keys = deque(_oldest_first(self._done))
 
+    def open_gaps(self, terminal: str) -> list[tuple[int, int]]:
+        """First and last of each run of serial numbers that is still missing, oldest first: what its log is asked for."""
+        return sorted(
+            (int(key[1]), gap.last) for key in self._gaps if key[0] == terminal and (gap := self._gaps.get(*key))
+        )
+
     # Questions ------------------------------------------------------------------------------------
 
     def alerts(self) -> list[Alert]:
@@ -218,6 +234,8 @@ class Engine:
         elif isinstance(event, DeviceHealth):
             self._hear(event.device, "reason", event.reason, Quality.GOOD, stamped)
             self._hear(event.device, HEALTH, event.health.value, Quality.GOOD, stamped)
+        elif isinstance(event, SequenceGap):
+            self._gap(event, stamped)
         elif isinstance(event, Actuated):
             self._hear(event.output, CONFIRMED, event.confirmed, Quality.GOOD, stamped)
             self._hear(event.output, HELD, event.reason.startswith("held"), Quality.GOOD, stamped)
@@ -293,6 +311,15 @@ class Engine:
         known = self.board.fact(entry.terminal, UNPROVEN)
         if unproven != (known is not None and known.value is True):
             self._hear(entry.terminal, UNPROVEN, unproven, Quality.GOOD, stamped)
+
+    def _gap(self, gap: SequenceGap, stamped: Stamped) -> None:
+        """A terminal has a gap while any of its own is open."""
+        if gap.open:
+            self._gaps.put(OpenGap(gap.last, stamped.at), gap.terminal, str(gap.first))
+        else:
+            self._gaps.drop(gap.terminal, str(gap.first))
+        missing = any(key[0] == gap.terminal for key in self._gaps)
+        self._hear(gap.terminal, GAP, missing, Quality.GOOD, stamped)
 
     def _forget_oldest(self, terminal: str) -> None:
         mine = self._seen_keys[terminal]

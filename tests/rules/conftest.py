@@ -55,7 +55,7 @@ SUBJECTS = (
     Subject("smoke", "smoke-detector", "b1/s1/301", (), {"smoke": FactSpec()} | HEALTH, "bus-line"),
     Subject("water", "water-detector", "b1/s1/302", (), {"water": FactSpec()} | HEALTH, "bus-line"),
     Subject("button", "button", "b1/s1/301", (), {"heard": FactSpec("dBm", 12 * HOUR), "battery": FactSpec("%")} | HEALTH),
-    Subject("gate", "terminal", "gate", (), {"door": FactSpec(), "tamper": FactSpec()} | HEALTH),
+    Subject("gate", "terminal", "gate", (), {"door": FactSpec(), "tamper": FactSpec(), "gap": FactSpec()} | HEALTH),
     Subject("bus-line", "bus", "b1", (), HEALTH),
     Subject("clock", "clock", "", (), {"synced": FactSpec()}),
 )  # fmt: skip
