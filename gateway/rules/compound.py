@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from gateway.actions import OutputState
 from gateway.alerts import Grade, Priority, Rung
-from gateway.nodes import Mark
+from gateway.nodes import Mark, Node
 from gateway.rules.conditions import ConditionNode
 
 HEALTH = "health"
@@ -95,6 +95,8 @@ class Rule(Struct, frozen=True):
     """Output kind -> state while the alert asks for it."""
     text_zh: str = ""
     text_en: str = ""
+    examples: tuple[Node, ...] = ()
+    """What its author says it does, ``{given: a timetable, expect: [lines]}`` each; the core never reads them."""
 
 
 class GridPlan(Struct, frozen=True):

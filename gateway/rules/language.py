@@ -44,7 +44,7 @@ ENTRY_TYPES = (
 )  # fmt: skip
 DOOR_STATES = ("opened", "closed", "forced", "held_open")
 _LEAF_KEYS = ("point", "health", "stale", "press", "entry", "door", "between", "all", "any", "not")
-_HARMLESS = ("above", "enabled", "text")
+_HARMLESS = ("above", "enabled", "text", "examples")
 """Keys of a change to a life-safety rule that warn of themselves, or need no warning."""
 NAMELESS = "?"
 """Stands for the name of a rule that has none; its fault is recorded."""
@@ -132,6 +132,7 @@ class _Compiler:
             drives=self._drives(reader.take("drives")),
             text_zh=text.take_text("zh", required=True) if text else "",
             text_en=text.take_text("en", required=True) if text else "",
+            examples=self._examples(reader.take("examples")),
         )
         if text:
             text.done()
@@ -378,6 +379,18 @@ class _Compiler:
             steps.append(Regrade(after, reader.take_choice("grade", Grade, Grade.BIG, required=True)))
             reader.done()
         return tuple(sorted(steps, key=lambda step: step.after_ms))
+
+    def _examples(self, node: Node | None) -> tuple[Node, ...]:
+        """The examples as they stand, well formed; whoever plays them reads the lines."""
+        for item in () if node is None else node.items:
+            reader = Reader(item, self._faults, self._name)
+            reader.take_text("given", required=True)
+            reader.take("expect", required=True)
+            reader.take_texts("expect")
+            reader.done()
+        if node is not None and not isinstance(node.value, list):
+            self._faults.add(node.mark, "fault.not_a_list", name=self._name, field="examples")
+        return tuple(node.items) if node is not None else ()
 
     def _drives(self, node: Node | None) -> dict[str, OutputState]:
         if node is None:

@@ -102,6 +102,12 @@ SLIPS = {
     "a regrade of nothing": (HEAD + GAS + TAIL + "  regrade: soon\n", "fault.not_a_mapping", None),
     "stale of no such point": (HEAD + "  when: { stale: gass }\n" + TAIL, "fault.unknown_point", "gas"),
     "two words in one condition": (HEAD + "  when: { health: lost, stale: gas }\n" + TAIL, "fault.bad_condition", None),
+    "an example that expects nothing": (HEAD + GAS + TAIL + "  examples: [ { given: x } ]\n", "fault.missing", None),
+    "an example without its dash": (
+        HEAD + GAS + TAIL + "  examples: { given: x, expect: y }\n",
+        "fault.not_a_list",
+        None,
+    ),
     "half a text": (HEAD + GAS + TAIL + "  text: { zh: 气 }\n", "fault.missing", None),
 }
 
@@ -176,6 +182,14 @@ def test_subjects_are_chosen_by_all_that_is_said_and_fit_what_is_read(compiled):
 def test_drives_are_desired_states(compiled):
     rule = compiled(HEAD + GAS + TAIL + '  drives: { valve: shut, siren: "on", fan: "off" }\n')["r"]
     assert rule.drives == {"siren": OutputState.ON, "fan": OutputState.OFF, "valve": OutputState.SHUT}
+
+
+def test_examples_are_kept_as_written_with_their_lines(compiled):
+    example = "  examples:\n  - given: |\n      5s gas.gas = 26\n    expect: [ 5s raised r gas ]\n"
+    rule = compiled(HEAD + GAS + TAIL + example)["r"]
+    given = rule.examples[0].mapping["given"]
+    assert (given.value, given.mark.line) == ("5s gas.gas = 26\n", 7)
+    assert [line.value for line in rule.examples[0].mapping["expect"].items] == ["5s raised r gas"]
 
 
 def test_a_broken_rule_leaves_the_others_alone(compiled):
