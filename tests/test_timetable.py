@@ -1,0 +1,96 @@
+"""A line of a timetable is an event, or a fault that names the line."""
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.events import Command, DeviceHealth, Entry, Health, Press, PressKind, Quality, Reading, Verb
+from gateway.timetable import NotATimetable, Restart, parse, parse_line
+
+
+def what(line):
+    return parse_line(f"5s {line}", 7).what
+
+
+def test_readings():
+    assert what("gas-301.gas = 26") == Reading("gas-301", "gas", 26)
+    assert what("gas-301.gas = 2.5 [warm_up]") == Reading("gas-301", "gas", 2.5, Quality.WARM_UP)
+    assert what("gas-301.gas = none [over_range]") == Reading("gas-301", "gas", None, Quality.OVER_RANGE)
+    assert what('air-1.mode = "self test"') == Reading("air-1", "mode", "self test")
+    assert what("smoke-301.smoke = true") == Reading("smoke-301", "smoke", value=True)
+
+
+def test_deeds():
+    assert what("press sos-301") == Press("sos-301", PressKind.SINGLE)
+    assert what("press sos-301 late long key c9 suspect") == Press(
+        "sos-301", PressKind.LONG, "c9", late=True, suspect="old_counter"
+    )
+    assert what("lost gas-301 timeout") == DeviceHealth("gas-301", Health.LOST, "timeout")
+    assert what("stranger gate-1") == Entry("gate-1", "access.denied", "7", "5/76", subject="stranger")
+    assert what("restart after 20s") == Restart(20_000)
+    assert what("restart, nobody knows how long") == Restart(None)
+    shelved = what("duty shelves sos 20min: drill: the second")
+    assert shelved == Command("c7", "local", "duty", Verb.SHELVE, "sos", "drill: the second", 1_200_000)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("5 press sos-301", "not_a_time"),
+        ("5s press sos-301 sinlge", "not_a_deed"),
+        ("5s press", "not_a_deed"),
+        ("5s gas-301.gas = ", "not_a_deed"),
+        ("5s gas-301.gas = twenty", "not_a_deed"),
+        ("5s gas-301.gas = [1]", "not_a_deed"),
+        ("5s gas-301 = 3", "not_a_deed"),
+        ("5s gas-301.gas = 3 [nonsense]", "not_a_deed"),
+        ("5s head dances sos", "not_a_deed"),
+        ("5s restart after a while", "not_a_deed"),
+        ("5s clock right at noon", "not_a_deed"),
+        ("5s entry gate-1 access.denied strager", "not_a_deed"),
+        ("5s", "not_a_deed"),
+    ],
+)
+def test_a_slip_is_named(line, reason):
+    with pytest.raises(NotATimetable) as fault:
+        list(parse(f"# remark\n0 nothing\n{line}\n"))
+    assert (fault.value.line, fault.value.reason) == (3, reason)
+
+
+def test_times_do_not_run_back():
+    with pytest.raises(NotATimetable) as fault:
+        list(parse("5s nothing\n4s nothing\n"))
+    assert (fault.value.line, fault.value.reason) == (2, "runs_back")
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "press",
+                "entry",
+                "key",
+                "seq",
+                "7",
+                "sos-301",
+                "gas-301.gas",
+                "=",
+                "[",
+                "]",
+                ":",
+                "lost",
+                "ok",
+                "restart",
+                "after",
+                "20s",
+                "late",
+                "é",
+            ]
+        )
+    )
+)
+def test_whatever_is_written_is_read_or_refused(words):
+    with contextlib.suppress(NotATimetable):
+        parse_line("1s " + " ".join(words), 1)
