@@ -1,7 +1,8 @@
 """What a device profile says: knowledge about one product, as data.
 
 Here live the types. The products are YAML files in ``gateway/drivers/profiles`` and in ``profiles/`` beside the site file;
-``gateway/site/reading.py`` reads both the same way.
+``gateway/site/reading.py`` reads both the same way. A default keeps the plainest Modbus device: whoever reads a field may
+trust that a profile that does not name it means exactly what the default says.
 """
 
 from __future__ import annotations
@@ -11,6 +12,13 @@ from enum import StrEnum
 from msgspec import Struct
 
 from gateway.events import Quality, Scalar
+from gateway.nodes import Mark
+
+KINDS = (
+    "gas-detector", "smoke-detector", "co-detector", "heat-detector", "water-detector", "air-sensor", "electric-monitor",
+    "meter", "ups", "heater", "relay", "inputs", "siren", "valve", "other",
+)  # fmt: skip
+"""What a product is to the rules; the built-in rules speak of these kinds."""
 
 
 class Space(StrEnum):
@@ -31,8 +39,37 @@ class PointClass(StrEnum):
     SLOW = "slow"
 
 
+class Notation(StrEnum):
+    """How the manual numbers its registers; on the wire they count from 0."""
+
+    WIRE = "wire"
+    """The printed number is the protocol address, decimal or hexadecimal."""
+    COUNTED = "counted"
+    """Counted from 1: "No. 5" is address 4."""
+    MODICON = "modicon"
+    """The first of five or six digits names the table, the rest counts from 1: 40001 is holding register 0, 300017 input 16."""
+    MODICON_0 = "modicon-0"
+    """The same, but the rest counts from 0: 40000 is holding register 0."""
+
+
+class Factor(Struct, frozen=True):
+    """What a value is multiplied by while another point of the device says ``when``."""
+
+    when: Scalar
+    factor: float
+    offset: float = 0.0
+    """Added after the factor: °F to °C wants one."""
+
+
+class Scaling(Struct, frozen=True):
+    """Another point tells how this one reads: decimals, unit. A value of it that is not listed makes this one invalid."""
+
+    point: str
+    factors: tuple[Factor, ...]
+
+
 class PointSpec(Struct, frozen=True):
-    """One point of a product: where it is, how its bytes read, what its values mean."""
+    """One point of a product: where it is, how its bytes read, what its values mean, how it is written."""
 
     name: str
     space: Space
@@ -47,6 +84,8 @@ class PointSpec(Struct, frozen=True):
     shift: int = 0
     scale: float = 1.0
     offset: float = 0.0
+    scale_by: tuple[Scaling, ...] = ()
+    """Applied in order after ``scale`` and ``offset``."""
     unit: str = ""
     resolution: float = 0.0
     """Report when the value moved at least this far (ignored for alarm-class points: any change)."""
@@ -60,16 +99,89 @@ class PointSpec(Struct, frozen=True):
     bits: tuple[tuple[int, str], ...] = ()
     """Names of bits; the value is the names of those set, joined by commas."""
     quality_of: tuple[tuple[Scalar, Quality], ...] = ()
-    """For a status point: what a decoded value says about the quality of *all* the device's other points."""
+    """For a status point: what a decoded value (one of the names of set bits; ``""`` no bit set) says about the quality of
+    the points it speaks for."""
+    speaks_for: tuple[str, ...] = ()
+    """Points a status speaks for; empty: all others of the device."""
     true_when: tuple[Scalar, ...] | None = None
-    """Turns the decoded value into a bool: true when among these (active-low alarms, alarm codes)."""
+    """Turns the decoded value into a bool: true when among these (active-low alarms, alarm codes, names of bits)."""
+    latched: bool = False
+    """An alarm the device itself holds until it is reset; else it follows the danger."""
+    moves_within_ms: int = 0
+    """A heartbeat: its value changes at least this often, else the device hangs although it answers. 0: none."""
     point_class: PointClass = PointClass.NORMAL
     period_ms: int = 0
     """0: the class's own."""
+    vendor: str = ""
+    """The register as the manual prints it, in the profile's ``notation``."""
     writable: bool = False
     write_on: int = 1
-    """What is written for on: 16 bits as on the wire, or 1 or 0 for a coil."""
+    """What is written for on: 16 bits as on the wire, or 1 or 0 for a coil (with ``write_raw`` its 16 bits, too)."""
     write_off: int = 0
+    write_function: int = 0
+    """5, 6, 15 or 16; 0: 5 for a coil, 6 for a register."""
+    write_raw: bool = False
+    """FC05 with a value of its own (a pulse length, 0x0100 for on) instead of 0xFF00 and 0x0000."""
+    write_on_address: int | None = None
+    """Where on is written, if not at ``address``: command registers."""
+    write_off_address: int | None = None
+    shown_on: int | None = None
+    """What reads back at ``address`` once it is on; None: what was written (a coil: 1)."""
+    shown_off: int | None = None
+    write_only: bool = False
+    """Never read: polls leave it out, and nothing is read back."""
+    pulse_ms: int = 0
+    """On ends by itself after this long, in the device; 0: it stays."""
+    repeat_ms: int = 0
+    """On must be written again at least this often or the device lets go; 0: it stays."""
+
+
+class Deed(Struct, frozen=True):
+    """One write that sets a device up, tests or resets it."""
+
+    name: str
+    space: Space
+    address: int
+    value: int | None = None
+    """16 bits as on the wire; None: the person who commissions chooses between ``low`` and ``high``."""
+    function: int = 0
+    """5, 6, 15 or 16; 0: 5 for a coil, 6 for a register."""
+    raw: bool = False
+    """FC05 with ``value`` as its 16 bits."""
+    low: int = 0
+    high: int = 0xFFFF
+    on_start: bool = False
+    """Written by the gateway when the device is first heard and whenever it returns, not once by a person."""
+    expect: str = ""
+    """The point that must become true after it (self-test)."""
+
+
+class Window(Struct, frozen=True):
+    """Addresses of one table that the device answers for; a read must lie within one."""
+
+    space: Space
+    first: int
+    last: int
+    exact: bool = False
+    """Only the whole of it is answered, no part."""
+
+
+class SetPoints(Struct, frozen=True):
+    """Where the product alarms by itself, in the unit of its ``gas`` point (contract: low 5-25, high <= 50 %LEL)."""
+
+    low: float | None = None
+    high: float | None = None
+
+
+class Example(Struct, frozen=True):
+    """Registers as the manual or a capture shows them, and what they must read as."""
+
+    name: str
+    mark: Mark
+    words: dict[Space, dict[int, int]]
+    """Table -> address -> register or bit."""
+    gives: dict[str, Scalar]
+    qualities: dict[str, Quality]
 
 
 class Profile(Struct, frozen=True):
@@ -77,7 +189,7 @@ class Profile(Struct, frozen=True):
 
     id: str
     kind: str
-    """gas-detector | smoke-detector | co-detector | air-sensor | relay | water-detector | other"""
+    """One of ``KINDS``."""
     name_zh: str
     name_en: str
     status: str
@@ -90,14 +202,32 @@ class Profile(Struct, frozen=True):
     """Registers nobody asked for that may be read along to save a request."""
     no_read: tuple[tuple[int, int], ...] = ()
     """Closed ranges of addresses that must never be read."""
+    windows: tuple[Window, ...] = ()
+    """Where they are given, every read lies within one."""
     bit_step: int = 1
     """Bits are asked for in multiples of this: some relays answer only a count of 8 (facts/modbus, row 24)."""
     guard_ms: int = 0
-    """Least pause between two requests to this device."""
+    """Least pause between two requests to this device, from its answer on."""
+    min_gap_ms: int = 0
+    """Least silence on the whole line before it is addressed; 0: the standard's 3.5 characters."""
     timeout_ms: int = 300
     """The slowest credible answer."""
+    outstanding: int = 1
+    """Requests that may be under way at once (TCP only)."""
+    broadcast: bool = False
+    """It obeys writes to unit 0."""
+    unit_id: int = 1
+    """The address it leaves the factory with; 0: set by switches, none."""
     baud: int = 9600
     parity: str = "none"
     stop_bits: int = 1
+    notation: Notation = Notation.WIRE
     ex_rated: bool = False
     warm_up_ms: int = 0
+    """After it was away: so long its quiet values prove nothing (where no status point says so itself)."""
+    set_points: SetPoints | None = None
+    commissioning: tuple[Deed, ...] = ()
+    self_test: Deed | None = None
+    reset: Deed | None = None
+    """Ends a latched alarm at the device."""
+    examples: tuple[Example, ...] = ()

@@ -390,6 +390,30 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}：地址 {given} 像说明书的编号；线上地址从 0 算，如 40001 写 0、30001 写 0。",
         "{name}: address {given} looks like a manual's register number; on the wire they count from 0 (40001 is 0, 30001 is 0).",
     ),
+    "fault.profile_vendor_form": (
+        "{name}：“{given}”不是 {notation} 写法的寄存器编号。",
+        "{name}: “{given}” is no register number in {notation} notation.",
+    ),
+    "fault.profile_vendor_table": (
+        "{name}：编号 {given} 属于 {table}，写的却是 {space}。",
+        "{name}: register {given} is of table {table}, but space says {space}.",
+    ),
+    "fault.profile_vendor_differs": (
+        "{name}：编号 {given} 在线上是地址 {meant}，写的却是 {address}。",
+        "{name}: register {given} is address {meant} on the wire, but address says {address}.",
+    ),
+    "fault.profile_raw_not_here": (
+        "{name}：write_raw 只用于线圈（功能码 05）。",
+        "{name}: write_raw is for coils only (function code 05).",
+    ),
+    "fault.profile_scale_chain": (
+        "{name}：{field} 引用的点位 {given} 自己也要换算。",
+        "{name}: {field} names {given}, which is scaled by another point itself.",
+    ),
+    "fault.profile_point_outside": (
+        "{name}：地址不在 windows 任何一段里。",
+        "{name}: its address lies in none of the windows.",
+    ),
     # Forms in words
     "form.fact": (
         "小写字母、数字和下划线，如 gas_high",

@@ -12,7 +12,7 @@ from gateway.drivers.modbus.codec import Decoded, decode, decode_request
 from gateway.events import Quality
 from gateway.faults import DeviceFault
 from gateway.site.profile import PointSpec, Space
-from gateway.site.profiles import _Type
+from gateway.site.profile_points import PointType as _Type
 
 N = None
 

@@ -192,3 +192,172 @@ def test_a_profile_of_nothing_says_so(kit):
     assert "fault.not_a_mapping" in [f.key for f in faults.found]
     _, faults = kit.read("id: a")
     assert "fault.profile_without_points" in [f.key for f in faults.found]
+
+
+# What the bus reads of a profile ---------------------------------------------------------------------
+
+WRITES = """
+min_gap: 40ms
+outstanding: 4
+broadcast: true
+unit_id: 255
+notation: modicon
+windows: [{space: holding, first: 0, last: 9, exact: true}, {space: input, first: 0, last: 20}, {space: coil, first: 0, last: 9}]
+set_points: {low: 10, high: 25}
+commissioning:
+  watchdog: {vendor: "40956", value: 60, on_start: true}
+  own_address: {space: holding, address: "0x2000", low: 1, high: 247, function: 16}
+self_test: {space: coil, address: 7, value: 1, expect: level}
+reset: {space: holding, address: 0, value: 234}
+examples:
+  - name: a leak
+    input: {16: ["0x4248", 0]}
+    holding: {3: [8, -1]}
+    gives: {gas: 50, fault: true}
+    quality: {gas: sensor_fault}
+"""
+POINTS = """
+  siren:
+    vendor: "00003"
+    writable: true
+    write_raw: true
+    write_on: 30
+    write_on_address: "0x0202"
+    write_off_address: 2
+    write_function: 5
+    shown_on: 1
+    shown_off: 0
+    pulse: 3s
+    repeat: 2s
+    class: feedback
+  mute: {space: coil, address: 9, writable: true, write_only: true}
+  beat: {vendor: "400001", moves_within: 10s, latched: true, speaks_for: [gas]}
+  dose: {space: holding, address: 5, scale_by: [{point: beat, factors: {0: 1, 2: 0.1, true: [0.5, -3]}}]}
+"""
+
+
+def test_every_field_about_writing_and_asking_arrives(kit):
+    profile, faults = kit.read(GOOD.replace("points:", WRITES.strip() + "\npoints:") + POINTS.lstrip("\n"))
+    assert [(f.key, f.fields) for f in faults.found] == []
+    by_name = {p.name: p for p in profile.points}
+    siren = by_name["siren"]
+    assert (siren.space, siren.address, siren.vendor) == (Space.COIL, 2, "00003")
+    assert (siren.write_on, siren.write_on_address, siren.write_off_address, siren.write_raw) == (30, 0x0202, 2, True)
+    assert (siren.write_function, siren.shown_on, siren.shown_off) == (5, 1, 0)
+    assert (siren.pulse_ms, siren.repeat_ms) == (3000, 2000)
+    assert by_name["mute"].write_only
+    beat, dose = by_name["beat"], by_name["dose"]
+    assert (beat.space, beat.address, beat.moves_within_ms, beat.latched) == (Space.HOLDING, 0, 10_000, True)
+    assert beat.speaks_for == ("gas",)
+    assert [(f.when, f.factor, f.offset) for f in dose.scale_by[0].factors] == [(0, 1, 0), (2, 0.1, 0), (True, 0.5, -3)]
+    assert (profile.min_gap_ms, profile.outstanding, profile.broadcast, profile.unit_id) == (40, 4, True, 255)
+    assert next((w.space, w.first, w.last, w.exact) for w in profile.windows) == (Space.HOLDING, 0, 9, True)
+    watchdog, own = profile.commissioning
+    assert (watchdog.name, watchdog.address, watchdog.value, watchdog.on_start) == ("watchdog", 955, 60, True)
+    assert (own.address, own.value, own.low, own.high, own.function) == (0x2000, None, 1, 247, 16)
+    assert (profile.self_test.space, profile.self_test.expect, profile.reset.value) == (Space.COIL, "level", 234)
+    (example,) = profile.examples
+    assert example.words == {Space.INPUT: {16: 0x4248, 17: 0}, Space.HOLDING: {3: 8, 4: 0xFFFF}}
+    assert example.gives == {"gas": 50, "fault": True}
+    assert example.qualities == {"gas": Quality.SENSOR_FAULT}
+
+
+@pytest.mark.parametrize(
+    ("notation", "point", "place"),
+    [
+        ("modicon", 'vendor: "40001"', (Space.HOLDING, 0)),
+        ("modicon", "vendor: 40001", (Space.HOLDING, 0)),
+        ("modicon", 'vendor: "30017"', (Space.INPUT, 16)),
+        ("modicon", 'vendor: "300017"', (Space.INPUT, 16)),
+        ("modicon", 'vendor: "10001"', (Space.DISCRETE, 0)),
+        ("modicon", 'vendor: "00005"', (Space.COIL, 4)),
+        ("modicon-0", 'vendor: "40000"', (Space.HOLDING, 0)),
+        ("counted", 'space: input, vendor: "5"', (Space.INPUT, 4)),
+        ("wire", 'space: input, vendor: "101"', (Space.INPUT, 101)),
+        ("wire", 'space: input, vendor: "0FA0H"', (Space.INPUT, 0xFA0)),
+        ("wire", 'space: holding, vendor: "0x10", address: 16', (Space.HOLDING, 16)),
+    ],
+)
+def test_a_register_may_stand_as_the_manual_prints_it(kit, notation, point, place):
+    profile, faults = kit.read(GOOD.replace("guard: 40ms", f"notation: {notation}") + f"  more: {{{point}}}\n")
+    assert [(f.key, f.fields) for f in faults.found] == []
+    assert (profile.points[-1].space, profile.points[-1].address) == place
+
+
+@pytest.mark.parametrize(
+    ("notation", "point", "key"),
+    [
+        ("modicon", 'vendor: "40001", address: 1', "fault.profile_vendor_differs"),
+        ("modicon", 'vendor: "40001", space: input', "fault.profile_vendor_table"),
+        ("modicon", 'vendor: "20001"', "fault.profile_vendor_form"),
+        ("modicon", 'vendor: "40000"', "fault.profile_vendor_form"),
+        ("modicon", 'vendor: "499999"', "fault.profile_vendor_form"),
+        ("counted", 'space: holding, vendor: "0"', "fault.profile_vendor_form"),
+        ("wire", 'space: holding, vendor: "zz"', "fault.profile_vendor_form"),
+        ("wire", "space: holding, vendor: true", "fault.not_text"),
+        ("wire", 'vendor: "5"', None),
+    ],
+)
+def test_a_number_that_cannot_be_is_a_fault(kit, notation, point, key):
+    _, faults = kit.read(GOOD.replace("guard: 40ms", f"notation: {notation}") + f"  more: {{{point}}}\n")
+    assert key in [f.key for f in faults.errors] or (key is None and not faults.errors)
+
+
+@pytest.mark.parametrize(
+    ("more", "key"),
+    [
+        ("windows: [{space: input, first: 0, last: 9}]\n", "fault.profile_point_outside"),
+        ("windows: [{space: input, first: 9, last: 0}]\n", "fault.profile_bad_range"),
+        ("windows: {space: input}\n", "fault.not_a_list"),
+        ("set_points: {low: 4}\n", None),
+        ("set_points: {low: x}\n", "fault.not_number"),
+        ("self_test: {space: coil, address: 1}\n", "fault.missing"),
+        ("self_test: {space: coil, address: 1, value: 1, expect: nobody}\n", "fault.not_allowed"),
+        ("self_test: {space: coil, address: 1, value: 2}\n", "fault.out_of_bounds"),
+        ("reset: {space: input, address: 1, value: 2}\n", "fault.profile_read_only_space"),
+        ("commissioning: {unit: {space: holding, address: 1, low: 5, high: 5}}\n", "fault.profile_low_not_below_high"),
+        ("commissioning: {unit: {space: holding, address: 1, function: 5}}\n", "fault.not_allowed"),
+        ("examples: [{name: a, holding: {0: 70000}, gives: {gas: 1}}]\n", "fault.not_whole"),
+        ("examples: [{name: a, holding: {0: 7}}]\n", "fault.missing"),
+        ("examples: [{name: a, holding: {0: 7}, gives: {gaz: 1}}]\n", "fault.not_allowed"),
+        ("examples: {name: a}\n", "fault.not_a_list"),
+    ],
+)
+def test_each_mistake_about_the_device_is_named(kit, more, key):
+    _, faults = kit.read(GOOD.replace("points:", more + "points:"))
+    assert key in [f.key for f in faults.errors] or (key is None and not faults.errors)
+
+
+@pytest.mark.parametrize(
+    ("more", "key"),
+    [
+        ("writable: true, write_raw: true", "fault.profile_raw_not_here"),
+        ("write_only: true", "fault.needs"),
+        ("writable: true, write_function: 5", "fault.not_allowed"),
+        ("writable: true, write_on: 0, write_on_address: 7", None),
+        ("writable: true, write_on_address: 70000", "fault.out_of_bounds"),
+        ("scale_by: [{point: nobody, factors: {0: 1}}]", "fault.not_allowed"),
+        ("scale_by: [{point: gas, factors: {0: 0}}]", "fault.not_number"),
+        ("scale_by: [{point: gas, factors: 3}]", "fault.not_a_mapping"),
+        ("scale_by: {point: gas}", "fault.not_a_list"),
+        ("speaks_for: [nobody]", "fault.not_allowed"),
+        ("bits: {0: a}, quality_of: {b: invalid}", "fault.not_allowed"),
+        ('bits: {0: a}, quality_of: {"": invalid}', None),
+        ("bits: {0: a}, true_when: [b]", "fault.not_allowed"),
+    ],
+)
+def test_each_mistake_about_a_point_is_named(kit, more, key):
+    _, faults = kit.read(GOOD + f"  more: {{space: holding, address: 5, {more}}}\n")
+    assert key in [f.key for f in faults.errors] or (key is None and not faults.errors)
+
+
+@pytest.mark.parametrize(
+    ("points", "fits"),
+    [("{low: 5, high: 50}", True), ("{low: 4.9}", False), ("{low: 26}", False), ("{high: 51}", False), ("{low: 20, high: 20}", False)],
+)  # fmt: skip
+def test_gas_alarms_within_the_bounds_of_the_standards(kit, points, fits):
+    text = GOOD.replace("points:", f"set_points: {points}\npoints:").replace(
+        "type: float32", 'type: float32\n    unit: "%LEL"'
+    )
+    _, faults = kit.read(text)
+    assert bool(faults.errors) is not fits
