@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     _state(site)
     command("check", _check).add_argument("site", type=Path)
     command("demo", _demo).add_argument("--for", dest="seconds", default=None, metavar="90s")
+    _rules(command("rules", _rules_test))
     command("schema", _schema)
     command("decode", _decode)
     pseudonym = command("pseudonym", _pseudonym)
@@ -76,6 +77,17 @@ def _parser() -> argparse.ArgumentParser:
     for verb in ("ack", "close", "reset", "silence", "shelve", "unshelve"):
         _alert_verb(command(verb, _change), verb)
     return parser
+
+
+def _rules(parser: argparse.ArgumentParser) -> None:
+    """``rules`` has commands of its own."""
+    deeds = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+    test = deeds.add_parser(
+        "test", help=say("cli.rules.test", language()), description=say("cli.rules.test", language())
+    )
+    test.add_argument("files", nargs="+", type=Path, metavar="SITE|RULEFILE", help=say("cli.rule_files", language()))
+    test.add_argument("--json", action="store_true", help=say("cli.json", language()))
+    test.set_defaults(do=_rules_test, verb="rules test")
 
 
 def _state(parser: argparse.ArgumentParser) -> None:
@@ -140,6 +152,26 @@ def _print_faults(faults: Any, *, as_json: bool, spoken: str) -> None:
     for line in render(faults, spoken):
         print(line)
     print(summary(faults, spoken))
+
+
+def _rules_test(asked: argparse.Namespace) -> int:
+    from gateway.app.rehearsing import rehearse_files
+    from gateway.app.running import FaultySite
+    from gateway.nodes import Faults
+
+    wrong = Faults()
+    try:
+        rehearsed = rehearse_files(asked.files, wrong)
+    except FaultySite as faulty:
+        _print_faults(faulty.faults, as_json=asked.json, spoken=language())
+        return FAULTY
+    if asked.json:
+        _print_faults(wrong, as_json=True, spoken=language())
+        for one in rehearsed:
+            _say({"file": one.file, "played": one.played})
+    else:
+        _show_rehearsed(rehearsed, wrong)
+    return REFUSED if wrong.errors else OK
 
 
 def _demo(asked: argparse.Namespace) -> int:
@@ -302,6 +334,18 @@ def _show_closed(items: list[Item]) -> Iterable[str]:
             place=alert["place"] or "-", closed=say(f"closed.{closed}", language()) if closed else "-",
             who=alert["closed_by"] or "—", age=_length(alert["age_s"]),
         )  # fmt: skip
+
+
+def _show_rehearsed(rehearsed: list[Any], wrong: Any) -> None:
+    from gateway.site.report import render
+
+    for line in render(wrong, language()):
+        print(line)
+    for one in rehearsed:
+        if not one.played:
+            print(say("rules.none", language(), file=one.file))
+    played = sum(one.played for one in rehearsed)
+    print(say("rules.summary", language(), played=played, wrong=len(wrong.errors)))
 
 
 def _told(step: Item) -> str:

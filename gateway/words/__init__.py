@@ -7,10 +7,16 @@ a sentence.
 
 from __future__ import annotations
 
-from gateway.words import alerts, desk, rules, site
+from gateway.words import alerts, desk, replay, rules, site
 
 LANGUAGES = ("zh-CN", "en")
-CATALOGUE: dict[str, tuple[str, str]] = {**alerts.SENTENCES, **desk.SENTENCES, **rules.SENTENCES, **site.SENTENCES}
+CATALOGUE: dict[str, tuple[str, str]] = {
+    **alerts.SENTENCES,
+    **desk.SENTENCES,
+    **replay.SENTENCES,
+    **rules.SENTENCES,
+    **site.SENTENCES,
+}
 
 
 def say(key: str, language: str, /, **fields: object) -> str:

@@ -1,8 +1,12 @@
 """docs/rules.md: every example compiles (or says what the page says it says), and nothing of the language is missing."""
 
+from pathlib import Path
+
 import pytest
 
 from gateway.app.check import BUILTIN
+from gateway.app.rehearsing import rehearse_files
+from gateway.cli import main
 from gateway.nodes import Faults
 from gateway.rules.compound import FactSpec, Subject
 from gateway.rules.conditions import Threshold, leaves
@@ -63,6 +67,26 @@ def test_every_bad_example_says_what_the_page_says(pages):
         faults = compiled(block.text)[2]
         assert faults.errors, f"line {block.line}: nothing wrong with it"
         assert list(render(faults, "en")) == block.following.splitlines(), f"line {block.line}"
+
+
+def test_the_page_s_examples_of_rules_do_what_they_say(pages, tmp_path):
+    played = 0
+    for block in pages.blocks(PAGE):
+        if block.info == "yaml" and "examples:" in block.text:
+            wrong = Faults()
+            (file := tmp_path / "rules.yaml").write_text(block.text, encoding="utf-8")
+            played += rehearse_files([file], wrong)[0].played
+            assert not wrong.errors, f"line {block.line}: {render(wrong, 'en')}"
+    assert played >= 2
+
+
+def test_wrong_examples_are_told_as_the_page_tells(pages, tmp_path, monkeypatch, capsys):
+    (block,) = [block for block in pages.blocks(PAGE) if block.info == "yaml wrong"]
+    monkeypatch.chdir(tmp_path)
+    Path("rules.yaml").write_text(block.text, encoding="utf-8")
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    assert main(["rules", "test", "rules.yaml"]) == 1
+    assert capsys.readouterr().out == block.following
 
 
 def _table(text, heading):
