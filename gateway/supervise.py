@@ -68,10 +68,13 @@ class _Worker:
         """None while it waits for its restart: that is no hanging."""
         self.failing = False
         self.stuck = False
+        self.turned = False
+        """Whether it ever completed a turn."""
+        self.task: asyncio.Task[None] | None = None
 
 
 class Supervisor:
-    """Runs the workers added to it until ``stop()`` or until a bug in the life ring."""
+    """Runs the workers added to it until ``stop()`` or until a bug in the life ring; some may come and go meanwhile."""
 
     def __init__(
         self,
@@ -84,6 +87,10 @@ class Supervisor:
         self._on_fault, self._on_recovered, self._chance = on_fault, on_recovered, chance
         self._workers: dict[str, _Worker] = {}
         self._stopping = asyncio.Event()
+        self._running = False
+        self._on_ready: Callable[[], None] | None = None
+        self._ended: asyncio.Queue[asyncio.Task[None]] = asyncio.Queue()
+        """Workers that ended without being asked to: at most a bug of the life ring does."""
 
     def add(
         self,
@@ -92,22 +99,52 @@ class Supervisor:
         factory: Callable[[], Coroutine[Any, Any, None]],
         *,
         vital_within_s: float | None = None,
+        before: str | None = None,
     ) -> None:
-        """Adds a worker, before ``run()``. ``factory`` makes its coroutine anew at every start.
+        """Adds a worker; under ``run()`` it starts at once. ``factory`` makes its coroutine anew at every start.
 
         ``vital_within_s``: the watchdog starves if the worker completes no turn for this long; None: it is not vital.
-        Workers stop in reverse order, so add first whatever the others still need while they end (the store).
+        Workers stop in reverse order, so add first whatever the others still need while they end (the store); one that comes
+        later takes its place ``before`` another.
         """
         if name in self._workers:
             raise ValueError(f"two workers named {name}")
         limit_s = float("inf") if vital_within_s is None else vital_within_s
-        self._workers[name] = _Worker(name, ring, factory, limit_s)
+        later = list(self._workers)[list(self._workers).index(before) :] if before in self._workers else []
+        behind = {one: self._workers.pop(one) for one in later}
+        self._workers[name] = worker = _Worker(name, ring, factory, limit_s)
+        self._workers |= behind
+        if self._running:
+            self._start(worker)
+
+    def has(self, name: str) -> bool:
+        """Whether there is a worker of this name."""
+        return name in self._workers
+
+    async def remove(self, *names: str) -> None:
+        """Ends these workers, all at once, within ``STOP_S``, and forgets them. A bug of theirs ends ``run()`` all the same."""
+        going = [self._workers.pop(name) for name in names if name in self._workers]
+        tasks = {worker.name: worker.task for worker in going if worker.task is not None}
+        for task in tasks.values():
+            task.remove_done_callback(self._ended.put_nowait)
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks.values(), timeout=STOP_S)
+        for name, task in tasks.items():
+            if not task.done():
+                log.error("worker_abandoned", worker=name)
+            elif not task.cancelled() and task.exception() is not None:
+                self._ended.put_nowait(task)
 
     def beat(self, name: str) -> None:
         """``name`` completed a turn."""
-        worker = self._workers[name]
+        worker = self._workers.get(name)
+        if worker is None:
+            return  # a last turn of one that was just removed
         worker.last_beat = asyncio.get_running_loop().time()
+        worker.turned = True
         self._note_recovered(worker)
+        self._look_ready()
 
     def stuck(self, now: float) -> tuple[str, ...]:
         """Vital workers that completed no turn within their limit; ``now`` is the event loop's time."""
@@ -121,20 +158,39 @@ class Supervisor:
         """Asks ``run()`` to end; may be called from a signal handler of the loop."""
         self._stopping.set()
 
-    async def run(self) -> None:
-        """Runs all workers; returns after ``stop()``, raises the bug that a worker of the life ring had."""
-        tasks = {name: asyncio.create_task(self._keep(worker), name=name) for name, worker in self._workers.items()}
+    async def run(self, on_ready: Callable[[], None] | None = None) -> None:
+        """Runs all workers; returns after ``stop()``, raises the bug that a worker of the life ring had.
+
+        ``on_ready`` is called once, when every vital worker has completed its first turn.
+        """
+        self._running, self._on_ready = True, on_ready
+        for worker in self._workers.values():
+            self._start(worker)
         watch = asyncio.create_task(self._watch())
         stopping = asyncio.create_task(self._stopping.wait())
+        bug = asyncio.create_task(self._ended.get())
         try:
-            done, _ = await asyncio.wait([*tasks.values(), watch, stopping], return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait([bug, watch, stopping], return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._running = False
             notify(STOPPING)
-            watch.cancel()
-            stopping.cancel()
-            await _end(tasks)
-        for task in done:
-            task.result()
+            for task in (bug, watch, stopping):
+                task.cancel()
+            await _end({worker.name: worker.task for worker in self._workers.values() if worker.task is not None})
+        if watch in done:
+            watch.result()
+        if bug in done:
+            bug.result().result()
+
+    def _start(self, worker: _Worker) -> None:
+        worker.task = asyncio.create_task(self._keep(worker), name=worker.name)
+        worker.task.add_done_callback(self._ended.put_nowait)
+
+    def _look_ready(self) -> None:
+        vital = (worker for worker in self._workers.values() if worker.limit_s < float("inf"))
+        if self._on_ready is not None and all(worker.turned for worker in vital):
+            ready, self._on_ready = self._on_ready, None
+            ready()
 
     async def _keep(self, worker: _Worker) -> None:
         """Starts one worker again and again. Ends only by a bug in the life ring, or cancelled."""
@@ -175,6 +231,7 @@ class Supervisor:
         feed_s = watchdog_interval_s()
         while True:
             await asyncio.sleep(0)  # let every worker have its first turn
+            self._look_ready()
             stuck = self.stuck(asyncio.get_running_loop().time())
             if not stuck and feed_s is not None:
                 notify(WATCHDOG)

@@ -1,14 +1,13 @@
-"""The house: every room built and joined. The one file that knows them all.
+"""The house: the core and the rooms around it, joined, and life in them.
 
 ``build`` opens the store and gives a house whose core stands where the last run left it; ``House.run`` lives in it until it is
-told to stop. Tests build the same house on a virtual clock.
+told to stop. What the site file describes is built in ``rooms.py``. Tests build the same house on a virtual clock.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -18,26 +17,22 @@ import structlog
 from msgspec import Struct
 
 from gateway import __version__
-from gateway.actuators.outputs import OutputReconciler
 from gateway.alerts import Alert
 from gateway.app.chronicle import Chronicle
-from gateway.app.compound import bus_subject, uplink_subject, worker_subject
+from gateway.app.compound import worker_subject
 from gateway.app.desk import Desk
 from gateway.app.inbox import Inbox
 from gateway.app.publishing import Publishing
+from gateway.app.records import Records
+from gateway.app.rooms import OUTPUTS, VITAL_S, Hand, Orders, Rooms
 from gateway.app.secrets import Secrets
 from gateway.app.timekeeper import Timekeeper
 from gateway.clock import Clock, Timeline, resume
 from gateway.control.folder import SOCKET_NAME
-from gateway.control.protocol import Refusal
 from gateway.control.server import ControlServer
 from gateway.drivers.ble.source import AdvertSource
-from gateway.drivers.ble.watcher import RadioWatcher
-from gateway.drivers.face.listener import TerminalListener
-from gateway.drivers.modbus.poller import BusPoller
 from gateway.events import Boot, DeviceHealth, Health, SiteLoaded
-from gateway.faults import StoreFault
-from gateway.instant import ClockQuality, Instant, Stamp
+from gateway.instant import Anchor, ClockQuality, Instant, Stamp
 from gateway.rules.compound import STORE, Compound
 from gateway.rules.engine import Engine
 from gateway.rules.ledger import Row
@@ -47,21 +42,15 @@ from gateway.store.rows import Loaded, Part, StateRow
 from gateway.store.store import Store
 from gateway.store.telemetry import Telemetry
 from gateway.supervise import Ring, Supervisor
-from gateway.uplink.mqtt import MqttUplink
-from gateway.uplink.outbox import Message
 
 log = structlog.get_logger()
 
-ID_DIGITS = 16
-CLOSED_SEARCHED = 1_000
 PATIENT_OPEN_S = 60.0
 """Within the unit's TimeoutStartSec."""
 KEPT_LATE = frozenset({"alert", "closed", "press"})
 """State of a run without its disk that may be laid over what the disk holds: alerts early rather than never."""
 STOP_STORE_S = 1.5
 """After at most 3 s for the workers: SIGTERM ends the gateway within 5 s."""
-VITAL_S = 30.0
-"""A vital part that completes no turn for this long is stuck: longer than any timeout on a bus, shorter than patience."""
 
 
 class OpenedLateError(Exception):
@@ -82,38 +71,24 @@ class Surroundings(Struct, frozen=True):
     """The last start was too early for the disk: wait longer, and do not begin anew a second time."""
 
 
-class _Outbox:
-    """The store's outbox as one uplink sees it."""
-
-    def __init__(self, store: Store) -> None:
-        self._store, self._seen = store, -1
-
-    async def take(self, uplink: str, lane: str, n: int) -> list[Message]:
-        taken = await self._store.take(uplink, lane, n)
-        return [Message(m.lane, m.sequence, m.id, m.topic, m.body) for m in taken]
-
-    async def advance(self, uplink: str, lane: str, sequence: int) -> None:
-        await self._store.advance(uplink, lane, sequence)
-
-    async def wait(self) -> None:
-        self._seen = await self._store.wait_messages(self._seen)
-
-
 class House:
     """All rooms of one gateway, joined."""
 
-    def __init__(
-        self, site: Site, compound: Compound, folder: Path, secrets: Secrets, store: Store, surroundings: Surroundings
-    ) -> None:
-        self.site, self.compound, self.store = site, compound, store
-        self._folder, self._secrets, self._surroundings = folder, secrets, surroundings
-        self.engine = Engine(compound)
+    def __init__(self, orders: Orders, folder: Path, store: Store, surroundings: Surroundings) -> None:
+        self.orders, self.store = orders, store
+        self._folder, self._surroundings = folder, surroundings
         self.supervisor = Supervisor(self._worker_failed, self._worker_recovered)
-        self.pollers: dict[str, BusPoller] = {}
-        self.uplinks: dict[str, MqttUplink] = {}
-        self.listener: TerminalListener | None = None
-        self.radio: RadioWatcher | None = None
         self._late = asyncio.Event()
+
+    @property
+    def site(self) -> Site:
+        """As it is run now."""
+        return self.orders.site
+
+    @property
+    def engine(self) -> Engine:
+        """The core as it is now; a new site file makes another of it."""
+        return self.inbox.engine
 
     # Building ---------------------------------------------------------------------------------------
 
@@ -127,17 +102,18 @@ class House:
         )
         origin, downtime = resume(last, now)
         self.timeline = Timeline(clock, origin, now)
-        unreadable = self.engine.restore(Row(row.kind, row.key, row.body) for row in loaded.state)
-        self.engine.register.continue_lanes(loaded.sequences)
-        self.publishing = Publishing(self.site, self.engine, now.boot_id, loaded.run, self.store)
-        self.inbox = Inbox(self.engine, self.timeline, loaded.run, self.store, self.publishing.message)
+        engine = Engine(self.orders.compound)
+        unreadable = engine.restore(Row(row.kind, row.key, row.body) for row in loaded.state)
+        engine.register.continue_lanes(loaded.sequences)
+        self.publishing = Publishing(self.site, engine, now.boot_id, loaded.run, self.store)
+        self.inbox = Inbox(engine, self.timeline, loaded.run, self.store, self.publishing.message)
         self.run_name = loaded.run
         self._furnish()
         self.store.on_mode(self._store_mode)
         offset = self.timeline.offset_ms(now) if now.clock is ClockQuality.SYNCED else None
         self.inbox.report(Boot(loaded.run, now.boot_id, now.clock, downtime, offset, __version__))
-        self.inbox.report(SiteLoaded(self.compound.fingerprint))
-        notes = (*loaded.notes, *self._secrets.notes, *(f"state_unreadable: {row}" for row in unreadable))
+        self.inbox.report(SiteLoaded(self.orders.compound.fingerprint))
+        notes = (*loaded.notes, *self.orders.secrets.notes, *(f"state_unreadable: {row}" for row in unreadable))
         self._report_store(notes)
 
     def _report_store(self, notes: tuple[str, ...]) -> None:
@@ -147,63 +123,42 @@ class House:
         self.inbox.report(DeviceHealth(STORE, Health.OK if well else Health.FAULTY, reason, ", ".join(notes)))
 
     def _furnish(self) -> None:
-        """Every room, each handed only what it needs."""
-        beat = self._beat
-        report = self.inbox.report
+        """What every house has, whatever its site file says; then what that describes."""
+        report, site = self.inbox.report, self.site
         self.timekeeper = Timekeeper(
-            self.timeline, lambda: self.engine.anchor_at(self.timeline.now()), report, beat("timekeeper")
+            self.timeline, lambda: self.engine.anchor_at(self.timeline.now()), report, self._beat("timekeeper")
         )
-        for bus in self.site.buses.values():
-            self.pollers[bus.id] = BusPoller(bus, report, beat=beat(bus_subject(bus.id)))
-        lanes = {d.id: self.pollers[bus.id] for bus in self.site.buses.values() for d in bus.devices}
-        self.outputs = OutputReconciler(self.site.outputs, lanes, report, beat("outputs"), ours=self.engine.driven())
-        if self.site.buttons:
-            memory = {press.press.button: (press.press, press.at) for press in self.engine.presses.values()}
-            self.radio = RadioWatcher(
-                self.site.radio, self.site.buttons, self._secrets.bind_keys, self.timeline.now, report, memory,
-                beat("radio"), sources=self._surroundings.sources, neighbour=self._neighbour,
-            )  # fmt: skip
-        if self.site.doors:
-            self.listener = TerminalListener(
-                self.site.listener, self.site.doors, self._secrets.tokens, self._secrets.pseudonym_key,
-                self.timekeeper.wall_ms, report, beat("doors"), timezone=self.site.timezone,
-            )  # fmt: skip
-        for uplink in self.site.uplinks.values():
-            self.uplinks[uplink.id] = MqttUplink(
-                uplink, self.site.id, self.site.gateway, _Outbox(self.store), report,
-                status=self.publishing.status_message, devices=self.publishing.device_messages,
-                password=self._secrets.passwords.get(uplink.id), wall_ms=self.timekeeper.wall_ms,
-                beat=beat(uplink_subject(uplink.id)),
-            )  # fmt: skip
         self.registry = Registry(self._folder, self.timeline.now)
         self.telemetry = Telemetry(self._folder)
+        self.rooms = Rooms(
+            self.inbox, self.timekeeper, self.publishing, self.store, self.registry, self._beat, self._surroundings.sources
+        )  # fmt: skip
+        self._hands = self.rooms.furnish(self.orders)
         self.chronicle = Chronicle(
-            self.compound, self.site.gateway, self.telemetry, self.registry, self.uplinks.values()
+            self.orders.compound, site.gateway, self.telemetry, self.registry, self.rooms.uplinks.values()
         )
-        self.desk = Desk(self.compound, self.site.people, self.engine.alerts, report, self.timeline.now)
+        self.desk = Desk(self.orders.compound, site.people, self._alerts, report, self.timeline.now)
         self.control = ControlServer(self._folder / SOCKET_NAME, self.desk.answer)
-        self._connect(lanes)
+        self._connect()
 
-    def _connect(self, lanes: Mapping[str, BusPoller]) -> None:
-        self.inbox.connect(
-            self.outputs.want,
-            lambda device, point: lanes[device].reread(device, point),
-            self.chronicle.follow,
-            self._reenrol,
-        )
-        self.chronicle.connect(self.outputs.device_back)
+    def _connect(self) -> None:
+        rooms, records = self.rooms, Records(self.store)
+        self.inbox.connect(rooms.want, rooms.reread, self.chronicle.follow, rooms.reenrol)
+        self.chronicle.connect(rooms.device_back)
         self.publishing.counts = self.counts
-        self.desk.connect(self._status, self.engine.anchor_at, self._histories, self._closed)
+        self.desk.connect(self._status, self._anchor_at, records.history, records.closed)
 
     # Living -----------------------------------------------------------------------------------------
 
     async def run(self, ready: Callable[[], None]) -> None:
-        """Live until ``stop``; raises the bug that a worker of the life ring had."""
+        """Live until ``stop``; raises the bug that a worker of the life ring had.
+
+        ``ready`` is called once every vital worker has completed its first turn.
+        """
         await self.store.keep_uplinks(self.site.uplinks)
         self._hire()
-        ready()
         try:
-            await self.supervisor.run()
+            await self.supervisor.run(ready)
         finally:
             await self.store.stop(within_s=STOP_STORE_S)
             self.registry.flush()
@@ -218,17 +173,15 @@ class House:
         add("store", life, self._keep_store, vital_within_s=VITAL_S)
         add("core", life, lambda: self.inbox.run(self._beat("core")), vital_within_s=VITAL_S)
         add("timekeeper", life, self.timekeeper.run, vital_within_s=VITAL_S)
-        for name, poller in self.pollers.items():  # before the outputs, which still need them while they end
-            add(bus_subject(name), life, poller.run)
-        add("outputs", life, self.outputs.run, vital_within_s=VITAL_S)
-        if self.radio is not None:
-            add("radio", life, self.radio.run)
-        if self.listener is not None:
-            add("doors", service, self.listener.run)
-        for name, uplink in self.uplinks.items():
-            add(uplink_subject(name), service, uplink.run)
         add("chronicle", service, self._chronicle)
         add("control", service, self.control.run)
+        self.hire(self._hands)
+
+    def hire(self, hands: Sequence[Hand]) -> None:
+        """Workers of rooms: the buses before the outputs, which still need them while they end; all before the desk."""
+        for hand in hands:
+            before = OUTPUTS if hand.ring is Ring.LIFE and self.supervisor.has(OUTPUTS) else "chronicle"
+            self.supervisor.add(hand.name, hand.ring, hand.run, vital_within_s=hand.vital_within_s, before=before)
 
     async def _keep_store(self) -> None:
         """The store has its own task; its turns are the beat, its bugs come out here, and so does a call for a new start."""
@@ -248,64 +201,27 @@ class House:
             tasks.create_task(self.telemetry.run())
             tasks.create_task(self.registry.run())
             tasks.create_task(
-                self.chronicle.run(self.timeline.now, self.engine.anchor_at, self.run_name, self._beat("chronicle"))
+                self.chronicle.run(self.timeline.now, self._anchor_at, self.run_name, self._beat("chronicle"))
             )
 
     # What the rooms tell each other -----------------------------------------------------------------
 
     def counts(self) -> dict[str, int]:
         """What was counted since the start, for the status and for whoever looks for a bad cable."""
-        counted: Counter[str] = Counter()
-        for name, poller in self.pollers.items():
-            line = msgspec.to_builtins(poller.line.tally.line)
-            counted.update({f"{bus_subject(name)}.{field}": n for field, n in line.items()})
-        if self.radio is not None:
-            counted.update({f"radio.{name}": n for name, n in self.radio.counts.items()})
-        if self.listener is not None:
-            counted.update({f"doors.{name}": n for name, n in self.listener.counters.items()})
-        for uplink in self.uplinks.values():
-            counted.update({f"{uplink_subject(uplink.uplink.id)}.{name}": n for name, n in uplink.counts.items()})
-        counted.update({f"outputs.{name}": n for name, n in self.outputs.counters.items()})
-        counted["control.refused"] = self.control.refused
-        return dict(counted)
+        return self.rooms.counts() | {"control.refused": self.control.refused}
 
-    def _reenrol(self, button: str) -> None:
-        if self.radio is not None:
-            self.radio.reenrol(button)
+    def _alerts(self) -> list[Alert]:
+        return self.engine.alerts()
+
+    def _anchor_at(self, at: Instant) -> Anchor | None:
+        return self.engine.anchor_at(at)
 
     def _status(self) -> dict[str, Any]:
         shown: dict[str, Any] = msgspec.to_builtins(self.publishing.status())
         return shown
 
-    async def _histories(self, alert: str) -> list[dict[str, Any]]:
-        try:
-            rows = await self.store.history(await self._closed_id(alert))
-        except StoreFault as fault:
-            raise Refusal("store_fault", str(fault)) from None
-        return [{"at": r.at, "revision": r.revision, "kind": r.kind, "who": r.who, "reason": r.reason} for r in rows]
-
-    async def _closed_id(self, asked: str) -> str:
-        """The whole id of a closed alert of which the beginning was given."""
-        if len(asked) >= ID_DIGITS or not asked:
-            return asked
-        found = [row.key for row in await self.store.recent_closed(CLOSED_SEARCHED) if row.key.startswith(asked)]
-        if len(found) > 1:
-            raise Refusal("ambiguous", " ".join(found))
-        return found[0] if found else asked
-
-    async def _closed(self, most: int) -> list[Alert]:
-        """The alerts closed last, newest first."""
-        try:
-            rows = await self.store.recent_closed(min(most, CLOSED_SEARCHED))
-        except StoreFault as fault:
-            raise Refusal("store_fault", str(fault)) from None
-        return [msgspec.msgpack.decode(row.body, type=Alert) for row in rows if row.body is not None]
-
     def _beat(self, worker: str) -> Callable[[], None]:
         return lambda: self.supervisor.beat(worker)
-
-    def _neighbour(self, address: str, name: str, rssi: int | None) -> None:
-        self.registry.note("neighbour", address, {"name": name, "rssi_dbm": rssi})
 
     def _worker_failed(self, worker: str, reason: str, detail: str) -> None:
         self.inbox.report(DeviceHealth(worker_subject(worker), Health.FAULTY, reason, detail))
@@ -337,6 +253,6 @@ async def build(
     around = surroundings or Surroundings()
     store = Store(folder, around.pool, open_s=PATIENT_OPEN_S if around.patient else None, kept_late=KEPT_LATE)
     loaded = await store.start()
-    house = House(site, compound, folder, secrets, store, around)
+    house = House(Orders(site, compound, secrets), folder, store, around)
     house.found(loaded, clock)
     return house

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import secrets
 from pathlib import Path
 
@@ -26,6 +28,8 @@ class Secrets(Struct, frozen=True):
     passwords: dict[str, str]
     """By uplink."""
     pseudonym_key: bytes
+    certificates: dict[str, str] = {}
+    """By uplink: a digest of its TLS files, so that a renewed certificate is noticed."""
     notes: tuple[str, ...] = ()
     """What was amiss with the gateway's own, for the health of its store."""
 
@@ -44,8 +48,19 @@ def read_secrets(site: Site, folder: Path, faults: Faults) -> Secrets:
         tokens={d.id: _text(d.token_file, faults, d.mark) for d in site.doors.values() if d.token_file},
         passwords={u.id: _text(u.password_file, faults, u.mark) for u in site.uplinks.values() if u.password_file},
         pseudonym_key=key,
+        certificates={u.id: _digest(u.ca_file, u.cert_file, u.key_file) for u in site.uplinks.values() if u.tls},
         notes=notes,
     )
+
+
+def _digest(*paths: str) -> str:
+    """Of files that a library reads by itself. One that cannot be read is that library's fault to tell."""
+    digest = hashlib.sha256()
+    for path in filter(None, paths):
+        with contextlib.suppress(OSError):
+            digest.update(Path(path).read_bytes())
+        digest.update(b"\0")
+    return digest.hexdigest()
 
 
 def _text(file: str, faults: Faults, mark: Mark) -> str:

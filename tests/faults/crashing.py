@@ -18,7 +18,7 @@ from typing import Any
 
 from gateway.actions import Publish
 from gateway.actuators.outputs import OutputReconciler
-from gateway.app import house
+from gateway.app import rooms
 from gateway.app.inbox import Inbox
 from gateway.app.running import run, set_up_logging
 from gateway.drivers.modbus.poller import BusPoller
@@ -117,7 +117,7 @@ def build_in(place: str, rule: str, fuse: Fuse) -> None:
             after(Departures, "arrived", fuse, lambda _departures, parcel: is_alert(parcel))
         case "advanced":  # the cursor has moved, in memory only
             before(Departures, "arrived", fuse, remember)
-            after_awaited(house._Outbox, "advance", fuse, passes)
+            after_awaited(rooms.Outbox, "advance", fuse, passes)
         case "written":  # the relay board has confirmed; nobody has read it back
             after_awaited(BusPoller, "_send", fuse, valve)
         case "command":  # a command is on disk; the one who gave it was not answered

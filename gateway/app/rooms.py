@@ -1,0 +1,290 @@
+"""Building the rooms: every worker that the site file describes, each handed only what it needs.
+
+Here stands what a room is built *from* (its recipe) and how. Living in the rooms is ``house.py``, exchanging them while they
+are lived in is ``reload.py``.
+
+Theory. A room is known by the name of its worker, and its recipe is all that it was built from, less the line numbers of the
+site file. Two site files with the same recipe for a room mean the same room: it may run on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from gateway.actions import Want
+from gateway.actuators.outputs import OutputReconciler
+from gateway.app.compound import bus_subject, uplink_subject
+from gateway.app.inbox import Inbox
+from gateway.app.publishing import Publishing
+from gateway.app.secrets import Secrets
+from gateway.app.timekeeper import Timekeeper
+from gateway.drivers.ble.source import AdvertSource
+from gateway.drivers.ble.watcher import RadioWatcher
+from gateway.drivers.face.listener import TerminalListener
+from gateway.drivers.modbus.poller import BusPoller
+from gateway.events import Quality, Scalar
+from gateway.faults import DeviceFault
+from gateway.nodes import Mark
+from gateway.rules.compound import Compound
+from gateway.site.model import Site
+from gateway.store.registry import Registry
+from gateway.store.store import Store
+from gateway.supervise import Ring
+from gateway.uplink.mqtt import MqttUplink
+from gateway.uplink.outbox import Message
+
+VITAL_S = 30.0
+"""A vital part that completes no turn for this long is stuck: longer than any timeout on a bus, shorter than patience."""
+REBUILT_WITHIN_S = 5.0
+"""The longest a write waits for a bus that is being exchanged; its worker is given 3 s to end."""
+OUTPUTS, RADIO, DOORS = "outputs", "radio", "doors"
+
+
+class Orders(Struct, frozen=True):
+    """What a house is told to be."""
+
+    site: Site
+    compound: Compound
+    secrets: Secrets
+
+
+class Hand(Struct, frozen=True):
+    """A worker to be hired."""
+
+    name: str
+    ring: Ring
+    run: Callable[[], Coroutine[Any, Any, None]]
+    vital_within_s: float | None = None
+
+
+def recipes(orders: Orders) -> dict[str, object]:
+    """Worker -> all that it is built from, in the order in which they start."""
+    site, secrets = orders.site, orders.secrets
+    found: dict[str, object] = {bus_subject(bus.id): unmarked(bus) for bus in site.buses.values()}
+    found[OUTPUTS] = unmarked(site.outputs)
+    if site.buttons:
+        found[RADIO] = (unmarked(site.radio), unmarked(site.buttons), secrets.bind_keys)
+    if site.doors:
+        listening = (unmarked(site.listener), unmarked(site.doors), site.timezone)
+        found[DOORS] = (*listening, secrets.tokens, secrets.pseudonym_key)
+    for uplink in site.uplinks.values():
+        known = (secrets.passwords.get(uplink.id), secrets.certificates.get(uplink.id))
+        found[uplink_subject(uplink.id)] = (unmarked(uplink), *known)
+    return found
+
+
+def unmarked(thing: object) -> object:
+    """A thing of the site without its line numbers, to be compared."""
+    if isinstance(thing, Mark):
+        return None
+    if isinstance(thing, Struct):
+        return type(thing), tuple(unmarked(getattr(thing, name)) for name in thing.__struct_fields__)
+    if isinstance(thing, dict):
+        return {key: unmarked(value) for key, value in thing.items()}
+    if isinstance(thing, list | tuple):
+        return tuple(unmarked(one) for one in thing)
+    return thing
+
+
+class Rooms:
+    """The rooms of one house."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        timekeeper: Timekeeper,
+        publishing: Publishing,
+        store: Store,
+        registry: Registry,
+        beat: Callable[[str], Callable[[], None]],
+        sources: Sequence[AdvertSource] | None,
+    ) -> None:
+        self._inbox, self._timekeeper, self._publishing = inbox, timekeeper, publishing
+        self._store, self._registry, self._beat, self._sources = store, registry, beat, sources
+        self.pollers: dict[str, BusPoller] = {}
+        """By worker, as all that follows."""
+        self.uplinks: dict[str, MqttUplink] = {}
+        self.listener: TerminalListener | None = None
+        self.radio: RadioWatcher | None = None
+        self._built: dict[str, object] = {}
+        self._lanes: dict[str, BusPoller] = {}
+        self._standing = asyncio.Event()
+        """Not while a bus is being exchanged."""
+
+    # Building ---------------------------------------------------------------------------------------
+
+    def outdated(self, orders: Orders) -> tuple[str, ...]:
+        """The workers that must go: their room is gone from the site, or is built from something else now."""
+        wanted = recipes(orders)
+        return tuple(name for name, recipe in self._built.items() if wanted.get(name) != recipe)
+
+    def clear(self, names: Collection[str]) -> None:
+        """These rooms are given up; nobody is sent to them any more. Their workers are still to be ended."""
+        gone = [self.pollers.pop(name) for name in names if name in self.pollers]
+        if gone:
+            self._standing.clear()
+        self._lanes = {device: poller for device, poller in self._lanes.items() if poller not in gone}
+        for name in names:
+            self._built.pop(name, None)
+            self.uplinks.pop(name, None)
+        self.radio = None if RADIO in names else self.radio
+        self.listener = None if DOORS in names else self.listener
+
+    def furnish(self, orders: Orders) -> list[Hand]:
+        """Build what the site has and no room stands for; the hands to be hired, in the order in which they start."""
+        hands = []
+        for name, recipe in recipes(orders).items():
+            if name not in self._built:
+                self._built[name] = recipe
+                hands.append(self._room(name, orders))
+        self._standing.set()
+        return hands
+
+    def _room(self, name: str, orders: Orders) -> Hand:
+        if name == OUTPUTS:
+            return self._outputs(orders)
+        if name == RADIO:
+            return self._radio(orders)
+        if name == DOORS:
+            return self._doors(orders)
+        bus = next((bus for bus in orders.site.buses.values() if bus_subject(bus.id) == name), None)
+        if bus is None:
+            return self._uplink(name, orders)
+        poller = self.pollers[name] = BusPoller(bus, self._inbox.report, beat=self._beat(name))
+        self._lanes |= {device.id: poller for device in bus.devices}
+        return Hand(name, Ring.LIFE, poller.run)
+
+    def _outputs(self, orders: Orders) -> Hand:
+        devices = [device.id for bus in orders.site.buses.values() for device in bus.devices]
+        lane, ours = _Lane(self), self._inbox.engine.driven()
+        self.outputs = OutputReconciler(
+            orders.site.outputs, dict.fromkeys(devices, lane), self._inbox.report, self._beat(OUTPUTS), ours=ours
+        )
+        return Hand(OUTPUTS, Ring.LIFE, self.outputs.run, VITAL_S)
+
+    def _radio(self, orders: Orders) -> Hand:
+        site, engine = orders.site, self._inbox.engine
+        memory = {press.press.button: (press.press, press.at) for press in engine.presses.values()}
+        self.radio = RadioWatcher(
+            site.radio, site.buttons, orders.secrets.bind_keys, self._inbox.timeline.now, self._inbox.report, memory,
+            self._beat(RADIO), sources=self._sources, neighbour=self._neighbour,
+        )  # fmt: skip
+        return Hand(RADIO, Ring.LIFE, self.radio.run)
+
+    def _doors(self, orders: Orders) -> Hand:
+        site, secrets = orders.site, orders.secrets
+        self.listener = TerminalListener(
+            site.listener, site.doors, secrets.tokens, secrets.pseudonym_key,
+            self._timekeeper.wall_ms, self._inbox.report, self._beat(DOORS), timezone=site.timezone,
+        )  # fmt: skip
+        return Hand(DOORS, Ring.SERVICE, self.listener.run)
+
+    def _uplink(self, name: str, orders: Orders) -> Hand:
+        uplink = next(one for one in orders.site.uplinks.values() if uplink_subject(one.id) == name)
+        self.uplinks[name] = MqttUplink(
+            uplink, orders.site.id, orders.site.gateway, Outbox(self._store), self._inbox.report,
+            status=self._publishing.status_message, devices=self._publishing.device_messages,
+            password=orders.secrets.passwords.get(uplink.id), wall_ms=self._timekeeper.wall_ms,
+            beat=self._beat(name),
+        )  # fmt: skip
+        return Hand(name, Ring.SERVICE, self.uplinks[name].run)
+
+    # What is asked of them --------------------------------------------------------------------------
+
+    def want(self, want: Want) -> None:
+        """An output's desired state."""
+        self.outputs.want(want)
+
+    def device_back(self, device: str) -> None:
+        """A device answers again."""
+        self.outputs.device_back(device)
+
+    def reread(self, device: str, point: str) -> None:
+        """A second look at a dangerous value, if its bus stands."""
+        if device in self._lanes:
+            self._lanes[device].reread(device, point)
+
+    def reenrol(self, button: str) -> None:
+        """A button's counter begins anew."""
+        if self.radio is not None:
+            self.radio.reenrol(button)
+
+    async def lane(self, device: str) -> BusPoller:
+        """The bus of a device, waiting where it is being exchanged. Raises DeviceFault where there is none."""
+        if device not in self._lanes:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(REBUILT_WITHIN_S):
+                    await self._standing.wait()
+        if device not in self._lanes:
+            raise DeviceFault("port_gone", device)
+        return self._lanes[device]
+
+    def counts(self) -> dict[str, int]:
+        """What was counted since the rooms were built, for the status and for whoever looks for a bad cable."""
+        counted: Counter[str] = Counter()
+        for name, poller in self.pollers.items():
+            line = msgspec.to_builtins(poller.line.tally.line)
+            counted.update({f"{name}.{field}": n for field, n in line.items()})
+        if self.radio is not None:
+            counted.update({f"radio.{name}": n for name, n in self.radio.counts.items()})
+        if self.listener is not None:
+            counted.update({f"doors.{name}": n for name, n in self.listener.counters.items()})
+        for worker, uplink in self.uplinks.items():
+            counted.update({f"{worker}.{name}": n for name, n in uplink.counts.items()})
+        counted.update({f"outputs.{name}": n for name, n in self.outputs.counters.items()})
+        return dict(counted)
+
+    def _neighbour(self, address: str, name: str, rssi: int | None) -> None:
+        self._registry.note("neighbour", address, {"name": name, "rssi_dbm": rssi})
+
+
+class _Lane:
+    """Whatever bus a device stands on now: outputs run on while their bus is exchanged under them."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+
+    async def write(self, device: str, point: str, on: bool) -> None:
+        poller = await self._rooms.lane(device)
+        try:
+            await poller.write(device, point, on)
+        except DeviceFault as fault:
+            await self._go_on(device, poller, fault)
+            await self.write(device, point, on)
+
+    async def read(self, device: str, point: str) -> tuple[Scalar | None, Quality]:
+        poller = await self._rooms.lane(device)
+        try:
+            return await poller.read(device, point)
+        except DeviceFault as fault:
+            await self._go_on(device, poller, fault)
+            return await self.read(device, point)
+
+    async def _go_on(self, device: str, before: BusPoller, fault: DeviceFault) -> None:
+        """Raises the fault, unless it only says that the bus has made room for another."""
+        if fault.reason != "stopped" or await self._rooms.lane(device) is before:
+            raise fault
+
+
+class Outbox:
+    """The store's outbox as one uplink sees it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._seen = store, -1
+
+    async def take(self, uplink: str, lane: str, n: int) -> list[Message]:
+        taken = await self._store.take(uplink, lane, n)
+        return [Message(m.lane, m.sequence, m.id, m.topic, m.body) for m in taken]
+
+    async def advance(self, uplink: str, lane: str, sequence: int) -> None:
+        await self._store.advance(uplink, lane, sequence)
+
+    async def wait(self) -> None:
+        self._seen = await self._store.wait_messages(self._seen)
