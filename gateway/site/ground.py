@@ -30,9 +30,11 @@ class Anything(Collection[str]):
 class Ground:
     """The ground on which each thing of the site is set; grows from section to section."""
 
-    def __init__(self, faults: Faults, profiles: Mapping[str, Profile]) -> None:
+    def __init__(self, faults: Faults, profiles: Mapping[str, Profile], products: Collection[str] = ()) -> None:
+        """``profiles`` are those read, ``products`` the ids of all there are."""
         self.faults, self.profiles = faults, profiles
-        self.known: Known = {"place": (), "building": (), "person": (), "profile": list(profiles), "device": ()}
+        products = list(dict.fromkeys([*profiles, *products]))
+        self.known: Known = {"place": (), "building": (), "person": (), "profile": products, "device": ()}
         self.devices: dict[str, ModbusDevice] = {}
         self.format_stated: set[str] = set()
         """Buses whose serial format the installer wrote down."""

@@ -63,7 +63,7 @@ def _check_point(spec: PointSpec, reader: Reader) -> None:
 def _bits_of(spec: PointSpec) -> int:
     if spec.type == PointType.BITS:
         return 16 * spec.length
-    return 8 if "8" in spec.type else 8 * BYTES.get(PointType(spec.type), 2)
+    return 8 if spec.type.startswith(("uint8", "int8")) else 8 * BYTES.get(PointType(spec.type), 2)
 
 
 def _check_names(spec: PointSpec, reader: Reader) -> None:

@@ -31,12 +31,17 @@ class PointType(StrEnum):
     INT64 = "int64"
     FLOAT32 = "float32"
     FLOAT64 = "float64"
+    BCD16 = "bcd16"
+    BCD32 = "bcd32"
+    SIGN16 = "sign16"
+    SIGN32 = "sign32"
     BITS = "bits"
     STRING = "string"
 
 
 FLOATS = frozenset({PointType.FLOAT32, PointType.FLOAT64})
 BYTES = {
+    PointType.BCD32: 4, PointType.SIGN32: 4,
     PointType.UINT32: 4, PointType.INT32: 4, PointType.FLOAT32: 4,
     PointType.UINT64: 8, PointType.INT64: 8, PointType.FLOAT64: 8,
 }  # fmt: skip

@@ -7,7 +7,7 @@ Rules are left as nodes: the rule language reads them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -62,7 +62,9 @@ def load_site(
     if root is None:
         return None
     first = _builtin_rules(builtin, folder)
-    ground = Ground(faults, read_profiles((profiles, file.parent / "profiles"), folder, faults))
+    shipped = {path.stem: path for path in sorted(profiles.glob("*.yaml"))} if profiles.is_dir() else {}
+    found = read_profiles(shipped, _profiles_named(root), file.parent / "profiles", folder, faults)
+    ground = Ground(faults, found, [*shipped, *found])
     return _Reading(root, ground, file.name).site(first, lambda: folder.fingerprint)
 
 
@@ -75,24 +77,46 @@ def _builtin_rules(file: Path | None, folder: Folder) -> list[Node]:
     return node.items or (node.mapping["rules"].items if "rules" in node.mapping else [])
 
 
-def read_profiles(folders: tuple[Path, ...], folder: Folder, faults: Faults) -> dict[str, Profile]:
-    """The products known here, by id; a profile beside the site file replaces a packaged one of the same id, with a warning."""
+def _profiles_named(root: Node) -> set[object]:
+    """The products the site's devices are said to be, whatever else is wrong with them."""
+    buses = root.mapping["buses"].mapping.values() if "buses" in root.mapping else ()
+    devices = [bus.mapping["devices"] for bus in buses if "devices" in bus.mapping]
+    named = [device.mapping.get("profile") for node in devices for device in node.mapping.values()]
+    return {node.value for node in named if node is not None and isinstance(node.value, str)}
+
+
+def read_profiles(
+    shipped: Mapping[str, Path], wanted: Collection[object], own: Path, folder: Folder, faults: Faults
+) -> dict[str, Profile]:
+    """The products of a site, by id: of the packaged ones (id -> file) those that are wanted, and all in the folder ``own``.
+
+    A profile beside the site file replaces a packaged one of the same id, with a warning.
+    """
+    found: dict[str, tuple[Profile, Mark]] = {}
+    for file in sorted(own.glob("*.yaml")) if own.is_dir() else []:
+        read = read_profile_file(file, folder, faults)
+        if read is None:
+            continue
+        name, mark = read[0].id, read[1]
+        other = found[name][1].file if name in found else shipped.get(name)
+        if other is not None:
+            faults.warn(mark, "fault.profile_replaced", name=name, other=other)
+        found[name] = read
+    for name, file in shipped.items():
+        if name in wanted and name not in found and (read := read_profile_file(file, folder, faults)) is not None:
+            found[name] = read
+    return {name: profile for name, (profile, _) in found.items()}
+
+
+def read_profile_file(file: Path, folder: Folder, faults: Faults) -> tuple[Profile, Mark] | None:
+    """One profile and where it begins; None where it cannot be read or has no id: its fault is recorded."""
     from gateway.site.profiles import read_profile
 
-    found: dict[str, tuple[Profile, Mark]] = {}
-    for where in folders:
-        for file in sorted(where.glob("*.yaml")) if where.is_dir() else []:
-            node = folder.read(file, Mark(str(file), 1), hexadecimal=True)
-            if node is None:
-                continue
-            profile = read_profile(node, faults)
-            if not profile.id:
-                continue  # its fault is recorded
-            if profile.id in found:
-                other = found[profile.id][1].file
-                faults.warn(node.mark, "fault.profile_replaced", name=profile.id, other=other)
-            found[profile.id] = (profile, node.mark)
-    return {name: profile for name, (profile, _) in found.items()}
+    node = folder.read(file, Mark(str(file), 1), hexadecimal=True)
+    if node is None:
+        return None
+    profile = read_profile(node, faults)
+    return (profile, node.mark) if profile.id else None
 
 
 class _Reading:

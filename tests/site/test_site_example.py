@@ -105,7 +105,8 @@ def profiles():
     from gateway.site.reading import PACKAGED_PROFILES, read_profiles
 
     faults = Faults()
-    found = read_profiles((PACKAGED_PROFILES,), Folder(PACKAGED_PROFILES, faults), faults)
+    shipped = {file.stem: file for file in PACKAGED_PROFILES.glob("*.yaml")}
+    found = read_profiles(shipped, set(shipped), PACKAGED_PROFILES / "none", Folder(PACKAGED_PROFILES, faults), faults)
     assert faults.errors == [], render(faults, "en")
     return found
 

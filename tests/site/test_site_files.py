@@ -146,6 +146,20 @@ def test_a_profile_beside_the_site_replaces_a_packaged_one_with_a_warning(load, 
     assert loaded.site.buses["gas"].devices[0].profile.status == "field"
 
 
+def test_of_the_packaged_profiles_only_those_in_use_are_read(load, good, profiles):
+    """A library of fifty must not make every start slower, nor a new product change the fingerprint of every site."""
+    first = load(good)
+    (unused := profiles / "unused.yaml").write_text("id: [")
+    try:
+        again = load(good)
+        missing = load(good.replace("profile: gas,", "profile: unusd,"))
+    finally:
+        unused.unlink()
+    assert again.site.fingerprint == first.site.fingerprint
+    assert again.lines() == first.lines()
+    assert "Did you mean “unused”?" in missing.errors()[0]
+
+
 def test_a_fault_in_a_profile_carries_its_file_and_line(load, good, tmp_path):
     (tmp_path / "profiles").mkdir()
     (tmp_path / "profiles" / "own.yaml").write_text(

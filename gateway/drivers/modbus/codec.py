@@ -1,7 +1,7 @@
 """What registers mean: from raw words to a value and how far it may be believed. Pure; the only decoder of Modbus values.
 
 Order of work, the same for every point: bytes in the order of their significance, the number, sentinels, mask and shift,
-name (enum) or scale and offset, range, and last ``true_when``. A number that is none (NaN, infinity, sentinel, a code
+name (enum) or scale and offset, what other points say of scale and unit, range, and last ``true_when``. A number that is none (NaN, infinity, sentinel, a code
 nobody named) never leaves as a value: it leaves as a quality, because ``nan >= 10`` is false and would never alarm.
 """
 
@@ -15,14 +15,18 @@ from msgspec import Struct
 
 from gateway.events import Quality, Scalar
 from gateway.faults import DeviceFault
-from gateway.site.profile import PointSpec, Space
+from gateway.site.profile import Factor, PointSpec, Scaling, Space
 
 _FORMAT = {
     "uint16": ">H", "int16": ">h", "uint32": ">I", "int32": ">i", "uint64": ">Q", "int64": ">q",
     "float32": ">f", "float64": ">d",
 }  # fmt: skip
 _BYTE = ("uint8h", "uint8l", "int8h", "int8l")
-TYPES = (*_BYTE, *_FORMAT, "bits", "string")
+_DIGITS = ("bcd16", "bcd32")
+"""Four bits a decimal digit: 0x1234 is 1234."""
+_SIGNED = ("sign16", "sign32")
+"""Highest bit the sign, the others the magnitude: 0x8005 is -5."""
+TYPES = (*_BYTE, *_FORMAT, *_DIGITS, *_SIGNED, "bits", "string")
 ORDERS = ("ABCD", "CDAB", "BADC", "DCBA")
 """The four families; each reads for 2, 4 and 8 bytes. Any other arrangement is spelled out in full."""
 WORD = 0x10000
@@ -41,6 +45,8 @@ def width(spec: PointSpec) -> int:
         return 1
     if spec.type in {"string", "bits"}:
         return max(1, spec.length)
+    if spec.type in {*_DIGITS, *_SIGNED}:
+        return 2 if spec.type.endswith("32") else 1
     return struct.calcsize(_FORMAT.get(spec.type, ">H")) // 2
 
 
@@ -71,8 +77,11 @@ def _arrange(registers: Sequence[int], order: str) -> bytes:
     return bytes(arranged)
 
 
-def decode(words: Sequence[int], spec: PointSpec) -> Decoded:
-    """A point's registers (or its one bit) as value and quality.
+_ALONE: Mapping[str, Decoded] = {}
+
+
+def decode(words: Sequence[int], spec: PointSpec, beside: Mapping[str, Decoded] = _ALONE) -> Decoded:
+    """A point's registers (or its one bit) as value and quality; ``beside`` are the points that scale it, by name.
 
     Raises ``DeviceFault``: ``truncated`` or ``surplus`` for the wrong number of words, ``bad_word`` for one that is no
     16-bit number, ``bad_order`` or ``bad_type`` for a profile that cannot be.
@@ -84,31 +93,42 @@ def decode(words: Sequence[int], spec: PointSpec) -> Decoded:
     if not all(0 <= word < WORD for word in words):
         raise DeviceFault("bad_word", str(list(words)))
     if spec.space in {Space.COIL, Space.DISCRETE}:
-        return _meaning(words[0] and 1, spec, bit=True)
+        return _meaning(words[0] and 1, spec, beside, bit=True)
     if spec.type == "string":
         return _judged(_text(words, spec.order), spec)
-    return _number(words, spec)
+    return _number(words, spec, beside)
 
 
-def _number(words: Sequence[int], spec: PointSpec) -> Decoded:
+def _number(words: Sequence[int], spec: PointSpec, beside: Mapping[str, Decoded]) -> Decoded:
     data = _arrange(words, spec.order)
     if spec.type in _BYTE:
         data = data[:1] if spec.type.endswith("h") else data[1:]
-        number: int | float = int.from_bytes(data, "big", signed=spec.type.startswith("int"))
-    elif spec.type == "bits":
-        number = int.from_bytes(data, "big")
-    elif spec.type in _FORMAT:
-        number = struct.unpack(_FORMAT[spec.type], data)[0]
-    else:
-        raise DeviceFault("bad_type", spec.type)
     pattern = int.from_bytes(data, "big")
-    if isinstance(number, float) and not math.isfinite(number):
+    number = _plain(data, pattern, spec.type)
+    if number is None:
         return Decoded(None, _sentinel((pattern,), spec) or Quality.INVALID)
     whole = number
     if spec.mask is not None or spec.shift:
         number = (pattern & (pattern if spec.mask is None else spec.mask)) >> spec.shift
     quality = _sentinel((whole, pattern, number), spec)
-    return Decoded(None, quality) if quality else _meaning(number, spec)
+    return Decoded(None, quality) if quality else _meaning(number, spec, beside)
+
+
+def _plain(data: bytes, pattern: int, kind: str) -> int | float | None:
+    """The number the bytes spell; None where they spell none (NaN, infinity, a digit above 9)."""
+    if kind in _BYTE:
+        return int.from_bytes(data, "big", signed=kind.startswith("int"))
+    if kind == "bits":
+        return pattern
+    if kind in _DIGITS:
+        return int(data.hex()) if data.hex().isdecimal() else None
+    if kind in _SIGNED:
+        top = 1 << (8 * len(data) - 1)
+        return -(pattern - top) if pattern & top else pattern
+    if kind not in _FORMAT:
+        raise DeviceFault("bad_type", kind)
+    number: int | float = struct.unpack(_FORMAT[kind], data)[0]
+    return number if math.isfinite(number) else None
 
 
 def _sentinel(seen: Sequence[float], spec: PointSpec) -> Quality | None:
@@ -116,19 +136,48 @@ def _sentinel(seen: Sequence[float], spec: PointSpec) -> Quality | None:
     return next((quality for raw, quality in spec.invalid if raw in seen), None)
 
 
-def _meaning(number: float, spec: PointSpec, *, bit: bool = False) -> Decoded:
+def _meaning(number: float, spec: PointSpec, beside: Mapping[str, Decoded], *, bit: bool = False) -> Decoded:
     if spec.enum:
         name = next((name for raw, name in spec.enum if raw == number), None)
         return Decoded(None, Quality.INVALID) if name is None else _judged(name, spec)
     if bit:
         return _judged(bool(number), spec)
     if spec.bits:
-        return _judged(",".join(set_bits(int(number), spec)), spec)
-    if spec.scale == 1 and spec.offset == 0:
+        return _flagged(set_bits(int(number), spec), spec)
+    factors = [Factor(True, spec.scale, spec.offset)]
+    for scaling in spec.scale_by:
+        factor, quality = _factor(scaling, beside)
+        if factor is None:
+            return Decoded(None, quality)
+        factors.append(factor)
+    return _scaled(number, [f for f in factors if f.factor != 1 or f.offset], spec)
+
+
+def _scaled(number: float, factors: Sequence[Factor], spec: PointSpec) -> Decoded:
+    if not factors:
         return _ranged(number, spec)
-    scaled = number * spec.scale + spec.offset
+    for factor in factors:
+        number = number * factor.factor + factor.offset
     # Twelve digits are more than any sensor has, and 234 x 0.1 reads 23.4.
-    return _ranged(float(f"{scaled:.12g}"), spec) if math.isfinite(scaled) else Decoded(None, Quality.INVALID)
+    return _ranged(float(f"{number:.12g}"), spec) if math.isfinite(number) else Decoded(None, Quality.INVALID)
+
+
+def _factor(scaling: Scaling, beside: Mapping[str, Decoded]) -> tuple[Factor | None, Quality]:
+    """What another point says of this one; where it says nothing, the quality this one then has."""
+    other = beside.get(scaling.point)
+    if other is None:
+        return None, Quality.INVALID
+    if other.quality is not Quality.GOOD:
+        return None, other.quality
+    # A unit nobody listed is refused, never guessed.
+    return next((f for f in scaling.factors if f.when == other.value), None), Quality.INVALID
+
+
+def _flagged(names: list[str], spec: PointSpec) -> Decoded:
+    """Names of the bits that are set, or whether one of those asked for is (``""``: none is set)."""
+    if spec.true_when is None:
+        return Decoded(",".join(names))
+    return Decoded(any(name in spec.true_when for name in names or [""]))
 
 
 def set_bits(number: int, spec: PointSpec) -> list[str]:

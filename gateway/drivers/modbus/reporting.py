@@ -2,8 +2,10 @@
 
 A point is reported when it is first known, when its value moved by its resolution (an alarm point: at all), when its
 quality changed, when somebody asked, and now and then although nothing happened, so that nobody takes an old value for a
-fresh one. A status point speaks for the whole device: until it is known nothing else of the device is. Only "beyond the
-range" is said of what is measured for alarms alone: it makes no contact doubtful, and no temperature.
+fresh one. A status point speaks for the whole device, or for the points it names: until it is known they are not. Only
+"beyond the range" is said of what is measured for alarms alone: it makes no contact doubtful, and no temperature. A
+heartbeat that stands still is a device that hangs although it answers. A device that was away may have lost its power: until
+it has warmed up its quiet values prove nothing.
 """
 
 from __future__ import annotations
@@ -26,6 +28,14 @@ _MEASURED = {Quality.GOOD, Quality.INVALID, *_BEYOND}
 """What a point may say of itself and still be beyond its range: sensors send their sentinel then."""
 REFRESH_S = 60.0
 """How often a point that does not move is reported all the same."""
+_AWAY = float("inf")
+
+
+class _Beat(Struct):
+    """A heartbeat: what it was, and since when."""
+
+    value: Scalar | None
+    since: float
 
 
 class _Told(Struct):
@@ -40,40 +50,83 @@ class Points:
     def __init__(self, device: ModbusDevice) -> None:
         self._device = device.id
         self._specs = {spec.name: spec for spec in device.profile.points}
+        self._statuses = [spec for spec in device.profile.points if _speaks(spec)]
         self._refresh = {spec.name: _refresh_s(spec, device.max_age_ms) for spec in device.profile.points}
+        self._warm_up_s = _warm_up_s(device)
+        self._warm_at = 0.0
+        """When it will have warmed up; infinite while it is away."""
+        self._warming = False
+        self._words: dict[str, tuple[int, ...]] = {}
+        """Of the points whose scale another point tells: what was read last."""
+        self._beats: dict[str, _Beat] = {}
         self._now: dict[str, Decoded] = {}
         self._told: dict[str, _Told] = {}
 
     def accept(self, block: Block, answer: Sequence[int], at: float, asked: Collection[str] = ()) -> list[Reading]:
         """A block was read; ``asked`` points are reported whether they changed or not."""
+        if self._warm_at == _AWAY:
+            self._warm_at = at + self._warm_up_s
+        self._warming = at < self._warm_at
         for spec in block.points:
-            self._now[spec.name] = decode(block.words(spec, answer), spec)
+            words = block.words(spec, answer)
+            if spec.scale_by:
+                self._words[spec.name] = tuple(words)
+            else:
+                self._now[spec.name] = self._beating(spec, decode(words, spec), at)
+        self._scale()
         return self._due(at, {spec.name for spec in block.points}, asked)
 
     def refuse(self, block: Block, at: float) -> list[Reading]:
         """The device lives but does not give these points."""
-        self._now |= {spec.name: Decoded(None, Quality.INVALID) for spec in block.points}
+        self._drop({spec.name: Decoded(None, Quality.INVALID) for spec in block.points})
         return self._due(at, (), ())
 
     def mute(self, block: Block, at: float) -> list[Reading]:
         """The device answers, but not to this. Its last word, if that was damning, stands until it speaks again."""
         damning = self._overlay() in _DAMNING
-        kept = {spec.name for spec in block.points if spec.quality_of and damning}
-        self._now |= {spec.name: Decoded(None, Quality.COMMS) for spec in block.points if spec.name not in kept}
+        kept = {spec.name for spec in block.points if _speaks(spec) and damning}
+        self._drop({spec.name: Decoded(None, Quality.COMMS) for spec in block.points if spec.name not in kept})
         return self._due(at, (), ())
 
     def lose(self, at: float) -> list[Reading]:
         """The device does not answer: nothing is known any more."""
-        self._now = {name: Decoded(None, Quality.COMMS) for name in self._specs}
+        self._warm_at, self._warming = _AWAY, False
+        self._drop({name: Decoded(None, Quality.COMMS) for name in self._specs})
         readings = self._due(at, (), ())
         for spec in self._specs.values():
-            if spec.quality_of:
+            if _speaks(spec):
                 del self._now[spec.name]  # back again, it says nothing before its own word on itself
         return readings
 
+    def _drop(self, now: dict[str, Decoded]) -> None:
+        """These are not what was read before."""
+        for name in now:
+            self._words.pop(name, None)
+            self._beats.pop(name, None)
+        self._now |= now
+        self._scale()
+
+    def _scale(self) -> None:
+        """The points whose scale or unit others tell, as far as those are known."""
+        for name, words in self._words.items():
+            spec = self._specs[name]
+            if all(scaling.point in self._now for scaling in spec.scale_by):
+                self._now[name] = decode(words, spec, self._now)
+
+    def _beating(self, spec: PointSpec, seen: Decoded, at: float) -> Decoded:
+        """A heartbeat that stood still for too long is a fault."""
+        if not spec.moves_within_ms:
+            return seen
+        beat = self._beats.get(spec.name)
+        if beat is None or beat.value != seen.value:
+            beat = self._beats[spec.name] = _Beat(seen.value, at)
+        stuck = (at - beat.since) * 1000 > spec.moves_within_ms
+        return Decoded(seen.value, Quality.SENSOR_FAULT) if stuck else seen
+
     def current(self, point: str) -> Decoded:
         """What a point is now, with what the status points say of it."""
-        return self._seen(self._specs[point], self._overlay() or Quality.GOOD)
+        spec = self._specs[point]
+        return self._seen(spec, self._overlay(spec) or Quality.GOOD)
 
     def trouble(self) -> Quality | None:
         """Why the device cannot do its work although it answers: its own word, or an alarm point that has no value."""
@@ -82,39 +135,37 @@ class Points:
         return next((quality for quality in told if quality in _TROUBLE), None)
 
     def _due(self, at: float, fresh: Collection[str], asked: Collection[str]) -> list[Reading]:
-        overlay = self._overlay()
-        if overlay is None:
-            return []
         readings = []
         for name in self._now:
-            seen = self._seen(self._specs[name], overlay)
+            spec = self._specs[name]
+            overlay = self._overlay(spec)
+            if overlay is None:
+                continue
+            seen = self._seen(spec, overlay)
             if name in asked or self._moved(name, seen) or (name in fresh and self._stale(name, at)):
                 self._told[name] = _Told(seen.value, seen.quality, at)
                 readings.append(Reading(self._device, name, seen.value, seen.quality))
         return readings
 
-    def _overlay(self) -> Quality | None:
-        """What the status points say of all others; None while one of them was never read."""
+    def _overlay(self, of: PointSpec | None = None) -> Quality | None:
+        """What the status points say of a point, or of the device; None while one of them was never read."""
         verdict = Quality.GOOD
-        for spec in self._specs.values():
-            if not spec.quality_of:
+        for spec in self._statuses:
+            if of is not None and not _speaks_for(spec, of):
                 continue
             status = self._now.get(spec.name)
             if status is None:
                 return None
-            says = status.quality
-            if says is Quality.GOOD:
-                says = next((quality for value, quality in spec.quality_of if value == status.value), Quality.GOOD)
             if verdict is Quality.GOOD:
-                verdict = says
-        return verdict
+                verdict = _says(spec, status)
+        return Quality.WARM_UP if verdict is Quality.GOOD and self._warming else verdict
 
     def _seen(self, spec: PointSpec, overlay: Quality) -> Decoded:
         """A point's own fault says more than the device's, but "beyond the range" more than a sentinel."""
         own = self._now.get(spec.name, Decoded(None, Quality.COMMS))
-        if overlay in _BEYOND and not spec.quality_of:
+        if overlay in _BEYOND and not _speaks(spec):
             return Decoded(None, overlay) if _measures(spec) and own.quality in _MEASURED else own
-        if spec.quality_of or own.quality is not Quality.GOOD:
+        if _speaks(spec) or own.quality is not Quality.GOOD:
             return own
         return Decoded(own.value, overlay)
 
@@ -131,6 +182,31 @@ class Points:
 
     def _stale(self, name: str, at: float) -> bool:
         return at - self._told[name].at >= self._refresh[name]
+
+
+def _speaks(spec: PointSpec) -> bool:
+    """Whether it is a status point, or a heartbeat: it says how far others may be believed."""
+    return bool(spec.quality_of or spec.moves_within_ms)
+
+
+def _speaks_for(status: PointSpec, point: PointSpec) -> bool:
+    return status is point or not status.speaks_for or point.name in status.speaks_for
+
+
+def _says(spec: PointSpec, status: Decoded) -> Quality:
+    """Its own quality where that is bad; else what its value means: of several bits the first the profile lists."""
+    if status.quality is not Quality.GOOD:
+        return status.quality
+    values: Collection[Scalar | None] = (status.value,)
+    if spec.bits and isinstance(status.value, str):
+        values = status.value.split(",")
+    return next((quality for value, quality in spec.quality_of if value in values), Quality.GOOD)
+
+
+def _warm_up_s(device: ModbusDevice) -> float:
+    """0 where the device itself says that it warms up."""
+    told = any(quality is Quality.WARM_UP for spec in device.profile.points for _, quality in spec.quality_of)
+    return 0 if told else device.profile.warm_up_ms / 1000
 
 
 def _is_number(value: Scalar | None) -> bool:

@@ -11,7 +11,7 @@ from gateway.drivers.modbus import codec
 from gateway.drivers.modbus.codec import Decoded, decode, decode_request
 from gateway.events import Quality
 from gateway.faults import DeviceFault
-from gateway.site.profile import PointSpec, Space
+from gateway.site.profile import Factor, PointSpec, Scaling, Space
 from gateway.site.profile_points import PointType as _Type
 
 N = None
@@ -213,3 +213,93 @@ def test_what_is_no_number_never_becomes_a_value(words, kind, order):
         return
     assert decoded.value is None or decoded.value == decoded.value
     assert decoded.value is None or abs(decoded.value if not isinstance(decoded.value, str) else 0) != float("inf")
+
+
+# What other points say, and the rarer ways to write a number --------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "registers", "value", "quality"),
+    [
+        ("bcd16", [0x1234], 1234, "good"),
+        ("bcd16", [0x123A], N, "invalid"),
+        ("bcd16", [0xFFFF], N, "invalid"),
+        ("bcd32", [0x0012, 0x3456], 123456, "good"),
+        ("bcd32", [0x9999, 0x9999], 99999999, "good"),
+        ("sign16", [0x0005], 5, "good"),
+        ("sign16", [0x8005], -5, "good"),
+        ("sign16", [0x8000], 0, "good"),
+        ("sign32", [0x8000, 0x0102], -258, "good"),
+    ],
+)
+def test_decimal_digits_and_signs(kind, registers, value, quality):
+    assert decode(registers, spec(type=kind)) == Decoded(value, Quality(quality))
+    answer = {"value": value, "quality": quality}
+    assert decode_request({"registers": registers, "type": kind}) == answer
+
+
+def scaled(**more):
+    decimals = Scaling("decimals", (Factor(0, 1), Factor(4, 0.1), Factor(8, 0.01)))
+    unit = Scaling("unit", (Factor("lel", 1), Factor("vol", 20), Factor("fahrenheit", 5 / 9, -160 / 9)))
+    return spec(scale_by=(decimals, unit), low=0, high=100, **more)
+
+
+@pytest.mark.parametrize(
+    ("decimals", "unit", "value", "quality"),
+    [
+        (Decoded(0), Decoded("lel"), 50.0, "good"),
+        (Decoded(4), Decoded("lel"), 5.0, "good"),
+        (Decoded(8), Decoded("vol"), 10.0, "good"),  # row 1: 0.5 %VOL of methane is 10 %LEL
+        (Decoded(0), Decoded("vol"), 1000.0, "over_range"),
+        (Decoded(0), Decoded("fahrenheit"), 10.0, "good"),  # row 8: °F by setting
+        (Decoded(0), Decoded("ppm"), N, "invalid"),  # a unit nobody listed is refused
+        (Decoded(12), Decoded("lel"), N, "invalid"),
+        (Decoded(None, Quality.COMMS), Decoded("lel"), N, "comms"),
+        (Decoded(0), Decoded(None, Quality.INVALID), N, "invalid"),
+        (None, Decoded("lel"), N, "invalid"),
+    ],
+)
+def test_scale_and_unit_may_stand_in_other_registers(decimals, unit, value, quality):
+    beside = {"unit": unit} | ({"decimals": decimals} if decimals else {})
+    assert decode([50], scaled(), beside) == Decoded(value, Quality(quality))
+
+
+def test_a_sentinel_needs_no_unit():
+    assert decode([0xFFFF], scaled(invalid=((0xFFFF, Quality.WARM_UP),))) == Decoded(None, Quality.WARM_UP)
+
+
+@pytest.mark.parametrize(("word", "alarm"), [(0, False), (1, True), (2, False), (3, True), (6, True), (4, True)])
+def test_any_of_the_named_bits_is_an_alarm(word, alarm):
+    bits = spec(type="bits", bits=((0, "al1"), (1, "muted"), (2, "al3")), true_when=("al1", "al3"))
+    assert decode([word], bits) == Decoded(alarm)
+    none_set = spec(type="bits", bits=((0, "run"), (1, "warming")), true_when=("",))
+    assert [decode([w], none_set).value for w in (0, 1, 3, 4)] == [True, False, False, True]
+
+
+FACTORS = st.builds(
+    Factor, st.integers(0, 3) | st.sampled_from(["a", "", True]), st.floats(-1e300, 1e300), st.floats(-9, 9)
+)
+BESIDE = st.dictionaries(
+    st.sampled_from(["a", "b"]),
+    st.builds(Decoded, st.none() | st.integers(0, 3) | st.sampled_from(["a", "", True]), st.sampled_from(Quality)),
+)
+
+
+@given(
+    st.lists(st.integers(-1, 70000), max_size=5), st.sampled_from([*codec.TYPES, "word"]),
+    st.sampled_from([*codec.ORDERS, "BA", "AB", "XY"]), st.none() | st.integers(0, 0xFFFF), st.integers(0, 63),
+    st.lists(st.builds(Scaling, st.sampled_from(["a", "b"]), st.lists(FACTORS, max_size=3).map(tuple)), max_size=2),
+    BESIDE, st.sampled_from([None, ("",), ("x", 1), (True,)]), st.booleans(), st.sampled_from(Space),
+)  # fmt: skip
+@settings(max_examples=500, deadline=None)
+def test_no_words_break_it(words, kind, order, mask, shift, scale_by, beside, true_when, bits, space):
+    point = spec(
+        space=space, type=kind, order=order, mask=mask, shift=shift, scale_by=tuple(scale_by), true_when=true_when,
+        bits=((0, "x"), (3, "y")) if bits else (), length=max(1, len(words)),
+    )  # fmt: skip
+    try:
+        decoded = decode(words, point, beside)
+    except DeviceFault:
+        return
+    value = decoded.value
+    assert value is None or isinstance(value, str) or abs(value) < float("inf")

@@ -7,6 +7,7 @@ from gateway.drivers.modbus.reporting import Points
 from gateway.drivers.modbus.watch import BusWatch, DeviceWatch
 from gateway.events import Quality
 from gateway.faults import DeviceFault
+from gateway.site.profile import Factor, Scaling
 
 
 def points_of(kit, *specs):
@@ -155,3 +156,79 @@ def test_one_silent_device_is_not_a_silent_bus():
     assert watch.missed("z", 8) is None
     assert watch.gone("x").reason == "port_gone"
     assert watch.answered(9).health == "ok"
+
+
+# What one point says of another -------------------------------------------------------------------------
+
+
+def test_a_unit_in_a_register_converts_or_refuses(kit):
+    unit = kit.point("unit", 0, enum=((0, "ppm"), (2, "lel"), (4, "vol")), mask=0xF0, shift=4)
+    gas = kit.alarm("gas", 50, scale_by=(Scaling("unit", (Factor("lel", 1), Factor("vol", 20))),), high=100)
+    points, blocks = points_of(kit, unit, gas)
+    asked = {b.points[0].name: b for b in blocks}
+    assert said(points.accept(asked["gas"], [4], 0)) == [], "4 of what?"
+    assert said(points.accept(asked["unit"], [0x20], 0)) == [("unit", "lel", "good"), ("gas", 4, "good")]
+    assert said(points.accept(asked["unit"], [0x40], 1)) == [("unit", "vol", "good"), ("gas", 80, "good")]
+    assert said(points.accept(asked["gas"], [6], 2)) == [("gas", 120, "over_range")]
+    assert said(points.accept(asked["unit"], [0x00], 3)) == [("unit", "ppm", "good"), ("gas", None, "invalid")]
+    assert points.trouble() is Quality.INVALID
+    assert said(points.mute(asked["unit"], 4)) == [("unit", None, "comms"), ("gas", None, "comms")]
+    points.accept(asked["unit"], [0x20], 5)
+    assert points.current("gas").value == 6
+    points.lose(6)
+    assert said(points.accept(asked["unit"], [0x20], 7)) == [("unit", "lel", "good")], "the old 6 is forgotten"
+
+
+def test_a_status_may_speak_for_some_points_only(kit):
+    faults = (("fault", Quality.SENSOR_FAULT), ("", Quality.INVALID))
+    one = kit.alarm("status1", 1, type="bits", bits=((0, "run"), (3, "fault")), quality_of=faults, speaks_for=("gas1",))
+    two = kit.alarm("status2", 3, type="bits", bits=((0, "run"), (3, "fault")), quality_of=faults, speaks_for=("gas2",))
+    points, (block,) = points_of(kit, kit.alarm("gas1", 0), one, kit.alarm("gas2", 2), two)
+    heard = {r.point: (r.value, str(r.quality)) for r in points.accept(block, [5, 1, 7, 9], 0)}
+    assert heard["gas1"] == (5, "good")
+    assert heard["gas2"] == (7, "sensor_fault"), "bit 3, beside bit 0"
+    assert points.trouble() is Quality.SENSOR_FAULT
+    assert said(points.accept(block, [5, 0, 7, 1], 1)) == [
+        ("gas1", 5, "invalid"), ("status1", "", "good"), ("gas2", 7, "good"), ("status2", "run", "good")
+    ]  # fmt: skip
+
+
+def test_points_another_status_speaks_for_do_not_wait_for_it(kit):
+    one = kit.alarm("status1", 50, quality_of=((9, Quality.WARM_UP),), speaks_for=("gas1",))
+    points, (first, second) = points_of(kit, kit.alarm("gas1", 0), kit.alarm("gas2", 1), one)
+    assert said(points.accept(first, [5, 6], 0)) == [("gas2", 6, "good")]
+    assert said(points.accept(second, [9], 0)) == [("gas1", 5, "warm_up"), ("status1", 9, "good")]
+
+
+def test_a_heartbeat_that_stands_still_is_a_device_that_hangs(kit):
+    beat = kit.alarm("beat", 1, mask=0x800, shift=11, moves_within_ms=10_000)
+    points, (block,) = points_of(kit, kit.alarm("gas", 0), beat)
+    points.accept(block, [3, 0x800], 0)
+    points.accept(block, [3, 0], 2)
+    assert points.accept(block, [3, 0], 11) == []
+    assert said(points.accept(block, [3, 0], 12.5)) == [("gas", 3, "sensor_fault"), ("beat", 0, "sensor_fault")]
+    assert points.trouble() is Quality.SENSOR_FAULT
+    assert said(points.accept(block, [3, 0x800], 13)) == [("gas", 3, "good"), ("beat", 1, "good")]
+    points.lose(14)
+    assert said(points.accept(block, [3, 0x800], 60)) == [("gas", 3, "good"), ("beat", 1, "good")]
+
+
+def test_after_it_was_away_quiet_values_prove_nothing_until_it_is_warm(kit):
+    bus = kit.bus("", (1, kit.profile(kit.alarm("gas", 0), warm_up_ms=60_000)))
+    points, (block,) = Points(bus.devices[0]), plan(bus.devices[0].profile)
+    assert said(points.accept(block, [0], 0)) == [("gas", 0, "good")], (
+        "at our start it was on already, as far as we know"
+    )
+    points.lose(10)
+    assert said(points.accept(block, [0], 100)) == [("gas", 0, "warm_up")]
+    assert points.trouble() is None
+    assert points.accept(block, [0], 159) == []
+    assert said(points.accept(block, [0], 160)) == [("gas", 0, "good")]
+
+
+def test_a_device_that_says_itself_when_it_is_warm_is_believed(kit):
+    status = kit.alarm("status", 1, quality_of=((0, Quality.WARM_UP),))
+    bus = kit.bus("", (1, kit.profile(kit.alarm("gas", 0), status, warm_up_ms=60_000)))
+    points, (block,) = Points(bus.devices[0]), plan(bus.devices[0].profile)
+    points.lose(10)
+    assert said(points.accept(block, [0, 1], 11)) == [("gas", 0, "good"), ("status", 1, "good")]
