@@ -196,8 +196,9 @@ def check_uplink(uplink: Uplink, reader: Reader) -> None:
     for one, other in (("cert_file", "key_file"), ("key_file", "cert_file"), ("password_file", "username")):
         if reader.has(one) and not reader.has(other):
             faults.add(reader.mark(one), "fault.needs", name=uplink.id, field=one, other=other)
-    if not uplink.tls and uplink.host and not _loopback(uplink.host):
-        faults.warn(uplink.mark, "fault.plaintext", name=uplink.id, host=uplink.host)
+    for broker in uplink.hosts:
+        if not uplink.tls and not _loopback(broker.host):
+            faults.warn(uplink.mark, "fault.plaintext", name=uplink.id, host=broker.host)
     if "local" in uplink.principals:
         mark = reader.node.mapping["principals"].keys["local"]
         faults.add(mark, "fault.reserved_id", name="local")

@@ -153,11 +153,19 @@ class Output(Struct, frozen=True):
     confirm_ms: int = 5_000
 
 
+class Broker(Struct, frozen=True):
+    """Where an MQTT broker listens."""
+
+    host: str
+    port: int = 0
+    """0: the uplink's own."""
+
+
 class Uplink(Struct, frozen=True):
-    """One broker."""
+    """One receiver's broker; several addresses stand for each other, the first is preferred."""
 
     id: str
-    host: str
+    hosts: tuple[Broker, ...]
     mark: Mark
     port: int = 1883
     protocol: str = "5"
@@ -171,6 +179,11 @@ class Uplink(Struct, frozen=True):
     principals: dict[str, tuple[str, ...]] = {}
     """Who may command through this broker -> verbs."""
     keepalive_s: int = 30
+
+    @property
+    def brokers(self) -> tuple[Broker, ...]:
+        """Every address with its port, in order of preference."""
+        return tuple(Broker(broker.host, broker.port or self.port) for broker in self.hosts)
 
 
 class Listener(Struct, frozen=True):

@@ -17,6 +17,7 @@ _FORMS = {
     shapes.MAC: "form.mac",
     shapes.ADAPTER: "form.adapter",
     shapes.HOST: "form.host",
+    shapes.BROKER: "form.broker",
     shapes.LOGIN: "form.login",
     shapes.POINT: "form.point",
     shapes.DEVICE_POINT: "form.device_point",

@@ -6,6 +6,7 @@ Bounds say where a value stops being plausible; each names its reason.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -36,6 +37,7 @@ from gateway.site.fields import (
     whole,
 )
 from gateway.site.model import (
+    Broker,
     Bus,
     Button,
     Door,
@@ -51,9 +53,12 @@ from gateway.site.model import (
 )
 
 MQTT_TLS_PORT = 8883  # IANA secure-mqtt
+LAST_PORT = 65535
 
 MAC = r"([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}"
 HOST = r"[A-Za-z0-9:]([A-Za-z0-9.:_-]*[A-Za-z0-9])?"
+BROKER = r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*"
+"""A name or address, with its port where it has one of its own; an IPv6 address before a port stands in brackets (RFC 3986)."""
 LOGIN = r"[a-z_][a-z0-9_-]{0,31}"  # useradd(8)
 ADAPTER = rf"hci[0-9]{{1,2}}|{MAC}"
 POINT = r"[A-Za-z0-9_-]+"
@@ -136,6 +141,39 @@ def protocol(key: str) -> Field:
     return Field(key, take, {"enum": [*PROTOCOLS, 5]})
 
 
+def brokers(key: str, attr: str) -> Field:
+    """One broker address or several in order of preference, each ``host`` or ``host:port``."""
+
+    def take(reader: Reader, _known: Known, _default: Any) -> Any:
+        nodes = reader.take_text_nodes(key)
+        if nodes is None:
+            if not reader.has(key):
+                reader.take(key, required=True)
+            return ()
+        if not nodes:
+            reader.faults.add(reader.mark(key), "fault.missing", name=reader.name, field=key)
+        for node in nodes:
+            if not _is_broker(str(node.value)):
+                given = {"field": key, "given": node.value, "form": BROKER}
+                reader.faults.add(node.mark, "fault.bad_form", name=reader.name, **given)
+        return tuple(dict.fromkeys(_broker(str(node.value)) for node in nodes if _is_broker(str(node.value))))
+
+    one = {"type": "string", "pattern": f"^(?:{BROKER})$"}
+    several = {"type": "array", "items": one, "minItems": 1}
+    return Field(key, take, {"anyOf": [one, several]}, required=True, attr=attr)
+
+
+def _is_broker(given: str) -> bool:
+    return re.fullmatch(BROKER, given) is not None and _broker(given).port <= LAST_PORT
+
+
+def _broker(given: str) -> Broker:
+    host, colon, port = given.rpartition(":")
+    if colon and (host.endswith("]") or ":" not in host):
+        return Broker(host.strip("[]"), int(port))
+    return Broker(given.strip("[]"))
+
+
 def ladder(key: str) -> Field:
     """Priority -> rung -> delay; what is not given stays as the default has it."""
     return by_word(key, PRIORITIES, lambda priority: by_word(priority, RUNGS, delay))
@@ -207,7 +245,7 @@ OUTPUT = Table(
 )
 UPLINK = Table(
     Uplink,
-    text("host", form=HOST, required=True),
+    brokers("host", "hosts"),
     whole("port", 1, 65535),
     protocol("protocol"),
     flag("tls"),

@@ -120,6 +120,8 @@ class Departures:
         self._status_due = True
         self._devices_due: dict[str, bytes | None] = {}
         self._taken: set[Kind] = set()
+        self._held = False
+        self._landed = asyncio.Event()
         self.wake = asyncio.Event()
         self.counts: Counter[str] = Counter()
 
@@ -129,9 +131,18 @@ class Departures:
         self.counts["telemetry_dropped"] += sum(parcel.kind is Kind.TELEMETRY for parcel in self._under_way)
         self._under_way = set()
         self._taken = set()
+        self._held = False
         self._status_due = True
         self._devices_due = dict(self._devices())
         self.wake.set()
+
+    async def settle(self) -> None:
+        """Let nothing more leave in this session, and return when the broker has taken what did, with cursors saved."""
+        self._held = True
+        while self._under_way:
+            self._landed.clear()
+            await self._landed.wait()
+        await self.save()
 
     def look(self) -> None:
         """The outbox may hold more."""
@@ -173,7 +184,7 @@ class Departures:
     async def next(self, window: int = WINDOW) -> Parcel | None:
         """The next parcel that may leave now, or None: nothing to send, or the window has no place for it."""
         room = max(1, window - _KEPT_FOR_REPLIES) - len(self._under_way)
-        if room <= 0 or self._on_trial:
+        if room <= 0 or self._held or self._on_trial:
             return None
         if self._status_due:
             self._status_due = False
@@ -224,6 +235,7 @@ class Departures:
     def arrived(self, parcel: Parcel) -> None:
         """The broker has taken this parcel."""
         self._under_way.discard(parcel)
+        self._landed.set()
         self._taken.add(parcel.kind)
         if parcel.kind is Kind.ALERT:
             self._lanes[parcel.lane].land(parcel.sequence)

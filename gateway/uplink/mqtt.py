@@ -26,12 +26,13 @@ from paho.mqtt.reasoncodes import ReasonCode
 from gateway.actions import Reply
 from gateway.events import DeviceHealth, Health, Receipt
 from gateway.inbox import Report, Ticket
-from gateway.site.model import Uplink
+from gateway.site.model import Broker, Uplink
 from gateway.uplink import wire
 from gateway.uplink.commands import Parsed, Refusal, parse_command, parse_receipt
 from gateway.uplink.departures import Departures, Kind, Parcel
 from gateway.uplink.outbox import Outbox
 from gateway.uplink.payloads import reply_body, status_body, topic
+from gateway.uplink.preference import ANSWERS_NEEDED, Preference
 from gateway.uplink.session import ANSWER_S, Session, SessionLost, publish_properties, refused
 
 log = structlog.get_logger()
@@ -39,6 +40,7 @@ log = structlog.get_logger()
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MAX_S = 10.0  # NFPA 72 and GB/T 26875.3 both think in tens of seconds; an hour-long back-off would be an outage
 STEADY_S = 30.0  # a session that lived this long was a real one: the next attempt starts without delay
+PROBE_S = 20.0  # three answers in a row make a minute: longer than a broker's restart, shorter than a shift's patience
 LOOK_AGAIN_S = 2.0  # how long a forgotten wake-up of the outbox could hold an alert back at most
 _LOOK_PAUSE_S = 0.005  # an outbox that wakes us for nothing must not keep a core busy
 _GOODBYE_S = 2.0
@@ -57,8 +59,12 @@ class _Heard(Struct, frozen=True):
     """None for a receipt: nobody waits for an answer."""
 
 
+class _GoHome(Exception):
+    """The preferred broker is well again."""
+
+
 class MqttUplink:
-    """One broker. ``run()`` never returns; cancel it to say goodbye."""
+    """One receiver's broker, at one of its addresses. ``run()`` never returns; cancel it to say goodbye."""
 
     def __init__(
         self,
@@ -76,6 +82,8 @@ class MqttUplink:
         answer_s: float = ANSWER_S,
         backoff_max_s: float = BACKOFF_MAX_S,
         look_again_s: float = LOOK_AGAIN_S,
+        probe_s: float = PROBE_S,
+        answers_needed: int = ANSWERS_NEEDED,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -85,6 +93,7 @@ class MqttUplink:
         self._outbox, self._report, self._wall_ms, self._beat = outbox, report, wall_ms, beat
         self._answer_s, self._backoff_max_s, self._look_again_s = answer_s, backoff_max_s, look_again_s
         self._sleep, self._chance, self._password = sleep, chance, password
+        self._probe_s, self._preference = probe_s, Preference(uplink.brokers, answers_needed)
         self._departures = Departures(uplink.id, outbox, status, devices)
         self._told: tuple[Health | None, str] = (None, "")
         self._last_reason = ""
@@ -110,44 +119,94 @@ class MqttUplink:
         self._departures.offer(device, body)
 
     async def run(self) -> None:
-        """Keep a session alive for ever, with capped full-jitter back-off."""
-        loop, attempt = asyncio.get_running_loop(), 0
+        """Keep a session alive for ever, with capped full-jitter back-off once every address has failed."""
+        loop, rounds = asyncio.get_running_loop(), 0
         while True:
             began = loop.time()
             try:
                 await self._serve()
             except SessionLost as fault:
-                self._lost(fault)
-            attempt = 1 if loop.time() - began >= STEADY_S else attempt + 1
-            self._beat()
-            ceiling = min(self._backoff_max_s, BACKOFF_FIRST_S * 2 ** min(attempt - 1, 16))
-            await self._sleep(ceiling * self._chance())
+                steady = loop.time() - began >= STEADY_S
+                pause_due = self._lost(fault, steady=steady)
+                rounds = 1 if steady else rounds + pause_due
+                self._beat()
+                if pause_due:
+                    ceiling = min(self._backoff_max_s, BACKOFF_FIRST_S * 2 ** min(rounds - 1, 16))
+                    await self._sleep(ceiling * self._chance())
+            except _GoHome:
+                self._preference.go_home()
+                self.counts["went_home"] += 1
 
     async def _serve(self) -> None:
-        """One session, until it breaks (SessionLost) or we are cancelled."""
+        """One session, until it breaks (SessionLost), the preferred broker is back (_GoHome), or we are cancelled."""
         self.counts["connects_tried"] += 1
-        session = Session(
-            self.uplink,
-            f"loudong-{self._site}-{self._gateway}-{self.uplink.id}",
-            self._will(),
-            self._password,
-            clock_trusted=self._wall_ms() is not None,
-            answer_s=self._answer_s,
-        )
+        broker = self._preference.current
+        session = self._session(broker, self._will())
         await session.open()
         self.counts["connected"] += 1
-        log.info("uplink_connected", uplink=self.uplink.id)
+        log.info("uplink_connected", uplink=self.uplink.id, host=broker.host, port=broker.port)
         try:
             session.on_lost(self._departures.wake.set)
             self._departures.restart()
             await self._subscribe(session)
             heard: asyncio.Queue[_Heard] = asyncio.Queue(_HANDED_OVER)
+            away = () if self._preference.at_home else (self._long_for_home(heard),)
             await _until_one_fails(
-                self._send(session), self._listen(session, heard), self._answer(session, heard), self._watch_outbox()
+                self._send(session),
+                self._listen(session, heard),
+                self._answer(session, heard),
+                self._watch_outbox(),
+                *away,
             )
         except asyncio.CancelledError:
-            await self._say_goodbye(session)
+            await self._say_goodbye(session, "stopped")
             raise
+        except _GoHome:
+            await self._say_goodbye(session, "moved")
+            raise
+        finally:
+            await session.abort()
+
+    def _session(self, broker: Broker, will: aiomqtt.Will | None, *, fleeting: bool = False) -> Session:
+        return Session(
+            self.uplink,
+            broker,
+            f"loudong-{self._site}-{self._gateway}-{self.uplink.id}" + "-probe" * fleeting,
+            will,
+            self._password,
+            clock_trusted=self._wall_ms() is not None,
+            fleeting=fleeting,
+            answer_s=self._answer_s,
+        )
+
+    # --- at another address than the preferred one
+
+    async def _long_for_home(self, heard: asyncio.Queue[_Heard]) -> None:
+        """Raises _GoHome once the preferred broker is trusted again, and this one owes us nothing (or too slowly)."""
+        while True:
+            await asyncio.sleep(self._probe_s)
+            if self._preference.probed(well=await self._home_answers()):
+                break
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE_S):
+                await heard.join()
+                await self._departures.settle()
+        raise _GoHome
+
+    async def _home_answers(self) -> bool:
+        """Ask the preferred broker for a whole session, and leave the truth there: what it retains may be older than its fall."""
+        session = self._session(self._preference.preferred, None, fleeting=True)
+        self.counts["home_probed"] += 1
+        try:
+            await session.open()
+            answer = session.send(self._prefix + "status", self._offline("moved"), retain=True)
+            async with asyncio.timeout(self._answer_s):
+                well = not refused(await answer)
+            await session.close()
+        except (SessionLost, TimeoutError):
+            return False
+        else:
+            return well
         finally:
             await session.abort()
 
@@ -265,6 +324,7 @@ class MqttUplink:
                 body = reply_body(self._site, self._gateway, reply, durable=durable)
                 await self._deliver(session, one.parsed.reply_to, body, properties)
             session.acknowledge(one.message)
+            heard.task_done()
 
     async def _deliver(self, session: Session, leaf: str, body: bytes, properties: Properties | None) -> None:
         """Publish now and wait for the PUBACK; ``_send`` watches over the time it takes."""
@@ -274,16 +334,26 @@ class MqttUplink:
     # --- how it stands
 
     def _up(self) -> None:
-        self._tell(Health.FAULTY if self._deaf_to_commands else Health.OK, "subscribe_refused" * self._deaf_to_commands)
+        reason = "subscribe_refused" if self._deaf_to_commands else "" if self._preference.at_home else "second_broker"
+        self._tell(Health.FAULTY if reason else Health.OK, reason)
         self._last_reason = ""
 
-    def _lost(self, fault: SessionLost) -> None:
-        log.warning("uplink_lost", uplink=self.uplink.id, reason=fault.reason, detail=fault.detail)
+    def _lost(self, fault: SessionLost, *, steady: bool) -> bool:
+        """Note a lost session; True if a pause is due. Only where no other address is left is the uplink lost."""
+        broker = self._preference.current
+        log.warning("uplink_lost", uplink=self.uplink.id, host=broker.host, reason=fault.reason, detail=fault.detail)
         self.counts[f"lost_{fault.reason}"] += 1
+        if steady:
+            self._preference.served()
+            if self._preference.has_others:
+                return True  # a good address that broke off deserves one more try
+        elif not self._preference.failed():
+            return False
         # A reason that alternates with another at every attempt would fill the journal: it must come twice to be told.
         if self._told[0] is not Health.LOST or fault.reason == self._last_reason:
             self._tell(Health.LOST, fault.reason, fault.detail)
         self._last_reason = fault.reason
+        return True
 
     def _tell(self, health: Health, reason: str, detail: str = "") -> None:
         if self._told != (health, reason):
@@ -298,11 +368,11 @@ class MqttUplink:
         # Without properties: paho takes only those made for a will, and every receiver must know our bodies without them.
         return aiomqtt.Will(self._prefix + "status", self._offline("connection_lost"), qos=1, retain=True)
 
-    async def _say_goodbye(self, session: Session) -> None:
+    async def _say_goodbye(self, session: Session, reason: str) -> None:
         """Leave a true ``offline`` behind; a broker that does not answer will say it in our stead."""
         with contextlib.suppress(SessionLost, TimeoutError, asyncio.CancelledError):
             async with asyncio.timeout(_GOODBYE_S):
-                await session.send(self._prefix + "status", self._offline("stopped"), retain=True)
+                await session.send(self._prefix + "status", self._offline(reason), retain=True)
                 await session.close()
 
 

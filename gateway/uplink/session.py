@@ -30,7 +30,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from gateway.faults import UplinkFault
-from gateway.site.model import Uplink
+from gateway.site.model import Broker, Uplink
 from gateway.uplink.departures import WINDOW
 from gateway.uplink.wire import CONTENT_TYPE
 
@@ -114,32 +114,35 @@ class Session(aiomqtt.Client):
     def __init__(
         self,
         uplink: Uplink,
+        broker: Broker,
         identifier: str,
-        will: aiomqtt.Will,
+        will: aiomqtt.Will | None,
         password: str | None,
         *,
         clock_trusted: bool,
+        fleeting: bool = False,
         answer_s: float = ANSWER_S,
     ) -> None:
         """Must be made inside a running loop.
 
         ``clock_trusted`` decides whether the session is resumed with what the broker kept for it, or begun clean, and whom an
-        expired certificate is blamed on.
+        expired certificate is blamed on. A ``fleeting`` session leaves nothing behind at the broker.
         """
+        clean = fleeting or not clock_trusted
         self._five = five = uplink.protocol == "5"
         logger = logging.Logger(f"mqtt.{uplink.id}", logging.WARNING)  # noqa: LOG001  must not reach the root's handlers
         super().__init__(
-            uplink.host,
-            uplink.port,
+            broker.host,
+            broker.port,
             identifier=identifier,
             protocol=aiomqtt.ProtocolVersion.V5 if five else aiomqtt.ProtocolVersion.V311,
             username=uplink.username or None,
             password=password,
             keepalive=uplink.keepalive_s,
             will=will,
-            clean_start=not clock_trusted if five else paho.MQTT_CLEAN_START_FIRST_ONLY,
-            clean_session=None if five else not clock_trusted,
-            properties=_connect_properties() if five else None,
+            clean_start=clean if five else paho.MQTT_CLEAN_START_FIRST_ONLY,
+            clean_session=None if five else clean,
+            properties=_connect_properties(0 if fleeting else SESSION_EXPIRY_S) if five else None,
             tls_context=tls_context(uplink),
             timeout=answer_s,
             logger=logger,
@@ -343,9 +346,9 @@ def refused(code: ReasonCode | int) -> bool:
     return (code if isinstance(code, int) else int(code.value)) >= _FIRST_FAILURE
 
 
-def _connect_properties() -> Properties:
+def _connect_properties(expiry_s: int) -> Properties:
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
-    properties.SessionExpiryInterval = SESSION_EXPIRY_S
+    properties.SessionExpiryInterval = expiry_s
     properties.ReceiveMaximum = WINDOW
     properties.MaximumPacketSize = _INCOMING_BYTES
     return properties

@@ -235,6 +235,11 @@ _REASONS: dict[str, tuple[str, str]] = {
     "reason.protocol": ("上级平台不支持该协议版本", "the broker does not speak this protocol version"),
     "reason.taken_over": ("另有设备使用同一身份登录", "somebody else uses our identity"),
     "reason.publish_refused": ("上级平台不接收告警", "the broker does not take our alerts"),
+    "reason.second_broker": (
+        "首选上级平台连不上，正用后备地址",
+        "the preferred broker is away; the gateway uses the next address",
+    ),
+    "reason.moved": ("网关改用另一地址", "the gateway is at another of its brokers"),
     "reason.subscribe_refused": ("上级平台不允许接收指令", "the broker does not let us listen for commands"),
     "reason.connection_lost": ("连接意外中断", "the connection was lost"),
 }

@@ -425,6 +425,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "form.mac": ("蓝牙地址，如 A4:C1:38:00:00:01", "a Bluetooth address such as A4:C1:38:00:00:01"),
     "form.adapter": ("hci0 或适配器的蓝牙地址", "hci0, or the address of an adapter"),
     "form.host": ("主机名或 IP 地址", "a host name or an IP address"),
+    "form.broker": (
+        "主机名或 IP 地址，可带端口，如 mqtt.example:8883 或 [fd00::1]:8883",
+        "a host name or an IP address, with a port if it has its own, such as mqtt.example:8883 or [fd00::1]:8883",
+    ),
     "form.login": ("系统用户名", "the name of a local user"),
     "form.point": ("点位名，如 relay1", "the name of a point, such as relay1"),
     "form.device_point": ("设备.点位，如 relay-1.input1", "device.point, such as relay-1.input1"),

@@ -95,6 +95,9 @@ FAULTS = [
     ("tls: true", "tls: true, password: hunter2", "site.yaml:32: error: street: a secret must not be written in password; put it in a file of its own and name that file in password_file.", "用 password_file 写文件名"),
     ("tls: true", "tls: true, principals: {local: ack}", "site.yaml:32: error: “local” is a name of the gateway's own", "网关自己用的"),
     ("tls: true", "tls: true, principals: {duty: [ack, kill]}", "site.yaml:32: error: street.principals: duty cannot be “kill”.", "不能是“kill”"),
+    ("host: mqtt.example", "host: [mqtt.example, 'b.example:70000']", "site.yaml:32: error: street: host “b.example:70000” has the wrong form; it must be a host name or an IP address, with a port", "可带端口"),
+    ("host: mqtt.example", "host: []", "site.yaml:32: error: street: host is missing.", "缺少 host"),
+    ("host: mqtt.example, tls: true", "tls: true", "site.yaml:32: error: street: host is missing.", "缺少 host"),
     ("tls: true", "tls: true, protocol: 4", "site.yaml:32: error: street: protocol cannot be “4”. Allowed: 5 | 3.1.1.", "可以写：5 | 3.1.1"),
 ]  # fmt: skip
 
@@ -162,6 +165,26 @@ def test_stated_serial_format_makes_the_odd_device_a_warning_and_says_the_profil
 def test_loopback_needs_no_tls(spoil):
     for host in ("localhost", "127.0.0.2", '"::1"'):
         assert spoil(("host: mqtt.example, tls: true", f"host: {host}")).lines() == []
+
+
+def test_each_address_without_tls_that_leaves_the_machine_is_warned_of(spoil):
+    lines = spoil(("host: mqtt.example, tls: true", "host: [localhost, b.example, c.example]")).lines()
+    assert [line.split(": ")[1:3] for line in lines] == [["warning", "street"]] * 2
+    assert "b.example" in lines[0]
+    assert "c.example" in lines[1]
+
+
+def test_a_broker_is_an_address_or_a_list_of_them_each_with_a_port_if_it_has_its_own(spoil):
+    def brokers(written):
+        loaded = spoil(("host: mqtt.example", f"host: {written}"))
+        assert loaded.lines() == []
+        return [(broker.host, broker.port) for broker in loaded.site.uplinks["street"].brokers]
+
+    assert brokers("mqtt.example") == [("mqtt.example", 8883)]
+    assert brokers("[a.example, 'b.example:1884', a.example]") == [("a.example", 8883), ("b.example", 1884)]
+    assert brokers("['fd00::1', '[fd00::2]', '[fd00::3]:1884', 192.168.1.9]") == [
+        ("fd00::1", 8883), ("fd00::2", 8883), ("fd00::3", 1884), ("192.168.1.9", 8883),
+    ]  # fmt: skip
 
 
 def test_all_faults_come_at_once_one_line_each_in_the_order_of_the_file(load, good):

@@ -21,7 +21,7 @@ from gateway.events import Command, DeviceHealth, Receipt
 from gateway.instant import Anchor, Instant
 from gateway.nodes import Mark
 from gateway.sim.broker import EmbeddedBroker, Mosquitto
-from gateway.site.model import Uplink
+from gateway.site.model import Broker, Uplink
 from gateway.uplink import wire
 from gateway.uplink.mqtt import MqttUplink
 from gateway.uplink.outbox import Message
@@ -136,12 +136,12 @@ class Core:
 class Gateway:
     """One uplink with its outbox and core."""
 
-    def __init__(self, port, outbox=None, core=None, wall_ms=None, password=None, answer_s=3.0, **fields):
+    def __init__(self, port, outbox=None, core=None, wall_ms=None, password=None, answer_s=3.0, probe_s=0.1, **fields):
         self.outbox, self.core = outbox or MemoryOutbox(), core or Core()
         self.state = wire.Presence.ONLINE
         self.bodies = {"gas-501": b'{"device":"gas-501"}', "button-7": b'{"device":"button-7"}'}
         self.statuses = 0
-        given = {"host": "127.0.0.1", "principals": {"duty": ("ack", "close", "duty-check")}, **fields}
+        given = {"hosts": (Broker("127.0.0.1"),), "principals": {"duty": ("ack", "close", "duty-check")}, **fields}
         self.uplink = Uplink(id="city", mark=Mark("site.yaml", 1), port=port, **given)
         self.mqtt = MqttUplink(
             self.uplink,
@@ -156,6 +156,7 @@ class Gateway:
             beat=lambda: None,
             answer_s=answer_s,
             backoff_max_s=0.3,
+            probe_s=probe_s,
         )
 
     @property

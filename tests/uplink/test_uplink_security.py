@@ -7,7 +7,7 @@ import pytest
 
 from gateway.sim.broker import Tls
 from gateway.sim.receiver import DutyOffice
-from gateway.site.model import Uplink
+from gateway.site.model import Broker, Uplink
 
 USER = {"username": "gw", "password": "right"}
 
@@ -127,8 +127,8 @@ def test_nobody_there(house):
     from gateway.sim.broker import free_port
 
     assert ask(house, free_port()) == ("lost", "refused")
-    assert ask(house, 1883, host="no-such-host.invalid", seconds=20) == ("lost", "network")
-    assert ask(house, 1883, host="a" * 70 + ".invalid") == ("lost", "network")
+    assert ask(house, 1883, hosts=(Broker("no-such-host.invalid"),), seconds=20) == ("lost", "network")
+    assert ask(house, 1883, hosts=(Broker("a" * 70 + ".invalid"),)) == ("lost", "network")
 
 
 def test_a_broker_that_accepts_and_says_nothing_is_a_timeout(house):
@@ -178,7 +178,9 @@ def test_the_duty_office_speaks_tls_too(house, mosquitto, ours):
         gateway = house.Gateway(served.port, tls=True, ca_file=ours.ca_file)
         duty = DutyOffice(served.port, tls=ssl.create_default_context(cafile=ours.ca_file))
         gateway.outbox.add("critical")
-        async with house.running(duty, gateway.mqtt):
-            await duty.settle(1)
+        async with house.running(duty):
+            await duty.ready()
+            async with house.running(gateway.mqtt):
+                await duty.settle(1)
 
     asyncio.run(story())

@@ -1,0 +1,162 @@
+"""One receiver behind two brokers: the second takes over, the first gets its place back, and each tells the truth."""
+
+import asyncio
+import contextlib
+import json
+
+import aiomqtt
+
+from gateway.sim.receiver import DutyOffice
+from gateway.site.model import Broker
+
+STATUS = "loudong/v1/fukang/gw-1/status"
+
+
+def both(house, first, second, **fields):
+    hosts = (Broker("127.0.0.1", first.port), Broker("127.0.0.1", second.port))
+    return house.Gateway(first.port, hosts=hosts, **fields)
+
+
+async def status_at(port):
+    """What a newcomer at this broker reads: (state, reason)."""
+    async with aiomqtt.Client("127.0.0.1", port) as newcomer:
+        await newcomer.subscribe(STATUS, qos=1)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                async for message in newcomer.messages:
+                    data = json.loads(message.payload)["data"]
+                    return data["state"], data["reason"]
+    return None
+
+
+class Offices:
+    """One duty office that sits at both brokers; what one half took, the other knows as a double."""
+
+    def __init__(self, first, second):
+        self.halves = [DutyOffice(first.port), DutyOffice(second.port)]
+
+    @property
+    def ids(self):
+        return [arrival.id for half in self.halves for arrival in half.arrivals]
+
+    @property
+    def bodies(self):
+        return {(arrival.id, json.dumps(arrival.body)) for half in self.halves for arrival in half.arrivals}
+
+
+def test_the_second_broker_takes_over_and_the_first_gets_its_place_back(house, mosquitto):
+    async def story():
+        first, second = mosquitto(), mosquitto()
+        gateway, offices = both(house, first, second), Offices(first, second)
+        gateway.outbox.add("high", 40)
+        async with house.running(*offices.halves):
+            for half in offices.halves:
+                await half.ready()
+            async with house.running(gateway.mqtt):
+                await house.until(lambda: len(set(offices.ids)) == 40)
+                await house.until(lambda: gateway.up)
+                assert await status_at(first.port) == ("online", "")
+
+                await asyncio.to_thread(first.stop)
+                gateway.outbox.add("critical", 5)
+                gateway.outbox.add("high", 100)
+                await house.until(lambda: len(set(offices.ids)) == 145)
+                assert await status_at(second.port) == ("online", "")
+                assert gateway.core.health[-1] == ("faulty", "second_broker")
+                assert ("lost", "refused") not in gateway.core.health, "another address was there at once"
+
+                await asyncio.to_thread(first.start)
+                await house.until(lambda: gateway.mqtt.counts["went_home"] == 1)
+                gateway.outbox.add("high", 10)
+                await house.until(lambda: len(set(offices.ids)) == 155)
+                await house.until(lambda: gateway.up)
+                assert await status_at(first.port) == ("online", "")
+                assert await status_at(second.port) == ("offline", "moved")
+                answer = await offices.halves[0].command(house.source, "duty-check", who="grid-li")
+                assert answer["accepted"]
+            assert await status_at(first.port) == ("offline", "stopped")
+        assert {arrival.sequence for arrival in offices.halves[0].arrivals if arrival.lane == "high"} >= set(
+            range(141, 151)
+        )
+        assert len(offices.bodies) == 155, "nothing came under one id in two wordings"
+        assert gateway.outbox.cursors == {("city", "critical"): 5, ("city", "high"): 150}
+
+    asyncio.run(story())
+
+
+def test_a_line_cut_in_the_middle_of_a_backlog_loses_nothing_on_the_way_to_the_other_broker(house, mosquitto):
+    async def story():
+        first, second = mosquitto(), mosquitto()
+        offices = Offices(first, second)
+        async with house.Relay(first.port) as line, house.running(*offices.halves):
+            for half in offices.halves:
+                await half.ready()
+            hosts = (Broker("127.0.0.1", line.port), Broker("127.0.0.1", second.port))
+            gateway = house.Gateway(line.port, hosts=hosts, answer_s=1.0)
+            gateway.outbox.add("high", 300)
+
+            def freeze(_lane, sequence):
+                if sequence >= 100:
+                    line.frozen = True
+
+            gateway.outbox.on_advance = freeze
+            async with house.running(gateway.mqtt):
+                await house.until(lambda: len(set(offices.ids)) == 300, 30)
+        assert len(offices.bodies) == 300
+        both_have = len(offices.ids) - 300
+        assert both_have <= 20, "only what was on its way when the line froze may come twice"
+
+    asyncio.run(story())
+
+
+def test_the_first_brokers_own_will_and_what_the_gateway_says_elsewhere_do_not_contradict(house, mosquitto):
+    """The line to the first breaks, not the broker: its will speaks, and the watcher there sees nothing online."""
+
+    async def story():
+        first, second = mosquitto(), mosquitto()
+        async with house.Relay(first.port) as line:
+            hosts = (Broker("127.0.0.1", line.port), Broker("127.0.0.1", second.port))
+            gateway = house.Gateway(line.port, hosts=hosts)
+            async with house.running(gateway.mqtt):
+                await house.until(lambda: gateway.up)
+                line._server.close()
+                line.cut()
+                await house.until(lambda: gateway.core.health[-1] == ("faulty", "second_broker"))
+                assert await status_at(first.port) == ("offline", "connection_lost")
+                assert await status_at(second.port) == ("online", "")
+
+    asyncio.run(story())
+
+
+def test_a_broker_that_fell_with_online_on_its_lips_is_put_right_before_the_gateway_trusts_it(house, mosquitto):
+    async def story():
+        first, second = mosquitto(), mosquitto()
+        gateway = both(house, first, second, probe_s=0.3)
+        async with house.running(gateway.mqtt):
+            await house.until(lambda: gateway.up)
+            await asyncio.to_thread(first.stop)
+            await house.until(lambda: gateway.core.health[-1] == ("faulty", "second_broker"))
+            gateway.mqtt._preference._needed = 1_000  # it is never trusted again in this test
+            await asyncio.to_thread(first.start)
+            async with asyncio.timeout(20):
+                while await status_at(first.port) != ("offline", "moved"):
+                    await asyncio.sleep(0.05)
+
+    asyncio.run(story())
+
+
+def test_only_when_every_address_has_failed_is_the_uplink_lost(house, mosquitto):
+    async def story():
+        first, second = mosquitto(), mosquitto()
+        gateway = both(house, first, second)
+        async with house.running(gateway.mqtt):
+            await house.until(lambda: gateway.up)
+            await asyncio.to_thread(first.stop)
+            await asyncio.to_thread(second.stop)
+            await house.until(lambda: gateway.core.health[-1][0] == "lost")
+            gateway.outbox.add("critical")
+            await asyncio.to_thread(second.start)
+            await house.until(lambda: gateway.outbox.cursors.get(("city", "critical")) == 1)
+            await house.until(lambda: gateway.core.health[-1] == ("faulty", "second_broker"))
+
+    asyncio.run(story())
