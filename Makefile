@@ -57,5 +57,5 @@ lock:
 	@$(UV) pip compile --quiet --upgrade --group check -c requirements/test.txt -o requirements/check.txt
 
 clean:
-	@rm -rf .venv .venv-check build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf .venv .venv-check .node build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

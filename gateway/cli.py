@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     command("check", _check).add_argument("site", type=Path)
     command("demo", _demo).add_argument("--for", dest="seconds", default=None, metavar="90s")
     _rules(command("rules", _rules_test))
-    command("schema", _schema)
+    command("schema", _schema).add_argument("of", nargs="?", default="site", help=say("cli.schema_of", language()))
     command("decode", _decode)
     pseudonym = command("pseudonym", _pseudonym)
     pseudonym.add_argument("group", help=say("cli.group", language()))
@@ -187,11 +187,18 @@ def _demo(asked: argparse.Namespace) -> int:
 
 def _schema(asked: argparse.Namespace) -> int:
     from gateway.site.schema import site_schema
+    from gateway.uplink.asyncapi import document
+    from gateway.uplink.schemas import BODIES, schema
 
+    makers: dict[str, Callable[[], Item]] = {"site": site_schema, "asyncapi": lambda: document(__version__)}
+    makers |= {leaf: lambda leaf=leaf: schema(leaf) for leaf in BODIES}  # type: ignore[misc]
+    if asked.of not in makers:
+        return _complain(asked, "cli.no_such_schema", USAGE, given=asked.of, known=" | ".join(makers))
+    found = makers[asked.of]()
     if asked.json:
-        _say(site_schema())
+        _say(found)
     else:
-        print(json.dumps(site_schema(), ensure_ascii=False, indent=2))
+        print(json.dumps(found, ensure_ascii=False, indent=2))
     return OK
 
 

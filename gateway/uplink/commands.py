@@ -79,7 +79,9 @@ class _Envelope(Struct):
 _CommandId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}\Z")]
 
 
-class _CommandBody(Struct):
+class CommandBody(Struct):
+    """What an upstream writes to ``commands/{principal}/{verb}``."""
+
     command_id: _CommandId
     issued_at: Annotated[str, Meta(max_length=40)]
     who: str = ""
@@ -96,14 +98,16 @@ class _CommandName(Struct):
     command_id: _CommandId
 
 
-class _ReceiptBody(Struct):
+class ReceiptBody(Struct):
+    """What an upstream writes to ``receipts``."""
+
     id: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}/[0-9]{1,9}\Z")]
     """The form of an alert message's ``id``: nothing else of ours is receipted."""
     system: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}\Z")]
     received_at: Annotated[str, Meta(max_length=40)] = ""
 
 
-_Body = TypeVar("_Body", _CommandBody, _CommandName, _ReceiptBody)
+_Body = TypeVar("_Body", CommandBody, _CommandName, ReceiptBody)
 
 
 def parse_command(
@@ -129,7 +133,7 @@ def parse_command(
     default = f"replies/{principal}"
     if len(payload) > MAX_BYTES:
         return Parsed(principal, refusal=Refusal.TOO_LARGE, reply_to=default)
-    body = _decode(payload, _CommandBody)
+    body = _decode(payload, CommandBody)
     if body is None:
         named = _decode(payload, _CommandName)
         return Parsed(principal, named.command_id if named else "", None, Refusal.MALFORMED, default)
@@ -144,7 +148,7 @@ def parse_command(
 
 
 def _judge(
-    body: _CommandBody, verb: str, allowed: tuple[str, ...], *, retained: bool, wall_ms: int | None
+    body: CommandBody, verb: str, allowed: tuple[str, ...], *, retained: bool, wall_ms: int | None
 ) -> Refusal | None:
     issued_ms = _issued_ms(body.issued_at)
     if issued_ms is None:
@@ -160,7 +164,7 @@ def _judge(
     return None if _ID.fullmatch(body.who) else Refusal.MISSING_WHO
 
 
-def _command(body: _CommandBody, principal: str, verb: Verb) -> Command:
+def _command(body: CommandBody, principal: str, verb: Verb) -> Command:
     return Command(
         command_id=body.command_id,
         principal=principal,
@@ -182,7 +186,7 @@ def parse_receipt(uplink: str, payload: bytes) -> Receipt | Refusal:
     """
     if len(payload) > MAX_BYTES:
         return Refusal.TOO_LARGE
-    body = _decode(payload, _ReceiptBody)
+    body = _decode(payload, ReceiptBody)
     if body is None:
         return Refusal.MALFORMED
     return Receipt(uplink=uplink, message_id=body.id, system=body.system, received_at=printable(body.received_at))

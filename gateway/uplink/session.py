@@ -297,6 +297,7 @@ class Session(aiomqtt.Client):
         self._hung_up.set()
         if self._opening and not self._connected.done():
             self._connected.set_exception(aiomqtt.MqttCodeError(reason_code, "hung up before CONNACK"))
+            self._connected.exception()  # whoever waited for it may be gone; asyncio must not complain that nobody looked
         self.fail(self._named_code(reason_code))
 
     def _named(self, fault: aiomqtt.MqttError) -> SessionLost:

@@ -7,7 +7,15 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "cli.run": ("按小区文件运行网关", "run the gateway of a site file"),
     "cli.check": ("检查小区文件,一次列出全部问题", "check a site file and list every fault at once"),
     "cli.demo": ("用模拟小区演示整个网关", "show the whole gateway on a simulated compound"),
-    "cli.schema": ("打印小区文件的 JSON Schema", "print the JSON Schema of the site file"),
+    "cli.schema": (
+        "打印小区文件或上行报文的 JSON Schema,或 AsyncAPI 文档",
+        "print the JSON Schema of the site file or of a topic, or the AsyncAPI document",
+    ),
+    "cli.schema_of": (
+        "site(默认)| asyncapi | status | alerts | devices | telemetry | replies | receipts | commands",
+        "site (default) | asyncapi | status | alerts | devices | telemetry | replies | receipts | commands",
+    ),
+    "cli.no_such_schema": ("没有 {given} 的 Schema;可选:{known}", "there is no schema of {given}; there are: {known}"),
     "cli.decode": ("解码一行行的设备报文(JSON 进,JSON 出)", "decode device bytes, one JSON object a line in and out"),
     "cli.pseudonym": ("由标准输入的人员编号算出化名", "the pseudonym of a raw person id read from standard input"),
     "cli.group": (

@@ -2,15 +2,18 @@
 
 import json
 
+import jsonschema
 import msgspec
 import pytest
+from instruments.promised import broken_promises
 
 from gateway.alerts import ChangeKind
 from gateway.events import Command, Receipt, Verb
 from gateway.rules.commands import Verdict
 from gateway.rules.ladder import Because
 from gateway.uplink import wire
-from gateway.uplink.commands import Refusal, _CommandBody, parse_command, parse_receipt
+from gateway.uplink.commands import CommandBody, Refusal, parse_command, parse_receipt
+from gateway.uplink.schemas import schema
 
 PAGE = "docs/upstream.md"
 _TYPES = {
@@ -22,6 +25,9 @@ _TYPES = {
 }
 
 
+_LEAVES = {"alert": "alerts", "status": "status", "device": "devices", "telemetry": "telemetry", "reply": "replies"}
+
+
 def _of(pages, info):
     return [block.text for block in pages.blocks(PAGE) if block.info == info]
 
@@ -31,6 +37,7 @@ def test_every_body_is_one_the_gateway_would_make(pages):
     seen = set()
     for text in _of(pages, "json"):
         body = json.loads(text)
+        assert broken_promises([(f"loudong/v1/s/g/{_LEAVES[body['type'].split('.')[1]]}", text.encode())]) == []
         kind = body["type"].rsplit(".", 1)[0]
         seen.add(kind)
         made = msgspec.json.encode(msgspec.json.decode(text, type=_TYPES[kind]))
@@ -40,6 +47,8 @@ def test_every_body_is_one_the_gateway_would_make(pages):
 
 def test_the_command_and_the_receipt_are_taken(pages):
     (command,), (receipt,) = _of(pages, "json command"), _of(pages, "json receipt")
+    jsonschema.validate(json.loads(command), schema("commands"))
+    jsonschema.validate(json.loads(receipt), schema("receipts"))
     parsed = parse_command(
         "commands/duty/ack", command.encode(), retained=False, wall_ms=None, principals={"duty": ("ack",)}
     )
@@ -53,7 +62,7 @@ _WORDS = {
     "because": [reason.value for reason in Because],
     "refusals": [refusal.value for refusal in Refusal],
     "verdicts": [verdict.value for verdict in Verdict if verdict is not Verdict.DONE],
-    "command fields": [field.name for field in msgspec.structs.fields(_CommandBody)],
+    "command fields": [field.name for field in msgspec.structs.fields(CommandBody)],
 }
 
 

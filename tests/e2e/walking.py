@@ -20,6 +20,7 @@ from typing import Any, Self
 import aiomqtt
 import modbus_tk.defines as tk
 import pytest
+from instruments.promised import broken_promises
 from modbus_tk.modbus_tcp import TcpServer
 from msgspec import Struct
 
@@ -302,3 +303,4 @@ class Walk:
         for arrival in self.office.arrivals:
             revisions.setdefault(arrival.alert, []).append(arrival.revision)
         assert all(seen == list(range(1, len(seen) + 1)) for seen in revisions.values()), revisions
+        assert broken_promises((topic, body) for topic, body, _ in self.tap.heard) == []
