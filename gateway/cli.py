@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     command("check", _check).add_argument("site", type=Path)
     command("demo", _demo).add_argument("--for", dest="seconds", default=None, metavar="90s")
     _rules(command("rules", _rules_test))
+    _replay_options(command("replay", _replay))
     command("schema", _schema).add_argument("of", nargs="?", default="site", help=say("cli.schema_of", language()))
     command("decode", _decode)
     pseudonym = command("pseudonym", _pseudonym)
@@ -88,6 +89,14 @@ def _rules(parser: argparse.ArgumentParser) -> None:
     test.add_argument("files", nargs="+", type=Path, metavar="SITE|RULEFILE", help=say("cli.rule_files", language()))
     test.add_argument("--json", action="store_true", help=say("cli.json", language()))
     test.set_defaults(do=_rules_test, verb="rules test")
+
+
+def _replay_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("site", type=Path)
+    parser.add_argument("--journal", type=Path, required=True, metavar="DB", help=say("cli.replay.journal", language()))
+    parser.add_argument("--rules", type=Path, metavar="OTHER", help=say("cli.replay.rules", language()))
+    parser.add_argument("--since", default="", metavar="TIME", help=say("cli.replay.since", language()))
+    parser.add_argument("--until", default="", metavar="TIME", help=say("cli.replay.until", language()))
 
 
 def _state(parser: argparse.ArgumentParser) -> None:
@@ -172,6 +181,36 @@ def _rules_test(asked: argparse.Namespace) -> int:
     else:
         _show_rehearsed(rehearsed, wrong)
     return REFUSED if wrong.errors else OK
+
+
+def _replay(asked: argparse.Namespace) -> int:
+    from gateway.app.replay_report import Window, lines, objects
+    from gateway.app.replaying import replay_journal
+    from gateway.app.running import FaultySite
+    from gateway.faults import StoreFault
+
+    window = Window(asked.since, asked.until)
+    for given in (asked.since, asked.until):
+        if not window.readable(given):
+            return _complain(asked, "cli.not_a_moment", USAGE, given=given)
+    try:
+        replayed = replay_journal(asked.site, asked.journal, asked.rules, _show_progress)
+    except FaultySite as faulty:
+        _print_faults(faulty.faults, as_json=asked.json, spoken=language())
+        return FAULTY
+    except StoreFault as fault:
+        return _complain(asked, "cli.no_journal", REFUSED, detail=fault)
+    if asked.json:
+        for item in objects(replayed, window):
+            _say(item)
+    else:
+        for line in lines(replayed, window, language()):
+            print(line)
+    return OK
+
+
+def _show_progress(done: int, rows: int) -> None:
+    print(say("replay.progress", language(), done=done, all=rows), file=sys.stderr)
 
 
 def _demo(asked: argparse.Namespace) -> int:

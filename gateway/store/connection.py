@@ -97,6 +97,25 @@ def dial_readonly(path: Path) -> sqlite3.Connection:
     return target
 
 
+def dial_reader(path: Path) -> sqlite3.Connection:
+    """A connection for somebody who only reads, beside a gateway that may be running. Raises sqlite3.Error, OSError.
+
+    A running gateway has an index beside its log (``-shm``), which a reader joins and takes part in its locks
+    (sqlite.org/wal.html, "Read-Only Databases"); without that index nobody is writing, and the file is read where it lies.
+    """
+    path.stat()  # SQLite says "unable to open" of whatever is wrong
+    if path.with_name(path.name + "-shm").exists():
+        try:
+            connection = _connect(path, "mode=ro")
+            connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1")
+        except sqlite3.OperationalError as error:
+            if code(error) not in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}:
+                raise
+        else:
+            return connection
+    return dial_readonly(path)
+
+
 def prove(connection: sqlite3.Connection) -> None:
     """Raises Damaged where the pages do not hang together (sqlite.org/pragma.html#pragma_quick_check)."""
     verdict: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]

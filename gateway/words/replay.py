@@ -51,4 +51,98 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "规则 {name} 在这个小区里没有对象,它的例子没法演练",
         "rule {name} watches nothing in this compound, so its examples cannot be played",
     ),
+    "cli.replay": ("把网关记下的经历重放一遍", "live through a gateway's recorded life once more"),
+    "cli.replay.journal": (
+        "数据库 loudong.db,或其所在的状态目录;网关正在运行也可以",
+        "the database loudong.db, or the state folder that holds it; its gateway may be running",
+    ),
+    "cli.replay.rules": (
+        "换成另一个小区文件或规则文件,只列出不同之处",
+        "another site file or a rule file: show what would have been different",
+    ),
+    "cli.replay.since": (
+        "从这时起打印:本地时间(2026-11-22T20:00),或到结尾还有多久(2h)",
+        "print from here: a local time (2026-11-22T20:00), or so long before the end (2h)",
+    ),
+    "cli.replay.until": ("打印到这时为止,写法同上", "print up to here, written the same way"),
+    "cli.not_a_moment": ("{given} 既不是时刻也不是时长", "{given} is neither a time nor a duration"),
+    "cli.no_journal": ("读不了日志:{detail}", "the journal cannot be read: {detail}"),
+    "replay.progress": ("已重放 {done} / {all} 个事件", "{done} of {all} events replayed"),
+    "replay.agrees": (
+        "重放 {events} 个事件;网关自己的记录完全一致:{same} 步,编号和版本都相同",
+        "{events} events replayed; the gateway's own histories agree: {same} changes, ids and revisions alike",
+    ),
+    "replay.disagrees": (
+        "重放 {events} 个事件;与网关自己的记录相同 {same} 步,只在记录里 {only_recorded} 步,只在重放里 {only_replayed} 步",
+        "{events} events replayed; {same} changes as in the gateway's own histories, {only_recorded} only there, {only_replayed} only here",
+    ),
+    "replay.compared": (
+        "相同 {same} 起,不同 {different} 起(- 不再报,+ 新报,~ 有变化)",
+        "{same} alerts the same, {different} different (- no longer raised, + newly raised, ~ changed)",
+    ),
+    "replay.differs.raised": ("发生:原 {was},现 {would}", "raised: {was}, would be {would}"),
+    "replay.differs.priority": ("紧急程度:原 {was},现 {would}", "priority: {was}, would be {would}"),
+    "replay.differs.grade": ("级别:原 {was},现 {would}", "grade: {was}, would be {would}"),
+    "replay.differs.told": ("告知:原 {was};现 {would}", "told: {was}; would be {would}"),
+    "replay.differs.alarms": ("报警次数:原 {was},现 {would}", "alarmed: {was} times, would be {would}"),
+    "replay.differs.closed": ("关闭:原 {was},现 {would}", "closed: {was}, would be {would}"),
+    "replay.limits": ("重放所不知道的:", "what this replay cannot know:"),
+    "replay.limit.since": (
+        "日志从头重放,从 {since} 起打印",
+        "it was replayed from the beginning and printed from {since}",
+    ),
+    "replay.limit.from_start": (
+        "日志从网关第一次启动开始,没有缺头",
+        "nothing before: the journal begins with the first start of this gateway",
+    ),
+    "replay.limit.from_boot": (
+        "日志从第 {first} 个事件(一次启动)开始:当时未了的警情、已知的状态都不在里面",
+        "the journal begins with event {first}, a start: alerts open by then, and all that was known, are missing",
+    ),
+    "replay.limit.from_middle": (
+        "日志从第 {first} 个事件开始,更早的已清理:当时未了的警情、已知的状态都不在里面",
+        "the journal begins with event {first}, what was before is pruned: alerts open by then, and all that was known, are missing",
+    ),
+    "replay.limit.end": (
+        "{runs} 次运行,每次断电时最后不到 1 秒的平静读数可能没写进去(没有人因它被告知)",
+        "each of {runs} runs may lack its last second if it was killed (quiet readings, of which nobody was told)",
+    ),
+    "replay.limit.downtime": (
+        "网关停着的时候没有人在听:已知共 {blind},另有 {unknown} 次不知多久",
+        "nobody listened while the gateway was down: {blind} in all, and {unknown} times nobody knows how long",
+    ),
+    "replay.limit.other_site": (
+        "{times} 次启动用的是另一版小区文件,这里一律按现在这一版",
+        "{times} starts were with another version of the site file; all are replayed with this one",
+    ),
+    "replay.limit.strangers": (
+        "{events} 个事件来自这份小区文件里没有的设备:{devices}",
+        "{events} events are of devices this site file does not know: {devices}",
+    ),
+    "replay.limit.by_exception": (
+        "读数变化够大才记:这些测点在分辨率以内的变化看不见:{points}",
+        "readings are kept by exception: these points may have moved by less than their resolution, unseen: {points}",
+    ),
+    "replay.limit.never_heard": (
+        "规则要看、日志里却从来没有的测点:{points}",
+        "points that the rules read and the journal never held: {points}",
+    ),
+    "replay.limit.answers": (
+        "人的应答按同一规则、同一对象的警情算;换了规则,人也许会做别的",
+        "an answer counts for the alert of the same rule and subject; under other rules people might have done otherwise",
+    ),
+    "replay.limit.outputs": (
+        "输出的动作是原来的规则造成的,不随新规则变",
+        "what outputs did is what the recorded rules made them do",
+    ),
+    "replay.limit.reread": (
+        "新规则才要的复读,日志里没有:1.5 秒没有新读数就按报警算",
+        "a second reading that only the other rules would have asked for is not there: after 1.5 s without one they raise",
+    ),
+    "replay.limit.damaged": ("{rows} 行校验不对,跳过", "{rows} rows failed their checksum and were passed over"),
+    "replay.limit.holes": ("中间缺 {rows} 行", "{rows} rows are missing in between"),
+    "replay.limit.unreadable": (
+        "{rows} 行是这个版本读不懂的事件,跳过",
+        "{rows} rows hold events this version cannot read, and were passed over",
+    ),
 }
