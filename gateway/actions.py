@@ -56,6 +56,13 @@ class Reenrol(Struct, frozen=True):
     button: str
 
 
+class OpenPairing(Struct, frozen=True):
+    """Let a door learn its terminal for so long, said a person."""
+
+    door: str
+    for_ms: int
+
+
 class Reply(Struct, frozen=True):
     """The answer to a command; the same for every repeat of its ``command_id``."""
 
@@ -67,4 +74,4 @@ class Reply(Struct, frozen=True):
     alert: str | None = None
 
 
-Action = Publish | Note | Want | Reread | Reenrol | Reply
+Action = Publish | Note | Want | Reread | Reenrol | OpenPairing | Reply

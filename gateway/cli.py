@@ -75,6 +75,12 @@ def _parser() -> argparse.ArgumentParser:
     reenrol.add_argument("--as", dest="who", default="", metavar="PERSON", help=say("cli.as", language()))
     reenrol.add_argument("--reason", required=True, help=say("cli.reason", language()))
     _state(reenrol)
+    pair = command("pair", _pair)
+    pair.add_argument("door", help=say("cli.door_id", language()))
+    pair.add_argument("--for", dest="length", default="10min", metavar="10min", help=say("cli.pair_for", language()))
+    pair.add_argument("--as", dest="who", default="", metavar="PERSON", help=say("cli.as", language()))
+    pair.add_argument("--reason", required=True, help=say("cli.reason", language()))
+    _state(pair)
     for verb in ("ack", "close", "reset", "silence", "shelve", "unshelve"):
         _alert_verb(command(verb, _change), verb)
     return parser
@@ -298,6 +304,11 @@ def _history(asked: argparse.Namespace) -> int:
 
 def _reenrol(asked: argparse.Namespace) -> int:
     return _ask(asked, "reenrol", {"button": asked.button, "who": asked.who, "reason": asked.reason}, _show_done)
+
+
+def _pair(asked: argparse.Namespace) -> int:
+    arguments = {"door": asked.door, "for": asked.length, "who": asked.who, "reason": asked.reason}
+    return _ask(asked, "pair", arguments, _show_done)
 
 
 def _change(asked: argparse.Namespace) -> int:

@@ -70,6 +70,8 @@ class Verb(StrEnum):
     DUTY_CHECK = "duty-check"
     REENROL = "reenrol"
     """A button's battery was changed: its counter begins anew, and old frames are believed once more."""
+    PAIR = "pair"
+    """A terminal is new at its door: for a while the door learns which device it is."""
 
 
 class Boot(Struct, frozen=True, tag_field="event", tag="boot"):
@@ -174,6 +176,14 @@ class SequenceGap(Struct, frozen=True, tag_field="event", tag="sequence_gap"):
     """How it ended: ``recovered`` (its entries came, not live), ``absent`` (the terminal's log holds none), ``given_up``."""
 
 
+class Paired(Struct, frozen=True, tag_field="event", tag="paired"):
+    """A terminal was learnt in a window that a person had opened: from here on no other device speaks for this door."""
+
+    terminal: str
+    device: str
+    """Its MAC or serial number, lower case, letters and digits only."""
+
+
 class DeviceHealth(Struct, frozen=True, tag_field="event", tag="device_health"):
     """A device, bus, radio, terminal, uplink or the store changed its health."""
 
@@ -195,13 +205,15 @@ class Command(Struct, frozen=True, tag_field="event", tag="command"):
     alert: str | None = None
     reason: str = ""
     for_ms: int | None = None
-    """Duration of a shelving."""
+    """Duration of a shelving, or of a pairing window."""
     on_site: bool = False
     """With ack: the person stands there already."""
     mistaken: bool = False
     """With close: a named person spoke to the resident, it was no emergency."""
     button: str = ""
     """With reenrol."""
+    door: str = ""
+    """With pair."""
 
 
 class Actuated(Struct, frozen=True, tag_field="event", tag="actuated"):
@@ -232,6 +244,7 @@ Event = (
     | Press
     | Entry
     | SequenceGap
+    | Paired
     | DeviceHealth
     | Command
     | Actuated

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -47,6 +47,7 @@ class Desk:
         self._anchor: Callable[[Instant], Anchor | None] = _undated
         self._histories: Histories | None = None
         self._closed: Closed | None = None
+        self._named_doors: Callable[[], Collection[str]] = tuple
 
     def connect(
         self,
@@ -54,8 +55,10 @@ class Desk:
         anchor: Callable[[Instant], Anchor | None],
         histories: Histories,
         closed: Closed,
+        named_doors: Callable[[], Collection[str]] = tuple,
     ) -> None:
-        """Where the answers come from that the core does not hold."""
+        """Where the answers come from that the core does not hold; ``named_doors``: whose terminal the site file names."""
+        self._named_doors = named_doors
         self._status, self._anchor, self._histories, self._closed = status, anchor, histories, closed
 
     async def answer(self, request: Request, peer: PeerCredentials) -> Iterable[dict[str, Any]]:
@@ -100,17 +103,25 @@ class Desk:
             verb=verb,
             alert=self._full_id(str(arguments.get("alert", ""))),
             button=str(arguments.get("button", "")),
+            door=str(arguments.get("door", "")),
             reason=printable(str(arguments.get("reason", ""))),
             for_ms=_duration(arguments.get("for")),
             on_site=arguments.get("on_site") is True,
             mistaken=arguments.get("mistaken") is True,
         )
+        if verb is Verb.PAIR and command.door in self._named_doors():
+            raise Refusal("serial_in_site_file", command.door)
         ticket = self._report(command)
         durable = await ticket.durable()
         reply = next((a for a in ticket.actions if isinstance(a, Reply) and a.command_id == command.command_id), None)
         if reply is None or not reply.accepted:
             raise Refusal(reply.reason if reply else "no_reply", command.alert or "")
-        return {"done": verb.value, "alert": command.alert or command.button, "who": command.who, "durable": durable}
+        return {
+            "done": verb.value,
+            "alert": command.alert or command.button or command.door,
+            "who": command.who,
+            "durable": durable,
+        }
 
     def _who(self, asked: str, peer: PeerCredentials) -> str:
         own = next((p.id for p in self._people.values() if p.login and p.login == peer.login), "")

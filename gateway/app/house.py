@@ -143,10 +143,10 @@ class House:
 
     def _connect(self) -> None:
         rooms, records = self.rooms, Records(self.store)
-        self.inbox.connect(rooms.want, rooms.reread, self.chronicle.follow, rooms.reenrol)
+        self.inbox.connect(rooms.want, rooms.reread, self.chronicle.follow, rooms.reenrol, rooms.pair)
         self.chronicle.connect(rooms.device_back)
         self.publishing.counts = self.counts
-        self.desk.connect(self._status, self._anchor_at, records.history, records.closed)
+        self.desk.connect(self._status, self._anchor_at, records.history, records.closed, self._named_doors)
 
     # Living -----------------------------------------------------------------------------------------
 
@@ -209,6 +209,10 @@ class House:
     def counts(self) -> dict[str, int]:
         """What was counted since the start, for the status and for whoever looks for a bad cable."""
         return self.rooms.counts() | {"control.refused": self.control.refused}
+
+    def _named_doors(self) -> frozenset[str]:
+        """Doors whose terminal the site file names."""
+        return frozenset(door.id for door in self.site.doors.values() if door.serial)
 
     def _alerts(self) -> list[Alert]:
         return self.engine.alerts()

@@ -15,7 +15,7 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from gateway.actions import Action, Note, Publish, Reenrol, Reread, Want
+from gateway.actions import Action, Note, OpenPairing, Publish, Reenrol, Reread, Want
 from gateway.alerts import Change
 from gateway.clock import Timeline
 from gateway.events import Event, Receipt, Stamped
@@ -71,6 +71,7 @@ class Inbox:
         self._on_reread: Callable[[str, str], None] = _ignored
         self._on_event: Callable[[Stamped], None] = _ignored
         self._on_reenrol: Callable[[str], None] = _ignored
+        self._on_pairing: Callable[[str, int], None] = _ignored
 
     def connect(
         self,
@@ -78,9 +79,11 @@ class Inbox:
         reread: Callable[[str, str], None],
         event: Callable[[Stamped], None],
         reenrol: Callable[[str], None] = lambda _button: None,
+        pairing: Callable[[str, int], None] = lambda _door, _ms: None,
     ) -> None:
         """Name those who act at once. ``event`` is shown every event after it was handled."""
         self._on_want, self._on_reread, self._on_event, self._on_reenrol = want, reread, event, reenrol
+        self._on_pairing = pairing
 
     def report(self, event: Event) -> Kept:
         """Let an event take effect, now and here; the ticket tells when it is on disk.
@@ -154,6 +157,8 @@ class Inbox:
                 self._on_reread(action.device, action.point)
             elif isinstance(action, Reenrol):
                 self._on_reenrol(action.button)
+            elif isinstance(action, OpenPairing):
+                self._on_pairing(action.door, action.for_ms)
 
     def _keep(
         self, outcome: Outcome, journal: tuple[JournalRow, ...], received: tuple[HistoryRow, ...]

@@ -24,9 +24,11 @@ from gateway.app.compound import bus_subject, uplink_subject
 from gateway.app.inbox import Inbox
 from gateway.app.publishing import Publishing
 from gateway.app.secrets import Secrets
+from gateway.app.terminals import TerminalMemory
 from gateway.app.timekeeper import Timekeeper
 from gateway.drivers.ble.source import AdvertSource
 from gateway.drivers.ble.watcher import RadioWatcher
+from gateway.drivers.face.intake import Intake
 from gateway.drivers.face.listener import TerminalListener
 from gateway.drivers.modbus.poller import BusPoller
 from gateway.events import Quality, Scalar
@@ -73,7 +75,7 @@ def recipes(orders: Orders) -> dict[str, object]:
         found[RADIO] = (unmarked(site.radio), unmarked(site.buttons), secrets.bind_keys)
     if site.doors:
         listening = (unmarked(site.listener), unmarked(site.doors), site.timezone)
-        found[DOORS] = (*listening, secrets.tokens, secrets.pseudonym_key)
+        found[DOORS] = (*listening, secrets.tokens, secrets.door_passwords, secrets.pseudonym_key)
     for uplink in site.uplinks.values():
         known = (secrets.passwords.get(uplink.id), secrets.certificates.get(uplink.id))
         found[uplink_subject(uplink.id)] = (unmarked(uplink), *known)
@@ -111,6 +113,7 @@ class Rooms:
         self.pollers: dict[str, BusPoller] = {}
         """By worker, as all that follows."""
         self.uplinks: dict[str, MqttUplink] = {}
+        self.intake: Intake | None = None
         self.listener: TerminalListener | None = None
         self.radio: RadioWatcher | None = None
         self._built: dict[str, object] = {}
@@ -135,7 +138,8 @@ class Rooms:
             self._built.pop(name, None)
             self.uplinks.pop(name, None)
         self.radio = None if RADIO in names else self.radio
-        self.listener = None if DOORS in names else self.listener
+        if DOORS in names:
+            self.intake = self.listener = None
 
     def furnish(self, orders: Orders) -> list[Hand]:
         """Build what the site has and no room stands for; the hands to be hired, in the order in which they start."""
@@ -180,10 +184,13 @@ class Rooms:
 
     def _doors(self, orders: Orders) -> Hand:
         site, secrets = orders.site, orders.secrets
-        self.listener = TerminalListener(
-            site.listener, site.doors, secrets.tokens, secrets.pseudonym_key,
-            self._timekeeper.wall_ms, self._inbox.report, self._beat(DOORS), timezone=site.timezone,
+        self.intake = Intake(
+            site.doors, secrets.pseudonym_key, self._timekeeper.wall_ms, self._inbox.report, self._inbox.timeline.now,
+            TerminalMemory(lambda: self._inbox.engine), timezone=site.timezone,
         )  # fmt: skip
+        self.listener = TerminalListener(
+            site.listener, self.intake, secrets.tokens, secrets.door_passwords, self._beat(DOORS)
+        )
         return Hand(DOORS, Ring.SERVICE, self.listener.run)
 
     def _uplink(self, name: str, orders: Orders) -> Hand:
@@ -215,6 +222,11 @@ class Rooms:
         """A button's counter begins anew."""
         if self.radio is not None:
             self.radio.reenrol(button)
+
+    def pair(self, door: str, for_ms: int) -> None:
+        """A door learns its terminal for so long."""
+        if self.intake is not None:
+            self.intake.open_window(door, for_ms)
 
     async def lane(self, device: str) -> BusPoller:
         """The bus of a device, waiting where it is being exchanged. Raises DeviceFault where there is none."""

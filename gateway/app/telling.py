@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from gateway.actions import Action, Publish, Reenrol, Reply, Reread, Want
+from gateway.actions import Action, OpenPairing, Publish, Reenrol, Reply, Reread, Want
 from gateway.alerts import Change, ChangeKind, Why
 from gateway.instant import SECOND, Instant
 
@@ -23,6 +23,8 @@ def sentence(action: Action) -> str:
         return "" if action.accepted else f"refused: {action.reason}"
     if isinstance(action, Reenrol):
         return f"{action.button} is enrolled anew"
+    if isinstance(action, OpenPairing):
+        return f"{action.door} may learn its terminal"
     if isinstance(action, Publish):
         return change_line(action.change)
     change = action.change

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from gateway.alerts import Alert, Condition, Response, Suppression
 from gateway.events import Command, Verb
-from gateway.instant import DAY, MINUTE, Instant
+from gateway.instant import DAY, HOUR, MINUTE, Instant
 from gateway.rules.compound import Compound
 from gateway.rules.register import AlertRegister
 
@@ -17,6 +17,8 @@ LIFE_SHELF_MS = 30 * MINUTE
 """Contract: shelving a press, gas high, smoke or CO needs a role, a reason, and ends within 30 min."""
 LONGEST_SHELF_MS = 7 * DAY
 """Long enough for a spare part; a forgotten shelf must not outlive the week."""
+LONGEST_PAIRING_MS = HOUR
+"""A window in which any device is believed is shut again before the installer has gone home."""
 LONGEST_REASON = 500
 
 
@@ -28,6 +30,7 @@ class Verdict(StrEnum):
     NOT_ALLOWED = "not_allowed"
     NO_SUCH_ALERT = "no_such_alert"
     NO_SUCH_BUTTON = "no_such_button"
+    NO_SUCH_DOOR = "no_such_door"
     ALREADY_CLOSED = "already_closed"
     STILL_ACTIVE = "still_active"
     NEEDS_REASON = "needs_reason"
@@ -52,6 +55,8 @@ def carry_out(command: Command, at: Instant, register: AlertRegister) -> Verdict
         return Verdict.REASON_TOO_LONG
     if command.verb is Verb.REENROL:
         return _reenrol(command, compound)
+    if command.verb is Verb.PAIR:
+        return _pair(command, compound)
     alert = register.alerts.get(command.alert or "")
     if alert is None:
         return Verdict.NO_SUCH_ALERT
@@ -64,6 +69,20 @@ def _reenrol(command: Command, compound: Compound) -> Verdict:
     button = compound.subjects.get(command.button)
     if button is None or button.kind != "button":
         return Verdict.NO_SUCH_BUTTON
+    return Verdict.DONE if command.reason else Verdict.NEEDS_REASON
+
+
+def _pair(command: Command, compound: Compound) -> Verdict:
+    """Only from this machine: whoever opens a window must stand near enough to see which device walks through it."""
+    if command.principal.split(":")[0] != "local":
+        return Verdict.NOT_ALLOWED
+    door = compound.subjects.get(command.door)
+    if door is None or door.kind != "terminal":
+        return Verdict.NO_SUCH_DOOR
+    if not command.for_ms or command.for_ms <= 0:
+        return Verdict.NEEDS_DURATION
+    if command.for_ms > LONGEST_PAIRING_MS:
+        return Verdict.TOO_LONG
     return Verdict.DONE if command.reason else Verdict.NEEDS_REASON
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 import msgspec
 from msgspec import Struct
 
-from gateway.actions import Action, OutputState, Reenrol, Reply, Want
+from gateway.actions import Action, OpenPairing, OutputState, Reenrol, Reply, Want
 from gateway.alerts import Alert
 from gateway.events import (
     Actuated,
@@ -25,6 +25,7 @@ from gateway.events import (
     Command,
     DeviceHealth,
     Entry,
+    Paired,
     Press,
     Quality,
     Reading,
@@ -86,6 +87,8 @@ class Seen(Struct, frozen=True):
     """An entry already handled."""
 
     at: Instant
+    live: bool = True
+    """False: so far only read from the terminal's log. Should it come live after that, it still alarms."""
 
 
 class Cursor(Struct, frozen=True):
@@ -99,6 +102,13 @@ class OpenGap(Struct, frozen=True):
     """Missing serial numbers of a terminal; the key holds the first."""
 
     last: int
+    at: Instant
+
+
+class Pin(Struct, frozen=True):
+    """The device that may speak for a door."""
+
+    device: str
     at: Instant
 
 
@@ -136,6 +146,7 @@ class Engine:
         self._wants: Table[Want] = Table("want", Want)
         self._cursors: Table[Cursor] = Table("cursor", Cursor)
         self._gaps: Table[OpenGap] = Table("gap", OpenGap)
+        self._pins: Table[Pin] = Table("pin", Pin)
         self._driven: Table[Driven] = Table("driven", Driven)
         self._seen_keys: dict[str, deque[str]] = {}
         self._done_keys: deque[Key] = deque()
@@ -155,6 +166,7 @@ class Engine:
             self._driven,
             self._cursors,
             self._gaps,
+            self._pins,
         )
 
     # The four entrances ---------------------------------------------------------------------------
@@ -197,6 +209,20 @@ class Engine:
             self._seen_keys.setdefault(terminal, deque()).append(key)
         self._done_keys = deque(_oldest_first(self._done))
 
+    def paired(self, terminal: str) -> str:
+        """The device learnt for this door; empty: none."""
+        pin = self._pins.get(terminal)
+        return "" if pin is None else pin.device
+
+    def has_seen(self, terminal: str, key: str) -> bool:
+        """Whether this entry was handled before: what comes now is a resend."""
+        return self._seen.get(terminal, key) is not None
+
+    def last_serial(self, terminal: str) -> tuple[int, Instant] | None:
+        """The last serial number that counted, and when it came."""
+        cursor = self._cursors.get(terminal)
+        return None if cursor is None else (cursor.seq, cursor.at)
+
     def open_gaps(self, terminal: str) -> list[tuple[int, int]]:
         """First and last of each run of serial numbers that is still missing, oldest first: what its log is asked for."""
         return sorted(
@@ -236,6 +262,8 @@ class Engine:
             self._hear(event.device, HEALTH, event.health.value, Quality.GOOD, stamped)
         elif isinstance(event, SequenceGap):
             self._gap(event, stamped)
+        elif isinstance(event, Paired):
+            self._paired(event, at)
         elif isinstance(event, Actuated):
             self._hear(event.output, CONFIRMED, event.confirmed, Quality.GOOD, stamped)
             self._hear(event.output, HELD, event.reason.startswith("held"), Quality.GOOD, stamped)
@@ -267,11 +295,15 @@ class Engine:
         self._watches.pulse(press.button, press, occasion, stamped.at)
 
     def _entry(self, entry: Entry, stamped: Stamped) -> None:
-        if entry.terminal not in self.compound.subjects or self._seen.get(entry.terminal, entry.key) is not None:
+        if entry.terminal not in self.compound.subjects:
             return
-        self._seen.put(Seen(stamped.at), entry.terminal, entry.key)
-        self._seen_keys.setdefault(entry.terminal, deque()).append(entry.key)
-        self._forget_oldest(entry.terminal)
+        seen = self._seen.get(entry.terminal, entry.key)
+        if seen is not None and (seen.live or not entry.live):
+            return
+        self._seen.put(Seen(stamped.at, entry.live), entry.terminal, entry.key)
+        if seen is None:
+            self._seen_keys.setdefault(entry.terminal, deque()).append(entry.key)
+            self._forget_oldest(entry.terminal)
         self._freshness(entry, stamped)
         newer, changed = self._in_sequence(entry, stamped.at), _DOOR_FACTS.get(entry.type)
         if changed is not None:
@@ -321,6 +353,13 @@ class Engine:
         missing = any(key[0] == gap.terminal for key in self._gaps)
         self._hear(gap.terminal, GAP, missing, Quality.GOOD, stamped)
 
+    def _paired(self, paired: Paired, at: Instant) -> None:
+        """Another device counts its events from elsewhere."""
+        before = self._pins.get(paired.terminal)
+        self._pins.put(Pin(paired.device, at), paired.terminal)
+        if before is not None and before.device != paired.device:
+            self._cursors.drop(paired.terminal)
+
     def _forget_oldest(self, terminal: str) -> None:
         mine = self._seen_keys[terminal]
         while len(mine) > SEEN_PER_TERMINAL:
@@ -335,6 +374,8 @@ class Engine:
         if command.verb is Verb.REENROL and verdict is Verdict.DONE:
             self.presses.drop(command.button)  # nor does the radio of the next life know the old counter
             self.register.said.append(Reenrol(command.button))
+        if command.verb is Verb.PAIR and verdict is Verdict.DONE:
+            self.register.said.append(OpenPairing(command.door, command.for_ms or 0))
         reply = Reply(command.command_id, command.principal, verdict is Verdict.DONE, verdict.value, command.alert)
         self._done.put(Done(at, reply), command.principal, command.command_id)
         self._done_keys.append((command.principal, command.command_id))

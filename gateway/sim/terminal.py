@@ -29,6 +29,7 @@ CANARY_USER = "admin-canary"
 CANARIES = (CANARY_NAME, CANARY_EMPLOYEE, CANARY_CARD, CANARY_ID_CARD, CANARY_USER, "/9j/", "SECRET-FEATURE")
 """What must never be found behind the adapter; with the JPEG mark ``FF D8 FF`` among bytes."""
 
+MAC = "88:de:39:00:00:01"
 BOUNDARY = "MIME_boundary"
 ANSWER_LIMIT_S = 5.0
 """How long a terminal waits for its 200 before it tries again."""
@@ -46,6 +47,7 @@ class Caused(Struct, frozen=True):
 class SimTerminal:
     """One terminal; an async context manager that sends in the background while it is open.
 
+    ``login`` (name, password) answers a digest challenge; ``mac`` is the device that its bodies name.
     ``url`` is the whole push address, secret included. ``style`` is ``multipart``, ``json`` or ``xml``. ``clock`` gives the
     terminal's own idea of the time.
     """
@@ -61,6 +63,8 @@ class SimTerminal:
         first_serial: int = 1,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         local_address: str = "",
+        login: tuple[str, str] | None = None,
+        mac: str = MAC,
     ) -> None:
         self.url, self.style = url, style
         self.caused: list[Caused] = []
@@ -70,20 +74,23 @@ class SimTerminal:
         self._picture = picture(picture_bytes)
         self._heartbeat_s, self._retry_s, self._clock = heartbeat_s, retry_s, clock
         self._next_serial = first_serial
-        self._log: deque[dict[str, object]] = deque()
+        self.log: list[dict[str, object]] = []
+        """Everything that happened, as the terminal keeps it."""
+        self._queue: deque[dict[str, object]] = deque()
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
         self._settled.set()
         self._cut = False
         self._tasks: list[asyncio.Task[None]] = []
-        self._local_address = local_address
+        self._local_address, self._login, self._mac = local_address, login, mac
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         local = (self._local_address, 0) if self._local_address else None
         connector = aiohttp.TCPConnector(local_addr=local, force_close=True)
         timeout = aiohttp.ClientTimeout(total=ANSWER_LIMIT_S)
-        self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)
+        digest = [aiohttp.DigestAuthMiddleware(*self._login)] if self._login else []
+        self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, middlewares=digest)
         self._tasks = [asyncio.create_task(self._send_all()), asyncio.create_task(self._send_heartbeats())]
         return self
 
@@ -148,6 +155,11 @@ class SimTerminal:
         """The terminal asks its platform whether to open; such a body has no ``frontSerialNo`` (facts/face 1.2)."""
         return self._happen(5, 75, employeeNoString=employee, name=CANARY_NAME, remoteCheck=True, frontSerialNo=None)
 
+    def lose(self, events: int = 1) -> None:
+        """So many residents pass of whom nothing is sent, now or later: they stand only in the terminal's log."""
+        for _ in range(events):
+            self._record(5, 75, employeeNoString=CANARY_EMPLOYEE, name=CANARY_NAME)
+
     def cut_network(self) -> None:
         """From now on nothing gets through; the terminal keeps a log."""
         self._cut = True
@@ -168,6 +180,16 @@ class SimTerminal:
         return await self._post(*render(beat, self.style, b""))
 
     def _happen(self, major: int, minor: int, **fields: object) -> int:
+        envelope = self._record(major, minor, **fields)
+        self._queue.append(envelope)
+        serial = self._next_serial - 1
+        self.caused.append(Caused(serial, (major, minor), self._clock(), offline=self._cut))
+        self._settled.clear()
+        self._wake.set()
+        return serial
+
+    def _record(self, major: int, minor: int, **fields: object) -> dict[str, object]:
+        """What happens gets the next number and a place in the log, sent or not."""
         serial, self._next_serial = self._next_serial, self._next_serial + 1
         event: dict[str, object] = {
             "deviceName": "Access Controller",
@@ -186,18 +208,15 @@ class SimTerminal:
         }
         event = {name: value for name, value in event.items() if value is not None}
         envelope = {**self._envelope("AccessControllerEvent"), "AccessControllerEvent": event}
-        self._log.append(envelope)
-        self.caused.append(Caused(serial, (major, minor), self._clock(), offline=self._cut))
-        self._settled.clear()
-        self._wake.set()
-        return serial
+        self.log.append(envelope)
+        return envelope
 
     def _envelope(self, kind: str) -> dict[str, object]:
         return {
             "ipAddress": "192.0.2.64",
             "portNo": 80,
             "protocol": "HTTP",
-            "macAddress": "88:de:39:00:00:01",
+            "macAddress": self._mac,
             "channelID": 1,
             "dateTime": self._clock().isoformat(timespec="seconds"),
             "activePostCount": 1,
@@ -209,14 +228,14 @@ class SimTerminal:
     async def _send_all(self) -> None:
         """Oldest first, each until its 200."""
         while True:
-            if self._cut or not self._log:
-                if not self._log:
+            if self._cut or not self._queue:
+                if not self._queue:
                     self._settled.set()
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            if await self._post(*render(self._log[0], self.style, self._picture)) == 200:
-                self._log.popleft()
+            if await self._post(*render(self._queue[0], self.style, self._picture)) == 200:
+                self._queue.popleft()
             else:
                 await asyncio.sleep(self._retry_s)
 

@@ -114,6 +114,9 @@ def check_door(door: Door, reader: Reader, ground: Ground) -> None:
             reader.faults.add(reader.mark(key), "fault.terminal_twice", name=door.id, **fields)
     if not reader.has("token_file"):  # the listener lets nobody in without one
         reader.faults.add(door.mark, "fault.door_no_token_file", name=door.id)
+    for one, other in (("username", "password_file"), ("password_file", "username")):
+        if reader.has(one) and not reader.has(other):
+            reader.faults.add(reader.mark(one), "fault.needs", name=door.id, field=one, other=other)
     if not reader.has("address"):
         reader.faults.warn(door.mark, "fault.door_no_address", name=door.id)
 

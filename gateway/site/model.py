@@ -129,6 +129,11 @@ class Door(Struct, frozen=True):
     heartbeat_ms: int = 30_000
     timezone: str = ""
     tags: tuple[str, ...] = ()
+    pairing: bool = False
+    """Only a device that was paired (or is named by ``serial``) may speak."""
+    username: str = ""
+    """HTTP digest login that the terminal must give with every push; empty: none is asked for."""
+    password_file: str = ""
 
 
 class Output(Struct, frozen=True):

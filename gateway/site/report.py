@@ -23,6 +23,7 @@ _FORMS = {
     shapes.DEVICE_POINT: "form.device_point",
     shapes.PORT: "form.port",
     shapes.NAME: "form.name",
+    shapes.USERNAME: "form.username",
     "[a-z0-9]+(-[a-z0-9]+)*": "form.id",
     "[a-z][a-z0-9_]*": "form.fact",
     "[a-z0-9_]+": "form.fact",

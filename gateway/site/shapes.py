@@ -65,6 +65,8 @@ POINT = r"[A-Za-z0-9_-]+"
 DEVICE_POINT = rf"{ID}\.{POINT}"
 PORT = r"/[^ ]+"
 NAME = r"\S(.{0,62}\S)?"
+USERNAME = r"[A-Za-z0-9._@-]{1,32}"
+"""Of a digest login: what every terminal takes (Hikvision: at most 32), and nothing that ends a header."""
 
 ROLES = ("answer", "shelve")
 PARITIES = ("none", "even", "odd")
@@ -75,7 +77,7 @@ DIRECTIONS = ("in", "out", "unknown")
 OUTPUT_KINDS = ("siren", "valve", "fan")
 LANGUAGES = ("zh-CN", "en")
 PROTOCOLS = ("5", "3.1.1")
-VERBS = tuple(v.value for v in Verb)
+VERBS = tuple(v.value for v in Verb if v is not Verb.PAIR)  # who pairs a terminal stands before it
 PRESSES = tuple(k.value for k in PressKind)
 PRIORITIES = tuple(p.value for p in Priority)
 RUNGS = tuple(r.value for r in Rung)
@@ -224,6 +226,9 @@ DOOR = Table(
     address("address"),
     secret("token_file"),
     text("serial", form=NAME),
+    flag("pairing"),
+    text("username", form=USERNAME),
+    secret("password_file"),
     one_of("direction", DIRECTIONS),
     text("enrolment", form=ID),
     duration("heartbeat", "heartbeat_ms", *_HEARTBEAT),

@@ -186,6 +186,10 @@ _REASONS: dict[str, tuple[str, str]] = {
     "reason.superseded": ("被新的要求取代", "replaced by a newer request"),
     "reason.unknown_event": ("未知的按键类型", "unknown kind of press"),
     "reason.wrong_device": ("门口机与登记的不符", "another device answers in this terminal's place"),
+    "reason.not_paired": (
+        "门口机还没有配对(loudong pair)",
+        "the terminal is not paired yet (loudong pair)",
+    ),
     "reason.old_counter": (
         "计数器倒退:可能重放或换过电池,请电话核实并重新登记",
         "the counter went back: a replay or a new battery; verify by phone and re-enrol",

@@ -94,6 +94,17 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "refusal.device_fault": ("设备故障:{detail}", "a device failed: {detail}"),
     "cli.reenrol": ("按钮换过电池:重新登记计数器", "a button's battery was changed: take its counter anew"),
     "cli.button_id": ("按钮编号", "id of the button"),
+    "cli.pair": (
+        "门口换了终端:在一段时间内认下新终端",
+        "a door has a new terminal: for a while the door learns which device it is",
+    ),
+    "cli.door_id": ("门的编号", "id of the door"),
+    "cli.pair_for": ("认多久,最多 1h", "for how long, 1h at most"),
+    "refusal.no_such_door": ("小区文件里没有这扇门", "the site file has no such door"),
+    "refusal.serial_in_site_file": (
+        "{detail} 的设备号写在小区文件的 serial 里,请在那里修改",
+        "the device of {detail} is named by serial in the site file; change it there",
+    ),
     "refusal.ambiguous": ("编号不唯一:{detail}", "more than one alert begins so: {detail}"),
     "refusal.who_is_needed": (
         "请用 --as 写明是谁;用户 {detail} 在小区文件里没有对应的人",

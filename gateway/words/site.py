@@ -430,6 +430,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "a host name or an IP address, with a port if it has its own, such as mqtt.example:8883 or [fd00::1]:8883",
     ),
     "form.login": ("系统用户名", "the name of a local user"),
+    "form.username": ("1 到 32 个字母、数字或 . _ @ -", "1 to 32 letters, digits or . _ @ -"),
     "form.point": ("点位名，如 relay1", "the name of a point, such as relay1"),
     "form.device_point": ("设备.点位，如 relay-1.input1", "device.point, such as relay-1.input1"),
     "form.port": ("串口路径，如 /dev/serial/by-path/…", "the path of a serial port, such as /dev/serial/by-path/…"),

@@ -1,10 +1,11 @@
-"""Missing serial numbers of a terminal: a fact of that terminal while any of them is open, over restarts too."""
+"""What the core keeps of terminals: missing serial numbers, what was read only from their log, which device is whose."""
 
 from __future__ import annotations
 
 import msgspec
 
-from gateway.events import SequenceGap, Stamped
+from gateway.actions import OpenPairing
+from gateway.events import Command, Entry, Paired, SequenceGap, Stamped, Verb
 from gateway.instant import Instant
 from gateway.rules.engine import Engine
 
@@ -28,3 +29,42 @@ def test_an_open_gap_outlives_a_restart(core):
     assert reborn.open_gaps("gate") == [(5, 7)]
     reborn.handle(Stamped(Instant(9), "x.1", SequenceGap("gate", 5, 7, open=False)))
     assert reborn.open_gaps("gate") == []
+
+
+def test_what_was_first_read_from_the_log_still_alarms_when_it_comes_live(core):
+    stranger = Entry("gate", "access.denied", "k1", "5/76", subject="stranger", seq=7, live=False)
+    core.give(stranger, 0)
+    assert core.engine.alerts() == []
+    core.give(msgspec.structs.replace(stranger, live=True), 1)
+    (alert,) = core.engine.alerts()
+    core.give(msgspec.structs.replace(stranger, live=True), 2)
+    core.give(stranger, 3)
+    assert core.engine.alerts() == [alert], "and once only"
+
+
+def test_serial_numbers_and_what_was_seen_outlive_a_restart(core):
+    core.give(Entry("gate", "access.granted", "k1", "5/75", seq=7), 3)
+    reborn = Engine(core.engine.compound)
+    reborn.restore(core.engine.snapshot())
+    assert reborn.last_serial("gate") == (7, Instant(3))
+    assert (reborn.has_seen("gate", "k1"), reborn.has_seen("gate", "k2")) == (True, False)
+    assert reborn.last_serial("east") is None
+
+
+def test_a_paired_device_is_kept_and_another_one_counts_from_elsewhere(core):
+    core.give(Entry("gate", "access.granted", "k1", "5/75", seq=700), 0)
+    core.give(Paired("gate", "88de39000001"), 1)
+    assert core.engine.last_serial("gate") == (700, Instant(0)), "the one that was there all along"
+    core.give(Paired("gate", "88de39000002"), 2)
+    assert core.engine.last_serial("gate") is None
+    reborn = Engine(core.engine.compound)
+    reborn.restore(core.engine.snapshot())
+    assert (reborn.paired("gate"), reborn.paired("east")) == ("88de39000002", "")
+
+
+def test_a_window_is_opened_from_this_machine_only(core):
+    asked = {"who": "head", "verb": Verb.PAIR, "door": "gate", "for_ms": 600_000, "reason": "new terminal"}
+    refused = core.give(Command("c1", "local-office", **asked), 0).actions
+    assert [action.reason for action in refused] == ["not_allowed"]
+    opened = core.give(Command("c2", "local:root", **asked), 1).actions
+    assert opened[0] == OpenPairing("gate", 600_000)

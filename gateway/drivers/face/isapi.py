@@ -37,8 +37,8 @@ AHEAD_MS, BEHIND_MS = 5 * SECOND, 90 * SECOND
 CLOCK_OFF_MS = 60 * SECOND
 """Facts/face 4, last default: a live event dated further off than this tells of a wrong terminal clock."""
 
-WRONG_DEVICE = "wrong_device"
-"""The reason of a ``BodyFault``, and of a door's bad health."""
+WRONG_DEVICE, NOT_PAIRED = "wrong_device", "not_paired"
+"""Reasons of a ``BodyFault``, and of a door's bad health: another device than the one known; none is known yet."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_ID = {"", "null", "none"}
@@ -50,6 +50,7 @@ _MAC = re.compile(r"[0-9a-f]{12}")
 _SERIALS = ("shortSerialNumber", "deviceSerialNo", "deviceSerialNumber")
 _SHORTEST_SERIAL = 6
 """Ours: fewer characters identify no device, and would fit the end of many a serial."""
+_LONGEST_SERIAL = 64
 MAX_DOCUMENTS, MAX_EVENTS = 64, 256
 """Of one body. Terminals push one event, at most a history page of 30 (facts/face 1.1); the rest is room, and a bound on
 how long one body may hold up everybody else's."""
@@ -78,6 +79,8 @@ class Decoded(Struct, frozen=True):
     """events | heartbeat | ignored | picture_only"""
     faults: tuple[str, ...] = ()
     """Reasons of the parts that could not be read beside others that could."""
+    device: str = ""
+    """What the body calls its device: a MAC (12 hex digits), else a serial number; empty: it names none."""
 
     @property
     def unmapped(self) -> int:
@@ -127,7 +130,8 @@ def decode_texts(texts: list[Text], terminal: Terminal, now_ms: int | None) -> D
     entries = tuple(entry for entries, _ in found for entry in entries)
     outcomes = {outcome for _, outcome in found} or {"picture_only"}
     outcome = next(o for o in ("events", "heartbeat", "ignored", "picture_only") if o in outcomes)
-    return Decoded(entries, outcome, tuple(fault.reason for fault in faults))
+    device = next(filter(None, map(_device_of, documents)), "")
+    return Decoded(entries, outcome, tuple(fault.reason for fault in faults), device)
 
 
 def _unwrap(document: Document) -> Document:
@@ -177,6 +181,15 @@ def _check_device(document: Document, terminal: Terminal) -> None:
         wrong = bool(named) and not any(name.endswith(wanted) or wanted.endswith(name) for name in named)
     if wrong:
         raise BodyFault(WRONG_DEVICE)
+
+
+def _device_of(document: Document) -> str:
+    """What a terminal is known by, in the form in which it is compared."""
+    mac = _plain(document.get("macAddress"))
+    if _MAC.fullmatch(mac):
+        return mac
+    named = (_plain(document.get(name)) for name in _SERIALS)
+    return next((name for name in named if _SHORTEST_SERIAL <= len(name) <= _LONGEST_SERIAL), "")
 
 
 def _decode_event(event: Document, envelope: Document, terminal: Terminal, now_ms: int | None) -> Entry:

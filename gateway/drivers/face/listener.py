@@ -5,8 +5,8 @@ What a body means is ``isapi.py``'s; this file owns sockets, limits, who may spe
 Theory. A terminal resends until it gets 200 and throws the event away when it does (facts/face 2.2). So 200 means *durable*;
 what cannot be kept now is 503, and is sent again; repeats are known by ``Entry.key`` in the core, not here. A body nobody can
 read is 400, never 500, which terminals resend for ever. Nothing is ever answered that could open a door: every reply is empty.
-Who may speak: the door named in the path (else 404), its secret token and the address the site file gives it (else 403); only
-then a slot is taken and the body read, so a stranger on the network can hold up no terminal. HTTP parsing is aiohttp's, but
+Who may speak: the door named in the path (else 404), its secret token and the address the site file gives it (else 403), its digest
+login where it has one (else 401, ``digest.py``); only then a slot is taken and the body read, so a stranger on the network can hold up no terminal. HTTP parsing is aiohttp's, but
 neither its logger nor its error pages are used: both quote what was sent, and that holds names.
 """
 
@@ -18,20 +18,20 @@ import ipaddress
 import logging
 import math
 import re
+import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import tzinfo
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import structlog
 from aiohttp import ClientError, http_exceptions, web
 
 from gateway.drivers.face.bodies import MAX_BODY, TOO_MANY, BodyFault, Scanner
-from gateway.drivers.face.isapi import VENDORS, WRONG_DEVICE, Decoded, Terminal
-from gateway.drivers.face.persons import sealer
-from gateway.events import DeviceHealth, Health
+from gateway.drivers.face.digest import DigestGate, Verdict
+from gateway.drivers.face.intake import Intake
+from gateway.drivers.face.isapi import NOT_PAIRED, VENDORS, WRONG_DEVICE
+from gateway.events import Health
 from gateway.faults import DeviceFault
-from gateway.inbox import Report, Ticket
+from gateway.inbox import Ticket
 from gateway.site import model
 
 log = structlog.get_logger()
@@ -46,14 +46,14 @@ CONNECTIONS_PER_ADDRESS = 16
 CONNECTIONS = 128
 LINGER_S = 2.0
 """After refusing a body unread: so long its rest is thrown away, that the sender can read the refusal."""
-MISSED_HEARTBEATS = 3
 TURN_S = 5.0
 """Longest pause between two signs of life of this worker."""
 
 _LENGTH = re.compile(rb"\r\ncontent-length[ \t]*:[ \t]*([0-9]{1,15})[ \t]*\r\n", re.IGNORECASE)
 _MAX_HEAD = 32 * 1024
 
-_STATUS = {"too_large": 413, TOO_MANY: 413, WRONG_DEVICE: 403}
+_STATUS = {"too_large": 413, TOO_MANY: 413, WRONG_DEVICE: 403, NOT_PAIRED: 403}
+_STALE = web.RequestKey("stale", bool)
 _STRANGERS = 256  # addresses remembered that knocked at no door; a subnet of an isolated network has no more
 
 _MUTE = logging.Logger("gateway.drivers.face.http")  # noqa: LOG001 - of no tree, so that no handler ever sees it
@@ -63,45 +63,25 @@ _MUTE.disabled = True
 class TerminalListener:
     """One HTTP server for all terminals of the site.
 
-    ``wall_ms`` is wall time since 1970, None while the clock is not synchronised; ``key`` the site's pseudonym key;
-    ``tokens`` the secret part of each door's path; ``timezone`` (IANA name) that of doors that name none.
-    ``counters`` counts what came of every request.
+    ``tokens`` are the secret parts of the doors' paths, ``passwords`` those of doors with a digest login. ``counters`` (the intake's) counts what came of every request.
     """
 
     def __init__(
         self,
         listener: model.Listener,
-        doors: Mapping[str, model.Door],
+        intake: Intake,
         tokens: Mapping[str, str],
-        key: bytes,
-        wall_ms: Callable[[], int | None],
-        report: Report,
+        passwords: Mapping[str, str],
         beat: Callable[[], None],
-        *,
-        timezone: str = "",
     ) -> None:
-        self._listener, self._doors, self._tokens = listener, dict(doors), dict(tokens)
-        self._wall_ms, self._report, self._beat = wall_ms, report, beat
-        seal = sealer(key)
-        self._terminals = {
-            door.id: Terminal(
-                id=door.id,
-                seal=seal,
-                enrolment=door.enrolment,
-                direction=door.direction,
-                zone=_zone(door.timezone or timezone, door.id),
-                serial=door.serial,
-            )
-            for door in self._doors.values()
-        }
-        self.counters: Counter[str] = Counter()
+        self._listener, self._intake, self._tokens, self._beat = listener, intake, dict(tokens), beat
+        self._passwords = dict(passwords)
+        self._gate = DigestGate(secrets.token_bytes(32), lambda: int(asyncio.get_running_loop().time() * 1000))
+        self._doors = intake.doors
+        self.counters = intake.counters
         self.ready = asyncio.Event()
         self.port = 0
         """The port bound (the site file's, or any free one where that is 0); 0 until ``ready``."""
-        self._health: dict[str, tuple[Health, str]] = {}
-        """What was last reported of a door, and the reason."""
-        self._silent_at: dict[str, float] = {}
-        """Loop time at which a door counts as silent. Outlives ``run``: while nobody listens nobody is heard."""
         self._complaint: dict[str, str] = {}
         """Last fault logged for a door, so that a resent body fills no log."""
         self._turned_away: dict[tuple[str, str], None] = {}
@@ -115,9 +95,7 @@ class TerminalListener:
         A bug in handling a push rises from here. The doors' silence counts from the first call on, also between two.
         """
         loop = asyncio.get_running_loop()
-        for door in self._doors.values():
-            self._silent_at.setdefault(door.id, loop.time() + _patience_s(door))
-        self._report_silent(loop.time())
+        self._intake.presence.begin()
         self._bug = loop.create_future()
         server = _Server(self._answer, self.counters)
         try:
@@ -128,41 +106,22 @@ class TerminalListener:
             self.port = sockets.sockets[0].getsockname()[1]
             self.ready.set()
             log.info("listener_opened", port=self.port, doors=len(self._doors))
-            await self._watch(loop, self._bug)
+            await self._watch(self._bug)
         finally:
             self.ready.clear()
             sockets.close()
             await server.shutdown(1.0)
 
-    async def _watch(self, loop: asyncio.AbstractEventLoop, bug: asyncio.Future[None]) -> None:
+    async def _watch(self, bug: asyncio.Future[None]) -> None:
         """Report the doors that fall silent, and rise with the bug if handling a push meets one."""
+        presence = self._intake.presence
         while True:
-            now = loop.time()
-            self._report_silent(now)
+            presence.look()
             self._beat()
-            waits = [at - now for at in self._silent_at.values() if at > now]
-            await asyncio.wait({bug}, timeout=max(0.0, min([TURN_S, *waits])))
+            wait = presence.next_s()
+            await asyncio.wait({bug}, timeout=TURN_S if wait is None else min(TURN_S, wait))
             if bug.done():
                 bug.result()
-
-    def _report_silent(self, now: float) -> None:
-        for door, silent_at in self._silent_at.items():
-            if silent_at <= now:
-                self._set_health(door, Health.LOST, "silent")
-
-    def _heard(self, door: model.Door, health: Health = Health.OK, reason: str = "", *, named: bool = False) -> None:
-        self._silent_at[door.id] = asyncio.get_running_loop().time() + _patience_s(door)
-        if health is Health.OK and not named and self._health.get(door.id) == (Health.FAULTY, WRONG_DEVICE):
-            return  # a heartbeat names no device; only an event of the right one clears the doubt
-        self._set_health(door.id, health, reason)
-
-    def _set_health(self, door: str, health: Health, reason: str) -> None:
-        """Report a change, once."""
-        if self._health.get(door) == (health, reason):
-            return
-        self._health[door] = health, reason
-        log.info("terminal_health_changed", door=door, health=health.value, reason=reason)
-        self._report(DeviceHealth(door, health, reason))
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """The status of one request, as an empty reply on a connection that then closes: terminals open one a push."""
@@ -175,6 +134,8 @@ class TerminalListener:
         status = 503 if task.cancelled() or task.exception() else task.result()
         self.counters[f"status_{status}"] += 1
         reply = web.Response(status=status)
+        if status == 401:
+            reply.headers["WWW-Authenticate"] = self._gate.challenge(stale=request.get(_STALE, False))
         reply.force_close()
         return reply
 
@@ -214,7 +175,19 @@ class TerminalListener:
             return self._turn_away(request, 403, "wrong_address", name)
         if request.method not in {"POST", "PUT"}:
             return self._turn_away(request, 405, "wrong_method", name)
-        return door
+        return self._login(request, door) if door.username else door
+
+    def _login(self, request: web.BaseRequest, door: model.Door) -> model.Door | int:
+        """The door, if the terminal proves its password as well; else 401 with a fresh challenge."""
+        given, password = request.headers.get("Authorization", ""), self._passwords.get(door.id, "")
+        verdict = self._gate.judge(given, request.method, request.raw_path, door.username, password)
+        if verdict is Verdict.GRANTED:
+            return door
+        if verdict in {Verdict.WRONG, Verdict.MALFORMED}:
+            return self._turn_away(request, 401, f"login_{verdict.value}", door.id)
+        self.counters[f"login_{verdict.value}"] += 1
+        request[_STALE] = verdict is not Verdict.MISSING
+        return 401
 
     def _turn_away(self, request: web.BaseRequest, status: int, reason: str, door: str = "") -> int:
         self.counters[reason] += 1
@@ -238,13 +211,10 @@ class TerminalListener:
         cut = False
         try:
             cut = await self._read(request, scanner)
-            decoded = VENDORS[door.vendor](scanner.close(), self._terminals[door.id], self._wall_ms())
+            _, tickets = self._intake.receive(door, scanner.close())
         except BodyFault as fault:
             return 408 if cut else self._refuse(door, fault)
-        self._count(decoded)
         self._forget_complaints(door.id, _peer(request))
-        self._heard(door, named=bool(decoded.entries))
-        tickets = [self._report(entry) for entry in decoded.entries]
         if not await self._durable(tickets):
             self.counters["not_durable"] += 1
             return 503
@@ -281,34 +251,15 @@ class TerminalListener:
         await asyncio.wait(waits, timeout=DURABLE_LIMIT_S)
         return all(wait.done() and wait.result() for wait in waits)
 
-    def _count(self, decoded: Decoded) -> None:
-        self.counters[decoded.outcome] += 1
-        self.counters["entries"] += len(decoded.entries)
-        self.counters["unmapped"] += decoded.unmapped
-        for reason in decoded.faults:
-            self.counters[f"part_{reason}"] += 1
-
     def _refuse(self, door: model.Door, fault: BodyFault) -> int:
         self.counters[f"fault_{fault.reason}"] += 1
         if self._complaint.get(door.id) != fault.reason:
             self._complaint[door.id] = fault.reason
             log.warning("body_refused", door=door.id, reason=fault.reason, detail=fault.detail)
-        if fault.reason == WRONG_DEVICE:
+        if fault.reason in {WRONG_DEVICE, NOT_PAIRED}:
             # Somebody speaks there, so it is no silence; but as long as it is not the one we trust, no door watches.
-            self._heard(door, Health.FAULTY, WRONG_DEVICE)
+            self._intake.presence.heard(door, Health.FAULTY, fault.reason)
         return _STATUS.get(fault.reason, 400)
-
-
-def _patience_s(door: model.Door) -> float:
-    return MISSED_HEARTBEATS * door.heartbeat_ms / 1000
-
-
-def _zone(name: str, door: str) -> tzinfo | None:
-    try:
-        return ZoneInfo(name) if name else None
-    except (ZoneInfoNotFoundError, ValueError):
-        log.warning("timezone_unknown", door=door, timezone=name)
-        return None
 
 
 def _bytes(token: str) -> bytes:

@@ -1,9 +1,9 @@
-"""A front door with a running listener, whose inbox is a fake with the same promises as the real one."""
+"""A front door with a running listener, whose inbox (and memory) is a fake with the same promises as the real one."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,8 +11,11 @@ import aiohttp
 import pytest
 
 from gateway.actions import Action
+from gateway.drivers.face.intake import Intake
 from gateway.drivers.face.listener import TerminalListener
-from gateway.events import Event
+from gateway.drivers.face.serials import Remembered
+from gateway.events import Entry, Event
+from gateway.instant import Instant
 from gateway.nodes import Mark
 from gateway.site import model
 
@@ -45,6 +48,22 @@ class FakeInbox:
         self.commit = asyncio.Event()
         self.commit.set()
         self.disk_good = True
+        self.at = Instant(0)
+        self.before: dict[str, Remembered] = {}
+        """What a run before this one left."""
+        self.pins: dict[str, str] = {}
+
+    def now(self) -> Instant:
+        return self.at
+
+    def serials(self, door: str) -> Remembered:
+        return self.before.get(door, Remembered())
+
+    def has_seen(self, door: str, key: str) -> bool:
+        return any(entry.key == key and entry.terminal == door for entry in self.of(Entry))
+
+    def paired(self, door: str) -> str:
+        return self.pins.get(door, "")
 
     def report(self, event: Event) -> FakeTicket:
         self.events.append(event)
@@ -57,8 +76,10 @@ class FakeInbox:
 class Front:
     """The listener and what is needed to talk to it."""
 
-    def __init__(self, listener: TerminalListener, inbox: FakeInbox, http: aiohttp.ClientSession) -> None:
-        self.listener, self.inbox, self.http = listener, inbox, http
+    def __init__(
+        self, listener: TerminalListener, intake: Intake, inbox: FakeInbox, http: aiohttp.ClientSession
+    ) -> None:
+        self.listener, self.intake, self.inbox, self.http = listener, intake, inbox, http
         self.running: asyncio.Task[None] | None = None
 
     def url(self, door: str = "gate", token: str = TOKEN, vendor: str = "hikvision") -> str:
@@ -89,23 +110,24 @@ def door(name: str = "gate", **changes: Any) -> model.Door:
 
 
 @asynccontextmanager
-async def open_front(*doors: model.Door, now_ms: Callable[[], int | None] = lambda: NOW_MS) -> AsyncIterator[Front]:
-    inbox = FakeInbox()
+async def open_front(
+    *doors: model.Door,
+    now_ms: Callable[[], int | None] = lambda: NOW_MS,
+    passwords: Mapping[str, str] | None = None,
+    inbox: FakeInbox | None = None,
+) -> AsyncIterator[Front]:
+    inbox = inbox or FakeInbox()
     known = {d.id: d for d in doors or (door(),)}
     beats: list[None] = []
+    intake = Intake(known, KEY, now_ms, inbox.report, inbox.now, inbox)
+    tokens = dict.fromkeys(known, TOKEN)
     listener = TerminalListener(
-        model.Listener("127.0.0.1", 0),
-        known,
-        dict.fromkeys(known, TOKEN),
-        KEY,
-        now_ms,
-        inbox.report,
-        lambda: beats.append(None),
+        model.Listener("127.0.0.1", 0), intake, tokens, passwords or {}, lambda: beats.append(None)
     )
     running = asyncio.create_task(listener.run())
     await asyncio.wait_for(listener.ready.wait(), 5)
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
-        front = Front(listener, inbox, http)
+        front = Front(listener, intake, inbox, http)
         front.running = running
         try:
             yield front

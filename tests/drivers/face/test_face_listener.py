@@ -30,8 +30,10 @@ from wire.face_bodies import (
 )
 
 from gateway.drivers.face import listener as room
+from gateway.drivers.face.intake import Intake
 from gateway.events import DeviceHealth, Entry, Health
 from gateway.faults import DeviceFault
+from gateway.instant import Instant
 from gateway.sim.terminal import CANARIES as SIM_CANARIES
 from gateway.sim.terminal import SimTerminal
 
@@ -99,7 +101,7 @@ def test_every_event_of_a_body_must_be_durable(front_door: Open) -> None:
                 ticket = reported(event)
                 return Refused() if isinstance(event, Entry) and event.code == "5/75" else ticket
 
-            front.listener._report = report
+            front.intake._report = report
             assert await front.push(BODIES["several events, a part each"].body, MULTIPART) == 503
             assert len(front.inbox.of(Entry)) == 3
 
@@ -474,17 +476,20 @@ class TestSilence:
 
         async def scene() -> None:
             loop = asyncio.get_running_loop()
-            listener = room.TerminalListener(
-                room.model.Listener("127.0.0.1", 0), {"gate": make_door()}, {"gate": "x"}, b"k", lambda: None,
-                lambda event: found.append((loop.time() - start, event.health)), lambda: None,
+            intake = Intake(
+                {"gate": make_door()}, b"k", lambda: None,
+                lambda event: found.append((loop.time() - start, event.health)), lambda: Instant(0),
             )  # fmt: skip
-            listener._silent_at = {"gate": loop.time() + room._patience_s(make_door())}
+            listener = room.TerminalListener(
+                room.model.Listener("127.0.0.1", 0), intake, {"gate": "x"}, {}, lambda: None
+            )
             start = loop.time()
-            watching = asyncio.create_task(listener._watch(loop, loop.create_future()))
+            intake.presence.begin()
+            watching = asyncio.create_task(listener._watch(loop.create_future()))
             await asyncio.sleep(89)
             assert not found
             await asyncio.sleep(2)
-            listener._heard(make_door())
+            intake.presence.heard(make_door())
             await asyncio.sleep(200)
             watching.cancel()
 
@@ -498,14 +503,15 @@ class TestSilence:
         async def scene() -> None:
             async with front_door() as front:
                 found: list[DeviceHealth] = []
-                blocked = room.TerminalListener(
-                    room.model.Listener("127.0.0.1", front.listener.port),
+                intake = Intake(
                     {"east": make_door("east", heartbeat_ms=100)},
-                    {"east": "x"},
                     b"k",
                     lambda: None,
                     found.append,  # type: ignore[arg-type]
-                    lambda: None,
+                    lambda: Instant(0),
+                )
+                blocked = room.TerminalListener(
+                    room.model.Listener("127.0.0.1", front.listener.port), intake, {"east": "x"}, {}, lambda: None
                 )
                 for attempt in range(8):
                     with pytest.raises(DeviceFault):
@@ -560,7 +566,7 @@ class TestFaultsOfTheHouse:
     def test_a_bug_rises_and_the_terminal_is_told_to_come_again(self, front_door: Open) -> None:
         async def scene() -> None:
             async with front_door() as front:
-                front.listener._report = lambda event: 1 / 0
+                front.intake._report = lambda event: 1 / 0
                 assert await front.push(EVENT) == 503
                 with pytest.raises(ZeroDivisionError):
                     await front.running

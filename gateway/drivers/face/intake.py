@@ -1,0 +1,183 @@
+"""What terminals tell, whichever way it came (push, stream, their own log), on its way to the core.
+
+One place for what all ways share: which device may speak for a door, which serial numbers are missing, who is there, and
+what was counted. Sockets are for ``listener.py``, ``stream.py`` and ``historian.py``; what bytes mean for the adapters.
+
+Theory of pairing. The secret path says which door is meant, not which device speaks: a stolen path, or a terminal swapped
+by nobody knows whom, would be believed. A device is known by the serial number or MAC that its bodies name: the site file's,
+else the one learnt while a person had opened a *window* for that door (``loudong pair``). The window closes with the first
+device it has learnt; what is learnt decides acceptance, so it is kept by the core, with the event that says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from datetime import tzinfo
+from typing import Protocol
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+import structlog
+
+from gateway.drivers.face.bodies import BodyFault, Text
+from gateway.drivers.face.isapi import NOT_PAIRED, VENDORS, Decoded, Terminal
+from gateway.drivers.face.persons import sealer
+from gateway.drivers.face.presence import Presence
+from gateway.drivers.face.serials import GIVEN_UP, Hole, Remembered, SerialTracker
+from gateway.events import Entry, Paired, SequenceGap
+from gateway.inbox import Report, Ticket
+from gateway.instant import Instant
+from gateway.site import model
+
+log = structlog.get_logger()
+
+
+class Memory(Protocol):
+    """What the core knows of the terminals; it outlives us."""
+
+    def serials(self, door: str) -> Remembered:
+        """Where its serial numbers stood at the last restart, and which are missing."""
+        ...
+
+    def has_seen(self, door: str, key: str) -> bool:
+        """Whether this entry was handled before."""
+        ...
+
+    def paired(self, door: str) -> str:
+        """The device learnt for this door; empty: none."""
+        ...
+
+
+class NoMemory:
+    """A gateway that begins."""
+
+    def serials(self, _door: str) -> Remembered:
+        return Remembered()
+
+    def has_seen(self, _door: str, _key: str) -> bool:
+        return False
+
+    def paired(self, _door: str) -> str:
+        return ""
+
+
+class Intake:
+    """All terminals of the site.
+
+    ``wall_ms`` is wall time since 1970, None while the clock is not synchronised; ``key`` the site's pseudonym key; ``now``
+    the site timeline; ``timezone`` (IANA name) that of doors that name none. ``counters`` counts what came of everything.
+    """
+
+    def __init__(
+        self,
+        doors: Mapping[str, model.Door],
+        key: bytes,
+        wall_ms: Callable[[], int | None],
+        report: Report,
+        now: Callable[[], Instant],
+        memory: Memory | None = None,
+        *,
+        timezone: str = "",
+    ) -> None:
+        self._memory = memory or NoMemory()
+        self.doors, self.wall_ms, self._report, self._now = dict(doors), wall_ms, report, now
+        self.counters: Counter[str] = Counter()
+        self.news = {door: asyncio.Event() for door in self.doors}
+        """Set when a door's own log should be asked: it is back, or a gap has opened."""
+        self.presence = Presence(self.doors, self._report, lambda door: self.news[door].set())
+        self.serials = {door: SerialTracker(door, self._memory.serials(door)) for door in self.doors}
+        seal = sealer(key)
+        self.terminals = {
+            door.id: Terminal(
+                id=door.id,
+                seal=seal,
+                enrolment=door.enrolment,
+                direction=door.direction,
+                zone=_zone(door.timezone or timezone, door.id),
+                serial=door.serial or self._memory.paired(door.id),
+            )
+            for door in self.doors.values()
+        }
+        self._windows: dict[str, Instant] = {}
+        """Until when a door learns its device."""
+
+    # What comes in ----------------------------------------------------------------------------------
+
+    def receive(self, door: model.Door, texts: list[Text]) -> tuple[Decoded, list[Ticket]]:
+        """Take the text parts of one body that a terminal sent of itself. Raises BodyFault."""
+        tickets: list[Ticket] = []
+        decoded = self._decode(door, texts, tickets)
+        self.counters[decoded.outcome] += 1
+        self.counters["unmapped"] += decoded.unmapped
+        for reason in decoded.faults:
+            self.counters[f"part_{reason}"] += 1
+        self.presence.heard(door, named=bool(decoded.entries))
+        for entry in decoded.entries:
+            tickets += self.take(door.id, entry)
+        return decoded, tickets
+
+    def take(self, door: str, entry: Entry) -> list[Ticket]:
+        """Report one entry; before it the gap it opens, so that no rule counts on a silence, behind it what it closes."""
+        self.counters["entries"] += 1
+        repeat = self._memory.has_seen(door, entry.key)
+        gaps = self.serials[door].observe(entry, self._now(), repeat=repeat)
+        opened = [self._tell(gap) for gap in gaps if gap.open]
+        reported = self._report(entry)
+        return [*opened, reported, *(self._tell(gap) for gap in gaps if not gap.open)]
+
+    def close(self, door: str, holes: Iterable[Hole], reason: str) -> list[Ticket]:
+        """End gaps of a door for a named reason."""
+        return [self._tell(gap) for gap in self.serials[door].close(holes, reason)]
+
+    def _tell(self, gap: SequenceGap) -> Ticket:
+        self.counters["gap_opened" if gap.open else f"gap_{gap.reason}"] += 1
+        about = {"door": gap.terminal, "first": gap.first, "last": gap.last}
+        if gap.open:
+            log.warning("gap_opened", **about)
+            self.news[gap.terminal].set()
+        elif gap.reason == GIVEN_UP:
+            log.error("gap_given_up", **about)
+        else:
+            log.info("gap_closed", reason=gap.reason, **about)
+        return self._report(gap)
+
+    # Which device -----------------------------------------------------------------------------------
+
+    def open_window(self, door: str, length_ms: int) -> None:
+        """For so long the next device that pushes to this door, and names itself, is taken for its terminal."""
+        if door in self.doors and not self.doors[door].serial:  # what the site file says needs no learning
+            self._windows[door] = Instant(self._now() + length_ms)
+            log.warning("pairing_opened", door=door, for_s=length_ms // 1000)
+
+    def _decode(self, door: model.Door, texts: list[Text], tickets: list[Ticket]) -> Decoded:
+        terminal, adapter = self.terminals[door.id], VENDORS[door.vendor]
+        until = self._windows.get(door.id)
+        if until is not None and self._now() <= until:
+            decoded = adapter(texts, msgspec.structs.replace(terminal, serial=""), self.wall_ms())
+            if decoded.device:
+                tickets += self._learn(door.id, decoded.device)
+                return decoded
+        if door.pairing and not terminal.serial:
+            self.counters[NOT_PAIRED] += 1
+            raise BodyFault(NOT_PAIRED)
+        return adapter(texts, terminal, self.wall_ms())
+
+    def _learn(self, door: str, device: str) -> list[Ticket]:
+        """From here on this is the door's device, and the window is shut."""
+        del self._windows[door]
+        before = self.terminals[door].serial
+        self.terminals[door] = msgspec.structs.replace(self.terminals[door], serial=device)
+        self.counters["paired"] += 1
+        log.warning("terminal_paired", door=door, device=device, before=before)
+        ended = self.serials[door].forget() if before not in {"", device} else []
+        return [*map(self._tell, ended), self._report(Paired(door, device))]
+
+
+def _zone(name: str, door: str) -> tzinfo | None:
+    try:
+        return ZoneInfo(name) if name else None
+    except (ZoneInfoNotFoundError, ValueError):
+        log.warning("timezone_unknown", door=door, timezone=name)
+        return None
