@@ -24,7 +24,7 @@ STATUS_TURNS = 6
 """Batches between two words on how the gateway fares, if nothing else makes it say so."""
 MOST_IN_BATCH = 500
 BATTERIES_KEPT = 24
-_SILENT_POINTS = ("heard",)
+_SILENT_POINTS = ("heard", "pressed", "quiet")
 """Signs of life: of use to the supervision and the registry, not to anybody's picture."""
 
 

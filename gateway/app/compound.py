@@ -30,6 +30,8 @@ from gateway.rules.language import compile_rules
 from gateway.site.model import Bus, Button, Door, Grid, ModbusDevice, Output, Site
 from gateway.site.profile import PointClass
 
+PRESSED = "pressed"
+"""Fact of a button without counter: it is pressed right now."""
 HEARTBEATS_MISSED = 3
 LONGEST_HEARD_MS = DAY
 """A button is missing after three of its heartbeats, and after a day at the latest (facts/ble 6)."""
@@ -133,7 +135,7 @@ def _device(device: ModbusDevice, bus: Bus) -> Subject:
 
 def _button(button: Button) -> Subject:
     silence = min(HEARTBEATS_MISSED * button.heartbeat_ms, LONGEST_HEARD_MS) or None
-    facts = {"heard": FactSpec("dBm", silence), "battery": FactSpec("%"), "tamper": FactSpec()}
+    facts = {"heard": FactSpec("dBm", silence), "battery": FactSpec("%"), "tamper": FactSpec(), PRESSED: FactSpec()}
     return Subject(button.id, "button", button.place, button.tags, facts | _HEALTH, meanings=button.meanings)
 
 

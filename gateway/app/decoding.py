@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from gateway.drivers.ble.adverts import decode_line as decode_ble
+from gateway.drivers.ble.lines import decode_line as decode_ble
 from gateway.drivers.face.isapi import decode_line as decode_face
 from gateway.drivers.modbus.codec import decode_request as decode_modbus
 

@@ -102,6 +102,7 @@ class House:
         )
         origin, downtime = resume(last, now)
         self.timeline = Timeline(clock, origin, now)
+        self._ended_at = None if last is None or downtime is None else last[0]
         engine = Engine(self.orders.compound)
         unreadable = engine.restore(Row(row.kind, row.key, row.body) for row in loaded.state)
         engine.register.continue_lanes(loaded.sequences)
@@ -131,7 +132,8 @@ class House:
         self.registry = Registry(self._folder, self.timeline.now)
         self.telemetry = Telemetry(self._folder)
         self.rooms = Rooms(
-            self.inbox, self.timekeeper, self.publishing, self.store, self.registry, self._beat, self._surroundings.sources
+            self.inbox, self.timekeeper, self.publishing, self.store, self.registry, self._beat, self._surroundings.sources,
+            ended_at=self._ended_at,
         )  # fmt: skip
         self._hands = self.rooms.furnish(self.orders)
         self.chronicle = Chronicle(

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from gateway.actions import Want
 from gateway.actuators.outputs import OutputReconciler
-from gateway.app.compound import bus_subject, uplink_subject
+from gateway.app.compound import PRESSED, bus_subject, uplink_subject
 from gateway.app.inbox import Inbox
 from gateway.app.publishing import Publishing
 from gateway.app.secrets import Secrets
@@ -33,6 +33,7 @@ from gateway.drivers.face.listener import TerminalListener
 from gateway.drivers.modbus.poller import BusPoller
 from gateway.events import Quality, Scalar
 from gateway.faults import DeviceFault
+from gateway.instant import Instant
 from gateway.nodes import Mark
 from gateway.rules.compound import Compound
 from gateway.site.model import Site
@@ -107,9 +108,12 @@ class Rooms:
         registry: Registry,
         beat: Callable[[str], Callable[[], None]],
         sources: Sequence[AdvertSource] | None,
+        ended_at: Instant | None,
     ) -> None:
+        """``ended_at``: when the run before this one ended, on our timeline; None where nobody knows."""
         self._inbox, self._timekeeper, self._publishing = inbox, timekeeper, publishing
         self._store, self._registry, self._beat, self._sources = store, registry, beat, sources
+        self._ended_at, self._listened = ended_at, False
         self.pollers: dict[str, BusPoller] = {}
         """By worker, as all that follows."""
         self.uplinks: dict[str, MqttUplink] = {}
@@ -178,9 +182,18 @@ class Rooms:
         memory = {press.press.button: (press.press, press.at) for press in engine.presses.values()}
         self.radio = RadioWatcher(
             site.radio, site.buttons, orders.secrets.bind_keys, self._inbox.timeline.now, self._inbox.report, memory,
-            self._beat(RADIO), sources=self._sources, neighbour=self._neighbour,
+            self._beat(RADIO), held=self._held(site), sources=self._sources, neighbour=self._neighbour,
         )  # fmt: skip
         return Hand(RADIO, Ring.LIFE, self.radio.run)
+
+    def _held(self, site: Site) -> dict[str, Instant | None]:
+        """Buttons without counter that were pressed when somebody last listened, and when that was."""
+        facts = {button: self._inbox.engine.fact(button, PRESSED) for button in site.buttons}
+        until = (
+            self._inbox.timeline.now() if self._listened else self._ended_at
+        )  # a reload takes a moment, a restart longer
+        self._listened = True
+        return {button: until for button, fact in facts.items() if fact is not None and fact.value is True}
 
     def _doors(self, orders: Orders) -> Hand:
         site, secrets = orders.site, orders.secrets

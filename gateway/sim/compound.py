@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
 
+from gateway.sim.beacons import Shout
 from gateway.sim.bluez import PrivateBus, StandInBluez
 from gateway.sim.broker import free_port
 from gateway.sim.buttons import SERVICE, SimButton
@@ -67,11 +68,23 @@ class Air:
             self._server.close()
         await asyncio.to_thread(self.bus.remove)
 
-    async def send(self, address: str, frame: bytes, rssi_dbm: int) -> None:
-        """One frame on the air."""
+    async def send(self, address: str, frame: bytes | Shout, rssi_dbm: int) -> None:
+        """One frame on the air; bare bytes are BTHome's."""
+        shout = Shout({SERVICE: frame}) if isinstance(frame, bytes) else frame
         if self.bluez is not None:
-            await self.bluez.advertise(address, service_data={SERVICE: frame}, rssi_dbm=rssi_dbm)
-        line = json.dumps({"address": address, "service_data": {SERVICE: frame.hex()}, "rssi_dbm": rssi_dbm})
+            await self.bluez.advertise(
+                address,
+                service_data=shout.service_data,
+                manufacturer_data=shout.manufacturer_data,
+                rssi_dbm=rssi_dbm,
+            )
+        heard = {
+            "address": address,
+            "service_data": {uuid: data.hex() for uuid, data in shout.service_data.items()},
+            "manufacturer_data": {f"{company:04x}": data.hex() for company, data in shout.manufacturer_data.items()},
+            "rssi_dbm": rssi_dbm,
+        }
+        line = json.dumps(heard)
         for ear in list(self._ears):
             ear.write(line.encode() + b"\n")
 

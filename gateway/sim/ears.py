@@ -38,8 +38,9 @@ class SocketSource:
 
 def _advert(line: bytes) -> Advert:
     heard = json.loads(line)
-    data = {uuid: bytes.fromhex(payload) for uuid, payload in heard["service_data"].items()}
-    return Advert(heard["address"], data, rssi_dbm=heard["rssi_dbm"])
+    services = {uuid: bytes.fromhex(payload) for uuid, payload in heard["service_data"].items()}
+    makers = {int(company, 16): bytes.fromhex(payload) for company, payload in heard["manufacturer_data"].items()}
+    return Advert(heard["address"], services, makers, heard["rssi_dbm"])
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from gateway.nodes import Faults, Mark, Reader, nearest
 from gateway.site.ground import Ground
-from gateway.site.model import Bus, Button, Door, Listener, Output, Place, Uplink
+from gateway.site.model import Bus, Door, Listener, Output, Place, Uplink
 from gateway.site.profile import PointSpec, Profile
 from gateway.site.shapes import PROVES
 
@@ -87,22 +87,6 @@ def check_profile(profile: Profile, bus: Bus, reader: Reader, ground: Ground) ->
 def _format(speaker: Profile | Bus) -> str:
     """``9600 8N1``."""
     return f"{speaker.baud} 8{speaker.parity[:1].upper()}{speaker.stop_bits}"
-
-
-def check_button(button: Button, reader: Reader, ground: Ground) -> None:
-    """A panic button that nobody can forge, that is heard from, and that always means SOS; else a warning says so."""
-    faults, mark = ground.faults, button.mark
-    if button.address:
-        first = ground.taken("radio", button.address, mark)
-        if first is not None:
-            fields = {"given": button.address, "first": f"{first.file}:{first.line}"}
-            faults.add(reader.mark("address"), "fault.address_twice", name=button.id, **fields)
-    if not reader.has("key_file"):
-        faults.warn(mark, "fault.button_in_clear", name=button.id)
-    if not reader.has("heartbeat"):
-        faults.warn(mark, "fault.no_heartbeat", name=button.id)
-    for kind in button.meanings:
-        faults.warn(reader.mark("meanings"), "fault.not_sos", name=button.id, given=kind)
 
 
 def check_door(door: Door, reader: Reader, ground: Ground) -> None:

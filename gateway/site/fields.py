@@ -291,6 +291,30 @@ def refuse_inline_secrets(reader: Reader, keys: Collection[str]) -> None:
             reader.pass_over(key)
 
 
+def part(key: str, table: Table) -> Field:
+    """One thing within another; None where it is absent."""
+
+    def take(reader: Reader, known: Known, default: Any) -> Any:
+        inner = _inner(reader, key)
+        if inner is None:
+            return _or(default, None)
+        values = table.read(inner, known)
+        inner.done()
+        return table.model(**values)
+
+    return Field(key, take, table.schema())
+
+
+def whole_or_none(key: str, low: int, high: int) -> Field:
+    """A whole number within bounds; None where it is not given, for 0 means something."""
+    plain = whole(key, low, high)
+
+    def take(reader: Reader, known: Known, _default: Any) -> Any:
+        return plain.take(reader, known, ABSENT) if reader.take(key) is not None else None
+
+    return Field(key, take, plain.schema)
+
+
 def by_name(key: str, kind: str, make: Callable[[str], Field], *, form: str = ID) -> Field:
     """A mapping from declared names of a kind (``""``: any name of the form) to values that are all read alike."""
 

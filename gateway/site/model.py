@@ -82,6 +82,31 @@ class Bus(Struct, frozen=True):
     stop_bits: int = 1
 
 
+class Sign(Struct, frozen=True):
+    """How a beacon's frame looks, as far as somebody said so; which fields count depends on the button's format."""
+
+    uuid: str = ""
+    """iBeacon: proximity UUID, 32 hex digits and hyphens."""
+    major: int | None = None
+    minor: int | None = None
+    namespace: str = ""
+    """Eddystone UID: 20 hex digits."""
+    instance: str = ""
+    """Eddystone UID: 12 hex digits."""
+    url: str = ""
+    """Eddystone URL, as text."""
+    service: str = ""
+    """Service data: UUID of 4 hex digits, or a full one."""
+    company: str = ""
+    """Manufacturer data: company of 4 hex digits."""
+    at: int = 0
+    """flag: which byte, from 0."""
+    data: str = ""
+    """Hex digits."""
+    mask: str = ""
+    """Hex digits; a set bit counts."""
+
+
 class Button(Struct, frozen=True):
     """One panic button."""
 
@@ -91,10 +116,19 @@ class Button(Struct, frozen=True):
     place: str
     mark: Mark
     format: str = "bthome"
+    """bthome | mibeacon | ibeacon | eddystone | flag | learned"""
     key_file: str = ""
     """Bind key, 32 hex digits, in a file of its own; empty: the button sends in clear."""
     heartbeat_ms: int = 0
     """How often it is heard from when nobody presses; 0: never, then it is not supervised."""
+    pressed: Sign | None = None
+    """A beacon's frame while somebody presses."""
+    idle: Sign | None = None
+    """A beacon's frame while nobody does."""
+    until: str = ""
+    """A press without counter goes on until its frame was silent for ``hold_ms`` (silence), or until the idle one (idle)."""
+    hold_ms: int = 0
+    """Silence after which such a button may press anew; 0: as ``until`` has it."""
     meanings: dict[str, str] = {}
     """Press kind -> other meaning than SOS; ``ignore`` is the only one today."""
     tags: tuple[str, ...] = ()

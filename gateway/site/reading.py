@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from gateway.nodes import Faults, Mark, Node, Reader
 from gateway.site import checks, shapes
+from gateway.site.buttons import check_button, check_radio
 from gateway.site.fields import ID, PLACE, Table
 from gateway.site.files import Folder
 from gateway.site.ground import Anything, Ground
@@ -137,6 +138,7 @@ class _Reading:
         buses = self._each("buses", self._bus)
         radio = Radio(**self._part("radio", shapes.RADIO))
         buttons = self._each("buttons", self._button)
+        self._check_radio(radio)
         listener = Listener(**self._part("listener", shapes.LISTENER))
         doors = self._each("doors", self._door)
         outputs = self._each("outputs", self._output)
@@ -260,8 +262,13 @@ class _Reading:
         reader.done()
         values["address"] = values["address"].upper()
         button = Button(id=name, mark=mark, **values)
-        checks.check_button(button, reader, self._ground)
+        check_button(button, reader, self._ground)
         return button
+
+    def _check_radio(self, radio: Radio) -> None:
+        node = self._reader.node.mapping.get("radio")
+        if node is not None and node.mapping:
+            check_radio(radio, Reader(node, self._faults, "radio"))
 
     def _door(self, name: str, node: Node, mark: Mark) -> Door:
         reader = Reader(node, self._faults, name)

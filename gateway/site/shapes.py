@@ -28,6 +28,7 @@ from gateway.site.fields import (
     duration,
     flag,
     one_of,
+    part,
     reference,
     references,
     secret,
@@ -35,6 +36,7 @@ from gateway.site.fields import (
     text,
     texts,
     whole,
+    whole_or_none,
 )
 from gateway.site.model import (
     Broker,
@@ -48,6 +50,7 @@ from gateway.site.model import (
     Person,
     Place,
     Radio,
+    Sign,
     Site,
     Uplink,
 )
@@ -67,11 +70,18 @@ PORT = r"/[^ ]+"
 NAME = r"\S(.{0,62}\S)?"
 USERNAME = r"[A-Za-z0-9._@-]{1,32}"
 """Of a digest login: what every terminal takes (Hikvision: at most 32), and nothing that ends a header."""
+HEX = r"([0-9A-Fa-f]{2}){1,31}"  # a legacy advertisement holds 31 bytes (Bluetooth Core, Vol 6 Part B, 2.3)
+UUID = r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+SHORT = r"[0-9A-Fa-f]{4}"
+SHORT_OR_UUID = rf"{SHORT}|{UUID}"
+NAMESPACE, INSTANCE = r"[0-9A-Fa-f]{20}", r"[0-9A-Fa-f]{12}"
+URL = r"https?://\S{1,40}"
 
 ROLES = ("answer", "shelve")
 PARITIES = ("none", "even", "odd")
 BAUDS = (1200, 2400, 4800, 9600, 14400, 19200, 38400, 57600, 115200)
-FORMATS = ("bthome",)
+FORMATS = ("bthome", "mibeacon", "ibeacon", "eddystone", "flag", "learned")
+UNTIL = ("silence", "idle")
 VENDORS = ("hikvision",)
 DIRECTIONS = ("in", "out", "unknown")
 OUTPUT_KINDS = ("siren", "valve", "fan")
@@ -203,6 +213,23 @@ BUS = Table(
     one_of("parity", PARITIES),
     choice_of_numbers("stop_bits", (1, 2)),
 )
+_HOLD = (SECOND, 2 * HOUR)
+"""KBeacon repeats a press for at most 7200 s (kbeaconlib2, KBCfgTrigger), and no document speaks of longer."""
+
+SIGN = Table(
+    Sign,
+    text("uuid", form=UUID),
+    whole_or_none("major", 0, 0xFFFF),
+    whole_or_none("minor", 0, 0xFFFF),
+    text("namespace", form=NAMESPACE),
+    text("instance", form=INSTANCE),
+    text("url", form=URL),
+    text("service", form=SHORT_OR_UUID),
+    text("company", form=SHORT),
+    whole("at", 0, 30),
+    text("data", form=HEX),
+    text("mask", form=HEX),
+)
 BUTTON = Table(
     Button,
     text("address", form=MAC, required=True),
@@ -210,6 +237,10 @@ BUTTON = Table(
     one_of("format", FORMATS),
     secret("key_file"),
     duration("heartbeat", "heartbeat_ms", *_HEARTBEAT),
+    part("pressed", SIGN),
+    part("idle", SIGN),
+    one_of("until", UNTIL),
+    duration("hold", "hold_ms", *_HOLD),
     by_word("meanings", PRESSES, lambda kind: one_of(kind, ("ignore",))),
     texts("tags"),
 )

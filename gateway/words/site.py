@@ -266,6 +266,43 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}：没有 key_file，按钮明文发送，别人可以伪造。",
         "{name}: no key_file: the button sends in clear and can be forged.",
     ),
+    "fault.button_forgeable": (
+        "{name}：{given} 格式没有加密，附近任何人都能伪造或重放它的信号；紧急按钮最好用带密钥的 bthome 或 mibeacon。",
+        "{name}: {given} frames carry no key, so anybody nearby can forge or repeat them; better a button with bthome or mibeacon and a key.",
+    ),
+    "fault.button_connects": (
+        "{name}：gatt 按钮要一直保持连接，断线期间按了也听不到，且每个适配器只能连很少几个；不建议作紧急按钮。",
+        "{name}: a gatt button must stay connected, what is pressed while it is not is never heard, and an adapter holds only a few; not advised as a panic button.",
+    ),
+    "fault.not_of_format": (
+        "{name}：{field} 不是 {format} 格式的字段。",
+        "{name}: {field} is no field of format {format}.",
+    ),
+    "fault.sign_needed": (
+        "{name}：{format} 格式要写明按下时（pressed）或平时（idle）的样子，至少一个。",
+        "{name}: format {format} needs to know how the frame looks pressed or idle, at least one of the two.",
+    ),
+    "fault.sign_empty": ("{name}：这里什么都没有写。", "{name}: it says nothing."),
+    "fault.sign_both": ("{name}：{one} 和 {other} 只能写一种。", "{name}: give either {one} or {other}."),
+    "fault.signs_alike": (
+        "{name}：pressed 和 idle 一样，分不出有没有按下。",
+        "{name}: pressed and idle are the same, so nobody could tell them apart.",
+    ),
+    "fault.service_or_company": (
+        "{name}：service 和 company 必须写一个，也只能写一个。",
+        "{name}: give either service or company, and only one.",
+    ),
+    "fault.mask_length": ("{name}：mask 要和 data 一样长。", "{name}: mask must be as long as data."),
+    "fault.mask_blank": ("{name}：mask 全是 0，什么都比不出来。", "{name}: mask is all zero, so nothing would count."),
+    "fault.adapter_twice": ("radio：适配器 {given} 写了两次。", "radio: the adapter {given} is named twice."),
+    "fault.adapter_shifts": (
+        "radio：有多个适配器时请写地址；hci0、hci1 的编号会随插拔变化。",
+        "radio: of several adapters give the addresses; hci0 and hci1 are numbered in the order of plugging in.",
+    ),
+    "fault.passive_misses": (
+        "radio：被动扫描时 BlueZ 不报告内容相同的重复帧，{buttons} 连按两次可能只算一次。",
+        "radio: scanning passively, BlueZ keeps repeated frames of the same content to itself: of two presses in a row of {buttons} one may be missed.",
+    ),
     "fault.no_heartbeat": (
         "{name}：没有 heartbeat，按钮没电或丢失时不会知道。",
         "{name}: no heartbeat: nobody will notice when it is dead or gone.",
@@ -424,6 +461,16 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "form.place": ("楼/单元/户，如 b1/s1/301", "building/stair/flat, such as b1/s1/301"),
     "form.mac": ("蓝牙地址，如 A4:C1:38:00:00:01", "a Bluetooth address such as A4:C1:38:00:00:01"),
     "form.adapter": ("hci0 或适配器的蓝牙地址", "hci0, or the address of an adapter"),
+    "form.hex": ('1 到 31 个字节的十六进制，如 "8001"', '1 to 31 bytes in hexadecimal, such as "8001"'),
+    "form.uuid": (
+        "UUID，如 CDCA0D93-8D39-454A-8816-E603A1484723",
+        "a UUID such as CDCA0D93-8D39-454A-8816-E603A1484723",
+    ),
+    "form.short": ('4 位十六进制，如 "004c"', '4 hexadecimal digits, such as "004c"'),
+    "form.short_or_uuid": ("4 位十六进制（如 ffe1）或完整 UUID", "4 hexadecimal digits (such as ffe1) or a whole UUID"),
+    "form.namespace": ("20 位十六进制", "20 hexadecimal digits"),
+    "form.instance": ("12 位十六进制", "12 hexadecimal digits"),
+    "form.url": ("http:// 或 https:// 开头的网址", "an address that begins with http:// or https://"),
     "form.host": ("主机名或 IP 地址", "a host name or an IP address"),
     "form.broker": (
         "主机名或 IP 地址，可带端口，如 mqtt.example:8883 或 [fd00::1]:8883",

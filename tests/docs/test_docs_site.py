@@ -41,6 +41,18 @@ def test_the_examples_are_one_site_without_a_warning(pages, tmp_path):
     assert {"stranger-at-gate", "gas-high", "sos"} <= set(compound.rules)
 
 
+def test_the_formats_of_buttons_are_read_as_they_stand(pages, tmp_path):
+    """They can be forged, which is all that is said of them."""
+    block = next(block for block in pages.blocks(PAGE) if block.info == "yaml buttons")
+    site = _written(tmp_path, pages)
+    (tmp_path / "beacons.yaml").write_text(block.text, encoding="utf-8")
+    site.write_text(site.read_text(encoding="utf-8").replace("]", ", beacons.yaml]"), encoding="utf-8")
+    faults = Faults()
+    read, _ = check(site, faults)
+    assert {fault.key for fault in faults.found} == {"fault.button_forgeable"}
+    assert {button.format for button in read.buttons.values()} == {"bthome", "ibeacon", "eddystone", "flag", "learned"}
+
+
 def test_bad_examples_say_what_the_page_says(pages, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     bad = [block for block in pages.blocks(PAGE) if block.info == "yaml bad"]

@@ -215,9 +215,13 @@ class AdapterScanner:
         """Hand on, once, what BlueZ remembers of the enrolled buttons, marked as memory."""
         for path, properties in cached.items():
             address = str(properties.get("Address", "")).upper()
-            if address in self._known and self._changed(path, properties, "ServiceData"):
-                services = {uuid: bytes(data) for uuid, data in properties["ServiceData"].items()}
-                self._hear(Advert(address, services, fresh=False))
+            if address not in self._known:
+                continue
+            services = properties["ServiceData"] if self._changed(path, properties, "ServiceData") else {}
+            makers = properties["ManufacturerData"] if self._changed(path, properties, "ManufacturerData") else {}
+            if services or makers:
+                memory = {uuid: bytes(data) for uuid, data in services.items()}
+                self._hear(Advert(address, memory, {c: bytes(data) for c, data in makers.items()}, fresh=False))
 
     def _take(self, device: BLEDevice, data: AdvertisementData) -> None:
         """Bleak's callback: every change of every device around."""

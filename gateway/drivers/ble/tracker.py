@@ -10,7 +10,7 @@ from its cache. What tells one press from the next depends on what the button gi
   be somebody in need, so it alarms, marked *suspect*; and it never lowers the counter, or every old frame would pass.
 * in clear, a *packet id* of 8 bits that comes round again: the same press only within 60 s of its last fresh frame that
   pressed. A frame of the same id in which nobody presses is another transmission, and ends the press before it.
-* nothing: a *state*. Its edge is the press, every active frame holds it, and it re-arms after ``hold_ms`` without one.
+* nothing: a *state*, whose edge is the press (``states.py``).
 
 Memory is restored from the last ``Press`` event of each button, because that is what was committed together with it.
 What BlueZ has cached at start is the baseline: it makes no press, unless it is newer than the last one we know of.
@@ -19,11 +19,13 @@ Facts: ble 1.3 (defects of others, each a test here), 1.4 (rules).
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 
 from msgspec import Struct
 
-from gateway.drivers.ble.adverts import Frame, Note
+from gateway.drivers.ble.frame import Frame, Note
+from gateway.drivers.ble.states import ECHO_MS, HOLD_MS, Habit, Held
 from gateway.events import Press, PressKind
 from gateway.instant import MINUTE, SECOND, Instant
 
@@ -34,14 +36,11 @@ _RELEASE_MS = (
 _OVERTAKEN_MS = 10 * SECOND
 _OVERTAKEN_BY = 16
 """Two radios hear one button within a second; ours is a wide guess, and it excuses heartbeats only, never presses."""
-_HOLD_MS = 15 * SECOND  # facts/ble 1.4 rule 4: longest vendor duration found is 10 s
-_ECHO_MS = (
-    3 * SECOND
-)  # a slower radio's repeats of a press already ended; a transmission lasts about one second (facts/ble 7)
 _RISES = 3  # heartbeats below the floor, each above the one before: a life of its own, not one frame gone astray
 _MARKS = 256  # presses of one button remembered; an 8-bit packet id has come round by then
 
 _BLIND = (Note.WRONG_KEY, Note.NO_KEY, Note.DOWNGRADE)
+_EMPTY = (Note.UNSIGNED, Note.FOREIGN)
 _FAULTS = (Note.UNKNOWN_OBJECT, Note.UNKNOWN_EVENT, Note.TRUNCATED)
 OLD_COUNTER = "old_counter"
 """``Press.suspect`` and fault reason: authentic, but older than what this button has sent before."""
@@ -98,7 +97,7 @@ class _Window:
 class _Memory:
     """What is known of one button."""
 
-    def __init__(self) -> None:
+    def __init__(self, habit: Habit) -> None:
         self.counter: int | None = None
         self.counter_at: Instant | None = None
         """When the highest counter was first heard in this run."""
@@ -112,7 +111,7 @@ class _Memory:
         """How many of the last of them rose, one above the other."""
         self.windows: dict[int, _Window] = {}
         self.last_id: int | None = None
-        self.active: dict[tuple[str, PressKind], Instant] = {}
+        self.state = Held(habit)
         self.held: dict[str, Instant] = {}
 
     def mark(self, digest: str) -> bool:
@@ -147,9 +146,9 @@ def _overtaken(memory: _Memory, counter: int, at: Instant) -> bool:
 class PressTracker:
     """Remembers every enrolled button and decides frame by frame."""
 
-    def __init__(self, hold_ms: int = _HOLD_MS) -> None:
-        """``hold_ms``: silence after which a button without counter counts as released; at least its vendor's duration."""
-        self._hold_ms = hold_ms
+    def __init__(self, habits: Mapping[str, Habit] | None = None, otherwise: Habit | None = None) -> None:
+        """``habits``: how a press without counter ends, by button; ``otherwise``: of the buttons not named there."""
+        self._habits, self._otherwise = habits or {}, otherwise or Habit(HOLD_MS)
         self._memories: dict[str, _Memory] = {}
 
     def restore(self, button: str, press: Press, at: Instant) -> None:
@@ -170,7 +169,27 @@ class PressTracker:
             window.pressed.add((press.index, press.kind))
             memory.last_id = press.packet_id
         else:
-            memory.active[press.index, press.kind] = at
+            memory.state.restore((press.index, press.kind), at)
+
+    def resume(self, button: str, ended_at: Instant | None, now: Instant) -> None:
+        """The last run ended while this button, which has no counter, was pressed: see ``Held.resume``."""
+        self._memory(button).state.resume(ended_at, now)
+
+    def pressed(self, button: str) -> bool:
+        """Whether a button without counter is pressed right now."""
+        return self._memory(button).state.pressed
+
+    def expire(self, at: Instant) -> Iterator[str]:
+        """Let presses without counter end that are over by ``at``; the buttons that are armed anew."""
+        for button, memory in self._memories.items():
+            if memory.state.pressed:
+                memory.state.expire(at)
+                if not memory.state.pressed:
+                    yield button
+
+    def next_due(self) -> Instant | None:
+        """When ``expire`` has something to do."""
+        return min((due for m in self._memories.values() if (due := m.state.next_due()) is not None), default=None)
 
     @staticmethod
     def _restore_counter(memory: _Memory, counter: int, floor: int | None) -> None:
@@ -197,6 +216,8 @@ class PressTracker:
         blind = next((note for note in frame.notes if note in _BLIND), None)
         if blind is not None:
             return Decision(Reason.UNREADABLE, fault=blind.value) if fresh else Decision(Reason.BASELINE)
+        if any(note in _EMPTY for note in frame.notes):
+            return Decision(Reason.UNREADABLE if fresh else Reason.BASELINE)
         memory = self._memory(button)
         sight = _Sight(button, frame, at, rssi_dbm)
         if not fresh:
@@ -210,7 +231,9 @@ class PressTracker:
         return decision if decision.fault else _with_fault(decision, frame)
 
     def _memory(self, button: str) -> _Memory:
-        return self._memories.setdefault(button, _Memory())
+        if button not in self._memories:
+            self._memories[button] = _Memory(self._habits.get(button, self._otherwise))
+        return self._memories[button]
 
     def _decide_counter(self, memory: _Memory, sight: _Sight, counter: int) -> Decision:
         # A frame taken in before, or a heartbeat at the same counter, is not "heard" either: whoever replays the last
@@ -264,7 +287,7 @@ class PressTracker:
             return Decision(Reason.HEARTBEAT, heard=True)
         window = memory.windows.setdefault(packet_id, _Window(sight.at))
         again = {index for index, _ in sight.pressed} & window.ended
-        if again and sight.at - window.last > _ECHO_MS:
+        if again and sight.at - window.last > ECHO_MS:
             window.pressed = {one for one in window.pressed if one[0] not in again}
             window.ended -= again
             window.first = sight.at  # the key of a press names its own first frame
@@ -280,18 +303,16 @@ class PressTracker:
             key += "-" + "-".join(kind for _, kind in fresh)
         return self._press(memory, sight.only(fresh), Reason.NEW, key)
 
-    def _decide_state(self, memory: _Memory, sight: _Sight) -> Decision:
+    @staticmethod
+    def _decide_state(memory: _Memory, sight: _Sight) -> Decision:
         if not sight.pressed:
+            memory.state.see_idle(str(index) for index, _ in sight.frame.presses)
             return Decision(Reason.HEARTBEAT, heard=True)
         memory.mark(sight.frame.digest)
-        edges = tuple(one for one in sight.pressed if self._rearmed(memory.active.get(one), sight.at))
-        memory.active.update(dict.fromkeys(sight.pressed, sight.at))
+        edges = memory.state.take(sight.pressed, sight.at)
         if not edges:
             return Decision(Reason.HELD, heard=True)
-        return self._press(memory, sight.only(edges), Reason.NEW, "")
-
-    def _rearmed(self, active: Instant | None, at: Instant) -> bool:
-        return active is None or at - active >= self._hold_ms
+        return PressTracker._press(memory, sight.only(edges), Reason.NEW, "")
 
     def _decide_cached(self, memory: _Memory, sight: _Sight) -> Decision:
         """The baseline. Where nothing is known there is nothing to be newer than, and a fresh repeat still counts."""

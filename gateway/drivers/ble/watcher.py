@@ -3,8 +3,9 @@
 Here the sources, the decoder and the tracker meet; what they know stays with them. Reports in this order: the press first,
 everything about the button after it.
 
-Points of a button, all by exception: ``battery`` in percent; ``tamper``, true or false; ``heard``, the signal strength in dBm, at first sight and then
-at most every quarter of its heartbeat, so that the engine's maximum age supervises the heartbeat without filling the disk.
+Points of a button, all by exception: ``battery`` in percent; ``tamper``, true or false; ``pressed``, whether a button that
+sends neither counter nor packet id is pressed right now; ``heard``, the signal strength in dBm, at first sight and then at
+most every quarter of its heartbeat, so that the engine's maximum age supervises the heartbeat without filling the disk.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
-from gateway.drivers.ble.adverts import BTHOME, AdvertFault, Frame, decode_bthome
+from gateway.drivers.ble.adverts import decoder_of
+from gateway.drivers.ble.frame import AdvertFault, Frame
 from gateway.drivers.ble.scanner import BluezSource, Patience
 from gateway.drivers.ble.source import Advert, AdvertSource
+from gateway.drivers.ble.states import habit_of
 from gateway.drivers.ble.tracker import Decision, PressTracker, Reason
 from gateway.events import DeviceHealth, Health, Press, Reading
 from gateway.inbox import Report
@@ -47,19 +50,26 @@ class RadioWatcher:
         memory: Mapping[str, tuple[Press, Instant]],
         beat: Callable[[], None],
         *,
+        held: Mapping[str, Instant | None] | None = None,
         sources: Sequence[AdvertSource] | None = None,
         patience: Patience | None = None,
         neighbour: Neighbour | None = None,
     ) -> None:
         """``keys``: 16-byte bind key by button id. ``memory``: the last committed press of each button, and when.
 
+        ``held``: buttons without counter that were pressed when the last run ended, and when that was (None: nobody knows).
+
         ``sources`` replaces BlueZ (a relay, a simulator); ``neighbour`` is told, once each, of named devices around.
         """
         self._by_address = {button.address.upper(): button for button in buttons.values()}
-        self._keys, self._now, self._report, self._neighbour = keys, now, report, neighbour
-        self._tracker = PressTracker()
+        self._now, self._report, self._neighbour = now, report, neighbour
+        self._decoders = {button.id: decoder_of(button, keys.get(button.id)) for button in buttons.values()}
+        self._tracker = PressTracker({button.id: habit_of(button) for button in buttons.values()})
         for button, (press, at) in memory.items():
             self._tracker.restore(button, press, at)
+        self._pressed = set(held or ())
+        for button, ended_at in (held or {}).items():
+            self._tracker.resume(button, ended_at, now())
         if sources is None:
             sources = [self._bluez(radio, beat, patience or Patience())]
         self._sources = sources
@@ -126,7 +136,25 @@ class RadioWatcher:
     async def _work(self) -> None:
         # A queue and a task of our own: a bug raised inside a D-Bus callback would be logged there and forgotten.
         while True:
-            self._take(await self._queue.get())
+            advert = await self._next()
+            if advert is not None:
+                self._take(advert)
+            self._let_expire()
+
+    async def _next(self) -> Advert | None:
+        """The next advertisement; None when something else is due."""
+        due = self._tracker.next_due()
+        if due is None:
+            return await self._queue.get()
+        try:
+            async with asyncio.timeout(max(due - self._now(), 0) / 1000):
+                return await self._queue.get()
+        except TimeoutError:
+            return None
+
+    def _let_expire(self) -> None:
+        for button in self._tracker.expire(self._now()):
+            self._report_pressed(button)
 
     def _take(self, advert: Advert) -> None:
         button = self._by_address.get(advert.address)
@@ -134,15 +162,14 @@ class RadioWatcher:
             if self._neighbour is not None:
                 self._neighbour(advert.address, advert.name, advert.rssi_dbm)
             return
-        payload = advert.service_data.get(BTHOME)
-        if payload is None:
-            self._counts["foreign"] += 1
-            return
         try:
-            frame = decode_bthome(payload, advert.address, self._keys.get(button.id))
+            frame = self._decoders[button.id].decode(advert.service_data, advert.manufacturer_data)
         except AdvertFault as fault:
             if advert.fresh:
                 self._fail(button.id, fault.reason, fault.detail)
+            return
+        if frame is None:
+            self._counts["foreign"] += 1
             return
         decision = self._tracker.decide(button.id, frame, self._now(), fresh=advert.fresh, rssi_dbm=advert.rssi_dbm)
         self._counts[decision.reason.value] += 1
@@ -155,6 +182,7 @@ class RadioWatcher:
                 "button_pressed", button=button.id, kind=press.kind.value, key=press.key, reason=decision.reason.value
             )
             self._report(press)
+        self._report_pressed(button.id)
         if decision.fault is not None:
             self._fail(button.id, decision.fault)
         elif decision.heard and decision.reason is not Reason.DUPLICATE:
@@ -170,6 +198,13 @@ class RadioWatcher:
         if last is None or now - last >= pause:
             self._heard[button.id] = now
             self._report(Reading(button.id, "heard", rssi_dbm))
+
+    def _report_pressed(self, button: str) -> None:
+        """Whether a button without counter is pressed: what the next run must know so as not to take it for a new press."""
+        pressed = self._tracker.pressed(button)
+        if pressed != (button in self._pressed):
+            (self._pressed.add if pressed else self._pressed.discard)(button)
+            self._report(Reading(button, "pressed", pressed))
 
     def _report_battery(self, button: str, battery_pct: int | None) -> None:
         if battery_pct is not None and self._battery.get(button) != battery_pct:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.drivers.ble.adverts import AdvertFault, decode_bthome
+from gateway.drivers.ble.bthome import decode_bthome
+from gateway.drivers.ble.frame import AdvertFault
 from gateway.drivers.ble.tracker import PressTracker, Reason
 from gateway.events import PressKind
 from gateway.instant import Instant

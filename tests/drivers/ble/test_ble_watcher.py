@@ -248,6 +248,6 @@ def test_a_bug_behind_the_radio_comes_out_of_run(on_air):
 
 
 def test_service_uuid_is_the_one_the_simulator_sends():
-    from gateway.drivers.ble.adverts import BTHOME
+    from gateway.drivers.ble.bthome import BTHOME
 
     assert BTHOME == SERVICE

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.drivers.ble.adverts import AdvertFault, Note, decode_bthome, decode_line
+from gateway.drivers.ble.bthome import decode_bthome
+from gateway.drivers.ble.frame import AdvertFault, Note
+from gateway.drivers.ble.lines import decode_line
 from gateway.events import PressKind
 from gateway.sim.buttons import SimButton, seal
 
@@ -177,15 +179,21 @@ json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(["4400053a01"]),
     lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=4) | st.just("fcd2"), v),
 )
-odd = json_values | st.sampled_from(["ble", ADDRESS, {"fcd2": "4400053a01"}, {"fcd2": ["4400053a01"]}])
-
-
-@given(
-    odd
-    | st.fixed_dictionaries(
-        {}, optional=dict.fromkeys(("kind", "address", "service_data", "manufacturer_data", "key"), odd)
-    )
+LINE_FIELDS = ("kind", "address", "service_data", "manufacturer_data", "key", "format", "pressed", "idle")
+odd = json_values | st.sampled_from(
+    [
+        "ble",
+        ADDRESS,
+        {"fcd2": "4400053a01"},
+        {"fcd2": ["4400053a01"]},
+        "learned",
+        "ibeacon",
+        {"mask": "80", "data": "8"},
+    ]
 )
+
+
+@given(odd | st.fixed_dictionaries({}, optional=dict.fromkeys(LINE_FIELDS, odd)))
 def test_any_decode_line_answers(line):
     said = decode_line(line)
     assert "events" in said or set(said) == {"error", "detail"}
