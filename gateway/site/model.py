@@ -143,6 +143,19 @@ class Radio(Struct, frozen=True):
     """No advertisement of anybody for this long: the scanner is deaf."""
 
 
+PUSH, STREAM = "push", "stream"
+"""How a terminal's events reach us: it sends them, or we hold a connection open on which it does."""
+
+
+class History(Struct, frozen=True):
+    """The login with which the gateway asks a terminal: for its own log, its settings, its stream of events."""
+
+    username: str
+    password_file: str
+    ca_file: str = ""
+    """With ``https``: the terminal's own certificate, or that of who signed it; empty: any is believed (warned of)."""
+
+
 class Door(Struct, frozen=True):
     """One face terminal."""
 
@@ -168,6 +181,11 @@ class Door(Struct, frozen=True):
     username: str = ""
     """HTTP digest login that the terminal must give with every push; empty: none is asked for."""
     password_file: str = ""
+    history: History | None = None
+    """None: the terminal is never asked."""
+    http_port: int = 80
+    """Of the terminal's own HTTP server."""
+    https: bool = False
 
 
 class Output(Struct, frozen=True):

@@ -32,6 +32,7 @@ from gateway.site.fields import (
     reference,
     references,
     secret,
+    section,
     some_of,
     text,
     texts,
@@ -44,6 +45,7 @@ from gateway.site.model import (
     Button,
     Door,
     Grid,
+    History,
     Listener,
     ModbusDevice,
     Output,
@@ -250,6 +252,9 @@ RADIO = Table(
     duration("silence", "silence_ms", SECOND, HOUR),
 )
 LISTENER = Table(Listener, address("host"), whole("port", 1, 65535))
+HISTORY = Table(
+    History, text("username", form=USERNAME, required=True), secret("password_file", required=True), secret("ca_file")
+)
 DOOR = Table(
     Door,
     one_of("vendor", VENDORS, required=True),
@@ -260,6 +265,9 @@ DOOR = Table(
     flag("pairing"),
     text("username", form=USERNAME),
     secret("password_file"),
+    section("history", HISTORY),
+    whole("http_port", 1, 65535),
+    flag("https"),
     one_of("direction", DIRECTIONS),
     text("enrolment", form=ID),
     duration("heartbeat", "heartbeat_ms", *_HEARTBEAT),

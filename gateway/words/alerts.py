@@ -204,6 +204,16 @@ _REASONS: dict[str, tuple[str, str]] = {
         "门口机还没有配对(loudong pair)",
         "the terminal is not paired yet (loudong pair)",
     ),
+    "reason.unreachable": ("连不上", "cannot be reached"),
+    "reason.login_refused": (
+        "用户名或密码不对,暂停再试以免账号被锁",
+        "the login was refused; not tried again for a while, so that the account is not locked",
+    ),
+    "reason.http_status": ("设备拒绝了请求", "the device refused the request"),
+    "reason.history_refused": ("门口机不让查询记录", "the terminal does not let its log be asked"),
+    "reason.log_too_long": ("门口机记录太多,没能读完", "the terminal's log is too long to be read to its end"),
+    "reason.no_clock": ("不知道门口机的时间", "nobody knows the terminal's time"),
+    "reason.no_page": ("门口机的回答看不懂", "the terminal's answer is no page of its log"),
     "reason.old_counter": (
         "计数器倒退:可能重放或换过电池,请电话核实并重新登记",
         "the counter went back: a replay or a new battery; verify by phone and re-enrol",

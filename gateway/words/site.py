@@ -316,6 +316,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}: {field} {given} is that of another terminal ({first}); they cannot be told apart.",
     ),
     "fault.bad_ip": ("{name}：{field}“{given}”不是 IP 地址。", "{name}: {field} “{given}” is no IP address."),
+    "fault.https_unproven": (
+        "{name}：https 没有写 history.ca_file，任何证书都会被接受",
+        "{name}: https without history.ca_file believes any certificate",
+    ),
     "fault.door_no_address": (
         "{name}：没有 address，任何地址知道令牌就能冒充它。",
         "{name}: no address: whoever knows the token can pose as it from anywhere.",
