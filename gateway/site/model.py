@@ -116,7 +116,7 @@ class Button(Struct, frozen=True):
     place: str
     mark: Mark
     format: str = "bthome"
-    """bthome | mibeacon | ibeacon | eddystone | flag | learned"""
+    """bthome | mibeacon | ibeacon | eddystone | flag | learned | gatt"""
     key_file: str = ""
     """Bind key, 32 hex digits, in a file of its own; empty: the button sends in clear."""
     heartbeat_ms: int = 0
@@ -129,6 +129,8 @@ class Button(Struct, frozen=True):
     """A press without counter goes on until its frame was silent for ``hold_ms`` (silence), or until the idle one (idle)."""
     hold_ms: int = 0
     """Silence after which such a button may press anew; 0: as ``until`` has it."""
+    characteristic: str = ""
+    """gatt: what notifies of a press; 4 hex digits or a full UUID."""
     meanings: dict[str, str] = {}
     """Press kind -> other meaning than SOS; ``ignore`` is the only one today."""
     tags: tuple[str, ...] = ()
@@ -141,6 +143,8 @@ class Radio(Struct, frozen=True):
     """Adapter names or addresses; empty: the first one BlueZ has."""
     silence_ms: int = 60_000
     """No advertisement of anybody for this long: the scanner is deaf."""
+    scan: str = "active"
+    """active | passive"""
 
 
 PUSH, STREAM = "push", "stream"

@@ -82,8 +82,9 @@ URL = r"https?://\S{1,40}"
 ROLES = ("answer", "shelve")
 PARITIES = ("none", "even", "odd")
 BAUDS = (1200, 2400, 4800, 9600, 14400, 19200, 38400, 57600, 115200)
-FORMATS = ("bthome", "mibeacon", "ibeacon", "eddystone", "flag", "learned")
+FORMATS = ("bthome", "mibeacon", "ibeacon", "eddystone", "flag", "learned", "gatt")
 UNTIL = ("silence", "idle")
+SCANS = ("active", "passive")
 VENDORS = ("hikvision",)
 DIRECTIONS = ("in", "out", "unknown")
 OUTPUT_KINDS = ("siren", "valve", "fan")
@@ -243,6 +244,7 @@ BUTTON = Table(
     part("idle", SIGN),
     one_of("until", UNTIL),
     duration("hold", "hold_ms", *_HOLD),
+    text("characteristic", form=SHORT_OR_UUID),
     by_word("meanings", PRESSES, lambda kind: one_of(kind, ("ignore",))),
     texts("tags"),
 )
@@ -250,6 +252,7 @@ RADIO = Table(
     Radio,
     texts("adapters", form=ADAPTER),
     duration("silence", "silence_ms", SECOND, HOUR),
+    one_of("scan", SCANS),
 )
 LISTENER = Table(Listener, address("host"), whole("port", 1, 65535))
 HISTORY = Table(

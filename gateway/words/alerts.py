@@ -242,6 +242,14 @@ _REASONS: dict[str, tuple[str, str]] = {
     "reason.start_hangs": ("蓝牙扫描无法启动", "the scan does not start"),
     "reason.in_progress": ("蓝牙正被占用", "another operation is in progress"),
     "reason.adapter_gone": ("蓝牙适配器不见了", "the adapter is gone"),
+    "reason.passive_refused": (
+        "这台网关不支持被动扫描,已改为主动扫描",
+        "this gateway cannot scan passively and scans actively",
+    ),
+    "reason.not_connected": (
+        "按钮没有连接上,现在按了也听不到",
+        "the button is not connected: nothing it does is heard",
+    ),
     "reason.powered_off": ("蓝牙适配器已断电", "the adapter is powered off"),
     "reason.bluetoothd_gone": ("蓝牙服务未运行", "the Bluetooth daemon is gone"),
     "reason.bus_gone": ("系统总线不可用", "the system bus is gone"),

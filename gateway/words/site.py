@@ -279,8 +279,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}: {field} is no field of format {format}.",
     ),
     "fault.sign_needed": (
-        "{name}：{format} 格式要写明按下时（pressed）或平时（idle）的样子，至少一个。",
-        "{name}: format {format} needs to know how the frame looks pressed or idle, at least one of the two.",
+        "{name}：{format} 格式要写明按下时（pressed）或平时（idle）的样子，至少一个；可用 loudong learn 学到。",
+        "{name}: format {format} needs to know how the frame looks pressed or idle, at least one of the two; loudong learn finds out.",
     ),
     "fault.sign_empty": ("{name}：这里什么都没有写。", "{name}: it says nothing."),
     "fault.sign_both": ("{name}：{one} 和 {other} 只能写一种。", "{name}: give either {one} or {other}."),
