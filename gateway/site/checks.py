@@ -11,13 +11,18 @@ from collections.abc import Mapping
 
 from gateway.nodes import Faults, Mark, Reader, nearest
 from gateway.site.ground import Ground
-from gateway.site.model import Bus, Door, Listener, Output, Place, Uplink
+from gateway.site.model import Bus, Door, Framing, Listener, Output, Place, Uplink
 from gateway.site.profile import PointSpec, Profile
 from gateway.site.shapes import PROVES
 
 _LAST_UNIT = 247  # Modbus Serial Line guide 1.02, 2.2: 248 to 255 are reserved
 _SHIFTING_PORT = re.compile(r"/dev/tty(USB|ACM)[0-9]+")  # numbered in the order of plugging in
-_FORMAT = ("baud", "parity", "stop_bits")
+_ENDS = ("port", "host", "listen")
+_FORMAT = ("baud", "data_bits", "parity", "stop_bits")
+_ONLY_WITH = {
+    "tcp_port": "host", "address": "listen", "dials_from": "listen", "registration": "listen", "heartbeat": "listen",
+}  # fmt: skip
+"""Field of a bus -> the end it belongs to."""
 _EVERYWHERE = {"0.0.0.0", "::"}
 
 
@@ -40,23 +45,54 @@ def check_parents(places: Mapping[str, Place], section: Reader) -> None:
 
 
 def check_bus(bus: Bus, reader: Reader, ground: Ground) -> None:
-    """A bus is one serial port or one TCP endpoint, and nobody else's."""
+    """A bus is one serial port, one TCP endpoint or one that dials in, and nobody else's."""
     faults = ground.faults
-    if reader.has("port") == reader.has("host"):
+    if [reader.has(key) for key in _ENDS].count(True) != 1:
         faults.add(bus.mark, "fault.port_or_host", name=bus.id)
         return
     if _SHIFTING_PORT.fullmatch(bus.port):
         faults.warn(reader.mark("port"), "fault.port_shifts", name=bus.id, given=bus.port)
     if any(reader.has(key) for key in _FORMAT):
         ground.format_stated.add(bus.id)
-    if reader.has("host"):
-        for key in _FORMAT:
-            if reader.has(key):
-                faults.warn(reader.mark(key), "fault.no_line", name=bus.id, field=key)
-    end = bus.port or (f"{bus.host}:{bus.tcp_port}" if bus.host else "")
+    for key in _FORMAT if bus.speaks is Framing.TCP else ():
+        if reader.has(key):
+            faults.warn(reader.mark(key), "fault.no_line", name=bus.id, field=key)
+    for key, end in _ONLY_WITH.items():
+        if reader.has(key) and not reader.has(end):
+            faults.add(reader.mark(key), "fault.needs", name=bus.id, field=key, other=end)
+    if bus.port and bus.framing is Framing.TCP:
+        faults.add(reader.mark("framing"), "fault.needs", name=bus.id, field="framing: tcp", other="host | listen")
+    if bus.data_bits == 7 and bus.serial:  # Serial Line 2.5.1: RTU sends bytes of 8 bits; 7 belong to Modbus ASCII
+        faults.add(reader.mark("data_bits"), "fault.seven_bits", name=bus.id)
+    end = _end_of(bus)
     first = ground.taken("end", end, bus.mark) if end else None
     if first is not None:
         faults.add(bus.mark, "fault.end_twice", name=bus.id, given=end, first=f"{first.file}:{first.line}")
+    if bus.listen:
+        _check_listening(bus, reader, ground)
+
+
+def _end_of(bus: Bus) -> str:
+    """What two buses may not share."""
+    if bus.listen:
+        return f"{bus.listen} {bus.dials_from} {bus.registration.hex()}"
+    return bus.port or (f"{bus.host}:{bus.tcp_port}" if bus.host else "")
+
+
+def _check_listening(bus: Bus, reader: Reader, ground: Ground) -> None:
+    """Who dials in is known by its registration or its address; two on one port must differ in it from the first byte on."""
+    if not bus.registration and not bus.dials_from:
+        ground.faults.warn(bus.mark, "fault.anybody_dials", name=bus.id)
+    for other in ground.listening:
+        if other.listen != bus.listen:
+            continue
+        apart = bus.dials_from and other.dials_from and bus.dials_from != other.dials_from
+        alike = bus.registration.startswith(other.registration) or other.registration.startswith(bus.registration)
+        if other.address != bus.address or (alike and not apart):
+            fields = {"given": str(bus.listen), "first": f"{other.mark.file}:{other.mark.line}"}
+            ground.faults.add(reader.mark("listen"), "fault.end_twice", name=bus.id, **fields)
+            break
+    ground.listening.append(bus)
 
 
 def check_unit(name: str, unit_id: int, bus: Bus, reader: Reader, ground: Ground) -> None:
@@ -64,7 +100,7 @@ def check_unit(name: str, unit_id: int, bus: Bus, reader: Reader, ground: Ground
     if not unit_id:
         return
     mark = reader.mark("unit_id")
-    if unit_id > _LAST_UNIT and not bus.host:
+    if unit_id > _LAST_UNIT and bus.serial:
         ground.faults.warn(mark, "fault.unit_reserved", name=name, given=unit_id)
     first = ground.taken(f"unit on {bus.id}", str(unit_id), mark)
     if first is not None:
@@ -77,7 +113,7 @@ def check_profile(profile: Profile, bus: Bus, reader: Reader, ground: Ground) ->
     """A port speaks one serial format; registers nobody has seen in a manual are said to be so."""
     mark = reader.mark("profile")
     speaks, line = _format(profile), _format(bus)
-    if bus.port and speaks != line and ground.taken("format", f"{bus.id} {profile.id}", mark) is None:
+    if bus.serial and speaks != line and ground.taken("format", f"{bus.id} {profile.id}", mark) is None:
         note = ground.faults.warn if bus.id in ground.format_stated else ground.faults.add
         note(mark, "fault.serial_format", name=reader.name, bus=bus.id, given=speaks, line=line)
     if profile.status == "unverified" and ground.taken("unverified", profile.id, mark) is None:
@@ -86,7 +122,8 @@ def check_profile(profile: Profile, bus: Bus, reader: Reader, ground: Ground) ->
 
 def _format(speaker: Profile | Bus) -> str:
     """``9600 8N1``."""
-    return f"{speaker.baud} 8{speaker.parity[:1].upper()}{speaker.stop_bits}"
+    bits = speaker.data_bits if isinstance(speaker, Bus) else 8
+    return f"{speaker.baud} {bits}{speaker.parity[:1].upper()}{speaker.stop_bits}"
 
 
 def check_door(door: Door, reader: Reader, ground: Ground) -> None:
@@ -101,18 +138,8 @@ def check_door(door: Door, reader: Reader, ground: Ground) -> None:
     for one, other in (("username", "password_file"), ("password_file", "username")):
         if reader.has(one) and not reader.has(other):
             reader.faults.add(reader.mark(one), "fault.needs", name=door.id, field=one, other=other)
-    _check_history(door, reader)
     if not reader.has("address"):
         reader.faults.warn(door.mark, "fault.door_no_address", name=door.id)
-
-
-def _check_history(door: Door, reader: Reader) -> None:
-    """Who is to be asked must be found, and should be known."""
-    for one, other in (("history", "address"), ("http_port", "history"), ("https", "history")):
-        if reader.has(one) and not reader.has(other):
-            reader.faults.add(reader.mark(one), "fault.needs", name=door.id, field=one, other=other)
-    if door.https and door.history and not door.history.ca_file:
-        reader.faults.warn(reader.mark("https"), "fault.https_unproven", name=door.id)
 
 
 def check_output(output: Output, reader: Reader, ground: Ground) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from gateway.nodes import Faults, Mark
 from gateway.site.fields import ID, Known
-from gateway.site.model import ModbusDevice
+from gateway.site.model import Bus, ModbusDevice
 from gateway.site.profile import Profile
 
 RESERVED = frozenset({"clock", "store", "radio", "local", "gateway", "never"})
@@ -36,6 +36,8 @@ class Ground:
         products = list(dict.fromkeys([*profiles, *products]))
         self.known: Known = {"place": (), "building": (), "person": (), "profile": products, "device": ()}
         self.devices: dict[str, ModbusDevice] = {}
+        self.listening: list[Bus] = []
+        """Buses that wait for a device to dial in."""
         self.format_stated: set[str] = set()
         """Buses whose serial format the installer wrote down."""
         self._taken: dict[str, dict[str, Mark]] = {}

@@ -6,6 +6,8 @@ the mark of the line it came from, so that a fault found later (by a rule, by a 
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from msgspec import Struct
 
 from gateway.alerts import Priority, Rung
@@ -66,20 +68,61 @@ class ModbusDevice(Struct, frozen=True):
     device within 10 s; this catches a silent poller)."""
 
 
+class Framing(StrEnum):
+    """How frames lie in the bytes of a connection."""
+
+    RTU = "rtu"
+    """As on a serial line: unit, PDU, CRC. Converters that only pass bytes on."""
+    TCP = "tcp"
+    """With the header of Modbus TCP."""
+
+
 class Bus(Struct, frozen=True):
-    """One RS-485 line behind a serial port, or one Modbus TCP endpoint."""
+    """One RS-485 line behind a serial port, one TCP endpoint that we dial, or one that dials in to us."""
 
     id: str
     mark: Mark
     devices: tuple[ModbusDevice, ...]
     port: str = ""
-    """Path of a serial port; empty for TCP."""
+    """Path of a serial port, or a pattern that fits one; empty for TCP."""
     host: str = ""
     tcp_port: int = 502
+    listen: int = 0
+    """TCP port on which the device dials in; 0: it does not."""
+    address: str = "0.0.0.0"
+    """Where ``listen`` listens."""
+    dials_from: str = ""
+    """The only IP address that may dial in; empty: any."""
+    registration: bytes = b""
+    """First bytes of whoever dials in."""
+    heartbeat: bytes = b""
+    """Bytes it sends between answers to keep its connection."""
+    framing: Framing | None = None
+    """None: RTU for a serial port, else TCP."""
+    latency_ms: int = 0
+    """What the network before the line may add to each answer."""
+    turnaround_ms: int = 200
+    """How long the line rests after a broadcast (Serial Line 2.4.1: 100 to 200 ms)."""
     baud: int = 9600
+    data_bits: int = 8
     parity: str = "none"
     """none | even | odd"""
     stop_bits: int = 1
+
+    @property
+    def speaks(self) -> Framing:
+        """The framing on its wire."""
+        return self.framing or (Framing.RTU if self.port else Framing.TCP)
+
+    @property
+    def serial(self) -> bool:
+        """Whether there is an RS-485 line in RTU framing, whose speed counts."""
+        return self.speaks is Framing.RTU
+
+    @property
+    def char_s(self) -> float:
+        """How long one character takes on its line."""
+        return (1 + self.data_bits + self.stop_bits + (self.parity != "none")) / self.baud
 
 
 class Sign(Struct, frozen=True):
@@ -116,7 +159,7 @@ class Button(Struct, frozen=True):
     place: str
     mark: Mark
     format: str = "bthome"
-    """bthome | mibeacon | ibeacon | eddystone | flag | learned | gatt"""
+    """bthome | mibeacon | ibeacon | eddystone | flag | learned"""
     key_file: str = ""
     """Bind key, 32 hex digits, in a file of its own; empty: the button sends in clear."""
     heartbeat_ms: int = 0
@@ -129,8 +172,6 @@ class Button(Struct, frozen=True):
     """A press without counter goes on until its frame was silent for ``hold_ms`` (silence), or until the idle one (idle)."""
     hold_ms: int = 0
     """Silence after which such a button may press anew; 0: as ``until`` has it."""
-    characteristic: str = ""
-    """gatt: what notifies of a press; 4 hex digits or a full UUID."""
     meanings: dict[str, str] = {}
     """Press kind -> other meaning than SOS; ``ignore`` is the only one today."""
     tags: tuple[str, ...] = ()
@@ -143,21 +184,6 @@ class Radio(Struct, frozen=True):
     """Adapter names or addresses; empty: the first one BlueZ has."""
     silence_ms: int = 60_000
     """No advertisement of anybody for this long: the scanner is deaf."""
-    scan: str = "active"
-    """active | passive"""
-
-
-PUSH, STREAM = "push", "stream"
-"""How a terminal's events reach us: it sends them, or we hold a connection open on which it does."""
-
-
-class History(Struct, frozen=True):
-    """The login with which the gateway asks a terminal: for its own log, its settings, its stream of events."""
-
-    username: str
-    password_file: str
-    ca_file: str = ""
-    """With ``https``: the terminal's own certificate, or that of who signed it; empty: any is believed (warned of)."""
 
 
 class Door(Struct, frozen=True):
@@ -185,11 +211,6 @@ class Door(Struct, frozen=True):
     username: str = ""
     """HTTP digest login that the terminal must give with every push; empty: none is asked for."""
     password_file: str = ""
-    history: History | None = None
-    """None: the terminal is never asked."""
-    http_port: int = 80
-    """Of the terminal's own HTTP server."""
-    https: bool = False
 
 
 class Output(Struct, frozen=True):

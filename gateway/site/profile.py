@@ -37,6 +37,8 @@ class PointClass(StrEnum):
     FEEDBACK = "feedback"
     NORMAL = "normal"
     SLOW = "slow"
+    CONFIG = "config"
+    """Set points and versions: somebody may change them on the device, hardly ever."""
 
 
 class Notation(StrEnum):

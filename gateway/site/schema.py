@@ -17,7 +17,7 @@ def site_schema() -> Schema:
     place = {"anyOf": [{"type": "string"}, shapes.PLACE_TABLE.schema()]}
     bus = shapes.BUS.schema()
     bus["properties"]["devices"] = _named(shapes.DEVICE.schema())
-    bus["oneOf"] = [{"required": ["port"]}, {"required": ["host"]}]
+    bus["oneOf"] = [{"required": ["port"]}, {"required": ["host"]}, {"required": ["listen"]}]
     heading = shapes.HEADING.schema()
     properties: Schema = {
         "include": {"type": ["array", "string"], "items": {"type": "string"}},

@@ -32,7 +32,6 @@ from gateway.site.fields import (
     reference,
     references,
     secret,
-    section,
     some_of,
     text,
     texts,
@@ -44,8 +43,8 @@ from gateway.site.model import (
     Bus,
     Button,
     Door,
+    Framing,
     Grid,
-    History,
     Listener,
     ModbusDevice,
     Output,
@@ -82,9 +81,8 @@ URL = r"https?://\S{1,40}"
 ROLES = ("answer", "shelve")
 PARITIES = ("none", "even", "odd")
 BAUDS = (1200, 2400, 4800, 9600, 14400, 19200, 38400, 57600, 115200)
-FORMATS = ("bthome", "mibeacon", "ibeacon", "eddystone", "flag", "learned", "gatt")
+FORMATS = ("bthome", "mibeacon", "ibeacon", "eddystone", "flag", "learned")
 UNTIL = ("silence", "idle")
-SCANS = ("active", "passive")
 VENDORS = ("hikvision",)
 DIRECTIONS = ("in", "out", "unknown")
 OUTPUT_KINDS = ("siren", "valve", "fan")
@@ -140,6 +138,30 @@ def zone(key: str) -> Field:
             return fallback
 
     return Field(key, take, {"type": "string", "pattern": "^[A-Za-z0-9_+/-]+$"})
+
+
+def wire_bytes(key: str) -> Field:
+    """Bytes on the wire: printable text as it stands, or ``hex:`` and pairs of digits."""
+    form = r"hex:( ?[0-9A-Fa-f]{2}){1,64}|[!-~][ -~]{0,63}"
+
+    def take(reader: Reader, _known: Known, default: Any) -> Any:
+        given = reader.take_text(key, "", pattern=form)
+        if not given:
+            return default
+        return bytes.fromhex(given[4:]) if given.startswith("hex:") else given.encode("ascii")
+
+    return Field(key, take, {"type": "string", "pattern": f"^(?:{form})$"})
+
+
+def framing(key: str) -> Field:
+    """``rtu`` or ``tcp``."""
+    words = one_of(key, [f.value for f in Framing])
+
+    def take(reader: Reader, known: Known, default: Any) -> Any:
+        given = words.take(reader, known, "")
+        return Framing(given) if given else default
+
+    return Field(key, take, words.schema)
 
 
 def protocol(key: str) -> Field:
@@ -212,7 +234,16 @@ BUS = Table(
     text("port", form=PORT),
     text("host", form=HOST),
     whole("tcp_port", 1, 65535),
+    whole("listen", 1, 65535),
+    address("address"),
+    address("dials_from"),
+    wire_bytes("registration"),
+    wire_bytes("heartbeat"),
+    framing("framing"),
+    duration("latency", "latency_ms", 0, 10 * SECOND),
+    duration("turnaround", "turnaround_ms", 0, 5 * SECOND),
     choice_of_numbers("baud", BAUDS),
+    choice_of_numbers("data_bits", (7, 8)),
     one_of("parity", PARITIES),
     choice_of_numbers("stop_bits", (1, 2)),
 )
@@ -244,7 +275,6 @@ BUTTON = Table(
     part("idle", SIGN),
     one_of("until", UNTIL),
     duration("hold", "hold_ms", *_HOLD),
-    text("characteristic", form=SHORT_OR_UUID),
     by_word("meanings", PRESSES, lambda kind: one_of(kind, ("ignore",))),
     texts("tags"),
 )
@@ -252,12 +282,8 @@ RADIO = Table(
     Radio,
     texts("adapters", form=ADAPTER),
     duration("silence", "silence_ms", SECOND, HOUR),
-    one_of("scan", SCANS),
 )
 LISTENER = Table(Listener, address("host"), whole("port", 1, 65535))
-HISTORY = Table(
-    History, text("username", form=USERNAME, required=True), secret("password_file", required=True), secret("ca_file")
-)
 DOOR = Table(
     Door,
     one_of("vendor", VENDORS, required=True),
@@ -268,9 +294,6 @@ DOOR = Table(
     flag("pairing"),
     text("username", form=USERNAME),
     secret("password_file"),
-    section("history", HISTORY),
-    whole("http_port", 1, 65535),
-    flag("https"),
     one_of("direction", DIRECTIONS),
     text("enrolment", form=ID),
     duration("heartbeat", "heartbeat_ms", *_HEARTBEAT),

@@ -220,14 +220,22 @@ SENTENCES: dict[str, tuple[str, str]] = {
     ),
     # Buses and devices
     "fault.port_or_host": (
-        "{name}：port（串口）和 host（网络）要写一个，且只写一个。",
-        "{name}: give either port (serial) or host (network), and only one.",
+        "{name}：port（串口）、host（网络）、listen（等设备拨入）要写一个，且只写一个。",
+        "{name}: give port (serial), host (network) or listen (it dials in), and only one.",
     ),
     "fault.port_shifts": (
         "{name}：{given} 的编号拔插后会变；请用 /dev/serial/by-path/ 下的名字。",
         "{name}: the number in {given} changes when plugged anew; use the name under /dev/serial/by-path/.",
     ),
     "fault.no_line": ("{name}：网络总线用不到 {field}。", "{name}: {field} means nothing on a network bus."),
+    "fault.seven_bits": (
+        "{name}：Modbus RTU 每个字节 8 位，不能用 7 个数据位（那是 Modbus ASCII）。",
+        "{name}: Modbus RTU sends bytes of 8 bits; 7 data bits belong to Modbus ASCII.",
+    ),
+    "fault.anybody_dials": (
+        "{name}：既没有 registration 也没有 dials_from，谁拨入都会被当成这条总线。",
+        "{name}: neither registration nor dials_from: whoever dials in is taken for this bus.",
+    ),
     "fault.end_twice": (
         "{name}：{given} 已被另一条总线使用（{first}）。",
         "{name}: {given} belongs to another bus already ({first}).",
@@ -279,8 +287,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}: {field} is no field of format {format}.",
     ),
     "fault.sign_needed": (
-        "{name}：{format} 格式要写明按下时（pressed）或平时（idle）的样子，至少一个；可用 loudong learn 学到。",
-        "{name}: format {format} needs to know how the frame looks pressed or idle, at least one of the two; loudong learn finds out.",
+        "{name}：{format} 格式要写明按下时（pressed）或平时（idle）的样子，至少一个。",
+        "{name}: format {format} needs to know how the frame looks pressed or idle, at least one of the two.",
     ),
     "fault.sign_empty": ("{name}：这里什么都没有写。", "{name}: it says nothing."),
     "fault.sign_both": ("{name}：{one} 和 {other} 只能写一种。", "{name}: give either {one} or {other}."),
@@ -316,10 +324,6 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}: {field} {given} is that of another terminal ({first}); they cannot be told apart.",
     ),
     "fault.bad_ip": ("{name}：{field}“{given}”不是 IP 地址。", "{name}: {field} “{given}” is no IP address."),
-    "fault.https_unproven": (
-        "{name}：https 没有写 history.ca_file，任何证书都会被接受",
-        "{name}: https without history.ca_file believes any certificate",
-    ),
     "fault.door_no_address": (
         "{name}：没有 address，任何地址知道令牌就能冒充它。",
         "{name}: no address: whoever knows the token can pose as it from anywhere.",

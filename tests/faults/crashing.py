@@ -99,7 +99,7 @@ def build_in(place: str, rule: str, fuse: Fuse) -> None:
     def passes(_outbox: Any, _uplink: str, lane: str, sequence: int) -> bool:
         return any((lane, one) in waited_for for one in range(1, sequence + 1))
 
-    def valve(_poller: BusPoller, member: Any, spec: Any, *_rest: Any) -> bool:
+    def valve(_poller: BusPoller, member: Any, spec: Any, **_rest: Any) -> bool:
         return bool((member.id, spec.name) == ("relay-1", "relay1"))
 
     match place:

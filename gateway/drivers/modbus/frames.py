@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from gateway.faults import DeviceFault
-from gateway.site.profile import Space
+from gateway.site.profile import Deed, PointSpec, Space
 
 READ_FUNCTION = {Space.COIL: 1, Space.DISCRETE: 2, Space.HOLDING: 3, Space.INPUT: 4}
 WRITE_ONE = {Space.COIL: 5, Space.HOLDING: 6}
@@ -87,6 +87,13 @@ def write_many_request(unit: int, space: Space, address: int, values: Sequence[i
     return Request(unit, function, frame + crc(frame), head, ECHO_BYTES)
 
 
+def set_request(unit: int, space: Space, address: int, value: int | Sequence[int]) -> Request:
+    """FC 5 or 6 for one value, FC 15 or 16 for several."""
+    if isinstance(value, int):
+        return write_request(unit, space, address, value)
+    return write_many_request(unit, space, address, value)
+
+
 def raw_request(unit: int, pdu: bytes, *, echoed: bool = True) -> Request:
     """A five-byte PDU in the shape of FC 5/6, for relays with values of their own (flash times, toggles).
 
@@ -94,6 +101,40 @@ def raw_request(unit: int, pdu: bytes, *, echoed: bool = True) -> Request:
     """
     frame = _packed(">B", unit) + pdu
     return Request(unit, pdu[0], frame + crc(frame), frame if echoed else frame[:4], ECHO_BYTES)
+
+
+def switch_request(unit: int, spec: PointSpec, *, on: bool) -> Request:
+    """Sets a point on or off the way its product wants it; raises ``bad_request`` for one that cannot be written so."""
+    value, address = (spec.write_on, spec.write_on_address) if on else (spec.write_off, spec.write_off_address)
+    place = spec.address if address is None else address
+    return _written(unit, spec.space, place, value, spec.write_function, raw=spec.write_raw)
+
+
+def deed_request(unit: int, deed: Deed, value: int) -> Request:
+    """One of a product's own writes: commissioning, self-test, reset."""
+    return _written(unit, deed.space, deed.address, value, deed.function, raw=deed.raw)
+
+
+def _written(unit: int, space: Space, address: int, value: int, function: int, *, raw: bool) -> Request:
+    if function in WRITE_MANY.values():
+        return write_many_request(unit, space, address, (value,))
+    if raw:
+        # Some answer such a command with a code of their own (facts/modbus, row 4): what it did is read back.
+        return raw_request(unit, _packed(">BHH", _writing(WRITE_ONE, space), address, value), echoed=False)
+    return write_request(unit, space, address, value)
+
+
+def shown(spec: PointSpec, *, on: bool) -> int | None:
+    """What a point must read once it was written; None where that cannot be known."""
+    named = spec.shown_on if on else spec.shown_off
+    if spec.write_only:
+        return None
+    if named is not None:
+        return named
+    if spec.space is Space.COIL:
+        return int(on) if spec.write_raw else int(bool(spec.write_on if on else spec.write_off))
+    elsewhere = spec.write_on_address if on else spec.write_off_address
+    return (spec.write_on if on else spec.write_off) if elsewhere is None else None
 
 
 def _packed(layout: str, *numbers: int) -> bytes:
@@ -121,6 +162,13 @@ def pack_bits(values: Sequence[int]) -> bytes:
 def unpack_bits(body: bytes, count: int) -> list[int]:
     """The first ``count`` bits, each 0 or 1."""
     return [body[place // 8] >> place % 8 & 1 for place in range(count)]
+
+
+def words(body: bytes, space: Space, count: int) -> list[int]:
+    """The ``count`` registers of an answer's body, or as many bits as 0 and 1."""
+    if space in {Space.COIL, Space.DISCRETE}:
+        return unpack_bits(body, count)
+    return list(struct.unpack(f">{count}H", body))
 
 
 class Answer(Struct, frozen=True):

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from gateway.drivers.modbus.frames import Request
 from gateway.faults import DeviceFault
 from gateway.site.profile import Space
 
@@ -36,6 +37,8 @@ class Counters(Struct):
     """Answers that came after their timeout; never taken for another question's."""
     wrong: int = 0
     """Answers of the wrong shape (TCP)."""
+    broadcasts: int = 0
+    """Writes to unit 0, which nobody answers."""
     opened: int = 0
     lost: int = 0
 
@@ -61,6 +64,8 @@ class Line(Protocol):
     """
 
     tally: Tally
+    dials: bool
+    """Whether we open it; one that a device opens to us cannot be opened anew."""
 
     @property
     def connected(self) -> bool:
@@ -75,6 +80,14 @@ class Line(Protocol):
         """Let go of the line; whatever is pending fails with ``port_gone``."""
         ...
 
+    async def end(self) -> None:
+        """Let go for good, with whatever else is held for it."""
+        ...
+
+    def pace(self, unit: int, gap_s: float) -> None:
+        """From now on the line is quiet for at least that long before this unit is addressed."""
+        ...
+
     def free_at(self, unit: int) -> float:
         """Loop time before which this unit must not be addressed: an answer of it may still be under way."""
         ...
@@ -87,4 +100,12 @@ class Line(Protocol):
         self, unit: int, space: Space, address: int, value: int | Sequence[int], timeout_ms: int = TIMEOUT_MS
     ) -> None:
         """One coil or holding register, or several in a row; returns once the device has confirmed."""
+        ...
+
+    async def send(self, request: Request, timeout_ms: int = TIMEOUT_MS) -> bytes:
+        """Any request; gives the body of its answer: what stands behind its head."""
+        ...
+
+    async def broadcast(self, request: Request) -> None:
+        """A write to unit 0; returns when the devices have had time to do it. That they did must be read back."""
         ...

@@ -14,13 +14,14 @@ from itertools import pairwise
 from msgspec import Struct
 
 from gateway.drivers.modbus.codec import width
-from gateway.site.profile import PointClass, PointSpec, Profile, Space
+from gateway.site.profile import PointClass, PointSpec, Profile, Space, Window
 
 PERIOD_MS = {
     PointClass.ALARM: 500,
     PointClass.FEEDBACK: 1_000,
     PointClass.NORMAL: 5_000,
     PointClass.SLOW: 30_000,
+    PointClass.CONFIG: 3_600_000,
 }
 """How often each class is read (facts/modbus 4, proposed master 2)."""
 _BITS = {Space.COIL, Space.DISCRETE}
@@ -64,7 +65,7 @@ def plan(profile: Profile) -> list[Block]:
     blocks: list[Block] = []
     for space in Space:
         found: list[Block] = []
-        points = [p for p in profile.points if p.space is space]
+        points = [p for p in profile.points if p.space is space and not p.write_only]
         for period in sorted({period_ms(p) for p in points}):
             found = _merge(found, [p for p in points if period_ms(p) == period], profile)
         blocks += found
@@ -119,13 +120,26 @@ def _allowed(points: Sequence[PointSpec], profile: Profile) -> bool:
         return False
     if any(start <= last and first < stop for start, stop in holes for first, last in profile.no_read):
         return False
+    if profile.windows and _window(points, profile) is None:
+        return False
     limit = min(profile.max_read * unit, _MAX_BITS if unit > 1 else _MAX_WORDS)
     return _block(tuple(points), profile).count <= limit
+
+
+def _window(points: Sequence[PointSpec], profile: Profile) -> Window | None:
+    """The window all of these lie in."""
+    runs = _runs(points)
+    first, last = runs[0][0], runs[-1][1] - 1
+    found = (w for w in profile.windows if w.space is points[0].space and w.first <= first and last <= w.last)
+    return next(found, None)
 
 
 def _block(points: tuple[PointSpec, ...], profile: Profile) -> Block:
     runs = _runs(points)
     address, count = runs[0][0], runs[-1][1] - runs[0][0]
+    window = _window(points, profile)
+    if window is not None and window.exact:
+        address, count = window.first, window.last + 1 - window.first
     if points[0].space in _BITS:
         count = -(-count // profile.bit_step) * profile.bit_step
     ordered = tuple(sorted(points, key=lambda p: p.address))

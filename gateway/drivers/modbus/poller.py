@@ -15,19 +15,18 @@ from enum import IntEnum
 import structlog
 from msgspec import Struct
 
-from gateway.drivers.modbus.codec import WORD
+from gateway.drivers.modbus.frames import shown, switch_request
 from gateway.drivers.modbus.line import Line, Refused
+from gateway.drivers.modbus.lines import line_of
 from gateway.drivers.modbus.plan import Block, plan, split
-from gateway.drivers.modbus.port import SerialLine
 from gateway.drivers.modbus.reporting import Points
 from gateway.drivers.modbus.schedule import Schedule, Slot
-from gateway.drivers.modbus.tcp import TcpLine
 from gateway.drivers.modbus.watch import MISSES, STRIKES, BusWatch, DeviceWatch
 from gateway.events import DeviceHealth, Health, Quality, Reading, Scalar
 from gateway.faults import DeviceFault
 from gateway.inbox import Report
 from gateway.site.model import Bus, ModbusDevice
-from gateway.site.profile import PointSpec, Space
+from gateway.site.profile import PointSpec
 
 log = structlog.get_logger()
 
@@ -40,6 +39,7 @@ _BACKOFF_SILENT_S = 2.0  # when all are silent the wire is free
 _IDLE_S = 1.0
 _VERIFY_S = 0.05  # a relay may show its coil a moment after it confirmed the write
 _VERIFY_TRIES = 3
+_CROWD = 2  # devices from which on one broadcast is worth its turnaround delay
 _SPLIT_CODES = {2, 3}  # Application Protocol 7: illegal address, illegal value
 
 
@@ -55,7 +55,7 @@ class _Job(Struct, eq=False):
     member: _Member
     spec: PointSpec
     done: asyncio.Future[tuple[Scalar | None, Quality]] | None
-    value: int = 0
+    on: bool = False
     written: bool = False
     tries: int = 0
     not_before: float = 0.0
@@ -77,7 +77,7 @@ class _Member:
 
     def slots(self, at: float) -> list[Slot]:
         """Every block due now, the quickest of them at least every ``LISTEN_S``."""
-        quickest = min(self.blocks, key=lambda block: block.period_ms)
+        quickest = min(self.blocks, key=lambda block: block.period_ms, default=None)
         limit = {id(quickest): LISTEN_S}
         return [
             Slot(self.id, block, min(self._period_s(block), limit.get(id(block), float("inf"))), at)
@@ -98,13 +98,6 @@ class _Member:
         return next(block for block in self.blocks if spec in block.points)
 
 
-def line_of(bus: Bus) -> Line:
-    """The line a bus hangs on, not opened yet."""
-    if bus.port:
-        return SerialLine(bus.port, bus.baud, bus.parity, bus.stop_bits)
-    return TcpLine(bus.host, bus.tcp_port)
-
-
 class BusPoller:
     """Polls one bus and carries out what is asked of its devices."""
 
@@ -115,6 +108,8 @@ class BusPoller:
         self.line = line or line_of(bus)
         self._bus, self._report, self._beat = bus, report, beat
         self._members = {device.id: _Member(device) for device in bus.devices if device.profile.points}
+        for member in self._members.values():
+            self.line.pace(member.unit, member.profile.min_gap_ms / 1000)
         self._watch = BusWatch(bus.id, len(self._members), 0.0)
         self._schedule = Schedule()
         self._jobs: list[_Job] = []
@@ -133,7 +128,7 @@ class BusPoller:
         finally:
             self._stopped = True
             self._fail_jobs(DeviceFault("stopped", self._bus.id))
-            await self.line.close()
+            await self.line.end()
 
     async def write(self, device: str, point: str, on: bool) -> None:
         """Set an output at the next transaction boundary, read it back and compare.
@@ -145,10 +140,8 @@ class BusPoller:
         spec = member.specs[point]
         if not spec.writable:
             raise DeviceFault("not_writable", f"{device}.{point}")
-        value = spec.write_on if on else spec.write_off
-        if not 0 <= value < WORD:
-            raise DeviceFault("bad_request", f"{device}.{point}: {value} fits no register")
-        await self._wait_for(_Job(_Kind.WRITE, member, spec, None, value))
+        switch_request(member.unit, spec, on=on)  # raises where no frame can say it
+        await self._wait_for(_Job(_Kind.WRITE, member, spec, None, on))
 
     async def read(self, device: str, point: str) -> tuple[Scalar | None, Quality]:
         """Read a point now, ahead of the polls; raises ``DeviceFault`` as ``Line``."""
@@ -176,7 +169,7 @@ class BusPoller:
         if self._opened_at is None or not self.line.connected:
             await self._reconnect(at)
             return
-        if self._watch.silent and at - self._opened_at >= REOPEN_S:
+        if self._watch.silent and self.line.dials and at - self._opened_at >= REOPEN_S:
             await self.line.close()
             await self._reconnect(at)
             return
@@ -333,9 +326,9 @@ class BusPoller:
             self._lose_points()
         if self._watch.silent:
             for other in self._members.values():
-                if not other.backoff:
+                if not other.backoff and other.blocks:
                     self._quarantine(other, at)
-        elif member.watch.misses >= MISSES and not member.backoff and self._alone(member):
+        elif member.watch.misses >= MISSES and not member.backoff and member.blocks and self._alone(member):
             self._say(member.watch.lose(), *member.points.lose(at))
             self._quarantine(member, at)
         if member.backoff:
@@ -377,27 +370,52 @@ class BusPoller:
         """First turn: write. Later turns: read back and compare; None while there is another to come."""
         member, spec = job.member, job.spec
         if not job.written:
-            await self._send(member, spec, job.value)
+            alike = self._alike(job)
+            if alike:
+                await self._broadcast(alike)
+                return None
+            await self._send(member, spec, on=job.on)
             job.written = True
-            return None
+            return (job.on, Quality.GOOD) if spec.write_only else None
         # The whole block: that its shape is answered is known.
         block = member.block_of(spec)
         answer = await self._fetch(member, block)
         self._say(*member.points.accept(block, answer, _now()))
-        wanted = int(bool(job.value)) if spec.space is Space.COIL else job.value
-        shown = block.words(spec, answer)[0]
-        if shown == wanted:
+        wanted, seen = shown(spec, on=job.on), block.words(spec, answer)[0]
+        if wanted is None or seen == wanted:
             now = member.points.current(spec.name)
             return now.value, now.quality
         job.tries += 1
         if job.tries >= _VERIFY_TRIES:
-            raise DeviceFault("readback", f"{member.id}.{spec.name}: wrote {wanted}, reads {shown}")
+            raise DeviceFault("readback", f"{member.id}.{spec.name}: wants {wanted}, reads {seen}")
         job.not_before = _now() + _VERIFY_S
         return None
 
-    async def _send(self, member: _Member, spec: PointSpec, value: int) -> None:
+    def _alike(self, job: _Job) -> list[_Job]:
+        """Jobs that one write to unit 0 may do at once: only where nobody else is on the line whom it could move, too."""
+        if len(self._members) < _CROWD or not all(m.profile.broadcast for m in self._members.values()):
+            return []
+        wants = {other.member.id: other for other in self._jobs if self._same(job, other)}
+        return list(wants.values()) if wants.keys() == self._members.keys() else []
+
+    def _same(self, job: _Job, other: _Job) -> bool:
+        waits = other.kind is _Kind.WRITE and not other.written
+        return waits and other.on == job.on and other.spec == job.spec
+
+    async def _broadcast(self, jobs: Sequence[_Job]) -> None:
+        """Unit 0: nobody answers, so each one is read back after it."""
+        first = jobs[0]
         try:
-            await self.line.write(member.unit, spec.space, spec.address, value, member.profile.timeout_ms)
+            await self.line.broadcast(switch_request(0, first.spec, on=first.on))
+        except DeviceFault as fault:
+            self._failed(first.member, fault)
+            raise
+        for job in jobs:
+            job.written = True
+
+    async def _send(self, member: _Member, spec: PointSpec, *, on: bool) -> None:
+        try:
+            await self.line.send(switch_request(member.unit, spec, on=on), member.profile.timeout_ms)
         except DeviceFault as fault:
             self._failed(member, fault)
             raise

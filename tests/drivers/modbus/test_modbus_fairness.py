@@ -20,7 +20,7 @@ SETTLE_S = 1.0
 class ModelLine:
     """A ``Line`` that takes the time a wire would."""
 
-    connected = True
+    connected = dials = True
 
     def __init__(self, dead=()):
         self.tally, self.dead, self.asked, self.busy, self.coils = Tally(), set(dead), [], 0.0, {}
@@ -39,9 +39,16 @@ class ModelLine:
         await self._talk(unit, timeout_ms)
         return [self.coils.get(unit, 0)] * count
 
-    async def write(self, unit, space, address, value, timeout_ms=300):
-        await self._talk(unit, timeout_ms)
-        self.coils[unit] = value
+    async def end(self):
+        pass
+
+    def pace(self, unit, gap_s):
+        pass
+
+    async def send(self, request, timeout_ms=300):
+        await self._talk(request.unit, timeout_ms)
+        self.coils[request.unit] = int.from_bytes(request.frame[4:6], "big") & 1 or request.frame[4] & 1
+        return b""
 
     async def _talk(self, unit, timeout_ms):
         loop = asyncio.get_running_loop()

@@ -14,7 +14,7 @@ from gateway.site.profile import PointClass, Space
 class HalfDeaf:
     """A ``Line`` of one device or two; while ``fault`` is set, input registers of unit 1 give that instead."""
 
-    connected = True
+    connected = dials = True
 
     def __init__(self):
         self.tally, self.fault, self.asked = Tally(), "", []
@@ -23,6 +23,11 @@ class HalfDeaf:
         pass
 
     async def close(self):
+        pass
+
+    end = close
+
+    def pace(self, unit, gap_s):
         pass
 
     def free_at(self, unit):

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.drivers.modbus.patience import MAX_S, Patience
-from gateway.drivers.modbus.port import SETTLE_S
+from gateway.drivers.modbus.rtu import SETTLE_S
 from gateway.drivers.modbus.watch import MISSES
 
 PROFILE_S = 0.3

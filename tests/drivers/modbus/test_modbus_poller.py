@@ -402,6 +402,7 @@ def test_classes_have_their_periods(kit):
 
     given = {c: period_ms(kit.point("p", 0, point_class=c)) for c in PointClass}
     assert given == {
-        PointClass.ALARM: 500, PointClass.FEEDBACK: 1000, PointClass.NORMAL: 5000, PointClass.SLOW: 30000
+        PointClass.ALARM: 500, PointClass.FEEDBACK: 1000, PointClass.NORMAL: 5000, PointClass.SLOW: 30000,
+        PointClass.CONFIG: 3_600_000,
     }  # fmt: skip
     assert period_ms(kit.point("p", 0, period_ms=70)) == 70

@@ -1,0 +1,205 @@
+"""Devices that dial in to us: serial gateways and DTUs behind a router, which open the connection themselves.
+
+Such a box usually says who it is in its first bytes (a registration packet set by its maker's tool) and sends a few bytes now
+and then to keep the connection alive (a heartbeat). Several boxes may dial the same port: each is told by its registration.
+The newest connection of a box is the good one, since a box that lost its line dials again before the old one is known dead.
+
+``Reception`` is one listening port; ``DialInWire`` is the wire of one bus that waits there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from gateway.drivers.modbus.tcp_wire import Connection
+from gateway.drivers.modbus.wire import Hear, Lost
+from gateway.faults import DeviceFault
+
+log = structlog.get_logger()
+
+REGISTER_S = 10.0
+"""A caller that has not said who it is by then is a stranger."""
+_MOST_CALLERS = 16  # who have not said who they are yet
+
+
+class Reception:
+    """One port on which devices dial in."""
+
+    def __init__(self, address: str, port: int) -> None:
+        self.address, self.port = address, port
+        self.strangers = 0
+        self._server: asyncio.Server | None = None
+        self._guests: list[DialInWire] = []
+        self._callers: set[_Caller] = set()
+
+    async def admit(self, guest: DialInWire) -> None:
+        """Listen for this one, too. Raises ``port_gone`` where the port cannot be had."""
+        if guest not in self._guests:
+            self._guests.append(guest)
+        if self._server is not None:
+            return
+        try:
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_server(lambda: _Caller(self), self.address, self.port)
+        except OSError as error:
+            raise DeviceFault("port_gone", f"{self.address}:{self.port}: {error}") from error
+        self.port = self._server.sockets[0].getsockname()[1]
+        log.info("port_opened", port=f"{self.address}:{self.port}", listening=True)
+
+    def leave(self, guest: DialInWire) -> None:
+        """This one waits no more; the last one to go shuts the port."""
+        if guest in self._guests:
+            self._guests.remove(guest)
+        if not self._guests and self._server is not None:
+            self._server.close()
+            self._server = None
+            for caller in tuple(self._callers):
+                caller.drop()
+            self._callers.clear()
+
+    def called(self, caller: _Caller) -> bool:
+        """Somebody dials; False where there is no room for strangers."""
+        self._callers.add(caller)
+        return len(self._callers) <= _MOST_CALLERS
+
+    def gone(self, caller: _Caller) -> None:
+        """It hung up, or is known now."""
+        self._callers.discard(caller)
+
+    def place(self, said: bytes, peer: str) -> tuple[DialInWire, bytes] | bool | None:
+        """Whose line this is and what it said beyond its name; False: nobody's; None: it has not said enough yet."""
+        open_ended = False
+        for guest in sorted(self._guests, key=lambda guest: -len(guest.registration)):
+            if guest.peer and guest.peer != peer:
+                continue
+            if said.startswith(guest.registration):
+                return guest, said[len(guest.registration) :]
+            if guest.registration.startswith(said):
+                open_ended = True
+        return None if open_ended else False
+
+
+class _Caller(Connection):
+    """A connection on its way from the door to its wire."""
+
+    def __init__(self, reception: Reception) -> None:
+        super().__init__(self._listen, self._hung_up)
+        self._reception, self._said, self._peer = reception, b"", ""
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._peer = str(transport.get_extra_info("peername")[0])
+        if not self._reception.called(self):
+            self._refuse()
+            return
+        self._timer = asyncio.get_running_loop().call_later(REGISTER_S, self._refuse)
+        self._listen(b"")
+
+    def _listen(self, data: bytes) -> None:
+        self._said += data
+        found = self._reception.place(self._said, self._peer)
+        if found is None:
+            return
+        if isinstance(found, bool):
+            self._refuse()
+            return
+        guest, rest = found
+        self._done()
+        guest.take(self, self._peer, rest)
+
+    def _hung_up(self, _why: str) -> None:
+        self._done()
+
+    def _refuse(self) -> None:
+        self._reception.strangers += 1
+        log.warning("caller_refused", port=self._reception.port, peer=self._peer, said=self._said[:32].hex())
+        self._done()
+        self.drop()
+
+    def _done(self) -> None:
+        self._reception.gone(self)
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+class DialInWire:
+    """A ``Wire`` over a connection that a device opens to us."""
+
+    dials = False
+
+    def __init__(
+        self,
+        reception: Reception,
+        *,
+        peer: str = "",
+        registration: bytes = b"",
+        heartbeat: bytes = b"",
+        baud: int = 0,
+        char_s: float = 0.0,
+    ) -> None:
+        """``peer``: the only address it may come from, if given."""
+        self.peer, self.registration, self.heartbeat = peer, registration, heartbeat
+        self.baud, self.char_s = baud, char_s
+        self.heartbeats = 0
+        self._reception = reception
+        self._connection: Connection | None = None
+        self._hear: Hear | None = None
+        self._lost: Lost | None = None
+
+    @property
+    def name(self) -> str:
+        """Where we wait."""
+        return f"{self._reception.address}:{self._reception.port}"
+
+    @property
+    def is_open(self) -> bool:
+        return self._connection is not None and self._hear is not None
+
+    async def open(self, hear: Hear, lost: Lost) -> None:
+        await self._reception.admit(self)
+        if self._connection is None:
+            raise DeviceFault("port_gone", f"{self.name}: nobody has dialled in")
+        self._hear, self._lost = hear, lost
+
+    def take(self, connection: Connection, peer: str, rest: bytes) -> None:
+        """It has dialled in; an older connection is given up for it."""
+        if self._connection is not None:
+            self._connection.drop()
+            self._gone("dialled in anew")
+        self._connection = connection
+        connection.hear, connection.lost = self._heard, self._gone
+        log.info("device_dialled_in", port=self.name, peer=peer)
+        if rest:
+            self._heard(rest)
+
+    def _heard(self, data: bytes) -> None:
+        if self.heartbeat and data == self.heartbeat:
+            self.heartbeats += 1
+        elif self._hear is not None:
+            self._hear(data)
+
+    def _gone(self, why: str) -> None:
+        lost, self._connection, self._hear, self._lost = self._lost, None, None, None
+        log.warning("port_lost", port=self.name, why=why)
+        if lost is not None:
+            lost(why)
+
+    def glance(self) -> None:
+        """The event loop hands everything up by itself."""
+
+    def send(self, data: bytes) -> None:
+        if self._connection is None:
+            raise DeviceFault("port_gone", self.name)
+        self._connection.send(data, self.name)
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.drop()
+            self._connection = self._hear = self._lost = None
+
+    def end(self) -> None:
+        self.close()
+        self._reception.leave(self)

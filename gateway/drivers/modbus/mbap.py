@@ -1,0 +1,239 @@
+"""Modbus TCP framing over whatever wire leads to the device: MBAP headers, and several questions under way where it takes them.
+
+Theory. The transaction id tells which question an answer belongs to, so late answers harm nobody and need no settling. But the
+frames themselves are believed no more than on a cable: unit, function and length must be those asked for (facts/modbus 0.2).
+A stream that lost its framing is hung up on, for nothing behind the damage can be trusted.
+
+Own code and not pymodbus, because that costs 0.11 CPU seconds per 1000 points and ends at 4,600 points a second where this
+house promises 0.07 and 8,000, and cannot take a connection that a device opens (docs/decisions).
+Source: Modbus Messaging on TCP/IP Implementation Guide 1.0b.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections import deque
+from collections.abc import Sequence
+
+import structlog
+from msgspec import Struct
+
+from gateway.drivers.modbus import frames
+from gateway.drivers.modbus.frames import EXCEPTION_BIT, Request
+from gateway.drivers.modbus.line import TIMEOUT_MS, Refused, Tally
+from gateway.drivers.modbus.wire import Wire
+from gateway.faults import DeviceFault
+from gateway.site.profile import Space
+
+log = structlog.get_logger()
+
+_HEADER = struct.Struct(">HHH")  # 3.1.3: transaction, protocol, length; the unit follows
+_MAX_LENGTH = 254  # the same: unit and PDU
+_GATEWAY_EXCEPTIONS = {10, 11}  # Application Protocol 7: the gateway answers for a unit that does not
+_MISSES_TO_RECONNECT = 3  # a peer that takes connections and never answers may have half-open ones
+_LATE_KEPT = 64  # questions given up whose answers are still counted as late
+_TURNAROUND_S = 0.2  # Serial Line 2.4.1, for the line behind a gateway
+
+
+class _Asked(Struct, eq=False):
+    request: Request
+    answer: asyncio.Future[bytes | None]
+    """None: its time is over."""
+
+
+class MbapLine:
+    """A ``Line`` in Modbus TCP framing."""
+
+    def __init__(
+        self, wire: Wire, *, outstanding: int = 1, latency_s: float = 0.0, turnaround_s: float = _TURNAROUND_S
+    ) -> None:
+        """``outstanding``: questions that may be under way at once."""
+        self.wire, self.tally, self.dials = wire, Tally(), wire.dials
+        self.outstanding = outstanding
+        self._latency_s, self._turnaround_s = latency_s, turnaround_s
+        self._room = asyncio.Semaphore(outstanding)
+        self._connecting = asyncio.Lock()
+        self._buffer = bytearray()
+        self._transaction = 0
+        self._asked: dict[int, _Asked] = {}
+        self._given_up: deque[tuple[int, int]] = deque(maxlen=_LATE_KEPT)
+        self._misses = 0
+
+    @property
+    def connected(self) -> bool:
+        return self.wire.is_open
+
+    async def connect(self) -> None:
+        async with self._connecting:
+            if not self.wire.is_open:
+                self._forget()
+                await self.wire.open(self._on_bytes, self._on_lost)
+                self._misses = 0
+                self.tally.line.opened += 1
+
+    async def close(self) -> None:
+        self._drop("closed")
+
+    async def end(self) -> None:
+        self._drop("closed")
+        self.wire.end()
+
+    def pace(self, unit: int, gap_s: float) -> None:
+        """There is no line to be quiet; what a device needs is its ``guard``."""
+
+    def free_at(self, unit: int) -> float:
+        """At once: the transaction id tells late answers apart."""
+        del unit
+        return 0.0
+
+    async def read(self, unit: int, space: Space, address: int, count: int, timeout_ms: int = TIMEOUT_MS) -> list[int]:
+        body = await self.send(frames.read_request(unit, space, address, count), timeout_ms)
+        return frames.words(body, space, count)
+
+    async def write(
+        self, unit: int, space: Space, address: int, value: int | Sequence[int], timeout_ms: int = TIMEOUT_MS
+    ) -> None:
+        await self.send(frames.set_request(unit, space, address, value), timeout_ms)
+
+    async def send(self, request: Request, timeout_ms: int = TIMEOUT_MS) -> bytes:
+        async with self._room:
+            asked = self._put(request)
+            wait = timeout_ms / 1000 + self._latency_s
+            # A timer and a future: asyncio.wait and asyncio.timeout cost a quarter of the whole transaction.
+            timer = asyncio.get_running_loop().call_later(wait, _expire, asked.answer)
+            try:
+                frame = await asked.answer
+            except asyncio.CancelledError:
+                self._withdraw(asked)
+                raise
+            finally:
+                timer.cancel()
+            if frame is not None:
+                return self._judged(request, frame)
+            self._withdraw(asked)
+        self._misses += 1
+        self.tally.add(request.unit, "timeouts")
+        if self._misses >= _MISSES_TO_RECONNECT * self.outstanding and self.dials:
+            self._drop("silent")
+        raise DeviceFault("timeout", f"unit {request.unit}")
+
+    async def broadcast(self, request: Request) -> None:
+        async with self._room:
+            asked = self._put(request)
+            asked.answer.cancel()
+            self.tally.line.broadcasts += 1
+            await asyncio.sleep(self._turnaround_s)
+            self._withdraw(asked)
+
+    def _put(self, request: Request) -> _Asked:
+        """Send it under the next transaction id (never 0: some devices answer that to everything)."""
+        self._transaction = self._transaction % 0xFFFF + 1
+        asked = _Asked(request, asyncio.get_running_loop().create_future())
+        # The frame without its CRC is unit and PDU.
+        self.wire.send(_HEADER.pack(self._transaction, 0, len(request.frame) - 2) + request.frame[:-2])
+        self._asked[self._transaction] = asked
+        self.tally.add(request.unit, "requests")
+        return asked
+
+    def _withdraw(self, asked: _Asked) -> None:
+        for transaction, other in self._asked.items():
+            if other is asked:
+                del self._asked[transaction]
+                self._given_up.append((transaction, asked.request.unit))
+                return
+
+    def _judged(self, request: Request, frame: bytes) -> bytes:
+        """The body of an answer whose unit, function and length are right."""
+        self._misses = 0
+        if frame[1] == request.function:
+            self.tally.add(request.unit, "answers")
+            return frame[len(request.head) :]
+        self.tally.add(request.unit, "exceptions")
+        if frame[2] in _GATEWAY_EXCEPTIONS:
+            raise DeviceFault("timeout", f"unit {request.unit}: exception {frame[2]} of the gateway")
+        raise Refused(frame[2])
+
+    def _on_bytes(self, chunk: bytes) -> None:
+        buffer = self._buffer
+        buffer += chunk
+        at, size = 0, len(buffer)
+        while size - at >= _HEADER.size:
+            transaction, protocol, length = _HEADER.unpack_from(buffer, at)
+            if protocol or not 2 <= length <= _MAX_LENGTH:
+                self._derailed()
+                return
+            end = at + _HEADER.size + length
+            if end > size:
+                break
+            self._hand_over(transaction, bytes(buffer[at + _HEADER.size : end]))
+            at = end
+        del buffer[:at]
+
+    def _hand_over(self, transaction: int, frame: bytes) -> None:
+        asked = self._asked.pop(transaction, None)
+        if asked is None:
+            self._unasked(transaction, frame)
+        elif asked.answer.done():
+            pass  # a broadcast that somebody answers
+        elif _fits(frame, asked.request):
+            asked.answer.set_result(frame)
+        else:
+            self._refuse(asked, f"unit {frame[0]}, function {frame[1]}, {len(frame)} bytes")
+
+    def _unasked(self, transaction: int, frame: bytes) -> None:
+        """Late, or nobody's. A device that answers under no transaction at all can never be heard: it is told so."""
+        unit = next((unit for given_up, unit in self._given_up if given_up == transaction), None)
+        if unit is not None:
+            self.tally.add(unit, "late")
+            return
+        self.tally.line.foreign_frames += 1
+        if transaction == 0:
+            self._fail("an answer to no question")
+        log.debug("frame_unasked", port=self.wire.name, unit_id=frame[0])
+
+    def _derailed(self) -> None:
+        """What comes is no Modbus TCP."""
+        self._fail("no Modbus TCP")
+        self._drop("no Modbus TCP")
+
+    def _fail(self, detail: str) -> None:
+        for asked in tuple(self._asked.values()):
+            self._refuse(asked, detail)
+
+    def _refuse(self, asked: _Asked, detail: str) -> None:
+        if not asked.answer.done():
+            self.tally.add(asked.request.unit, "wrong")
+            asked.answer.set_exception(DeviceFault("wrong_answer", detail))
+
+    def _on_lost(self, why: str) -> None:
+        self.tally.line.lost += 1
+        self._give_back(f"{self.wire.name}: {why}")
+
+    def _drop(self, why: str) -> None:
+        self.wire.close()
+        self._give_back(f"{self.wire.name}: {why}")
+
+    def _give_back(self, detail: str) -> None:
+        """Whoever waits is told at once."""
+        for asked in self._asked.values():
+            if not asked.answer.done():
+                asked.answer.set_exception(DeviceFault("port_gone", detail))
+        self._forget()
+
+    def _forget(self) -> None:
+        self._buffer.clear()
+        self._asked.clear()
+        self._given_up.clear()
+
+
+def _expire(answer: asyncio.Future[bytes | None]) -> None:
+    if not answer.done():
+        answer.set_result(None)
+
+
+def _fits(frame: bytes, request: Request) -> bool:
+    """Whether unit and PDU have the shape of an answer to the question."""
+    if len(frame) == request.size - 2 and frame.startswith(request.head):
+        return True
+    return len(frame) == 3 and frame[0] == request.unit and frame[1] == request.function | EXCEPTION_BIT

@@ -1,0 +1,260 @@
+"""One RS-485 line in RTU framing, over whatever wire leads to it: one transaction at a time, and never a wrong value.
+
+Theory. Two rules keep a wrong value away that no frame check can see, because an RTU answer does not say which question it
+answers (facts/modbus 0.1: the usual libraries return another register's value, silently, for ever):
+
+* *Silence.* A request leaves only after 3.5 characters of quiet, so devices can tell where a frame begins.
+* *Settle.* After a timeout that unit is not addressed again until its late frame was seen or ``SETTLE_S`` passed. A late
+  frame teaches the unit's latency (``patience.py``). Other units are served meanwhile.
+
+A broadcast (unit 0) is answered by nobody; the line rests for the turnaround delay then, while the devices do it (Serial
+Line 2.4.1). Only loop time is used, so tests may run on a virtual clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+
+import structlog
+from msgspec import Struct
+
+from gateway.drivers.modbus import frames
+from gateway.drivers.modbus.frames import Answer, Request
+from gateway.drivers.modbus.line import TIMEOUT_MS, Refused, Tally
+from gateway.drivers.modbus.patience import Patience
+from gateway.drivers.modbus.wire import Wire
+from gateway.faults import DeviceFault
+from gateway.site.profile import Space
+
+log = structlog.get_logger()
+
+SETTLE_S = 1.0
+"""The slowest answer anybody may believe in (facts/modbus 3: must be at least that; 1 s recommended)."""
+SILENCE_FLOOR_S = 0.00175  # Serial Line 2.5.1.1: fixed above 19200 baud
+TURNAROUND_S = 0.2  # Serial Line 2.4.1: typically 100 to 200 ms at 9600 baud
+_CHATTER_S = 0.1  # a line that never falls silent is asked all the same: noise may not stop the polling
+
+
+class _Owed(Struct):
+    """An answer still under way after its timeout."""
+
+    request: Request
+    asked_at: float
+    until: float
+
+
+class RtuLine:
+    """A ``Line`` in RTU framing."""
+
+    def __init__(self, wire: Wire, *, latency_s: float = 0.0, turnaround_s: float = TURNAROUND_S) -> None:
+        """``latency_s``: what the network before the line may add to each answer (a DTU on a mobile network)."""
+        self.wire, self.tally = wire, Tally()
+        self.char_s, self.dials = wire.char_s, wire.dials
+        self.silence_s = SILENCE_FLOOR_S if wire.baud > 19200 or not wire.baud else 3.5 * wire.char_s
+        self._latency_s, self._turnaround_s = latency_s, turnaround_s
+        self._lock = asyncio.Lock()
+        self._buffer = bytearray()
+        self._request: Request | None = None
+        self._answer: asyncio.Future[Answer | None] | None = None
+        self._heard_at = self._quiet_from = 0.0
+        self._gaps: dict[int, float] = {}
+        self._owed: dict[int, _Owed] = {}
+        self._patience: defaultdict[int, Patience] = defaultdict(Patience)
+
+    @property
+    def connected(self) -> bool:
+        return self.wire.is_open
+
+    async def connect(self) -> None:
+        async with self._lock:
+            if not self.wire.is_open:
+                self._buffer.clear()
+                await self.wire.open(self._on_bytes, self._on_lost)
+                self._rest(asyncio.get_running_loop().time())
+                self.tally.line.opened += 1
+
+    async def close(self) -> None:
+        self.wire.close()
+        self._let_go("closed")
+
+    async def end(self) -> None:
+        await self.close()
+        self.wire.end()
+
+    def pace(self, unit: int, gap_s: float) -> None:
+        self._gaps[unit] = gap_s
+
+    def free_at(self, unit: int) -> float:
+        owed = self._owed.get(unit)
+        return owed.until if owed else 0.0
+
+    def timeout_s(self, unit: int, timeout_ms: int) -> float:
+        """How long this unit is waited for: what its profile says, or longer where it was seen to need it."""
+        return self._latency_s + self._patience[unit].timeout_s(timeout_ms / 1000)
+
+    async def read(self, unit: int, space: Space, address: int, count: int, timeout_ms: int = TIMEOUT_MS) -> list[int]:
+        body = await self.send(frames.read_request(unit, space, address, count), timeout_ms)
+        return frames.words(body, space, count)
+
+    async def write(
+        self, unit: int, space: Space, address: int, value: int | Sequence[int], timeout_ms: int = TIMEOUT_MS
+    ) -> None:
+        await self.send(frames.set_request(unit, space, address, value), timeout_ms)
+
+    async def send(self, request: Request, timeout_ms: int = TIMEOUT_MS) -> bytes:
+        loop = asyncio.get_running_loop()
+        while True:
+            # Outside the lock, so that other units are served while this one settles.
+            await asyncio.sleep(max(0.0, self.free_at(request.unit) - loop.time()))
+            async with self._lock:
+                if self.free_at(request.unit) > loop.time():
+                    continue
+                return await self._exchange(request, timeout_ms)
+
+    async def broadcast(self, request: Request) -> None:
+        async with self._lock:
+            await self._silence(max(self._gaps.values(), default=0.0))
+            self._transmit(request)
+            self.tally.line.broadcasts += 1
+            wait = self._turnaround_s + len(request.frame) * self.char_s
+            await asyncio.sleep(wait)
+
+    async def _exchange(self, request: Request, timeout_ms: int) -> bytes:
+        self._owed.pop(request.unit, None)
+        await self._silence(self._gaps.get(request.unit, 0.0))
+        self._transmit(request)
+        self.tally.add(request.unit, "requests")
+        wait = self.timeout_s(request.unit, timeout_ms) + (len(request.frame) + request.size) * self.char_s
+        return await self._await_answer(request, asyncio.get_running_loop().time(), wait)
+
+    async def _silence(self, gap_s: float) -> None:
+        """Until the line was quiet for 3.5 characters, or for as long as this unit needs."""
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + _CHATTER_S + gap_s
+        more = max(0.0, gap_s - self.silence_s)
+        while (wait := min(self._quiet_from + more, give_up) - loop.time()) > 0:  # noqa: ASYNC110 - time itself is waited for
+            await asyncio.sleep(wait)
+
+    def _rest(self, from_at: float) -> None:
+        self._quiet_from = max(self._quiet_from, from_at + self.silence_s)
+
+    def _transmit(self, request: Request) -> None:
+        """Clear what lies about, then hand the frame to the wire whole."""
+        self.wire.glance()
+        if not self.wire.is_open:
+            raise DeviceFault("port_gone", self.wire.name)
+        self._discard(len(self._buffer), request.unit)
+        self.wire.send(request.frame)
+        self._quiet_from = 0.0
+        self._rest(asyncio.get_running_loop().time() + len(request.frame) * self.char_s)
+
+    async def _await_answer(self, request: Request, asked_at: float, wait: float) -> bytes:
+        answer: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+        self._request, self._answer = request, answer
+        timer = asyncio.get_running_loop().call_later(wait, _expire, answer)
+        try:
+            found = await answer or self._last_look(request)
+        except asyncio.CancelledError:
+            self._owe(request, asked_at)
+            raise
+        finally:
+            timer.cancel()
+            self._request = self._answer = None
+        if found is None:
+            raise self._missed(request, asked_at)
+        self._patience[request.unit].answered(asyncio.get_running_loop().time() - asked_at)
+        if found.exception is not None:
+            self.tally.add(request.unit, "exceptions")
+            raise Refused(found.exception)
+        self.tally.add(request.unit, "answers")
+        return found.body
+
+    def _last_look(self, request: Request) -> Answer | None:
+        found = frames.search(bytes(self._buffer), request, final=True)
+        if found:
+            self._take(found, request)
+        return found
+
+    def _missed(self, request: Request, asked_at: float) -> DeviceFault:
+        """No answer in time. Where it came damaged nothing is under way any more, and the unit may be asked again."""
+        damaged = self._discard(len(self._buffer), request.unit, request)
+        self.tally.add(request.unit, "timeouts")
+        if damaged:
+            return DeviceFault("bad_crc", f"unit {request.unit}")
+        self._patience[request.unit].missed()
+        self._owe(request, asked_at)
+        return DeviceFault("timeout", f"unit {request.unit}")
+
+    def _owe(self, request: Request, asked_at: float) -> None:
+        until = asyncio.get_running_loop().time() + SETTLE_S + self._latency_s
+        self._owed[request.unit] = _Owed(request, asked_at, until)
+
+    def _on_bytes(self, chunk: bytes) -> None:
+        self._rest(asyncio.get_running_loop().time())
+        self._buffer += chunk
+        if self._owed:
+            self._settle()
+        if self._request is not None and self._answer is not None and not self._answer.done():
+            found = frames.search(bytes(self._buffer), self._request)
+            if found:
+                self._take(found, self._request)
+                self._answer.set_result(found)
+        elif len(self._buffer) > frames.MAX_FRAME:
+            self._discard(len(self._buffer) - frames.MAX_FRAME)
+
+    def _take(self, found: Answer, request: Request) -> None:
+        """Cut the answer out of the buffer, counting what lay before it."""
+        if found.start:
+            self._discard(found.start, request.unit)
+        del self._buffer[: found.end - found.start]
+
+    def _settle(self) -> None:
+        """Late answers among what came: they free their unit and teach its latency, and are nobody's value."""
+        now = asyncio.get_running_loop().time()
+        for unit, owed in list(self._owed.items()):
+            found = frames.search(bytes(self._buffer), owed.request)
+            if found is None or (self._request is not None and self._request.unit == unit):
+                continue
+            del self._buffer[found.start : found.end]
+            del self._owed[unit]
+            self.tally.add(unit, "late")
+            self._patience[unit].late(now - owed.asked_at - self._latency_s)
+            log.info(
+                "answer_came_late", port=self.wire.name, unit_id=unit, after_ms=round((now - owed.asked_at) * 1000)
+            )
+
+    def _discard(self, size: int, unit: int | None = None, request: Request | None = None) -> bool:
+        """Drop the first bytes of the buffer, counted; True where our own answer lay there, damaged."""
+        if not size:
+            return False
+        junk = frames.weigh(bytes(self._buffer[:size]), request)
+        del self._buffer[:size]
+        for name in ("noise_bytes", "foreign_frames", "crc_errors"):
+            count = getattr(junk, name)
+            if count and unit is not None:
+                self.tally.add(unit, name, count)
+            elif count:
+                setattr(self.tally.line, name, getattr(self.tally.line, name) + count)
+        return junk.crc_errors > 0
+
+    def _on_lost(self, why: str) -> None:
+        """The wire has gone by itself."""
+        self.tally.line.lost += 1
+        self._let_go(why)
+
+    def _let_go(self, why: str) -> None:
+        """Whoever waits is told at once."""
+        self._buffer.clear()
+        if self._request is not None:
+            # A quick return of the port must not let its answer in as another's.
+            self._owe(self._request, asyncio.get_running_loop().time())
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(DeviceFault("port_gone", f"{self.wire.name}: {why}"))
+
+
+def _expire(answer: asyncio.Future[Answer | None]) -> None:
+    """Its time is over."""
+    if not answer.done():
+        answer.set_result(None)

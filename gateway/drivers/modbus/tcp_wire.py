@@ -1,0 +1,119 @@
+"""A TCP connection as a wire: bytes to a converter or to a Modbus TCP device, whichever framing is spoken over it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+
+import structlog
+
+from gateway.drivers.modbus.wire import Hear, Lost
+from gateway.faults import DeviceFault
+
+log = structlog.get_logger()
+
+CONNECT_S = 2.0  # the poller tries again every second; back within 3 s of its return
+_KEEPALIVE_IDLE_S, _KEEPALIVE_EVERY_S, _KEEPALIVE_TIMES = 10, 5, 3
+"""A peer that lost its power is found out within 25 s even while nothing is asked."""
+_MOST_UNSENT = 8_192  # bytes the peer has not taken yet: beyond that it is stuck
+
+
+class Connection(asyncio.Protocol):
+    """One established connection, ours or the peer's doing."""
+
+    def __init__(self, hear: Hear, lost: Lost) -> None:
+        self.hear, self.lost = hear, lost
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - asyncio gives stream protocols nothing else
+        self.transport = transport
+        settle_socket(transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.hear(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
+        self.lost(str(exc) if exc else "hung up")
+
+    def send(self, data: bytes, name: str) -> None:
+        """Write it whole; a peer that takes nothing any more is a timeout."""
+        if self.transport is None or self.transport.is_closing():
+            raise DeviceFault("port_gone", name)
+        if self.transport.get_write_buffer_size() > _MOST_UNSENT:
+            raise DeviceFault("timeout", f"{name} takes no bytes")
+        self.transport.write(data)
+
+    def drop(self) -> None:
+        """Hang up and hear no more of it."""
+        self.hear = self.lost = _nobody
+        if self.transport is not None:
+            self.transport.abort()
+            self.transport = None
+
+
+def settle_socket(transport: asyncio.Transport) -> None:
+    """Small packets leave at once, and a peer that vanished is noticed."""
+    sock = transport.get_extra_info("socket")
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_IDLE_S)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_EVERY_S)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _KEEPALIVE_TIMES)
+
+
+class TcpWire:
+    """A ``Wire`` over a TCP connection that we open."""
+
+    dials = True
+
+    def __init__(self, host: str, tcp_port: int, baud: int = 0, char_s: float = 0.0) -> None:
+        """``baud`` and ``char_s`` of the RS-485 line behind a converter; 0 where there is none."""
+        self.name, self.baud, self.char_s = f"{host}:{tcp_port}", baud, char_s
+        self._host, self._tcp_port = host, tcp_port
+        self._connection: Connection | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._connection is not None
+
+    async def open(self, hear: Hear, lost: Lost) -> None:
+        def gone(why: str) -> None:
+            self._connection = None
+            log.warning("port_lost", port=self.name, why=why)
+            lost(why)
+
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                _, connection = await loop.create_connection(lambda: Connection(hear, gone), self._host, self._tcp_port)
+        except (OSError, TimeoutError) as error:
+            raise DeviceFault("port_gone", f"{self.name}: {error or 'no answer'}") from error
+        if connection.transport is None:
+            raise DeviceFault("port_gone", f"{self.name}: hung up")
+        self._connection = connection
+        log.info("port_opened", port=self.name)
+
+    def glance(self) -> None:
+        """The event loop hands everything up by itself."""
+
+    def send(self, data: bytes) -> None:
+        if self._connection is None:
+            raise DeviceFault("port_gone", self.name)
+        self._connection.send(data, self.name)
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.drop()
+            self._connection = None
+            log.info("port_closed", port=self.name)
+
+    def end(self) -> None:
+        self.close()
+
+
+def _nobody(_: object) -> None:
+    pass

@@ -1,0 +1,162 @@
+"""RTU over a TCP connection, and boxes that dial in: registration, heartbeat, strangers, a box that dials anew."""
+
+import asyncio
+import contextlib
+
+import msgspec
+
+from gateway.drivers.modbus.lines import line_of
+from gateway.sim.modbus import SimUnit, checksum
+from gateway.site.model import Framing
+
+
+class Box:
+    """A serial gateway with units behind it: RTU frames over a TCP connection."""
+
+    def __init__(self, *units, say=b""):
+        self.units, self.say = {unit.unit_id: unit for unit in units}, say
+        self.writers = []
+
+    async def serve(self, reader, writer):
+        self.writers.append(writer)
+        writer.write(self.say)
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                frame = await reader.readexactly(8)
+                assert checksum(frame[:-2]) == frame[-2:]
+                unit = self.units.get(frame[0])
+                if unit is not None and not unit.silent:
+                    said = frame[:1] + unit.answer(frame[1:-2])
+                    writer.write(unit.noise + said + checksum(said))
+        writer.close()
+
+    async def dial(self, port):
+        self.running = asyncio.ensure_future(self.serve(*await asyncio.open_connection("127.0.0.1", port)))
+
+    def hang_up(self):
+        self.writers[-1].transport.abort()
+
+
+@contextlib.asynccontextmanager
+async def waiting(kit, *devices, receptions=None, **more):
+    """A poller of a bus that waits for a box on a free port."""
+    bus = kit.bus("", *devices, listen=1, address="127.0.0.1", framing=Framing.RTU, **more)
+    line = line_of(bus, receptions)
+    line.wire._reception.port = line.wire._reception.port if receptions else 0
+    async with kit.polling(bus, line=line) as (_, ear):
+        await kit.until(lambda: ("bus-a", "lost", "port_gone") in ear.health())
+        yield line, ear, line.wire._reception.port
+
+
+def test_rtu_frames_over_a_tcp_connection(kit):
+    async def story():
+        box = Box(SimUnit(1, holding={1: 7}, noise=b"\x55"), SimUnit(2, holding={1: 8}))
+        server = await asyncio.start_server(box.serve, "127.0.0.1", 0)
+        gas = kit.profile(kit.alarm("gas", 1, period_ms=100))
+        port = server.sockets[0].getsockname()[1]
+        bus = kit.bus("", (1, gas), (2, gas), host="127.0.0.1", tcp_port=port, framing=Framing.RTU, baud=115200)
+        async with kit.polling(bus) as (poller, ear):
+            await kit.until(lambda: set(ear.values("gas")) == {7, 8})
+            assert poller.line.tally.units[1].noise_bytes > 0
+            assert poller.line.silence_s == 0.00175
+            box.hang_up()
+            await kit.until(lambda: poller.line.tally.line.opened == 2)
+            box.units[1].holding[1] = 9
+            await kit.until(lambda: ear.values("gas")[-1] == 9)
+        server.close()
+
+    asyncio.run(story())
+
+
+def test_a_box_that_dials_in_is_polled_and_its_heartbeat_is_no_noise(kit):
+    async def story():
+        gas = kit.profile(kit.alarm("gas", 1, period_ms=100))
+        box = Box(SimUnit(1, holding={1: 7}), say=b"box-0001")
+        async with waiting(kit, (1, gas), registration=b"box-0001", heartbeat=b"\xfe\xfe") as (line, ear, port):
+            await box.dial(port)
+            await kit.until(lambda: 7 in ear.values("gas"), 5)
+            noise = line.tally.line.noise_bytes
+            box.writers[0].write(b"\xfe\xfe")
+            await kit.until(lambda: line.wire.heartbeats == 1)
+            assert line.tally.line.noise_bytes == noise
+            box.hang_up()
+            await kit.until(lambda: ear.health("bus-a")[-1] == ("bus-a", "lost", "port_gone"), 2)
+            await box.dial(port)
+            await kit.until(lambda: ear.health("bus-a")[-1][1] == "ok", 5)
+        assert line.wire._reception._server is None, "the port was kept"
+
+    asyncio.run(story())
+
+
+def test_a_box_that_dials_anew_is_heard_on_its_new_connection(kit):
+    async def story():
+        gas = kit.profile(kit.alarm("gas", 1, period_ms=100))
+        old, new = Box(SimUnit(1, holding={1: 7}), say=b"box"), Box(SimUnit(1, holding={1: 8}), say=b"box")
+        async with waiting(kit, (1, gas), registration=b"box") as (_, ear, port):
+            await old.dial(port)
+            await kit.until(lambda: 7 in ear.values("gas"), 5)
+            await new.dial(port)
+            await kit.until(lambda: 8 in ear.values("gas"), 5)
+            assert ear.values("gas")[-1] == 8
+
+    asyncio.run(story())
+
+
+def test_a_stranger_is_let_in_nowhere(kit):
+    async def story():
+        gas = kit.profile(kit.alarm("gas", 1, period_ms=100))
+        async with waiting(kit, (1, gas), registration=b"box-0001") as (line, ear, port):
+            await Box(SimUnit(1, holding={1: 66}), say=b"box-0002").dial(port)
+            await kit.until(lambda: line.wire._reception.strangers == 1)
+            slow = Box(SimUnit(1, holding={1: 7}), say=b"box-")
+            await slow.dial(port)
+            await kit.until(lambda: slow.writers)
+            slow.writers[0].write(b"0001")
+            await kit.until(lambda: ear.values("gas")[-1] == 7, 5)
+            assert 66 not in ear.values("gas")
+
+    asyncio.run(story())
+
+
+def test_two_boxes_dial_one_port_and_each_finds_its_bus(kit):
+    async def story():
+        gas = kit.profile(kit.alarm("gas", 1, period_ms=100))
+        receptions = {}
+        async with waiting(kit, (1, gas), registration=b"one", receptions=receptions) as (line, first, _):
+            reception = line.wire._reception
+            bus = kit.bus("", (2, gas), listen=1, address="127.0.0.1", framing=Framing.RTU, registration=b"two")
+            other = line_of(bus, receptions)
+            assert other.wire._reception is reception
+            async with kit.polling(bus, line=other) as (_, second):
+                await kit.until(lambda: second.health("bus-a"))
+                await Box(SimUnit(2, holding={1: 22}), say=b"two").dial(reception.port)
+                await Box(SimUnit(1, holding={1: 11}), say=b"one").dial(reception.port)
+                await kit.until(lambda: 11 in first.values("gas") and 22 in second.values("gas"), 5)
+
+    asyncio.run(story())
+
+
+def test_modbus_tcp_may_be_dialled_in_too(kit):
+    async def story():
+        from gateway.sim.modbus import SimTcp
+
+        gas = kit.profile(kit.alarm("gas", 1, period_ms=100))
+        bus = kit.bus("", (1, gas), listen=1, address="127.0.0.1")
+        line = line_of(bus)
+        line.wire._reception.port = 0
+        async with kit.polling(bus, line=line) as (_, ear):
+            await kit.until(lambda: ear.health("bus-a"))
+            sim = SimTcp([SimUnit(1, holding={1: 7})])
+            reader, writer = await asyncio.open_connection("127.0.0.1", line.wire._reception.port)
+            serving = asyncio.ensure_future(sim._attend(reader, writer))
+            await kit.until(lambda: 7 in ear.values("gas"), 5)
+            serving.cancel()
+            await asyncio.wait((serving,))
+
+    asyncio.run(story())
+
+
+def test_a_bus_knows_its_framing(kit):
+    assert kit.bus("/dev/x").speaks is Framing.RTU
+    assert kit.bus("", host="h").speaks is Framing.TCP
+    assert msgspec.structs.replace(kit.bus("", host="h"), framing=Framing.RTU).serial
