@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     command("demo", _demo).add_argument("--for", dest="seconds", default=None, metavar="90s")
     _rules(command("rules", _rules_test))
     _replay_options(command("replay", _replay))
+    _simulate_options(command("simulate", _simulate))
     command("schema", _schema).add_argument("of", nargs="?", default="site", help=say("cli.schema_of", language()))
     command("decode", _decode)
     pseudonym = command("pseudonym", _pseudonym)
@@ -103,6 +104,13 @@ def _replay_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rules", type=Path, metavar="OTHER", help=say("cli.replay.rules", language()))
     parser.add_argument("--since", default="", metavar="TIME", help=say("cli.replay.since", language()))
     parser.add_argument("--until", default="", metavar="TIME", help=say("cli.replay.until", language()))
+
+
+def _simulate_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("site", type=Path)
+    parser.add_argument("--state", type=Path, metavar="DIR", help=say("cli.simulate.state", language()))
+    parser.add_argument("--for", dest="seconds", metavar="90s", help=say("cli.simulate.for", language()))
+    parser.add_argument("--still", action="store_true", help=say("cli.simulate.still", language()))
 
 
 def _state(parser: argparse.ArgumentParser) -> None:
@@ -228,6 +236,24 @@ def _demo(asked: argparse.Namespace) -> int:
         print(say("cli.not_a_duration", language(), given=asked.seconds), file=sys.stderr)
         return USAGE
     return demo(seconds=None if length is None else length / 1000, as_json=asked.json, language=language())
+
+
+def _simulate(asked: argparse.Namespace) -> int:
+    from gateway.app.check import check
+    from gateway.nodes import Faults, duration_ms
+    from gateway.sim.simulate import Wishes, simulate
+
+    length = None if asked.seconds is None else duration_ms(asked.seconds)
+    if asked.seconds is not None and length is None:
+        print(say("cli.not_a_duration", language(), given=asked.seconds), file=sys.stderr)
+        return USAGE
+    faults = Faults()
+    checked = check(asked.site, faults)
+    if checked is None or faults.errors:
+        _print_faults(faults, as_json=asked.json, spoken=language())
+        return FAULTY
+    wishes = Wishes(asked.state, None if length is None else length / 1000, asked.still)
+    return simulate(asked.site, wishes, as_json=asked.json, language=language())
 
 
 def _schema(asked: argparse.Namespace) -> int:

@@ -28,6 +28,7 @@ from dbus_fast.aio import MessageBus
 from dbus_fast.constants import NameFlag
 
 from gateway.faults import DeviceFault
+from gateway.sim import leash
 
 _OBJECTS, _PROPERTIES = "org.freedesktop.DBus.ObjectManager", "org.freedesktop.DBus.Properties"
 _ADAPTER, _DEVICE = "org.bluez.Adapter1", "org.bluez.Device1"
@@ -48,7 +49,9 @@ Properties = dict[str, Variant]
 class PrivateBus:
     """A D-Bus daemon of our own on a socket in a folder of our own; may be stopped and started again there."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, leashed: bool = False) -> None:
+        """``leashed``: it ends with the thread that starts it (see ``leash``)."""
+        self._leashed = leashed
         self._folder = Path(tempfile.mkdtemp(prefix="loudong-bus-"))
         self.address = f"unix:path={self._folder}/bus"
         """To be put into ``DBUS_SYSTEM_BUS_ADDRESS`` of whoever shall find our BlueZ."""
@@ -62,8 +65,9 @@ class PrivateBus:
         (self._folder / "bus").unlink(missing_ok=True)
         config = self._folder / "bus.conf"
         config.write_text(_CONFIG.format(address=self.address))
+        command = [program, "--nofork", "--nopidfile", f"--config-file={config}", "--print-address=1"]
         self._daemon = subprocess.Popen(
-            [program, "--nofork", "--nopidfile", f"--config-file={config}", "--print-address=1"],
+            leash.leashed(command) if self._leashed else command,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )

@@ -22,6 +22,8 @@ from typing import ClassVar
 
 from msgspec import Struct
 
+from gateway.sim import leash
+
 _ACCEPT_S = 10.0
 _STOP_S = 10.0
 _LISTENING_PORTS = 16_384, 32_768
@@ -63,9 +65,11 @@ class _Broker:
 
     program: ClassVar[str]
 
-    def __init__(self, folder: Path, port: int = 0) -> None:
-        """``folder`` keeps configuration, log and what must outlive the process; ``port`` 0 picks a free one."""
-        self.folder, self.port = folder, port or free_port()
+    def __init__(self, folder: Path, port: int = 0, *, leashed: bool = False) -> None:
+        """``folder`` keeps configuration, log and what must outlive the process; ``port`` 0 picks a free one; ``leashed``
+        ends it with the thread that starts it (see ``leash``).
+        """
+        self.folder, self.port, self._leashed = folder, port or free_port(), leashed
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -85,10 +89,11 @@ class _Broker:
         program = self.path()
         if program is None:
             raise BrokerFault(f"{self.program} is not installed")
+        command = [program, *self._arguments()]
         log = self.folder / "broker.log"
         with log.open("ab") as out:
             self._process = subprocess.Popen(
-                [program, *self._arguments()],
+                leash.leashed(command) if self._leashed else command,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
@@ -136,9 +141,11 @@ class EmbeddedBroker(_Broker):
 
     program = "nats-server"
 
-    def __init__(self, folder: Path, port: int = 0, *, auth: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, port: int = 0, *, auth: Mapping[str, str] | None = None, leashed: bool = False
+    ) -> None:
         """``auth``: user -> password; without it anybody on this machine may connect."""
-        super().__init__(folder, port)
+        super().__init__(folder, port, leashed=leashed)
         self._auth = dict(auth or {})
 
     def _arguments(self) -> list[str]:
@@ -171,9 +178,10 @@ class Mosquitto(_Broker):
         auth: Mapping[str, str] | None = None,
         acl: str = "",
         extra: str = "",
+        leashed: bool = False,
     ) -> None:
         """``acl`` is the text of an ``acl_file``; ``extra`` is added to the configuration (mosquitto.conf(5))."""
-        super().__init__(folder, port)
+        super().__init__(folder, port, leashed=leashed)
         self._tls, self._auth, self._acl, self._extra = tls, dict(auth or {}), acl, extra
 
     def _arguments(self) -> list[str]:

@@ -39,7 +39,7 @@ class Air:
         """``with_bluez`` None: if it can be."""
         self.with_bluez = shutil.which("dbus-daemon") is not None if with_bluez is None else with_bluez
         self.socket = folder / "air.sock"
-        self.bus = PrivateBus()
+        self.bus = PrivateBus(leashed=True)
         self.bluez: StandInBluez | None = None
         self._server: asyncio.AbstractServer | None = None
         self._ears: set[asyncio.StreamWriter] = set()

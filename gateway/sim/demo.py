@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import os
 import signal
 import sys
 import tempfile
@@ -20,8 +18,10 @@ from typing import Any
 
 from gateway.sim.broker import BrokerFault, EmbeddedBroker
 from gateway.sim.compound import SimCompound
+from gateway.sim.daemon import Daemon
 from gateway.sim.receiver import DutyOffice
 from gateway.sim.score import Score
+from gateway.sim.teller import Teller
 from gateway.words import say
 
 BROKER_AWAY_S = 12.0
@@ -30,51 +30,6 @@ SETTLE_S = 8.0
 """What was caused last must have come by then."""
 _SOURCE = "/loudong/v1/fukang-garden/demo"
 _DUTY = "duty-1"
-
-
-class Teller:
-    """Prints the story, or in JSON mode only what the receiver got."""
-
-    def __init__(self, *, as_json: bool, language: str) -> None:
-        self._as_json, self._language, self._start = as_json, language, time.monotonic()
-
-    def world(self, key: str, **fields: object) -> None:
-        """Something happens."""
-        self._line(">", say(f"demo.{key}", self._language, **fields))
-
-    def deed(self, key: str, **fields: object) -> None:
-        """A relay moved."""
-        self._line("*", say(f"demo.{key}", self._language, **fields))
-
-    def message(self, raw: bytes) -> None:
-        """The duty office got a message."""
-        if self._as_json:
-            print(raw.decode(), flush=True)
-            return
-        body = json.loads(raw)
-        data = body["data"]
-        head = data["texts"]["zh-CN" if self._language == "zh-CN" else "en"]
-        self._line("<", f"{data['change']:<13} {head['title']}  {_details(data)}")
-
-    def summary(self, counts: dict[str, Any]) -> None:
-        """The last line."""
-        if self._as_json:
-            print(json.dumps({"summary": counts}, ensure_ascii=False), flush=True)
-            return
-        key = "good" if not counts["lost"] and not counts["doubled"] and counts["daemon"] == "well" else "bad"
-        self._line("=", say(f"demo.{key}", self._language, **counts))
-
-    def _line(self, mark: str, text: str) -> None:
-        if not self._as_json:
-            print(f"{time.monotonic() - self._start:6.1f}  {mark} {text}", flush=True)
-
-
-def _details(data: dict[str, Any]) -> str:
-    if data["change"] == "told":
-        last = data["told"][-1]["at"], data["told"][-1]["age_s"]
-        fresh = [t for t in data["told"] if (t["at"], t["age_s"]) == last]
-        return "-> " + ", ".join(f"{t['rung']} {'+'.join(t['people']) or '-'}" for t in fresh)
-    return " ".join(part for part in (data["subject"], data.get("who") or "", data.get("reason") or "") if part)
 
 
 class Story:
@@ -226,29 +181,28 @@ class Story:
 
 
 async def _run(folder: Path, seconds: float | None, teller: Teller) -> dict[str, Any]:
-    broker = EmbeddedBroker(folder / "broker")
+    broker = EmbeddedBroker(folder / "broker", leashed=True)
     await asyncio.to_thread(broker.start)
     try:
         async with SimCompound(folder / "world", broker.port) as world:
             story = Story(world, broker, teller)
             listening = asyncio.create_task(story.office.run())
-            daemon = await _start_daemon(world, folder)
+            daemon = Daemon(world.site, world.state, world.air, folder / "daemon.log")
+            await daemon.start()
             try:
                 await _live(story, daemon, listening, seconds)
-                died = daemon.returncode is not None
-                left = await _stop(daemon)
+                died = daemon.ended
+                left = await daemon.stop()
                 counts = {**story.score.summary(), "radio": world.air.means, "broker": "nats-server, MQTT 3.1.1"}
                 return {**counts, "daemon": "died" if died else "well" if left == 0 else f"left with {left}"}
             finally:
-                await _stop(daemon)
+                await daemon.stop()
                 listening.cancel()
     finally:
         await asyncio.to_thread(broker.stop)
 
 
-async def _live(
-    story: Story, daemon: asyncio.subprocess.Process, listening: asyncio.Task[None], seconds: float | None
-) -> None:
+async def _live(story: Story, daemon: Daemon, listening: asyncio.Task[None], seconds: float | None) -> None:
     """Play until the time is over, Ctrl-C comes, or the daemon dies; then let what is under way arrive."""
     playing = asyncio.create_task(_play(story))
     over = asyncio.Event()
@@ -287,39 +241,9 @@ async def _play(story: Story) -> None:
     await story.go_on()
 
 
-async def _start_daemon(world: SimCompound, folder: Path) -> asyncio.subprocess.Process:
-    """The real daemon in a process of its own; without a D-Bus daemon its ears are the advertisement seam."""
-    arguments = ["-m", "gateway.cli", "run", str(world.site), "--state", str(world.state)]
-    if not world.air.with_bluez:
-        arguments = [
-            "-m",
-            "gateway.sim.ears",
-            str(world.site),
-            "--state",
-            str(world.state),
-            "--air",
-            str(world.air.socket),
-        ]
-    with (folder / "daemon.log").open("wb") as out:
-        return await asyncio.create_subprocess_exec(
-            sys.executable, *arguments, stderr=out, env=os.environ | world.air.environment(), start_new_session=True
-        )
-
-
-async def _stop(daemon: asyncio.subprocess.Process) -> int:
-    """The daemon's exit code after SIGTERM."""
-    if daemon.returncode is None:
-        daemon.terminate()
-        try:
-            await asyncio.wait_for(daemon.wait(), 10)
-        except TimeoutError:
-            daemon.kill()
-    return await daemon.wait()
-
-
 def demo(*, seconds: float | None, as_json: bool, language: str) -> int:
     """Run the demo; 0 if nothing was lost or doubled."""
-    teller = Teller(as_json=as_json, language=language)
+    teller = Teller("demo", as_json=as_json, language=language)
     with tempfile.TemporaryDirectory(prefix="loudong-demo-", ignore_cleanup_errors=True) as folder:
         try:
             counts = asyncio.run(_run(Path(folder), seconds, teller))

@@ -7,7 +7,7 @@ a sentence.
 
 from __future__ import annotations
 
-from gateway.words import alerts, desk, replay, rules, site
+from gateway.words import alerts, desk, replay, rules, simulate, site
 
 LANGUAGES = ("zh-CN", "en")
 CATALOGUE: dict[str, tuple[str, str]] = {
@@ -15,6 +15,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     **desk.SENTENCES,
     **replay.SENTENCES,
     **rules.SENTENCES,
+    **simulate.SENTENCES,
     **site.SENTENCES,
 }
 

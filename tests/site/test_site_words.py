@@ -10,7 +10,7 @@ import pytest
 
 from gateway.nodes import Fault, Mark
 from gateway.site import fields, report, shapes
-from gateway.words import CATALOGUE, alerts, desk, replay, rules, site
+from gateway.words import CATALOGUE, alerts, desk, replay, rules, simulate, site
 
 GATEWAY = Path(report.__file__).parents[1]
 SOURCES = [path for path in GATEWAY.rglob("*.py") if path.parent.name in {"gateway", "site", "rules"}]
@@ -42,7 +42,7 @@ def test_both_languages_are_there_and_name_the_same_fields(key):
 
 
 def test_no_key_stands_in_two_topics():
-    topics = [alerts.SENTENCES, desk.SENTENCES, replay.SENTENCES, rules.SENTENCES, site.SENTENCES]
+    topics = [alerts.SENTENCES, desk.SENTENCES, replay.SENTENCES, rules.SENTENCES, simulate.SENTENCES, site.SENTENCES]
     assert sum(len(topic) for topic in topics) == len(CATALOGUE)
 
 

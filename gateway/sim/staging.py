@@ -1,0 +1,160 @@
+"""A site file put on a stage: the same compound, with every address of the real world replaced by one of this machine.
+
+Here is decided what becomes of each port, host and secret, and what is said of it. The original is only read; the copy, its
+secrets and its profiles lie in a folder of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from gateway.nodes import Faults, Node
+from gateway.sim.broker import free_port
+from gateway.site.files import Folder
+from gateway.site.reading import SITE_FILE
+
+_LINE_KEYS = ("baud", "parity", "stop_bits", "data_bits")
+_DOOR_KEYS = ("vendor", "place", "direction", "enrolment", "heartbeat", "timezone", "tags")
+_UPLINK_KEYS = ("principals", "keepalive")
+BUTTON_FORMATS = frozenset({"bthome"})
+DOOR_VENDORS = frozenset({"hikvision"})
+"""What has a simulated counterpart; anything else is named and stays silent."""
+
+Note = tuple[str, dict[str, object]]
+"""A key of the word catalogue after ``simulate.``, and its fields."""
+
+
+class Staged(Struct, frozen=True):
+    """The copy."""
+
+    site: Path
+    keys: dict[str, str]
+    """Button -> bind key."""
+    tokens: dict[str, str]
+    """Door -> secret of its push path."""
+    notes: tuple[Note, ...]
+    """What became of the real world, for people."""
+
+
+def stage(site: Path, folder: Path, broker: Callable[[str], tuple[int, str] | None]) -> Staged:
+    """Write the copy into ``folder``. ``broker(uplink)`` gives the port and the MQTT version of its broker, None where there
+    is none to be had. The site must have been checked before.
+    """
+    file = site / SITE_FILE if site.is_dir() else site
+    root = Folder(file.parent, Faults()).read_whole(file)
+    if root is None:
+        raise FileNotFoundError(file)
+    folder.mkdir(parents=True, exist_ok=True)
+    if (file.parent / "profiles").is_dir():
+        shutil.copytree(file.parent / "profiles", folder / "profiles", dirs_exist_ok=True)
+    stage = _Stage(_plain(root), folder, broker)
+    stage.set()
+    copy = folder / SITE_FILE
+    copy.write_text(
+        json.dumps(stage.whole, ensure_ascii=False, indent=1), encoding="utf-8"
+    )  # JSON is YAML, without its traps
+    return Staged(copy, stage.keys, stage.tokens, tuple(stage.notes))
+
+
+class _Stage:
+    def __init__(self, whole: dict[str, Any], folder: Path, broker: Callable[[str], tuple[int, str] | None]) -> None:
+        self.whole, self._folder, self._broker = whole, folder, broker
+        self.keys: dict[str, str] = {}
+        self.tokens: dict[str, str] = {}
+        self.notes: list[Note] = []
+
+    def set(self) -> None:
+        for section, replaced in (
+            ("buses", self._bus),
+            ("buttons", self._button),
+            ("doors", self._door),
+            ("uplinks", self._uplink),
+        ):
+            things = self.whole.get(section) or {}
+            staged = {name: made for name, thing in things.items() if (made := replaced(name, thing)) is not None}
+            if things:
+                self.whole[section] = staged
+        if self.whole.get("uplinks") == {}:
+            del self.whole["uplinks"]
+        self.whole["radio"] = {**(self.whole.get("radio") or {}), "adapters": []}
+        if self.whole.get("doors"):
+            port = free_port()
+            self.whole["listener"] = {"host": "127.0.0.1", "port": port}
+            self.notes.append(("listener", {"port": port}))
+        self._other_secrets(self.whole)
+
+    def _bus(self, name: str, bus: dict[str, Any]) -> dict[str, Any]:
+        """A network that speaks Modbus TCP stays one; all else becomes a line behind a pseudo-terminal."""
+        devices = {"devices": bus.get("devices") or {}}
+        if "host" in bus and bus.get("framing", "tcp") == "tcp":
+            port = free_port()
+            self.notes.append(("bus_tcp", {"bus": name, "host": bus["host"], "port": port}))
+            return {"host": "127.0.0.1", "tcp_port": port, **devices}
+        path = self._folder / f"tty-{name}"
+        real = bus.get("port") or bus.get("host") or bus.get("listen", "?")
+        plain = "port" in bus and bus.get("framing", "rtu") == "rtu"
+        self.notes.append(("bus_line" if plain else "bus_as_line", {"bus": name, "real": real, "path": path}))
+        return {"port": str(path), **{key: bus[key] for key in _LINE_KEYS if key in bus}, **devices}
+
+    def _button(self, name: str, button: dict[str, Any]) -> dict[str, Any]:
+        form = button.get("format", "bthome")
+        if form not in BUTTON_FORMATS:
+            self.notes.append(("button_silent", {"button": name, "format": form}))
+            return button
+        if "key_file" not in button:
+            return button
+        self.keys[name] = secrets.token_hex(16)
+        return {**button, "key_file": self._secret(f"{name}.key", self.keys[name])}
+
+    def _door(self, name: str, door: dict[str, Any]) -> dict[str, Any]:
+        if door.get("vendor") not in DOOR_VENDORS:
+            self.notes.append(("door_silent", {"door": name, "vendor": door.get("vendor")}))
+            return {**door, "address": "127.0.0.1"}
+        self.tokens[name] = secrets.token_urlsafe(24)
+        kept = {key: door[key] for key in _DOOR_KEYS if key in door}
+        return {**kept, "address": "127.0.0.1", "token_file": self._secret(f"{name}.token", self.tokens[name])}
+
+    def _uplink(self, name: str, uplink: dict[str, Any]) -> dict[str, Any] | None:
+        found = self._broker(name)
+        if found is None:
+            self.notes.append(("uplink_none", {"uplink": name, "real": uplink.get("host", "?")}))
+            return None
+        port, protocol = found
+        self.notes.append(("uplink", {"uplink": name, "real": uplink.get("host", "?"), "port": port}))
+        kept = {key: uplink[key] for key in _UPLINK_KEYS if key in uplink}
+        return {"host": "127.0.0.1", "port": port, "protocol": protocol, **kept}
+
+    def _other_secrets(self, thing: Any) -> None:
+        """Whatever else names a secret gets one, so that none of the real ones is opened."""
+        if isinstance(thing, list):
+            for each in thing:
+                self._other_secrets(each)
+        if not isinstance(thing, dict):
+            return
+        for key, value in thing.items():
+            if key.endswith("_file") and isinstance(value, str) and not value.startswith(str(self._folder)):
+                thing[key] = self._secret(f"secret-{secrets.token_hex(4)}", secrets.token_hex(16))
+            else:
+                self._other_secrets(value)
+
+    def _secret(self, name: str, text: str) -> str:
+        path = self._folder / name
+        path.touch(mode=0o600)
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+
+def _plain(node: Node) -> Any:
+    """Nodes as JSON has them; what is empty is left out."""
+    if isinstance(node.value, dict):
+        return {key: _plain(child) for key, child in node.mapping.items() if child.value is not None}
+    if isinstance(node.value, list):
+        return [_plain(item) for item in node.items]
+    return node.value

@@ -1,0 +1,232 @@
+"""The devices of any site, simulated: they answer on its buses as their profiles say, send on the air, push at its doors.
+
+What can happen to them is said in the timetable language; the world never looks into the daemon.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Self
+
+from gateway.events import Actuated, DeviceHealth, Entry, Event, Health, Press, PressKind, Reading
+from gateway.nodes import Faults
+from gateway.sim.buttons import CODES, SimButton
+from gateway.sim.compound import Air
+from gateway.sim.image import CannotSimulate, Image
+from gateway.sim.modbus import SimBus, SimTcp, SimUnit
+from gateway.sim.staging import BUTTON_FORMATS, Staged
+from gateway.sim.terminal import SimTerminal
+from gateway.site.model import Bus, Output, Site
+from gateway.site.reading import load_site
+
+_FAILURE = 4
+"""Modbus exception "server device failure": a device that answers and cannot."""
+_MOVES_S = 0.3
+"""How long a simulated valve takes to reach its end switch."""
+_BEAT_S = 1.0
+_LONGEST_SILENCE_S = 10.0
+"""On the air: a quarter of the shortest silence that makes a radio count as deaf, at most this."""
+
+
+class SimWorld:
+    """Every device of a staged site; an async context manager. ``moved`` is told of each output that moved."""
+
+    def __init__(
+        self,
+        staged: Staged,
+        folder: Path,
+        *,
+        with_bluez: bool | None = None,
+        moved: Callable[[str, bool], None] | None = None,
+    ) -> None:
+        site = load_site(staged.site, Faults())
+        if site is None:
+            raise FileNotFoundError(staged.site)
+        self.site: Site = site
+        self.images: dict[str, Image] = {}
+        self.units: dict[str, SimUnit] = {}
+        self.outputs: dict[str, bool] = dict.fromkeys(site.outputs, False)
+        """What the relays really do."""
+        self._moved = moved or (lambda _output, _on: None)
+        self.buses = {bus.id: self._bus(bus) for bus in site.buses.values()}
+        self.air = Air(folder, with_bluez=with_bluez)
+        now = int(time.time())
+        self.buttons = {
+            button.id: SimButton(
+                button.address, bytes.fromhex(staged.keys[button.id]) if button.id in staged.keys else None, counter=now
+            )
+            for button in site.buttons.values()
+            if button.format in BUTTON_FORMATS
+        }
+        self._radios = {name: asyncio.Lock() for name in self.buttons}
+        """A button has one radio: it sends one content at a time, and never an older one after a newer."""
+        self.terminals = {
+            name: SimTerminal(
+                f"http://127.0.0.1:{site.listener.port}/hikvision/{name}/{token}",
+                heartbeat_s=site.doors[name].heartbeat_ms / 2000,
+                retry_s=1.0,
+                first_serial=now,
+            )
+            for name, token in staged.tokens.items()
+        }
+        self._stack = AsyncExitStack()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        for output in site.outputs.values():
+            self._wire(output)
+
+    async def __aenter__(self) -> Self:
+        for part in (*self.buses.values(), self.air, *self.terminals.values()):
+            await self._stack.enter_async_context(part)
+        self.soon(self._button_beats())
+        self.soon(self._device_beats())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._stack.aclose()
+
+    # What can happen ----------------------------------------------------------------------------------
+
+    async def happen(self, event: Event) -> None:
+        """Let one line of a timetable happen at the devices. Raises CannotSimulate, which names what cannot."""
+        if isinstance(event, Reading):
+            self._image(event.device).put(event.point, event.value, event.quality)
+        elif isinstance(event, DeviceHealth):
+            self._fare(event.device, event.health)
+        elif isinstance(event, Press):
+            await self.press(event.button, event.kind.value)
+        elif isinstance(event, Entry):
+            self._enter(event)
+        elif isinstance(event, Actuated):
+            self._stick(event.output, stuck=not event.confirmed)
+        else:
+            raise CannotSimulate(type(event).__name__)
+
+    async def press(self, button: str, kind: str = PressKind.SINGLE.value) -> None:
+        """One press, repeated on the air as the vendor repeats it."""
+        if button not in self.buttons or kind not in CODES:
+            raise CannotSimulate(f"{button} {kind}")
+        sim = self.buttons[button]
+        async with self._radios[button]:
+            await sim.send(sim.press(kind), self.air.send)
+
+    def soon(self, doing: Awaitable[Any]) -> None:
+        """Let something go on beside; it ends with the world."""
+        task = asyncio.ensure_future(doing)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _image(self, device: str) -> Image:
+        if device not in self.images:
+            raise CannotSimulate(device)
+        return self.images[device]
+
+    def _fare(self, name: str, health: Health) -> None:
+        """A device, or a whole bus (``bus-NAME``)."""
+        bus = name.removeprefix("bus-")
+        if name.startswith("bus-") and bus in self.site.buses:
+            devices = [device.id for device in self.site.buses[bus].devices]
+        elif name in self.terminals:
+            terminal = self.terminals[name]
+            return terminal.restore_network() if health is Health.OK else terminal.cut_network()
+        else:
+            devices = [name]
+        for device in devices:
+            self._image(device)
+            self.units[device].silent = health is Health.LOST
+            self.units[device].exception = _FAILURE if health is Health.FAULTY else 0
+        return None
+
+    def _enter(self, entry: Entry) -> None:
+        terminal = self.terminals.get(entry.terminal)
+        doing = _ENTRIES.get((entry.type, entry.subject)) or _ENTRIES.get((entry.type, ""))
+        if terminal is None or doing is None:
+            raise CannotSimulate(f"{entry.terminal} {entry.type} {entry.subject}")
+        doing(terminal)
+
+    def _stick(self, output: str, *, stuck: bool) -> None:
+        if output not in self.site.outputs:
+            raise CannotSimulate(output)
+        self.units[self.site.outputs[output].device].stuck = stuck
+
+    # The devices --------------------------------------------------------------------------------------
+
+    def _bus(self, bus: Bus) -> SimBus | SimTcp:
+        units = []
+        for device in bus.devices:
+            unit = SimUnit(device.unit_id)
+            self.images[device.id], self.units[device.id] = Image(device.profile, unit), unit
+            units.append(unit)
+        return SimBus(units, bus.port) if bus.port else SimTcp(units, bus.tcp_port)
+
+    def _wire(self, output: Output) -> None:
+        """What hangs on a relay: it moves, and its end switch closes a little later."""
+        unit, before = self.units[output.device], self.units[output.device].on_write
+        point = self.images[output.device].points[output.point]
+        on_at = point.write_on_address if point.write_on_address is not None else point.address
+        off_at = point.write_off_address if point.write_off_address is not None else point.address
+
+        def wrote(address: int, value: int) -> None:
+            if before is not None:
+                before(address, value)
+            if on_at == off_at == address:
+                self._move(output, on=bool(value) is bool(point.write_on))
+            elif address in {on_at, off_at}:
+                self._move(output, on=address == on_at)
+
+        unit.on_write = wrote
+
+    def _move(self, output: Output, *, on: bool) -> None:
+        image, point = self.images[output.device], self.images[output.device].points[output.point]
+        shown = point.shown_on if on else point.shown_off
+        if shown is not None:
+            image.show(output.point, shown)
+        if self.outputs[output.id] is not on:
+            self.outputs[output.id] = on
+            self._moved(output.id, on)
+        if output.feedback:
+            device, name = output.feedback.split(".")
+            proves = on if output.feedback_means != "off" else not on
+            asyncio.get_running_loop().call_later(_MOVES_S, self.images[device].put, name, proves)
+
+    async def _device_beats(self) -> None:
+        while True:
+            for image in self.images.values():
+                image.beat()
+            await asyncio.sleep(_BEAT_S)
+
+    async def _button_beats(self) -> None:
+        """One button after the other, so often that neither a button is missed nor the radio seems deaf."""
+        if not self.buttons:
+            return
+        beats = [b.heartbeat_ms / 2000 for b in self.site.buttons.values() if b.heartbeat_ms]
+        pause = min(self.site.radio.silence_ms / 4000, _LONGEST_SILENCE_S, min(beats, default=60.0) / len(self.buttons))
+        while True:
+            for name, button in self.buttons.items():
+                async with self._radios[name]:
+                    await button.send(button.heartbeat(), self.air.send, repeats=2, spread_s=min(0.2, pause / 2))
+                await asyncio.sleep(pause)
+
+
+_ENTRIES: dict[tuple[str, str], Callable[[SimTerminal], int]] = {
+    ("access.granted", ""): SimTerminal.pass_known,
+    ("access.denied", "stranger"): SimTerminal.stranger,
+    ("access.denied", "unknown"): SimTerminal.stranger,
+    ("access.denied", "blocklisted"): SimTerminal.blocklisted,
+    ("alarm.blocklist", ""): SimTerminal.blocklisted,
+    ("alarm.duress", ""): SimTerminal.duress,
+    ("alarm.tamper", ""): SimTerminal.tamper,
+    ("door.forced", ""): SimTerminal.door_forced,
+    ("door.opened", ""): SimTerminal.door_opened,
+    ("door.closed", ""): SimTerminal.door_closed,
+    ("door.held_open", ""): SimTerminal.held_open,
+    ("door.exit_button", ""): SimTerminal.exit_button,
+    ("device.log_nearly_full", ""): SimTerminal.log_nearly_full,
+}
+"""(entry type, subject or any) -> what the terminal does."""

@@ -1,0 +1,284 @@
+"""Simulated devices behind any site: the copy, the world, and the command with the real daemon in it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from gateway.app.check import check
+from gateway.app.secrets import read_secrets
+from gateway.cli import main
+from gateway.events import Reading
+from gateway.nodes import Faults
+from gateway.sim.image import CannotSimulate
+from gateway.sim.life import Life
+from gateway.sim.staging import stage
+from gateway.sim.world import SimWorld
+from gateway.site.report import render
+from gateway.timetable import parse_deed
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "fukang-garden"
+SCENARIOS = ROOT / "tests" / "scenarios" / "site.yaml"
+REAL = ("/dev/serial", "192.168.", "street.example", "secrets/")
+PATIENCE_S = 90.0
+
+
+def staged(tmp_path, site=EXAMPLE):
+    return stage(site, tmp_path / "site", lambda _uplink: (1883, "5"))
+
+
+# The copy -------------------------------------------------------------------------------------------
+
+
+def test_the_copy_names_nothing_of_the_real_world_and_runs_as_it_stands(tmp_path):
+    made = staged(tmp_path)
+    text = made.site.read_text(encoding="utf-8")
+    assert not [name for name in REAL if name in text]
+    faults = Faults()
+    site, compound = check(made.site, faults)
+    assert faults.errors == [], render(faults, "en")
+    read_secrets(site, tmp_path, faults)
+    assert faults.errors == [], render(faults, "en")
+    original, original_compound = check(EXAMPLE, Faults())
+    assert compound.subjects.keys() == original_compound.subjects.keys()
+    assert compound.rules.keys() == original_compound.rules.keys()
+    assert [person.login for person in site.people.values()] == [person.login for person in original.people.values()]
+    assert {key for key, _ in made.notes} == {"bus_line", "bus_tcp", "listener", "uplink"}
+
+
+def test_what_has_no_counterpart_is_named(tmp_path):
+    site = tmp_path / "own.yaml"
+    text = SCENARIOS.read_text().replace("port: /dev/serial/by-path/test", "listen: 4000").replace("hikvision", "acme")
+    site.write_text(text.replace("heartbeat: 4h }", "format: ibeacon, key_file: k }"))
+    made = stage(site, tmp_path / "site", lambda _uplink: None)
+    said = dict(made.notes)
+    assert said["bus_as_line"]["real"] == 4000
+    assert said["button_silent"] == {"button": "sos-301", "format": "ibeacon"}
+    assert said["door_silent"] == {"door": "gate-1", "vendor": "acme"}
+    assert said["uplink_none"]["uplink"] == "street"
+    copy = json.loads(made.site.read_text())
+    assert "uplinks" not in copy
+    assert (tmp_path / "site" / Path(copy["buttons"]["sos-301"]["key_file"]).name).stat().st_mode & 0o077 == 0
+
+
+# The world ------------------------------------------------------------------------------------------
+
+
+def test_a_relay_moves_what_hangs_on_it_and_its_end_switch(tmp_path):
+    own = tmp_path / "own"
+    own.mkdir()
+    text = (EXAMPLE / "site.yaml").read_text(encoding="utf-8")
+    text = text.replace("# feedback: relay-1.input1 ", "feedback: smoke-s1.service #").replace(
+        "# feedback_means: shut", "feedback_means: shut"
+    )
+    (own / "site.yaml").write_text(text, encoding="utf-8")
+    moved = []
+
+    async def run():
+        async with SimWorld(
+            staged(tmp_path, own), tmp_path, with_bluez=False, moved=lambda *what: moved.append(what)
+        ) as world:
+            relay = world.units["relay-1"]
+            assert relay.answer(bytes([5, 0, 1, 0xFF, 0])) == bytes([5, 0, 1, 0xFF, 0])
+            assert world.outputs == {"siren-b1": False, "valve-s1": True, "fan-s1": False}
+            assert world.images["smoke-s1"].get("service") is False
+            async with asyncio.timeout(PATIENCE_S):
+                while world.images["smoke-s1"].get("service") is False:
+                    await asyncio.sleep(0.02)
+            await world.happen(parse_deed("output siren-b1 failed", 1))
+            relay.answer(bytes([5, 0, 0, 0xFF, 0]))
+            assert world.outputs["siren-b1"] is False
+            for name in (
+                "gas-9.gas = 1",
+                "press sos-9",
+                "entry gate-1 door.bell",
+                "lost sos-301",
+                "output siren-9 failed",
+            ):
+                with pytest.raises(CannotSimulate):
+                    await world.happen(parse_deed(name, 1))
+
+    asyncio.run(run())
+    assert moved == [("valve-s1", True)]
+
+
+def test_everything_that_life_may_do_can_be_done(tmp_path):
+    async def run():
+        done = []
+        async with SimWorld(staged(tmp_path), tmp_path, with_bluez=False) as world:
+            life = Life(world, None, seed=1)
+            for kind in life._possible():
+                for deeds in kind:
+                    for deed in filter(None, deeds):
+                        if not deed.startswith("press"):
+                            await world.happen(parse_deed(deed, 1))
+                        done.append(deed.split()[0])
+            assert not any(unit.silent for unit in world.units.values())
+            wavering = asyncio.ensure_future(life.waver())
+            await asyncio.sleep(0)
+            wavering.cancel()
+            assert all(abs(image.get("gas")) <= 2 for image in world.images.values() if "gas" in image.points)
+            await world.happen(Reading("gas-101", "gas", 26))
+            assert world.images["gas-101"].get("gas") == 26
+        return done
+
+    done = asyncio.run(run())
+    assert {"press", "stranger", "entry", "lost", "ok", "gas-101.gas_high_alarm", "smoke-s1.tamper"} <= set(done)
+
+
+# The command ----------------------------------------------------------------------------------------
+
+
+class Running:
+    """`loudong simulate` in a process of its own, with everything it leaves behind under one folder."""
+
+    def __init__(self, folder, *options):
+        self.folder, self.state = folder, folder / "state"
+        self.out = folder / "out"
+        environment = os.environ | {"TMPDIR": str(folder), "LC_ALL": "C.UTF-8"}
+        command = [
+            sys.executable,
+            "-m",
+            "gateway.cli",
+            "simulate",
+            str(EXAMPLE),
+            "--still",
+            "--json",
+            "--state",
+            str(self.state),
+        ]
+        with self.out.open("wb") as out:
+            self.process = subprocess.Popen(
+                [*command, *options], stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT, env=environment
+            )  # fmt: skip
+
+    def type(self, *lines):
+        self.process.stdin.write("".join(f"{line}\n" for line in lines).encode())
+        self.process.stdin.flush()
+
+    def heard(self):
+        lines = self.out.read_text().splitlines()
+        bodies = [json.loads(line) for line in lines if line.startswith("{")]
+        return [(b["data"]["change"], b["data"]["rule"], b["data"]["subject"]) for b in bodies if "data" in b]
+
+    def until(self, came, what):
+        deadline = time.monotonic() + PATIENCE_S
+        while not came():
+            assert time.monotonic() < deadline, f"waited in vain until {what}: {self.out.read_text()[-3000:]}"
+            assert self.process.poll() is None or what == "all are gone", self.out.read_text()[-3000:]
+            time.sleep(0.05)
+
+    def press(self, button):
+        """Press until it is heard: a press while nobody listens is nobody's fault."""
+        pressed = 0.0
+
+        def came():
+            nonlocal pressed
+            if time.monotonic() - pressed > 4:
+                pressed = time.monotonic()
+                self.type(f"press {button}")
+            return ("raised", "sos", button) in self.heard()
+
+        self.until(came, f"a press of {button} is told")
+
+    def gateway(self):
+        """The daemon's process id, in a list."""
+        return [pid for pid, words in self.command_lines() if {b"gateway.cli", b"gateway.sim.ears"} & set(words)]
+
+    def until_up(self):
+        self.until((self.state / "control.sock").exists, "the gateway is up")
+
+    def processes(self):
+        """Every process that has our folder on its command line."""
+        return [pid for pid, _ in self.command_lines()]
+
+    def command_lines(self):
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and int(entry.name) != self.process.pid:
+                try:
+                    words = (entry / "cmdline").read_bytes().split(b"\0")
+                    alive = (entry / "stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+                except OSError:
+                    continue
+                if alive and any(str(self.folder).encode() in word for word in words):
+                    found.append((int(entry.name), words))
+        return found
+
+
+@pytest.fixture
+def running(tmp_path):
+    started = []
+
+    def start(*options):
+        started.append(Running(tmp_path, *options))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.process.poll() is None:
+            one.process.terminate()
+        one.process.wait(60)
+
+
+def test_what_is_typed_happens_and_the_real_daemon_tells_of_it(running):
+    it = running()
+    it.until_up()
+    it.type("# a remark", "nonsense", "gas-101.gas = 26", "stranger gate-1")
+    it.until(lambda: ("raised", "gas-high", "gas-101") in it.heard(), "gas is told")
+    it.press("sos-301")
+    it.type("head-b1 acks gas-high on site", "gas-101.gas = 1")
+    it.until(lambda: ("returned", "gas-high", "gas-101") in it.heard(), "the gas is gone")
+    it.until(lambda: ("acknowledged", "gas-high", "gas-101") in it.heard(), "the answer is told")
+    before = it.gateway()
+    it.type("restart after 1s")
+    it.until(lambda: it.gateway() not in ([], before), "another process is the gateway")
+    it.press("sos-gate")
+    it.type("quit")
+    assert it.process.wait(60) == 0
+    summary = json.loads(it.out.read_text().splitlines()[-1])["summary"]
+    assert summary["daemon"] == "well"
+    assert summary["happened"] >= 5
+    it.until(lambda: not it.processes(), "all are gone")
+
+
+def test_a_killed_simulation_leaves_no_gateway_behind_and_the_next_one_starts(running):
+    first = running()
+    first.until_up()
+    behind = first.processes()
+    assert len(behind) >= 2, "the gateway and a broker at least"
+    first.process.send_signal(signal.SIGKILL)
+    first.process.wait()
+    first.until(lambda: not first.processes(), "all are gone")
+    second = running()
+    second.until(lambda: second.processes() and (second.state / "control.sock").exists(), "the next gateway is up")
+    second.until(lambda: _answers(second.state), "the next gateway answers")
+    second.press("sos-301")
+    assert ("raised", "sos-suspect", "sos-301") not in second.heard(), "a press at the same state is no old one"
+    second.process.send_signal(signal.SIGTERM)
+    assert second.process.wait(60) == 0
+
+
+def _answers(state):
+    from gateway.control.client import ControlClient, DaemonNotRunning
+
+    try:
+        return list(ControlClient(state).ask("status"))
+    except DaemonNotRunning:
+        return False
+
+
+def test_a_faulty_site_and_a_wrong_call_are_refused_before_anything_starts(tmp_path, capsys):
+    (tmp_path / "site.yaml").write_text("site: x\n")
+    assert main(["simulate", str(tmp_path)]) == 78
+    assert main(["simulate", str(EXAMPLE), "--for", "soon"]) == 64
+    assert "soon" in capsys.readouterr().err
