@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from gateway.instant import ClockQuality, Instant
+from gateway.instant import MINUTE, ClockQuality, Instant
 
 Scalar = bool | int | float | str
 
@@ -194,6 +194,10 @@ class DeviceHealth(Struct, frozen=True, tag_field="event", tag="device_health"):
     detail: str = ""
 
 
+COMMAND_FRESH_MS = 5 * MINUTE
+"""How old an order may be when it comes (contract: stale commands are refused). It bridges a reconnect, not an outage."""
+
+
 class Command(Struct, frozen=True, tag_field="event", tag="command"):
     """A person, here or upstream, wants something done. Authenticated and well-formed; not yet authorised."""
 
@@ -214,6 +218,23 @@ class Command(Struct, frozen=True, tag_field="event", tag="command"):
     """With reenrol."""
     door: str = ""
     """With pair."""
+    issued_at_ms: int | None = None
+    """When the upstream says it was given, ms since 1970; None for those given here."""
+
+
+class CommandRefused(Struct, frozen=True, tag_field="event", tag="command_refused"):
+    """Something came as a command from upstream and was not let through: for the journal, so that attempts can be read later."""
+
+    uplink: str
+    principal: str
+    """As the topic names it, if the site file knows it; else empty."""
+    reason: str
+    """A ``Refusal``."""
+    verb: str = ""
+    who: str = ""
+    command_id: str = ""
+    times: int = 1
+    """How often this principal was refused for this reason since the last such entry."""
 
 
 class Actuated(Struct, frozen=True, tag_field="event", tag="actuated"):
@@ -247,6 +268,7 @@ Event = (
     | Paired
     | DeviceHealth
     | Command
+    | CommandRefused
     | Actuated
     | Receipt
 )

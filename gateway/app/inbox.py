@@ -15,10 +15,10 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from gateway.actions import Action, Note, OpenPairing, Publish, Reenrol, Reread, Want
+from gateway.actions import Action, Note, OpenPairing, Publish, Reenrol, Reply, Reread, Want
 from gateway.alerts import Change
 from gateway.clock import Timeline
-from gateway.events import Event, Receipt, Stamped
+from gateway.events import Command, Event, Receipt, Stamped
 from gateway.instant import MINUTE, Instant
 from gateway.rules.engine import Engine, Outcome
 from gateway.store.rows import HistoryRow, JournalRow, Part, PendingMessage, StateRow
@@ -96,7 +96,7 @@ class Inbox:
         with self._whole(event_kind=_kind(event), event_id=stamped.id):
             outcome = self.engine.handle(stamped)
             self._act(outcome)
-            kept = self._keep(outcome, (_journalled(stamped),), _received(stamped))
+            kept = self._keep(outcome, (_journalled(stamped),), _remarks(stamped, outcome, self.engine))
         self._news.set()
         self._on_event(stamped)
         return Kept(outcome.actions, kept)
@@ -191,14 +191,24 @@ def _history(change: Change) -> HistoryRow:
     return HistoryRow(alert.id, alert.revision, change.kind.value, change.at, change.who, change.reason, _encode(alert))
 
 
-def _received(stamped: Stamped) -> tuple[HistoryRow, ...]:
-    """A receipt changes no alert, but its history shows who has taken which revision."""
+def _remarks(stamped: Stamped, outcome: Outcome, engine: Engine) -> tuple[HistoryRow, ...]:
+    """What belongs into an alert's history and changes nothing: who has taken which revision, whose command was refused."""
     event = stamped.event
-    if not isinstance(event, Receipt):
-        return ()
+    if isinstance(event, Receipt):
+        return (_received(event, stamped.at),)
+    if isinstance(event, Command) and event.alert:
+        refused = [a.reason for a in outcome.actions if isinstance(a, Reply) and not a.accepted]
+        alert = engine.register.alerts.get(event.alert)
+        if refused and alert is not None:
+            tried = f"{event.verb}: {refused[0]} ({event.principal})"
+            return (HistoryRow(alert.id, alert.revision, "refused", stamped.at, event.who, tried, _encode(event)),)
+    return ()
+
+
+def _received(event: Receipt, at: Instant) -> HistoryRow:
     alert, _, revision = event.message_id.rpartition("/")
     number = int(revision) if revision.isascii() and revision.isdecimal() and len(revision) < 10 else 0
-    return (HistoryRow(alert, number, "received", stamped.at, event.system, event.uplink, _encode(event)),)
+    return HistoryRow(alert, number, "received", at, event.system, event.uplink, _encode(event))
 
 
 def _ignored(*_: object) -> None:

@@ -39,6 +39,8 @@ class Verdict(StrEnum):
     TOO_LONG = "too_long"
     NOT_SHELVED = "not_shelved"
     NEEDS_ANSWER_FIRST = "needs_answer_first"
+    ID_REUSED = "id_reused"
+    REPLAYED = "replayed"
 
 
 def carry_out(command: Command, at: Instant, register: AlertRegister) -> Verdict:

@@ -23,6 +23,7 @@ from gateway.events import (
     Boot,
     ClockSynced,
     Command,
+    CommandRefused,
     DeviceHealth,
     Entry,
     Paired,
@@ -38,6 +39,7 @@ from gateway.events import (
 )
 from gateway.instant import MINUTE, Anchor, Instant
 from gateway.rules import outputs
+from gateway.rules.answered import AnsweredCommands
 from gateway.rules.commands import Verdict, carry_out
 from gateway.rules.compound import CLOCK, CONFIRMED, DOOR, GAP, HEALTH, HELD, SYNCED, Compound
 from gateway.rules.conditions import Fact
@@ -49,7 +51,6 @@ from gateway.rules.watches import Moment, Watchkeeper
 
 SEEN_PER_TERMINAL = 2_000
 """Entries remembered against resends: more than a terminal sends between two acknowledgements (facts/face 1.1)."""
-COMMANDS_REMEMBERED = 1_000
 SEGMENTS_KEPT = 16
 
 _DOOR_FACTS: dict[str, tuple[str, Scalar]] = {
@@ -112,13 +113,6 @@ class Pin(Struct, frozen=True):
     at: Instant
 
 
-class Done(Struct, frozen=True):
-    """A command already answered."""
-
-    at: Instant
-    reply: Reply
-
-
 class Driven(Struct, frozen=True):
     """An output we asked on, and have not seen off since: the next life, too, may switch it off."""
 
@@ -142,14 +136,13 @@ class Engine:
         self._watches = Watchkeeper(compound, self.board, self.register, self._deadlines)
         self.presses: Table[LastPress] = Table("press", LastPress)
         self._seen: Table[Seen] = Table("seen", Seen)
-        self._done: Table[Done] = Table("done", Done)
+        self._answered = AnsweredCommands()
         self._wants: Table[Want] = Table("want", Want)
         self._cursors: Table[Cursor] = Table("cursor", Cursor)
         self._gaps: Table[OpenGap] = Table("gap", OpenGap)
         self._pins: Table[Pin] = Table("pin", Pin)
         self._driven: Table[Driven] = Table("driven", Driven)
         self._seen_keys: dict[str, deque[str]] = {}
-        self._done_keys: deque[Key] = deque()
         """Oldest first, so that forgetting costs the same however much is remembered."""
         self._ledger = Ledger(
             self.board.rows,
@@ -161,7 +154,8 @@ class Engine:
             self._watches.rows,
             self.presses,
             self._seen,
-            self._done,
+            self._answered.done,
+            self._answered.latest,
             self._wants,
             self._driven,
             self._cursors,
@@ -178,7 +172,7 @@ class Engine:
         self._fire_until(stamped.at)
         self._now = stamped.at
         self._dispatch(stamped)
-        return self._outcome(urgent=not isinstance(stamped.event, Reading | Receipt))
+        return self._outcome(urgent=not isinstance(stamped.event, Reading | Receipt | CommandRefused))
 
     def wake(self, at: Instant) -> Outcome:
         """Fire what is due by ``at``."""
@@ -207,7 +201,7 @@ class Engine:
         self._seen_keys = {}
         for terminal, key in _oldest_first(self._seen):
             self._seen_keys.setdefault(terminal, deque()).append(key)
-        self._done_keys = deque(_oldest_first(self._done))
+        self._answered.rebuild()
 
     def paired(self, terminal: str) -> str:
         """The device learnt for this door; empty: none."""
@@ -278,7 +272,7 @@ class Engine:
             self._synced(event.offset_ms, stamped)
         elif isinstance(event, SiteLoaded):
             self._site_loaded(stamped)
-        # A Receipt changes no alert; whoever journals it keeps it in the alert's history.
+        # A Receipt changes no alert; whoever journals it keeps it in the alert's history. A CommandRefused changes nothing.
 
     def _hear(self, subject: str, name: str, value: Scalar | None, quality: Quality, stamped: Stamped) -> None:
         if subject not in self.compound.subjects:
@@ -366,9 +360,9 @@ class Engine:
             self._seen.drop(terminal, mine.popleft())
 
     def _command(self, command: Command, at: Instant) -> None:
-        done = self._done.get(command.principal, command.command_id)
-        if done is not None:
-            self.register.said.append(done.reply)
+        earlier = self._answered.earlier(command)
+        if earlier is not None:
+            self.register.said.append(earlier)
             return
         verdict = carry_out(command, at, self.register)
         if command.verb is Verb.REENROL and verdict is Verdict.DONE:
@@ -377,10 +371,7 @@ class Engine:
         if command.verb is Verb.PAIR and verdict is Verdict.DONE:
             self.register.said.append(OpenPairing(command.door, command.for_ms or 0))
         reply = Reply(command.command_id, command.principal, verdict is Verdict.DONE, verdict.value, command.alert)
-        self._done.put(Done(at, reply), command.principal, command.command_id)
-        self._done_keys.append((command.principal, command.command_id))
-        while len(self._done_keys) > COMMANDS_REMEMBERED:
-            self._done.drop(*self._done_keys.popleft())
+        self._answered.remember(command, at, reply, clock_known=self.anchor_at(at) is not None)
         self.register.said.append(reply)
 
     def _count_as_blind(self, boot: Boot, at: Instant) -> None:
@@ -477,7 +468,7 @@ class Engine:
         return changed
 
 
-def _oldest_first(table: Table[Seen] | Table[Done]) -> list[Key]:
+def _oldest_first(table: Table[Seen]) -> list[Key]:
     aged = [(row.at, key) for key in table for row in (table.get(*key),) if row is not None]
     return [key for _, key in sorted(aged)]
 

@@ -6,7 +6,8 @@ the *person* may, and whether the alert allows it, is the core's to say.
 Theory. A command can shut a siren up, so four things must hold before the core sees it: it was not retained (a broker would
 repeat it to every new session), it is fresh (a broker may have kept it for days), it names a person by id, and its
 principal, which the broker ties to its credentials through the topic, is listed in the site file for that verb. A command
-delivered twice is harmless: the core answers a known ``command_id`` as before.
+delivered twice is harmless: the core answers a known ``command_id`` as before, and refuses what somebody recorded and sends
+again (``rules/answered.py``).
 """
 
 from __future__ import annotations
@@ -20,19 +21,19 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from gateway.events import Command, Receipt, Verb
+from gateway.events import COMMAND_FRESH_MS, Command, Receipt, Verb
 from gateway.instant import MINUTE, SECOND
 
 MAX_BYTES = 16 * 1024
 """A command is a few hundred bytes; nothing larger is even parsed."""
-MAX_AGE_MS = 5 * MINUTE
-"""Contract: stale commands are refused. Five minutes bridge a reconnect, not an outage."""
+MAX_AGE_MS = COMMAND_FRESH_MS
 MAX_AHEAD_MS = 1 * MINUTE
 """Two clocks that both call themselves right differ by less."""
 MAX_SHELVE_S = 400 * 86_400
 """Longest duration the site file can name; the core allows far less for life-safety alerts."""
 REASON_CHARS = 500
 
+_VERBS = frozenset(verb.value for verb in Verb)
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _TOPIC = re.compile(r"commands/([^/]+)/([^/]+)")
 _REPLY_LEAF = re.compile(r"[A-Za-z0-9._:/-]{1,200}")
@@ -68,6 +69,9 @@ class Parsed(Struct, frozen=True):
     refusal: Refusal | None = None
     reply_to: str = ""
     """Topic below the gateway's prefix, ``replies/{principal}`` or deeper."""
+    verb: str = ""
+    who: str = ""
+    """As given, where they have the form of a verb and of a person's id; for the record of a refusal."""
 
 
 class _Envelope(Struct):
@@ -143,7 +147,8 @@ def parse_command(
     if not answerable:
         wanted, refusal = default, refusal or Refusal.BAD_REPLY_TO
     if refusal is not None:
-        return Parsed(principal, body.command_id, None, refusal, wanted)
+        known, who = verb if verb in _VERBS else "", body.who if _ID.fullmatch(body.who) else ""
+        return Parsed(principal, body.command_id, None, refusal, wanted, known, who)
     return Parsed(principal, body.command_id, _command(body, principal, Verb(verb)), None, wanted)
 
 
@@ -155,7 +160,7 @@ def _judge(
         return Refusal.MALFORMED
     if retained:
         return Refusal.RETAINED
-    if verb not in {v.value for v in Verb}:
+    if verb not in _VERBS:
         return Refusal.UNKNOWN_VERB
     if verb not in allowed:
         return Refusal.WRONG_PRINCIPAL
@@ -176,6 +181,7 @@ def _command(body: CommandBody, principal: str, verb: Verb) -> Command:
         on_site=body.on_site,
         mistaken=body.mistaken,
         button=body.button,
+        issued_at_ms=_issued_ms(body.issued_at),
     )
 
 

@@ -5,7 +5,7 @@ inbox and the supervisor. Nothing here may decide what an alert or a command mea
 
 Three tasks share a session, and the first to fail ends it:
 *send* keeps the window full and moves the cursors after PUBACK; *listen* hands commands and receipts to the core in the order
-they came; *answer* waits until each is on disk, replies, and only then lets the broker forget it.
+they came (``hearing.py``); *answer* waits until each is on disk, replies, and only then lets the broker forget it.
 """
 
 from __future__ import annotations
@@ -19,17 +19,15 @@ from collections.abc import Awaitable, Callable, Coroutine
 
 import aiomqtt
 import structlog
-from msgspec import Struct
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from gateway.actions import Reply
-from gateway.events import DeviceHealth, Health, Receipt
-from gateway.inbox import Report, Ticket
+from gateway.events import DeviceHealth, Health
+from gateway.inbox import Report
 from gateway.site.model import Broker, Uplink
 from gateway.uplink import wire
-from gateway.uplink.commands import Parsed, Refusal, parse_command, parse_receipt
 from gateway.uplink.departures import Departures, Kind, Parcel
+from gateway.uplink.hearing import Heard, Hearing
 from gateway.uplink.outbox import Outbox
 from gateway.uplink.payloads import reply_body, status_body, topic
 from gateway.uplink.preference import ANSWERS_NEEDED, Preference
@@ -45,18 +43,6 @@ LOOK_AGAIN_S = 2.0  # how long a forgotten wake-up of the outbox could hold an a
 _LOOK_PAUSE_S = 0.005  # an outbox that wakes us for nothing must not keep a core busy
 _GOODBYE_S = 2.0
 _HANDED_OVER = 50  # commands and receipts reported but not yet on disk; beyond it the broker keeps them
-RECEIPTS_REMEMBERED = (
-    1000  # a receipt costs a write; a broker or a receiver that repeats itself must not wear out the disk
-)
-
-
-class _Heard(Struct, frozen=True):
-    """A message from upstream on its way to an answer."""
-
-    message: aiomqtt.Message
-    ticket: Ticket | None
-    parsed: Parsed | None
-    """None for a receipt: nobody waits for an answer."""
 
 
 class _GoHome(Exception):
@@ -98,8 +84,7 @@ class MqttUplink:
         self._told: tuple[Health | None, str] = (None, "")
         self._last_reason = ""
         self._deaf_to_commands = False
-        self._receipts: dict[tuple[str, str], None] = {}
-        """Message id and system of the last receipts reported, oldest first."""
+        self._hearing = Hearing(uplink, self._prefix, report, wall_ms, self.counts)
 
     @property
     def counts(self) -> Counter[str]:
@@ -149,7 +134,7 @@ class MqttUplink:
             session.on_lost(self._departures.wake.set)
             self._departures.restart()
             await self._subscribe(session)
-            heard: asyncio.Queue[_Heard] = asyncio.Queue(_HANDED_OVER)
+            heard: asyncio.Queue[Heard] = asyncio.Queue(_HANDED_OVER)
             away = () if self._preference.at_home else (self._long_for_home(heard),)
             await _until_one_fails(
                 self._send(session),
@@ -181,7 +166,7 @@ class MqttUplink:
 
     # --- at another address than the preferred one
 
-    async def _long_for_home(self, heard: asyncio.Queue[_Heard]) -> None:
+    async def _long_for_home(self, heard: asyncio.Queue[Heard]) -> None:
         """Raises _GoHome once the preferred broker is trusted again, and this one owes us nothing (or too slowly)."""
         while True:
             await asyncio.sleep(self._probe_s)
@@ -261,64 +246,20 @@ class MqttUplink:
                 self._deaf_to_commands = True
                 log.warning("subscribe_refused", uplink=self.uplink.id, topic=leaf)
 
-    async def _listen(self, session: Session, heard: asyncio.Queue[_Heard]) -> None:
+    async def _listen(self, session: Session, heard: asyncio.Queue[Heard]) -> None:
         try:
             async for message in session.messages:
-                await heard.put(self._hear(message))
+                await heard.put(self._hearing.hear(message))
         except aiomqtt.MqttError as fault:
             await asyncio.wait({session.lost}, timeout=1)
             raise session.lost.result() if session.lost.done() else SessionLost("network", str(fault)) from fault
 
-    def _hear(self, message: aiomqtt.Message) -> _Heard:
-        """Judge one message and hand it to the core; never raises for what it says."""
-        leaf, payload = str(message.topic).removeprefix(self._prefix), _as_bytes(message.payload)
-        if leaf == "receipts":
-            receipt = parse_receipt(self.uplink.id, payload)
-            if isinstance(receipt, Refusal) or message.retain:
-                self._count_refusal(receipt if isinstance(receipt, Refusal) else Refusal.RETAINED, "receipts")
-                return _Heard(message, None, None)
-            self._report_once(receipt)
-            return _Heard(message, None, None)
-        parsed = parse_command(
-            leaf,
-            payload,
-            retained=message.retain,
-            wall_ms=self._wall_ms(),
-            principals=self.uplink.principals,
-            response_topic=str(getattr(message.properties, "ResponseTopic", "")),
-            prefix=self._prefix,
-        )
-        if parsed.command is None:
-            self._count_refusal(parsed.refusal or Refusal.MALFORMED, parsed.principal)
-            return _Heard(message, None, parsed)
-        self.counts["commands"] += 1
-        return _Heard(message, self._report(parsed.command), parsed)
-
-    def _report_once(self, receipt: Receipt) -> None:
-        """Hand a receipt to the core, which writes it down, unless it had it lately.
-
-        Nobody waits for the disk here: receipts ride along in the next commit, and commands come through the same queue.
-        """
-        key = receipt.message_id, receipt.system
-        if key in self._receipts:
-            self.counts["receipts_repeated"] += 1
-            return
-        self._receipts[key] = None
-        if len(self._receipts) > RECEIPTS_REMEMBERED:
-            del self._receipts[next(iter(self._receipts))]
-        self.counts["receipts"] += 1
-        self._report(receipt)
-
-    def _count_refusal(self, refusal: Refusal, principal: str) -> None:
-        self.counts[f"refused_{refusal}"] += 1
-        log.warning("message_refused", uplink=self.uplink.id, principal=principal, reason=refusal)
-
-    async def _answer(self, session: Session, heard: asyncio.Queue[_Heard]) -> None:
+    async def _answer(self, session: Session, heard: asyncio.Queue[Heard]) -> None:
         while True:
             one = await heard.get()
             durable = await one.ticket.durable() if one.ticket is not None else None
             if one.parsed is not None and one.parsed.principal:
-                reply = _reply(one.parsed, one.ticket)
+                reply = one.reply()
                 correlation = getattr(one.message.properties, "CorrelationData", None)
                 properties = publish_properties(self.uplink.protocol, correlation)
                 body = reply_body(self._site, self._gateway, reply, durable=durable)
@@ -374,22 +315,6 @@ class MqttUplink:
             async with asyncio.timeout(_GOODBYE_S):
                 await session.send(self._prefix + "status", self._offline(reason), retain=True)
                 await session.close()
-
-
-def _reply(parsed: Parsed, ticket: Ticket | None) -> Reply:
-    """The core's answer to a command, or the refusal that kept it from the core."""
-    if parsed.command is None or ticket is None:
-        reason = parsed.refusal or Refusal.MALFORMED
-        return Reply(parsed.command_id, parsed.principal, accepted=False, reason=reason)
-    for action in ticket.actions:
-        if isinstance(action, Reply) and action.command_id == parsed.command_id:
-            return action
-    return Reply(parsed.command_id, parsed.principal, accepted=False, reason="unanswered")
-
-
-def _as_bytes(payload: object) -> bytes:
-    """A message body as the library hands it over (typed as Any there)."""
-    return bytes(payload) if isinstance(payload, bytes | bytearray) else b""
 
 
 async def _until_one_fails(*jobs: Coroutine[object, object, None]) -> None:

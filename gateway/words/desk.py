@@ -125,6 +125,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "too long: a life-safety alert is shelved for 30 minutes at most",
     ),
     "refusal.not_shelved": ("警情 {detail} 没有被搁置", "alert {detail} is not shelved"),
+    "refusal.id_reused": ("此编号已用于另一条指令", "this command id was used for another command"),
+    "refusal.replayed": ("这是旧指令的重放", "this is an old command sent again"),
     "refusal.needs_answer_first": ("请先接警(loudong ack)", "acknowledge it first (loudong ack)"),
     "refusal.malformed": ("请求格式不对:{detail}", "malformed request: {detail}"),
     "refusal.busy": ("网关正忙,请再试一次", "the gateway is busy, try again"),

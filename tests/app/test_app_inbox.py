@@ -11,7 +11,19 @@ from instruments.virtual import VirtualClock, virtual_run
 from gateway.actions import Publish
 from gateway.app.inbox import Inbox
 from gateway.clock import Timeline
-from gateway.events import Boot, DeviceHealth, Health, Press, PressKind, Reading, Receipt, SiteLoaded, Stamped
+from gateway.events import (
+    Boot,
+    Command,
+    DeviceHealth,
+    Health,
+    Press,
+    PressKind,
+    Reading,
+    Receipt,
+    SiteLoaded,
+    Stamped,
+    Verb,
+)
 from gateway.instant import ClockQuality, Instant
 from gateway.rules.engine import Engine
 from gateway.rules.ledger import Row
@@ -204,6 +216,21 @@ def test_a_receipt_is_kept_in_the_history_of_its_alert(compound):
     assert [(h.alert, h.revision, h.kind) for h in received] == [
         ("abc", 3, "received"), ("", 0, "received"), ("abc", 0, "received"), ("abc", 0, "received"),
     ]  # fmt: skip
+
+
+def test_a_refused_command_is_kept_in_the_history_of_the_alert_it_was_about(compound):
+    async def main():
+        room = Room(compound)
+        room.inbox.report(Press("sos-301", PressKind.SINGLE, "c1"))
+        (alert,) = room.engine.alerts()
+        room.inbox.report(Command("c1", "street", "nobody", Verb.ACK, alert.id))
+        room.inbox.report(Command("c2", "street", "nobody", Verb.ACK, "0123456789abcdef"))
+        return alert, [row for part in room.keeper.parts[1:] for row in part.history]
+
+    alert, history = virtual_run(main())
+    assert [(h.alert, h.revision, h.kind, h.who, h.reason) for h in history] == [
+        (alert.id, alert.revision, "refused", "nobody", "ack: not_a_person (street)")
+    ]
 
 
 def test_the_parts_alone_make_the_same_core_again(compound):

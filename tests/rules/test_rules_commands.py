@@ -4,7 +4,7 @@ import pytest
 
 from gateway.actions import Reenrol, Reply
 from gateway.instant import DAY, MINUTE, SECOND
-from gateway.rules.engine import COMMANDS_REMEMBERED
+from gateway.rules.answered import REMEMBERED
 
 
 @pytest.mark.parametrize(
@@ -76,16 +76,16 @@ def test_an_id_with_any_character_is_known_again_after_a_restart(core):
 
 
 def test_refusals_are_remembered_too(core):
-    assert core.ask("ack", "sos", command_id="x1") == "no_such_alert"
+    assert core.ask("ack", "sos", command_id="x1", alert="0123456789abcdef") == "no_such_alert"
     core.press(SECOND)
-    assert core.ask("ack", "sos", command_id="x1") == "no_such_alert"
+    assert core.ask("ack", "sos", command_id="x1", alert="0123456789abcdef") == "no_such_alert"
 
 
 def test_the_memory_of_commands_is_bounded(core):
-    for n in range(COMMANDS_REMEMBERED + 20):
+    for n in range(REMEMBERED + 20):
         core.ask("duty-check", "", command_id=f"d{n}", alert=None)
     kept = [key for kind, key in core.rows if kind == "done"]
-    assert len(kept) == COMMANDS_REMEMBERED
+    assert len(kept) == REMEMBERED
     assert "local\x1fd19" not in kept
     assert "local\x1fd20" in kept
 

@@ -103,10 +103,11 @@ class Ticket:
 
 
 class Core:
-    """Answers every command with ``done``; remembers what was reported."""
+    """Answers every command with ``verdict``; remembers what was reported."""
 
     def __init__(self):
         self.events = []
+        self.verdict = "done"
         self.disk = None
         """An Event that stands for the next commit; None: at once."""
 
@@ -114,7 +115,8 @@ class Core:
         self.events.append(event)
         replies = ()
         if isinstance(event, Command):
-            replies = (Reply(event.command_id, event.principal, accepted=True, reason="done", alert=event.alert),)
+            done, reason = self.verdict == "done", self.verdict
+            replies = (Reply(event.command_id, event.principal, accepted=done, reason=reason, alert=event.alert),)
         return Ticket(replies, self.disk)
 
     def of(self, kind):

@@ -38,7 +38,16 @@ def test_a_good_command_is_read_whole():
     assert parsed.refusal is None
     assert parsed.reply_to == "replies/duty"
     assert parsed.command == Command(
-        "c-1", "duty", "grid-li", Verb.ACK, "0123456789abcdef", "on my way", 90_500, on_site=True, mistaken=True
+        "c-1",
+        "duty",
+        "grid-li",
+        Verb.ACK,
+        "0123456789abcdef",
+        "on my way",
+        90_500,
+        on_site=True,
+        mistaken=True,
+        issued_at_ms=1_700_000_000_000,
     )
 
 

@@ -8,8 +8,9 @@ import uuid
 import aiomqtt
 import pytest
 
+from gateway.events import CommandRefused
 from gateway.sim.receiver import DutyOffice
-from gateway.uplink.mqtt import RECEIPTS_REMEMBERED
+from gateway.uplink.hearing import RECEIPTS_REMEMBERED
 
 STALE = {"issued_at": "2020-01-01T00:00:00Z"}
 
@@ -336,3 +337,39 @@ def test_a_gateway_not_allowed_to_listen_says_so_and_still_sends(house, mosquitt
         assert gateway.core.health == [("faulty", "subscribe_refused")]
 
     asyncio.run(story())
+
+
+def test_what_is_refused_leaves_a_trace_and_a_flood_of_it_leaves_one(house, mosquitto):
+    async def tell(gateway, duty):
+        def attempts():
+            return [
+                (e.principal, e.reason, e.verb, e.who, e.command_id, e.times) for e in gateway.core.of(CommandRefused)
+            ]
+
+        for n in range(5):
+            assert not (await duty.command(house.source, "shelve", who="grid-li", command_id=f"c-{n}"))["accepted"]
+        await raw_publish(gateway.uplink.port, "loudong/v1/fukang/gw-1/commands/mallory/ack", b"{")
+        await raw_publish(gateway.uplink.port, "loudong/v1/fukang/gw-1/commands/eve/ack", b"{")
+        await house.until(lambda: gateway.mqtt.counts["refused_malformed"] == 2)
+        assert attempts() == [
+            ("duty", "wrong_principal", "shelve", "grid-li", "c-0", 1),
+            ("", "malformed", "", "", "", 1),
+        ]
+        recorded = gateway.mqtt._hearing._recorded
+        recorded.update(
+            {key: (since - 100, unsaid) for key, (since, unsaid) in recorded.items()}
+        )  # a good minute later
+        await duty.command(house.source, "shelve", who="grid-li", command_id="c-9")
+        assert attempts()[-1] == ("duty", "wrong_principal", "shelve", "grid-li", "c-9", 5)
+        assert gateway.mqtt.counts["refused_wrong_principal"] == 6
+
+    asyncio.run(together(house, (mosquitto(), "5"), tell))
+
+
+def test_what_the_core_refuses_is_counted_by_its_reason(house, mosquitto):
+    async def tell(gateway, duty):
+        gateway.core.verdict = "no_such_alert"
+        assert (await duty.command(house.source, "ack", who="grid-li"))["reason"] == "no_such_alert"
+        assert gateway.mqtt.counts["refused_no_such_alert"] == 1
+
+    asyncio.run(together(house, (mosquitto(), "5"), tell))

@@ -1,0 +1,92 @@
+"""Commands already answered: the same order is carried out once, and an old one is not carried out again under a new name.
+
+Theory. Whoever can listen at a broker can write down a command and send it once more. Three things stand against it. The same
+``command_id`` of the same principal gets the answer it had, and only for the same content: an id with another order in it is
+refused. An id not seen before is refused when it was issued well before the latest order of that principal whose time we
+could check; so even a gateway that has lost its clock does not carry out yesterday's orders. And how old an order may be by
+the wall clock is judged before it comes here (``uplink/commands.py``). All of it is state, and survives restarts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+
+import msgspec
+from msgspec import Struct
+
+from gateway.actions import Reply
+from gateway.events import COMMAND_FRESH_MS, Command
+from gateway.instant import Instant
+from gateway.rules.commands import Verdict
+from gateway.rules.ledger import Key, Table
+
+REMEMBERED = 1_000
+"""Of each principal: more than people can give within ``COMMAND_FRESH_MS``, and none can push out another's."""
+_DIGEST_BYTES = 8
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+class Done(Struct, frozen=True):
+    """A command already answered."""
+
+    at: Instant
+    reply: Reply
+    content: str = ""
+    """Digest of what was ordered; empty in rows of gateways that did not keep it."""
+
+
+class Latest(Struct, frozen=True):
+    """When a principal's youngest order was issued, by a time that could be checked."""
+
+    issued_at_ms: int
+
+
+class AnsweredCommands:
+    """What each principal was answered."""
+
+    def __init__(self) -> None:
+        self.done: Table[Done] = Table("done", Done)
+        self.latest: Table[Latest] = Table("latest_order", Latest)
+        self._keys: dict[str, deque[Key]] = {}
+        """Principal -> its commands, oldest first, so that forgetting costs the same however much is remembered."""
+
+    def rebuild(self) -> None:
+        """After the tables came back from the store, in any order."""
+        aged = sorted((row.at, key) for key in self.done for row in (self.done.get(*key),) if row is not None)
+        self._keys = {}
+        for _, key in aged:
+            self._keys.setdefault(key[0], deque()).append(key)
+
+    def earlier(self, command: Command) -> Reply | None:
+        """The answer this command has got already or must get without being carried out; None: it is new."""
+        done = self.done.get(command.principal, command.command_id)
+        if done is not None:
+            same = done.content in {"", _content(command)}
+            return done.reply if same else _refused(command, Verdict.ID_REUSED)
+        latest, issued = self.latest.get(command.principal), command.issued_at_ms
+        if latest is not None and issued is not None and issued < latest.issued_at_ms - COMMAND_FRESH_MS:
+            return _refused(command, Verdict.REPLAYED)
+        return None
+
+    def remember(self, command: Command, at: Instant, reply: Reply, *, clock_known: bool) -> None:
+        """Keep the answer. Only a time that could be checked counts as the latest: a wrong one would shut the principal out."""
+        key = (command.principal, command.command_id)
+        self.done.put(Done(at, reply, _content(command)), *key)
+        mine = self._keys.setdefault(command.principal, deque())
+        mine.append(key)
+        while len(mine) > REMEMBERED:
+            self.done.drop(*mine.popleft())
+        latest, issued = self.latest.get(command.principal), command.issued_at_ms
+        if clock_known and issued is not None and (latest is None or issued > latest.issued_at_ms):
+            self.latest.put(Latest(issued), command.principal)
+
+
+def _refused(command: Command, verdict: Verdict) -> Reply:
+    return Reply(command.command_id, command.principal, accepted=False, reason=verdict.value, alert=command.alert)
+
+
+def _content(command: Command) -> str:
+    """What is ordered, by whom and of what; not when: a command may be repeated with a new time."""
+    timeless = msgspec.structs.replace(command, issued_at_ms=None)
+    return hashlib.blake2b(_encode(timeless), digest_size=_DIGEST_BYTES).hexdigest()

@@ -1,0 +1,87 @@
+"""An order is carried out once; the same id with another order in it, and an old order under a new id, are refused."""
+
+import msgspec
+import pytest
+
+from gateway.actions import Reply
+from gateway.events import COMMAND_FRESH_MS, Command, Verb
+from gateway.instant import MINUTE, SECOND, Instant
+from gateway.rules.answered import REMEMBERED, AnsweredCommands
+
+NOON = 1_767_268_800_000
+"""2026-01-01T12:00:00Z"""
+
+
+def order(core, verb, command_id, *, issued=None, principal="city", who="duty", **more):
+    """Ask as an upstream does; answers the reason."""
+    alert = more.pop("alert", next((a.id for a in core.engine.alerts() if a.rule == "sos"), None))
+    command = Command(command_id, principal, who, Verb(verb), alert, issued_at_ms=issued, **more)
+    outcome = core.give(command)
+    return next(a.reason for a in outcome.actions if isinstance(a, Reply))
+
+
+@pytest.fixture
+def dated(core):
+    """A core that trusts its clock, with an SOS open."""
+    core.boot(SECOND, downtime=None, offset=NOON)
+    core.press(2 * SECOND)
+    return core
+
+
+def test_a_command_repeated_with_a_new_time_is_answered_as_before_and_done_once(dated):
+    assert order(dated, "ack", "c1", issued=NOON) == "done"
+    revision = dated.engine.alerts()[0].revision
+    assert order(dated, "ack", "c1", issued=NOON + 4 * MINUTE) == "done"
+    assert dated.engine.alerts()[0].revision == revision
+
+
+@pytest.mark.parametrize(
+    "other", [{"verb": "close"}, {"who": "head"}, {"alert": "0123456789abcdef"}, {"on_site": True}]
+)
+def test_an_id_holds_for_one_order_only(dated, other):
+    assert order(dated, "ack", "c1", issued=NOON) == "done"
+    dated.die()
+    verb = other.pop("verb", "ack")
+    assert order(dated, verb, "c1", issued=NOON, **other) == "id_reused"
+    assert order(dated, "ack", "c1", issued=NOON) == "done", "the first order is still the one that counts"
+
+
+def test_the_same_id_of_another_principal_is_another_command(dated):
+    assert order(dated, "ack", "c1", issued=NOON) == "done"
+    assert order(dated, "silence", "c1", issued=NOON, principal="street") == "done"
+
+
+def test_yesterdays_order_under_a_new_id_is_refused_even_after_a_reboot_without_a_clock(dated):
+    assert order(dated, "silence", "c1", issued=NOON) == "done"
+    dated.restart(after=None)
+    dated.at += SECOND
+    assert dated.engine.anchor_at(Instant(dated.at)) is None
+    assert order(dated, "ack", "c2", issued=NOON - COMMAND_FRESH_MS - 1) == "replayed"
+    assert order(dated, "ack", "c3", issued=NOON - COMMAND_FRESH_MS) == "done"
+
+
+def test_a_time_that_could_not_be_checked_shuts_nobody_out(core):
+    core.restart(after=None)
+    core.press(core.at + SECOND)
+    assert order(core, "silence", "c1", issued=NOON + 10**12) == "done"
+    assert order(core, "ack", "c2", issued=NOON) == "done"
+
+
+def test_what_one_principal_orders_pushes_out_nothing_of_another():
+    answered, first = AnsweredCommands(), Command("c1", "city", "duty", Verb.DUTY_CHECK)
+    answered.remember(first, Instant(0), Reply("c1", "city", accepted=True, reason="done"), clock_known=False)
+    for n in range(REMEMBERED + 5):
+        flood = Command(f"f{n}", "street", "duty", Verb.DUTY_CHECK)
+        answered.remember(flood, Instant(n), Reply(f"f{n}", "street", accepted=True, reason="done"), clock_known=False)
+    assert answered.earlier(first) is not None
+    assert answered.earlier(Command("f4", "street", "duty", Verb.DUTY_CHECK)) is None
+    assert len(answered.done) == 1 + REMEMBERED
+
+
+def test_an_answer_kept_by_an_older_gateway_still_counts():
+    answered, command = AnsweredCommands(), Command("c1", "city", "duty", Verb.DUTY_CHECK)
+    reply = Reply("c1", "city", accepted=True, reason="done")
+    body = msgspec.msgpack.encode({"at": 5, "reply": msgspec.to_builtins(reply)})
+    answered.done.restore("city\x1fc1", body)
+    answered.rebuild()
+    assert answered.earlier(command) == reply
