@@ -12,6 +12,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:isSet:DeprecationWarning")  # mo
 LADDER = ["building", "grid", "community", "street", "district"]
 
 
+ASIDE = {"told", "received", "refused"}
+"""What stands in a history beside the alert's own way."""
+
+
 def test_gas_shuts_the_valve_climbs_and_is_ended_by_named_persons(tmp_path):
     walk(tmp_path, _gas)
 
@@ -67,7 +71,8 @@ async def _gas(whole: Walk) -> None:
     assert closed["who"] == DUTY
     assert (await whole.loudong("reset", raised["alert"], "--as", DUTY)).items[0]["error"]
     history = await whole.loudong("history", raised["alert"])
-    steps = [(step["kind"], step["who"]) for step in history.items if step["kind"] not in {"told", "received"}]
+    steps = [(step["kind"], step["who"]) for step in history.items if step["kind"] not in ASIDE]
+    assert "ack: not_a_person (local)" in {step["reason"] for step in history.items}, "who tried in vain is told, too"
     assert [kind for kind, _ in steps] == ["raised", "acknowledged", "returned", "reset", "closed"]
     assert [who for _, who in steps if who] == ["head-b1", DUTY, DUTY]
     assert "received" in {step["kind"] for step in history.items}
