@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     pseudonym = command("pseudonym", _pseudonym)
     pseudonym.add_argument("group", help=say("cli.group", language()))
     _state(pseudonym)
+    _state(command("reload", _reload))
     _state(command("status", _status))
     alerts = command("alerts", _alerts)
     alerts.add_argument("--closed", nargs="?", type=int, const=20, metavar="N", help=say("cli.closed", language()))
@@ -140,7 +141,8 @@ def language(otherwise: str = "en") -> str:
 
 
 def _run(asked: argparse.Namespace) -> int:
-    from gateway.app.running import FaultySite, run, set_up_logging
+    from gateway.app.orders import FaultySite
+    from gateway.app.running import run, set_up_logging
     from gateway.control.folder import StateFolderTaken, state_folder
 
     set_up_logging(as_json=True if asked.json else None)
@@ -178,8 +180,8 @@ def _print_faults(faults: Any, *, as_json: bool, spoken: str) -> None:
 
 
 def _rules_test(asked: argparse.Namespace) -> int:
+    from gateway.app.orders import FaultySite
     from gateway.app.rehearsing import rehearse_files
-    from gateway.app.running import FaultySite
     from gateway.nodes import Faults
 
     wrong = Faults()
@@ -198,9 +200,9 @@ def _rules_test(asked: argparse.Namespace) -> int:
 
 
 def _replay(asked: argparse.Namespace) -> int:
+    from gateway.app.orders import FaultySite
     from gateway.app.replay_report import Window, lines, objects
     from gateway.app.replaying import replay_journal
-    from gateway.app.running import FaultySite
     from gateway.faults import StoreFault
 
     window = Window(asked.since, asked.until)
@@ -314,6 +316,26 @@ def _pseudonym(asked: argparse.Namespace) -> int:
     return OK
 
 
+def _reload(asked: argparse.Namespace) -> int:
+    """The daemon reads its own site file; faults come back as `check` shows them, and nothing has changed then."""
+    verdict: Item = {}
+
+    def show(items: list[Item]) -> Iterable[str]:
+        *faults, done = items
+        yield from (fault["text"] for fault in faults)
+        yield done["summary"]
+        yield say("reload.done" if done["done"] else "reload.refused", language(), **_counted(done))
+
+    code = _ask(asked, "reload", {"language": language("")}, show, verdict.update)
+    return FAULTY if code == OK and verdict.get("done") is False else code
+
+
+def _counted(done: Item) -> Item:
+    return {"ended": ", ".join(done.get("ended", ())) or "-", "begun": ", ".join(done.get("begun", ())) or "-"} | {
+        "withdrawn": done.get("withdrawn", 0)
+    }
+
+
 def _status(asked: argparse.Namespace) -> int:
     return _ask(asked, "status", {}, _show_status)
 
@@ -345,8 +367,14 @@ def _change(asked: argparse.Namespace) -> int:
     return _ask(asked, asked.verb, arguments, _show_done)
 
 
-def _ask(asked: argparse.Namespace, verb: str, arguments: Item, show: Callable[[list[Item]], Iterable[str]]) -> int:
-    """Ask the running daemon and show its answer."""
+def _ask(
+    asked: argparse.Namespace,
+    verb: str,
+    arguments: Item,
+    show: Callable[[list[Item]], Iterable[str]],
+    last: Callable[[Item], object] = lambda _item: None,
+) -> int:
+    """Ask the running daemon and show its answer; ``last`` gets the last item of it."""
     from gateway.control.client import ControlClient, DaemonNotRunning
     from gateway.control.folder import state_folder
     from gateway.control.protocol import Refusal
@@ -357,6 +385,7 @@ def _ask(asked: argparse.Namespace, verb: str, arguments: Item, show: Callable[[
         return _complain(asked, "cli.no_daemon", NO_DAEMON, folder=missing.folder)
     except Refusal as refusal:
         return _complain(asked, f"refusal.{refusal.reason}", REFUSED, detail=refusal.detail, reason=refusal.reason)
+    last(items[-1] if items else {})
     if asked.json:
         for item in items:
             _say(item)

@@ -9,6 +9,7 @@ import os
 import socket
 
 READY = "READY=1"
+RELOADING = "RELOADING=1"
 STOPPING = "STOPPING=1"
 WATCHDOG = "WATCHDOG=1"
 _PATIENCE_S = 0.2  # READY must not get lost in a full queue, nor the loop stand still for long

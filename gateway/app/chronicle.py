@@ -66,6 +66,14 @@ class Chronicle:
         self._sent = self._turns = 0
         self.dropped = 0
 
+    def resettle(self, compound: Compound, uplinks: Iterable[Listener]) -> None:
+        """Another site file: tell the uplinks there are now how each device stands."""
+        self._compound, self._uplinks = compound, list(uplinks)
+        for subject in compound.subjects:
+            self._told(subject)
+        for uplink in self._uplinks:
+            uplink.status_changed()
+
     def connect(self, device_back: Callable[[str], None]) -> None:
         """Who wants to know at once that a device answers again."""
         self._device_back = device_back

@@ -28,6 +28,7 @@ from gateway.uplink.commands import printable
 
 Histories = Callable[[str], Awaitable[Iterable[Mapping[str, Any]]]]
 Closed = Callable[[int], Awaitable[list[Alert]]]
+Errand = Callable[[Mapping[str, Any], PeerCredentials], Awaitable[Iterable[dict[str, Any]]]]
 CLOSED_SHOWN = 20
 
 
@@ -48,6 +49,7 @@ class Desk:
         self._histories: Histories | None = None
         self._closed: Closed | None = None
         self._named_doors: Callable[[], Collection[str]] = tuple
+        self._errands: dict[str, Errand] = {}
 
     def connect(
         self,
@@ -60,6 +62,14 @@ class Desk:
         """Where the answers come from that the core does not hold; ``named_doors``: whose terminal the site file names."""
         self._named_doors = named_doors
         self._status, self._anchor, self._histories, self._closed = status, anchor, histories, closed
+
+    def resettle(self, compound: Compound, people: Mapping[str, Person]) -> None:
+        """Another site file: other rules, other people."""
+        self._compound, self._people = compound, people
+
+    def offer(self, verb: str, errand: Errand) -> None:
+        """What only the daemon's own user and root may ask for, and who does it."""
+        self._errands[verb] = errand
 
     async def answer(self, request: Request, peer: PeerCredentials) -> Iterable[dict[str, Any]]:
         """The items of the answer. Raises ``Refusal`` with a named reason."""
@@ -74,6 +84,10 @@ class Desk:
             ]
         if request.verb == "history":
             return await self._history(str(request.arguments.get("alert", "")))
+        if request.verb in self._errands:
+            if not _is_master(peer):
+                raise Refusal("not_allowed", f"{peer.login}: {request.verb}")
+            return await self._errands[request.verb](request.arguments, peer)
         if request.verb in set(Verb):
             return [await self._command(Verb(request.verb), request.arguments, peer)]
         raise Refusal("unknown_verb", request.verb)
@@ -125,8 +139,7 @@ class Desk:
 
     def _who(self, asked: str, peer: PeerCredentials) -> str:
         own = next((p.id for p in self._people.values() if p.login and p.login == peer.login), "")
-        may_speak_for_others = peer.uid in {0, os.getuid()}
-        if asked and asked != own and not may_speak_for_others:
+        if asked and asked != own and not _is_master(peer):
             raise Refusal("not_allowed", f"{peer.login}: {asked}")
         if not asked and not own:
             raise Refusal("who_is_needed", peer.login)
@@ -138,6 +151,11 @@ class Desk:
         if len(matches) > 1:
             raise Refusal("ambiguous", " ".join(matches))
         return matches[0] if matches else asked
+
+
+def _is_master(peer: PeerCredentials) -> bool:
+    """The daemon's own user, or root: may speak for others, and command the gateway itself."""
+    return peer.uid in {0, os.getuid()}
 
 
 def _duration(given: object) -> int | None:

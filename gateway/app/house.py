@@ -21,17 +21,17 @@ from gateway.alerts import Alert
 from gateway.app.chronicle import Chronicle
 from gateway.app.compound import worker_subject
 from gateway.app.desk import Desk
-from gateway.app.inbox import Inbox
+from gateway.app.inbox import Inbox, Kept
+from gateway.app.orders import Orders, Reloaded
 from gateway.app.publishing import Publishing
 from gateway.app.records import Records
-from gateway.app.rooms import OUTPUTS, VITAL_S, Hand, Orders, Rooms
-from gateway.app.secrets import Secrets
+from gateway.app.rooms import OUTPUTS, VITAL_S, Hand, Rooms
 from gateway.app.timekeeper import Timekeeper
 from gateway.clock import Clock, Timeline, resume
 from gateway.control.folder import SOCKET_NAME
 from gateway.control.server import ControlServer
 from gateway.drivers.ble.source import AdvertSource
-from gateway.events import Boot, DeviceHealth, Health, SiteLoaded
+from gateway.events import Boot, DeviceHealth, Health, SiteLoaded, Stamped
 from gateway.instant import Anchor, ClockQuality, Instant, Stamp
 from gateway.rules.compound import STORE, Compound
 from gateway.rules.engine import Engine
@@ -113,7 +113,7 @@ class House:
         self.store.on_mode(self._store_mode)
         offset = self.timeline.offset_ms(now) if now.clock is ClockQuality.SYNCED else None
         self.inbox.report(Boot(loaded.run, now.boot_id, now.clock, downtime, offset, __version__))
-        self.inbox.report(SiteLoaded(self.orders.compound.fingerprint))
+        self.inbox.report(_loaded(self.orders))
         notes = (*loaded.notes, *self.orders.secrets.notes, *(f"state_unreadable: {row}" for row in unreadable))
         self._report_store(notes)
 
@@ -168,6 +168,33 @@ class House:
     def stop(self) -> None:
         """Ask ``run`` to end."""
         self.supervisor.stop()
+
+    async def resettle(self, orders: Orders) -> Reloaded:
+        """Live by another site file of the same gateway. Raises what the new core has against it, before anything changed."""
+        _renewed(self.engine, orders.compound).handle(Stamped(self.timeline.now(), "rehearsal", _loaded(orders)))
+        ended = self.rooms.outdated(orders)
+        with self.inbox.whole(event_kind="site_loaded", event_id=orders.site.fingerprint):
+            self.rooms.clear(ended)
+            await self.supervisor.remove(*ended)
+            kept, begun, withdrawn = self._take_over(orders)
+        await self.store.keep_uplinks(orders.site.uplinks)
+        return Reloaded(orders.site.fingerprint, ended, begun, withdrawn, await kept.durable())
+
+    def _take_over(self, orders: Orders) -> tuple[Kept, tuple[str, ...], int]:
+        """The exchange itself, in one turn; the ticket of the event, who came, and how many alerts were withdrawn."""
+        engine, self.orders = _renewed(self.engine, orders.compound), orders
+        self.inbox.engine = engine
+        self.publishing.resettle(orders.site, engine)
+        self.desk.resettle(orders.compound, orders.site.people)
+        hands = self.rooms.furnish(orders)
+        self.chronicle.resettle(orders.compound, self.rooms.uplinks.values())
+        before = {alert.id for alert in self.engine.alerts()}
+        kept = self.inbox.report(_loaded(orders))
+        for want in engine.wants():
+            self.rooms.want(want)  # an output built anew knows of nothing yet
+        self.hire(hands)
+        withdrawn = len(before - {alert.id for alert in engine.alerts()})
+        return kept, tuple(hand.name for hand in hands), withdrawn
 
     def _hire(self) -> None:
         """Every worker with its ring (design, decision 6)."""
@@ -247,18 +274,23 @@ class House:
         self.inbox.report(DeviceHealth(STORE, Health.OK if well else Health.FAULTY, said, reason))
 
 
-async def build(
-    site: Site,
-    compound: Compound,
-    folder: Path,
-    secrets: Secrets,
-    clock: Clock,
-    surroundings: Surroundings | None = None,
-) -> House:
+def _loaded(orders: Orders) -> SiteLoaded:
+    return SiteLoaded(orders.compound.fingerprint)
+
+
+def _renewed(engine: Engine, compound: Compound) -> Engine:
+    """The same core on another compound."""
+    renewed = Engine(compound)
+    if unreadable := renewed.restore(engine.snapshot()):
+        raise RuntimeError(f"a core cannot read what a core wrote: {unreadable[0]}")
+    return renewed
+
+
+async def build(orders: Orders, folder: Path, clock: Clock, surroundings: Surroundings | None = None) -> House:
     """Open the store of ``folder`` and build the house on it. The caller holds the claim on the folder."""
     around = surroundings or Surroundings()
     store = Store(folder, around.pool, open_s=PATIENT_OPEN_S if around.patient else None, kept_late=KEPT_LATE)
     loaded = await store.start()
-    house = House(Orders(site, compound, secrets), folder, store, around)
+    house = House(orders, folder, store, around)
     house.found(loaded, clock)
     return house

@@ -93,7 +93,7 @@ class Inbox:
         """
         self._count += 1
         stamped = Stamped(self.timeline.now(), f"{self._run}.{self._count}", event)
-        with self._whole(event_kind=_kind(event), event_id=stamped.id):
+        with self.whole(event_kind=_kind(event), event_id=stamped.id):
             outcome = self.engine.handle(stamped)
             self._act(outcome)
             kept = self._keep(outcome, (_journalled(stamped),), _remarks(stamped, outcome, self.engine))
@@ -115,7 +115,7 @@ class Inbox:
                     await self._news.wait()
 
     @contextlib.contextmanager
-    def _whole(self, **about: str) -> Iterator[None]:
+    def whole(self, **about: str) -> Iterator[None]:
         """Handled, acted on and kept, or the process ends: half an event would be an alarm that nobody hears of."""
         try:
             yield
@@ -129,7 +129,7 @@ class Inbox:
         due = self.engine.next_due()
         if due is None or due > self.timeline.now():
             return
-        with self._whole(event_kind="deadline"):
+        with self.whole(event_kind="deadline"):
             outcome = self.engine.wake(self.timeline.now())
             self._act(outcome)
             if outcome.rows:

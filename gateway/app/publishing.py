@@ -54,6 +54,10 @@ class Publishing:
         self._day = (-1, 0)
         self.counts: Callable[[], Mapping[str, int]] = dict
 
+    def resettle(self, site: Site, engine: Engine) -> None:
+        """Speak of another site file of the same gateway from now on."""
+        self._site, self._engine, self._wording = site, engine, wording(site, engine)
+
     def message(self, publish: Publish, now: Instant) -> PendingMessage:
         """One change of one alert, for the outbox.
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from gateway.app.orders import FaultySite
 from gateway.app.rehearsal import rehearse
 from gateway.app.rulefile import examples_unplayed, is_rule_file, quiet_evening, world_of
-from gateway.app.running import FaultySite
 from gateway.nodes import Faults
 from gateway.rules.compound import Compound
 from gateway.site.model import Site

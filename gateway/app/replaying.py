@@ -10,10 +10,10 @@ from msgspec import Struct
 
 from gateway.app.check import check
 from gateway.app.difference import Pair, compare
+from gateway.app.orders import FaultySite
 from gateway.app.replay import Replay, Step, Witness
 from gateway.app.resolution import Limit, limits
 from gateway.app.rulefile import world_of
-from gateway.app.running import FaultySite
 from gateway.events import Event, Stamped
 from gateway.instant import Instant
 from gateway.nodes import Faults

@@ -22,8 +22,8 @@ from gateway.actions import Want
 from gateway.actuators.outputs import OutputReconciler
 from gateway.app.compound import PRESSED, bus_subject, uplink_subject
 from gateway.app.inbox import Inbox
+from gateway.app.orders import Orders
 from gateway.app.publishing import Publishing
-from gateway.app.secrets import Secrets
 from gateway.app.terminals import TerminalMemory
 from gateway.app.timekeeper import Timekeeper
 from gateway.drivers.ble.source import AdvertSource
@@ -36,7 +36,6 @@ from gateway.events import Quality, Scalar
 from gateway.faults import DeviceFault
 from gateway.instant import Instant
 from gateway.nodes import Mark
-from gateway.rules.compound import Compound
 from gateway.site.model import Site
 from gateway.store.registry import Registry
 from gateway.store.store import Store
@@ -49,14 +48,6 @@ VITAL_S = 30.0
 REBUILT_WITHIN_S = 5.0
 """The longest a write waits for a bus that is being exchanged; its worker is given 3 s to end."""
 OUTPUTS, RADIO, DOORS = "outputs", "radio", "doors"
-
-
-class Orders(Struct, frozen=True):
-    """What a house is told to be."""
-
-    site: Site
-    compound: Compound
-    secrets: Secrets
 
 
 class Hand(Struct, frozen=True):

@@ -16,25 +16,16 @@ import msgspec
 import structlog
 
 from gateway import notify
-from gateway.app.check import check
 from gateway.app.house import House, OpenedLateError, Surroundings, build
-from gateway.app.secrets import read_secrets
+from gateway.app.orders import read_orders, read_site
+from gateway.app.reload import Reloader, standing
 from gateway.clock import SystemClock
 from gateway.control.folder import claim
-from gateway.faults import SiteError
 from gateway.nodes import Faults
 
 _PATIENT = "LOUDONG_DISK_WAS_LATE"
 
 log = structlog.get_logger()
-
-
-class FaultySite(SiteError):
-    """The site file cannot be run on; ``faults`` says why, all at once."""
-
-    def __init__(self, faults: Faults) -> None:
-        super().__init__(f"{len(faults.errors)} faults")
-        self.faults = faults
 
 
 def run(path: Path, folder: Path, surroundings: Surroundings | None = None) -> None:
@@ -43,17 +34,12 @@ def run(path: Path, folder: Path, surroundings: Surroundings | None = None) -> N
     Raises ``FaultySite`` (nothing was started), ``StateFolderTaken``, or the bug that ended it.
     """
     faults = Faults()
-    checked = check(path, faults)
-    if checked is None or faults.errors:
-        raise FaultySite(faults)
-    site, compound = checked
+    read_site(path, faults)  # before the folder is made
     with claim(folder):
-        secrets = read_secrets(site, folder, faults)
-        if faults.errors:
-            raise FaultySite(faults)
+        orders = read_orders(path, folder, Faults())
         around = msgspec.structs.replace(surroundings or Surroundings(), patient=_PATIENT in os.environ)
         try:
-            asyncio.run(_live(lambda: build(site, compound, folder, secrets, SystemClock(), around)))
+            asyncio.run(_live(lambda: build(orders, folder, SystemClock(), around), path, folder))
         except OpenedLateError:
             log.warning("gateway_begins_anew", reason="opened_late")
             os.environ[_PATIENT] = "1"
@@ -61,13 +47,16 @@ def run(path: Path, folder: Path, surroundings: Surroundings | None = None) -> N
             os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - our own command line, no shell
 
 
-async def _live(make: Callable[[], Awaitable[House]]) -> None:
+async def _live(make: Callable[[], Awaitable[House]], path: Path, folder: Path) -> None:
     house = await make()
+    reloader = Reloader(house, path, folder)
+    house.desk.offer("reload", reloader.answer)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, house.stop)
+    loop.add_signal_handler(signal.SIGHUP, reloader.on_signal)
     log.info("gateway_started", site=house.site.id, gateway=house.site.gateway, run=house.run_name)
-    await house.run(_ready)
+    await house.run(lambda: _ready(house))
     log.info("gateway_stopped", run=house.run_name)
 
 
@@ -103,5 +92,5 @@ def _plain(_logger: Any, _name: str, event: dict[str, Any]) -> str:
     return f"{time} {level:<8} {key}  {fields}".rstrip()
 
 
-def _ready() -> None:
-    notify.notify(notify.READY)
+def _ready(house: House) -> None:
+    notify.notify(notify.READY, notify.status(standing(house)))

@@ -233,6 +233,10 @@ class Engine:
         """The last word on a fact."""
         return self.board.fact(subject, name)
 
+    def wants(self) -> list[Want]:
+        """What every output was told last, for one who has not heard it."""
+        return self._wants.values()
+
     def driven(self) -> frozenset[str]:
         """Outputs that are on because of us, as far as we know."""
         return frozenset(key[0] for key in self._driven)
@@ -426,6 +430,11 @@ class Engine:
             rule = self.compound.rules.get(alert.rule)
             if rule is None or alert.subject not in rule.subjects:
                 self.register.close(alert, stamped.at, None, "withdrawn", "")
+        self.register.relay_ladders()
+        self.board.forget_strangers()
+        for output in self._wants:
+            if output[0] not in self.compound.outputs:
+                self._wants.drop(*output)
         self._watches.forget_strangers()
         self.board.await_unheard(stamped.at)
         self._watches.look_at_all(_moment(stamped))

@@ -71,6 +71,12 @@ class FactBoard:
                 if self.rows.get(subject.id, name) is None:
                     self.hear(subject.id, name, None, Quality.COMMS, at)
 
+    def forget_strangers(self) -> None:
+        """Drop what is known of subjects that are no more: should one come back, it is new, and not silent since then."""
+        for key in self.rows:
+            if key[0] not in self.compound.subjects:
+                self.rows.drop(*key)
+
     def subject(self, subject: str) -> Subject | None:
         """What the site says about a subject."""
         return self.compound.subjects.get(subject)

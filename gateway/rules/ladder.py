@@ -106,6 +106,23 @@ def after_unknown_downtime(alert: Alert, at: Instant, grid: GridPlan) -> Alert:
     return msgspec.structs.replace(alert, climb_from=Instant(at - delay), climb_due=at)
 
 
+def relay(alert: Alert, grid: GridPlan) -> Alert:
+    """The ladder was laid anew: the next rung is the same, or the first above it that is left, at its new time.
+
+    A climb is never taken back, and what the new ladder wanted told by now is told at once. One that ended goes on where the
+    ladder has become longer.
+    """
+    if alert.next_rung is None or alert.climb_from is None:
+        return extend(alert, grid)
+    floor = RUNGS.index(alert.next_rung)
+    left = [(rung, delay) for rung, delay in rungs_of(alert, grid) if RUNGS.index(rung) >= floor]
+    if not left:
+        return msgspec.structs.replace(alert, next_rung=None, climb_due=None)
+    rung, delay = left[0]
+    due = None if alert.climb_due is None else Instant(alert.climb_from + delay)
+    return msgspec.structs.replace(alert, next_rung=rung, climb_due=due)
+
+
 def extend(alert: Alert, grid: GridPlan) -> Alert:
     """After a regrade the ladder may be longer: the first rung not told yet is the next; it waits if nobody climbs now."""
     if alert.next_rung is not None or alert.climb_from is None:

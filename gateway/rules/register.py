@@ -222,6 +222,13 @@ class AlertRegister:
             self.occasions.put(Occasions((*known.ids, identity)[-OCCASIONS_KEPT:]), rule.id, subject)
         return identity
 
+    def relay_ladders(self) -> None:
+        """The site may have laid other ladders: whoever climbs goes on from his rung on the new one."""
+        for alert in self.open_alerts():
+            relaid = ladder.relay(alert, self.compound.grid)
+            if relaid != alert:
+                self._keep(relaid)
+
     def note(self, kind: NoteKind, alert: Alert, at: Instant, *, who: str | None = None, reason: str = "") -> Alert:
         """Keep a change in the history only."""
         self._keep(alert)

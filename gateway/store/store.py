@@ -45,6 +45,7 @@ TIDY_S = 3_600.0
 STOP_S = 5.0
 TURN_S = 5.0
 """The writer shows that it lives at least this often, even where nothing happens."""
+_EARLY_S = 1e-6  # asyncio lets a timer fire that early (its clock's resolution); waiting once more would be for nothing
 _STOP_RETRY_S = 0.2  # at the end there is no time for growing pauses
 _IO = Path("/proc/self/io")
 
@@ -287,7 +288,7 @@ class Store:
     async def _wait_due(self) -> None:
         while not self._stopping:
             pause = None if self._due is None else self._due - _now()
-            if pause is not None and pause <= 0:
+            if pause is not None and pause <= _EARLY_S:
                 return
             self._wake.clear()
             try:

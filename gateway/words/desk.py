@@ -31,6 +31,26 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "最近关闭的 N 条(默认 20)",
         "the N most recently closed ones instead (20 if no number is given)",
     ),
+    "cli.reload": (
+        "让运行中的网关改用现在的小区文件",
+        "let the running gateway live by its site file as it stands now",
+    ),
+    "reload.done": (
+        "已改用新的小区文件;停止:{ended};启动:{begun};撤销警情 {withdrawn} 条",
+        "the new site file is in force; ended: {ended}; begun: {begun}; alerts withdrawn: {withdrawn}",
+    ),
+    "reload.refused": (
+        "未改用:小区文件有错,网关照旧运行",
+        "refused: the site file has faults; the gateway runs on as before",
+    ),
+    "unit.runs": (
+        "{site}:总线 {buses},按钮 {buttons},门禁 {doors},上级 {uplinks};本次运行 {run}",
+        "{site}: {buses} buses, {buttons} buttons, {doors} doors, {uplinks} uplinks; run {run}",
+    ),
+    "unit.refused": (
+        "新的小区文件有错,未采用;照旧运行",
+        "the changed site file has faults and was refused; running as before",
+    ),
     "cli.status": ("网关现在怎么样", "how the running gateway fares"),
     "cli.alerts": ("列出未关闭的警情", "list the open alerts"),
     "cli.history": ("一条警情的全部经过", "everything that happened to one alert"),

@@ -160,6 +160,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
     ),
     "fault.include_twice": ("“{given}”被 include 了两次。", "“{given}” is included twice."),
     # Secrets
+    "fault.identity_changed": (
+        "{name} 由“{before}”改成了“{given}”：这是另一个网关了，请重启服务（systemctl restart loudong-gateway）。",
+        "{name} was “{before}” and is “{given}” now: that is another gateway; restart the service (systemctl restart loudong-gateway).",
+    ),
     "fault.secret_inline": (
         "{name}：密钥、口令不能直接写在 {field} 里；请放进单独的文件，用 {file_field} 写文件名。",
         "{name}: a secret must not be written in {field}; put it in a file of its own and name that file in {file_field}.",

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.app.orders import FaultySite
 from gateway.app.rehearsing import rehearse_files
-from gateway.app.running import FaultySite
 from gateway.cli import main
 from gateway.nodes import Faults
 

@@ -9,15 +9,15 @@ from pathlib import Path
 from gateway.app import running
 from gateway.app.house import OpenedLateError
 
-def make(site, compound, folder, secrets, clock, surroundings):
+def make(orders, folder, clock, surroundings):
     print(os.getpid(), surroundings.patient, flush=True)
     if not surroundings.patient:
         raise OpenedLateError
     raise SystemExit(7)
 
 running.build = make
-running.check = lambda path, faults: (None, None)
-running.read_secrets = lambda site, folder, faults: None
+running.read_site = lambda path, faults: None
+running.read_orders = lambda path, folder, faults: None
 running.run(Path("site.yaml"), Path(sys.argv[1]))
 """
 

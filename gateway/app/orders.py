@@ -1,0 +1,60 @@
+"""What a house is told to be: the site file read whole, with the compound it makes and the secrets it names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from gateway.app.check import check
+from gateway.app.secrets import Secrets, read_secrets
+from gateway.faults import SiteError
+from gateway.nodes import Faults
+from gateway.rules.compound import Compound
+from gateway.site.model import Site
+
+
+class Orders(Struct, frozen=True):
+    """All that a house is built from."""
+
+    site: Site
+    compound: Compound
+    secrets: Secrets
+
+
+class Reloaded(Struct, frozen=True):
+    """What new orders did to a house that was lived in."""
+
+    fingerprint: str
+    ended: tuple[str, ...]
+    """Workers that had to go."""
+    begun: tuple[str, ...]
+    """Workers that came, those that were changed among the former too."""
+    withdrawn: int
+    """Alerts whose rule or subject is no more."""
+    durable: bool
+
+
+class FaultySite(SiteError):
+    """The site file cannot be run on; ``faults`` says why, all at once."""
+
+    def __init__(self, faults: Faults) -> None:
+        super().__init__(f"{len(faults.errors)} faults")
+        self.faults = faults
+
+
+def read_site(path: Path, faults: Faults) -> tuple[Site, Compound]:
+    """The site and its compound; what is unwise is added to ``faults``. Raises FaultySite."""
+    checked = check(path, faults)
+    if checked is None or faults.errors:
+        raise FaultySite(faults)
+    return checked
+
+
+def read_orders(path: Path, folder: Path, faults: Faults) -> Orders:
+    """The site file and everything it names. Raises FaultySite with all that ``faults`` holds."""
+    site, compound = read_site(path, faults)
+    secrets = read_secrets(site, folder, faults)
+    if faults.errors:
+        raise FaultySite(faults)
+    return Orders(site, compound, secrets)

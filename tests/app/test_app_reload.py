@@ -1,0 +1,228 @@
+"""A changed site file comes into force under a running house: nothing lost, nothing doubled, nobody disturbed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import pytest
+from app.living import SIREN, Living
+from instruments.virtual import virtual_run
+
+from gateway.app.orders import FaultySite
+from gateway.control.protocol import PeerCredentials, Refusal, Request
+from gateway.events import Reading, SiteLoaded
+from gateway.nodes import Faults
+
+MORE_GAS = (
+    "      relay: {",
+    "      gas-302: { profile: combustible-gas-6in1, unit_id: 2, place: b1/s1/302 }\n      relay: {",
+)
+STEEPER = ("grid: 2min, community: 20min", "grid: 2min, community: 5min")
+US = PeerCredentials(1, os.getuid(), os.getgid(), "us")
+
+
+def live(folder, story):
+    async def main():
+        async with Living(folder) as living:
+            await asyncio.wait_for(story(living), 100_000)
+
+    virtual_run(main(), patience_s=0.0)  # all peers live in this loop: what they say is there at once
+
+
+async def _leak(living, lel=26):
+    living.gas[1].holding[1] = lel
+    await living.until(lambda: ("gas-high", "gas-301") in living.open(), "the leak is known")
+
+
+def test_an_open_alert_climbs_on_by_the_new_ladder_and_a_new_device_is_heard(tmp_path):
+    async def story(living):
+        await _leak(living)
+        await living.until(lambda: living.relay.coils[SIREN], "the siren sounds")
+        alert = living.open()["gas-high", "gas-301"]
+        await living.until(lambda: living.rungs("gas-high", "gas-301") == ["building", "grid"], "two rungs", 300)
+        polls, meetings = len(living.air.requests), living.two.connections
+        living.edit(*MORE_GAS)
+        living.edit(*STEEPER)
+        done = await living.reload()
+        assert (set(done.ended), set(done.begun), done.withdrawn) == ({"bus-one"}, {"bus-one"}, 0)
+        assert living.open()["gas-high", "gas-301"].id == alert.id
+        assert living.open()["gas-high", "gas-301"].revision == living.open()["gas-high", "gas-301"].revision
+
+        # 20 min by the old ladder, 5 by the new one; the raise is more than 2 min ago.
+        await living.until(lambda: "community" in living.rungs("gas-high", "gas-301"), "by the new ladder", 240)
+        living.gas[2].holding[1] = 30
+        await living.until(lambda: ("gas-high", "gas-302") in living.open(), "the new device is heard")
+        await living.until(lambda: len(living.air.requests) > polls + 5, "the other bus was polled on")
+        assert living.two.connections == meetings == 1
+        assert living.relay.coils[SIREN]
+        assert list(living.open()).count(("gas-high", "gas-301")) == 1
+        await living.stop()
+
+        messages = living.rows("SELECT lane, sequence, id FROM outbox ORDER BY lane, sequence")
+        for lane in {lane for lane, _, _ in messages}:
+            numbers = [sequence for one, sequence, _ in messages if one == lane]
+            assert numbers == list(range(1, len(numbers) + 1))
+        assert len({identity for _, _, identity in messages}) == len(messages)
+        raised = living.rows("SELECT count(*) FROM history WHERE kind = 'raised' AND alert = ?", alert.id)
+        assert raised == [(1,)]
+        loaded = [event for event in living.journal() if isinstance(event, SiteLoaded)]
+        assert [event.fingerprint for event in loaded[1:]] == [living.house.site.fingerprint]
+        assert loaded[0] != loaded[1]
+
+    live(tmp_path, story)
+
+
+def test_no_reading_of_the_other_bus_is_missing_around_the_reload(tmp_path):
+    """Its value is another at each poll; every one of them reaches the journal, before and after."""
+
+    async def story(living):
+        async def breathe():
+            for co2 in range(1_000, 4_000, 100):
+                living.air.holding[5] = co2
+                await asyncio.sleep(12)
+
+        breathing = asyncio.create_task(breathe())
+        for n in range(6):
+            await asyncio.sleep(50)
+            living.edit("Flat 302", f"Flat 302 {n}")
+            living.edit(*(MORE_GAS if n == 0 else ("Stair 1", f"Stair 1 {n}")))
+            await living.reload()
+        await breathing
+        await asyncio.sleep(30)
+        await living.stop()
+        heard = [e.value for e in living.journal() if isinstance(e, Reading) and e.point == "co2"]
+        assert [value for value in heard if value >= 1_000] == sorted(set(range(1_000, 4_000, 100)))
+        assert living.two.connections == 1
+        assert living.one.connections == 2
+
+    live(tmp_path, story)
+
+
+def test_a_file_with_faults_changes_nothing_and_is_told_in_the_askers_language(tmp_path):
+    async def story(living):
+        await _leak(living)
+        before, rooms = living.house.orders, dict(living.house.rooms.pollers)
+        living.edit("unit_id: 1,", "unit_id: 0,")
+        items = await living.house.desk.answer(Request("reload", {"language": "zh-CN"}), US)
+        *warnings, fault, verdict = items
+        assert all(one["level"] == "warning" for one in warnings)
+        assert verdict["done"] is False
+        assert fault["key"] == "fault.unit_zero"
+        assert fault["text"].startswith(f"{living.path}:")
+        line = next(n for n, text in enumerate(living.text.splitlines(), 1) if "unit_id: 0," in text)
+        assert fault["line"] == line
+        assert "错误" in fault["text"]
+        *_, english, _ = await living.house.desk.answer(Request("reload", {"language": "en"}), US)
+        assert "error" in english["text"]
+        assert living.house.orders is before
+        assert living.house.rooms.pollers == rooms
+        assert ("gas-high", "gas-301") in living.open()
+        assert len([e for e in living.journal() if isinstance(e, SiteLoaded)]) == 1
+
+    live(tmp_path, story)
+
+
+def test_another_identity_is_refused(tmp_path):
+    async def story(living):
+        living.edit("gateway: main", "gateway: other")
+        with pytest.raises(FaultySite) as refused:
+            await living.reload()
+        assert [fault.key for fault in refused.value.faults.errors] == ["fault.identity_changed"]
+
+    live(tmp_path, story)
+
+
+def test_a_device_that_is_gone_takes_its_alerts_with_it_and_a_rule_too(tmp_path):
+    async def story(living):
+        await _leak(living)
+        living.hall.holding[1] = 12
+        await living.until(lambda: ("gas-low", "gas-hall") in living.open(), "low in the hall")
+        living.edit("      gas-301: { profile: combustible-gas-6in1, unit_id: 1, place: b1/s1/301 }\n", "")
+        done = await living.reload()
+        assert done.withdrawn == 2  # low and high
+        assert set(living.open()) == {("gas-low", "gas-hall")}
+        closed = living.rows("SELECT kind, reason FROM history WHERE kind = 'closed'")
+        assert len(closed) == 2
+        await living.until(lambda: not living.relay.coils[SIREN], "nothing asks for the siren any more")
+        # Back in the site later it is a new device: its old readings do not make it look silent since then.
+        await asyncio.sleep(600)  # beyond what any of its points may be silent
+        living.gas[1].holding[1] = 0
+        living.edit("      relay: {", "      gas-301: { profile: combustible-gas-6in1, unit_id: 1, place: b1/s1/301 }\n      relay: {")  # fmt: skip
+        await living.reload()
+        await asyncio.sleep(120)
+        assert set(living.open()) == {("gas-low", "gas-hall")}
+
+    live(tmp_path, story)
+
+
+def test_a_new_output_is_told_at_once_what_it_should_be(tmp_path):
+    async def story(living):
+        await _leak(living)
+        living.edit(
+            "outputs:\n",
+            "outputs:\n  bell: { kind: siren, device: relay, point: relay4, place: b1/s1, serves: [b1] }\n",
+        )
+        done = await living.reload()
+        assert done.ended == ("outputs",)
+        await living.until(lambda: living.relay.coils[3], "the bell rings for the alert that was open before")
+        assert living.relay.coils[SIREN]
+
+    live(tmp_path, story)
+
+
+def test_a_write_under_way_while_its_bus_is_exchanged_is_made_on_the_new_one(tmp_path):
+    async def story(living):
+        living.relay.delay_s = 0.15
+        await _leak(living)
+        living.edit(*MORE_GAS)
+        await living.reload()
+        living.relay.delay_s = 0.0
+        await living.until(lambda: living.relay.coils[SIREN], "it sounds all the same")
+        await asyncio.sleep(60)
+        assert ("output-not-confirmed", "siren") not in living.open()
+
+    live(tmp_path, story)
+
+
+def test_what_is_unchanged_but_for_its_line_runs_on(tmp_path):
+    async def story(living):
+        pollers = dict(living.house.rooms.pollers)
+        living.edit("timezone:", "\n# moved down\n\ntimezone:")
+        done = await living.reload()
+        assert done.ended == done.begun == ()
+        assert living.house.rooms.pollers == pollers
+
+    live(tmp_path, story)
+
+
+def test_after_a_reload_a_restart_goes_on_from_the_new_site(tmp_path):
+    async def story(living):
+        await _leak(living)
+        living.edit(*MORE_GAS)
+        await living.reload()
+        alert = living.open()["gas-high", "gas-301"]
+        await living.stop()
+        await living.start()
+        assert living.open()["gas-high", "gas-301"].id == alert.id
+        assert list(living.open()).count(("gas-high", "gas-301")) == 1
+
+    live(tmp_path, story)
+
+
+def test_only_root_and_our_own_user_may_reload(tmp_path):
+    async def story(living):
+        with pytest.raises(Refusal, match="not_allowed"):
+            await living.house.desk.answer(Request("reload", {}), PeerCredentials(1, 4321, 4321, "li"))
+
+    live(tmp_path, story)
+
+
+def test_two_at_once_are_done_one_after_the_other(tmp_path):
+    async def story(living):
+        living.edit(*MORE_GAS)
+        first, second = await asyncio.gather(living.reloader.reload(Faults()), living.reloader.reload(Faults()))
+        assert first.begun == ("bus-one",)
+        assert second.begun == ()
+
+    live(tmp_path, story)
