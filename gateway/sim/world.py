@@ -14,14 +14,17 @@ from typing import Any, Self
 
 from gateway.events import Actuated, DeviceHealth, Entry, Event, Health, Press, PressKind, Reading
 from gateway.nodes import Faults
-from gateway.sim.buttons import CODES, SimButton
+from gateway.sim.beacons import SimBeacon, SimMiBeacon, simulated
+from gateway.sim.buttons import SimButton
 from gateway.sim.compound import Air
 from gateway.sim.image import CannotSimulate, Image
 from gateway.sim.modbus import SimBus, SimTcp, SimUnit
-from gateway.sim.staging import BUTTON_FORMATS, Staged
+from gateway.sim.staging import Staged
 from gateway.sim.terminal import SimTerminal
-from gateway.site.model import Bus, Output, Site
+from gateway.site.model import Bus, Button, Output, Site
 from gateway.site.reading import load_site
+
+Sender = SimButton | SimMiBeacon | SimBeacon
 
 _FAILURE = 4
 """Modbus exception "server device failure": a device that answers and cannot."""
@@ -56,11 +59,9 @@ class SimWorld:
         self.air = Air(folder, with_bluez=with_bluez)
         now = int(time.time())
         self.buttons = {
-            button.id: SimButton(
-                button.address, bytes.fromhex(staged.keys[button.id]) if button.id in staged.keys else None, counter=now
-            )
+            button.id: sim
             for button in site.buttons.values()
-            if button.format in BUTTON_FORMATS
+            if (sim := _button(button, staged.keys.get(button.id), now)) is not None
         }
         self._radios = {name: asyncio.Lock() for name in self.buttons}
         """A button has one radio: it sends one content at a time, and never an older one after a newer."""
@@ -110,11 +111,14 @@ class SimWorld:
 
     async def press(self, button: str, kind: str = PressKind.SINGLE.value) -> None:
         """One press, repeated on the air as the vendor repeats it."""
-        if button not in self.buttons or kind not in CODES:
-            raise CannotSimulate(f"{button} {kind}")
-        sim = self.buttons[button]
+        sim = self.buttons.get(button)
+        if sim is None:
+            raise CannotSimulate(button)
         async with self._radios[button]:
-            await sim.send(sim.press(kind), self.air.send)
+            try:
+                await _press(sim, kind, self.air)
+            except KeyError:
+                raise CannotSimulate(f"{button} {kind}") from None
 
     def soon(self, doing: Awaitable[Any]) -> None:
         """Let something go on beside; it ends with the world."""
@@ -210,8 +214,38 @@ class SimWorld:
         while True:
             for name, button in self.buttons.items():
                 async with self._radios[name]:
-                    await button.send(button.heartbeat(), self.air.send, repeats=2, spread_s=min(0.2, pause / 2))
+                    await _beat(button, self.air, min(0.2, pause / 2))
                 await asyncio.sleep(pause)
+
+
+def _button(button: Button, key: str | None, counter: int) -> Sender | None:
+    """The button, its counter beyond that of any simulation before; None for one that sends no advertisements."""
+    sim = simulated(button, None if key is None else bytes.fromhex(key))
+    if isinstance(sim, SimButton | SimMiBeacon):
+        sim.counter = counter
+    return sim
+
+
+async def _press(sim: Sender, kind: str, air: Air) -> None:
+    """Raises KeyError where this button knows no such press."""
+    match sim:
+        case SimButton():
+            await sim.send(sim.press(kind), air.send)
+        case SimMiBeacon():
+            await sim.send(sim.press(kind), air.send)
+        case SimBeacon():  # it knows only one kind
+            await sim.send(sim.press(), air.send)
+
+
+async def _beat(sim: Sender, air: Air, spread_s: float) -> None:
+    """What it sends while nobody presses."""
+    match sim:
+        case SimButton():
+            await sim.send(sim.heartbeat(), air.send, repeats=2, spread_s=spread_s)
+        case SimMiBeacon():
+            await sim.send(sim.heartbeat(), air.send, repeats=2, spread_s=spread_s)
+        case SimBeacon() if (idle := sim.heartbeat()) is not None:
+            await sim.send(idle, air.send)
 
 
 _ENTRIES: dict[tuple[str, str], Callable[[SimTerminal], int]] = {

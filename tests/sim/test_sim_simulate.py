@@ -58,11 +58,11 @@ def test_the_copy_names_nothing_of_the_real_world_and_runs_as_it_stands(tmp_path
 def test_what_has_no_counterpart_is_named(tmp_path):
     site = tmp_path / "own.yaml"
     text = SCENARIOS.read_text().replace("port: /dev/serial/by-path/test", "listen: 4000").replace("hikvision", "acme")
-    site.write_text(text.replace("heartbeat: 4h }", "format: ibeacon, key_file: k }"))
+    site.write_text(text.replace("heartbeat: 4h }", "format: gatt, key_file: k }"))
     made = stage(site, tmp_path / "site", lambda _uplink: None)
     said = dict(made.notes)
     assert said["bus_as_line"]["real"] == 4000
-    assert said["button_silent"] == {"button": "sos-301", "format": "ibeacon"}
+    assert said["button_silent"] == {"button": "sos-301", "format": "gatt"}
     assert said["door_silent"] == {"door": "gate-1", "vendor": "acme"}
     assert said["uplink_none"]["uplink"] == "street"
     copy = json.loads(made.site.read_text())
