@@ -95,6 +95,8 @@ class Why(Struct, frozen=True):
     at: Instant
     unit: str = ""
     limit: Scalar | None = None
+    of: str = ""
+    """Whose fact it is, where the alert is about a place with several."""
 
 
 class Told(Struct, frozen=True):

@@ -77,6 +77,11 @@ def uplink_subject(uplink: str) -> str:
     return f"uplink-{uplink}"
 
 
+def history_worker(door: str) -> str:
+    """The worker that asks a door's terminal for its log."""
+    return f"history-{door}"
+
+
 def worker_subject(worker: str) -> str:
     """What a part of the gateway itself is called in events and alerts."""
     return f"worker-{worker}"
@@ -92,6 +97,7 @@ def worker_names(site: Site) -> tuple[str, ...]:
         "outputs",
         *(("radio",) if site.buttons else ()),
         *(("doors",) if site.doors else ()),
+        *(history_worker(door.id) for door in site.doors.values() if door.history),
         *(uplink_subject(uplink) for uplink in site.uplinks),
         "chronicle",
         "control",

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from gateway.actions import Want
 from gateway.actuators.outputs import OutputReconciler
-from gateway.app.compound import PRESSED, bus_subject, uplink_subject
+from gateway.app.compound import PRESSED, bus_subject, history_worker, uplink_subject, worker_subject
 from gateway.app.inbox import Inbox
 from gateway.app.orders import Orders
 from gateway.app.publishing import Publishing
@@ -28,15 +28,17 @@ from gateway.app.terminals import TerminalMemory
 from gateway.app.timekeeper import Timekeeper
 from gateway.drivers.ble.source import AdvertSource
 from gateway.drivers.ble.watcher import RadioWatcher
+from gateway.drivers.face.client import TerminalClient
+from gateway.drivers.face.historian import Historian
 from gateway.drivers.face.intake import Intake
 from gateway.drivers.face.listener import TerminalListener
 from gateway.drivers.modbus.lines import Receptions, line_of
 from gateway.drivers.modbus.poller import BusPoller
-from gateway.events import Quality, Scalar
+from gateway.events import DeviceHealth, Health, Quality, Scalar
 from gateway.faults import DeviceFault
 from gateway.instant import Instant
 from gateway.nodes import Mark
-from gateway.site.model import Site
+from gateway.site.model import Door, Site
 from gateway.store.registry import Registry
 from gateway.store.store import Store
 from gateway.supervise import Ring
@@ -69,6 +71,9 @@ def recipes(orders: Orders) -> dict[str, object]:
     if site.doors:
         listening = (unmarked(site.listener), unmarked(site.doors), site.timezone)
         found[DOORS] = (*listening, secrets.tokens, secrets.door_passwords, secrets.pseudonym_key)
+    for door in site.doors.values():
+        if door.history:  # it goes with the listener, whose intake it shares
+            found[history_worker(door.id)] = (found[DOORS], secrets.history_passwords.get(door.id))
     for uplink in site.uplinks.values():
         known = (secrets.passwords.get(uplink.id), secrets.certificates.get(uplink.id))
         found[uplink_subject(uplink.id)] = (unmarked(uplink), *known)
@@ -111,6 +116,8 @@ class Rooms:
         self._receptions: Receptions = {}
         self.uplinks: dict[str, MqttUplink] = {}
         self.intake: Intake | None = None
+        self.terminals: dict[str, TerminalClient] = {}
+        """By door: those that can be asked."""
         self.listener: TerminalListener | None = None
         self.radio: RadioWatcher | None = None
         self._built: dict[str, object] = {}
@@ -136,6 +143,7 @@ class Rooms:
             self.uplinks.pop(name, None)
         self.radio = None if RADIO in names else self.radio
         if DOORS in names:
+            self.terminals.clear()
             self.intake = self.listener = None
 
     def furnish(self, orders: Orders) -> list[Hand]:
@@ -155,6 +163,9 @@ class Rooms:
             return self._radio(orders)
         if name == DOORS:
             return self._doors(orders)
+        door = next((door for door in orders.site.doors.values() if history_worker(door.id) == name), None)
+        if door is not None and self.intake is not None:  # whose room comes first
+            return self._history(name, door, self.intake, orders)
         bus = next((bus for bus in orders.site.buses.values() if bus_subject(bus.id) == name), None)
         if bus is None:
             return self._uplink(name, orders)
@@ -199,6 +210,16 @@ class Rooms:
             site.listener, self.intake, secrets.tokens, secrets.door_passwords, self._beat(DOORS)
         )
         return Hand(DOORS, Ring.SERVICE, self.listener.run)
+
+    def _history(self, name: str, door: Door, intake: Intake, orders: Orders) -> Hand:
+        client = TerminalClient(door, orders.secrets.history_passwords[door.id])
+        self.terminals[door.id] = client
+
+        def set_health(health: Health, reason: str, detail: str) -> None:
+            self._inbox.report(DeviceHealth(worker_subject(name), health, reason, detail))
+
+        historian = Historian(door, intake, client, set_health, self._beat(name))
+        return Hand(name, Ring.SERVICE, historian.run)
 
     def _uplink(self, name: str, orders: Orders) -> Hand:
         uplink = next(one for one in orders.site.uplinks.values() if uplink_subject(one.id) == name)

@@ -27,9 +27,11 @@ class Secrets(Struct, frozen=True):
     """By door."""
     passwords: dict[str, str]
     """By uplink."""
-    door_passwords: dict[str, str]
-    """By door: what its terminal proves when it pushes."""
     pseudonym_key: bytes
+    door_passwords: dict[str, str] = {}
+    """By door: what its terminal proves when it pushes."""
+    history_passwords: dict[str, str] = {}
+    """By door: what we prove to its terminal."""
     certificates: dict[str, str] = {}
     """By uplink: a digest of its TLS files, so that a renewed certificate is noticed."""
     notes: tuple[str, ...] = ()
@@ -43,13 +45,16 @@ def read_secrets(site: Site, folder: Path, faults: Faults) -> Secrets:
     """Every secret of the site; what cannot be read is a fault, all at once."""
     check_secrets(site, faults)
     if faults.errors:
-        return Secrets({}, {}, {}, {}, b"")
+        return Secrets({}, {}, {}, b"")
     key, notes = _own_key(folder)
     return Secrets(
         bind_keys={b.id: bytes.fromhex(_text(b.key_file, faults, b.mark)) for b in site.buttons.values() if b.key_file},
         tokens={d.id: _text(d.token_file, faults, d.mark) for d in site.doors.values() if d.token_file},
         passwords={u.id: _text(u.password_file, faults, u.mark) for u in site.uplinks.values() if u.password_file},
         door_passwords={d.id: _text(d.password_file, faults, d.mark) for d in site.doors.values() if d.password_file},
+        history_passwords={
+            d.id: _text(d.history.password_file, faults, d.mark) for d in site.doors.values() if d.history
+        },
         pseudonym_key=key,
         certificates={u.id: _digest(u.ca_file, u.cert_file, u.key_file) for u in site.uplinks.values() if u.tls},
         notes=notes,

@@ -10,7 +10,7 @@ from msgspec import Struct
 from gateway.actions import OutputState
 from gateway.alerts import Grade, Priority, Rung
 from gateway.nodes import Mark, Node
-from gateway.rules.conditions import ConditionNode
+from gateway.rules.question import ConditionNode
 
 HEALTH = "health"
 """Fact of every device, bus, radio, terminal, uplink and of the store: ``ok | faulty | lost``."""
@@ -36,8 +36,22 @@ class FactSpec(Struct, frozen=True):
     """Not heard for this long while we listened: stale. None: never stale."""
 
 
+class Care(Struct, frozen=True):
+    """What a person under care agreed to, and by what their signs of life reach us."""
+
+    consents: tuple[str, ...] = ()
+    """Rules that may be about this person; each consent has its purpose and date in the site file."""
+    pseudonyms: dict[str, str] = {}
+    """Terminal -> pseudonym there."""
+    buttons: tuple[str, ...] = ()
+    readings: tuple[tuple[str, str], ...] = ()
+    """(device, point): a change of its value is a sign of life."""
+    away: tuple[tuple[int, int], ...] = ()
+    """Planned leaves: from (inclusive), until (exclusive), in ms since 1970 UTC."""
+
+
 class Subject(Struct, frozen=True):
-    """Something a rule can be about: a device, button, terminal, output, bus, radio, the clock, the store."""
+    """Something a rule can be about: a device, button, terminal, output, bus, radio, person, the clock, the store."""
 
     id: str
     kind: str
@@ -48,6 +62,14 @@ class Subject(Struct, frozen=True):
     """The bus through which it is reached: when that is lost, the device is not to blame."""
     meanings: dict[str, str] = {}
     """For a button: press kinds that do not mean SOS here."""
+    care: Care | None = None
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Through what it is heard of: if one of these fails, silence proves nothing."""
+        if self.care is not None:
+            return (*self.care.pseudonyms, *dict.fromkeys(device for device, _ in self.care.readings))
+        return (self.id, self.via) if self.via else (self.id,)
 
 
 class OutputSpec(Struct, frozen=True):
@@ -88,6 +110,14 @@ class Rule(Struct, frozen=True):
     """A threshold crossing is confirmed by one immediate re-read; the device's own alarm bit is not."""
     explosive: bool = False
     """Its place holds gas: nothing that sparks may start there."""
+    members: dict[str, tuple[str, ...]] = {}
+    """For a rule about places: place -> the subjects there that it watches. Its ``subjects`` are then these places."""
+    shape: str = ""
+    """Fingerprint of its conditions with a past; empty where it has none."""
+    slots: int = 0
+    """How many of them it has."""
+    implied_by: str = ""
+    """Not raised while that rule's alert about the same subject is active."""
     on_delay_ms: int = 0
     off_delay_ms: int = 0
     regrades: tuple[Regrade, ...] = ()
@@ -97,6 +127,10 @@ class Rule(Struct, frozen=True):
     text_en: str = ""
     examples: tuple[Node, ...] = ()
     """What its author says it does, ``{given: a timetable, expect: [lines]}`` each; the core never reads them."""
+
+    def watched(self, about: str) -> tuple[str, ...]:
+        """The subjects that one of its ``subjects`` stands for."""
+        return self.members.get(about, (about,))
 
 
 class GridPlan(Struct, frozen=True):

@@ -1,103 +1,19 @@
 """When a rule holds: a small tree of conditions over facts and pulses, in three-valued logic.
 
-Theory. A *fact* is a state somebody reported (a value, a health, a door); a *pulse* is an event that only happens (a press, a
-pass). A condition is true, false, or unknown; unknown is what a stale or broken value gives, and unknown is never "safe":
-it neither raises an alert nor lets one return. Time enters as ``due``: the moment at which the answer may change
-by itself. Kleene's tables join the three values.
+Theory. A condition is true, false, or unknown; unknown is what a stale or broken value gives, and unknown is never "safe":
+it neither raises an alert nor lets one return. Kleene's tables join the three values. What needs the past is in ``history``.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
-
+import msgspec
 from msgspec import Struct
 
 from gateway.alerts import Why
-from gateway.events import Entry, Event, Press, Quality, Scalar
+from gateway.events import Entry, Press, Quality, Scalar
 from gateway.instant import DAY, MINUTE, Instant
-
-_IN_DOUBT = (Quality.WARM_UP, Quality.COMMS)
-"""The value was read, but the device heats up, or its own word on its health did not come: an alarm counts all the same."""
-_BEYOND = (Quality.OVER_RANGE, Quality.UNDER_RANGE)
-"""A detector beyond its range still knows its own alarm."""
-
-
-class Fact(Struct, frozen=True):
-    """The last word on one fact of one subject."""
-
-    value: Scalar | None
-    quality: Quality
-    at: Instant
-    since: Instant
-    """Since when the value has been this one."""
-    heard: int
-    """Time spent listening, in ms, when it was last heard: blind time does not age it."""
-
-    def believed(self, *, alarming: bool) -> bool:
-        """While a device warms up, or is beyond its range, an alarm counts and a quiet value proves nothing."""
-        if self.value is None:
-            return False
-        if self.quality is Quality.GOOD or (alarming and self.quality in _IN_DOUBT):
-            return True
-        return alarming and isinstance(self.value, bool) and self.quality in _BEYOND
-
-
-class View(Protocol):
-    """What a condition may look at."""
-
-    def fact(self, subject: str, name: str) -> Fact | None:
-        """The last word, or None if never heard."""
-        ...
-
-    def has(self, subject: str, name: str) -> bool:
-        """Whether the subject has such a fact at all."""
-        ...
-
-    def stale_at(self, subject: str, name: str) -> Instant | None:
-        """When the fact goes (or went) stale if nothing more is heard; None: never."""
-        ...
-
-    def supervised(self, subject: str) -> tuple[str, ...]:
-        """The subject's facts that can go stale."""
-        ...
-
-    def unit(self, subject: str, name: str) -> str:
-        """The fact's unit."""
-        ...
-
-    def via(self, subject: str) -> str:
-        """The subject's bus, or empty."""
-        ...
-
-    def means_sos(self, subject: str, press: Press) -> bool:
-        """Whether the site leaves this press its meaning."""
-        ...
-
-    def local_ms(self, at: Instant) -> int | None:
-        """Local wall time in ms since 1970 local, None while the clock is not trusted."""
-        ...
-
-
-class Finding(Struct, frozen=True):
-    """What a condition found."""
-
-    truth: bool | None
-    why: tuple[Why, ...] = ()
-    due: Instant | None = None
-    """When to look again even if nothing happens."""
-    solid: bool = True
-    """False where the truth rests on an analogue value alone, which one bad transmission can fake."""
-
-
-class Case(Struct, frozen=True):
-    """One question: does the condition hold for this subject, at this moment, given this pulse?"""
-
-    view: View
-    subject: str
-    at: Instant
-    standing: bool
-    """The alert stands already: thresholds use their return limit (limit less deadband)."""
-    pulse: Event | None = None
+from gateway.rules.question import Case, ConditionNode, Fact, Finding, is_stale, soonest, why_of
+from gateway.rules.signs import SIGNS, Sign
 
 
 class Threshold(Struct, frozen=True):
@@ -112,9 +28,9 @@ class Threshold(Struct, frozen=True):
         if not case.view.has(case.subject, self.fact):
             return Finding(False)
         fact = case.view.fact(case.subject, self.fact)
-        if fact is None or _is_stale(case, self.fact):
+        if fact is None or is_stale(case, self.fact):
             return Finding(None)
-        why = (_why(case, self.fact, fact, self.limit),)
+        why = (why_of(case, self.fact, fact, self.limit),)
         return Finding(
             self._beyond(fact, standing=case.standing), why, case.view.stale_at(case.subject, self.fact), solid=False
         )
@@ -152,7 +68,7 @@ class Is(Struct, frozen=True):
         if not alarming:
             return Finding(False, (), stale_at)
         ripe = Instant(fact.since + self.for_ms)
-        why = (_why(case, self.fact, fact, None),)
+        why = (why_of(case, self.fact, fact, None),)
         return Finding(True, why, stale_at) if case.at >= ripe else Finding(False, why, ripe)
 
     def _alarming(self, fact: Fact) -> bool:
@@ -177,7 +93,9 @@ class Stale(Struct, frozen=True):
             return Finding(False, (), moment)
         fact = case.view.fact(case.subject, name)
         last = fact.at if fact else case.at
-        return Finding(True, (Why(name, None, Quality.COMMS, last, case.view.unit(case.subject, name)),))
+        return Finding(
+            True, (Why(name, None, Quality.COMMS, last, case.view.unit(case.subject, name), None, case.whose),)
+        )
 
 
 class Pressed(Struct, frozen=True):
@@ -194,7 +112,7 @@ class Pressed(Struct, frozen=True):
         if (press.suspect is not None) is not self.suspect or (self.kinds and press.kind.value not in self.kinds):
             return Finding(False)
         told = "late" if press.late else press.suspect or press.kind.value
-        return Finding(True, (Why("press", told, Quality.GOOD, case.at),))
+        return Finding(True, (Why("press", told, Quality.GOOD, case.at, of=case.whose),))
 
 
 class Entered(Struct, frozen=True):
@@ -212,7 +130,19 @@ class Entered(Struct, frozen=True):
         asked = ((self.subject, entry.subject), (self.direction, entry.direction), (self.credential, entry.credential))
         if any(want and want != got for want, got in asked):
             return Finding(False)
-        return Finding(True, (Why(entry.type, entry.code, Quality.GOOD, case.at),))
+        return Finding(True, (Why(entry.type, entry.code, Quality.GOOD, case.at, of=case.whose),))
+
+
+class Seen(Struct, frozen=True):
+    """A person under care gave a sign of life."""
+
+    by: tuple[str, ...] = SIGNS
+
+    def find(self, case: Case) -> Finding:
+        sign = case.pulse
+        if not isinstance(sign, Sign) or sign.person != case.subject or sign.by not in self.by:
+            return Finding(False)
+        return Finding(True, (Why("seen", sign.by, Quality.GOOD, sign.at, of=case.whose),))
 
 
 class Between(Struct, frozen=True):
@@ -253,7 +183,7 @@ class All(Struct, frozen=True):
         found = [part.find(case) for part in self.parts]
         truths = [f.truth for f in found]
         truth = False if False in truths else None if None in truths else True
-        return Finding(truth, _reasons(found), _soonest(found), all(f.solid for f in found))
+        return Finding(truth, _reasons(found), soonest(f.due for f in found), all(f.solid for f in found))
 
 
 class Any(Struct, frozen=True):
@@ -262,24 +192,43 @@ class Any(Struct, frozen=True):
     parts: tuple[ConditionNode, ...]
 
     def find(self, case: Case) -> Finding:
-        found = [part.find(case) for part in self.parts]
-        truths = [f.truth for f in found]
-        truth = True if True in truths else None if None in truths else False
-        holding = [f for f in found if f.truth] or found
-        return Finding(truth, _reasons(holding), _soonest(found), any(f.truth and f.solid for f in found))
+        return any_of([part.find(case) for part in self.parts])
+
+
+class Some(Struct, frozen=True):
+    """The part holds for at least one of the subjects of a place."""
+
+    part: ConditionNode
+
+    def find(self, case: Case) -> Finding:
+        return any_of([self.part.find(each) for each in case.each()])
 
 
 class Not(Struct, frozen=True):
-    """The part does not hold; unknown stays unknown. Times of day never stand here: ``negated`` turns them round."""
+    """The part does not hold; unknown stays unknown. Times of day never stand here: ``negated`` turns them round.
+
+    While the alert does not stand, the part does: it is asked with its return limit, so that a deadband works both ways.
+    """
+
+    part: ConditionNode
+
+    def find(self, case: Case) -> Finding:
+        found = self.part.find(msgspec.structs.replace(case, standing=not case.standing))
+        return Finding(None if found.truth is None else not found.truth, (), found.due)
+
+
+class Unknown(Struct, frozen=True):
+    """Nobody can say whether the part holds."""
 
     part: ConditionNode
 
     def find(self, case: Case) -> Finding:
         found = self.part.find(case)
-        return Finding(None if found.truth is None else not found.truth, (), found.due)
+        return Finding(found.truth is None, found.why, found.due)
 
 
-ConditionNode = Threshold | Is | Stale | Pressed | Entered | Between | All | Any | Not
+EVENTS = (Pressed, Entered, Seen)
+"""What only happens, and so has no return."""
 
 
 def negated(node: ConditionNode) -> ConditionNode:
@@ -297,33 +246,33 @@ def negated(node: ConditionNode) -> ConditionNode:
 
 
 def leaves(node: ConditionNode) -> tuple[ConditionNode, ...]:
-    """Every leaf of a tree, left to right."""
+    """Every leaf of a tree, left to right. A condition with a past is one leaf: what it follows is its own affair."""
     if isinstance(node, All | Any):
         return tuple(leaf for part in node.parts for leaf in leaves(part))
-    return leaves(node.part) if isinstance(node, Not) else (node,)
+    return leaves(node.part) if isinstance(node, Not | Some | Unknown) else (node,)
+
+
+def happens(node: ConditionNode) -> bool:
+    """Whether it is an event, or an event under conditions."""
+    return any(isinstance(leaf, EVENTS) for leaf in leaves(node))
 
 
 def mixes(node: ConditionNode) -> bool:
     """Whether an ``any`` joins an event and a state: the state alone would never be looked at, for it makes no event."""
     if not isinstance(node, All | Any):
         return False
-    eventful = [any(isinstance(leaf, Pressed | Entered) for leaf in leaves(part)) for part in node.parts]
+    eventful = [happens(part) for part in node.parts]
     mixed = isinstance(node, Any) and any(eventful) and not all(eventful)
     return mixed or any(mixes(part) for part in node.parts)
 
 
-def _is_stale(case: Case, name: str) -> bool:
-    moment = case.view.stale_at(case.subject, name)
-    return moment is not None and case.at >= moment
-
-
-def _why(case: Case, name: str, fact: Fact, limit: Scalar | None) -> Why:
-    return Why(name, fact.value, fact.quality, fact.at, case.view.unit(case.subject, name), limit)
+def any_of(found: list[Finding]) -> Finding:
+    """One finding of several: whether at least one holds."""
+    truths = [f.truth for f in found]
+    truth = True if True in truths else None if None in truths else False
+    holding = [f for f in found if f.truth] or found
+    return Finding(truth, _reasons(holding), soonest(f.due for f in found), any(f.truth and f.solid for f in found))
 
 
 def _reasons(found: list[Finding]) -> tuple[Why, ...]:
     return tuple(why for f in found for why in f.why)
-
-
-def _soonest(found: list[Finding]) -> Instant | None:
-    return min((f.due for f in found if f.due is not None), default=None)

@@ -42,10 +42,10 @@ from gateway.rules import outputs
 from gateway.rules.answered import AnsweredCommands
 from gateway.rules.commands import Verdict, carry_out
 from gateway.rules.compound import CLOCK, CONFIRMED, DOOR, GAP, HEALTH, HELD, SYNCED, Compound
-from gateway.rules.conditions import Fact
 from gateway.rules.deadlines import Deadlines
 from gateway.rules.facts import ClockRow, FactBoard, Segment
 from gateway.rules.ledger import Key, Ledger, Row, Table
+from gateway.rules.question import Fact
 from gateway.rules.register import AlertRegister
 from gateway.rules.watches import Moment, Watchkeeper
 
@@ -69,6 +69,8 @@ _AT_REST = ((DOOR, "closed"), ("tamper", False), ("fire", False))
 UNPROVEN = "freshness_unproven"
 """Anomaly of an entry (facts/face 0.3), and the fact of a terminal that sends such."""
 _ALARMS = ((DOOR, "forced"), ("tamper", True), ("fire", True))
+_ACCOUNTED_FOR = frozenset({"recovered", "absent"})
+"""How a gap ended if nothing of it is lost: its entries came, or the terminal's log holds none."""
 RESET_BY = 10_000
 """A serial number so far back, even in a log, is of a counter that began anew."""
 OVERTAKEN_MS = MINUTE
@@ -152,6 +154,9 @@ class Engine:
             self.register.lanes,
             self.register.occasions,
             self._watches.rows,
+            self._watches.memories,
+            self.board.coverage.rows,
+            self.board.away.rows,
             self.presses,
             self._seen,
             self._answered.done,
@@ -349,6 +354,8 @@ class Engine:
         else:
             self._gaps.drop(gap.terminal, str(gap.first))
         missing = any(key[0] == gap.terminal for key in self._gaps)
+        known = gap.open or gap.reason in _ACCOUNTED_FOR
+        self.board.coverage.gap(gap.terminal, stamped.at, missing=missing, recovered=known)
         self._hear(gap.terminal, GAP, missing, Quality.GOOD, stamped)
 
     def _paired(self, paired: Paired, at: Instant) -> None:
@@ -395,6 +402,7 @@ class Engine:
             else (*clock.segments, Segment(self._segment_start(at), offset))
         )
         self.board.clock = ClockRow(at, boot.run, boot.boot_id, blind, at - blind, segments[-SEGMENTS_KEPT:])
+        self.board.coverage.slept(at, boot.downtime_ms)
         if boot.downtime_ms is None:
             self._watches.observe_anew(at)
             self.register.after_unknown_downtime(at)
@@ -405,6 +413,7 @@ class Engine:
         self._hear(CLOCK, SYNCED, offset is not None, Quality.GOOD, stamped)
         if offset is not None:
             self.register.date(at)
+            self.board.away.date(at)
         self._watches.look_at_all(_moment(stamped))
 
     def _segment_start(self, at: Instant) -> Instant:
@@ -422,6 +431,7 @@ class Engine:
         self.board.clock = msgspec.structs.replace(clock, segments=(*clock.segments[:-1], Segment(start, offset_ms)))
         self._hear(CLOCK, SYNCED, True, Quality.GOOD, stamped)
         self.register.date(stamped.at)
+        self.board.away.date(stamped.at)
         self._watches.look_at_all(_moment(stamped))  # times of day have a meaning now
 
     def _site_loaded(self, stamped: Stamped) -> None:
@@ -437,6 +447,8 @@ class Engine:
                 self._wants.drop(*output)
         self._watches.forget_strangers()
         self.board.await_unheard(stamped.at)
+        self.board.coverage.begin(stamped.at, self.board.lost())
+        self.board.away.forget_all_but(name for name, s in self.compound.subjects.items() if s.care is not None)
         self._watches.look_at_all(_moment(stamped))
 
     # Deadlines and the outcome ------------------------------------------------------------------------
@@ -446,7 +458,7 @@ class Engine:
             at, (kind, *name) = next_one
             self._now = at = max(at, self._now)
             if kind in {"ripe", "look"}:
-                self._watches.look(self.compound.rules[name[0]], name[1], Moment(at, f"due.{at}"))
+                self._watches.look(name[0], name[1], Moment(at, f"due.{at}"))
             else:
                 self.register.fire(kind, name[0], at)
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from gateway.events import Press, Quality, Scalar
+from gateway.events import Health, Press, Quality, Scalar
 from gateway.instant import Anchor, Instant
-from gateway.rules.compound import Compound, FactSpec, Subject
-from gateway.rules.conditions import Fact
+from gateway.rules.away import AwayBook
+from gateway.rules.compound import HEALTH, Compound, FactSpec, Subject
+from gateway.rules.coverage import Coverage
 from gateway.rules.ledger import Table
+from gateway.rules.question import Fact
+from gateway.rules.signs import PRESENT, Leave
 
 _NO_SPEC = FactSpec()
 _GREATEST = 2**63
@@ -45,6 +48,8 @@ class FactBoard:
         self.compound = compound
         self.rows: Table[Fact] = Table("fact", Fact)
         self.clock_row: Table[ClockRow] = Table("clock", ClockRow)
+        self.coverage = Coverage()
+        self.away = AwayBook(self)
 
     @property
     def clock(self) -> ClockRow:
@@ -63,6 +68,8 @@ class FactBoard:
         same = before is not None and before.value == value and type(before.value) is type(value)
         since = before.since if before is not None and same else at
         self.rows.put(Fact(value, quality, at, since, at - self.clock.blind_ms), subject, name)
+        if name == HEALTH:
+            self.coverage.health(subject, at, well=value == Health.OK.value)
 
     def await_unheard(self, at: Instant) -> None:
         """Begin the wait for supervised facts that the site names and nobody has reported; restarts do not begin it anew."""
@@ -76,6 +83,28 @@ class FactBoard:
         for key in self.rows:
             if key[0] not in self.compound.subjects:
                 self.rows.drop(*key)
+
+    def awake_since(self) -> Instant:
+        return Instant(self.clock.heard_from + self.clock.blind_ms)
+
+    def blind_ms(self) -> int:
+        return self.clock.blind_ms
+
+    def covered_since(self, subjects: tuple[str, ...]) -> Instant | None:
+        known = self.compound.subjects
+        return self.coverage.since(source for name in subjects if name in known for source in known[name].sources)
+
+    def leave(self, subject: str, at: Instant) -> Leave:
+        known = self.compound.subjects.get(subject)
+        return PRESENT if known is None or known.care is None else self.away.find(subject, known.care.away, at)
+
+    def lost(self) -> list[str]:
+        """Every subject that is lost or faulty."""
+        return [key[0] for key in self.rows if key[1] == HEALTH and self._is_lost(key[0])]
+
+    def _is_lost(self, subject: str) -> bool:
+        fact = self.rows.get(subject, HEALTH)
+        return fact is not None and fact.value != Health.OK.value
 
     def subject(self, subject: str) -> Subject | None:
         """What the site says about a subject."""

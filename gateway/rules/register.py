@@ -85,7 +85,7 @@ class AlertRegister:
 
     def raise_(self, rule: Rule, subject: str, occasion: str, at: Instant, why: tuple[Why, ...]) -> None:
         """A new alert: raised, then told to every rung that is due at once."""
-        place = self.compound.subjects[subject].place
+        place = subject if rule.members else self.compound.subjects[subject].place
         identity = self._identity(rule, subject, occasion)
         first = rule.regrades[0].after_ms if rule.regrades else None
         alert = Alert(

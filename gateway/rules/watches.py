@@ -21,12 +21,17 @@ from gateway.actions import Reread
 from gateway.alerts import Condition, Response, Suppression, Why
 from gateway.events import Entry, Press
 from gateway.instant import Instant
-from gateway.rules.compound import Compound, Rule
-from gateway.rules.conditions import Case, Entered, Finding, Is, Pressed, Stale, Threshold, leaves
+from gateway.rules.away import AWAY
+from gateway.rules.compound import GAP, HEALTH, Compound, Rule
+from gateway.rules.conditions import EVENTS, Is, Stale, Threshold, leaves
 from gateway.rules.deadlines import Deadlines
 from gateway.rules.facts import FactBoard
+from gateway.rules.history import Absent, Moved, anew, historic, sources
 from gateway.rules.ledger import Table
+from gateway.rules.memory import Memories, Memory, Occurrence
+from gateway.rules.question import Case, Finding
 from gateway.rules.register import AlertRegister, worst_value
+from gateway.rules.signs import Sign
 
 REREAD_WITHIN_MS = 1_500
 """A re-read takes one transaction, at most a second on a slow bus; a value that cannot be confirmed alarms all the same."""
@@ -64,9 +69,14 @@ class Moment(Struct, frozen=True):
     cause: str
     read: str = ""
     """The point of which a fresh reading is in hand: it alone confirms what an earlier one of the same point showed."""
+    pulse: Press | Entry | Sign | None = None
+    """The event in hand, and whose it is."""
+    origin: str = ""
 
 
 _IDLE = Watch()
+_BEFORE = frozenset({Phase.IDLE, Phase.PENDING, Phase.CONFIRMING})
+_NOBODY: dict[tuple[str, str], Rule] = {}
 _replace = msgspec.structs.replace
 
 
@@ -76,30 +86,48 @@ class Watchkeeper:
     def __init__(self, compound: Compound, board: FactBoard, register: AlertRegister, deadlines: Deadlines) -> None:
         self._compound, self._board, self._register, self._deadlines = compound, board, register, deadlines
         self.rows: Table[Watch] = Table("watch", Watch)
-        self._by_fact: dict[tuple[str, str], list[tuple[Rule, str]]] = {}
-        self._by_pulse: dict[str, list[Rule]] = {}
+        self.memories: Table[Memories] = Table("memory", Memories)
+        self._by_fact: dict[tuple[str, str], dict[tuple[str, str], Rule]] = {}
+        """(subject, fact) -> the watches that read it, as (rule, about); a dict keeps their order and has each once."""
+        self._by_pulse: dict[str, dict[tuple[str, str], Rule]] = {}
+        self._implies: dict[str, list[Rule]] = {}
+        self._again: list[tuple[Rule, str]] = []
+        """Watches whose greater alert has just returned: what it implied is looked at for itself."""
+        self._historic = {rule.id: historic(rule.when) for rule in compound.rules.values()}
         for rule in compound.rules.values():
-            for subject in rule.subjects:
-                self._index(rule, subject)
+            for about in rule.subjects:
+                self._index(rule, about)
+            if rule.implied_by:
+                self._implies.setdefault(rule.implied_by, []).append(rule)
+        board.coverage.rest_on(self._sources())
 
     def fact_changed(self, subject: str, name: str, moment: Moment) -> None:
         """A fact was heard: look at every watch that reads it."""
-        for rule, about in self._by_fact.get((subject, name), ()):
-            self.look(rule, about, moment)
+        for (_, about), rule in self._by_fact.get((subject, name), _NOBODY).items():
+            self._look(rule, about, moment)
+        self._settle(moment)
 
     def look_at_all(self, moment: Moment) -> None:
         """Look at every watch: the clock or the site changed."""
         for rule in self._compound.rules.values():
             for subject in rule.subjects:
-                self.look(rule, subject, moment)
+                self._look(rule, subject, moment)
+        self._settle(moment)
+
+    def look(self, rule: str, subject: str, moment: Moment) -> None:
+        """A deadline of one watch is due."""
+        self._look(self._compound.rules[rule], subject, moment)
+        self._settle(moment)
 
     def rebuild(self, at: Instant) -> None:
         """After a restore: deadlines from the rows, without looking."""
         for rule in self._compound.rules.values():
-            for subject in rule.subjects if not rule.momentary else ():
+            for subject in rule.subjects if not rule.momentary or rule.slots else ():
                 watch = self._watch(rule, subject)
                 self._deadlines.arm(("ripe", rule.id, subject), watch.due)
-                self._deadlines.arm(("look", rule.id, subject), self._find(rule, subject, watch, at).due)
+                self._deadlines.arm(
+                    ("look", rule.id, subject), rule.when.find(self._case(rule, subject, at, watch)).due
+                )
 
     def forget_strangers(self) -> None:
         """Drop the watches of rules and subjects that are no more."""
@@ -108,6 +136,11 @@ class Watchkeeper:
             if rule is None or key[1] not in rule.subjects:
                 self.rows.drop(*key)
                 self._deadlines.arm(("ripe", *key), None)
+                self._deadlines.arm(("look", *key), None)
+        for key in self.memories:
+            rule = self._compound.rules.get(key[0])
+            if rule is None or key[1] not in rule.subjects or not rule.slots:
+                self.memories.drop(*key)
                 self._deadlines.arm(("look", *key), None)
 
     def observe_anew(self, at: Instant) -> None:
@@ -119,31 +152,53 @@ class Watchkeeper:
             delays = {Phase.PENDING: rule.on_delay_ms, Phase.CLEARING: rule.off_delay_ms}
             delay = delays.get(watch.phase, REREAD_WITHIN_MS)
             self._set(rule, key[1], _replace(watch, due=Instant(at + delay)))
+        for key in self.memories:
+            known, nodes = self.memories.get(*key), self._historic.get(key[0], ())
+            if known is not None and len(known.slots) == len(nodes):
+                slots = tuple(anew(node, memory) for node, memory in zip(nodes, known.slots, strict=True))
+                self.memories.put(_replace(known, slots=slots), *key)
 
-    def pulse(self, subject: str, event: Press | Entry, occasion: str, at: Instant) -> None:
-        """Something happened that has no return: raise, record or re-alarm."""
-        for rule in self._by_pulse.get(subject, ()):
-            finding = rule.when.find(Case(self._board, subject, at, standing=False, pulse=event))
-            if not finding.truth:
-                continue
-            alert = self._register.standing(rule.id, subject)
-            if alert is None:
-                self._register.raise_(rule, subject, occasion, at, finding.why)
-                continue
-            if alert.suppression is Suppression.SHELVED:
-                alert = self._register.unshelve(alert, at, None, "pressed_again")
-            if alert.response is Response.ACKNOWLEDGED:
-                self._register.re_alarm(alert, at, finding.why, "pressed_again")
+    def pulse(self, subject: str, event: Press | Entry | Sign, occasion: str, at: Instant) -> None:
+        """Something happened that has no return: raise, record or re-alarm; or one more of what a rule counts."""
+        moment = Moment(at, occasion, pulse=event, origin=subject)
+        for (_, about), rule in self._by_pulse.get(subject, _NOBODY).items():
+            if rule.momentary:
+                self._happened(rule, about, moment)
             else:
-                self._register.repeat(alert, at, finding.why)
+                self._look(rule, about, moment)
+        self._settle(moment)
 
-    def look(self, rule: Rule, subject: str, moment: Moment) -> None:
+    def _settle(self, moment: Moment) -> None:
+        while self._again:
+            self._look(*self._again.pop(), Moment(moment.at, moment.cause))
+
+    def _happened(self, rule: Rule, about: str, moment: Moment) -> None:
+        case = self._remembered(rule, self._case(rule, about, moment.at, _IDLE, moment))
+        finding = rule.when.find(case)
+        if rule.slots:
+            self._deadlines.arm(("look", rule.id, about), finding.due)
+        if not finding.truth:
+            return
+        alert, at = self._register.standing(rule.id, about), moment.at
+        if alert is None:
+            self._register.raise_(rule, about, moment.cause, at, finding.why)
+            return
+        if alert.suppression is Suppression.SHELVED:
+            alert = self._register.unshelve(alert, at, None, "pressed_again")
+        if alert.response is Response.ACKNOWLEDGED:
+            self._register.re_alarm(alert, at, finding.why, "pressed_again")
+        else:
+            self._register.repeat(alert, at, finding.why)
+
+    def _look(self, rule: Rule, subject: str, moment: Moment) -> None:
         """Find out whether the rule holds now, and take the step that follows."""
-        if rule.momentary:
+        if rule.momentary and not rule.slots:
             return
         watch = self._watch(rule, subject)
-        finding = self._find(rule, subject, watch, moment.at)
+        finding = rule.when.find(self._remembered(rule, self._case(rule, subject, moment.at, watch, moment)))
         self._deadlines.arm(("look", rule.id, subject), finding.due)
+        if rule.momentary:
+            return
         if finding.truth is True:
             self._holds(rule, subject, watch, finding, moment)
         elif finding.truth is False:
@@ -162,7 +217,7 @@ class Watchkeeper:
         """The re-read does not bear out what was read, whatever else is unknown (an alarm bit not heard of yet)."""
         if all(reason.fact != moment.read for reason in watch.why):
             return False
-        case = Case(self._board, subject, moment.at, standing=False)
+        case = self._case(rule, subject, moment.at, _IDLE)
         again = [leaf for leaf in leaves(rule.when) if isinstance(leaf, Threshold) and leaf.fact == moment.read]
         return all(leaf.find(case).truth is False for leaf in again)
 
@@ -170,7 +225,9 @@ class Watchkeeper:
         ripe = watch.ripe(moment.at)
         reread = any(reason.fact == moment.read for reason in watch.why)
         confirmed = watch.phase is Phase.CONFIRMING and (reread or finding.solid)
-        if watch.phase is Phase.IDLE:
+        if watch.phase in _BEFORE and self._implied(rule, subject):
+            self._set(rule, subject, _IDLE)
+        elif watch.phase is Phase.IDLE:
             self._begin(rule, subject, finding, moment)
         elif confirmed or (ripe and watch.phase in {Phase.PENDING, Phase.CONFIRMING}):
             self._raise(rule, subject, finding.why, moment.at, watch.cause)
@@ -183,15 +240,19 @@ class Watchkeeper:
         """The condition came: wait, ask again, or raise."""
         if rule.on_delay_ms:
             self._set(rule, subject, Watch(Phase.PENDING, Instant(moment.at + rule.on_delay_ms), moment.cause))
-        elif rule.reread and not finding.solid and self._board.via(subject):  # only a bus can be asked again
+        elif rule.reread and not finding.solid and self._can_be_asked(subject, finding.why):
             due = Instant(moment.at + REREAD_WITHIN_MS)
             self._set(rule, subject, Watch(Phase.CONFIRMING, due, moment.cause, finding.why))
             self._ask_again(subject, finding.why)
         else:
             self._raise(rule, subject, finding.why, moment.at, moment.cause)
 
+    def _can_be_asked(self, subject: str, why: tuple[Why, ...]) -> bool:
+        """Only a bus can be asked again."""
+        return any(self._board.via(reason.of or subject) for reason in why)
+
     def _ask_again(self, subject: str, why: tuple[Why, ...]) -> None:
-        rereads = [Reread(subject, reason.fact) for reason in why]
+        rereads = [Reread(reason.of or subject, reason.fact) for reason in why]
         self._register.said.extend(reread for reread in rereads if reread not in self._register.said)
 
     def _raise(self, rule: Rule, subject: str, why: tuple[Why, ...], at: Instant, cause: str) -> None:
@@ -228,10 +289,38 @@ class Watchkeeper:
             alert = self._register.standing(rule.id, subject)
             if alert is not None and alert.condition is Condition.ACTIVE:
                 self._register.return_(alert, at)
+                self._again.extend((implied, subject) for implied in self._implies.get(rule.id, ()))
 
-    def _find(self, rule: Rule, subject: str, watch: Watch, at: Instant) -> Finding:
+    def _implied(self, rule: Rule, subject: str) -> bool:
+        """A greater alert about the same subject says it already."""
+        greater = self._register.standing(rule.implied_by, subject) if rule.implied_by else None
+        return greater is not None and greater.condition is Condition.ACTIVE
+
+    def _case(self, rule: Rule, about: str, at: Instant, watch: Watch, moment: Moment | None = None) -> Case:
+        """The question as it stands now, with what is remembered."""
         standing = watch.phase in {Phase.ACTIVE, Phase.CLEARING}
-        return rule.when.find(Case(self._board, subject, at, standing))
+        if not rule.members and not rule.slots:
+            return Case(self._board, about, at, standing, moment.pulse if moment else None)
+        pulse, origin = (moment.pulse, moment.origin) if moment else (None, "")
+        members, past = rule.members.get(about, ()), self._past(rule, about, at)
+        return Case(self._board, about, at, standing, pulse, members, origin, past)
+
+    def _past(self, rule: Rule, about: str, at: Instant) -> tuple[Memory, ...]:
+        known = self.memories.get(rule.id, about)
+        if known is not None and known.shape == rule.shape:
+            return known.slots
+        begun = Occurrence(at, heard=at - self._board.blind_ms())
+        return (Memory(begun),) * rule.slots
+
+    def _remembered(self, rule: Rule, case: Case) -> Case:
+        """Bring the memories up to this moment; they are rows like everything else."""
+        if not rule.slots:
+            return case
+        past = tuple(node.remember(case) for node in self._historic[rule.id])
+        known = self.memories.get(rule.id, case.subject)
+        if known is None or known.shape != rule.shape or known.slots != past:
+            self.memories.put(Memories(rule.shape, past), rule.id, case.subject)
+        return _replace(case, past=past)
 
     def _watch(self, rule: Rule, subject: str) -> Watch:
         return self.rows.get(rule.id, subject) or _IDLE
@@ -243,20 +332,38 @@ class Watchkeeper:
         else:
             self.rows.put(watch, rule.id, subject)
 
-    def _index(self, rule: Rule, subject: str) -> None:
-        for leaf in leaves(rule.when):
-            if isinstance(leaf, Pressed | Entered):
-                rules = self._by_pulse.setdefault(subject, [])
-                if rule not in rules:
-                    rules.append(rule)
-            elif isinstance(leaf, Threshold | Is):
-                of_bus = isinstance(leaf, Is) and leaf.of_bus
-                self._watch_fact(self._board.via(subject) if of_bus else subject, leaf.fact, rule, subject)
-            elif isinstance(leaf, Stale):
-                for name in (leaf.fact,) if leaf.fact else self._board.supervised(subject):
-                    self._watch_fact(subject, name, rule, subject)
+    def _index(self, rule: Rule, about: str) -> None:
+        for subject in rule.watched(about):
+            for leaf in sources(rule.when):
+                if isinstance(leaf, EVENTS):
+                    self._by_pulse.setdefault(subject, {})[rule.id, about] = rule
+                elif isinstance(leaf, Threshold | Is | Moved):
+                    of_bus = isinstance(leaf, Is) and leaf.of_bus
+                    self._watch_fact(self._board.via(subject) if of_bus else subject, leaf.fact, rule, about)
+                elif isinstance(leaf, Stale):
+                    for name in (leaf.fact,) if leaf.fact else self._board.supervised(subject):
+                        self._watch_fact(subject, name, rule, about)
+                elif isinstance(leaf, Absent):
+                    self._watch_sources(subject, rule, about)
 
-    def _watch_fact(self, owner: str, name: str, rule: Rule, subject: str) -> None:
-        watching = self._by_fact.setdefault((owner, name), [])
-        if (rule, subject) not in watching:
-            watching.append((rule, subject))
+    def _watch_sources(self, subject: str, rule: Rule, about: str) -> None:
+        """An absence is judged anew when one of its ears fails or comes back, or somebody goes away or comes back."""
+        self._watch_fact(subject, AWAY, rule, about)
+        known = self._board.subject(subject)
+        for source in known.sources if known else ():
+            self._watch_fact(source, HEALTH, rule, about)
+            self._watch_fact(source, GAP, rule, about)
+
+    def _sources(self) -> set[str]:
+        return {
+            source
+            for rule in self._compound.rules.values()
+            if any(isinstance(node, Absent) for node in self._historic[rule.id])
+            for about in rule.subjects
+            for subject in rule.watched(about)
+            if (known := self._board.subject(subject)) is not None
+            for source in known.sources
+        }
+
+    def _watch_fact(self, owner: str, name: str, rule: Rule, about: str) -> None:
+        self._by_fact.setdefault((owner, name), {})[rule.id, about] = rule

@@ -7,6 +7,7 @@ What it does, from BlueZ's ``src/adapter.c``, ``src/device.c`` and org.bluez.Ada
   client that leaves the bus takes its session along;
 * first sight of a device is ``InterfacesAdded``, later ones ``PropertiesChanged`` of what changed; signal strength only for
   steps of 8 dB; service and manufacturer data stay on the object, and with ``DuplicateData`` are sent for every frame;
+* with ``--experimental``, advertisement monitors: frames that bear one of their patterns, and of repeated content nothing;
 * switching off ends discovery; a blocked adapter (rfkill) refuses to be switched on.
 
 Not modelled: the controller's and the kernel's own duplicate filters, scan timing, loss.
@@ -21,7 +22,7 @@ import subprocess
 import tempfile
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from dbus_fast import Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
@@ -43,7 +44,19 @@ _CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configura
 <policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy>
 </busconfig>"""
 
+_MONITOR = "org.bluez.AdvertisementMonitor1"
+_ASKED = 100  # times, a hundredth of a second apart
+
 Properties = dict[str, Variant]
+_Pattern = tuple[int, int, bytes]
+
+
+class Peripheral(Protocol):
+    """A device that can be connected to, and answers for the objects under its path."""
+
+    path: str
+
+    def answer(self, message: Message, member: str) -> Message: ...
 
 
 class PrivateBus:
@@ -101,6 +114,7 @@ class StandInBluez:
         self._objects: dict[str, dict[str, Properties]] = {}
         self._filters: dict[tuple[str, str], Properties] = {}
         self._sessions: dict[str, dict[str, Properties]] = {}
+        self._monitors: dict[str, dict[tuple[str, str], list[_Pattern]]] = {}
         self._blocked: set[str] = set()
         self._tasks: set[asyncio.Future[None]] = set()
         self._sent = 0
@@ -110,6 +124,10 @@ class StandInBluez:
         """Members never answered and never done."""
         self.mute: set[str] = set()
         """Members done but never answered."""
+        self.experimental = False
+        """Started with ``--experimental``: advertisement monitors can be registered."""
+        self.peripherals: list[Peripheral] = []
+        """Devices that can be connected to."""
         self.refusing: dict[str, str] = {}
         """Member to the error it answers, without ``org.bluez.Error.``."""
         self.silent = False
@@ -159,6 +177,7 @@ class StandInBluez:
         """Pull one out, and all devices it knew."""
         path = f"/org/bluez/{name}"
         self._sessions.pop(path, None)
+        self._monitors.pop(path, None)
         for gone in [p for p in self._objects if p.startswith(f"{path}/")] + [path]:
             interfaces = list(self._objects.pop(gone, {}))
             await self._signal("/", f"{_OBJECTS}.InterfacesRemoved", "oas", [gone, interfaces])
@@ -178,6 +197,7 @@ class StandInBluez:
     def lose_scan(self) -> None:
         """Discovery is dead, and BlueZ does not know."""
         self._sessions.clear()
+        self._monitors.clear()
 
     async def end_scan(self, name: str = "hci0") -> None:
         """Discovery ended from outside, and BlueZ says so."""
@@ -186,7 +206,8 @@ class StandInBluez:
 
     def scanning(self, name: str = "hci0") -> bool:
         """Whether anybody would be told of an advertisement."""
-        return self._bus is not None and not self.silent and bool(self._sessions.get(f"/org/bluez/{name}"))
+        path = f"/org/bluez/{name}"
+        return self._bus is not None and not self.silent and bool(self._sessions.get(path) or self._monitors.get(path))
 
     async def advertise(
         self,
@@ -199,7 +220,7 @@ class StandInBluez:
         adapter: str = "hci0",
     ) -> bool:
         """The radio receives one frame. True when BlueZ told anybody."""
-        if not self.scanning(adapter):
+        if not self.scanning(adapter) or not self._lets_through(adapter, service_data or {}, manufacturer_data or {}):
             return False
         path = _device_path(adapter, address)
         data: Properties = {}
@@ -217,6 +238,17 @@ class StandInBluez:
         if changed:
             await self._change(path, _DEVICE, changed)
         return bool(changed)
+
+    def _lets_through(self, adapter: str, services: Mapping[str, bytes], makers: Mapping[int, bytes]) -> bool:
+        """Discovery hears everything; a monitor what bears one of its patterns (flags 0x06 are taken for granted)."""
+        path = f"/org/bluez/{adapter}"
+        if self._sessions.get(path):
+            return True
+        sent = [(0x01, b"\x06")]
+        sent += [(0x16, bytes.fromhex(uuid[4:8])[::-1] + data) for uuid, data in services.items()]
+        sent += [(0xFF, company.to_bytes(2, "little") + data) for company, data in makers.items()]
+        wanted = [pattern for patterns in self._monitors.get(path, {}).values() for pattern in patterns]
+        return any(kind == k and data[at:].startswith(part) for at, kind, part in wanted for k, data in sent)
 
     def _what_changed(self, path: str, adapter: str, data: Properties, rssi_dbm: int) -> Properties:
         device = self._objects[path][_DEVICE]
@@ -239,6 +271,7 @@ class StandInBluez:
         changed = {"Powered": Variant("b", on)}
         if not on:
             self._sessions.pop(path, None)
+            self._monitors.pop(path, None)
             changed["Discovering"] = Variant("b", False)
         await self._change(path, _ADAPTER, changed)
 
@@ -263,6 +296,9 @@ class StandInBluez:
         if message.message_type is MessageType.SIGNAL and message.member == "NameOwnerChanged":
             for sessions in self._sessions.values():
                 sessions.pop(message.body[0], None)
+            for monitors in self._monitors.values():
+                for key in [key for key in monitors if key[0] == message.body[0]]:
+                    del monitors[key]
             return None
         if message.message_type is not MessageType.METHOD_CALL:
             return None
@@ -279,6 +315,9 @@ class StandInBluez:
         if member == "GetManagedObjects":
             return Message.new_method_return(message, "a{oa{sa{sv}}}", [self._objects])
         path, sender = message.path or "", message.sender or ""
+        for peripheral in self.peripherals:
+            if path.startswith(peripheral.path) and path in self._objects:
+                return peripheral.answer(message, member)
         if path not in self._objects:
             return Message.new_error(message, "org.freedesktop.DBus.Error.UnknownObject", path)
         match member:
@@ -289,18 +328,37 @@ class StandInBluez:
                 return Message.new_method_return(message)
             case "StartDiscovery":
                 return self._start_discovery(message, path, sender)
+            case "RegisterMonitor" if self.experimental:
+                self._monitors.setdefault(path, {})[sender, message.body[0]] = []
+                self.later(self._read_patterns(path, sender, message.body[0]))
+                return Message.new_method_return(message)
+            case "UnregisterMonitor" if self.experimental:
+                self._monitors.get(path, {}).pop((sender, message.body[0]), None)
+                return Message.new_method_return(message)
             case "StopDiscovery":
                 if self._sessions.get(path, {}).pop(sender, None) is None:
                     return _error(message, "Failed", "No discovery started")
-                self._later(self._change(path, _ADAPTER, {"Discovering": Variant("b", bool(self._sessions[path]))}))
+                self.later(self._change(path, _ADAPTER, {"Discovering": Variant("b", bool(self._sessions[path]))}))
                 return Message.new_method_return(message)
         return Message.new_error(message, "org.freedesktop.DBus.Error.UnknownMethod", member)
+
+    async def _read_patterns(self, path: str, sender: str, monitor: str) -> None:
+        """The client exports its monitor after registering it; BlueZ then asks for its patterns."""
+        ask = Message(sender, monitor, _PROPERTIES, "Get", signature="ss", body=[_MONITOR, "Patterns"])
+        for _ in range(_ASKED):
+            reply = await self._bus.call(ask) if self._bus is not None else None
+            if reply is not None and reply.message_type is MessageType.METHOD_RETURN:
+                patterns = [(int(at), int(kind), bytes(data)) for at, kind, data in reply.body[0].value]
+                if (sender, monitor) in self._monitors.get(path, {}):
+                    self._monitors[path][sender, monitor] = patterns
+                return
+            await asyncio.sleep(0.01)
 
     def _set_power(self, message: Message, path: str) -> Message:
         on = bool(message.body[2].value)
         if on and path in self._blocked:
             return _error(message, "Blocked", "Blocked through rfkill")
-        self._later(self._power(path, on=on))
+        self.later(self._power(path, on=on))
         return Message.new_method_return(message)
 
     def _start_discovery(self, message: Message, path: str, sender: str) -> Message:
@@ -309,10 +367,24 @@ class StandInBluez:
         if sender in self._sessions.get(path, {}):
             return _error(message, "InProgress", "Operation already in progress")
         self._sessions.setdefault(path, {})[sender] = self._filters.get((path, sender), {})
-        self._later(self._change(path, _ADAPTER, {"Discovering": Variant("b", True)}))
+        self.later(self._change(path, _ADAPTER, {"Discovering": Variant("b", True)}))
         return Message.new_method_return(message)
 
-    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+    async def publish(self, path: str, interfaces: dict[str, Properties]) -> None:
+        """An object appears."""
+        self._objects[path] = interfaces
+        await self._signal_added(path)
+
+    async def withdraw(self, path: str) -> None:
+        """An object goes."""
+        interfaces = list(self._objects.pop(path, {}))
+        await self._signal("/", f"{_OBJECTS}.InterfacesRemoved", "oas", [path, interfaces])
+
+    async def change(self, path: str, interface: str, changed: Properties) -> None:
+        """Properties of an object change."""
+        await self._change(path, interface, changed)
+
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
         """Signal a change after the answer to the call that made it has left."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)

@@ -48,7 +48,7 @@ class SimTerminal:
     """One terminal; an async context manager that sends in the background while it is open.
 
     ``login`` (name, password) answers a digest challenge; ``mac`` is the device that its bodies name.
-    ``url`` is the whole push address, secret included. ``style`` is ``multipart``, ``json`` or ``xml``. ``clock`` gives the
+    ``url`` is the whole push address, secret included; empty: it pushes nothing. ``style`` is ``multipart``, ``json`` or ``xml``. ``clock`` gives the
     terminal's own idea of the time.
     """
 
@@ -72,17 +72,19 @@ class SimTerminal:
         self.answers: list[int] = []
         """Status of every answer, heartbeats included."""
         self._picture = picture(picture_bytes)
-        self._heartbeat_s, self._retry_s, self._clock = heartbeat_s, retry_s, clock
+        self._heartbeat_s, self._retry_s, self.clock = heartbeat_s, retry_s, clock
         self._next_serial = first_serial
         self.log: list[dict[str, object]] = []
         """Everything that happened, as the terminal keeps it."""
+        self.watchers: list[Callable[[dict[str, object]], None]] = []
+        """Told of every event as it happens (its own server's stream)."""
         self._queue: deque[dict[str, object]] = deque()
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
         self._settled.set()
         self._cut = False
         self._tasks: list[asyncio.Task[None]] = []
-        self._local_address, self._login, self._mac = local_address, login, mac
+        self._local_address, self._login, self.mac = local_address, login, mac
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -176,15 +178,18 @@ class SimTerminal:
 
     async def heartbeat(self) -> int:
         """Send one heartbeat now; the answer's status, 0 for none."""
-        beat = {**self._envelope("heartBeat"), "eventDescription": "heartBeat"}
+        beat = {**self.envelope("heartBeat"), "eventDescription": "heartBeat"}
         return await self._post(*render(beat, self.style, b""))
 
     def _happen(self, major: int, minor: int, **fields: object) -> int:
         envelope = self._record(major, minor, **fields)
-        self._queue.append(envelope)
+        if self.url:
+            self._queue.append(envelope)
+            self._settled.clear()
+        for watcher in self.watchers:
+            watcher(envelope)
         serial = self._next_serial - 1
-        self.caused.append(Caused(serial, (major, minor), self._clock(), offline=self._cut))
-        self._settled.clear()
+        self.caused.append(Caused(serial, (major, minor), self.clock(), offline=self._cut))
         self._wake.set()
         return serial
 
@@ -207,18 +212,19 @@ class SimTerminal:
             **fields,
         }
         event = {name: value for name, value in event.items() if value is not None}
-        envelope = {**self._envelope("AccessControllerEvent"), "AccessControllerEvent": event}
+        envelope = {**self.envelope("AccessControllerEvent"), "AccessControllerEvent": event}
         self.log.append(envelope)
         return envelope
 
-    def _envelope(self, kind: str) -> dict[str, object]:
+    def envelope(self, kind: str) -> dict[str, object]:
+        """What every body begins with."""
         return {
             "ipAddress": "192.0.2.64",
             "portNo": 80,
             "protocol": "HTTP",
-            "macAddress": self._mac,
+            "macAddress": self.mac,
             "channelID": 1,
-            "dateTime": self._clock().isoformat(timespec="seconds"),
+            "dateTime": self.clock().isoformat(timespec="seconds"),
             "activePostCount": 1,
             "eventType": kind,
             "eventState": "active",
@@ -242,7 +248,7 @@ class SimTerminal:
     async def _send_heartbeats(self) -> None:
         while True:
             await asyncio.sleep(self._heartbeat_s)
-            if not self._cut:
+            if self.url and not self._cut:
                 await self.heartbeat()
 
     async def _post(self, content_type: str, body: bytes) -> int:

@@ -19,6 +19,7 @@ _OWN: Mapping[str, tuple[str, ...]] = {
     "eddystone": _STATE,
     "flag": ("pressed", "until", "hold"),
     "learned": _STATE,
+    "gatt": ("characteristic",),
 }
 """Format -> which of the fields that not every button has."""
 _SIGNS: Mapping[str, tuple[str, ...]] = {
@@ -42,7 +43,9 @@ def check_button(button: Button, reader: Reader, ground: Ground) -> None:
             faults.add(reader.mark("address"), "fault.address_twice", name=button.id, **fields)
     _check_own(button, reader)
     _check_signs(button, reader)
-    if "key_file" not in _OWN[button.format]:
+    if button.format == "gatt":
+        faults.warn(reader.mark("format"), "fault.button_connects", name=button.id)
+    elif "key_file" not in _OWN[button.format]:
         faults.warn(reader.mark("format"), "fault.button_forgeable", name=button.id, given=button.format)
     elif not reader.has("key_file"):
         faults.warn(mark, "fault.button_in_clear", name=button.id)
@@ -121,11 +124,14 @@ def _check_bytes(form: str, sign: Sign, inner: Reader) -> None:
         faults.add(inner.mark("mask"), "fault.mask_blank", name=inner.name)
 
 
-def check_radio(radio: Radio, reader: Reader) -> None:
-    """Adapters that keep their names, each once."""
+def check_radio(radio: Radio, reader: Reader, buttons: Mapping[str, Button]) -> None:
+    """Adapters that keep their names, each once; and what passive scanning cannot hear."""
     faults = reader.faults
     named = [adapter.upper() for adapter in radio.adapters]
     for adapter in dict.fromkeys(a for a in named if named.count(a) > 1):
         faults.add(reader.mark("adapters"), "fault.adapter_twice", given=adapter)
     if len(named) > 1 and any(adapter.startswith("HCI") for adapter in named):
         faults.warn(reader.mark("adapters"), "fault.adapter_shifts")
+    stateful = sorted(b.id for b in buttons.values() if b.format in _SIGNS)
+    if radio.scan == "passive" and stateful:
+        faults.warn(reader.mark("scan"), "fault.passive_misses", buttons=", ".join(stateful))

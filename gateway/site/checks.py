@@ -138,8 +138,18 @@ def check_door(door: Door, reader: Reader, ground: Ground) -> None:
     for one, other in (("username", "password_file"), ("password_file", "username")):
         if reader.has(one) and not reader.has(other):
             reader.faults.add(reader.mark(one), "fault.needs", name=door.id, field=one, other=other)
+    _check_history(door, reader)
     if not reader.has("address"):
         reader.faults.warn(door.mark, "fault.door_no_address", name=door.id)
+
+
+def _check_history(door: Door, reader: Reader) -> None:
+    """Who is to be asked must be found, and should be known."""
+    for one, other in (("history", "address"), ("http_port", "history"), ("https", "history")):
+        if reader.has(one) and not reader.has(other):
+            reader.faults.add(reader.mark(one), "fault.needs", name=door.id, field=one, other=other)
+    if door.https and door.history and not door.history.ca_file:
+        reader.faults.warn(reader.mark("https"), "fault.https_unproven", name=door.id)
 
 
 def check_output(output: Output, reader: Reader, ground: Ground) -> None:

@@ -259,7 +259,7 @@ def delay(key: str) -> Field:
     return Field(key, take, {"anyOf": [*_DURATION_SCHEMA["anyOf"], {"enum": ["never", "-"]}]})
 
 
-def secret(key: str) -> Field:
+def secret(key: str, *, required: bool = False) -> Field:
     """The name of a file that holds a secret, relative to the file it is written in, or ``credential:NAME``."""
 
     def take(reader: Reader, _known: Known, default: Any) -> Any:
@@ -268,10 +268,10 @@ def secret(key: str) -> Field:
             reader.take(key)
             reader.faults.add(node.mark, "fault.secret_inline", name=reader.name, field=key, file_field=key)
             return ""
-        name = reader.take_text(key, _or(default, ""))
+        name = reader.take_text(key, _or(default, ""), required=required)
         return _located(name, Path(reader.mark(key).file).parent)
 
-    return Field(key, take, {"type": "string", "not": {"pattern": f"^(?:{_LOOKS_SECRET})$"}})
+    return Field(key, take, {"type": "string", "not": {"pattern": f"^(?:{_LOOKS_SECRET})$"}}, required)
 
 
 def _located(name: str, folder: Path) -> str:
@@ -332,6 +332,20 @@ def by_name(key: str, kind: str, make: Callable[[str], Field], *, form: str = ID
 
     names = {"propertyNames": {"pattern": f"^(?:{form})$"}}
     return Field(key, take, {"type": ["object", "null"], **names, "additionalProperties": make("").schema}, write=dict)
+
+
+def section(key: str, table: Table) -> Field:
+    """A thing within the thing; None where it is absent."""
+
+    def take(reader: Reader, known: Known, default: Any) -> Any:
+        inner = _inner(reader, key)
+        if inner is None:
+            return _or(default, None)
+        values = table.read(inner, known)
+        inner.done()
+        return table.model(**values)
+
+    return Field(key, take, table.schema())
 
 
 def by_word(key: str, words: Sequence[str], make: Callable[[str], Field]) -> Field:

@@ -159,7 +159,7 @@ class Button(Struct, frozen=True):
     place: str
     mark: Mark
     format: str = "bthome"
-    """bthome | mibeacon | ibeacon | eddystone | flag | learned"""
+    """bthome | mibeacon | ibeacon | eddystone | flag | learned | gatt"""
     key_file: str = ""
     """Bind key, 32 hex digits, in a file of its own; empty: the button sends in clear."""
     heartbeat_ms: int = 0
@@ -172,6 +172,8 @@ class Button(Struct, frozen=True):
     """A press without counter goes on until its frame was silent for ``hold_ms`` (silence), or until the idle one (idle)."""
     hold_ms: int = 0
     """Silence after which such a button may press anew; 0: as ``until`` has it."""
+    characteristic: str = ""
+    """gatt: what notifies of a press; 4 hex digits or a full UUID."""
     meanings: dict[str, str] = {}
     """Press kind -> other meaning than SOS; ``ignore`` is the only one today."""
     tags: tuple[str, ...] = ()
@@ -184,6 +186,21 @@ class Radio(Struct, frozen=True):
     """Adapter names or addresses; empty: the first one BlueZ has."""
     silence_ms: int = 60_000
     """No advertisement of anybody for this long: the scanner is deaf."""
+    scan: str = "active"
+    """active | passive"""
+
+
+PUSH, STREAM = "push", "stream"
+"""How a terminal's events reach us: it sends them, or we hold a connection open on which it does."""
+
+
+class History(Struct, frozen=True):
+    """The login with which the gateway asks a terminal: for its own log, its settings, its stream of events."""
+
+    username: str
+    password_file: str
+    ca_file: str = ""
+    """With ``https``: the terminal's own certificate, or that of who signed it; empty: any is believed (warned of)."""
 
 
 class Door(Struct, frozen=True):
@@ -211,6 +228,11 @@ class Door(Struct, frozen=True):
     username: str = ""
     """HTTP digest login that the terminal must give with every push; empty: none is asked for."""
     password_file: str = ""
+    history: History | None = None
+    """None: the terminal is never asked."""
+    http_port: int = 80
+    """Of the terminal's own HTTP server."""
+    https: bool = False
 
 
 class Output(Struct, frozen=True):

@@ -138,7 +138,7 @@ class _Reading:
         buses = self._each("buses", self._bus)
         radio = Radio(**self._part("radio", shapes.RADIO))
         buttons = self._each("buttons", self._button)
-        self._check_radio(radio)
+        self._check_radio(radio, buttons)
         listener = Listener(**self._part("listener", shapes.LISTENER))
         doors = self._each("doors", self._door)
         outputs = self._each("outputs", self._output)
@@ -265,10 +265,10 @@ class _Reading:
         check_button(button, reader, self._ground)
         return button
 
-    def _check_radio(self, radio: Radio) -> None:
+    def _check_radio(self, radio: Radio, buttons: dict[str, Button]) -> None:
         node = self._reader.node.mapping.get("radio")
         if node is not None and node.mapping:
-            check_radio(radio, Reader(node, self._faults, "radio"))
+            check_radio(radio, Reader(node, self._faults, "radio"), buttons)
 
     def _door(self, name: str, node: Node, mark: Mark) -> Door:
         reader = Reader(node, self._faults, name)

@@ -74,6 +74,8 @@ def _secrets(site: Site) -> Iterator[tuple[str, Mark, str, str]]:
             yield door.id, door.mark, door.token_file, r"[A-Za-z0-9_-]{16,128}"
         if door.password_file:
             yield door.id, door.mark, door.password_file, ""
+        if door.history and door.history.password_file:
+            yield door.id, door.mark, door.history.password_file, ""
     for uplink in site.uplinks.values():
         for file in (uplink.key_file, uplink.password_file):
             if file:

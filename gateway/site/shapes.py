@@ -32,6 +32,7 @@ from gateway.site.fields import (
     reference,
     references,
     secret,
+    section,
     some_of,
     text,
     texts,
@@ -45,6 +46,7 @@ from gateway.site.model import (
     Door,
     Framing,
     Grid,
+    History,
     Listener,
     ModbusDevice,
     Output,
@@ -81,8 +83,9 @@ URL = r"https?://\S{1,40}"
 ROLES = ("answer", "shelve")
 PARITIES = ("none", "even", "odd")
 BAUDS = (1200, 2400, 4800, 9600, 14400, 19200, 38400, 57600, 115200)
-FORMATS = ("bthome", "mibeacon", "ibeacon", "eddystone", "flag", "learned")
+FORMATS = ("bthome", "mibeacon", "ibeacon", "eddystone", "flag", "learned", "gatt")
 UNTIL = ("silence", "idle")
+SCANS = ("active", "passive")
 VENDORS = ("hikvision",)
 DIRECTIONS = ("in", "out", "unknown")
 OUTPUT_KINDS = ("siren", "valve", "fan")
@@ -275,6 +278,7 @@ BUTTON = Table(
     part("idle", SIGN),
     one_of("until", UNTIL),
     duration("hold", "hold_ms", *_HOLD),
+    text("characteristic", form=SHORT_OR_UUID),
     by_word("meanings", PRESSES, lambda kind: one_of(kind, ("ignore",))),
     texts("tags"),
 )
@@ -282,8 +286,12 @@ RADIO = Table(
     Radio,
     texts("adapters", form=ADAPTER),
     duration("silence", "silence_ms", SECOND, HOUR),
+    one_of("scan", SCANS),
 )
 LISTENER = Table(Listener, address("host"), whole("port", 1, 65535))
+HISTORY = Table(
+    History, text("username", form=USERNAME, required=True), secret("password_file", required=True), secret("ca_file")
+)
 DOOR = Table(
     Door,
     one_of("vendor", VENDORS, required=True),
@@ -294,6 +302,9 @@ DOOR = Table(
     flag("pairing"),
     text("username", form=USERNAME),
     secret("password_file"),
+    section("history", HISTORY),
+    whole("http_port", 1, 65535),
+    flag("https"),
     one_of("direction", DIRECTIONS),
     text("enrolment", form=ID),
     duration("heartbeat", "heartbeat_ms", *_HEARTBEAT),

@@ -161,7 +161,8 @@ def _told(told: Told, times: _Times) -> wire.ToldRung:
 
 
 def _reason(why: Why, times: _Times) -> wire.Reason:
-    return wire.Reason(why.fact, why.value, why.unit, why.limit, why.quality, times.at(why.at), times.age_s(why.at))
+    at, age_s = times.at(why.at), times.age_s(why.at)
+    return wire.Reason(why.fact, why.value, why.unit, why.limit, why.quality, at, age_s, why.of)
 
 
 def _texts(change: Change, kind: ChangeKind, language: str, wording: Wording) -> wire.Texts:

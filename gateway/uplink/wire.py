@@ -62,7 +62,7 @@ class ToldRung(Struct, frozen=True):
     age_s: Seconds
 
 
-class Reason(Struct, frozen=True):
+class Reason(Struct, frozen=True, omit_defaults=True):
     """A value that speaks for the alert, with what is needed to check it by hand."""
 
     fact: str
@@ -72,6 +72,8 @@ class Reason(Struct, frozen=True):
     quality: Quality
     at: Time | None
     age_s: Seconds
+    of: str = ""
+    """Whose value it is, where the alert is about a place with several."""
 
 
 class AlertData(Struct, frozen=True, kw_only=True):

@@ -70,6 +70,22 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "规则 {name}:燃气阀只能关(shut),绝不由网关打开",
         "rule {name}: a valve can only be shut; the gateway never opens one",
     ),
+    "fault.no_consent": (
+        "规则 {name}:{person} 没有同意规则 {rule};请在其 care 下写明用途和同意日期",
+        "rule {name}: {person} has not agreed to {rule}: record purpose and consent under care",
+    ),
+    "fault.count_of_one": (
+        "规则 {name}:of: subjects 要数不同的设备,请用 by 写明以户、单元还是楼栋为单位",
+        "rule {name}: of: subjects counts different devices: say with by whether of a flat, stair or building",
+    ),
+    "fault.short_sequence": (
+        "规则 {name}:sequence 至少要有先后两个条件",
+        "rule {name}: a sequence has at least two conditions",
+    ),
+    "fault.past_of_past": (
+        "规则 {name}:count、sequence、absent 和 rises、falls 里面不能再放这类条件",
+        "rule {name}: a condition with a past (count, sequence, absent, rises, falls) cannot stand inside another",
+    ),
     "fault.rule_drives_not": (
         "输出 {name}:没有能驱动它的规则 {given}",
         "output {name}: no rule {given} drives outputs of its kind",

@@ -291,8 +291,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}: {field} is no field of format {format}.",
     ),
     "fault.sign_needed": (
-        "{name}：{format} 格式要写明按下时（pressed）或平时（idle）的样子，至少一个。",
-        "{name}: format {format} needs to know how the frame looks pressed or idle, at least one of the two.",
+        "{name}：{format} 格式要写明按下时（pressed）或平时（idle）的样子，至少一个；可用 loudong learn 学到。",
+        "{name}: format {format} needs to know how the frame looks pressed or idle, at least one of the two; loudong learn finds out.",
     ),
     "fault.sign_empty": ("{name}：这里什么都没有写。", "{name}: it says nothing."),
     "fault.sign_both": ("{name}：{one} 和 {other} 只能写一种。", "{name}: give either {one} or {other}."),
@@ -328,6 +328,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}: {field} {given} is that of another terminal ({first}); they cannot be told apart.",
     ),
     "fault.bad_ip": ("{name}：{field}“{given}”不是 IP 地址。", "{name}: {field} “{given}” is no IP address."),
+    "fault.https_unproven": (
+        "{name}：https 没有写 history.ca_file，任何证书都会被接受",
+        "{name}: https without history.ca_file believes any certificate",
+    ),
     "fault.door_no_address": (
         "{name}：没有 address，任何地址知道令牌就能冒充它。",
         "{name}: no address: whoever knows the token can pose as it from anywhere.",

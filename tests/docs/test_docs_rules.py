@@ -8,9 +8,11 @@ from gateway.app.check import BUILTIN
 from gateway.app.rehearsing import rehearse_files
 from gateway.cli import main
 from gateway.nodes import Faults
-from gateway.rules.compound import FactSpec, Subject
+from gateway.rules.choosing import SUBJECT_KINDS
+from gateway.rules.compound import Care, FactSpec, Subject
 from gateway.rules.conditions import Threshold, leaves
-from gateway.rules.language import _LEAF_KEYS, DOOR_STATES, ENTRY_TYPES, SUBJECT_KINDS, compile_rules
+from gateway.rules.grammar import CONDITION_WORDS, DOOR_STATES, ENTRY_TYPES
+from gateway.rules.language import compile_rules
 from gateway.site.marks import parse
 from gateway.site.report import render
 
@@ -30,7 +32,9 @@ SUBJECTS = {
         _subject("gas-301", "gas-detector", "b1/s1/301", {"gas": "%LEL", "gas_high_alarm": ""}, via="bus-line"),
         _subject("air-hall", "air-sensor", "b1/hall", {"co2": "ppm", "temperature": "°C"}, ("indoor-air", "elder-alone"), "bus-line"),
         _subject("sos-301", "button", "b1/s1/301", {"heard": "dBm", "battery": "%"}),
-        _subject("gate-1", "terminal", "gate", {"door": "", "tamper": "", "fire": ""}),
+        _subject("gate-1", "terminal", "gate", {"door": "", "tamper": "", "fire": "", "gap": ""}),
+        _subject("smoke-301", "smoke-detector", "b1/s1/301", {"smoke": ""}, via="bus-line"),
+        Subject("elder-301", "person", "b1/s1/301", care=Care(("welfare-absence", "night-exit", "no-water"), {"gate-1": "p"})),
     )
 }  # fmt: skip
 
@@ -117,7 +121,7 @@ def test_the_limits_in_the_table_are_those_of_the_file(pages):
 
 
 @pytest.mark.parametrize(
-    "words", [_LEAF_KEYS, ENTRY_TYPES, DOOR_STATES, SUBJECT_KINDS], ids=["when", "entry", "door", "kind"]
+    "words", [CONDITION_WORDS, ENTRY_TYPES, DOOR_STATES, SUBJECT_KINDS], ids=["when", "entry", "door", "kind"]
 )
 def test_every_word_of_the_language_is_on_the_page(pages, words):
     missing = [word for word in words if f"`{word}`" not in pages.text(PAGE)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ from gateway.events import (
     Quality,
     Reading,
     Receipt,
+    SequenceGap,
     SiteLoaded,
     Stamped,
     Verb,
@@ -32,6 +34,7 @@ from gateway.instant import DAY, HOUR, MINUTE, SECOND, ClockQuality, Instant
 from gateway.nodes import Faults
 from gateway.rules.engine import Engine
 from gateway.rules.ladder import rungs_of
+from gateway.site.marks import parse
 from gateway.site.reading import load_site
 
 ROOT = Path(__file__).parents[2]
@@ -39,10 +42,56 @@ WALL = 1_795_000_000_000
 PROFILE = settings(derandomize=True, max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 
 
+PAST = """
+- { rule: p-rises, subjects: { kind: gas-detector }, when: { point: gas, rises: 5 %LEL, within: 5min }, priority: low, grade: small }
+- rule: p-count
+  subjects: { kind: terminal }
+  when: { count: { entry: access.denied }, at_least: 2, within: 5min }
+  priority: low
+  grade: small
+- rule: p-count-states
+  subjects: { kind: [gas-detector, smoke-detector, button] }
+  by: flat
+  when: { all: [ { count: { health: lost }, at_least: 2, of: subjects, within: 1h }, { not: { point: smoke, is: true } } ] }
+  on_delay: 1min
+  off_delay: 1min
+  priority: low
+  grade: small
+- rule: p-sequence
+  subjects: { kind: terminal }
+  when: { sequence: [ { door: opened, for: 2min }, { entry: access.denied }, { health: lost } ], within: 1h }
+  priority: low
+  grade: small
+- { rule: p-absent, subjects: { kind: terminal }, when: { absent: { entry: access.denied }, for: 4h }, priority: high, grade: small,
+    regrade: { after: 4h, grade: big } }
+- rule: p-unknown
+  subjects: { kind: terminal }
+  when: { unknown: { absent: { entry: access.denied }, for: 4h } }
+  implied_by: p-absent
+  on_delay: 10min
+  priority: low
+  grade: small
+- rule: p-after
+  subjects: { kind: terminal }
+  when: { all: [ { absent: { door: closed }, for: 10min, after: { door: opened } }, { between: ["22:00", "06:00"] } ] }
+  priority: low
+  grade: small
+- rule: p-event
+  subjects: { kind: terminal }
+  when: { all: [ { entry: access.denied }, { count: { door: opened }, at_least: 1, within: 1h } ] }
+  priority: low
+  grade: small
+"""
+"""One rule of each form that looks back."""
+
+
 def _compound():
     faults = Faults()
     site = load_site(ROOT / "tests/scenarios/site.yaml", faults, ROOT / "gateway/rules/builtin.yaml")
-    return compound_of(site, faults)
+    past = parse(PAST, "past.yaml", faults)
+    made = compound_of(msgspec.structs.replace(site, rules=(*site.rules, *past.items)), faults)
+    assert not faults.errors, faults.errors
+    return made
 
 
 COMPOUND = _compound()
@@ -77,6 +126,10 @@ whole = st.one_of(
     ),
     st.builds(DeviceHealth, devices, st.sampled_from(Health)),
     st.builds(Actuated, st.sampled_from(["valve-301", "siren-1"]), st.just("on"), st.none(), st.booleans()),
+    st.builds(
+        SequenceGap, st.just("gate-1"), st.integers(1, 3), st.just(3), open=st.booleans(),
+        reason=st.sampled_from(["recovered", "given_up"]),
+    ),
 )  # fmt: skip
 orders = st.builds(
     Command, st.sampled_from([f"c{n}" for n in range(40)]), st.just("local"), st.sampled_from(["head", "duty", "nobody"]),

@@ -25,7 +25,7 @@ from gateway.events import (
 )
 from gateway.instant import DAY, HOUR, MINUTE, SECOND, ClockQuality, Instant
 from gateway.nodes import Faults
-from gateway.rules.compound import Compound, FactSpec, GridPlan, OutputSpec, Subject
+from gateway.rules.compound import Care, Compound, FactSpec, GridPlan, OutputSpec, Subject
 from gateway.rules.engine import Engine
 from gateway.rules.language import compile_rules
 from gateway.site.marks import parse
@@ -56,6 +56,7 @@ SUBJECTS = (
     Subject("water", "water-detector", "b1/s1/302", (), {"water": FactSpec()} | HEALTH, "bus-line"),
     Subject("button", "button", "b1/s1/301", (), {"heard": FactSpec("dBm", 12 * HOUR), "battery": FactSpec("%")} | HEALTH),
     Subject("gate", "terminal", "gate", (), {"door": FactSpec(), "tamper": FactSpec(), "gap": FactSpec()} | HEALTH),
+    Subject("elder", "person", "b1/s1/302", (), {}, care=Care(("welfare",), {"gate": "p1"})),
     Subject("bus-line", "bus", "b1", (), HEALTH),
     Subject("clock", "clock", "", (), {"synced": FactSpec()}),
 )  # fmt: skip

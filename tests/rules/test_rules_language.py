@@ -41,6 +41,16 @@ FAULTS = {
     "fault.rule_replaced": (HEAD + GAS + TAIL + HEAD + GAS + TAIL, "", 6, {"name": "r"}),
     "fault.life_safety_changed": (HEAD + GAS + TAIL + "  life_safety: true\n", "r: { priority: low }\n", 1, {"field": "priority"}),
     "fault.loosened": (HEAD + GAS + TAIL + "  life_safety: true\n", "r: { above: 30 %LEL }\n", 1, {"given": "30"}),
+    "fault.no_consent": (
+        "- rule: r\n  subjects: { id: elder }\n  when: { seen: any }\n" + TAIL, "", 2, {"person": "elder", "rule": "r"},
+    ),
+    "fault.count_of_one": (
+        HEAD + "  when: { count: { health: lost }, at_least: 2, of: subjects, within: 1h }\n" + TAIL, "", 3, {"name": "r"},
+    ),
+    "fault.short_sequence": (HEAD + "  when: { sequence: [ { health: lost } ], within: 1h }\n" + TAIL, "", 3, {"name": "r"}),
+    "fault.past_of_past": (
+        HEAD + "  when: { absent: { point: gas, rises: 5 %LEL, within: 1h }, for: 1h }\n" + TAIL, "", 3, {"name": "r"},
+    ),
     "fault.valve_opens": (HEAD + GAS + TAIL + '  drives:\n    siren: "on"\n    valve: leave\n', "", 8, {"name": "r"}),
 }  # fmt: skip
 
@@ -108,6 +118,32 @@ SLIPS = {
         "fault.not_a_list",
         None,
     ),
+    "a rise within no time": (HEAD + "  when: { point: gas, rises: 5 %LEL }\n" + TAIL, "fault.missing", None),
+    "a rise of nothing": (
+        HEAD + "  when: { point: gas, rises: 0 %LEL, within: 1h }\n" + TAIL,
+        "fault.out_of_bounds",
+        None,
+    ),
+    "a count of nothing": (
+        HEAD + "  when: { count: { health: lost }, at_least: 0, within: 1h }\n" + TAIL,
+        "fault.out_of_bounds",
+        None,
+    ),
+    "a count at no time": (HEAD + "  when: { count: { health: lost }, at_least: 2 }\n" + TAIL, "fault.missing", None),
+    "a count of presses at once": (
+        "- rule: r\n  subjects: { kind: button }\n  by: flat\n  when: { count: { press: any }, at_least: 2, of: subjects }\n"
+        + TAIL,
+        "fault.missing",
+        None,
+    ),
+    "an absence without end": (HEAD + "  when: { absent: { health: lost } }\n" + TAIL, "fault.missing", None),
+    "an unknown event": (
+        "- rule: r\n  subjects: { kind: button }\n  when: { unknown: { press: any } }\n" + TAIL,
+        "fault.not_of_event",
+        None,
+    ),
+    "a place nobody knows": (HEAD + GAS + TAIL + "  by: flar\n", "fault.not_allowed", "flat"),
+    "a greater rule nobody knows": (HEAD + GAS + TAIL + "  implied_by: s\n", "fault.no_such_rule", ""),
     "half a text": (HEAD + GAS + TAIL + "  text: { zh: 气 }\n", "fault.missing", None),
 }
 

@@ -77,6 +77,7 @@ FAULTS = [
     ("key_file: k,", "format: ibeacon, pressed: {majr: 7},", "site.yaml:25: error: sos-101.pressed: unknown field “majr”. Did you mean “major”?", "是不是“major”"),
     ("key_file: k,", "format: ibeacon, pressed: {major: 1, url: https://a.net},", "site.yaml:25: error: sos-101.pressed: url is no field of format ibeacon. Allowed: uuid | major | minor.", "不是 ibeacon 格式的字段"),
     ("key_file: k,", "format: ibeacon, key_file: k, pressed: {major: 1},", "site.yaml:25: error: sos-101: key_file is no field of format ibeacon. Allowed: pressed | idle | until | hold.", "不是 ibeacon 格式的字段"),
+    ("key_file: k,", "key_file: k, characteristic: ffe1,", "site.yaml:25: error: sos-101: characteristic is no field of format bthome.", "不是 bthome 格式的字段"),
     ("key_file: k,", "format: ibeacon, pressed: {minor: 1}, idle: {major: 7, minor: 1},", "site.yaml:25: error: sos-101: pressed and idle are the same", "分不出"),
     ("key_file: k,", "format: ibeacon, pressed: {minor: 1}, hold: 3h,", "site.yaml:25: error: sos-101: hold is 3h; it must lie between 1s and 2h.", "1s 到 2h"),
     ("key_file: k,", "format: eddystone, pressed: {url: https://a.net, instance: 0bdb87539b68},", "site.yaml:25: error: sos-101.pressed: give either url or namespace, instance.", "只能写一种"),
@@ -139,6 +140,7 @@ WARNINGS = [
     ("key_file: k, ", "", "site.yaml:25: warning: sos-101: no key_file: the button sends in clear", "别人可以伪造"),
     (", heartbeat: 1h", "", "site.yaml:25: warning: sos-101: no heartbeat", "没有 heartbeat"),
     ("heartbeat: 1h", "heartbeat: 1h, meanings: {double: ignore}", "site.yaml:25: warning: sos-101: a “double” press no longer means SOS", "不再当作求助"),
+    ("key_file: k,", "format: gatt,", "site.yaml:25: warning: sos-101: a gatt button must stay connected", "一直保持连接"),
     ("key_file: k,", "format: flag,", "site.yaml:25: warning: sos-101: flag frames carry no key", "没有加密"),
     ("buttons:", "radio: {adapters: [hci0, hci1]}\nbuttons:", "site.yaml:24: warning: radio: of several adapters give the addresses", "会随插拔变化"),
     ("address: 192.168.1.3, ", "", "site.yaml:28: warning: gate-1: no address:", "没有 address"),
@@ -269,3 +271,13 @@ def test_json_objects_carry_file_line_level_key_and_message(spoil):
     assert str(error["file"]).endswith("site.yaml")
     assert warning["level"] == "warning"
     assert "255" in str(warning["message"])
+
+
+def test_passive_scanning_warns_of_the_buttons_it_may_miss(spoil):
+    loaded = spoil(("buttons:", "radio: {scan: passive}\nbuttons:"))
+    assert loaded.lines() == []
+    loaded = spoil(("buttons:", "radio: {scan: passive}\nbuttons:"), ("key_file: k,", "format: flag,"))
+    assert loaded.warnings()[0].startswith(
+        "site.yaml:24: warning: radio: scanning passively, BlueZ keeps repeated frames"
+    )
+    assert "sos-101" in loaded.warnings()[0]

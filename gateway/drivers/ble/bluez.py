@@ -297,6 +297,16 @@ def name_fault(error: BaseException) -> DeviceFault:
     return DeviceFault("bus_gone", f"{type(error).__name__}: {error}")
 
 
+def refuses_passive(error: BleakError) -> bool:
+    """Whether a start failed because this BlueZ, its kernel or the adapter cannot watch without asking.
+
+    Bleak says so by a bare ``BleakError`` where the monitor interface is missing (BlueZ < 5.56, or without --experimental).
+    """
+    if isinstance(error, BleakDBusError):
+        return error.dbus_error.endswith((".NotSupported", ".UnknownMethod", ".UnknownInterface", ".InvalidArguments"))
+    return type(error) is BleakError
+
+
 async def cached_devices(adapter_path: str) -> dict[str, Mapping[str, Any]]:
     """Every device BlueZ remembers under an adapter: object path to properties, the very objects Bleak will hand out.
 

@@ -62,14 +62,14 @@ def _decode(line: object) -> dict[str, object]:
 
 
 def _decoder(form: object, address: str, key: bytes | None, line: Mapping[object, object]) -> Decoder:
-    if form not in {"bthome", "mibeacon", *FORMS}:
+    if not isinstance(form, str) or form not in {"bthome", "mibeacon", *FORMS}:
         raise AdvertFault("bad_line", f"format {form!r}")
     if form not in FORMS:
-        return Decoder(str(form), address, key)
+        return Decoder(form, address, key)
     pressed, idle = _sign(line.get("pressed")), _sign(line.get("idle"))
     if pressed is None and idle is None and form != "flag":
         raise AdvertFault("bad_sign", "pressed or idle is needed")
-    return Decoder(str(form), address, None, beacon_rule(str(form), pressed, idle))
+    return Decoder(form, address, None, beacon_rule(form, pressed, idle))
 
 
 def _sign(given: object) -> Sign | None:

@@ -14,16 +14,28 @@ sends it for every frame received: a new object is a frame, the same object is m
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, NoReturn
 
 import structlog
 from bleak import BleakScanner
+from bleak.assigned_numbers import AdvertisementDataType
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
+from bleak.exc import BleakError
 from msgspec import Struct
 
-from gateway.drivers.ble.bluez import WORLD, Adapter, BluezWatch, cached_devices, name_fault, release_scan
+from gateway.drivers.ble.bluez import (
+    WORLD,
+    Adapter,
+    BluezWatch,
+    cached_devices,
+    name_fault,
+    refuses_passive,
+    release_scan,
+)
+from gateway.drivers.ble.passive import OrPattern
 from gateway.drivers.ble.source import Advert, Hear
 from gateway.events import Health
 from gateway.faults import DeviceFault
@@ -73,18 +85,27 @@ class AdapterScanner:
         wanted: str,
         watch: BluezWatch,
         *,
-        known: frozenset[str],
+        known: AbstractSet[str],
         silence_ms: int,
         now: Callable[[], Instant],
         report: ReportHealth,
         beat: Callable[[], None],
         patience: Patience,
+        patterns: Sequence[OrPattern] = (),
+        fobs: AbstractSet[str] = frozenset(),
     ) -> None:
-        """``wanted``: name or address of the adapter, empty for the first. ``known``: addresses of enrolled buttons."""
+        """``wanted``: name or address of the adapter, empty for the first. ``known``: addresses of enrolled buttons.
+
+        ``patterns``: scan passively, for these; empty: actively. ``fobs``: addresses that are news even without any data.
+        """
         self.device = f"radio-{(wanted or 'hci0').lower().replace(':', '')}"
         self.counts = {"heard": 0, "stale": 0, "starts": 0, "power_cycles": 0}
         self._wanted, self._watch, self._known, self._silence_ms = wanted, watch, known, silence_ms
         self._now, self._report, self._beat, self._patience = now, report, beat, patience
+        self._patterns, self._passive, self._remark = patterns, False, ""
+        self._fobs = fobs
+        self.devices: dict[str, BLEDevice] = {}
+        """The enrolled ones this adapter has heard, to be connected to."""
         self._wake = watch.subscribe()
         self._hear: Hear = lambda _advert: None
         self._scanner: BleakScanner | None = None
@@ -123,13 +144,32 @@ class AdapterScanner:
         if not adapter.powered:
             raise DeviceFault("powered_off", adapter.name)
         self.counts["starts"] += 1
+        async with asyncio.timeout(self._patience.start_ms / 1000):
+            self._take_baseline(await cached_devices(adapter.path))
+            await self._start_scan(adapter)
+        self._last_heard = self._now()
+
+    async def _start_scan(self, adapter: Adapter) -> None:
+        """Passively where that is wanted and can be; what cannot is remarked, and costs nobody a press."""
+        self._passive, self._remark = bool(self._patterns), ""
+        if self._passive:
+            patterns = [(offset, AdvertisementDataType(kind), data) for offset, kind, data in self._patterns]
+            self._scanner = BleakScanner(
+                self._take, bluez={"adapter": adapter.name, "or_patterns": patterns}, scanning_mode="passive"
+            )
+            try:
+                await self._scanner.start()
+            except BleakError as error:
+                if not refuses_passive(error):
+                    raise
+                log.warning("passive_scan_refused", radio=self.device, detail=str(error))
+                self._passive, self._remark = False, "passive_refused"
+            else:
+                return
         self._scanner = BleakScanner(
             self._take, bluez={"adapter": adapter.name, "filters": {"DuplicateData": True}}, scanning_mode="active"
         )
-        async with asyncio.timeout(self._patience.start_ms / 1000):
-            self._take_baseline(await cached_devices(adapter.path))
-            await self._scanner.start()
-        self._last_heard = self._now()
+        await self._scanner.start()
 
     async def _wait_for_fault(self, adapter: Adapter, losses: tuple[int, str]) -> NoReturn:
         """Raises ``DeviceFault`` when this scanner has become, or may have become, deaf."""
@@ -137,12 +177,12 @@ class AdapterScanner:
         while True:
             self._beat()
             if not self._proof_owed:
-                self._tell(Health.OK)
+                self._tell(Health.OK, self._remark)
             state = self._watch.adapters.get(adapter.path)
             now = self._now()
             if self._watch.losses(adapter.path) != losses or state is None:
                 raise DeviceFault(self._watch.losses(adapter.path)[1] or "adapter_gone", adapter.name)
-            idle_since = None if state.discovering else (idle_since or now)
+            idle_since = None if state.discovering or self._passive else (idle_since or now)
             if idle_since is not None and now - idle_since >= self._patience.settle_ms:
                 raise DeviceFault("discovery_ended", adapter.name)
             quiet_ms = now - self._last_heard
@@ -235,9 +275,10 @@ class AdapterScanner:
         services, makers = data.service_data, data.manufacturer_data
         if address in self._known:
             path, properties = data.platform_data
+            self.devices[address] = device
             services = services if self._changed(path, properties, "ServiceData") else {}
             makers = makers if self._changed(path, properties, "ManufacturerData") else {}
-            if not services and not makers:
+            if not services and not makers and address not in self._fobs:
                 self.counts["stale"] += 1
                 return
         self._hear(Advert(address, services, makers, data.rssi, name=data.local_name or ""))
@@ -263,12 +304,14 @@ class BluezSource:
         self,
         adapters: tuple[str, ...],
         *,
-        known: frozenset[str],
+        known: AbstractSet[str],
         silence_ms: int,
         now: Callable[[], Instant],
         report: ReportHealth,
         beat: Callable[[], None],
         patience: Patience,
+        patterns: Sequence[OrPattern] = (),
+        fobs: AbstractSet[str] = frozenset(),
     ) -> None:
         """Arguments as for ``AdapterScanner``; no ``adapters``: the first one BlueZ has."""
         self._watch = BluezWatch(patience.call_ms, patience.retry_ms, patience.retry_most_ms)
@@ -282,9 +325,15 @@ class BluezSource:
                 report=report,
                 beat=beat,
                 patience=patience,
+                patterns=patterns,
+                fobs=fobs,
             )
             for wanted in adapters or ("",)
         ]
+
+    def find(self, address: str) -> BLEDevice | None:
+        """An enrolled device as one of the adapters heard it last."""
+        return next((s.devices[address] for s in self.scanners if address in s.devices), None)
 
     async def run(self, hear: Hear) -> None:
         async with asyncio.TaskGroup() as tasks:

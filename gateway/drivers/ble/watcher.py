@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 
 from gateway.drivers.ble.adverts import decoder_of
+from gateway.drivers.ble.fobs import FobKeeper, FobPatience
 from gateway.drivers.ble.frame import AdvertFault, Frame
+from gateway.drivers.ble.passive import or_patterns
 from gateway.drivers.ble.scanner import BluezSource, Patience
 from gateway.drivers.ble.source import Advert, AdvertSource
 from gateway.drivers.ble.states import habit_of
@@ -53,6 +55,7 @@ class RadioWatcher:
         held: Mapping[str, Instant | None] | None = None,
         sources: Sequence[AdvertSource] | None = None,
         patience: Patience | None = None,
+        fob_patience: FobPatience | None = None,
         neighbour: Neighbour | None = None,
     ) -> None:
         """``keys``: 16-byte bind key by button id. ``memory``: the last committed press of each button, and when.
@@ -70,8 +73,11 @@ class RadioWatcher:
         self._pressed = set(held or ())
         for button, ended_at in (held or {}).items():
             self._tracker.resume(button, ended_at, now())
+        self._fobs: dict[str, FobKeeper] = {}
         if sources is None:
-            sources = [self._bluez(radio, beat, patience or Patience())]
+            bluez = self._bluez(radio, buttons.values(), beat, patience or Patience())
+            self._keep_fobs(buttons.values(), bluez, fob_patience or FobPatience())
+            sources = [bluez]
         self._sources = sources
         self._queue: asyncio.Queue[Advert] = asyncio.Queue()
         self._counts: Counter[str] = Counter()
@@ -81,7 +87,9 @@ class RadioWatcher:
         self._faults: dict[str, str] = {}
         self._named: dict[str, None] = {}
 
-    def _bluez(self, radio: Radio, beat: Callable[[], None], patience: Patience) -> BluezSource:
+    def _bluez(
+        self, radio: Radio, buttons: Iterable[Button], beat: Callable[[], None], patience: Patience
+    ) -> BluezSource:
         return BluezSource(
             radio.adapters,
             known=frozenset(self._by_address),
@@ -90,7 +98,15 @@ class RadioWatcher:
             report=lambda device, health, reason, detail: self._tell(DeviceHealth(device, health, reason, detail)),
             beat=beat,
             patience=patience,
+            patterns=or_patterns(buttons) if radio.scan == "passive" else (),
+            fobs=frozenset(button.address.upper() for button in buttons if button.format == "gatt"),
         )
+
+    def _keep_fobs(self, buttons: Iterable[Button], bluez: BluezSource, patience: FobPatience) -> None:
+        """Only what listens through BlueZ can also connect."""
+        for button in buttons:
+            if button.format == "gatt":
+                self._fobs[button.id] = FobKeeper(button, bluez.find, self._report, patience)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -100,6 +116,8 @@ class RadioWatcher:
             if isinstance(source, BluezSource):
                 for scanner in source.scanners:
                     counted |= {f"{scanner.device}.{name}": count for name, count in scanner.counts.items()}
+        for name, fob in self._fobs.items():
+            counted |= {f"{name}.{what}": count for what, count in fob.counts.items()}
         return counted
 
     async def run(self) -> None:
@@ -108,6 +126,8 @@ class RadioWatcher:
             tasks.create_task(self._work())
             for source in self._sources:
                 tasks.create_task(source.run(self.hear))
+            for fob in self._fobs.values():
+                tasks.create_task(fob.run())
 
     def reenrol(self, button: str) -> bool:
         """Its battery was swapped: the next authentic frame sets the counter anew. False for a button nobody knows.
@@ -161,6 +181,9 @@ class RadioWatcher:
         if button is None:
             if self._neighbour is not None:
                 self._neighbour(advert.address, advert.name, advert.rssi_dbm)
+            return
+        if button.id in self._fobs:
+            self._fobs[button.id].call()
             return
         try:
             frame = self._decoders[button.id].decode(advert.service_data, advert.manufacturer_data)

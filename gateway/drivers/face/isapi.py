@@ -40,7 +40,9 @@ CLOCK_OFF_MS = 60 * SECOND
 WRONG_DEVICE, NOT_PAIRED = "wrong_device", "not_paired"
 """Reasons of a ``BodyFault``, and of a door's bad health: another device than the one known; none is known yet."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+UNPROVEN = "freshness_unproven"
+"""Anomaly of an event of which nobody can say whether it is live."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_ID = {"", "null", "none"}
 _MAX_SERIAL = 2**53
 _MAX_CODE = 0xFFFF
@@ -169,14 +171,14 @@ def _check_device(document: Document, terminal: Terminal) -> None:
     Like is compared with like: a MAC with a MAC, a serial with a serial, which may come shortened. ``deviceID`` is
     whatever somebody typed into the terminal: it can confirm, never refuse.
     """
-    wanted = _plain(terminal.serial)
-    if not wanted or _plain(document.get("deviceID")) == wanted:
+    wanted = plain(terminal.serial)
+    if not wanted or plain(document.get("deviceID")) == wanted:
         return
     if _MAC.fullmatch(wanted):
-        mac = _plain(document.get("macAddress"))
+        mac = plain(document.get("macAddress"))
         wrong = _MAC.fullmatch(mac) is not None and mac != wanted
     else:
-        named = [_plain(document.get(name)) for name in _SERIALS]
+        named = [plain(document.get(name)) for name in _SERIALS]
         named = [name for name in named if len(name) >= _SHORTEST_SERIAL]
         wrong = bool(named) and not any(name.endswith(wanted) or wanted.endswith(name) for name in named)
     if wrong:
@@ -185,10 +187,10 @@ def _check_device(document: Document, terminal: Terminal) -> None:
 
 def _device_of(document: Document) -> str:
     """What a terminal is known by, in the form in which it is compared."""
-    mac = _plain(document.get("macAddress"))
+    mac = plain(document.get("macAddress"))
     if _MAC.fullmatch(mac):
         return mac
-    named = (_plain(document.get(name)) for name in _SERIALS)
+    named = (plain(document.get(name)) for name in _SERIALS)
     return next((name for name in named if _SHORTEST_SERIAL <= len(name) <= _LONGEST_SERIAL), "")
 
 
@@ -275,7 +277,7 @@ def _anomalies(
         "unmapped_code": meaning.unmapped,
         "no_serial": seq is None,
         "no_time": time_ms is None,
-        "freshness_unproven": replay is None and not dated,
+        UNPROVEN: replay is None and not dated,
         "clock_off": replay is True and dated and abs((now_ms or 0) - (time_ms or 0)) > CLOCK_OFF_MS,
     }
     return tuple(name for name, present in found.items() if present)
@@ -290,7 +292,7 @@ def _terminal_time(raw: object, zone: tzinfo | None) -> tuple[int | None, str]:
             if zone is None:
                 return None, "received"
             when, quality = when.replace(tzinfo=zone), "assumed_tz"
-        return (when - _EPOCH) // timedelta(milliseconds=1), quality
+        return (when - EPOCH) // timedelta(milliseconds=1), quality
     except (ValueError, OverflowError):
         return None, "received"
 
@@ -328,7 +330,8 @@ def _word(value: object) -> str:
     return _text(value).lower()
 
 
-def _plain(value: object) -> str:
+def plain(value: object) -> str:
+    """An id of a device in the form in which it is compared: lower case, letters and digits only."""
     return "".join(letter for letter in _word(value) if letter.isalnum())
 
 
@@ -376,7 +379,7 @@ def _shown(entry: Entry) -> dict[str, object]:
 
 
 def _iso(time_ms: int) -> str:
-    return (_EPOCH + timedelta(milliseconds=time_ms)).isoformat(timespec="milliseconds")
+    return (EPOCH + timedelta(milliseconds=time_ms)).isoformat(timespec="milliseconds")
 
 
 VENDORS: dict[str, Callable[[list[Text], Terminal, int | None], Decoded]] = {"hikvision": decode_texts}

@@ -64,7 +64,8 @@ class SerialTracker:
     def __init__(self, terminal: str, known: Remembered | None = None) -> None:
         known = known or Remembered()
         self._terminal, self._at = terminal, known.at
-        self._time_ms: int | None = None
+        self.time_ms: int | None = None
+        """Terminal time of the event with ``last``, if it came in this run."""
         self.holes: list[Hole] = [Hole(first, last, [(first, last)]) for first, last in known.gaps]
         """Open gaps, oldest first."""
         heard = [hole.last for hole in self.holes] + ([] if known.last is None else [known.last])
@@ -103,11 +104,11 @@ class SerialTracker:
 
     def forget(self) -> list[SequenceGap]:
         """The counter began anew: what is missing of the old one will never be known."""
-        self.last = self._time_ms = None
+        self.last = self.time_ms = None
         return self.close(self.holes, GIVEN_UP)
 
     def _step(self, entry: Entry, at: Instant) -> None:
-        self.last, self._at, self._time_ms = entry.seq, at, entry.terminal_time_ms
+        self.last, self._at, self.time_ms = entry.seq, at, entry.terminal_time_ms
 
     def _jump(self, entry: Entry, seq: int, last: int) -> list[SequenceGap]:
         named = entry.prev_seq
@@ -116,7 +117,7 @@ class SerialTracker:
             return []
         given_up = self.close(self.holes[: max(0, len(self.holes) + 1 - MOST_HOLES)], GIVEN_UP)
         first = last + 1
-        self.holes.append(Hole(first, end, [(first, end)], self._time_ms, entry.terminal_time_ms))
+        self.holes.append(Hole(first, end, [(first, end)], self.time_ms, entry.terminal_time_ms))
         return [*given_up, SequenceGap(self._terminal, first, end)]
 
     def _fill(self, seq: int) -> list[SequenceGap] | None:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from gateway.drivers.ble.fobs import FobPatience
 from gateway.drivers.ble.scanner import Patience
 from gateway.drivers.ble.watcher import RadioWatcher
 from gateway.events import DeviceHealth, Event, Health, Press, Reading
@@ -29,6 +30,7 @@ MARK = Mark("site.yaml", 1)
 QUICK = Patience(
     start_ms=700, stop_ms=300, call_ms=300, turn_ms=50, settle_ms=150, retry_ms=40, retry_most_ms=200, cycle_after=3
 )
+QUICK_FOB = FobPatience(connect_ms=1_000, call_ms=300, retry_ms=20, retry_most_ms=100, silent_ms=400, alive_ms=50)
 
 
 def now() -> Instant:
@@ -52,16 +54,21 @@ class Compound:
     def _beat(self) -> None:
         self.beats += 1
 
-    def watch(self, memory=None, *, adapters=(), silence_ms=600, patience=QUICK) -> RadioWatcher:
+    def watch(
+        self, memory=None, *, adapters=(), silence_ms=600, patience=QUICK, scan="active", more=()
+    ) -> RadioWatcher:
+        """``more``: buttons besides the plain one and the sealed one."""
+        bthome = [Button("b-1", PLAIN, "3/1/101", MARK), Button("b-2", SEALED, "3/1/102", MARK)]
         self.watcher = RadioWatcher(
-            Radio(adapters=adapters, silence_ms=silence_ms),
-            {"b-1": Button("b-1", PLAIN, "3/1/101", MARK), "b-2": Button("b-2", SEALED, "3/1/102", MARK)},
+            Radio(adapters=adapters, silence_ms=silence_ms, scan=scan),
+            {button.id: button for button in (*bthome, *more)},
             {"b-2": KEY},
             now,
             self._report,
             memory or {},
             self._beat,
             patience=patience,
+            fob_patience=QUICK_FOB,
             neighbour=lambda address, name, rssi: self.names.append(name),
         )
         return self.watcher

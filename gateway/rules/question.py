@@ -1,0 +1,169 @@
+"""The question a condition is asked, what it may look at, and its answer. Pure; the words of all conditions, and none of them.
+
+Theory. A *fact* is a state somebody reported (a value, a health, a door); a *pulse* is an event that only happens (a press, a
+pass, a sign of life). An answer is true, false, or unknown; time enters as ``due``: the moment at which the answer may change
+by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from msgspec import Struct
+
+from gateway.alerts import Why
+from gateway.events import Event, Press, Quality, Scalar
+from gateway.instant import Instant
+from gateway.rules.memory import Memory
+from gateway.rules.signs import Leave, Sign
+
+_IN_DOUBT = (Quality.WARM_UP, Quality.COMMS)
+"""The value was read, but the device heats up, or its own word on its health did not come: an alarm counts all the same."""
+_BEYOND = (Quality.OVER_RANGE, Quality.UNDER_RANGE)
+"""A detector beyond its range still knows its own alarm."""
+
+
+class Fact(Struct, frozen=True):
+    """The last word on one fact of one subject."""
+
+    value: Scalar | None
+    quality: Quality
+    at: Instant
+    since: Instant
+    """Since when the value has been this one."""
+    heard: int
+    """Time spent listening, in ms, when it was last heard: blind time does not age it."""
+
+    def believed(self, *, alarming: bool) -> bool:
+        """While a device warms up, or is beyond its range, an alarm counts and a quiet value proves nothing."""
+        if self.value is None:
+            return False
+        if self.quality is Quality.GOOD or (alarming and self.quality in _IN_DOUBT):
+            return True
+        return alarming and isinstance(self.value, bool) and self.quality in _BEYOND
+
+
+class View(Protocol):
+    """What a condition may look at."""
+
+    def fact(self, subject: str, name: str) -> Fact | None:
+        """The last word, or None if never heard."""
+        ...
+
+    def has(self, subject: str, name: str) -> bool:
+        """Whether the subject has such a fact at all."""
+        ...
+
+    def stale_at(self, subject: str, name: str) -> Instant | None:
+        """When the fact goes (or went) stale if nothing more is heard; None: never."""
+        ...
+
+    def supervised(self, subject: str) -> tuple[str, ...]:
+        """The subject's facts that can go stale."""
+        ...
+
+    def unit(self, subject: str, name: str) -> str:
+        """The fact's unit."""
+        ...
+
+    def via(self, subject: str) -> str:
+        """The subject's bus, or empty."""
+        ...
+
+    def means_sos(self, subject: str, press: Press) -> bool:
+        """Whether the site leaves this press its meaning."""
+        ...
+
+    def local_ms(self, at: Instant) -> int | None:
+        """Local wall time in ms since 1970 local, None while the clock is not trusted."""
+        ...
+
+    def awake_since(self) -> Instant:
+        """When this run began to listen."""
+        ...
+
+    def blind_ms(self) -> int:
+        """How long nobody ran, of the timeline so far."""
+        ...
+
+    def covered_since(self, subjects: tuple[str, ...]) -> Instant | None:
+        """Since when everything through which these subjects are heard of works without a break; None: not now."""
+        ...
+
+    def leave(self, subject: str, at: Instant) -> Leave:
+        """Whether the subject is away."""
+        ...
+
+
+class ConditionNode(Protocol):
+    """A node of the tree."""
+
+    def find(self, case: Case) -> Finding: ...
+
+
+class Finding(Struct, frozen=True):
+    """What a condition found."""
+
+    truth: bool | None
+    why: tuple[Why, ...] = ()
+    due: Instant | None = None
+    """When to look again even if nothing happens."""
+    solid: bool = True
+    """False where the truth rests on an analogue value alone, which one bad transmission can fake."""
+
+
+class Case(Struct, frozen=True):
+    """One question: does the condition hold for this subject, at this moment, given this pulse?"""
+
+    view: View
+    subject: str
+    at: Instant
+    standing: bool
+    """The alert stands already: thresholds use their return limit (limit less deadband)."""
+    pulse: Event | Sign | None = None
+    members: tuple[str, ...] = ()
+    """Where the subject is a place: the subjects there that the rule watches."""
+    origin: str = ""
+    """The member that the pulse is of."""
+    past: tuple[Memory, ...] = ()
+    """What the watch remembers, one for each condition with a past."""
+    place: str = ""
+    """Where the subject is one of several that are asked for their place: that place."""
+
+    @property
+    def whose(self) -> str:
+        """Named in the reasons, where the alert's own subject does not say it."""
+        return self.subject if self.place else ""
+
+    def each(self) -> tuple[Case, ...]:
+        """The same question for each member, or for the subject itself."""
+        if not self.members:
+            return (self,)
+        return tuple(
+            Case(
+                self.view,
+                member,
+                self.at,
+                self.standing,
+                self.pulse if member == self.origin else None,
+                place=self.subject,
+            )
+            for member in self.members
+        )
+
+
+def is_stale(case: Case, name: str) -> bool:
+    """Whether the fact has not been heard for its maximum age."""
+    moment = case.view.stale_at(case.subject, name)
+    return moment is not None and case.at >= moment
+
+
+def why_of(case: Case, name: str, fact: Fact, limit: Scalar | None) -> Why:
+    """A fact as a reason for an alert."""
+    return Why(name, fact.value, fact.quality, fact.at, case.view.unit(case.subject, name), limit, case.whose)
+
+
+def soonest(moments: Iterable[Instant | None]) -> Instant | None:
+    """The first of some moments, of which any may be none."""
+    return min((moment for moment in moments if moment is not None), default=None)

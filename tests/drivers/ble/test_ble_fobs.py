@@ -1,0 +1,64 @@
+"""A key fob that must be connected to, on real Bleak: held, heard, and missed at once when it goes."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.events import DeviceHealth, Health, PressKind
+from gateway.nodes import Mark
+from gateway.sim.fobs import SimFob
+from gateway.site.model import Button
+
+FOB = Button("fob", "FF:FF:10:00:00:01", "3/1/103", Mark("site.yaml", 1), format="gatt")
+LOST, HELD = (Health.FAULTY, "not_connected"), (Health.OK, "")
+
+
+def of_fob(air):
+    return [(e.health, e.reason) for e in air.events if isinstance(e, DeviceHealth) and e.device == "fob"]
+
+
+async def calling(fob):
+    while True:
+        await fob.advertise()
+        await asyncio.sleep(0.05)
+
+
+def test_each_notification_is_one_press_and_a_lost_connection_is_told_and_made_anew(on_air):
+    async def scene(air):
+        fob = SimFob(air.bluez, FOB.address)
+        task = asyncio.ensure_future(calling(fob))
+        await air.until(lambda: fob.notifying and air.watcher.counts.get("fob.connections") == 1)
+        for n in range(1, 4):
+            await fob.press()
+            await air.until(lambda n=n: len(air.presses) == n)
+        await fob.leave()
+        await air.until(lambda: LOST in of_fob(air))
+        await air.until(lambda: fob.notifying and of_fob(air)[-1] == HELD)
+        await fob.press()
+        await air.until(lambda: len(air.presses) == 4)
+        task.cancel()
+
+    air = on_air(scene, more=(FOB,), silence_ms=30_000)
+    assert [(p.button, p.kind, p.key) for p in air.presses] == [("fob", PressKind.SINGLE, "")] * 4
+    assert of_fob(air) == [HELD, LOST, HELD]
+    assert air.readings("battery") == [96]
+    assert None in air.readings("heard")
+
+
+def test_a_fob_that_never_calls_is_told_as_lost(on_air):
+    async def scene(air):
+        await air.until(lambda: of_fob(air) == [LOST])
+
+    on_air(scene, more=(FOB,), silence_ms=30_000)
+
+
+def test_buttons_that_only_shout_are_heard_beside_it(on_air):
+    async def scene(air):
+        fob = SimFob(air.bluez, FOB.address)
+        task = asyncio.ensure_future(calling(fob))
+        await air.until(lambda: fob.notifying)
+        await air.plain.send(air.plain.press(), air.air, spread_s=0.05)
+        await air.until(lambda: [p.button for p in air.presses] == ["b-1"])
+        task.cancel()
+
+    on_air(scene, more=(FOB,), silence_ms=30_000)
