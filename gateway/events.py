@@ -130,6 +130,21 @@ class Press(Struct, frozen=True, tag_field="event", tag="press"):
     rssi_dbm: int | None = None
 
 
+ENTRY_TYPES = frozenset(
+    [
+        *(f"access.{what}" for what in ("granted", "denied", "verify_request", "face_match", "unknown")),
+        *(f"door.{what}" for what in ("unlocked", "locked", "opened", "closed", "forced", "held_open")),
+        *(f"door.{what}" for what in ("held_open_cleared", "exit_button", "exit_button_released", "remote_open")),
+        *(f"door.{what}" for what in ("unlock_fault", "bell")),
+        *(f"alarm.{what}" for what in ("tamper", "tamper_cleared", "duress", "attempt_limit", "blocklist")),
+        *(f"alarm.{what}" for what in ("tailgating", "fire", "fire_cleared")),
+        *(f"device.{what}" for what in ("power_on", "network_lost", "network_back", "clock_set")),
+        *(f"device.{what}" for what in ("log_nearly_full", "heartbeat", "other")),
+    ]
+)
+"""Every ``Entry.type`` an adapter may report (facts/face 2.1, and ``alarm.fire_cleared`` for codes 1/1047, 1/1049)."""
+
+
 class Entry(Struct, frozen=True, tag_field="event", tag="entry"):
     """What a door terminal saw, vendor and person already stripped (facts/face 2.1).
 
@@ -138,7 +153,7 @@ class Entry(Struct, frozen=True, tag_field="event", tag="entry"):
 
     terminal: str
     type: str
-    """``access.* | door.* | alarm.* | device.*`` as listed in ``gateway/drivers/face``."""
+    """One of ``ENTRY_TYPES``."""
     key: str
     """Natural key of the occurrence: the same for every resend of it."""
     code: str

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from gateway.drivers.ble.lines import decode_line as decode_ble
-from gateway.drivers.face.isapi import decode_line as decode_face
+from gateway.drivers.face.lines import decode_line as decode_face
 from gateway.drivers.modbus.codec import decode_request as decode_modbus
 
 _KINDS = {"ble": decode_ble, "face": decode_face, "modbus": decode_modbus}

@@ -144,7 +144,12 @@ def check_door(door: Door, reader: Reader, ground: Ground) -> None:
 
 
 def _check_history(door: Door, reader: Reader) -> None:
-    """Who is to be asked must be found, and should be known."""
+    """Who is to be asked must be found, and should be known; who has no adapter needs a mapping, and cannot be asked."""
+    if door.vendor == "generic" and not reader.has("mapping"):
+        reader.faults.add(reader.mark("vendor"), "fault.needs", name=door.id, field="vendor: generic", other="mapping")
+    for key, needed in (("mapping", "generic"), ("history", "hikvision")):
+        if reader.has(key) and door.vendor and door.vendor != needed:
+            reader.faults.add(reader.mark(key), "fault.needs", name=door.id, field=key, other=f"vendor: {needed}")
     for one, other in (("history", "address"), ("http_port", "history"), ("https", "history")):
         if reader.has(one) and not reader.has(other):
             reader.faults.add(reader.mark(one), "fault.needs", name=door.id, field=one, other=other)

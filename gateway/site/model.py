@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from gateway.alerts import Priority, Rung
 from gateway.nodes import Mark, Node
+from gateway.site.mapping import DoorMapping
 from gateway.site.profile import Profile
 
 
@@ -230,6 +231,8 @@ class Door(Struct, frozen=True):
     password_file: str = ""
     history: History | None = None
     """None: the terminal is never asked."""
+    mapping: DoorMapping | None = None
+    """With vendor ``generic``: how its bodies are read."""
     http_port: int = 80
     """Of the terminal's own HTTP server."""
     https: bool = False

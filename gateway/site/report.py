@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from gateway.nodes import Fault, Faults
-from gateway.site import fields, shapes
+from gateway.site import fields, mapping, shapes
 from gateway.words import CATALOGUE, say
 
 _FORMS = {
@@ -24,6 +24,7 @@ _FORMS = {
     shapes.PORT: "form.port",
     shapes.NAME: "form.name",
     shapes.USERNAME: "form.username",
+    mapping.PATH: "form.json_path",
     shapes.HEX: "form.hex",
     shapes.UUID: "form.uuid",
     shapes.SHORT: "form.short",

@@ -39,6 +39,8 @@ from gateway.site.fields import (
     whole,
     whole_or_none,
 )
+from gateway.site.mapping import read_mapping
+from gateway.site.mapping import schema as mapping_schema
 from gateway.site.model import (
     Broker,
     Bus,
@@ -86,7 +88,7 @@ BAUDS = (1200, 2400, 4800, 9600, 14400, 19200, 38400, 57600, 115200)
 FORMATS = ("bthome", "mibeacon", "ibeacon", "eddystone", "flag", "learned", "gatt")
 UNTIL = ("silence", "idle")
 SCANS = ("active", "passive")
-VENDORS = ("hikvision",)
+VENDORS = ("hikvision", "generic")
 DIRECTIONS = ("in", "out", "unknown")
 OUTPUT_KINDS = ("siren", "valve", "fan")
 LANGUAGES = ("zh-CN", "en")
@@ -214,6 +216,16 @@ def _broker(given: str) -> Broker:
     return Broker(given.strip("[]"))
 
 
+def mapping(key: str) -> Field:
+    """How a terminal without an adapter writes its events."""
+
+    def take(reader: Reader, _known: Known, default: Any) -> Any:
+        node = reader.take(key)
+        return default if node is None else read_mapping(node, reader.faults, f"{reader.name}.{key}")
+
+    return Field(key, take, mapping_schema())
+
+
 def ladder(key: str) -> Field:
     """Priority -> rung -> delay; what is not given stays as the default has it."""
     return by_word(key, PRIORITIES, lambda priority: by_word(priority, RUNGS, delay))
@@ -303,6 +315,7 @@ DOOR = Table(
     text("username", form=USERNAME),
     secret("password_file"),
     section("history", HISTORY),
+    mapping("mapping"),
     whole("http_port", 1, 65535),
     flag("https"),
     one_of("direction", DIRECTIONS),

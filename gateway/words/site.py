@@ -328,6 +328,14 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}: {field} {given} is that of another terminal ({first}); they cannot be told apart.",
     ),
     "fault.bad_ip": ("{name}：{field}“{given}”不是 IP 地址。", "{name}: {field} “{given}” is no IP address."),
+    "fault.mapping_unnamed": (
+        "{name}：time、seq、id 至少写一个，否则分不清两次事件和一次重发。",
+        "{name}: give time, seq or id, else two events cannot be told from one sent twice.",
+    ),
+    "fault.mapping_undated": (
+        "{name}：既没有 time 也没有 replay，没有一件事能算是正在发生，所以不会触发任何告警。",
+        "{name}: with neither time nor replay no event counts as happening now, so none raises an alert.",
+    ),
     "fault.https_unproven": (
         "{name}：https 没有写 history.ca_file，任何证书都会被接受",
         "{name}: https without history.ca_file believes any certificate",
@@ -493,6 +501,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "a host name or an IP address, with a port if it has its own, such as mqtt.example:8883 or [fd00::1]:8883",
     ),
     "form.login": ("系统用户名", "the name of a local user"),
+    "form.json_path": (
+        "用点分开的字段名，列表里的位置写在方括号里，如 data.records[0].id",
+        "names between dots, places in lists in brackets, such as data.records[0].id",
+    ),
     "form.username": ("1 到 32 个字母、数字或 . _ @ -", "1 to 32 letters, digits or . _ @ -"),
     "form.point": ("点位名，如 relay1", "the name of a point, such as relay1"),
     "form.device_point": ("设备.点位，如 relay-1.input1", "device.point, such as relay-1.input1"),

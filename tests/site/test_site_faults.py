@@ -94,6 +94,19 @@ FAULTS = [
     ("token_file: t}", "token_file: t, serial: DS1}\n  gate-2: {vendor: hikvision, place: gate, address: 192.168.1.4, token_file: t2, serial: DS1}", "site.yaml:29: error: gate-2: serial DS1 is that of another terminal (", "分不清是谁"),
     (", token_file: t", "", "site.yaml:28: error: gate-1: no token_file:", "没有 token_file"),
     ("address: 192.168.1.3", "address: 192.168.1.300", "site.yaml:28: error: gate-1: address “192.168.1.300” is no IP address.", "不是 IP 地址"),
+    ("token_file: t", "token_file: t, username: lou", "site.yaml:28: error: gate-1: username needs password_file.", "就要写 password_file"),
+    ("token_file: t", "token_file: t, password_file: p", "site.yaml:28: error: gate-1: password_file needs username.", "就要写 username"),
+    ("token_file: t", "token_file: t, username: 'a:b', password_file: p", "site.yaml:28: error: gate-1: username “a:b” has the wrong form; it must be 1 to 32 letters", "1 到 32 个字母"),
+    ("token_file: t", "token_file: t, history: {username: events}", "site.yaml:28: error: gate-1.history: password_file is missing.", "缺少 password_file"),
+    ("token_file: t", "token_file: t, history: {username: events, password_file: p, pin: 1}", "site.yaml:28: error: gate-1.history: unknown field “pin”.", "不认识"),
+    (", address: 192.168.1.3", ", history: {username: events, password_file: p}", "site.yaml:28: error: gate-1: history needs address.", "就要写 address"),
+    ("token_file: t", "token_file: t, http_port: 8080", "site.yaml:28: error: gate-1: http_port needs history.", "就要写 history"),
+    ("vendor: hikvision", "vendor: generic", "site.yaml:28: error: gate-1: vendor: generic needs mapping.", "就要写 mapping"),
+    ("token_file: t", "token_file: t, mapping: {seq: num, type: {from: t, values: {1: door.bell}}}", "site.yaml:28: error: gate-1: mapping needs vendor: generic.", "就要写 vendor: generic"),
+    ("vendor: hikvision", "vendor: generic, mapping: {seq: num, type: {from: t, values: {1: acess.granted}}}", "site.yaml:28: error: gate-1.mapping.type: values cannot be “acess.granted”. Did you mean “access.granted”?", "是不是“access.granted”"),
+    ("vendor: hikvision", "vendor: generic, mapping: {seq: a..b, type: {from: t, values: {1: door.bell}}, time: t}", "site.yaml:28: error: gate-1.mapping: seq “a..b” has the wrong form; it must be names between dots", "点分开"),
+    ("vendor: hikvision", "vendor: generic, mapping: {type: {from: t, values: {1: door.bell}}}", "site.yaml:28: error: gate-1.mapping: give time, seq or id", "至少写一个"),
+    ("vendor: hikvision", "vendor: generic, mapping: {seq: num, time: {from: t, as: iso9}, type: {from: t, values: {1: door.bell}}}", "site.yaml:28: error: gate-1.mapping.time: as cannot be “iso9”. Did you mean “iso”?", "是不是“iso”"),
     # outputs
     ("point: relay1,", "point: input1,", "site.yaml:30: error: valve-1: relay-1.input1 cannot be written, so it cannot be an output. Allowed: relay1 | relay2.", "只读点位"),
     (VALVE, VALVE + "\n  siren-1: {kind: siren, device: relay-1, point: relay1, place: gate, serves: b1}", "site.yaml:31: error: siren-1: relay-1.relay1 is another output already (", "已是另一个输出"),
@@ -134,6 +147,8 @@ def test_one_mistake_is_one_fault_with_its_line_and_words(spoil, old, new, engli
 
 
 WARNINGS = [
+    ("token_file: t", "token_file: t, https: true, history: {username: events, password_file: p}", "site.yaml:28: warning: gate-1: https without history.ca_file believes any certificate", "任何证书"),
+    ("vendor: hikvision", "vendor: generic, mapping: {seq: num, type: {from: t, values: {1: door.bell}}}", "site.yaml:28: warning: gate-1.mapping: with neither time nor replay no event counts as happening now", "正在发生"),
     (PORT, "port: /dev/ttyUSB0", "site.yaml:20: warning: gas: the number in /dev/ttyUSB0 changes", "拔插后会变"),
     (PORT, "host: 10.0.0.1\n    baud: 9600", "site.yaml:21: warning: gas: baud means nothing on a network bus.", "用不到 baud"),
     ("unit_id: 2,", "unit_id: 255,", "site.yaml:23: warning: relay-1: unit_id 255 is beyond", "超出标准"),

@@ -21,8 +21,9 @@ from wire.face_bodies import (
 )
 
 from gateway.drivers.face.bodies import MAX_BODY, BodyFault, Scanner
-from gateway.drivers.face.isapi import Decoded, Terminal, decode_texts
+from gateway.drivers.face.isapi import decode_texts
 from gateway.drivers.face.persons import pseudonym, sealer
+from gateway.drivers.face.terminal import Decoded, Terminal
 
 KEY = b"k" * 32
 GATE = Terminal("gate-1", sealer(KEY), enrolment="compound")

@@ -16,20 +16,6 @@ from msgspec import Struct
 ALARM, EXCEPTION, OPERATION, ACCESS = 1, 2, 3, 5
 """Majors: MAJOR_ALARM, MAJOR_EXCEPTION, MAJOR_OPERATION, MAJOR_EVENT."""
 
-TYPES = frozenset(
-    [
-        *(f"access.{what}" for what in ("granted", "denied", "verify_request", "face_match", "unknown")),
-        *(f"door.{what}" for what in ("unlocked", "locked", "opened", "closed", "forced", "held_open")),
-        *(f"door.{what}" for what in ("held_open_cleared", "exit_button", "exit_button_released", "remote_open")),
-        *(f"door.{what}" for what in ("unlock_fault", "bell")),
-        *(f"alarm.{what}" for what in ("tamper", "tamper_cleared", "duress", "attempt_limit", "blocklist")),
-        *(f"alarm.{what}" for what in ("tailgating", "fire", "fire_cleared")),
-        *(f"device.{what}" for what in ("power_on", "network_lost", "network_back", "clock_set")),
-        *(f"device.{what}" for what in ("log_nearly_full", "heartbeat", "other")),
-    ]
-)
-"""Every ``Entry.type`` an adapter may report (facts/face 2.1, and ``alarm.fire_cleared`` for codes 1/1047, 1/1049)."""
-
 
 class Meaning(Struct, frozen=True):
     """What one code says."""

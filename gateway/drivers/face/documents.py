@@ -11,12 +11,14 @@ import re
 import zlib
 from xml.etree import ElementTree as ET
 
-from gateway.drivers.face.bodies import MAX_TEXT, TOO_MANY, BodyFault, Text, inflate
+from gateway.drivers.face.bodies import MAX_BODY, MAX_TEXT, TOO_MANY, BodyFault, Text, inflate
 
 Document = dict[str, object]
 """One JSON object, or one XML element as a mapping of its children (namespaces gone, leaves as text)."""
 
 MAX_DEPTH = 32
+MAX_DOCUMENTS = 64
+"""Of one body: a push has one or two."""
 
 _XML_ENCODING = re.compile(rb"<\?xml[^>]{0,100}?encoding[ \t]*=[ \t]*[\"']([A-Za-z0-9_-]+)", re.IGNORECASE)
 _XML_DECLARATION = re.compile(r"<\?xml[^<>]{0,200}\?>")  # bounded: a text of many openings must not cost their square
@@ -34,6 +36,31 @@ _CODECS = {
 }
 _XML_SECOND_ELEMENT = 9  # expat: XML_ERROR_JUNK_AFTER_DOC_ELEMENT
 _XML_CUT_SHORT = {3, 5}  # expat: XML_ERROR_NO_ELEMENTS, XML_ERROR_UNCLOSED_TOKEN
+
+
+def read_documents(texts: list[Text]) -> tuple[list[Document], list[BodyFault]]:
+    """The documents of one body's text parts in their order, and the faults of the parts that could not be read.
+
+    One broken part does not cost the others: the terminal would resend the same body for ever (facts/face 0.4). Only
+    where no part at all can be read does the first fault rise. A body that holds ``too_many`` is refused whole.
+    """
+    documents: list[Document] = []
+    faults: list[BodyFault] = []
+    room = MAX_BODY  # parts may be packed, each for itself
+    for text in texts:
+        try:
+            plain = decode_text(text)
+            room -= len(plain)
+            documents += parse_documents(plain, MAX_DOCUMENTS - len(documents)) if room >= 0 else []
+        except BodyFault as fault:
+            if fault.reason == TOO_MANY:
+                raise
+            faults.append(fault)
+    if room < 0:
+        raise BodyFault("too_large", f"text over {MAX_BODY} characters")
+    if faults and not documents:
+        raise faults[0]
+    return documents, faults
 
 
 def decode_text(text: Text) -> str:

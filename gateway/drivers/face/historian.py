@@ -36,8 +36,8 @@ from gateway.drivers.face.history import (
     read_page,
 )
 from gateway.drivers.face.intake import Intake
-from gateway.drivers.face.isapi import Terminal
 from gateway.drivers.face.serials import ABSENT, GIVEN_UP, RECOVERED, Hole
+from gateway.drivers.face.terminal import Terminal
 from gateway.events import Entry, Health
 from gateway.faults import DeviceFault
 from gateway.instant import DAY, HOUR, MINUTE

@@ -16,8 +16,10 @@ from msgspec import Struct
 
 from gateway.drivers.face.bodies import BodyFault, Text
 from gateway.drivers.face.documents import decode_text, parse_documents
-from gateway.drivers.face.isapi import UNPROVEN, Terminal, decode_texts
+from gateway.drivers.face.isapi import decode_texts
+from gateway.drivers.face.scalars import UNPROVEN
 from gateway.drivers.face.serials import Run
+from gateway.drivers.face.terminal import Terminal
 from gateway.events import Entry
 from gateway.instant import DAY
 

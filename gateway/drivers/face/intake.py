@@ -21,11 +21,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 import structlog
 
+from gateway.drivers.face.adapters import ADAPTERS
 from gateway.drivers.face.bodies import BodyFault, Text
-from gateway.drivers.face.isapi import NOT_PAIRED, VENDORS, Decoded, Terminal
 from gateway.drivers.face.persons import sealer
 from gateway.drivers.face.presence import Presence
 from gateway.drivers.face.serials import GIVEN_UP, Hole, Remembered, SerialTracker
+from gateway.drivers.face.terminal import NOT_PAIRED, Decoded, Terminal
 from gateway.events import Entry, Paired, SequenceGap
 from gateway.inbox import Report, Ticket
 from gateway.instant import Instant
@@ -97,6 +98,7 @@ class Intake:
                 direction=door.direction,
                 zone=_zone(door.timezone or timezone, door.id),
                 serial=door.serial or self._memory.paired(door.id),
+                mapping=door.mapping,
             )
             for door in self.doors.values()
         }
@@ -152,7 +154,7 @@ class Intake:
             log.warning("pairing_opened", door=door, for_s=length_ms // 1000)
 
     def _decode(self, door: model.Door, texts: list[Text], tickets: list[Ticket]) -> Decoded:
-        terminal, adapter = self.terminals[door.id], VENDORS[door.vendor]
+        terminal, adapter = self.terminals[door.id], ADAPTERS[door.vendor]
         until = self._windows.get(door.id)
         if until is not None and self._now() <= until:
             decoded = adapter(texts, msgspec.structs.replace(terminal, serial=""), self.wall_ms())

@@ -25,10 +25,11 @@ from collections.abc import Awaitable, Callable, Mapping
 import structlog
 from aiohttp import ClientError, http_exceptions, web
 
+from gateway.drivers.face.adapters import ADAPTERS
 from gateway.drivers.face.bodies import MAX_BODY, TOO_MANY, BodyFault, Scanner
 from gateway.drivers.face.digest import DigestGate, Verdict
 from gateway.drivers.face.intake import Intake
-from gateway.drivers.face.isapi import NOT_PAIRED, VENDORS, WRONG_DEVICE
+from gateway.drivers.face.terminal import NOT_PAIRED, WRONG_DEVICE
 from gateway.events import Health
 from gateway.faults import DeviceFault
 from gateway.inbox import Ticket
@@ -167,7 +168,7 @@ class TerminalListener:
         """The door that may push here, or the status to refuse with. Takes equally long for every wrong token."""
         vendor, name, token = (*request.path.strip("/").split("/", 2), "", "", "")[:3]
         door = self._doors.get(name)
-        if door is None or door.vendor != vendor or vendor not in VENDORS or not self._tokens.get(name):
+        if door is None or door.vendor != vendor or vendor not in ADAPTERS or not self._tokens.get(name):
             return self._turn_away(request, 404, "unknown_terminal")
         if not hmac.compare_digest(_bytes(token), _bytes(self._tokens[name])):
             return self._turn_away(request, 403, "wrong_token", name)

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from gateway.drivers.face.bodies import BodyFault, Text
 from gateway.drivers.face.documents import decode_text, parse_documents
-from gateway.drivers.face.isapi import EPOCH, plain
+from gateway.drivers.face.scalars import EPOCH, plain
 
 TIME, DEVICE, HOSTS = "/ISAPI/System/time", "/ISAPI/System/deviceInfo", "/ISAPI/Event/notification/httpHosts"
 

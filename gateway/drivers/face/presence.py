@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from gateway.drivers.face.isapi import NOT_PAIRED, WRONG_DEVICE
+from gateway.drivers.face.terminal import NOT_PAIRED, WRONG_DEVICE
 from gateway.events import DeviceHealth, Health
 from gateway.inbox import Report
 from gateway.site import model

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.drivers.face.codes import CODES, TYPES, meaning_of
+from gateway.drivers.face.codes import CODES, meaning_of
+from gateway.events import ENTRY_TYPES as TYPES
 
 ROWS: dict[str, list[tuple[int, int]]] = {
     "access.granted": [

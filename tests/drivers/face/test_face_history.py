@@ -15,8 +15,8 @@ from wire.face_bodies import CANARIES, CARD, EMPLOYEE, NAME
 from gateway.drivers.face import pages
 from gateway.drivers.face.bodies import BodyFault
 from gateway.drivers.face.history import DIALECTS, Span, in_order, question, read_page
-from gateway.drivers.face.isapi import Terminal
 from gateway.drivers.face.persons import sealer
+from gateway.drivers.face.terminal import Terminal
 
 GATE = Terminal("gate-1", sealer(b"k" * 32), enrolment="compound", zone=ZoneInfo("Asia/Shanghai"))
 THEN_MS = 1_791_277_535_000  # 2026-10-06 17:05:35 +08:00

@@ -15,9 +15,11 @@ from wire.face_bodies import BODIES, CANARIES, CARD, EMPLOYEE, NAME, as_json, as
 
 from gateway.drivers.face import bodies
 from gateway.drivers.face.bodies import BodyFault
-from gateway.drivers.face.codes import TYPES
-from gateway.drivers.face.isapi import Terminal, decode, decode_line
+from gateway.drivers.face.isapi import decode
+from gateway.drivers.face.lines import decode_line
 from gateway.drivers.face.persons import pseudonym, sealer
+from gateway.drivers.face.terminal import Terminal
+from gateway.events import ENTRY_TYPES as TYPES
 from gateway.events import Entry
 
 KEY = b"k" * 32
