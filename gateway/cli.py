@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     site.add_argument("site", type=Path)
     _state(site)
     command("check", _check).add_argument("site", type=Path)
+    _commission_options(command("commission", _commission))
     command("demo", _demo).add_argument("--for", dest="seconds", default=None, metavar="90s")
     _rules(command("rules", _rules_test))
     _replay_options(command("replay", _replay))
@@ -97,6 +98,17 @@ def _rules(parser: argparse.ArgumentParser) -> None:
     test.add_argument("files", nargs="+", type=Path, metavar="SITE|RULEFILE", help=say("cli.rule_files", language()))
     test.add_argument("--json", action="store_true", help=say("cli.json", language()))
     test.set_defaults(do=_rules_test, verb="rules test")
+
+
+def _commission_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("site", type=Path)
+    parser.add_argument("device", help=say("cli.commission.device", language()))
+    parser.add_argument("what", nargs="?", default="", metavar="WHAT", help=say("cli.commission.what", language()))
+    parser.add_argument("value", nargs="?", type=int, metavar="VALUE", help=say("cli.commission.value", language()))
+    parser.add_argument("--at", type=int, metavar="UNIT", help=say("cli.commission.at", language()))
+    parser.add_argument("--write", action="store_true", help=say("cli.commission.write", language()))
+    parser.add_argument("--yes", action="store_true", help=say("cli.commission.yes", language()))
+    _state(parser)
 
 
 def _replay_options(parser: argparse.ArgumentParser) -> None:
@@ -165,6 +177,74 @@ def _check(asked: argparse.Namespace) -> int:
     checked = check(asked.site, faults)
     _print_faults(faults, as_json=asked.json, spoken=language(checked[0].language if checked else "en"))
     return FAULTY if faults.errors else OK
+
+
+def _commission(asked: argparse.Namespace) -> int:
+    """Show what may be written to a device; write one thing of it where that was asked for and confirmed."""
+    from gateway.app.check import check
+    from gateway.app.commissioning import WrongOrder, find, order
+    from gateway.nodes import Faults
+
+    faults = Faults()
+    checked = check(asked.site, faults)
+    if checked is None or faults.errors:
+        _print_faults(faults, as_json=asked.json, spoken=language())
+        return FAULTY
+    try:
+        bus, device = find(checked[0], asked.device)
+        if not asked.what:
+            return _commission_sheet(asked, bus, device)
+        return _commission_one(asked, bus, order(device, asked.what, asked.value, asked.at))
+    except WrongOrder as wrong:
+        return _complain(asked, wrong.key, USAGE, **wrong.fields)
+
+
+def _commission_sheet(asked: argparse.Namespace, bus: Any, device: Any) -> int:
+    from gateway.app.commissioning import sheet
+
+    rows = sheet(bus, device)
+    if not rows and not asked.json:
+        print(say("commission.none", language(), device=device.id, profile=device.profile.id))
+    for row in rows:
+        key = "commission.line" if row["value"] is not None else "commission.line_open"
+        _say(row) if asked.json else print(say(key, language(), **row))
+    return OK
+
+
+def _commission_one(asked: argparse.Namespace, bus: Any, wanted: Any) -> int:
+    from gateway.app.commissioning import carry_out
+    from gateway.app.running import set_up_logging
+    from gateway.control.folder import StateFolderTaken, state_folder
+    from gateway.faults import DeviceFault
+
+    about: Item = {"device": wanted.device.id, "bus": bus.id, "at": wanted.at_unit}
+    about |= {"write": wanted.deed.name, "value": wanted.value}
+    if not asked.json:
+        print(say("commission.would", language(), **about))
+        if wanted.moves:
+            print(say("commission.alone", language(), **about))
+    if not asked.write:
+        if asked.json:
+            _say({**about, "written": False})
+        return OK
+    if not asked.yes and input(say("commission.sure", language(), **about)).strip() != wanted.device.id:
+        return _complain(asked, "commission.not_sure", REFUSED)
+    folder = state_folder(asked.state)
+    set_up_logging(as_json=True if asked.json else None)
+    try:
+        done = carry_out(bus, wanted, folder)
+    except StateFolderTaken:
+        return _complain(asked, "commission.taken", REFUSED, folder=folder)
+    except DeviceFault as fault:
+        key = "commission.unit_taken" if fault.reason == "unit_taken" else "commission.fault"
+        reason = fault.reason if asked.json else say(f"reason.{fault.reason}", language())
+        return _complain(asked, key, REFUSED, device=wanted.device.id, reason=reason, detail=fault.detail)
+    outcome = done.outcome(wanted)
+    told = {**about, "at": done.answers_at, "shown": done.shown}
+    _say({**told, "written": True, "outcome": outcome}) if asked.json else print(
+        say(f"commission.{outcome}", language(), **told)
+    )
+    return OK if outcome in {"confirmed", "unread"} else REFUSED
 
 
 def _print_faults(faults: Any, *, as_json: bool, spoken: str) -> None:

@@ -23,6 +23,7 @@ _FORMS = {
     shapes.DEVICE_POINT: "form.device_point",
     shapes.PORT: "form.port",
     shapes.NAME: "form.name",
+    shapes.WIRE_BYTES: "form.wire_bytes",
     shapes.USERNAME: "form.username",
     mapping.PATH: "form.json_path",
     shapes.HEX: "form.hex",

@@ -72,6 +72,7 @@ ADAPTER = rf"hci[0-9]{{1,2}}|{MAC}"
 POINT = r"[A-Za-z0-9_-]+"
 DEVICE_POINT = rf"{ID}\.{POINT}"
 PORT = r"/[^ ]+"
+WIRE_BYTES = r"hex:( ?[0-9A-Fa-f]{2}){1,64}|(?!hex:)[!-~][ -~]{0,63}"
 NAME = r"\S(.{0,62}\S)?"
 USERNAME = r"[A-Za-z0-9._@-]{1,32}"
 """Of a digest login: what every terminal takes (Hikvision: at most 32), and nothing that ends a header."""
@@ -147,15 +148,14 @@ def zone(key: str) -> Field:
 
 def wire_bytes(key: str) -> Field:
     """Bytes on the wire: printable text as it stands, or ``hex:`` and pairs of digits."""
-    form = r"hex:( ?[0-9A-Fa-f]{2}){1,64}|[!-~][ -~]{0,63}"
 
     def take(reader: Reader, _known: Known, default: Any) -> Any:
-        given = reader.take_text(key, "", pattern=form)
+        given = reader.take_text(key, "", pattern=WIRE_BYTES)
         if not given:
             return default
         return bytes.fromhex(given[4:]) if given.startswith("hex:") else given.encode("ascii")
 
-    return Field(key, take, {"type": "string", "pattern": f"^(?:{form})$"})
+    return Field(key, take, {"type": "string", "pattern": f"^(?:{WIRE_BYTES})$"})
 
 
 def framing(key: str) -> Field:

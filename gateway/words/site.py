@@ -509,5 +509,9 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "form.point": ("点位名，如 relay1", "the name of a point, such as relay1"),
     "form.device_point": ("设备.点位，如 relay-1.input1", "device.point, such as relay-1.input1"),
     "form.port": ("串口路径，如 /dev/serial/by-path/…", "the path of a serial port, such as /dev/serial/by-path/…"),
+    "form.wire_bytes": (
+        "可打印文字，或 hex: 加十六进制，如 hex:01 fe",
+        "printable text, or hex: and hexadecimal digits, such as hex:01 fe",
+    ),
     "form.name": ("1 到 64 个字，前后没有空格", "1 to 64 characters without spaces at the ends"),
 }

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
 from pathlib import Path
 from string import Formatter
 
 import pytest
 
+from gateway import words as catalogue
 from gateway.nodes import Fault, Mark
 from gateway.site import fields, report, shapes
-from gateway.words import CATALOGUE, alerts, desk, replay, rules, simulate, site
+from gateway.words import CATALOGUE, site
 
 GATEWAY = Path(report.__file__).parents[1]
 SOURCES = [path for path in GATEWAY.rglob("*.py") if path.parent.name in {"gateway", "site", "rules"}]
@@ -42,7 +45,8 @@ def test_both_languages_are_there_and_name_the_same_fields(key):
 
 
 def test_no_key_stands_in_two_topics():
-    topics = [alerts.SENTENCES, desk.SENTENCES, replay.SENTENCES, rules.SENTENCES, simulate.SENTENCES, site.SENTENCES]
+    names = [module.name for module in pkgutil.iter_modules(catalogue.__path__)]
+    topics = [importlib.import_module(f"gateway.words.{name}").SENTENCES for name in names]
     assert sum(len(topic) for topic in topics) == len(CATALOGUE)
 
 

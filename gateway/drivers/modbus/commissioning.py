@@ -1,0 +1,134 @@
+"""Setting up one device on its line: the writes its profile names, one at a time, each read back.
+
+Only a person does this, and only while no daemon owns the line. A unit id is not given away twice: whoever answers to the
+wanted one already is left in peace. What a device does with a new serial format is beyond reading back (it may speak it at
+once, or after it was switched off and on), so that is only said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from gateway.drivers.modbus.frames import deed_request
+from gateway.drivers.modbus.line import Line, Refused
+from gateway.drivers.modbus.lines import line_of
+from gateway.drivers.modbus.plan import plan
+from gateway.faults import DeviceFault
+from gateway.site.model import Bus, ModbusDevice
+from gateway.site.profile import Deed, Profile, Space
+
+DIAL_IN_S = 90.0
+"""How long a box that dials in is waited for: they try again every minute or so."""
+_SETTLE_S = 0.3  # devices store what they are told in a memory that takes its time
+_TRIES = 3
+_REFUSED_CODES = {1, 2, 3}  # Application Protocol 7: it has no such register to read
+
+
+class Order(Struct, frozen=True):
+    """One write as it would be made."""
+
+    device: ModbusDevice
+    deed: Deed
+    value: int
+    at_unit: int
+    """The unit id the device answers to now."""
+
+    @property
+    def moves(self) -> bool:
+        """Whether it gives the device another unit id."""
+        return self.deed.name == "unit_id"
+
+
+class Done(Struct, frozen=True):
+    """What came of it."""
+
+    shown: int | None
+    """What the register reads now; None where it cannot be read."""
+    answers_at: int | None
+    """The unit id under which the device was heard afterwards; None: it was not heard."""
+
+    def outcome(self, order: Order) -> str:
+        """``confirmed``, ``unread`` (it said yes; the register cannot be read), ``differs`` or ``vanished``."""
+        if self.answers_at is None:
+            return "vanished"
+        if self.shown == order.value or (order.moves and self.answers_at == order.value):
+            return "confirmed"
+        return "unread" if self.shown is None else "differs"
+
+
+def deeds_of(profile: Profile) -> tuple[Deed, ...]:
+    """What a person may write to this product: its commissioning writes, then its self-test and its reset."""
+    own = (deed for deed in profile.commissioning if not deed.on_start)
+    return (*own, *(deed for deed in (profile.self_test, profile.reset) if deed is not None))
+
+
+async def commission(bus: Bus, order: Order) -> Done:
+    """Do it and look; raises ``DeviceFault``, reason ``unit_taken`` where the wanted unit id is somebody's already."""
+    line = line_of(bus)
+    try:
+        await _reach(line)
+        timeout_ms = order.device.profile.timeout_ms
+        if order.moves and order.value != order.at_unit and await _anybody(line, order.value, order.device.profile):
+            raise DeviceFault("unit_taken", str(order.value))
+        await line.send(deed_request(order.at_unit, order.deed, order.value), timeout_ms)
+        await asyncio.sleep(_SETTLE_S)
+        return await _look(line, order)
+    finally:
+        await line.end()
+
+
+async def _reach(line: Line) -> None:
+    """Open the line; one that others open to us is waited for."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + (0.0 if line.dials else DIAL_IN_S)
+    while True:
+        try:
+            await line.connect()
+        except DeviceFault:
+            if loop.time() >= end:
+                raise
+            await asyncio.sleep(0.5)
+        else:
+            return
+
+
+async def _anybody(line: Line, unit: int, profile: Profile) -> bool:
+    """Whether a unit answers at all, be it with an exception."""
+    block = plan(profile)[0]
+    for _ in range(2):
+        with contextlib.suppress(DeviceFault):
+            try:
+                await line.read(unit, block.space, block.address, block.count, profile.timeout_ms)
+            except Refused:
+                return True
+            return True
+    return False
+
+
+async def _look(line: Line, order: Order) -> Done:
+    """The register again, from whoever may be the device now; a unit that moved may have moved already or not yet."""
+    for unit in _places(order):
+        for _ in range(_TRIES):
+            try:
+                (shown,) = await line.read(
+                    unit, order.deed.space, order.deed.address, 1, order.device.profile.timeout_ms
+                )
+            except Refused as refused:
+                if refused.code in _REFUSED_CODES:
+                    return Done(None, unit)
+            except DeviceFault:
+                continue
+            else:
+                told = int(bool(shown)) if order.deed.space is Space.COIL else shown
+                return Done(told, unit)
+    return Done(None, None)
+
+
+def _places(order: Order) -> Iterator[int]:
+    if order.moves and order.value != order.at_unit:
+        yield order.value
+    yield order.at_unit

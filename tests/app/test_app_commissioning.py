@@ -1,0 +1,167 @@
+"""`loudong commission` on a real serial line: what it shows, what it writes, what it leaves alone."""
+
+import json
+import threading
+from contextlib import contextmanager
+
+import pytest
+
+from gateway.cli import main
+from gateway.control.folder import claim
+from gateway.sim.modbus import SimBus, SimUnit
+
+PROFILE = """
+id: gas-x
+kind: gas-detector
+name: { zh: 气, en: gas }
+status: manual
+source: page 1
+timeout: 100ms
+unit_id: 1
+points:
+  gas: { space: holding, address: 0, unit: "%LEL", class: alarm }
+commissioning:
+  unit_id: { address: 0x7D0, low: 1, high: 247 }
+  baud: { address: 0x7D1, low: 0, high: 5 }
+  own: { address: 0x7D2, value: 3, on_start: true }
+  polynomial: { address: 0x7D3, value: 7, function: 16 }
+reset: { address: 0x7D4, value: 234 }
+"""
+SITE = """
+site: s
+gateway: g
+places: {{ b1: one }}
+buses:
+  line:
+    port: {port}
+    devices:
+      gas-101: {{ profile: gas-x, unit_id: 5, place: b1 }}
+"""
+
+
+@contextmanager
+def compound(tmp_path, *units):
+    """A site with one line, whose devices live in a thread."""
+    import asyncio
+
+    loop, wire = asyncio.new_event_loop(), SimBus(units, str(tmp_path / "tty"))
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "gas-x.yaml").write_text(PROFILE)
+    (tmp_path / "site.yaml").write_text(SITE.format(port=wire.path))
+    plugged = threading.Event()
+
+    async def live():
+        wire.plug()
+        plugged.set()
+
+    thread = threading.Thread(target=lambda: (loop.create_task(live()), loop.run_forever()))
+    thread.start()
+    assert plugged.wait(10)
+    try:
+        yield wire
+    finally:
+        loop.call_soon_threadsafe(wire.unplug)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@pytest.fixture
+def run(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
+    # The log goes to this test's standard error, which is gone with the test.
+    monkeypatch.setattr("gateway.app.running.set_up_logging", lambda **_: None)
+
+    def commission(*words):
+        code = main(
+            ["commission", "--json", str(tmp_path / "site.yaml"), "gas-101", *words, "--state", str(tmp_path / "st")]
+        )
+        return code, [json.loads(line) for line in capsys.readouterr().out.splitlines() if line[0] == "{"]
+
+    return commission
+
+
+def registers(**more):
+    return {0: 3, 0x7D0: 1, 0x7D1: 2, 0x7D3: 0, 0x7D4: 0, **more}
+
+
+def test_without_a_word_it_lists_and_touches_nothing(tmp_path, run):
+    with compound(tmp_path, SimUnit(1, holding=registers())) as wire:
+        code, rows = run()
+        assert code == 0
+        assert [(row["write"], row["value"]) for row in rows] == [
+            ("unit_id", 5), ("baud", None), ("polynomial", 7), ("reset", 234)
+        ]  # fmt: skip
+        code, (told,) = run("unit_id")
+        assert (code, told["written"], told["at"], told["value"]) == (0, False, 1, 5)
+        assert wire.log == []
+
+
+def test_a_new_device_gets_its_unit_id_and_is_heard_under_it(tmp_path, run):
+    unit = SimUnit(1, holding=registers())
+    with compound(tmp_path, unit) as wire:
+
+        def moved(address, value):
+            if address == 0x7D0:
+                wire.units[value] = wire.units.pop(1)
+                unit.unit_id = value
+
+        unit.on_write = moved
+        code, (told,) = run("unit_id", "--write", "--yes")
+        assert (code, told["outcome"], told["at"], told["shown"]) == (0, "confirmed", 5, 5)
+
+
+def test_a_unit_id_that_answers_already_is_not_given_away(tmp_path, run):
+    unit = SimUnit(1, holding=registers())
+    with compound(tmp_path, unit, SimUnit(5, holding={0: 9})):
+        code, (told,) = run("unit_id", "--write", "--yes")
+        assert (code, told["error"]) == (1, "unit_taken")
+        assert unit.holding[0x7D0] == 1
+
+
+def test_the_rest_is_written_to_the_device_itself_and_read_back(tmp_path, run):
+    unit = SimUnit(5, holding=registers())
+    with compound(tmp_path, unit):
+        assert run("baud", "4", "--write", "--yes")[1][0]["outcome"] == "confirmed"
+        assert run("polynomial", "--write", "--yes")[1][0]["outcome"] == "confirmed"
+        assert (16, 0x7D3, 1) in unit.requests
+        unit.stuck = True
+        code, (told,) = run("baud", "1", "--write", "--yes")
+        assert (code, told["outcome"], told["shown"]) == (1, "differs", 4)
+        unit.silent = True
+        code, (told,) = run("baud", "1", "--write", "--yes")
+        assert (code, told["error"], told["reason"]) == (1, "fault", "timeout")
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["bauds"], "unknown_write"),
+        (["own"], "unknown_write"),
+        (["baud"], "which_value"),
+        (["baud", "6"], "out_of_bounds"),
+        (["unit_id", "0"], "out_of_bounds"),
+        (["reset", "1"], "only_value"),
+    ],
+)
+def test_an_order_that_makes_no_sense_is_refused(tmp_path, run, words, error):
+    with compound(tmp_path, SimUnit(5, holding=registers())) as wire:
+        code, (told,) = run(*words, "--write", "--yes")
+        assert (code, told["error"].rpartition(".")[2]) == (64, error)
+        assert wire.log == []
+
+
+def test_it_refuses_while_the_gateway_runs(tmp_path, run):
+    with compound(tmp_path, SimUnit(5, holding=registers())) as wire, claim(tmp_path / "st"):
+        code, (told,) = run("baud", "4", "--write", "--yes")
+        assert (code, told["error"]) == (1, "taken")
+        assert wire.log == []
+
+
+def test_it_asks_and_takes_only_the_name_for_a_yes(tmp_path, run, monkeypatch):
+    unit = SimUnit(5, holding=registers())
+    with compound(tmp_path, unit):
+        for typed, code in (("yes", 1), ("gas-101", 0)):
+            monkeypatch.setattr("builtins.input", lambda _, typed=typed: typed)
+            assert run("baud", "3", "--write")[0] == code
+        assert unit.holding[0x7D1] == 3

@@ -1,0 +1,147 @@
+"""How outputs are written: every function, raw commands, other addresses, broadcasts; and what is read back."""
+
+import asyncio
+
+import pytest
+
+from gateway.faults import DeviceFault
+from gateway.sim.modbus import SimBus, SimUnit
+from gateway.site.profile import PointClass, Space
+
+ON, OFF = True, False
+
+
+def writes(unit):
+    return [asked for asked in unit.requests if asked[0] in {5, 6, 15, 16}]
+
+
+class Odd(SimUnit):
+    """A relay that takes commands FC 5 has no word for: 0x0200 + n pulses coil n, 0x0100 switches it on."""
+
+    def answer(self, pdu):
+        if pdu[0] == 5 and pdu[3:5] not in {b"\xff\x00", b"\x00\x00"}:
+            address, value = int.from_bytes(pdu[1:3], "big"), int.from_bytes(pdu[3:5], "big")
+            self.requests.append((5, address, value))
+            self.coils[address & 0xFF] = 1
+            return pdu[:3] + (0x1234).to_bytes(2, "big")  # a result code of its own
+        return super().answer(pdu)
+
+
+@pytest.mark.parametrize(
+    ("spec", "coils", "holding", "expected"),
+    [
+        ({"space": Space.COIL, "write_function": 15}, {0: 0}, {}, [(15, 0, 1), (15, 0, 1)]),
+        ({"space": Space.HOLDING, "write_function": 16, "write_on": 7}, {}, {0: 0}, [(16, 0, 1), (16, 0, 1)]),
+        ({"space": Space.HOLDING, "write_on": 1, "write_off": 2, "write_on_address": 9, "write_off_address": 9,
+          "shown_on": 0, "shown_off": 0}, {}, {0: 0, 9: 0}, [(6, 9, 1), (6, 9, 2)]),
+        ({"space": Space.COIL, "write_raw": True, "write_on": 30, "write_on_address": 0x200, "pulse_ms": 3000}, {0: 0}, {},
+         [(5, 0x200, 30), (5, 0, 0)]),
+        ({"space": Space.HOLDING, "write_only": True, "write_on": 234}, {}, {0: 0}, [(6, 0, 234), (6, 0, 0)]),
+    ],
+)  # fmt: skip
+def test_each_way_of_writing(kit, spec, coils, holding, expected):
+    async def story():
+        unit = Odd(1, coils=coils, holding=holding, discrete={5: 1})
+        profile = kit.profile(
+            kit.point("out", 0, writable=True, point_class=PointClass.FEEDBACK, **spec),
+            kit.point("i", 5, Space.DISCRETE),
+        )
+        async with SimBus([unit]) as wire, kit.polling(kit.bus(wire.path, (1, profile))) as (poller, _):
+            for on in (ON, OFF):
+                await asyncio.wait_for(poller.write("dev1", "out", on), 5)
+            assert writes(unit) == expected
+            read = [asked for asked in unit.requests if asked[0] in {1, 3}]
+            assert bool(read) is not spec.get("write_only", False)
+
+    asyncio.run(story())
+
+
+def test_what_reads_back_otherwise_is_a_fault(kit):
+    async def story():
+        unit = SimUnit(1, holding={0: 0})
+        profile = kit.profile(kit.point("out", 0, writable=True, shown_on=1, write_on=5))
+        async with SimBus([unit]) as wire, kit.polling(kit.bus(wire.path, (1, profile))) as (poller, _):
+            with pytest.raises(DeviceFault) as caught:
+                await poller.write("dev1", "out", ON)
+            assert caught.value.reason == "readback"
+
+    asyncio.run(story())
+
+
+class Crowd(SimBus):
+    """A line whose units obey unit 0 and answer nothing."""
+
+    def _serve(self, frame):
+        if frame[0] == 0:
+            self.log.append((asyncio.get_running_loop().time(), frame))
+            for unit in self.units.values():
+                unit.answer(frame[1:-2])
+            return
+        super()._serve(frame)
+
+
+def siren(kit, **more):
+    out = kit.point("siren", 0, Space.COIL, writable=True, point_class=PointClass.FEEDBACK)
+    return kit.profile(out, broadcast=True, **more)
+
+
+def test_one_broadcast_for_all_that_want_the_same_and_each_is_read_back(kit):
+    async def story():
+        units = [SimUnit(n, coils={0: 0}) for n in (1, 2, 3)]
+        async with (
+            Crowd(units) as wire,
+            kit.polling(kit.bus(wire.path, *((n, siren(kit)) for n in (1, 2, 3)))) as (poller, ear),
+        ):
+            await kit.until(lambda: len(ear.values("siren")) == 3)
+            wire.log.clear()
+            units[2].stuck = True
+            done = await asyncio.gather(
+                *(poller.write(f"dev{n}", "siren", ON) for n in (1, 2, 3)), return_exceptions=True
+            )
+            assert done[:2] == [None, None]
+            assert done[2].reason == "readback"
+            sent = [(at, frame) for at, frame in wire.log if frame[1] == 5]
+            assert [frame[0] for _, frame in sent] == [0], "a broadcast was sent twice, or each was written alone"
+            after = next(at for at, frame in wire.log if at > sent[0][0])
+            assert after - sent[0][0] >= 0.2, "the turnaround delay was not kept"
+            assert poller.line.tally.line.broadcasts == 1
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("bystander", [False, True])
+def test_no_broadcast_that_could_move_somebody_else(kit, bystander):
+    """Two of three want it, or a device of another kind stands on the line: each is written alone."""
+
+    async def story():
+        units = [SimUnit(n, coils={0: 0}) for n in (1, 2, 3)]
+        third = kit.profile(kit.point("valve", 0, Space.COIL, writable=True)) if bystander else siren(kit)
+        async with (
+            Crowd(units) as wire,
+            kit.polling(kit.bus(wire.path, (1, siren(kit)), (2, siren(kit)), (3, third))) as (poller, _),
+        ):
+            await asyncio.gather(*(poller.write(f"dev{n}", "siren", ON) for n in (1, 2)))
+            assert poller.line.tally.line.broadcasts == 0
+            assert [unit.coils[0] for unit in units] == [1, 1, 0]
+
+    asyncio.run(story())
+
+
+def test_a_product_that_wants_a_longer_silence_gets_it(kit):
+    async def story():
+        units = [SimUnit(n, holding={0: n}) for n in (1, 2)]
+        plain, shy = (
+            kit.profile(kit.alarm("a", 0, period_ms=50)),
+            kit.profile(kit.alarm("a", 0, period_ms=50), min_gap_ms=40),
+        )
+        async with SimBus(units) as wire:
+            said = []
+            speak = wire.speak
+            wire.speak = lambda data: (said.append(asyncio.get_running_loop().time()), speak(data))
+            async with kit.polling(kit.bus(wire.path, (1, plain), (2, shy))):
+                await kit.until(lambda: len(units[1].requests) > 5)
+            shy_at = [at for at, frame in wire.log if frame[0] == 2]
+            gaps = [at - max((heard for heard in said if heard < at), default=0) for at in shy_at[1:]]
+            assert min(gaps) >= 0.04
+
+    asyncio.run(story())
