@@ -34,6 +34,10 @@ _CALM = ("ok", "normal", "idle", "good", "run", "running", "measuring", "closed"
 """Names of states that manuals give to a device at rest."""
 
 
+_QUIET: dict[Profile, dict[Space, dict[int, int]]] = {}
+"""The puzzle is solved once for each product; a compound has sixty of one kind."""
+
+
 class CannotSimulate(ValueError):
     """No word of this device says that."""
 
@@ -44,9 +48,15 @@ class Image:
     def __init__(self, profile: Profile, unit: SimUnit) -> None:
         self.profile, self.unit = profile, unit
         self.points = {point.name: point for point in profile.points}
-        self._lay_out()
-        for group in _sharing(profile.points):
-            self._calm(group)
+        quiet = _QUIET.get(profile)
+        if quiet is None:
+            self._lay_out()
+            for group in _sharing(profile.points):
+                self._calm(group)
+            _QUIET[profile] = {space: dict(table) for space, table in self._tables().items()}
+        else:
+            for space, table in self._tables().items():
+                table.update(quiet[space])
 
     def put(self, name: str, value: Scalar | None, quality: Quality = Quality.GOOD) -> None:
         """Let a point read as this value with this quality. Raises CannotSimulate."""

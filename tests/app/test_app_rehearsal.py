@@ -10,7 +10,7 @@ from gateway.app.rehearsing import rehearse_files
 from gateway.cli import main
 from gateway.nodes import Faults
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "fukang-garden" / "site.yaml"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "one-stairwell" / "site.yaml"
 RULE = """\
 rules:
   - rule: hot
@@ -111,7 +111,7 @@ def test_a_rule_that_watches_nothing_is_not_passed_over(tmp_path):
 
 def test_a_rule_file_joins_the_site_before_it(tmp_path):
     (tmp_path / "rules.yaml").write_text(
-        "builtin:\n  sos: { examples: [ { given: 0 press sos-gate, expect: [ 0 raised sos sos-gate ] } ] }\n"
+        "builtin:\n  sos: { examples: [ { given: 0 press sos-101, expect: [ 0 raised sos sos-101 ] } ] }\n"
     )
     faults = Faults()
     assert [one.played for one in rehearse_files([EXAMPLE, tmp_path / "rules.yaml"], faults)] == [3, 1]

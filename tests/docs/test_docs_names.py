@@ -152,7 +152,7 @@ def test_what_check_says_of_the_example_is_what_it_says(pages, monkeypatch, caps
     monkeypatch.chdir(pages.root)
     monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
     (shown,) = [block.text for block in pages.blocks("docs/site.md") if block.info == "console"]
-    assert main(["check", "examples/fukang-garden/site.yaml"]) == 0
+    assert main(["check", "examples/one-stairwell/site.yaml"]) == 0
     assert capsys.readouterr().out == shown.split("\n", 1)[1]
 
 

@@ -26,7 +26,8 @@ from gateway.site.report import render
 from gateway.timetable import parse_deed
 
 ROOT = Path(__file__).parents[2]
-EXAMPLE = ROOT / "examples" / "fukang-garden"
+EXAMPLE = ROOT / "examples" / "one-stairwell"
+GARDEN = ROOT / "examples" / "fukang-garden"
 SCENARIOS = ROOT / "tests" / "scenarios" / "site.yaml"
 REAL = ("/dev/serial", "192.168.", "street.example", "secrets/")
 PATIENCE_S = 90.0
@@ -39,8 +40,13 @@ def staged(tmp_path, site=EXAMPLE):
 # The copy -------------------------------------------------------------------------------------------
 
 
-def test_the_copy_names_nothing_of_the_real_world_and_runs_as_it_stands(tmp_path):
-    made = staged(tmp_path)
+@pytest.mark.parametrize(
+    ("example", "notes"),
+    [(EXAMPLE, {"bus_line", "listener", "uplink"}), (GARDEN, {"bus_line", "bus_tcp", "listener", "uplink"})],
+    ids=["stairwell", "garden"],
+)
+def test_the_copy_names_nothing_of_the_real_world_and_runs_as_it_stands(tmp_path, example, notes):
+    made = staged(tmp_path, example)
     text = made.site.read_text(encoding="utf-8")
     assert not [name for name in REAL if name in text]
     faults = Faults()
@@ -48,11 +54,11 @@ def test_the_copy_names_nothing_of_the_real_world_and_runs_as_it_stands(tmp_path
     assert faults.errors == [], render(faults, "en")
     read_secrets(site, tmp_path, faults)
     assert faults.errors == [], render(faults, "en")
-    original, original_compound = check(EXAMPLE, Faults())
+    original, original_compound = check(example, Faults())
     assert compound.subjects.keys() == original_compound.subjects.keys()
     assert compound.rules.keys() == original_compound.rules.keys()
     assert [person.login for person in site.people.values()] == [person.login for person in original.people.values()]
-    assert {key for key, _ in made.notes} == {"bus_line", "bus_tcp", "listener", "uplink"}
+    assert {key for key, _ in made.notes} == notes
 
 
 def test_what_has_no_counterpart_is_named(tmp_path):
@@ -233,7 +239,7 @@ def running(tmp_path):
 def test_what_is_typed_happens_and_the_real_daemon_tells_of_it(running):
     it = running()
     it.until_up()
-    it.type("# a remark", "nonsense", "gas-101.gas = 26", "stranger gate-1")
+    it.type("# a remark", "nonsense", "gas-101.gas = 26", "stranger door-s1")
     it.until(lambda: ("raised", "gas-high", "gas-101") in it.heard(), "gas is told")
     it.press("sos-301")
     it.type("head-b1 acks gas-high on site", "gas-101.gas = 1")
@@ -242,7 +248,7 @@ def test_what_is_typed_happens_and_the_real_daemon_tells_of_it(running):
     before = it.gateway()
     it.type("restart after 1s")
     it.until(lambda: it.gateway() not in ([], before), "another process is the gateway")
-    it.press("sos-gate")
+    it.press("sos-101")
     it.type("quit")
     assert it.process.wait(60) == 0
     summary = json.loads(it.out.read_text().splitlines()[-1])["summary"]

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.app.check import check
+from gateway.app.rehearsing import rehearse_files
 from gateway.nodes import Faults, Mark, Node
 from gateway.site import shapes
 from gateway.site.fields import Table
@@ -25,7 +26,8 @@ from gateway.site.schema import site_schema
 from gateway.words import CATALOGUE
 
 ROOT = Path(__file__).parents[2]
-EXAMPLE = ROOT / "examples" / "fukang-garden" / "site.yaml"
+EXAMPLE = ROOT / "examples" / "one-stairwell" / "site.yaml"
+GARDEN = ROOT / "examples" / "fukang-garden"
 
 TABLES = {
     "PERSON": {"id"}, "PLACE_TABLE": {"path"}, "DEVICE": {"id", "mark"}, "BUS": {"id", "mark", "devices"}, "BUTTON": {"id", "mark"},
@@ -51,13 +53,36 @@ def test_the_example_has_no_faults_and_only_the_warnings_it_speaks_of():
     faults = Faults()
     site, compound = check(EXAMPLE, faults)
     assert faults.errors == [], render(faults, "en")
-    assert compound.rules["stranger-at-gate"].subjects == ("gate-1",)
+    assert compound.rules["stranger-at-door"].subjects == ("door-s1",)
     assert compound.rules["activity-room-air"].subjects == ("air-room",)
     assert sorted({f.key for f in faults.warnings}) == ["fault.button_in_clear", "fault.valve_unproven"]
     kinds = {device.profile.kind for bus in site.buses.values() for device in bus.devices}
     assert kinds == {"gas-detector", "smoke-detector", "air-sensor", "relay"}
     assert {output.kind for output in site.outputs.values()} == {"siren", "valve", "fan"}
     assert all(site.grid.building[place.building] for place in site.places.values() if "/" in place.path)
+
+
+def test_the_garden_is_a_compound_of_real_size_in_several_files():
+    faults = Faults()
+    site, _ = check(GARDEN, faults)
+    assert faults.errors == [], render(faults, "en")
+    assert sorted({f.key for f in faults.warnings}) == ["fault.button_in_clear", "fault.valve_unproven"]
+    assert len({Path(bus.mark.file).name for bus in site.buses.values()}) == 3
+    buildings = {place.building for place in site.places.values() if "/" in place.path}
+    devices = [device for bus in site.buses.values() for device in bus.devices]
+    assert (len(buildings), len(site.buses), len(site.doors)) == (6, 3, 4)
+    assert len(devices) >= 60
+    assert len(site.buttons) >= 40
+    assert all(any("\u4e00" <= letter <= "\u9fff" for letter in place.name) for place in site.places.values())
+    for building in buildings:
+        assert site.grid.building[building]
+        kinds = {device.profile.kind for device in devices if device.place.startswith(building)}
+        assert kinds >= {"gas-detector", "smoke-detector", "relay"}
+        assert {o.kind for o in site.outputs.values() if building in o.serves} >= {"siren", "valve"}
+    wrong = Faults()
+    (rehearsed,) = rehearse_files([GARDEN], wrong)
+    assert rehearsed.played >= 3
+    assert wrong.errors == [], render(wrong, "en")
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -77,8 +102,8 @@ MUTATIONS = [
     (("buses", "line-s1", "host"), "10.0.0.1"), (("buses", "line-s1", "baud"), 9601), (("buses", "line-s1", "devices", "gas-101", "unit_id"), 0),
     (("buses", "line-s1", "devices", "gas-101", "profil"), "x"), (("buttons", "sos-101", "address"), "A4:C1"),
     (("buttons", "sos-101", "heartbeat"), "1 hour"), (("buttons", "sos-101", "key"), "k"), (("buttons", "sos-101", "meanings"), {"double": "door"}),
-    (("buttons", "sos-101", "key_file"), "231d39c1d7cc1ab1aee224cd096db932"), (("doors", "gate-1", "vendor"), "acme"),
-    (("doors", "gate-1", "address"), "gate.local"), (("outputs", "siren-b1", "kind"), "lamp"), (("outputs", "siren-b1", "feedback"), "relay-1"),
+    (("buttons", "sos-101", "key_file"), "231d39c1d7cc1ab1aee224cd096db932"), (("doors", "door-s1", "vendor"), "acme"),
+    (("doors", "door-s1", "address"), "gate.local"), (("outputs", "siren-b1", "kind"), "lamp"), (("outputs", "siren-b1", "feedback"), "relay-1"),
     (("uplinks", "street", "port"), 0), (("uplinks", "street", "protocol"), "4"), (("uplinks", "street", "password"), "hunter2"),
     (("uplinks", "street", "principals", "duty-office"), ["kill"]), (("rules",), {"a": 1}),
 ]  # fmt: skip
