@@ -32,6 +32,8 @@ from gateway.site.profile import PointClass
 
 PRESSED = "pressed"
 """Fact of a button without counter: it is pressed right now."""
+QUIET = "quiet"
+"""Fact of a button: silent for much longer than it usually is."""
 HEARTBEATS_MISSED = 3
 LONGEST_HEARD_MS = DAY
 """A button is missing after three of its heartbeats, and after a day at the latest (facts/ble 6)."""
@@ -141,7 +143,13 @@ def _device(device: ModbusDevice, bus: Bus) -> Subject:
 
 def _button(button: Button) -> Subject:
     silence = min(HEARTBEATS_MISSED * button.heartbeat_ms, LONGEST_HEARD_MS) or None
-    facts = {"heard": FactSpec("dBm", silence), "battery": FactSpec("%"), "tamper": FactSpec(), PRESSED: FactSpec()}
+    facts = {
+        "heard": FactSpec("dBm", silence),
+        "battery": FactSpec("%"),
+        "tamper": FactSpec(),
+        PRESSED: FactSpec(),
+        QUIET: FactSpec(),
+    }
     return Subject(button.id, "button", button.place, button.tags, facts | _HEALTH, meanings=button.meanings)
 
 

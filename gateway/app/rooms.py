@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 from msgspec import Struct
@@ -26,6 +26,7 @@ from gateway.app.orders import Orders
 from gateway.app.publishing import Publishing
 from gateway.app.terminals import TerminalMemory
 from gateway.app.timekeeper import Timekeeper
+from gateway.drivers.ble.intervals import Usual
 from gateway.drivers.ble.source import AdvertSource
 from gateway.drivers.ble.watcher import RadioWatcher
 from gateway.drivers.face.client import TerminalClient
@@ -49,6 +50,8 @@ VITAL_S = 30.0
 """A vital part that completes no turn for this long is stuck: longer than any timeout on a bus, shorter than patience."""
 REBUILT_WITHIN_S = 5.0
 """The longest a write waits for a bus that is being exchanged; its worker is given 3 s to end."""
+BUTTON, INTERVAL = "button", "usual_interval_ms"
+"""Where the registry keeps how often a button is heard: median and ninth decile."""
 OUTPUTS, RADIO, DOORS = "outputs", "radio", "doors"
 
 
@@ -188,6 +191,7 @@ class Rooms:
         self.radio = RadioWatcher(
             site.radio, site.buttons, orders.secrets.bind_keys, self._inbox.timeline.now, self._inbox.report, memory,
             self._beat(RADIO), held=self._held(site), sources=self._sources, neighbour=self._neighbour,
+            usual=self._usual(site), learnt=self._learnt,
         )  # fmt: skip
         return Hand(RADIO, Ring.LIFE, self.radio.run)
 
@@ -281,8 +285,22 @@ class Rooms:
         counted.update({f"outputs.{name}": n for name, n in self.outputs.counters.items()})
         return dict(counted)
 
+    def _usual(self, site: Site) -> dict[str, Usual]:
+        """The usual intervals of the buttons, as they were learnt in runs before."""
+        learnt = {button: self._registry.get(BUTTON, button).get(INTERVAL) for button in site.buttons}
+        return {button: Usual(pair[0], pair[1]) for button, pair in learnt.items() if _is_interval(pair)}
+
+    def _learnt(self, button: str, usual: Usual, means_another: bool) -> None:
+        fields = {INTERVAL: [usual.interval_ms, usual.nine_in_ten_ms]}
+        self._registry.note(BUTTON, button, fields, meaning=means_another)
+
     def _neighbour(self, address: str, name: str, rssi: int | None) -> None:
         self._registry.note("neighbour", address, {"name": name, "rssi_dbm": rssi})
+
+
+def _is_interval(pair: object) -> TypeGuard[list[int]]:
+    """What the registry holds may be of another version, or of another hand."""
+    return isinstance(pair, list) and len(pair) == 2 and all(type(one) is int and one > 0 for one in pair)
 
 
 class _Lane:

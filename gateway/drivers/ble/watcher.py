@@ -4,8 +4,9 @@ Here the sources, the decoder and the tracker meet; what they know stays with th
 everything about the button after it.
 
 Points of a button, all by exception: ``battery`` in percent; ``tamper``, true or false; ``pressed``, whether a button that
-sends neither counter nor packet id is pressed right now; ``heard``, the signal strength in dBm, at first sight and then at
-most every quarter of its heartbeat, so that the engine's maximum age supervises the heartbeat without filling the disk.
+sends neither counter nor packet id is pressed right now; ``quiet``, whether it is silent for much longer than usual;
+``heard``, the signal strength in dBm, at first sight and then at most every quarter of its heartbeat, so that the engine's
+maximum age supervises the heartbeat without filling the disk.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import structlog
 from gateway.drivers.ble.adverts import decoder_of
 from gateway.drivers.ble.fobs import FobKeeper, FobPatience
 from gateway.drivers.ble.frame import AdvertFault, Frame
+from gateway.drivers.ble.intervals import IntervalLearner, Usual
 from gateway.drivers.ble.passive import or_patterns
 from gateway.drivers.ble.scanner import BluezSource, Patience
 from gateway.drivers.ble.source import Advert, AdvertSource
@@ -33,8 +35,11 @@ log = structlog.get_logger()
 
 _HEARD_SHARE = 4  # four reports a heartbeat: one lost frame is not a lost button
 _HEARD_MOST_MS = 10 * MINUTE  # and for buttons without heartbeat
+_TURN_S = 60.0  # how long at most before it is asked anew what is due: a radio may have become deaf meanwhile
 _NEIGHBOURS = 512  # names handed to the registry, at most; phones change their addresses every quarter of an hour
 
+Learnt = Callable[[str, Usual, bool], None]
+"""Button, what is usual of it now, and whether that means something else than before."""
 Neighbour = Callable[[str, str, int | None], None]
 """Address, name and signal strength of a device that is not ours."""
 
@@ -57,12 +62,15 @@ class RadioWatcher:
         patience: Patience | None = None,
         fob_patience: FobPatience | None = None,
         neighbour: Neighbour | None = None,
+        usual: Mapping[str, Usual] | None = None,
+        learnt: Learnt | None = None,
     ) -> None:
         """``keys``: 16-byte bind key by button id. ``memory``: the last committed press of each button, and when.
 
         ``held``: buttons without counter that were pressed when the last run ended, and when that was (None: nobody knows).
 
-        ``sources`` replaces BlueZ (a relay, a simulator); ``neighbour`` is told, once each, of named devices around.
+        ``sources`` replaces BlueZ (a relay, a simulator); ``neighbour`` is told, once each, of named devices around;
+        ``learnt`` of the usual interval of each button, which the next run gets back as ``usual``.
         """
         self._by_address = {button.address.upper(): button for button in buttons.values()}
         self._now, self._report, self._neighbour = now, report, neighbour
@@ -73,6 +81,10 @@ class RadioWatcher:
         self._pressed = set(held or ())
         for button, ended_at in (held or {}).items():
             self._tracker.resume(button, ended_at, now())
+        self._intervals = IntervalLearner({button: (usual or {}).get(button) for button in buttons})
+        self._learnt = learnt
+        self._ears: set[str] = set()
+        """Radios that hear."""
         self._fobs: dict[str, FobKeeper] = {}
         if sources is None:
             bluez = self._bluez(radio, buttons.values(), beat, patience or Patience())
@@ -95,12 +107,20 @@ class RadioWatcher:
             known=frozenset(self._by_address),
             silence_ms=radio.silence_ms,
             now=self._now,
-            report=lambda device, health, reason, detail: self._tell(DeviceHealth(device, health, reason, detail)),
+            report=self._hear_of_radio,
             beat=beat,
             patience=patience,
             patterns=or_patterns(buttons) if radio.scan == "passive" else (),
             fobs=frozenset(button.address.upper() for button in buttons if button.format == "gatt"),
         )
+
+    def _hear_of_radio(self, radio: str, health: Health, reason: str, detail: str) -> None:
+        (self._ears.add if health is Health.OK else self._ears.discard)(radio)
+        if self._ears:
+            self._intervals.listen(self._now())
+        else:
+            self._intervals.deafen()
+        self._tell(DeviceHealth(radio, health, reason, detail))
 
     def _keep_fobs(self, buttons: Iterable[Button], bluez: BluezSource, patience: FobPatience) -> None:
         """Only what listens through BlueZ can also connect."""
@@ -122,6 +142,8 @@ class RadioWatcher:
 
     async def run(self) -> None:
         """Listen until cancelled. Faults of the world are healed and reported here; only bugs come out."""
+        if not any(isinstance(source, BluezSource) for source in self._sources):
+            self._intervals.listen(self._now())  # nobody will tell us whether these hear
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._work())
             for source in self._sources:
@@ -163,11 +185,11 @@ class RadioWatcher:
 
     async def _next(self) -> Advert | None:
         """The next advertisement; None when something else is due."""
-        due = self._tracker.next_due()
-        if due is None:
+        dues = [due for due in (self._tracker.next_due(), self._intervals.next_due()) if due is not None]
+        if not dues:
             return await self._queue.get()
         try:
-            async with asyncio.timeout(max(due - self._now(), 0) / 1000):
+            async with asyncio.timeout(min(max(min(dues) - self._now(), 0) / 1000, _TURN_S)):
                 return await self._queue.get()
         except TimeoutError:
             return None
@@ -175,6 +197,7 @@ class RadioWatcher:
     def _let_expire(self) -> None:
         for button in self._tracker.expire(self._now()):
             self._report_pressed(button)
+        self._report_quiet()
 
     def _take(self, advert: Advert) -> None:
         button = self._by_address.get(advert.address)
@@ -211,9 +234,21 @@ class RadioWatcher:
         elif decision.heard and decision.reason is not Reason.DUPLICATE:
             self._mend(button.id)
         if decision.heard:
+            self._learn(button.id)
             self._report_heard(button, rssi_dbm)
             self._report_battery(button.id, frame.battery_pct)
         self._report_tamper(button.id, frame.tamper, decision)
+
+    def _learn(self, button: str) -> None:
+        before = self._intervals.known(button)
+        usual = self._intervals.hear(button, self._now())
+        if usual is not None and self._learnt is not None:
+            self._learnt(button, usual, usual.means_another(before))
+        self._report_quiet()  # before it is said to be heard: else the hint would come back for a moment
+
+    def _report_quiet(self) -> None:
+        for button, quiet in self._intervals.news(self._now()):
+            self._report(Reading(button, "quiet", quiet))
 
     def _report_heard(self, button: Button, rssi_dbm: int | None) -> None:
         now, last = self._now(), self._heard.get(button.id)

@@ -54,6 +54,7 @@ class Air:
         self.queue: asyncio.Queue[Advert] = asyncio.Queue()
         self.events: list[tuple[Instant, object]] = []
         self.stopped_at: Instant | None = None
+        self.usual, self.learnt = {}, None
         self.task = None
 
     def now(self):
@@ -66,7 +67,7 @@ class Air:
         self.watcher = RadioWatcher(
             Radio(), {"b-1": self.button}, self.keys, self.now, lambda e: self.events.append((self.now(), e)), memory,
             lambda: None, held={"b-1": self.stopped_at if downtime_known else None} if held else {},
-            sources=[QueueSource(self.queue, lambda: None)],
+            sources=[QueueSource(self.queue, lambda: None)], usual=self.usual, learnt=self.learnt,
         )  # fmt: skip
         self.task = asyncio.ensure_future(self.watcher.run())
 
@@ -300,6 +301,29 @@ class TestStates:
             await asyncio.sleep(30)
 
         assert play(scene, self.KONTAKT).readings("pressed") == [True, False]
+
+
+def test_it_learns_how_often_a_button_is_heard_and_says_when_it_is_strangely_quiet():
+    """Learnt in one run, known in the next; and a run that hears nothing at all misses it."""
+    learnt = []
+
+    async def scene(air, sim_button):
+        air.learnt = lambda *told: learnt.append(told)
+        air.start()
+        for _ in range(12):
+            await air.hear(ADDRESS, sim_button.heartbeat())
+            await asyncio.sleep(65)
+        await air.stop()
+        air.usual = {button: usual for button, usual, _ in learnt}
+        air.start()
+        await asyncio.sleep(700)
+        await air.hear(ADDRESS, sim_button.heartbeat())
+        await asyncio.sleep(1)
+
+    air = play(scene, *BUTTONS["Xiaomi, sealed"], start=False)
+    assert [(usual.interval_ms, another) for _, usual, another in learnt] == [(65_000, True)]
+    told = [(at, e.value) for at, e in air.events if isinstance(e, Reading) and e.point == "quiet"]
+    assert told == [(8 * 65_000, False), (12 * 65_000 + 650_000, True), (12 * 65_000 + 700_000, False)]
 
 
 def test_the_air_of_a_whole_stairwell():
