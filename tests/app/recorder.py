@@ -47,8 +47,9 @@ class Recorder:
         self._database.prune(rows)
 
     def histories(self):
-        """(alert, revision, kind) of everything the store says happened."""
-        rows = self._database._connection.execute("SELECT alert, revision, kind FROM history ORDER BY at").fetchall()
+        """(alert, revision, kind) of everything the store says happened to an alert; a refused command did nothing to it."""
+        asked = "SELECT alert, revision, kind FROM history WHERE kind <> 'refused' ORDER BY at"
+        rows = self._database._connection.execute(asked).fetchall()
         return [tuple(row) for row in rows]
 
     def _addressed(self, command):
