@@ -38,6 +38,7 @@ from gateway.rules.engine import Engine
 from gateway.rules.ledger import Row
 from gateway.site.model import Site
 from gateway.store.registry import Registry
+from gateway.store.retention import Keep
 from gateway.store.rows import Loaded, Part, StateRow
 from gateway.store.store import Store
 from gateway.store.telemetry import Telemetry
@@ -45,6 +46,7 @@ from gateway.supervise import Ring, Supervisor
 
 log = structlog.get_logger()
 
+MB = 1_000_000
 PATIENT_OPEN_S = 60.0
 """Within the unit's TimeoutStartSec."""
 KEPT_LATE = frozenset({"alert", "closed", "press"})
@@ -131,6 +133,7 @@ class House:
         )
         self.registry = Registry(self._folder, self.timeline.now)
         self.telemetry = Telemetry(self._folder)
+        self._set_retention(site)
         self.rooms = Rooms(
             self.inbox, self.timekeeper, self.publishing, self.store, self.registry, self._beat, self._surroundings.sources,
             ended_at=self._ended_at,
@@ -186,6 +189,7 @@ class House:
         """The exchange itself, in one turn; the ticket of the event, who came, and how many alerts were withdrawn."""
         engine, self.orders = _renewed(self.engine, orders.compound), orders
         self.inbox.engine = engine
+        self._set_retention(orders.site)
         self.publishing.resettle(orders.site, engine)
         self.desk.resettle(orders.compound, orders.site.people)
         hands = self.rooms.furnish(orders)
@@ -235,11 +239,20 @@ class House:
                 self.chronicle.run(self.timeline.now, self._anchor_at, self.run_name, self._beat("chronicle"))
             )
 
+    def _set_retention(self, site: Site) -> None:
+        """How long what is kept; it takes effect with the next round of tidying."""
+        asked = site.retention
+        self.store.keep = Keep(asked.journal_ms, asked.closed_ms, bytes=asked.store_mb * MB)
+        self.telemetry.age_ms, self.telemetry.most_bytes = asked.telemetry_ms, asked.telemetry_mb * MB
+
     # What the rooms tell each other -----------------------------------------------------------------
 
     def counts(self) -> dict[str, int]:
         """What was counted since the start, for the status and for whoever looks for a bad cable."""
-        return self.rooms.counts() | {"control.refused": self.control.refused}
+        kept: dict[str, int] = {f"store.pruned_{name}": n for name, n in self.store.pruned.items()}
+        kept |= {f"store.dropped_{name}": n for name, n in self.store.dropped.items()}
+        kept |= {f"telemetry.{name}": n for name, n in msgspec.to_builtins(self.telemetry.counters).items()}
+        return self.rooms.counts() | kept | {"control.refused": self.control.refused}
 
     def _named_doors(self) -> frozenset[str]:
         """Doors whose terminal the site file names."""

@@ -11,6 +11,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from gateway.alerts import Priority, Rung
+from gateway.instant import DAY
 from gateway.nodes import Mark, Node
 from gateway.site.mapping import DoorMapping
 from gateway.site.profile import Profile
@@ -300,6 +301,19 @@ class Listener(Struct, frozen=True):
     port: int = 8099
 
 
+class Retention(Struct, frozen=True):
+    """How long what is kept, on the site timeline, and how much at most."""
+
+    telemetry_ms: int = 90 * DAY
+    telemetry_mb: int = 200
+    journal_ms: int = 30 * DAY
+    """What happened, event by event; with it every trace of who passed which door."""
+    closed_ms: int = 730 * DAY
+    """Closed alerts with their histories. Open and undelivered ones are kept for ever."""
+    store_mb: int = 500
+    """Of the database of alerts; beyond it the journal gives way first."""
+
+
 class Site(Struct, frozen=True):
     """The whole compound."""
 
@@ -319,6 +333,7 @@ class Site(Struct, frozen=True):
     doors: dict[str, Door]
     outputs: dict[str, Output]
     uplinks: dict[str, Uplink]
+    retention: Retention
     rules: tuple[Node, ...]
     """Rule nodes in file order, built-ins first; ``gateway/rules/language.py`` understands them."""
     builtin: dict[str, Node]

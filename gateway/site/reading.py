@@ -27,6 +27,7 @@ from gateway.site.model import (
     Person,
     Place,
     Radio,
+    Retention,
     Site,
     Uplink,
 )
@@ -42,7 +43,7 @@ SITE_FILE = "site.yaml"
 PACKAGED_PROFILES = Path(__file__).parents[1] / "drivers" / "profiles"
 
 SECTIONS = (
-    *("places", "people", "grid", "buses", "radio", "buttons", "listener", "doors", "outputs", "uplinks"),
+    *("places", "people", "grid", "buses", "radio", "buttons", "listener", "doors", "outputs", "uplinks", "retention"),
     *("rules", "builtin"),
 )
 """Top-level keys beside those of ``shapes.HEADING`` and ``include``."""
@@ -140,6 +141,7 @@ class _Reading:
         buttons = self._each("buttons", self._button)
         self._check_radio(radio, buttons)
         listener = Listener(**self._part("listener", shapes.LISTENER))
+        retention = Retention(**self._part("retention", shapes.RETENTION))
         doors = self._each("doors", self._door)
         outputs = self._each("outputs", self._output)
         uplinks = self._each("uplinks", self._uplink)
@@ -161,6 +163,7 @@ class _Reading:
             doors=doors,
             outputs=outputs,
             uplinks=uplinks,
+            retention=retention,
             rules=(*builtin_rules, *rules),
             builtin=dict(changes.mapping) if changes is not None else {},
             fingerprint=fingerprint(),

@@ -28,6 +28,7 @@ def site_schema() -> Schema:
         "buses": _named(bus),
         "radio": shapes.RADIO.schema(),
         "buttons": _table(shapes.BUTTON),
+        "retention": shapes.RETENTION.schema(),
         "listener": shapes.LISTENER.schema(),
         "doors": _table(shapes.DOOR),
         "outputs": _table(shapes.OUTPUT),

@@ -55,11 +55,13 @@ from gateway.site.model import (
     Person,
     Place,
     Radio,
+    Retention,
     Sign,
     Site,
     Uplink,
 )
 
+YEAR = 365 * DAY
 MQTT_TLS_PORT = 8883  # IANA secure-mqtt
 LAST_PORT = 65535
 
@@ -300,6 +302,15 @@ RADIO = Table(
     duration("silence", "silence_ms", SECOND, HOUR),
     one_of("scan", SCANS),
 )
+RETENTION = Table(
+    Retention,
+    duration("telemetry", "telemetry_ms", HOUR, 10 * YEAR),
+    whole("telemetry_mb", 10, 100_000),
+    duration("journal", "journal_ms", DAY, 2 * YEAR),
+    duration("closed", "closed_ms", 30 * DAY, 20 * YEAR),
+    whole("store_mb", 50, 100_000),
+)
+"""A day of journal is what the morning after needs; beyond two years of who passed which door no purpose holds."""
 LISTENER = Table(Listener, address("host"), whole("port", 1, 65535))
 HISTORY = Table(
     History, text("username", form=USERNAME, required=True), secret("password_file", required=True), secret("ca_file")

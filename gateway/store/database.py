@@ -23,22 +23,17 @@ from msgspec import structs
 
 from gateway.faults import StoreFault
 from gateway.store import connection as dialling
-from gateway.store import files, salvage, seals
+from gateway.store import files, retention, salvage, seals
 from gateway.store.connection import Damaged
 from gateway.store.migrations import migrate, shipped
 from gateway.store.outbox import Outbox
-from gateway.store.rows import Batch, Damage, HistoryRow, JournalRow, Loaded, Message, Pruned, StateRow
+from gateway.store.retention import CLOSED, DEFAULT, Keep
+from gateway.store.rows import AuditRow, Batch, Damage, HistoryRow, JournalRow, Loaded, Message, Pruned, StateRow
 from gateway.store.sealed import Sealed, put_meta
 
 log = structlog.get_logger()
 
 NAME = "loudong.db"
-CLOSED = "closed"
-"""State kind of closed alerts: kept for looking back, not loaded at start."""
-JOURNAL_ROWS = 500_000
-"""How much of the journal is kept: months of a quiet compound, ~80 MB, and a start still checks it in seconds."""
-_JOURNAL_ROUND = 5_000  # rows one prune deletes at most, so that an alert never waits long behind it
-_DAMAGED_ROWS = 1_000  # bad rows kept for a person to look at
 _BLOCK = 500  # journal rows read at a time
 _INSTANT_BYTES = 8
 
@@ -163,17 +158,30 @@ class Database:
         self._outbox.settle(moved)
         self._count(found)
 
-    def prune(self, journal_rows: int = JOURNAL_ROWS) -> Pruned:
-        """Tidy a bounded number of rows: messages every uplink has, the journal's oldest. Raises StoreFault."""
+    def prune(self, keep: Keep = DEFAULT, now: int = 0) -> Pruned:
+        """One round of tidying: a bounded number of rows, oldest first. ``now`` is the site's instant. Raises StoreFault."""
         with self._writing() as connection:
-            messages = self._outbox.prune(connection)
-            oldest, newest = connection.execute("SELECT MIN(n), MAX(n) FROM journal").fetchone()
-            journal = 0
-            if newest is not None and newest - journal_rows >= oldest:
-                edge = min(newest - journal_rows, oldest + _JOURNAL_ROUND - 1)
-                journal = connection.execute("DELETE FROM journal WHERE n <= ?", (edge,)).rowcount
-            connection.execute("DELETE FROM damaged WHERE n <= (SELECT MAX(n) FROM damaged) - ?", (_DAMAGED_ROWS,))
-        return Pruned(messages, journal)
+            return retention.tidy(connection, self._outbox, keep, now)
+
+    def note(self, row: AuditRow) -> None:
+        """Write down, durably and at once, what somebody did. Raises StoreFault."""
+        with self._writing() as connection:
+            connection.execute(
+                "INSERT INTO audit (at, who, verb, about, sum) VALUES (?, ?, ?, ?, ?)",
+                seals.seal("audit", row.at, row.who, row.verb, row.about),
+            )
+
+    def audit(self, n: int) -> list[AuditRow]:
+        """The last ``n`` notes, newest first. Raises StoreFault."""
+        with self._reading() as connection:
+            rows = self._rows.first(connection, "audit", "WHERE TRUE ORDER BY n DESC", n)
+            return [AuditRow(*row[:-1]) for _, row in rows]
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes of the file that hold something. Raises StoreFault."""
+        with self._reading() as connection:
+            return retention.used_bytes(connection)
 
     # Outbox ------------------------------------------------------------------------------------------------------
 

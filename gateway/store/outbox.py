@@ -173,6 +173,14 @@ class Outbox:
             last[lane] = max(sequence, last.get(lane, 0))
         return last
 
+    def floors(self, connection: sqlite3.Connection) -> dict[str, tuple[int, int]]:
+        """Of each lane: up to where every uplink has it, and the last sequence. Without an uplink nothing is owed to any."""
+        last, uplinks = self.last_sequences(connection), self.uplinks()
+        return {
+            lane: (min((self.cursor(uplink, lane) for uplink in uplinks), default=end), end)
+            for lane, end in last.items()
+        }
+
     def prune(self, connection: sqlite3.Connection) -> int:
         """Delete messages that every uplink has, a bounded number; the newest of a lane stays to hold its number, and that
         of an open alert, for uplinks to come.

@@ -33,7 +33,7 @@ class StateRow(Struct, frozen=True):
 
 
 class HistoryRow(Struct, frozen=True):
-    """One step in the life of one alert; only ever added, never changed, never pruned."""
+    """One step in the life of one alert; only ever added, never changed; it goes with the closed alert."""
 
     alert: str
     revision: int
@@ -116,6 +116,16 @@ class Loaded(Struct, frozen=True):
     """What was found amiss and mended: word-catalogue keys with a detail after a colon."""
 
 
+class AuditRow(Struct, frozen=True):
+    """Somebody commanded the gateway itself, or read about a person."""
+
+    at: int
+    who: str
+    verb: str
+    about: str
+    """Never a person; of one, the number of the key."""
+
+
 class Damage(Struct):
     """What was found bad since the database was opened."""
 
@@ -132,3 +142,6 @@ class Pruned(Struct, frozen=True):
 
     messages: int = 0
     journal: int = 0
+    closed: int = 0
+    more: bool = False
+    """The round took as many as it may: there is probably more."""

@@ -23,6 +23,7 @@ _ORDERS = {
     "history": "alert, n",
     "outbox": "lane, sequence",
     "cursors": "uplink, lane",
+    "audit": "n",
     "damaged": "n",
 }
 _LINEAGE = "lineage"  # a new file is a new lineage, see Database

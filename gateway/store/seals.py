@@ -23,6 +23,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "history": ("alert", "revision", "kind", "at", "who", "reason", "body", "sum"),
     "outbox": ("lane", "sequence", "id", "topic", "alert", "body", "sum"),
     "cursors": ("uplink", "lane", "sequence", "sum"),
+    "audit": ("at", "who", "verb", "about", "sum"),
 }
 """Columns each seal covers, the seal last. Numbers the database itself gives (``n``) stand outside."""
 
@@ -33,6 +34,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "history": ("alert", "n"),
     "outbox": ("lane", "sequence"),
     "cursors": ("uplink", "lane"),
+    "audit": ("n",),
 }
 
 

@@ -13,6 +13,7 @@ has one wording for the whole world: the one that was told is the one that ends 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Executor
 from pathlib import Path
@@ -22,10 +23,11 @@ import structlog
 from msgspec import structs
 
 from gateway.faults import StoreFault
-from gateway.store.database import CLOSED, Database
+from gateway.store.database import Database
 from gateway.store.delivery import Delivery
 from gateway.store.holding import Held
-from gateway.store.rows import Batch, Damage, HistoryRow, JournalRow, Loaded, Message, Part, StateRow
+from gateway.store.retention import CLOSED, Keep
+from gateway.store.rows import AuditRow, Batch, Damage, HistoryRow, JournalRow, Loaded, Message, Part, Pruned, StateRow
 from gateway.store.worker import STALL_S, Worker
 
 log = structlog.get_logger()
@@ -42,6 +44,10 @@ CURSOR_S = 10.0
 RETRY_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Pauses between attempts in memory mode; the last one repeats."""
 TIDY_S = 3_600.0
+TIDY_FIRST_S = 60.0
+"""After a start, so that one that begins anew every half hour is tidied, too."""
+TIDY_AGAIN_S = 0.5
+"""Pause between two rounds where one was not enough: alerts go first, and a card has time for them."""
 STOP_S = 5.0
 TURN_S = 5.0
 """The writer shows that it lives at least this often, even where nothing happens."""
@@ -75,6 +81,11 @@ class Store:
         self._version = self._failures = 0
         self._due: float | None = None
         self._tidy_due = 0.0
+        self._at = 0
+        """The last instant put, in whose time things grow old."""
+        self.keep = Keep()
+        """How long what is kept; may be changed at any time."""
+        self.pruned: Counter[str] = Counter()
         self._stopping = False
         self._beat: Callable[[], None] = lambda: None
         self._task: asyncio.Task[None] | None = None
@@ -86,7 +97,8 @@ class Store:
         hangs: see ``Loaded.notes``.
         """
         loaded, reason = await self._worker.open()
-        self._tidy_due = _now() + TIDY_S
+        self._at = 0 if loaded.stamp is None else loaded.stamp[0]
+        self._tidy_due = _now() + TIDY_FIRST_S
         if reason:
             self._enter_memory(reason)
         for note in loaded.notes:
@@ -136,6 +148,7 @@ class Store:
             self._hold(self._held, [(part, future)])
             return future
         self._queue.append((part, future))
+        self._at = self._at if part.stamp is None else part.stamp[0]
         if part.urgent or len(self._queue) >= MANY:
             self._set_due(0)
         elif len(self._queue) == 1:
@@ -228,6 +241,14 @@ class Store:
         """Up to ``n`` journal rows behind number ``since``, as far as they are on disk. Raises StoreFault."""
         return await self._worker.ask(lambda database: database.journal_block(since, n))
 
+    async def note(self, row: AuditRow) -> None:
+        """Write down what somebody did before it is done. Raises StoreFault."""
+        await self._worker.ask(lambda database: database.note(row))
+
+    async def audit(self, n: int) -> list[AuditRow]:
+        """The last ``n`` notes of who did what, newest first. Raises StoreFault."""
+        return await self._worker.ask(lambda database: database.audit(n))
+
     # Health ------------------------------------------------------------------------------------------------------
 
     @property
@@ -283,8 +304,21 @@ class Store:
                     return
                 await asyncio.sleep(_STOP_RETRY_S)
             elif self._mode == "disk" and _now() >= self._tidy_due:
-                self._tidy_due = _now() + TIDY_S
-                await self._try("prune", Database.prune)
+                await self._tidy()
+
+    async def _tidy(self) -> None:
+        """One round, and soon another where there is more to do."""
+        keep, at = self.keep, self._at
+        try:
+            pruned = await self._worker.ask(lambda database: database.prune(keep, at))
+        except StoreFault as fault:
+            log.warning("store_job_failed", job="prune", fault=str(fault))
+            pruned = Pruned()
+        found = {"messages": pruned.messages, "journal": pruned.journal, "closed": pruned.closed}
+        self.pruned.update(found)
+        self._tidy_due = _now() + (TIDY_AGAIN_S if pruned.more else TIDY_S)
+        if pruned.more:
+            self._set_due(TIDY_AGAIN_S)
 
     async def _wait_due(self) -> None:
         while not self._stopping:

@@ -21,6 +21,7 @@ from gateway.instant import DAY
 from gateway.store import files
 from gateway.store.connection import is_damage
 from gateway.store.migrations import migrate, shipped
+from gateway.store.retention import used_bytes
 from gateway.store.thread import DiskThread
 
 log = structlog.get_logger()
@@ -29,9 +30,10 @@ NAME = "telemetry.db"
 BLOCK_S = 10.0
 BUFFER = 20_000
 """Samples waiting for the disk; at 64 units of 8 points once a second, 40 s."""
-ROWS = 1_000_000
-"""~60 MB."""
-AGE_MS = 30 * DAY
+AGE_MS = 90 * DAY
+BYTES = 200_000_000
+ROUND = 20_000
+"""Rows one block deletes at most beyond those it adds: a bound that was made tighter is reached step by step."""
 _LAST_S = 1.0  # how long an end waits for the last block; samples are droppable, a stop is not
 _WHOLE = 1 << 63  # SQLite's integers end here; a counter beyond is kept as text
 
@@ -52,13 +54,16 @@ class Counters(Struct):
     written: int = 0
     dropped: int = 0
     set_aside: int = 0
+    pruned: int = 0
 
 
 class Telemetry:
     """The sample store. ``run`` writes; ``add`` never waits and never fails."""
 
-    def __init__(self, folder: Path, *, rows: int = ROWS, age_ms: int = AGE_MS, buffer: int = BUFFER) -> None:
-        self._path, self._rows, self._age_ms = folder / NAME, rows, age_ms
+    def __init__(self, folder: Path, *, age_ms: int = AGE_MS, most_bytes: int = BYTES, buffer: int = BUFFER) -> None:
+        self._path = folder / NAME
+        self.age_ms, self.most_bytes = age_ms, most_bytes
+        """How long and how much is kept; may be changed at any time."""
         self._buffer: deque[Sample] = deque(maxlen=buffer)
         self._connection: sqlite3.Connection | None = None
         self._worker = DiskThread("telemetry")
@@ -107,19 +112,26 @@ class Telemetry:
                     "INSERT INTO samples (at, device, point, value, quality) VALUES (?, ?, ?, ?, ?)",
                     [(one.at, one.device, one.point, _plain(one.value), one.quality) for one in block],
                 )
-                self._prune(connection, max(one.at for one in block))
+                self.counters.pruned += self._prune(connection, max(one.at for one in block))
         except (sqlite3.DatabaseError, OSError) as error:
             self._refuse(len(block), error)
             return
         self.counters.written += len(block)
         self._refused = False
 
-    def _prune(self, connection: sqlite3.Connection, now: int) -> None:
-        """Both bounds at once, from the old end; ``at`` never goes back, so the old end is the old time."""
-        connection.execute("DELETE FROM samples WHERE n <= (SELECT MAX(n) FROM samples) - ?", (self._rows,))
-        young = connection.execute("SELECT n FROM samples WHERE at >= ? ORDER BY n LIMIT 1", (now - self._age_ms,))
-        if (first := young.fetchone()) is not None:
-            connection.execute("DELETE FROM samples WHERE n < ?", first)
+    def _prune(self, connection: sqlite3.Connection, now: int) -> int:
+        """Both bounds at once, from the old end; ``at`` never goes back, so the old end is the old time.
+
+        Pages of deleted rows are used again: the file grows no further than the bound.
+        """
+        oldest, newest = connection.execute("SELECT MIN(n), MAX(n) FROM samples").fetchone()
+        edge = min(oldest + ROUND, newest)
+        if used_bytes(connection) <= self.most_bytes:
+            young = connection.execute(
+                "SELECT n FROM samples WHERE n <= ? AND at >= ? ORDER BY n LIMIT 1", (edge, now - self.age_ms)
+            ).fetchone()
+            edge = edge if young is None else young[0]
+        return connection.execute("DELETE FROM samples WHERE n < ?", (edge,)).rowcount
 
     def _recent(self, device: str, point: str, since: int, n: int) -> list[Sample]:
         query = (

@@ -12,6 +12,7 @@ from gateway.instant import ClockQuality, Instant, Stamp
 from gateway.rules.engine import Engine
 from gateway.rules.ledger import Row
 from gateway.store.database import Database
+from gateway.store.retention import Keep
 from gateway.store.rows import Batch, PendingMessage
 from gateway.timetable import Nothing, Restart, RightClock, parse
 
@@ -44,7 +45,7 @@ class Recorder:
         self._database.close()
 
     def prune(self, rows):
-        self._database.prune(rows)
+        self._database.prune(Keep(journal_rows=rows))
 
     def histories(self):
         """(alert, revision, kind) of everything the store says happened to an alert; a refused command did nothing to it."""

@@ -31,7 +31,7 @@ GARDEN = ROOT / "examples" / "fukang-garden"
 
 TABLES = {
     "PERSON": {"id"}, "PLACE_TABLE": {"path"}, "DEVICE": {"id", "mark"}, "BUS": {"id", "mark", "devices"}, "BUTTON": {"id", "mark"},
-    "RADIO": set(), "LISTENER": set(), "DOOR": {"id", "mark"}, "OUTPUT": {"id", "mark"}, "UPLINK": {"id", "mark"}, "GRID": set(),
+    "RADIO": set(), "LISTENER": set(), "RETENTION": set(), "DOOR": {"id", "mark"}, "OUTPUT": {"id", "mark"}, "UPLINK": {"id", "mark"}, "GRID": set(),
     "HEADING": {"mark", "fingerprint", *SECTIONS},
 }  # fmt: skip
 """Each table and what of its model does not come from it."""

@@ -30,17 +30,35 @@ def test_samples_are_found_again_in_order_with_their_types(tmp_path):
     assert [one.value for one in _rows(Telemetry(tmp_path))] == [1.5, 2, "text", None, str(2**70), -(2**63)]
 
 
-def test_rows_and_age_are_bounded_in_milliseconds(tmp_path):
-    async def fill(telemetry, ats):
-        for at in ats:
-            telemetry.add("gas-1", "lel", at, 0, "good")
-        await telemetry.flush()
+async def _fill(telemetry, ats):
+    for at in ats:
+        telemetry.add("gas-1", "lel", at, 0, "good")
+    await telemetry.flush()
 
-    telemetry = Telemetry(tmp_path, rows=100, age_ms=60_000)
-    asyncio.run(fill(telemetry, range(0, 3_000, 10)))
-    assert [one.at for one in _rows(telemetry)] == list(range(2_000, 3_000, 10))
-    asyncio.run(fill(telemetry, [62_500]))
+
+def test_age_is_bounded_in_milliseconds(tmp_path):
+    telemetry = Telemetry(tmp_path, age_ms=60_000)
+    asyncio.run(_fill(telemetry, range(0, 3_000, 10)))
+    asyncio.run(_fill(telemetry, [62_500]))
     assert [one.at for one in _rows(telemetry)] == [*range(2_500, 3_000, 10), 62_500]
+    assert telemetry.counters.pruned == 250
+
+
+def test_the_file_grows_no_further_than_its_bound_and_a_tighter_one_is_reached_step_by_step(tmp_path, monkeypatch):
+    monkeypatch.setattr(telemetry_module, "ROUND", 3_000)
+    telemetry = Telemetry(tmp_path, most_bytes=200_000)
+    sizes = []
+    for block in range(40):
+        asyncio.run(_fill(telemetry, range(block * 2_000, block * 2_000 + 2_000)))
+        telemetry._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # all of it in one file, to be measured
+        sizes.append((tmp_path / NAME).stat().st_size)
+    assert max(sizes) < 500_000
+    assert max(sizes[20:]) <= max(sizes[:20])  # it has stopped growing
+    assert [one.at for one in _rows(telemetry)][-1] == 79_999
+    before = telemetry.counters.pruned
+    telemetry.most_bytes = 20_000
+    asyncio.run(_fill(telemetry, [80_000]))
+    assert 0 < telemetry.counters.pruned - before <= 3_000
 
 
 def test_too_many_waiting_samples_drop_the_oldest_and_are_counted(tmp_path):

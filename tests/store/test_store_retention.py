@@ -1,0 +1,143 @@
+"""What grows old goes, a little at a time; what is open or owed to an uplink never; and the file stops growing."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from instruments.virtual import virtual_run
+
+from gateway.store import retention
+from gateway.store.database import NAME, Database
+from gateway.store.retention import CLOSED, DAY_MS, Keep
+from gateway.store.rows import AuditRow, Batch, HistoryRow, JournalRow, Message, Part, StateRow
+from gateway.store.store import Store
+
+YEAR_MS = 365 * DAY_MS
+NOW = 3 * YEAR_MS
+
+
+def closing(n: int, at: int, *, lane: str = "critical") -> Batch:
+    """Alert n is raised and closed at an instant, with two messages."""
+    alert = f"a{n}"
+    steps = tuple(HistoryRow(alert, r, kind, at, None, "", b"h") for r, kind in ((1, "raised"), (2, "closed")))
+    told = tuple(Message(lane, 2 * n - 2 + r, f"{alert}/{r}", "alerts", b"m", alert) for r in (1, 2))
+    return Batch(state=(StateRow("alert", alert, None), StateRow(CLOSED, alert, b"c")), history=steps, messages=told)
+
+
+@pytest.fixture
+def database(tmp_path):
+    database = Database.open(tmp_path)
+    yield database
+    database.close()
+
+
+def closed(database) -> list[str]:
+    return [row.key for row in database.recent_closed(1_000)]
+
+
+def test_the_journal_goes_by_age(database):
+    database.commit(Batch(tuple(JournalRow(day * DAY_MS, f"r.{day}", "reading", b"") for day in range(60))))
+    pruned = database.prune(Keep(), now=60 * DAY_MS)
+    assert (pruned.journal, pruned.more) == (30, False)
+    assert next(iter(database.journal())).id == "r.30"
+
+
+def test_closed_alerts_go_by_age_with_their_histories(database):
+    for n, at in ((1, 0), (2, NOW - 2 * YEAR_MS - 1), (3, NOW - YEAR_MS)):
+        database.commit(closing(n, at))
+    assert database.prune(Keep(), now=NOW).closed == 2
+    assert closed(database) == ["a3"]
+    assert database.history("a1") == []
+    assert len(database.history("a3")) == 2
+
+
+def test_an_open_alert_stays_however_old_it_is(database):
+    database.commit(
+        Batch(state=(StateRow("alert", "old", b"o"),), history=(HistoryRow("old", 1, "raised", 0, None, "", b""),))
+    )
+    database.commit(closing(1, 0))
+    database.prune(Keep(bytes=0), now=100 * YEAR_MS)
+    assert [row.key for row in database.load().state] == ["old"]
+    assert len(database.history("old")) == 1
+
+
+def test_one_that_an_uplink_has_not_got_stays_until_it_has(database):
+    database.add_uplink("street")
+    database.add_uplink("city")
+    for n in (1, 2):
+        database.commit(closing(n, 0))
+    database.advance("street", "critical", 4)
+    database.advance("city", "critical", 2)  # all of the first alert
+    assert database.prune(Keep(), now=NOW).closed == 1
+    assert closed(database) == ["a2"]
+    database.advance("city", "critical", 4)
+    assert database.prune(Keep(), now=NOW).closed == 1
+
+
+def test_with_a_great_backlog_closed_alerts_wait(database, monkeypatch):
+    monkeypatch.setattr(retention, "_BACKLOG", 3)
+    database.add_uplink("city")
+    for n in (1, 2):
+        database.commit(closing(n, 0))
+    assert database.prune(Keep(), now=NOW).closed == 0
+    database.advance("city", "critical", 4)
+    assert database.prune(Keep(), now=NOW).closed == 2
+
+
+def test_a_round_is_bounded_and_says_that_there_is_more(database):
+    for n in range(1, 2 * retention.CLOSED_ROUND):
+        database.commit(closing(n, n))
+    first, second = database.prune(Keep(), now=NOW), database.prune(Keep(), now=NOW)
+    assert (first.closed, first.more) == (retention.CLOSED_ROUND, True)
+    assert (second.closed, second.more) == (retention.CLOSED_ROUND - 1, False)
+
+
+def test_one_without_a_history_goes_with_the_next_that_is_old(database):
+    database.commit(Batch(state=(StateRow(CLOSED, "blank", b"c"),)))
+    assert database.prune(Keep(), now=NOW).closed == 0
+    database.commit(closing(1, 0))
+    assert database.prune(Keep(), now=NOW).closed == 2
+
+
+def test_beyond_the_bound_the_journal_gives_way_first_and_the_file_stops_growing(database, tmp_path):
+    database.commit(closing(1, NOW))
+    keep, sizes, serial = Keep(bytes=1_000_000), [], 0
+    for _ in range(40):
+        rows = tuple(JournalRow(NOW, f"r.{serial + n}", "reading", b"x" * 200) for n in range(500))
+        serial += 500
+        database.commit(Batch(rows))
+        while database.prune(keep, now=NOW).more:
+            pass
+        sizes.append((tmp_path / NAME).stat().st_size)
+    assert max(sizes[20:]) <= max(sizes[:20]) * 1.05
+    assert max(sizes) < 3_000_000
+    assert closed(database) == ["a1"]
+    assert list(database.journal())[-1].id == f"r.{serial - 1}"
+
+
+def test_notes_of_who_did_what_grow_old_too(database):
+    database.note(AuditRow(0, "root", "backup", ""))
+    database.note(AuditRow(NOW, "root", "reload", "f"))
+    database.prune(Keep(), now=NOW)
+    assert [row.verb for row in database.audit(10)] == ["reload"]
+
+
+def test_the_store_tidies_by_itself_round_after_round_while_alerts_go_on(tmp_path):
+    async def life():
+        store = Store(tmp_path)
+        await store.start()
+        store.keep = Keep(journal_rows=100)
+        await store.put(
+            Part(tuple(JournalRow(n, f"r.{n}", "reading", b"") for n in range(4_500)), stamp=(4_500, b""), urgent=True)
+        )
+        for n in range(100):
+            durable = await store.put(Part((JournalRow(5_000 + n, f"p.{n}", "press", b""),), urgent=True))
+            assert durable
+            await asyncio.sleep(1)
+        left = await store.journal(0, 10_000)
+        assert store.pruned["journal"] >= 4_400
+        assert [row.id for row in left][-1] == "p.99"
+        assert await store.stop()
+
+    virtual_run(life())
