@@ -73,7 +73,7 @@ def read_point(point: str, node: Node, faults: Faults, profile: str, notation: N
         true_when=_scalars(reader, "true_when"), latched=reader.take_flag("latched"),
         moves_within_ms=reader.take_duration("moves_within", 0, low=1_000),
         point_class=reader.take_choice("class", PointClass, PointClass.NORMAL),
-        period_ms=reader.take_duration("period", 0, low=50),
+        period_ms=reader.take_duration("period", 0, low=5),
         writable=reader.take_flag("writable"), write_on=write_on, write_off=write_off, write_raw=raw,
         write_function=take_function(reader, "write_function", space),
         write_on_address=_address_of(reader, "write_on_address"),

@@ -26,6 +26,7 @@ Ts = TypeVarTuple("Ts")
 
 _PATIENCE_WITH_SOCKETS_S = 0.005  # a loopback peer answers in well under a millisecond; the machine is noisy
 _STALLED_S = 30.0  # real seconds after which waiting for the outside is called hopeless
+_DIGITS = 6  # floats that crept up to a deadline without reaching it would have it waited for again and again
 _RESOLUTION_S = 1e-6  # timers closer than this fire in one turn; far above the float step of a century in seconds
 
 
@@ -49,7 +50,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def jump(self, seconds: float) -> None:
         """Move the clock; for the selector."""
-        self._now += seconds
+        self._now = round(self._now + seconds, _DIGITS)
 
     @property
     def work_outside(self) -> bool:
