@@ -8,7 +8,6 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from gateway.alerts import NoteKind
 from gateway.app.check import check
 from gateway.app.difference import Pair, compare
 from gateway.app.orders import FaultySite
@@ -110,13 +109,9 @@ def _event(row: JournalRow) -> Event | None:
     return event
 
 
-_REMARKS = frozenset({NoteKind.RECEIVED.value, NoteKind.REFUSED.value})
-"""What the inbox writes into a history beside the core."""
-
-
 def _agreement(steps: list[Step], recording: Recording, seen: Witness) -> Agreement:
     """By alert, revision, kind and instant. A deadline behind the last row of all may have fired unseen: it does not count."""
-    kept = {step for step in recording.steps if step[2] not in _REMARKS and step[3] >= (seen.first_at or 0)}
+    kept = {step for step in recording.steps if step[2] != "received" and step[3] >= (seen.first_at or 0)}
     last = max((step[3] for step in kept), default=0)
     replayed = {
         (change.alert.id, change.alert.revision, change.kind.value, int(change.at))

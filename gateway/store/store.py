@@ -169,8 +169,7 @@ class Store:
         return self._version
 
     async def add_uplink(self, uplink: str) -> None:
-        """Make an uplink known: nothing is pruned before it has it. A new one is told what comes from now on, and of what was
-        there before this run the last word on each open alert (``Database.add_uplink``).
+        """Make an uplink known: a new one starts at the oldest message kept, and nothing is pruned before it has it.
 
         Holds for a database that can only be opened later, too.
         """

@@ -1,0 +1,56 @@
+"""``python -m bench [--quick] [SUBJECT …]``: measure, print one table, keep ``build/bench.json``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import sys
+import time
+from pathlib import Path
+
+import structlog
+
+from bench.figures import Figure, keep, table
+
+SUBJECTS = ("core", "rtu", "tcp", "deeds", "outbox", "disk", "radio")
+"""Each a module here with ``measure(quick) -> iterator of figures``; in this order."""
+RESULT = Path("build") / "bench.json"
+
+
+def main() -> int:
+    """Entry point."""
+    parser = argparse.ArgumentParser(prog="make bench ARGS=")
+    parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=" | ".join(SUBJECTS))
+    parser.add_argument("--quick", action="store_true", help="shorter runs, for a look; not for the documents")
+    parser.add_argument(
+        "--curves", action="store_true", help="cost from 10 to 10,000 points, devices, rules: docs/curves-*.svg"
+    )
+    asked = parser.parse_args()
+    wanted = asked.subjects or ([] if asked.curves else list(SUBJECTS))
+    if unknown := [subject for subject in wanted if subject not in SUBJECTS]:
+        parser.error(f"no such subject: {', '.join(unknown)}")
+    if asked.curves:
+        importlib.import_module("bench.curves").draw(quick=asked.quick)
+    logging.disable(logging.CRITICAL)  # what libraries say of the trouble we make for them
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    figures = [figure for subject in wanted for figure in _measure(subject, quick=asked.quick)]
+    if figures:
+        print(table(figures))
+        print(f"kept in {RESULT}" + (" (quick run)" if asked.quick else ""))
+    return 0
+
+
+def _measure(subject: str, *, quick: bool) -> list[Figure]:
+    began = time.monotonic()
+    figures = []
+    for figure in importlib.import_module(f"bench.{subject}").measure(quick=quick):
+        print(f"  {figure.key} = {figure.figure:.6g} {figure.unit}  {figure.note}", file=sys.stderr, flush=True)
+        figures.append(figure)
+        keep([figure], RESULT, quick=quick)
+    print(f"  ({subject}: {time.monotonic() - began:.0f} s)", file=sys.stderr, flush=True)
+    return figures
+
+
+if __name__ == "__main__":
+    sys.exit(main())

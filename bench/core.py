@@ -1,0 +1,98 @@
+"""The pure core: events a second with 200 flats and every built-in rule, and a month of life replayed.
+
+Nothing but ``Engine.handle`` is timed: the events are made and stamped beforehand, in blocks. CPU time of this one thread.
+The month is that of a compound of 60 flats whose air values never rest: ten readings a second, 26 million events.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from bench.figures import Figure, median
+from bench.garden import built, noise, site_text
+from gateway.events import Boot, SiteLoaded, Stamped
+from gateway.instant import DAY, ClockQuality, Instant
+from gateway.rules.compound import Compound
+from gateway.rules.engine import Engine
+
+FLATS, MONTH_FLATS = 200, 60
+BLOCK = 20_000
+MONTH_EVENTS_PER_DAY = 870_000
+"""26.1 million in thirty days: 180 points of air, each moving by its resolution every 18 s."""
+
+
+def measure(*, quick: bool) -> Iterator[Figure]:
+    """``engine_events_per_s`` and ``replay_month_s``."""
+    yield _rate(blocks=5 if quick else 25)
+    yield _month(days=0.1 if quick else 30)
+
+
+def awake(compound: Compound, at: int = 0) -> Engine:
+    """A core after its boot."""
+    engine = Engine(compound)
+    engine.handle(Stamped(Instant(at), "b.1", Boot("b", "boot", ClockQuality.SYNCED, None, 1_700_000_000_000, "bench")))
+    engine.handle(Stamped(Instant(at), "b.2", SiteLoaded(compound.fingerprint)))
+    return engine
+
+
+def compound_of(flats: int) -> Compound:
+    """The compound of so many flats."""
+    with tempfile.TemporaryDirectory() as folder:
+        return built(Path(folder), site_text(flats))[1]
+
+
+def stamped(flats: int, step_ms: float, start: int = 1) -> Iterator[Stamped]:
+    """Noise with its place on the timeline."""
+    for n, reading in enumerate(noise(flats), start):
+        yield Stamped(Instant(round(n * step_ms)), f"b.{n + 2}", reading)
+
+
+def timed(engine: Engine, events: Iterator[Stamped], blocks: int, size: int = BLOCK) -> list[float]:
+    """CPU seconds of each block."""
+    spent = []
+    for _ in range(blocks):
+        block = list(islice(events, size))
+        began = time.thread_time()
+        for event in block:
+            engine.handle(event)
+        spent.append(time.thread_time() - began)
+    return spent
+
+
+def _rate(blocks: int) -> Figure:
+    compound = compound_of(FLATS)
+    spent = timed(awake(compound), stamped(FLATS, 1.0), blocks)
+    return Figure(
+        "engine_events_per_s", BLOCK / median(spent), "events/s", (">=", 100_000),
+        baseline=_bare(blocks), baseline_is="a dict assignment and an encoded row each",
+        note=f"{FLATS} flats, {len(compound.rules)} rules, median of {blocks} blocks of {BLOCK}",
+    )  # fmt: skip
+
+
+def _bare(blocks: int) -> float:
+    """What a loop costs that only remembers the last word on each point, and writes it as a row."""
+    import msgspec
+
+    encode, rows, spent = msgspec.msgpack.Encoder().encode, {}, []
+    events = stamped(FLATS, 1.0)
+    for _ in range(blocks):
+        block = list(islice(events, BLOCK))
+        began = time.thread_time()
+        for event in block:
+            rows[event.event.device, event.event.point] = encode(event.event)
+        spent.append(time.thread_time() - began)
+    return BLOCK / median(spent)
+
+
+def _month(days: float) -> Figure:
+    engine = awake(compound_of(MONTH_FLATS))
+    events = int(MONTH_EVENTS_PER_DAY * days)
+    blocks = max(1, events // BLOCK)
+    spent = sum(timed(engine, stamped(MONTH_FLATS, DAY / MONTH_EVENTS_PER_DAY), blocks))
+    whole = spent * (30 * MONTH_EVENTS_PER_DAY) / (blocks * BLOCK)
+    said = "measured whole" if days >= 30 else f"{blocks * BLOCK:,} events measured, scaled to a month"
+    return Figure("replay_month_s", whole, "s", ("<=", 300), limit=30 * 86_400, limit_is="the month itself", note=said)

@@ -1,0 +1,113 @@
+"""From a press on the air to the siren's relay and to the receiver, through the whole daemon: real Bleak, a real RTU frame on a
+pty, a real broker, every alert on the disk before it is told; then the same on a disk whose every fsync takes 200 ms and 2 s.
+
+The frame is on the air when the stand-in BlueZ is told of it; the siren sounds when the relay on the line has the write; the
+alert has arrived when a subscriber holds it. One machine, one clock (CLOCK_MONOTONIC). Slow disks are made by strace(1)
+delaying fsync and fdatasync of an unmodified daemon.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from bench.figures import Figure, median, percentile
+from bench.rig import Daemon, Ear, bare_publish, broker, is_alert
+from gateway.control.client import ControlClient
+from gateway.sim.compound import SIREN, SimCompound
+
+BUTTON, RSSI_DBM = "sos-301", -60
+
+
+def measure(*, quick: bool) -> Iterator[Figure]:
+    """Press to siren and to upstream, on a good disk and on two bad ones."""
+    trials = 30 if quick else 200
+    sirens, arrivals, bare = asyncio.run(_presses(trials, 0))
+    yield Figure(
+        "press_to_siren_ms", percentile(sirens, 0.99), "ms (p99)", ("<=", 50), note=f"p50 {median(sirens):.1f}, {trials} presses; "
+        "no disk in it",
+    )  # fmt: skip
+    yield Figure(
+        "press_to_upstream_ms", percentile(arrivals, 0.99), "ms (p99)", ("<=", 50), percentile(bare, 0.99),
+        "p99 of a bare aiomqtt publish, no disk", note=f"p50 {median(arrivals):.1f}, bare p50 {median(bare):.1f}; fdatasync included",
+    )  # fmt: skip
+    for slow_ms, times in ((200, trials), (2000, max(5, trials // 10))):
+        slow, late, _ = asyncio.run(_presses(times, slow_ms))
+        yield Figure(
+            f"press_to_siren_slow_disk_ms/{slow_ms}", median(slow), "ms (p50)", ("<=", max(1.2 * median(sirens), median(sirens) + 1)),
+            median(sirens), "on a good disk", note=f"p99 {percentile(slow, 0.99):.1f}; to upstream p50 {median(late):.0f}; {times} presses",
+        )  # fmt: skip
+
+
+async def _presses(trials: int, fsync_ms: int) -> tuple[list[float], list[float], list[float]]:
+    """Milliseconds from the air to the siren, to the receiver, and of bare publishes beside them."""
+    sirens: list[float] = []
+    arrivals: list[float] = []
+    with tempfile.TemporaryDirectory() as name:
+        async with (
+            broker() as mqtt,
+            SimCompound(Path(name) / "world", mqtt.port, protocol="5") as world,
+            Ear(mqtt.port) as ear,
+        ):
+            slow = _slowly(fsync_ms)
+            async with Daemon(world.site, world.state, wrapped_in=slow, environment=world.air.environment()) as _daemon:
+                await _until(lambda: world.air.heard)
+                await ear.until(lambda topic, _: topic.endswith("/status"))
+                await asyncio.sleep(3)
+                for _ in range(trials):
+                    siren, arrival = await _press(world, ear)
+                    sirens.append(1000 * siren)
+                    arrivals.append(1000 * arrival)
+            bare = [1000 * one for one in await bare_publish(mqtt.port, 300)]
+    return sirens, arrivals, bare
+
+
+async def _press(world: SimCompound, ear: Ear) -> tuple[float, float]:
+    """One press; then somebody closes it, so that the next is a new alert."""
+    sounded: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+
+    def written(address: int, value: int) -> None:
+        if address == SIREN and value and not sounded.done():
+            sounded.set_result(time.monotonic())
+
+    world.relay.on_write = written
+    button, since = world.buttons[BUTTON], len(ear.heard)
+    frame = button.press()
+    began = time.monotonic()
+    await world.air.send(button.address, frame, RSSI_DBM)
+    since, arrived = await ear.until(is_alert("sos", BUTTON, "raised"), since)
+    at = await asyncio.wait_for(sounded, 30)
+    await asyncio.to_thread(_close, world.state, _alert(ear, since))
+    await ear.until(is_alert("sos", BUTTON, "closed"), since)
+    await _until(lambda: not world.siren_on)
+    return at - began, arrived - began
+
+
+def _alert(ear: Ear, since: int) -> str:
+    """The id of the alert in the message before this place."""
+    return str(json.loads(ear.heard[since - 1][1])["subject"])
+
+
+def _close(state: Path, alert: str) -> None:
+    list(ControlClient(state).ask("close", alert=alert, who="duty-1", mistaken=True, reason="bench"))
+
+
+def _slowly(fsync_ms: int) -> tuple[str, ...]:
+    if not fsync_ms:
+        return ()
+    if shutil.which("strace") is None:
+        raise RuntimeError("strace is missing: sudo apt-get install --no-install-recommends strace")
+    calls = "fsync,fdatasync"
+    inject = f"inject={calls}:delay_enter={1000 * fsync_ms}"
+    return ("strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", f"trace={calls}", "-e", inject)
+
+
+async def _until(came: Callable[[], object], within_s: float = 60) -> None:
+    async with asyncio.timeout(within_s):
+        while not came():
+            await asyncio.sleep(0.01)

@@ -1,0 +1,94 @@
+"""Bytes to the disk on a quiet day: the real house (core, store, telemetry, registry) on virtual time, fed a day of restless air.
+
+60 flats, ten readings a second, no alert; the store really commits and syncs, so a day takes some minutes. Bytes are those the
+kernel sent to the disk for this process (proc(5), write_bytes), which counts whole pages. Uplinks are away: what goes upstream
+is not written. The compound is the same that ``core`` replays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench.core import MONTH_EVENTS_PER_DAY, MONTH_FLATS
+from bench.figures import Figure
+from bench.garden import built, noise, site_text
+from bench.rig import Usage
+from gateway.app.house import Surroundings, build
+from gateway.app.rooms import Orders
+from gateway.app.secrets import read_secrets
+from gateway.nodes import Faults
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+from instruments.virtual import VirtualClock, VirtualLoop
+
+DAY_S = 86_400
+
+
+def measure(*, quick: bool) -> Iterator[Figure]:
+    """``disk_bytes_quiet_day``."""
+    seconds = 1_800 if quick else DAY_S
+    with asyncio.Runner(loop_factory=lambda: VirtualLoop(patience_s=0)) as runner:
+        spent, parts = runner.run(_day(seconds))
+    whole = spent * DAY_S / seconds
+    said = "a whole day" if seconds == DAY_S else f"{seconds} s, scaled to a day"
+    yield Figure(
+        "disk_bytes_quiet_day", whole / 1e6, "MB", ("<=", 50), 4_000, "ThingsBoard Gateway's durable mode, facts of 2026-11",
+        note=f"{said}; files: {parts}",
+    )  # fmt: skip
+
+
+class _Inline(Executor):
+    """Runs the disk's work where it is asked for: the loop's time is not the disk's."""
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as fault:  # noqa: BLE001 - an executor hands every exception on
+            future.set_exception(fault)
+        return future
+
+
+async def _day(seconds: float) -> tuple[int, str]:
+    with tempfile.TemporaryDirectory() as name:
+        folder, loop = Path(name), asyncio.get_running_loop()
+        site, compound = built(folder, site_text(MONTH_FLATS))
+        quiet = msgspec.structs.replace(
+            site, buses={}, buttons={}, uplinks={}
+        )  # nobody to call: the readings come from here
+        state = folder / "state"
+        state.mkdir()
+        secrets = read_secrets(quiet, state, Faults())
+        house = await build(
+            Orders(quiet, compound, secrets), state, VirtualClock(loop), Surroundings(sources=[], pool=_Inline())
+        )
+        living = asyncio.create_task(house.run(lambda: None))
+        await asyncio.sleep(60)
+        before = Usage.of(_self()).written_bytes
+        readings = noise(MONTH_FLATS)
+        step = DAY_S / MONTH_EVENTS_PER_DAY
+        for _ in range(int(seconds / step)):
+            await asyncio.sleep(step)
+            house.inbox.report(next(readings))
+        await asyncio.sleep(60)
+        spent = Usage.of(_self()).written_bytes - before
+        sizes = ", ".join(
+            f"{path.name} {path.stat().st_size / 1e6:.1f} MB" for path in sorted(state.iterdir()) if path.is_file()
+        )
+        house.stop()
+        with contextlib.suppress(asyncio.CancelledError):
+            await living
+    return spent, sizes
+
+
+def _self() -> int:
+    return int(Path("/proc/self").readlink().name)

@@ -1,0 +1,116 @@
+"""What an alert costs the disk, and how quickly a backlog leaves.
+
+Alerts are enqueued while the broker is away (every one durable before it counts), by commands over the control socket: each
+``shelve`` and ``unshelve`` is one journalled event, one change and one message. Bytes are those the kernel sent to the disk
+for this process (proc(5), write_bytes), syncs are counted by strace(1) in a run of its own. Then the broker comes back, and
+the drain is timed at the receiver; beside it aiomqtt publishing bodies of the same size, twenty at once, as the gateway does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bench.figures import Figure, median
+from bench.rig import Daemon, Ear, bare_publish, broker, is_alert
+from gateway.control.client import ControlClient
+from gateway.sim.broker import Mosquitto
+from gateway.sim.compound import SimCompound
+
+WINDOW = 20
+
+
+def measure(*, quick: bool) -> Iterator[Figure]:
+    """``outbox_bytes_per_alert``, ``fsyncs_per_alert``, ``drain_alerts_per_s``."""
+    messages = 400 if quick else 4_000
+    spent, rate, bare = asyncio.run(_backlog(messages))
+    syncs = asyncio.run(_syncs(min(messages, 400)))
+    yield Figure(
+        "outbox_bytes_per_alert", spent, "bytes", ("<=", 12_288), 4_200, "one block and its metadata by append and fdatasync, facts",
+        limit=4_096, limit_is="one block", note=f"{messages} messages, one commit each, journal, state, history and outbox in it",
+    )  # fmt: skip
+    yield Figure("fsyncs_per_alert", syncs, "syncs", ("<=", 2), limit=1, limit_is="one each")
+    yield Figure(
+        "drain_alerts_per_s", rate, "alerts/s", (">=", 0.8 * bare), bare, f"bare aiomqtt, QoS 1, {WINDOW} at once, same size",
+        note=f"{rate / bare:.2f} of bare; {messages} messages",
+    )  # fmt: skip
+
+
+async def _backlog(messages: int) -> tuple[float, float, float]:
+    """Bytes an alert, alerts a second of the drain, and of a bare publisher."""
+    with tempfile.TemporaryDirectory() as name:
+        async with (
+            broker() as mqtt,
+            SimCompound(Path(name) / "world", mqtt.port, protocol="5", with_bluez=False) as world,
+        ):
+            async with _living(world, mqtt) as (daemon, alert):
+                await asyncio.to_thread(mqtt.stop)
+                await asyncio.sleep(1)
+                before = daemon.usage().written_bytes
+                await asyncio.to_thread(_fidget, world.state, alert, messages // 2)
+                await asyncio.sleep(1.5)
+                spent = (daemon.usage().written_bytes - before) / messages
+                rates, size = await _drain(mqtt, messages)
+        async with broker() as other:
+            bare = [1 / (await bare_publish(other.port, messages, size, window=WINDOW))[0] for _ in range(3)]
+    return spent, rates, median(bare)
+
+
+class _living:  # noqa: N801 - used as a function
+    """A daemon with one open alert, and its id."""
+
+    def __init__(self, world: SimCompound, mqtt: Mosquitto, wrapped_in: Sequence[str] = ()) -> None:
+        self._world, self._mqtt = world, mqtt
+        self._daemon = Daemon(world.site, world.state, wrapped_in=wrapped_in)
+
+    async def __aenter__(self) -> tuple[Daemon, str]:
+        async with Ear(self._mqtt.port) as ear:
+            await self._daemon.__aenter__()
+            self._world.smoke_in_302(there=True)
+            place, _ = await ear.until(is_alert("smoke", "smoke-302", "raised"))
+            alert = str(json.loads(ear.heard[place - 1][1])["subject"])
+        return self._daemon, alert
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._daemon.__aexit__(*error)  # type: ignore[arg-type]
+
+
+def _fidget(state: Path, alert: str, times: int) -> None:
+    client = ControlClient(state)
+    for _ in range(times):
+        list(client.ask("shelve", **{"alert": alert, "who": "duty-1", "reason": "bench", "for": "10min"}))
+        list(client.ask("unshelve", alert=alert, who="duty-1"))
+
+
+async def _drain(mqtt: Mosquitto, messages: int) -> tuple[float, int]:
+    """The broker comes back: alerts a second from the first to the last, and the size of a body."""
+    await asyncio.to_thread(mqtt.start)
+    async with Ear(mqtt.port) as ear:
+        async with asyncio.timeout(120):
+            while len(came := [(at, body) for topic, body, at in ear.heard if topic.endswith("/alerts")]) < messages:
+                await asyncio.sleep(0.1)
+    span = came[messages - 1][0] - came[0][0]
+    return (messages - 1) / span, len(came[-1][1])
+
+
+async def _syncs(messages: int) -> float:
+    """Syncs an alert, counted by strace on the unmodified daemon."""
+    if shutil.which("strace") is None:
+        raise RuntimeError("strace is missing: sudo apt-get install --no-install-recommends strace")
+    with tempfile.TemporaryDirectory() as name:
+        trace = Path(name) / "syncs"
+        wrap = ("strace", "-f", "--seccomp-bpf", "-qq", "-o", str(trace), "-e", "trace=fsync,fdatasync")
+        async with (
+            broker() as mqtt,
+            SimCompound(Path(name) / "world", mqtt.port, protocol="5", with_bluez=False) as world,
+        ):
+            async with _living(world, mqtt, wrap) as (_, alert):
+                await asyncio.sleep(2)
+                before = len(trace.read_text(encoding="ascii").splitlines())
+                await asyncio.to_thread(_fidget, world.state, alert, messages // 2)
+                after = len(trace.read_text(encoding="ascii").splitlines())
+    return (after - before) / messages

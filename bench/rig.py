@@ -1,0 +1,219 @@
+"""What benchmarks of the whole daemon stand on: the daemon and its helpers as processes, and what the kernel says of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import aiomqtt
+from msgspec import Struct
+
+from gateway.sim.broker import Mosquitto
+
+_TICK = os.sysconf("SC_CLK_TCK")
+PATIENCE_S = 60.0
+
+
+class Usage(Struct, frozen=True):
+    """One process, as proc(5) shows it."""
+
+    at: float
+    cpu_s: float
+    rss_mib: float
+    peak_mib: float
+    written_bytes: int
+
+    @classmethod
+    def of(cls, pid: int) -> Usage:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+        status = dict(
+            line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+        )
+        written = 0
+        with contextlib.suppress(PermissionError):
+            io = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text(encoding="ascii").splitlines())
+            written = int(io["write_bytes"])
+        size = [int(status[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM")]
+        return cls(time.monotonic(), (int(fields[11]) + int(fields[12])) / _TICK, size[0], size[1], written)
+
+
+class Helper:
+    """A process that is told things by lines and answers by lines."""
+
+    def __init__(self, *command: str) -> None:
+        self._command = command
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def __aenter__(self) -> Self:
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        )
+        await self.hear()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        await self._process.wait()
+
+    def tell(self, line: str) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write(line.encode() + b"\n")
+
+    async def hear(self) -> str:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        return (await asyncio.wait_for(self._process.stdout.readline(), PATIENCE_S)).decode().strip()
+
+
+class Daemon:
+    """``loudong run`` on a site file."""
+
+    def __init__(
+        self, site: Path, state: Path, *, wrapped_in: Sequence[str] = (), environment: dict[str, str] | None = None
+    ) -> None:
+        """``wrapped_in``: a command that runs it (strace)."""
+        self._site, self._state, self._wrap = site, state, wrapped_in
+        self._environment = os.environ | {"LC_ALL": "C.UTF-8"} | (environment or {})
+        self._process: asyncio.subprocess.Process | None = None
+        self.log = state.with_suffix(".log")
+        self.started_at = 0.0
+
+    async def __aenter__(self) -> Self:
+        with self.log.open("ab") as out:
+            self.started_at = time.monotonic()
+            self._process = await asyncio.create_subprocess_exec(
+                *self._wrap, sys.executable, "-m", "gateway.cli", "run", str(self._site), "--state", str(self._state),
+                stdout=out, stderr=out, env=self._environment,
+            )  # fmt: skip
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        assert self._process is not None
+        if self._process.returncode is None:
+            os.kill(self.pid, 15)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), 15)
+        if self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+        if kind is not None:
+            print(self.log.read_text(encoding="utf-8", errors="replace")[-3000:], file=sys.stderr)
+
+    @property
+    def pid(self) -> int:
+        """The daemon itself, not what wraps it."""
+        assert self._process is not None
+        if not self._wrap:
+            return self._process.pid
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text(encoding="ascii")
+        return int(children.split()[0])
+
+    def usage(self) -> Usage:
+        return Usage.of(self.pid)
+
+
+class Ear:
+    """A subscriber that stamps what it hears: (topic, body, CLOCK_MONOTONIC seconds)."""
+
+    def __init__(self, port: int, topic: str = "loudong/v1/#") -> None:
+        self._port, self._topic = port, topic
+        self.heard: list[tuple[str, bytes, float]] = []
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._ready = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._listen())
+        await asyncio.wait_for(self._ready.wait(), PATIENCE_S)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _listen(self) -> None:
+        while True:
+            with contextlib.suppress(aiomqtt.MqttError):
+                async with aiomqtt.Client("127.0.0.1", self._port, max_queued_incoming_messages=0) as client:
+                    await client.subscribe(self._topic, qos=1)
+                    self._ready.set()
+                    async for message in client.messages:
+                        self.heard.append((str(message.topic), bytes(message.payload or b""), time.monotonic()))
+                        self._news.set()
+            await asyncio.sleep(0.05)
+
+    async def until(
+        self, wanted: Callable[[str, bytes], bool], since: int = 0, within_s: float = PATIENCE_S
+    ) -> tuple[int, float]:
+        """The place behind the first such message from ``since`` on, and when it came. Raises TimeoutError."""
+        async with asyncio.timeout(within_s):
+            while True:
+                self._news.clear()
+                while since < len(self.heard):
+                    topic, body, at = self.heard[since]
+                    since += 1
+                    if wanted(topic, body):
+                        return since, at
+                await self._news.wait()
+
+
+@contextlib.asynccontextmanager
+async def broker() -> AsyncIterator[Mosquitto]:
+    """A Mosquitto of our own."""
+    if Mosquitto.path() is None:
+        raise RuntimeError("mosquitto is missing: sudo apt-get install --no-install-recommends mosquitto")
+    with tempfile.TemporaryDirectory() as folder:
+        server = Mosquitto(Path(folder) / "broker")
+        await asyncio.to_thread(server.start)
+        try:
+            yield server
+        finally:
+            await asyncio.to_thread(server.stop)
+
+
+def is_alert(rule: str, subject: str = "", change: str = "") -> Callable[[str, bytes], bool]:
+    """Whether a message is of this alert."""
+
+    def same(topic: str, body: bytes) -> bool:
+        if not topic.endswith("/alerts"):
+            return False
+        data: dict[str, Any] = json.loads(body)["data"]
+        return data["rule"] == rule and subject in {"", data["subject"]} and change in {"", data["change"]}
+
+    return same
+
+
+async def bare_publish(port: int, n: int, bodies: int = 700, *, window: int = 1) -> list[float]:
+    """Seconds of each of ``n`` QoS 1 publishes by aiomqtt, awaited one at a time or ``window`` at once (then one figure: the
+    rate's inverse).
+    """
+    async with aiomqtt.Client("127.0.0.1", port, protocol=aiomqtt.ProtocolVersion.V5) as client:
+        client.pending_calls_threshold = 10 * window
+        body = b"x" * bodies
+        if window == 1:
+            spent = []
+            for _ in range(n):
+                began = time.monotonic()
+                await client.publish("bare/alerts", body, qos=1)
+                spent.append(time.monotonic() - began)
+            return spent
+        began, places = time.monotonic(), asyncio.Semaphore(window)
+
+        async def one() -> None:
+            async with places:
+                await client.publish("bare/alerts", body, qos=1)
+
+        await asyncio.gather(*(one() for _ in range(n)))
+        return [(time.monotonic() - began) / n]

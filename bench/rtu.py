@@ -1,0 +1,294 @@
+"""The RTU master on a paced 9600 8N1 line (``bench.wire``): how much of the wire it uses, how old an alarm point gets, what it
+takes for true, and how long an output write waits. The real ``BusPoller`` of a real site file; what counts is what the
+line saw, not what the master says of itself.
+
+Limits: a read of ten registers is 8 + 25 characters and two silences of 3.5: 41.67 ms, 31 of them 1.292 s (facts of the
+Modbus serial line guide, 2.5.1.1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct, field
+
+from bench.figures import Figure, percentile
+from bench.wire import CHAR_S, T35_S, signature
+from gateway.app.check import BUILTIN
+from gateway.drivers.modbus.poller import BusPoller
+from gateway.events import DeviceHealth, Event, Quality, Reading
+from gateway.nodes import Faults
+from gateway.site.reading import load_site
+
+UNITS, REGISTERS, DETECTORS = 31, 10, 10
+READ_S = 8 * CHAR_S + T35_S + (5 + 2 * REGISTERS) * CHAR_S + T35_S
+FRAME_S = 8 * CHAR_S + 2 * T35_S + (5 + 2 * REGISTERS) * CHAR_S
+_ALARM_MS, _FULL_MS = 500, 3_000
+_DETECTOR = """\
+id: bench-detector
+kind: other
+name: {{ zh: 测试探测器, en: bench detector }}
+status: unverified
+source: the benchmark itself
+max_read: 16
+max_hole: 0
+timeout: {timeout}
+points:
+{alarm}{points}
+"""
+_POINT = "  r{n}: {{ space: holding, address: {n}, type: uint16, class: {kind}, period: {period} }}\n"
+_COIL = "  coil: {{ space: coil, address: 0, class: feedback, period: 5s, writable: true }}\n"
+
+
+class Heard(Struct):
+    """What the poller reported."""
+
+    values: list[Reading] = field(default_factory=list)
+    health: list[DeviceHealth] = field(default_factory=list)
+
+    def report(self, event: Event) -> None:
+        if isinstance(event, Reading):
+            self.values.append(event)
+        elif isinstance(event, DeviceHealth):
+            self.health.append(event)
+
+    @property
+    def wrong(self) -> int:
+        """Values of a register that it never held."""
+        good = [r for r in self.values if r.quality is Quality.GOOD and r.point.startswith("r")]
+        return sum(r.value != signature(int(r.device[1:]), int(r.point[1:])) for r in good)
+
+
+def measure(*, quick: bool) -> Iterator[Figure]:
+    """All figures of the line."""
+    seconds = 8 if quick else 60
+    yield from asyncio.run(_efficiency(seconds))
+    for dead in (0, 1, 3, 5):
+        yield asyncio.run(_age(dead, 25 if quick else 120))
+    yield from asyncio.run(_wrong(10 if quick else 60))
+    yield asyncio.run(_noise(8 if quick else 60))
+    for dead in (0, 3):
+        yield asyncio.run(_preempt(dead, 15 if quick else 100))
+
+
+# The line and the master on it -------------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def line(units: dict[int, dict[str, Any]]) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    """A paced line; what it saw is in the dictionary once the block is left."""
+    config = json.dumps({"units": units})
+    wire = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bench.wire", config,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=1 << 28,
+    )  # fmt: skip
+    assert wire.stdout is not None
+    assert wire.stdin is not None
+    seen: dict[str, Any] = {}
+    try:
+        yield (await wire.stdout.readline()).decode().strip(), seen
+    finally:
+        wire.stdin.close()
+        seen.update(json.loads(await wire.stdout.readline()))
+        await wire.wait()
+
+
+def points(kind: str, period: str, first: int = 0) -> str:
+    """Ten registers as ten points."""
+    return "".join(_POINT.format(n=n, kind=kind, period=period) for n in range(first, first + REGISTERS))
+
+
+def poller(path: str, profiles: dict[str, str], units: dict[int, str], heard: Heard) -> BusPoller:
+    """The master for a site file with these units, each of a profile."""
+    with tempfile.TemporaryDirectory() as folder:
+        site = Path(folder) / "site.yaml"
+        (Path(folder) / "profiles").mkdir()
+        for name, text in profiles.items():
+            (Path(folder) / "profiles" / f"{name}.yaml").write_text(
+                text.replace("bench-detector", name), encoding="utf-8"
+            )
+        devices = "".join(
+            f"      u{unit}: {{ profile: {name}, unit_id: {unit}, place: b1 }}\n" for unit, name in units.items()
+        )
+        site.write_text(
+            "site: bench\ngateway: bench\nplaces: { b1: one }\nbuses:\n  line:\n"
+            f"    port: {path}\n    devices:\n{devices}", encoding="utf-8",
+        )  # fmt: skip
+        faults = Faults()
+        read = load_site(site, faults, BUILTIN)
+    if read is None or "line" not in read.buses:
+        raise RuntimeError([(fault.key, fault.fields) for fault in faults.errors])
+    return BusPoller(read.buses["line"], heard.report)
+
+
+@contextlib.asynccontextmanager
+async def polling(master: BusPoller) -> AsyncIterator[None]:
+    """The master at work."""
+    task = asyncio.create_task(master.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+# The figures -------------------------------------------------------------------------------------------------------------
+
+
+async def _efficiency(seconds: float) -> list[Figure]:
+    heard = Heard()
+    profile = _DETECTOR.format(timeout="300ms", alarm="", points=points("normal", "1s"))
+    async with line({unit: {} for unit in range(1, UNITS + 1)}) as (path, seen):
+        master = poller(path, {"full": profile}, dict.fromkeys(range(1, UNITS + 1), "full"), heard)
+        async with polling(master):
+            await asyncio.sleep(2.5)
+            began = time.monotonic()
+            await asyncio.sleep(seconds)
+            ended = time.monotonic()
+    reads = [read for read in seen["reads"] if began <= read[3] < ended and read[2] == REGISTERS]
+    span = max(read[3] for read in reads) - min(read[3] for read in reads)
+    efficiency = (len(reads) - 1) * READ_S / span
+    bare = await _bare_pymodbus(min(seconds, 10))
+    return [
+        Figure("rtu_wire_efficiency", efficiency, "of the wire", (">=", 0.97), bare, "pymodbus, one request after another "
+               "(it keeps no silence, so it can exceed 1)", 1.0, "the wire",
+               note=f"cycle of {UNITS} units {UNITS * READ_S / efficiency:.3f} s, limit {UNITS * READ_S:.3f} s"),
+        Figure("rtu_broken_gaps", seen["broken_gaps"], "gaps below t3.5", ("==", 0), limit=0, limit_is="the standard",
+               note=f"of {seen['requests']}; least gap {seen['least_gap_ms']:.2f} ms, t3.5 is {1000 * T35_S:.2f} ms"),
+    ]  # fmt: skip
+
+
+async def _bare_pymodbus(seconds: float) -> float:
+    """The same reads by the usual library."""
+    from pymodbus.client import AsyncModbusSerialClient
+
+    async with line({unit: {} for unit in range(1, UNITS + 1)}) as (path, seen):
+        client = AsyncModbusSerialClient(path, baudrate=9600, timeout=0.3, retries=0)
+        await client.connect()
+        began = time.monotonic()
+        while time.monotonic() - began < seconds:
+            for unit in range(1, UNITS + 1):
+                with contextlib.suppress(Exception):  # whatever it says, the line counts
+                    await client.read_holding_registers(0, count=REGISTERS, device_id=unit)
+        client.close()
+    reads = seen["reads"]
+    return (len(reads) - 1) * READ_S / (reads[-1][3] - reads[0][3])
+
+
+def _mixed(dead: int) -> tuple[dict[int, dict[str, Any]], dict[str, str], dict[int, str]]:
+    """Ten detectors with a quick alarm point and ten slow registers, and 21 others; the dead are spread over both."""
+    gone = set(random.Random(3).sample(range(1, UNITS + 1), dead))
+    units: dict[int, dict[str, Any]] = {unit: {"dead": unit in gone} for unit in range(1, UNITS + 1)}
+    alarm = _POINT.format(n=0, kind="alarm", period=f"{_ALARM_MS}ms")
+    slow = points("normal", f"{_FULL_MS}ms", 20)
+    profiles = {
+        "detector": _DETECTOR.format(timeout="300ms", alarm=alarm, points=slow),
+        "other": _DETECTOR.format(timeout="300ms", alarm="", points=slow),
+    }
+    return units, profiles, {unit: "detector" if unit <= DETECTORS else "other" for unit in units}
+
+
+async def _age(dead: int, seconds: float) -> Figure:
+    units, profiles, kinds = _mixed(dead)
+    async with line(units) as (path, seen):
+        async with polling(poller(path, profiles, kinds, Heard())):
+            await asyncio.sleep(12)  # the dead are found out in the first seconds
+            began = time.monotonic()
+            await asyncio.sleep(seconds)
+            ended = time.monotonic()
+    ages = []
+    for unit in range(1, DETECTORS + 1):
+        moments = [at for who, address, _, at in seen["reads"] if who == unit and address == 0 and began <= at < ended]
+        ages += [1000 * (later - earlier) for earlier, later in pairwise(moments)]
+    booked = (DETECTORS * (READ_S - 18 * CHAR_S) / _ALARM_MS + UNITS * READ_S / _FULL_MS) * 1000
+    return Figure(
+        f"rtu_alarm_age_p99_ms/{dead}_dead", percentile(ages, 0.99), "ms", ("<=", 700), limit=_ALARM_MS,
+        limit_is="its period", note=f"p50 {percentile(ages, 0.5):.0f}, max {max(ages):.0f}; the wire is {booked:.0%} booked",
+    )  # fmt: skip
+
+
+async def _wrong(seconds: float) -> list[Figure]:
+    """Units that answer later than their timeout, with three blocks each; how many values were another register's."""
+    heard = Heard()
+    block = "".join(points("normal", "200ms", first) for first in (0, 40, 80))
+    profile = _DETECTOR.format(timeout="50ms", alarm="", points=block)
+    late = {unit: {"late_ms": (low, high)} for unit, (low, high) in enumerate(((10, 80), (40, 120), (60, 250)), 1)}
+    async with line(late) as (path, seen):
+        async with polling(poller(path, {"late": profile}, dict.fromkeys(late, "late"), heard)):
+            await asyncio.sleep(seconds)
+    others, asked = await _pymodbus_wrong(late, min(seconds, 15))
+    return [
+        Figure("rtu_wrong_values", heard.wrong, "values", ("==", 0), others, f"pymodbus, of {asked} reads",
+               note=f"{len(heard.values)} values reported, {seen['answers']} answers on the wire")
+    ]  # fmt: skip
+
+
+async def _pymodbus_wrong(units: dict[int, dict[str, Any]], seconds: float) -> tuple[int, int]:
+    from pymodbus.client import AsyncModbusSerialClient
+
+    wrong = asked = 0
+    async with line(units) as (path, _seen):
+        client = AsyncModbusSerialClient(path, baudrate=9600, timeout=0.05, retries=0)
+        await client.connect()
+        began = time.monotonic()
+        while time.monotonic() - began < seconds:
+            for first in (0, 40, 80):
+                for unit in units:
+                    asked += 1
+                    with contextlib.suppress(Exception):
+                        said = await client.read_holding_registers(first, count=REGISTERS, device_id=unit)
+                        wrong += not said.isError() and said.registers[0] != signature(unit, first)
+        client.close()
+    return wrong, asked
+
+
+async def _noise(seconds: float) -> Figure:
+    """One to five random bytes in front of every other answer: how many answers are not taken."""
+    heard = Heard()
+    profile = _DETECTOR.format(timeout="300ms", alarm="", points=points("normal", "100ms"))
+    async with line({unit: {"noise": 0.5} for unit in range(1, 9)}) as (path, seen):
+        master = poller(path, {"noisy": profile}, dict.fromkeys(range(1, 9), "noisy"), heard)
+        async with polling(master):
+            await asyncio.sleep(seconds)
+    missed = seen["answers"] - 1 - master.line.tally.line.answers  # one may be under way at the end
+    return Figure(
+        "rtu_noise_loss", max(0, missed) / seen["answers"], "of the answers", ("<=", 0.001),
+        note=f"{seen['noisy']} of {seen['answers']} answers with noise; pymodbus loses 55 to 98 % of such (facts)",
+    )  # fmt: skip
+
+
+async def _preempt(dead: int, trials: int) -> Figure:
+    """From asking for an output to the first byte of the write on the wire, the line fully booked."""
+    gone = set(range(UNITS - dead, UNITS))
+    units: dict[int, dict[str, Any]] = {unit: {"dead": unit in gone} for unit in range(1, UNITS + 1)}
+    full = _DETECTOR.format(timeout="300ms", alarm="", points=points("normal", "1s"))
+    relay = _DETECTOR.format(timeout="300ms", alarm=_COIL.format(), points="")
+    kinds = {unit: "relay" if unit == UNITS else "full" for unit in units}
+    asked: list[float] = []
+    chance = random.Random(5)
+    async with line(units) as (path, seen):
+        master = poller(path, {"full": full, "relay": relay}, kinds, Heard())
+        async with polling(master):
+            await asyncio.sleep(6)
+            for trial in range(trials):
+                await asyncio.sleep(chance.uniform(0.1, 0.4))
+                asked.append(time.monotonic())
+                with contextlib.suppress(Exception):
+                    # The simulated coil always reads back 0: what counts here is when the write left.
+                    await master.write(f"u{UNITS}", "coil", trial % 2 == 1)
+    waits = [min((at for _, _, at in seen["writes"] if at >= began), default=began) - began for began in asked]
+    return Figure(
+        f"write_preempt_ms/{dead}_dead", 1000 * percentile(waits, 0.99), "ms (p99)", ("<=", 1000 * (FRAME_S + 0.1)),
+        limit=1000 * FRAME_S, limit_is="one frame", note=f"p50 {1000 * percentile(waits, 0.5):.1f}, {trials} writes; "
+        "the aim is one frame and a learned timeout of at most 100 ms",
+    )  # fmt: skip
