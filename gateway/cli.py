@@ -6,6 +6,7 @@ Exit codes (contract, Commands): 0 done, 64 usage, 69 no daemon running, 78 faul
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -66,6 +67,10 @@ def _parser() -> argparse.ArgumentParser:
     pseudonym.add_argument("group", help=say("cli.group", language()))
     _state(pseudonym)
     _state(command("reload", _reload))
+    _moving(command("backup", _backup))
+    restore = command("restore", _restore)
+    restore.add_argument("--force", action="store_true", help=say("cli.force", language()))
+    _moving(restore)
     _state(command("status", _status))
     alerts = command("alerts", _alerts)
     alerts.add_argument("--closed", nargs="?", type=int, const=20, metavar="N", help=say("cli.closed", language()))
@@ -124,6 +129,11 @@ def _simulate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", type=Path, metavar="DIR", help=say("cli.simulate.state", language()))
     parser.add_argument("--for", dest="seconds", metavar="90s", help=say("cli.simulate.for", language()))
     parser.add_argument("--still", action="store_true", help=say("cli.simulate.still", language()))
+
+
+def _moving(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help=say("cli.backup_file", language()))
+    _state(parser)
 
 
 def _state(parser: argparse.ArgumentParser) -> None:
@@ -408,6 +418,55 @@ def _reload(asked: argparse.Namespace) -> int:
 
     code = _ask(asked, "reload", {"language": language("")}, show, verdict.update)
     return FAULTY if code == OK and verdict.get("done") is False else code
+
+
+def _backup(asked: argparse.Namespace) -> int:
+    """A running daemon is asked first: it writes down who took it, and commits what still waits."""
+    from gateway.app.moving import back_up
+    from gateway.control.client import ControlClient, DaemonNotRunning
+    from gateway.control.folder import state_folder
+    from gateway.control.protocol import Refusal
+    from gateway.faults import StoreFault
+
+    folder = state_folder(asked.state)
+    try:
+        with contextlib.suppress(DaemonNotRunning):
+            list(ControlClient(folder).ask("backup"))
+        manifest = back_up(folder, asked.file)
+    except Refusal as refusal:
+        return _complain(asked, f"refusal.{refusal.reason}", REFUSED, detail=refusal.detail, reason=refusal.reason)
+    except (StoreFault, OSError) as fault:
+        return _complain(asked, "backup.not_made", REFUSED, detail=fault)
+    if asked.json:
+        _say({"done": "backup", "file": str(asked.file), "files": sorted(manifest.files), "schema": manifest.schema})
+    else:
+        print(say("backup.made", language(), file=asked.file, files=", ".join(sorted(manifest.files))))
+    return OK
+
+
+def _restore(asked: argparse.Namespace) -> int:
+    import getpass
+
+    from gateway.app.moving import restore
+    from gateway.control.folder import StateFolderTaken, state_folder
+    from gateway.faults import StoreFault
+    from gateway.store.backup import BackupFault
+
+    folder = state_folder(asked.state)
+    try:
+        moved = restore(asked.file, folder, force=asked.force, who=getpass.getuser())
+    except BackupFault as fault:
+        return _complain(asked, f"restore.{fault.reason}", REFUSED, detail=fault.detail, file=asked.file)
+    except StateFolderTaken:
+        return _complain(asked, "restore.running", REFUSED, folder=folder)
+    except (StoreFault, OSError) as fault:
+        return _complain(asked, "restore.failed", REFUSED, detail=fault)
+    done = {"loudong": moved.manifest.loudong, "alerts": moved.alerts, "aside": ", ".join(moved.aside) or "-"}
+    if asked.json:
+        _say({"done": "restore", **done})
+    else:
+        print(say("restore.done", language(), folder=folder, **done))
+    return OK
 
 
 def _counted(done: Item) -> Item:

@@ -19,6 +19,7 @@ from gateway import notify
 from gateway.app.house import House, OpenedLateError, Surroundings, build
 from gateway.app.orders import read_orders, read_site
 from gateway.app.reload import Reloader, standing
+from gateway.app.steward import Steward
 from gateway.clock import SystemClock
 from gateway.control.folder import claim
 from gateway.nodes import Faults
@@ -51,6 +52,7 @@ async def _live(make: Callable[[], Awaitable[House]], path: Path, folder: Path) 
     house = await make()
     reloader = Reloader(house, path, folder)
     house.desk.offer("reload", reloader.answer)
+    house.desk.offer("backup", Steward(house).prepare_backup)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, house.stop)

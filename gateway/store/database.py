@@ -138,6 +138,11 @@ class Database:
             put_meta(connection, "runs", str(runs).encode())
         return f"{lineage.decode()}-{runs}"
 
+    def begin_lineage(self) -> None:
+        """From now on runs are named as no other copy of this database names them. Raises StoreFault."""
+        with self._writing() as connection:
+            put_meta(connection, "lineage", secrets.token_hex(4).encode())
+
     def commit(self, batch: Batch) -> None:
         """Write all of a batch, and the cursors that moved, or nothing. Raises StoreFault; then it may be tried again."""
         found = Damage()

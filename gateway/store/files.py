@@ -54,12 +54,12 @@ def write_whole(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
-def set_aside(path: Path) -> Path:
-    """Rename a bad file, and SQLite's companions with it, to the first free ``….damaged-N``. Raises OSError.
+def set_aside(path: Path, because: str = "damaged") -> Path:
+    """Rename a file, and SQLite's companions with it, to the first free ``….damaged-N``. Raises OSError.
 
     Also for companions whose main file is gone: a log left behind would be replayed into the next database.
     """
-    names = (path.with_name(f"{path.name}.damaged-{number}") for number in itertools.count(1))
+    names = (path.with_name(f"{path.name}.{because}-{number}") for number in itertools.count(1))
     aside = next(name for name in names if not any(part.exists() for part in _family(name)))
     for source, target in zip(_family(path), _family(aside), strict=True):
         if source.exists():

@@ -43,6 +43,34 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "未改用:小区文件有错,网关照旧运行",
         "refused: the site file has faults; the gateway runs on as before",
     ),
+    "cli.backup": ("把网关的状态和密钥写进一个备份文件", "write the gateway's state and keys to one backup file"),
+    "cli.restore": ("用备份文件恢复网关(换新机)", "make the gateway of a backup file, on a new box"),
+    "cli.backup_file": ("备份文件", "the backup file"),
+    "cli.force": (
+        "目录里已有网关状态也恢复;原有文件改名保留",
+        "also where a gateway lived before; its files are renamed, not deleted",
+    ),
+    "backup.made": (
+        "备份已写入 {file}(含 {files});里面有密钥,请像钥匙一样保管",
+        "backup written to {file} ({files}); it holds keys, keep it like one",
+    ),
+    "backup.not_made": ("备份失败:{detail}", "no backup was made: {detail}"),
+    "restore.done": (
+        "已恢复到 {folder}:未关闭警情 {alerts} 条(由 {loudong} 版备份);原有文件:{aside}",
+        "restored to {folder}: {alerts} open alerts (made by version {loudong}); set aside: {aside}",
+    ),
+    "restore.not_a_backup": ("{file} 不是备份文件({detail})", "{file} is no backup ({detail})"),
+    "restore.damaged": ("备份文件 {file} 已损坏({detail})", "the backup {file} is damaged ({detail})"),
+    "restore.newer": (
+        "备份 {file} 由更新的版本({detail})制作;请先升级",
+        "the backup {file} was made by a newer version ({detail}); upgrade first",
+    ),
+    "restore.occupied": (
+        "目录里已有网关状态({detail});确要替换请加 --force",
+        "a gateway lives here already ({detail}); --force replaces it",
+    ),
+    "restore.running": ("{folder} 上的网关正在运行;请先停止", "a gateway runs on {folder}; stop it first"),
+    "restore.failed": ("恢复失败:{detail}", "nothing was restored: {detail}"),
     "unit.runs": (
         "{site}:总线 {buses},按钮 {buttons},门禁 {doors},上级 {uplinks};本次运行 {run}",
         "{site}: {buses} buses, {buttons} buttons, {doors} doors, {uplinks} uplinks; run {run}",

@@ -49,8 +49,19 @@ def test_a_changed_site_file_comes_into_force_without_losing_or_doubling_anythin
         assert after["uplink-street.connected"] == before["uplink-street.connected"]
 
         await whole.until(lambda: not whole.score.lost(), "nothing is missing")
+        archive = tmp_path / "backup"
+        assert (await whole.loudong("backup", str(archive))).code == 0
+        assert (await whole.loudong("restore", str(archive), "--force")).items[0]["error"] == "running"
         assert await whole.stop() < 6
         whole.assert_clean()
+        # Another box: an empty folder, the same alerts, and nobody is told anything twice.
+        world.state.rename(tmp_path / "dead")
+        assert (await whole.loudong("restore", str(archive))).code == 0
+        open_ = {alert.body["data"]["alert"] for alert in whole.office.arrivals}
+        await whole.start()
+        assert {item["id"] for item in (await whole.loudong("alerts")).items} <= open_
+        assert await whole.stop() < 6
+        assert not whole.office.tally["doubled"]
 
     walk(tmp_path, story)
 
