@@ -67,9 +67,10 @@ class Chronicle:
         self.dropped = 0
 
     def resettle(self, compound: Compound, uplinks: Iterable[Listener]) -> None:
-        """Another site file: tell the uplinks there are now how each device stands."""
+        """Another site file: tell the uplinks there are now how each device stands, and which are no more."""
+        concerned = {*self._compound.subjects, *compound.subjects}
         self._compound, self._uplinks = compound, list(uplinks)
-        for subject in compound.subjects:
+        for subject in sorted(concerned):
             self._told(subject)
         for uplink in self._uplinks:
             uplink.status_changed()

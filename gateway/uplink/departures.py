@@ -119,6 +119,8 @@ class Departures:
         self._under_way: set[Parcel] = set()
         self._status_due = True
         self._devices_due: dict[str, bytes | None] = {}
+        self._retained: set[str] = set()
+        """Devices of which the broker was told in this session."""
         self._taken: set[Kind] = set()
         self._held = False
         self._landed = asyncio.Event()
@@ -134,6 +136,7 @@ class Departures:
         self._held = False
         self._status_due = True
         self._devices_due = dict(self._devices())
+        self._retained = set()
         self.wake.set()
 
     async def settle(self) -> None:
@@ -217,7 +220,11 @@ class Departures:
                 self._devices_due = {due: bodies.get(due, b"") for due in self._devices_due}
                 continue
             del self._devices_due[device]
+            if not body and device in self._retained:  # it is no more, and neither shall be what the broker keeps of it
+                self._retained.discard(device)
+                return self._leave(Parcel(Kind.DEVICE, f"devices/{device}", b"", retain=True))
             if body:
+                self._retained.add(device)
                 return self._leave(Parcel(Kind.DEVICE, f"devices/{device}", body, retain=True))
         return None
 

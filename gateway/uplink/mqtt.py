@@ -32,6 +32,7 @@ from gateway.uplink.outbox import Outbox
 from gateway.uplink.payloads import reply_body, status_body, topic
 from gateway.uplink.preference import ANSWERS_NEEDED, Preference
 from gateway.uplink.session import ANSWER_S, Session, SessionLost, publish_properties, refused
+from gateway.uplink.sweeping import sweep
 
 log = structlog.get_logger()
 
@@ -81,6 +82,7 @@ class MqttUplink:
         self._sleep, self._chance, self._password = sleep, chance, password
         self._probe_s, self._preference = probe_s, Preference(uplink.brokers, answers_needed)
         self._departures = Departures(uplink.id, outbox, status, devices)
+        self._devices, self._swept = devices, set[Broker]()
         self._told: tuple[Health | None, str] = (None, "")
         self._last_reason = ""
         self._deaf_to_commands = False
@@ -141,6 +143,7 @@ class MqttUplink:
                 self._listen(session, heard),
                 self._answer(session, heard),
                 self._watch_outbox(),
+                self._sweep(broker),
                 *away,
             )
         except asyncio.CancelledError:
@@ -156,13 +159,22 @@ class MqttUplink:
         return Session(
             self.uplink,
             broker,
-            f"loudong-{self._site}-{self._gateway}-{self.uplink.id}" + "-probe" * fleeting,
+            f"loudong-{self._site}-{self._gateway}-{self.uplink.id}" + "-aside" * fleeting,
             will,
             self._password,
             clock_trusted=self._wall_ms() is not None,
             fleeting=fleeting,
             answer_s=self._answer_s,
         )
+
+    async def _sweep(self, broker: Broker) -> None:
+        """Once at each address: what is retained there of devices that are no more goes. It may as well fail."""
+        if broker in self._swept:
+            return
+        with contextlib.suppress(SessionLost, TimeoutError):
+            cleared = await sweep(self._session(broker, None, fleeting=True), self._prefix, self._devices)
+            self._swept.add(broker)
+            self.counts["devices_cleared"] += cleared
 
     # --- at another address than the preferred one
 
