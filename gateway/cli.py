@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from gateway import __version__
-from gateway.words import say
+from gateway.words import CATALOGUE, say
 
 OK, REFUSED, USAGE, NO_DAEMON, FAULTY = 0, 1, 64, 69, 78
 Item = dict[str, Any]
@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     _commission_options(command("commission", _commission))
     command("demo", _demo).add_argument("--for", dest="seconds", default=None, metavar="90s")
     _rules(command("rules", _rules_test))
+    _doors(command("doors", _doors_test))
     _replay_options(command("replay", _replay))
     _simulate_options(command("simulate", _simulate))
     command("schema", _schema).add_argument("of", nargs="?", default="site", help=say("cli.schema_of", language()))
@@ -114,6 +115,18 @@ def _commission_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--write", action="store_true", help=say("cli.commission.write", language()))
     parser.add_argument("--yes", action="store_true", help=say("cli.commission.yes", language()))
     _state(parser)
+
+
+def _doors(parser: argparse.ArgumentParser) -> None:
+    """``doors`` has commands of its own."""
+    deeds = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+    test = deeds.add_parser(
+        "test", help=say("cli.doors.test", language()), description=say("cli.doors.test", language())
+    )
+    test.add_argument("door", help=say("cli.door_id", language()))
+    test.add_argument("--json", action="store_true", help=say("cli.json", language()))
+    _state(test)
+    test.set_defaults(do=_doors_test, verb="doors test")
 
 
 def _replay_options(parser: argparse.ArgumentParser) -> None:
@@ -498,6 +511,10 @@ def _pair(asked: argparse.Namespace) -> int:
     return _ask(asked, "pair", arguments, _show_done)
 
 
+def _doors_test(asked: argparse.Namespace) -> int:
+    return _ask(asked, "doors-test", {"door": asked.door}, _show_findings)
+
+
 def _change(asked: argparse.Namespace) -> int:
     arguments: Item = {"alert": asked.alert, "who": asked.who, "reason": asked.reason}
     arguments["on_site"] = getattr(asked, "on_site", False)
@@ -608,6 +625,16 @@ def _show_history(items: list[Item]) -> Iterable[str]:
     for step in items:
         who = step["who"] or "—"
         yield f"{step['at'] / 1000:>12.1f} s  /{step['revision']:<3} {step['kind']:<13} {who:<12} {step['reason']}".rstrip()
+
+
+def _show_findings(items: list[Item]) -> Iterable[str]:
+    for item in items:
+        verdict = say(f"finding.{item['verdict']}", language())
+        key = f"finding.{item['check']}.{item['reason']}"
+        what = say(f"finding.{item['check']}", language())
+        # What went wrong on the way to the answer is told in the words that alerts use.
+        told = say(key if key in CATALOGUE else f"reason.{item['reason']}", language(), detail=item["detail"])
+        yield f"{verdict:<4} {what}: {told}"
 
 
 def _show_done(items: list[Item]) -> Iterable[str]:

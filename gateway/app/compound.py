@@ -27,7 +27,7 @@ from gateway.rules.compound import (
 )
 from gateway.rules.engine import UNPROVEN
 from gateway.rules.language import compile_rules
-from gateway.site.model import Bus, Button, Door, Grid, ModbusDevice, Output, Site
+from gateway.site.model import STREAM, Bus, Button, Door, Grid, ModbusDevice, Output, Site
 from gateway.site.profile import PointClass
 
 PRESSED = "pressed"
@@ -84,6 +84,11 @@ def history_worker(door: str) -> str:
     return f"history-{door}"
 
 
+def stream_worker(door: str) -> str:
+    """The worker that holds a connection to a door's terminal open."""
+    return f"stream-{door}"
+
+
 def worker_subject(worker: str) -> str:
     """What a part of the gateway itself is called in events and alerts."""
     return f"worker-{worker}"
@@ -100,6 +105,7 @@ def worker_names(site: Site) -> tuple[str, ...]:
         *(("radio",) if site.buttons else ()),
         *(("doors",) if site.doors else ()),
         *(history_worker(door.id) for door in site.doors.values() if door.history),
+        *(stream_worker(door.id) for door in site.doors.values() if door.transport == STREAM),
         *(uplink_subject(uplink) for uplink in site.uplinks),
         "chronicle",
         "control",

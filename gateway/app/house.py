@@ -26,6 +26,7 @@ from gateway.app.orders import Orders, Reloaded
 from gateway.app.publishing import Publishing
 from gateway.app.records import Records
 from gateway.app.rooms import OUTPUTS, VITAL_S, Hand, Rooms
+from gateway.app.terminals import examiner
 from gateway.app.timekeeper import Timekeeper
 from gateway.clock import Clock, Timeline, resume
 from gateway.control.folder import SOCKET_NAME
@@ -151,6 +152,7 @@ class House:
         self.inbox.connect(rooms.want, rooms.reread, self.chronicle.follow, rooms.reenrol, rooms.pair)
         self.chronicle.connect(rooms.device_back)
         self.publishing.counts = self.counts
+        self.desk.offer("doors-test", examiner(lambda door: rooms.test_door(door, self.orders)))
         self.desk.connect(self._status, self._anchor_at, records.history, records.closed, self._named_doors)
 
     # Living -----------------------------------------------------------------------------------------

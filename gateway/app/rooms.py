@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from gateway.actions import Want
 from gateway.actuators.outputs import OutputReconciler
-from gateway.app.compound import PRESSED, bus_subject, history_worker, uplink_subject, worker_subject
+from gateway.app.compound import PRESSED, bus_subject, history_worker, stream_worker, uplink_subject, worker_subject
 from gateway.app.inbox import Inbox
 from gateway.app.orders import Orders
 from gateway.app.publishing import Publishing
@@ -33,13 +33,15 @@ from gateway.drivers.face.client import TerminalClient
 from gateway.drivers.face.historian import Historian
 from gateway.drivers.face.intake import Intake
 from gateway.drivers.face.listener import TerminalListener
+from gateway.drivers.face.selftest import Finding, examine
+from gateway.drivers.face.stream import TerminalStream
 from gateway.drivers.modbus.lines import Receptions, line_of
 from gateway.drivers.modbus.poller import BusPoller
 from gateway.events import DeviceHealth, Health, Quality, Scalar
 from gateway.faults import DeviceFault
 from gateway.instant import Instant
 from gateway.nodes import Mark
-from gateway.site.model import Door, Site
+from gateway.site.model import STREAM, Door, Site
 from gateway.store.registry import Registry
 from gateway.store.store import Store
 from gateway.supervise import Ring
@@ -77,6 +79,8 @@ def recipes(orders: Orders) -> dict[str, object]:
     for door in site.doors.values():
         if door.history:  # it goes with the listener, whose intake it shares
             found[history_worker(door.id)] = (found[DOORS], secrets.history_passwords.get(door.id))
+        if door.transport == STREAM:
+            found[stream_worker(door.id)] = (found[DOORS], secrets.history_passwords.get(door.id))
     for uplink in site.uplinks.values():
         known = (secrets.passwords.get(uplink.id), secrets.certificates.get(uplink.id))
         found[uplink_subject(uplink.id)] = (unmarked(uplink), *known)
@@ -166,9 +170,9 @@ class Rooms:
             return self._radio(orders)
         if name == DOORS:
             return self._doors(orders)
-        door = next((door for door in orders.site.doors.values() if history_worker(door.id) == name), None)
-        if door is not None and self.intake is not None:  # whose room comes first
-            return self._history(name, door, self.intake, orders)
+        for door in orders.site.doors.values():
+            if self.intake is not None and name in {history_worker(door.id), stream_worker(door.id)}:
+                return self._asking(name, door, self.intake, orders)  # the doors' room comes first
         bus = next((bus for bus in orders.site.buses.values() if bus_subject(bus.id) == name), None)
         if bus is None:
             return self._uplink(name, orders)
@@ -215,15 +219,25 @@ class Rooms:
         )
         return Hand(DOORS, Ring.SERVICE, self.listener.run)
 
-    def _history(self, name: str, door: Door, intake: Intake, orders: Orders) -> Hand:
-        client = TerminalClient(door, orders.secrets.history_passwords[door.id])
-        self.terminals[door.id] = client
+    def _asking(self, name: str, door: Door, intake: Intake, orders: Orders) -> Hand:
+        """A worker that asks a terminal; all of one door share one client, so that a refused login counts once."""
+        if name == history_worker(door.id):
+            self.terminals[door.id] = TerminalClient(door, orders.secrets.history_passwords[door.id])
+        client = self.terminals[door.id]
 
         def set_health(health: Health, reason: str, detail: str) -> None:
             self._inbox.report(DeviceHealth(worker_subject(name), health, reason, detail))
 
-        historian = Historian(door, intake, client, set_health, self._beat(name))
-        return Hand(name, Ring.SERVICE, historian.run)
+        worker = Historian if name == history_worker(door.id) else TerminalStream
+        return Hand(name, Ring.SERVICE, worker(door, intake, client, set_health, self._beat(name)).run)
+
+    async def test_door(self, name: str, orders: Orders) -> list[Finding] | None:
+        """How a door's terminal is set up; None for a door that is not there."""
+        door, intake, listener = orders.site.doors.get(name), self.intake, self.listener
+        if door is None or intake is None or listener is None:
+            return None
+        token = orders.secrets.tokens.get(name, "")
+        return await examine(door, intake, self.terminals.get(name), token=token, port=listener.port)
 
     def _uplink(self, name: str, orders: Orders) -> Hand:
         uplink = next(one for one in orders.site.uplinks.values() if uplink_subject(one.id) == name)

@@ -1,9 +1,15 @@
-"""What the core remembers of the door terminals, in the words of those who talk to them."""
+"""The door terminals as the house sees them: what the core remembers of them, and the desk's question how they fare."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
 
+import msgspec
+
+from gateway.app.desk import Errand
+from gateway.control.protocol import PeerCredentials, Refusal
+from gateway.drivers.face.selftest import Finding
 from gateway.drivers.face.serials import Remembered
 from gateway.instant import Instant
 from gateway.rules.engine import Engine
@@ -26,3 +32,16 @@ class TerminalMemory:
 
     def paired(self, door: str) -> str:
         return self._engine().paired(door)
+
+
+def examiner(test: Callable[[str], Awaitable[list[Finding] | None]]) -> Errand:
+    """The errand behind ``loudong doors test``."""
+
+    async def errand(arguments: Mapping[str, Any], _peer: PeerCredentials) -> Iterable[dict[str, Any]]:
+        door = str(arguments.get("door", ""))
+        found = await test(door)
+        if found is None:
+            raise Refusal("no_such_door", door)
+        return [{"door": door, **msgspec.to_builtins(finding)} for finding in found]
+
+    return errand

@@ -78,7 +78,7 @@ class TerminalServer:
         app.router.add_get("/ISAPI/System/deviceInfo", self._behind_login(self._device))
         app.router.add_get("/ISAPI/Event/notification/httpHosts", self._behind_login(self._hosts))
         app.router.add_get("/ISAPI/Event/notification/alertStream", self._behind_login(self._stream))
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2, handler_cancellation=True)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port)
         await site.start()

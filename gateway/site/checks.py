@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from gateway.nodes import Faults, Mark, Reader, nearest
 from gateway.site.ground import Ground
-from gateway.site.model import Bus, Door, Framing, Listener, Output, Place, Uplink
+from gateway.site.model import PUSH, STREAM, Bus, Door, Framing, Listener, Output, Place, Uplink
 from gateway.site.profile import PointSpec, Profile
 from gateway.site.shapes import PROVES
 
@@ -133,7 +133,7 @@ def check_door(door: Door, reader: Reader, ground: Ground) -> None:
         if first is not None:
             fields = {"field": key, "given": given, "first": f"{first.file}:{first.line}"}
             reader.faults.add(reader.mark(key), "fault.terminal_twice", name=door.id, **fields)
-    if not reader.has("token_file"):  # the listener lets nobody in without one
+    if not reader.has("token_file") and door.transport == PUSH:  # the listener lets nobody in without one
         reader.faults.add(door.mark, "fault.door_no_token_file", name=door.id)
     for one, other in (("username", "password_file"), ("password_file", "username")):
         if reader.has(one) and not reader.has(other):
@@ -150,7 +150,8 @@ def _check_history(door: Door, reader: Reader) -> None:
     for key, needed in (("mapping", "generic"), ("history", "hikvision")):
         if reader.has(key) and door.vendor and door.vendor != needed:
             reader.faults.add(reader.mark(key), "fault.needs", name=door.id, field=key, other=f"vendor: {needed}")
-    for one, other in (("history", "address"), ("http_port", "history"), ("https", "history")):
+    needs = [("history", "address"), ("http_port", "history"), ("https", "history")]
+    for one, other in [*needs, *([("transport", "history")] if door.transport == STREAM else [])]:
         if reader.has(one) and not reader.has(other):
             reader.faults.add(reader.mark(one), "fault.needs", name=door.id, field=one, other=other)
     if door.https and door.history and not door.history.ca_file:

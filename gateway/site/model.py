@@ -232,6 +232,8 @@ class Door(Struct, frozen=True):
     password_file: str = ""
     history: History | None = None
     """None: the terminal is never asked."""
+    transport: str = PUSH
+    """push | stream"""
     mapping: DoorMapping | None = None
     """With vendor ``generic``: how its bodies are read."""
     http_port: int = 80

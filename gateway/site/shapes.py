@@ -42,6 +42,8 @@ from gateway.site.fields import (
 from gateway.site.mapping import read_mapping
 from gateway.site.mapping import schema as mapping_schema
 from gateway.site.model import (
+    PUSH,
+    STREAM,
     Broker,
     Bus,
     Button,
@@ -91,6 +93,7 @@ BAUDS = (1200, 2400, 4800, 9600, 14400, 19200, 38400, 57600, 115200)
 FORMATS = ("bthome", "mibeacon", "ibeacon", "eddystone", "flag", "learned", "gatt")
 UNTIL = ("silence", "idle")
 SCANS = ("active", "passive")
+TRANSPORTS = (PUSH, STREAM)
 VENDORS = ("hikvision", "generic")
 DIRECTIONS = ("in", "out", "unknown")
 OUTPUT_KINDS = ("siren", "valve", "fan")
@@ -329,6 +332,7 @@ DOOR = Table(
     mapping("mapping"),
     whole("http_port", 1, 65535),
     flag("https"),
+    one_of("transport", TRANSPORTS),
     one_of("direction", DIRECTIONS),
     text("enrolment", form=ID),
     duration("heartbeat", "heartbeat_ms", *_HEARTBEAT),

@@ -211,6 +211,7 @@ _REASONS: dict[str, tuple[str, str]] = {
         "用户名或密码不对,暂停再试以免账号被锁",
         "the login was refused; not tried again for a while, so that the account is not locked",
     ),
+    "reason.stream_ended": ("门口机断开了连接", "the terminal closed the connection"),
     "reason.http_status": ("设备拒绝了请求", "the device refused the request"),
     "reason.history_refused": ("门口机不让查询记录", "the terminal does not let its log be asked"),
     "reason.log_too_long": ("门口机记录太多,没能读完", "the terminal's log is too long to be read to its end"),

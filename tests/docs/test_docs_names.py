@@ -142,7 +142,7 @@ def test_every_worker_is_in_the_table(pages):
     site, _ = check(pages.root / "examples/fukang-garden/site.yaml", Faults())
     text = pages.text("docs/operations.md")
     for worker in worker_names(site):
-        generic = re.sub(r"^(bus|uplink|history)-.*", r"\1-NAME", worker)
+        generic = re.sub(r"^(bus|uplink|history|stream)-.*", r"\1-NAME", worker)
         assert f"| `{generic}` |" in text
 
 

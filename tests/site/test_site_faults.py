@@ -107,6 +107,8 @@ FAULTS = [
     ("token_file: t", "token_file: t, history: {username: events, password_file: p, pin: 1}", "site.yaml:28: error: gate-1.history: unknown field “pin”.", "不认识"),
     (", address: 192.168.1.3", ", history: {username: events, password_file: p}", "site.yaml:28: error: gate-1: history needs address.", "就要写 address"),
     ("token_file: t", "token_file: t, http_port: 8080", "site.yaml:28: error: gate-1: http_port needs history.", "就要写 history"),
+    (", token_file: t", ", transport: stream", "site.yaml:28: error: gate-1: transport needs history.", "就要写 history"),
+    ("token_file: t", "token_file: t, transport: steam", "site.yaml:28: error: gate-1: transport cannot be “steam”. Did you mean “stream”?", "是不是“stream”"),
     ("vendor: hikvision", "vendor: generic", "site.yaml:28: error: gate-1: vendor: generic needs mapping.", "就要写 mapping"),
     ("token_file: t", "token_file: t, mapping: {seq: num, type: {from: t, values: {1: door.bell}}}", "site.yaml:28: error: gate-1: mapping needs vendor: generic.", "就要写 vendor: generic"),
     ("vendor: hikvision", "vendor: generic, mapping: {seq: num, type: {from: t, values: {1: acess.granted}}}", "site.yaml:28: error: gate-1.mapping.type: values cannot be “acess.granted”. Did you mean “access.granted”?", "是不是“access.granted”"),

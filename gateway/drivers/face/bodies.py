@@ -110,6 +110,23 @@ class Scanner:
             self._buffer += piece
             self._advance(final=False)
 
+    def take(self) -> list[Text]:
+        """The text parts whose end has come, for a stream without end; what bounds one body bounds what lies between two calls."""
+        texts, self._texts = self._texts, []
+        if texts or self._parts:
+            self._parts = self._unpacker.passed = 0
+        return texts
+
+    @property
+    def holds_text(self) -> bool:
+        """Whether a text part is under way, its headers behind it."""
+        return self._state == "payload" and self._kept is not False and bool(self._buffer.strip())
+
+    @property
+    def waiting(self) -> bytes:
+        """What has come and is not yet told apart: too little for that, or the end of something dropped."""
+        return b"" if self._state == "headers" else bytes(self._buffer)
+
     def close(self) -> list[Text]:
         """No more bytes come: the text parts in their order. Raises BodyFault ``empty`` for a body of nothing."""
         for piece in self._unpacker.finish():

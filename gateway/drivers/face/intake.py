@@ -107,8 +107,13 @@ class Intake:
 
     # What comes in ----------------------------------------------------------------------------------
 
-    def receive(self, door: model.Door, texts: list[Text]) -> tuple[Decoded, list[Ticket]]:
-        """Take the text parts of one body that a terminal sent of itself. Raises BodyFault."""
+    def receive(
+        self, door: model.Door, texts: list[Text], *, from_memory: bool = False
+    ) -> tuple[Decoded, list[Ticket]]:
+        """Take the text parts of one body that a terminal sent of itself. Raises BodyFault.
+
+        ``from_memory``: it begins by telling all it remembers; of what is not live only news is taken.
+        """
         tickets: list[Ticket] = []
         decoded = self._decode(door, texts, tickets)
         self.counters[decoded.outcome] += 1
@@ -117,7 +122,10 @@ class Intake:
             self.counters[f"part_{reason}"] += 1
         self.presence.heard(door, named=bool(decoded.entries))
         for entry in decoded.entries:
-            tickets += self.take(door.id, entry)
+            if from_memory and not entry.live and not self.serials[door.id].wants(entry.seq):
+                self.counters["known_replays"] += 1
+            else:
+                tickets += self.take(door.id, entry)
         return decoded, tickets
 
     def take(self, door: str, entry: Entry) -> list[Ticket]:

@@ -34,6 +34,7 @@ from gateway.events import Health
 from gateway.faults import DeviceFault
 from gateway.inbox import Ticket
 from gateway.site import model
+from gateway.site.model import PUSH
 
 log = structlog.get_logger()
 
@@ -78,7 +79,7 @@ class TerminalListener:
         self._listener, self._intake, self._tokens, self._beat = listener, intake, dict(tokens), beat
         self._passwords = dict(passwords)
         self._gate = DigestGate(secrets.token_bytes(32), lambda: int(asyncio.get_running_loop().time() * 1000))
-        self._doors = intake.doors
+        self._doors = {door.id: door for door in intake.doors.values() if door.transport == PUSH}
         self.counters = intake.counters
         self.ready = asyncio.Event()
         self.port = 0
