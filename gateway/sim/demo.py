@@ -1,4 +1,4 @@
-"""`loudong demo`: the real daemon on the simulated compound, told as a story.
+"""`loudong demo`: the real daemon on a simulated compound of real size, told as a story.
 
 Left column: what the world does (``>``), what the duty office hears over MQTT (``<``), what a relay really did (``*``). The script
 counts what it causes; the summary compares that with what the duty office got, never with what the daemon says of itself.
@@ -17,28 +17,34 @@ from pathlib import Path
 from typing import Any
 
 from gateway.sim.broker import BrokerFault, EmbeddedBroker
-from gateway.sim.compound import SimCompound
+from gateway.sim.cast import GATEWAY, PRINCIPAL, cast, changes, site_file
 from gateway.sim.daemon import Daemon
+from gateway.sim.life import Life
 from gateway.sim.receiver import DutyOffice
 from gateway.sim.score import Score
+from gateway.sim.staging import stage
 from gateway.sim.teller import Teller
+from gateway.sim.world import SimWorld
+from gateway.timetable import Nothing, Restart, RightClock, parse_deed
 from gateway.words import say
 
 BROKER_AWAY_S = 12.0
 """How long the broker stays dead: long enough that a backlog gathers and the keepalive is missed."""
 SETTLE_S = 8.0
 """What was caused last must have come by then."""
-_SOURCE = "/loudong/v1/fukang-garden/demo"
-_DUTY = "duty-1"
+UPLINK = "street"
+"""Every compound that is shown has it."""
 
 
 class Story:
     """The script: what happens in the compound, in order."""
 
-    def __init__(self, world: SimCompound, broker: EmbeddedBroker, teller: Teller) -> None:
-        self.world, self.broker, self.teller = world, broker, teller
+    def __init__(self, world: SimWorld, state: Path, broker: EmbeddedBroker, teller: Teller) -> None:
+        self.world, self.state, self.broker, self.teller = world, state, broker, teller
+        self.cast = cast(world.site)
+        self.source = f"/loudong/v1/{world.site.id}/{GATEWAY}"
         self.score = Score()
-        self.office = DutyOffice(broker.port, protocol="3.1.1", heard=self._heard)
+        self.office = DutyOffice(broker.port, protocol="3.1.1", principal=PRINCIPAL, heard=self._heard)
         self._numbers = 0
 
     def _heard(self, raw: bytes) -> None:
@@ -61,39 +67,36 @@ class Story:
 
     async def gas(self) -> None:
         """A leak: the valve shuts, the siren sounds, nobody waits for a network."""
-        self.teller.world("gas", place="301", lel=26)
-        self.caused("gas-low", "gas-301")
-        self.caused("gas-high", "gas-301")
-        self.world.leak("gas-301", 26)
-        await self.until(lambda: self.world.valve_shut)
+        who = self.cast
+        self.teller.world("gas", place=who.kitchen, lel=26)
+        self.caused("gas-low", who.gas)
+        self.caused("gas-high", who.gas)
+        await self.happen(f"{who.gas}.gas = 26")
+        await self.until(lambda: self.world.outputs[who.valve])
         self.teller.deed("valve_shut")
-        await self.until(lambda: self.world.siren_on)
+        await self.until(lambda: self.world.outputs[who.siren])
         self.teller.deed("siren_on")
         await asyncio.sleep(4)
-        await self.answer("gas-high", "gas-301")
-        await self.until(lambda: not self.world.siren_on)
+        await self.answer("gas-high", who.gas)
+        await self.until(lambda: not self.world.outputs[who.siren])
         self.teller.deed("siren_off")
         self.teller.world("gas_gone")
-        self.world.leak("gas-301", 1)
+        await self.happen(f"{who.gas}.gas = 1")
         await asyncio.sleep(2)
 
     async def sos(self) -> None:
         """A press that nobody answers climbs rung by rung, until somebody does."""
-        self.teller.world("press", button="sos-301")
-        self.caused("sos", "sos-301")
-        await self.world.press("sos-301")
+        await self.press(self.cast.button)
         self.teller.world("nobody")
         await asyncio.sleep(10)
-        await self.answer("sos", "sos-301", on_site=True)
+        await self.answer("sos", self.cast.button, on_site=True)
 
     async def stranger(self) -> None:
         """A face that is not enrolled, and a resident who is."""
         self.teller.world("resident")
-        self.world.gate.pass_known()
+        await self.happen(f"entry {self.cast.door} access.granted known")
         await asyncio.sleep(1)
-        self.teller.world("stranger")
-        self.caused("stranger", "gate-1")
-        self.world.gate.stranger()
+        await self.stranger_rings()
         await asyncio.sleep(3)
 
     async def broker_away(self) -> None:
@@ -102,16 +105,14 @@ class Story:
         await asyncio.to_thread(self.broker.kill)
         died = time.monotonic()
         await asyncio.sleep(2)
-        self.teller.world("press", button="sos-302")
-        self.caused("sos", "sos-302")
-        await self.world.press("sos-302")
-        self.teller.world("smoke")
-        self.caused("smoke", "smoke-302")
-        self.world.smoke_in_302(there=True)
-        await self.until(lambda: self.world.siren_on)
+        await self.press(self.cast.other_button)
+        self.teller.world("smoke", place=self.cast.landing)
+        self.caused("smoke", self.cast.smoke)
+        await self.happen(f"{self.cast.smoke}.smoke = true")
+        await self.until(lambda: self.world.outputs[self.cast.smoke_siren])
         self.teller.deed("siren_on")
         await asyncio.sleep(max(0.0, BROKER_AWAY_S - (time.monotonic() - died)))
-        self.world.smoke_in_302(there=False)
+        await self.happen(f"{self.cast.smoke}.smoke = false")
         await asyncio.to_thread(self.broker.start)
         self.teller.world("broker_back")
         await self.until(lambda: not self.score.lost(), 30)
@@ -119,12 +120,12 @@ class Story:
 
     async def lost_device(self) -> None:
         """A detector falls silent: a fault of its own within ten seconds, and it comes back."""
-        self.teller.world("silent", device="gas-302")
-        self.caused("device-lost", "gas-302")
-        self.world.gas["gas-302"].silent = True
+        self.teller.world("silent", device=self.cast.lost)
+        self.caused("device-lost", self.cast.lost)
+        await self.happen(f"lost {self.cast.lost}")
         await self.until(lambda: not self.score.lost(), 20)
-        self.world.gas["gas-302"].silent = False
-        self.teller.world("answers_again", device="gas-302")
+        await self.happen(f"ok {self.cast.lost}")
+        self.teller.world("answers_again", device=self.cast.lost)
         await asyncio.sleep(3)
 
     async def everybody_answers(self) -> None:
@@ -142,30 +143,46 @@ class Story:
         """After the story the compound lives on: now and then somebody presses, a stranger rings, the office answers."""
         while True:
             await asyncio.sleep(6)
-            self.teller.world("press", button="sos-302")
-            self.caused("sos", "sos-302")
-            await self.world.press("sos-302", "double")
+            await self.press(self.cast.other_button, "double")
             await asyncio.sleep(5)
             await self.everybody_answers()
-            self.teller.world("stranger")
-            self.caused("stranger", "gate-1")
-            self.world.gate.stranger()
+            await self.stranger_rings()
             await asyncio.sleep(5)
             await self.everybody_answers()
 
     # Small parts --------------------------------------------------------------------------------------
 
+    async def happen(self, deed: str) -> None:
+        """Let it happen at the devices."""
+        self._numbers += 1
+        what = parse_deed(deed, self._numbers)
+        if isinstance(what, Restart | RightClock | Nothing):
+            raise TypeError(deed)
+        await self.world.happen(what)
+
+    async def press(self, button: str, kind: str = "single") -> None:
+        """Somebody calls for help."""
+        self.teller.world("press", button=button)
+        self.caused("sos", button)
+        await self.happen(f"press {button} {kind}")
+
+    async def stranger_rings(self) -> None:
+        """Somebody the door does not know."""
+        self.teller.world("stranger", place=self.cast.gate)
+        self.caused("stranger", self.cast.door)
+        await self.happen(f"stranger {self.cast.door}")
+
     async def answer(self, rule: str, subject: str, *, on_site: bool = False) -> None:
         """The duty office answers an alert through MQTT, as a named person."""
         found = [a for a in self._open() if (a["data"]["rule"], a["data"]["subject"]) == (rule, subject)]
         if found:
-            self.teller.world("answers", who=_DUTY)
+            self.teller.world("answers", who=self.cast.duty)
             await self.command("ack", found[0]["data"], on_site=on_site)
 
     async def command(self, verb: str, data: dict[str, Any], **fields: object) -> None:
         """One command; a reply that does not come is the story's business, not an error of the demo."""
         with contextlib.suppress(TimeoutError, OSError):
-            await self.office.command(_SOURCE, verb, who=_DUTY, alert=data["alert"], **fields)
+            await self.office.command(self.source, verb, who=self.cast.duty, alert=data["alert"], **fields)
 
     def _open(self) -> list[dict[str, Any]]:
         """The latest word on every alert that is not closed."""
@@ -182,12 +199,16 @@ class Story:
 
 async def _run(folder: Path, seconds: float | None, teller: Teller) -> dict[str, Any]:
     broker = EmbeddedBroker(folder / "broker", leashed=True)
-    await asyncio.to_thread(broker.start)
+    broker.start()  # in this thread: the leash is its own
+    staged = stage(
+        site_file(), folder / "site", lambda name: (broker.port, "3.1.1") if name == UPLINK else None, changes(UPLINK)
+    )
     try:
-        async with SimCompound(folder / "world", broker.port) as world:
-            story = Story(world, broker, teller)
+        async with SimWorld(staged, folder) as world:
+            story = Story(world, folder / "state", broker, teller)
+            world.soon(Life(world).waver(without=(story.cast.gas,)))
             listening = asyncio.create_task(story.office.run())
-            daemon = Daemon(world.site, world.state, world.air, folder / "daemon.log")
+            daemon = Daemon(staged.site, story.state, world.air, folder / "daemon.log")
             await daemon.start()
             try:
                 await _live(story, daemon, listening, seconds)
@@ -232,9 +253,9 @@ async def _live(story: Story, daemon: Daemon, listening: asyncio.Task[None], sec
 async def _play(story: Story) -> None:
     story.teller.world("waking")
     await story.office.ready()
-    await story.until(lambda: story.world.air.heard and _SOURCE in story.office.statuses, 20)
+    await story.until(lambda: story.world.air.heard and story.source in story.office.statuses, 20)
     story.teller.world("online", means=story.world.air.means)
-    story.teller.world("try", state=story.world.state)
+    story.teller.world("try", state=story.state)
     await asyncio.sleep(2)
     await story.play()
     story.teller.world("going_on")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 
 from gateway.sim.image import CannotSimulate
 from gateway.sim.world import SimWorld
@@ -24,10 +24,10 @@ _LASTS_S = (8.0, 20.0)
 
 
 class Life:
-    """One compound's life; ``do`` makes a deed happen and tells of it."""
+    """One compound's life."""
 
-    def __init__(self, world: SimWorld, do: Do, *, seed: int | None = None) -> None:
-        self._world, self._do, self._random = world, do, random.Random(seed)
+    def __init__(self, world: SimWorld, *, seed: int | None = None) -> None:
+        self._world, self._random = world, random.Random(seed)
         self._at_rest = {
             (device, name): value
             for device, image in world.images.items()
@@ -35,11 +35,11 @@ class Life:
             if image.is_number(name) and isinstance(value := image.get(name), int | float)
         }
 
-    async def waver(self) -> None:
-        """Measured values move a little around where they began, for ever."""
+    async def waver(self, without: Collection[str] = ()) -> None:
+        """Measured values move a little around where they began, for ever; not those of devices somebody else plays with."""
         while True:
-            count = max(1, int(len(self._at_rest) * _WAVERING)) if self._at_rest else 0
-            for device, name in self._random.sample(list(self._at_rest), count):
+            points = [point for point in self._at_rest if point[0] not in without]
+            for device, name in self._random.sample(points, -int(-len(points) * _WAVERING)):
                 image, rest = self._world.images[device], self._at_rest[device, name]
                 point = image.points[name]
                 step = max(point.resolution * 1.5, abs(rest) * 0.02)
@@ -49,17 +49,17 @@ class Life:
                     del self._at_rest[device, name]
             await asyncio.sleep(_NOISE_S)
 
-    async def go_on(self) -> None:
-        """Now and then something happens, for ever."""
+    async def go_on(self, do: Do) -> None:
+        """Now and then something happens, for ever; ``do`` makes a deed happen and tells of it."""
         while True:
             await asyncio.sleep(self._random.uniform(*_PAUSE_S))
             happenings = list(self._possible())
             if happenings:
                 begins, ends = self._random.choice(self._random.choice(happenings))
-                await self._do(begins)
+                await do(begins)
                 if ends:
                     await asyncio.sleep(self._random.uniform(*_LASTS_S))
-                    await self._do(ends)
+                    await do(ends)
 
     def _possible(self) -> Iterator[list[tuple[str, str]]]:
         """Kinds of things, each with every one that can happen here: how it begins, and how it ends."""

@@ -75,9 +75,9 @@ class Simulation:
                 for broker in self._brokers.values():
                     world.soon(self._office(broker).run())
                 if not self._wishes.still:
-                    life = Life(world, self.do)
+                    life = Life(world)
                     world.soon(life.waver())
-                    world.soon(life.go_on())
+                    world.soon(life.go_on(self.do))
                 self._listen()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self.over.wait(), self._wishes.seconds)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +44,14 @@ class Staged(Struct, frozen=True):
     """What became of the real world, for people."""
 
 
-def stage(site: Path, folder: Path, broker: Callable[[str], tuple[int, str] | None]) -> Staged:
+def stage(
+    site: Path,
+    folder: Path,
+    broker: Callable[[str], tuple[int, str] | None],
+    changes: Mapping[str, Any] | None = None,
+) -> Staged:
     """Write the copy into ``folder``. ``broker(uplink)`` gives the port and the MQTT version of its broker, None where there
-    is none to be had. The site must have been checked before.
+    is none to be had; ``changes`` are laid over the site, lists at the end of lists. The site must have been checked before.
     """
     file = site / SITE_FILE if site.is_dir() else site
     root = Folder(file.parent, Faults()).read_whole(file)
@@ -55,7 +60,7 @@ def stage(site: Path, folder: Path, broker: Callable[[str], tuple[int, str] | No
     folder.mkdir(parents=True, exist_ok=True)
     if (file.parent / "profiles").is_dir():
         shutil.copytree(file.parent / "profiles", folder / "profiles", dirs_exist_ok=True)
-    stage = _Stage(_plain(root), folder, broker)
+    stage = _Stage(_laid_over(_plain(root), changes or {}), folder, broker)
     stage.set()
     copy = folder / SITE_FILE
     copy.write_text(
@@ -150,6 +155,12 @@ class _Stage:
         path.touch(mode=0o600)
         path.write_text(text, encoding="utf-8")
         return str(path)
+
+
+def _laid_over(whole: Any, changes: Any) -> Any:
+    if isinstance(whole, dict) and isinstance(changes, Mapping):
+        return {**whole, **{key: _laid_over(whole.get(key), change) for key, change in changes.items()}}
+    return [*whole, *changes] if isinstance(whole, list) and isinstance(changes, list) else changes
 
 
 def _plain(node: Node) -> Any:

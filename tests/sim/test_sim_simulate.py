@@ -121,7 +121,7 @@ def test_everything_that_life_may_do_can_be_done(tmp_path):
     async def run():
         done = []
         async with SimWorld(staged(tmp_path), tmp_path, with_bluez=False) as world:
-            life = Life(world, None, seed=1)
+            life = Life(world, seed=1)
             for kind in life._possible():
                 for deeds in kind:
                     for deed in filter(None, deeds):
