@@ -40,7 +40,7 @@ def wording(site: Site, engine: Engine) -> Wording:
     rules = engine.compound.rules.values()
     return Wording(
         rules={rule.id: (rule.text_zh, rule.text_en) for rule in rules if rule.text_zh},
-        places={place.path: place.name for place in site.places.values()},
+        places={path: site.full_name(path) for path in site.places},
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from gateway.alerts import NoteKind
 from gateway.app.check import check
 from gateway.app.difference import Pair, compare
 from gateway.app.orders import FaultySite
@@ -23,6 +24,8 @@ from gateway.store.recording import Recording
 from gateway.store.rows import JournalRow
 
 _PROGRESS_ROWS = 20_000
+_BESIDE_THE_CORE = frozenset({NoteKind.RECEIVED.value, NoteKind.REFUSED.value})
+"""Steps of a history that the inbox adds of itself: they change no alert."""
 
 
 class Agreement(Struct, frozen=True):
@@ -111,7 +114,7 @@ def _event(row: JournalRow) -> Event | None:
 
 def _agreement(steps: list[Step], recording: Recording, seen: Witness) -> Agreement:
     """By alert, revision, kind and instant. A deadline behind the last row of all may have fired unseen: it does not count."""
-    kept = {step for step in recording.steps if step[2] != "received" and step[3] >= (seen.first_at or 0)}
+    kept = {step for step in recording.steps if step[2] not in _BESIDE_THE_CORE and step[3] >= (seen.first_at or 0)}
     last = max((step[3] for step in kept), default=0)
     replayed = {
         (change.alert.id, change.alert.revision, change.kind.value, int(change.at))

@@ -82,26 +82,18 @@ def cast(site: Site) -> Cast:
     door = next(iter(site.doors.values()))
     return Cast(
         gas=gas.id,
-        kitchen=full_name(site, gas.place),
+        kitchen=site.full_name(gas.place),
         valve=_serving(site, "valve", gas.place)[0].id,
         siren=_serving(site, "siren", gas.place)[0].id,
         button=(at_home or buttons)[0],
         other_button=buttons[-1],
         smoke=smoke.id,
-        landing=full_name(site, smoke.place),
+        landing=site.full_name(smoke.place),
         smoke_siren=_serving(site, "siren", smoke.place)[0].id,
         door=door.id,
-        gate=full_name(site, door.place),
+        gate=site.full_name(door.place),
         lost=lost.id,
         duty=site.grid.street[0],
-    )
-
-
-def full_name(site: Site, path: str) -> str:
-    """``1号楼1单元301室``"""
-    parts = path.split("/")
-    return "".join(
-        site.places[known].name for n in range(len(parts)) if (known := "/".join(parts[: n + 1])) in site.places
     )
 
 

@@ -342,3 +342,9 @@ class Site(Struct, frozen=True):
     """Changes to built-in rules, by name."""
     fingerprint: str
     """Hash of all files read."""
+
+    def full_name(self, path: str) -> str:
+        """A place as people find it: ``1号楼1单元301室``. One flat's own name is that of six in six buildings."""
+        parts = path.split("/")
+        wholes = ("/".join(parts[: n + 1]) for n in range(len(parts)))
+        return "".join(self.places[whole].name for whole in wholes if whole in self.places) or path
