@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -84,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     reenrol.add_argument("--as", dest="who", default="", metavar="PERSON", help=say("cli.as", language()))
     reenrol.add_argument("--reason", required=True, help=say("cli.reason", language()))
     _state(reenrol)
+    _learn_options(command("learn", _learn))
     pair = command("pair", _pair)
     pair.add_argument("door", help=say("cli.door_id", language()))
     pair.add_argument("--for", dest="length", default="10min", metavar="10min", help=say("cli.pair_for", language()))
@@ -127,6 +129,13 @@ def _doors(parser: argparse.ArgumentParser) -> None:
     test.add_argument("--json", action="store_true", help=say("cli.json", language()))
     _state(test)
     test.set_defaults(do=_doors_test, verb="doors test")
+
+
+def _learn_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("button", metavar="BUTTON|ADDRESS", help=say("cli.learn.button", language()))
+    parser.add_argument("--idle", default="30s", metavar="30s", help=say("cli.learn.idle", language()))
+    parser.add_argument("--for", dest="length", default="45s", metavar="45s", help=say("cli.learn.for", language()))
+    _state(parser)
 
 
 def _replay_options(parser: argparse.ArgumentParser) -> None:
@@ -506,6 +515,23 @@ def _reenrol(asked: argparse.Namespace) -> int:
     return _ask(asked, "reenrol", {"button": asked.button, "who": asked.who, "reason": asked.reason}, _show_done)
 
 
+def _learn(asked: argparse.Namespace) -> int:
+    """Three questions with two pauses between them, in which a person does something at the button."""
+    from gateway.nodes import duration_ms
+
+    pauses = [duration_ms(asked.idle), duration_ms(asked.length)]
+    if None in pauses:
+        return _complain(asked, "cli.not_a_duration", USAGE, given=f"{asked.idle} {asked.length}")
+    for step, pause_ms in zip(("listen", "press"), pauses, strict=True):
+        done = _ask(asked, "learn", {"button": asked.button, "step": step}, _show_nothing)
+        if done != OK:
+            return done
+        if not asked.json:
+            print(say(f"learn.{step}", language(), seconds=(pause_ms or 0) // 1000), flush=True)
+        time.sleep((pause_ms or 0) / 1000)
+    return _ask(asked, "learn", {"button": asked.button, "step": "propose"}, _show_learnt)
+
+
 def _pair(asked: argparse.Namespace) -> int:
     arguments = {"door": asked.door, "for": asked.length, "who": asked.who, "reason": asked.reason}
     return _ask(asked, "pair", arguments, _show_done)
@@ -635,6 +661,25 @@ def _show_findings(items: list[Item]) -> Iterable[str]:
         # What went wrong on the way to the answer is told in the words that alerts use.
         told = say(key if key in CATALOGUE else f"reason.{item['reason']}", language(), detail=item["detail"])
         yield f"{verdict:<4} {what}: {told}"
+
+
+def _show_nothing(_items: list[Item]) -> Iterable[str]:
+    return ()
+
+
+def _show_learnt(items: list[Item]) -> Iterable[str]:
+    """The frames, those seen only while pressed marked with a star, and the lines to be copied."""
+    *frames, found = items
+    for frame in frames:
+        star = "*" if frame["news"] else " "
+        yield f"{star} {frame['frame']:<8} {frame['count']:>4} × {frame.get('service') or frame['company']:<36} {frame['data']}"
+    yield say(f"learnt.{found['reason']}", language())
+    if found["unsure"]:
+        yield say("learnt.unsure", language())
+    if found["lines"]:
+        yield "buttons:"
+        yield from found["lines"]
+        yield say("learnt.copy", language())
 
 
 def _show_done(items: list[Item]) -> Iterable[str]:

@@ -22,6 +22,7 @@ from gateway.app.chronicle import Chronicle
 from gateway.app.compound import worker_subject
 from gateway.app.desk import Desk
 from gateway.app.inbox import Inbox, Kept
+from gateway.app.learning import Learner
 from gateway.app.orders import Orders, Reloaded
 from gateway.app.publishing import Publishing
 from gateway.app.records import Records
@@ -153,6 +154,7 @@ class House:
         self.chronicle.connect(rooms.device_back)
         self.publishing.counts = self.counts
         self.desk.offer("doors-test", examiner(lambda door: rooms.test_door(door, self.orders)))
+        self.desk.offer("learn", Learner(lambda: rooms.radio, lambda: self.site.buttons).answer)
         self.desk.connect(self._status, self._anchor_at, records.history, records.closed, self._named_doors)
 
     # Living -----------------------------------------------------------------------------------------

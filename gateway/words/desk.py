@@ -142,6 +142,53 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "refusal.device_fault": ("设备故障:{detail}", "a device failed: {detail}"),
     "cli.reenrol": ("按钮换过电池:重新登记计数器", "a button's battery was changed: take its counter anew"),
     "cli.button_id": ("按钮编号", "id of the button"),
+    "cli.learn": (
+        "听一个按钮平时和按下时各发什么,给出可写进小区文件的几行(不改动任何东西)",
+        "hear what a button sends idle and pressed, and propose lines for the site file; changes nothing",
+    ),
+    "cli.learn.button": (
+        "按钮编号,或蓝牙地址,如 A4:C1:38:00:00:01",
+        "id of a button, or a Bluetooth address such as A4:C1:38:00:00:01",
+    ),
+    "cli.learn.idle": ("先听多久没人按的样子", "how long to listen while nobody presses"),
+    "cli.learn.for": ("按的时候听多久", "how long to listen while somebody presses"),
+    "learn.listen": (
+        "正在听,{seconds} 秒内请不要按按钮。",
+        "Listening. Do not touch the button for {seconds} s.",
+    ),
+    "learn.press": (
+        "现在请按按钮:{seconds} 秒内按两次,中间隔 15 秒。已登记的按钮照常报警。",
+        "Now press it, twice within {seconds} s, fifteen seconds apart. A button that is enrolled alarms as ever.",
+    ),
+    "learnt.numbered": ("这种按钮自带编号,不用学:", "This button numbers its frames; nothing needs to be learnt:"),
+    "learnt.second_slot": ("按下时多出一种信号:", "Pressed, it sends a frame of its own:"),
+    "learnt.changed": ("按下时信号有变化:", "Pressed, its frame changes:"),
+    "learnt.nothing_heard": (
+        "没有收到这个地址的信号:地址对吗?电池?离网关太远?",
+        "Nothing was heard of this address: is it right? the battery? too far away?",
+    ),
+    "learnt.nothing_pressed": (
+        "按的时候没有收到信号,请再试一次。",
+        "Nothing was heard while it was pressed; try again.",
+    ),
+    "learnt.no_difference": (
+        "按下和平时的信号看不出区别;它可能要连接才能用(format: gatt),或者没有按到。",
+        "Pressed and idle look the same: perhaps it must be connected to (format: gatt), or was not pressed.",
+    ),
+    "learnt.unsure": (
+        "只看到一种按下的信号,其中可能有计数;请多按几次再学一遍。",
+        "Only one pressed frame was seen, and part of it may be a counter; learn again with more presses.",
+    ),
+    "learnt.copy": (
+        "抄进小区文件,改好名字和位置,再用 loudong check 检查,然后走动测试。",
+        "Copy this into the site file, give it its name and place, run loudong check, then do the walk test.",
+    ),
+    "refusal.no_radio": (
+        "小区文件里还没有按钮,蓝牙没有打开;先写进这个按钮的地址再学",
+        "the site file has no button yet, so there is no radio; write this one down with its address first",
+    ),
+    "refusal.not_listening": ("没有在听 {detail}", "nobody listens to {detail}"),
+    "refusal.unknown_step": ("没有这一步:{detail}", "no such step: {detail}"),
     "cli.pair": (
         "门口换了终端:在一段时间内认下新终端",
         "a door has a new terminal: for a while the door learns which device it is",

@@ -21,6 +21,7 @@ from gateway.drivers.ble.adverts import decoder_of
 from gateway.drivers.ble.fobs import FobKeeper, FobPatience
 from gateway.drivers.ble.frame import AdvertFault, Frame
 from gateway.drivers.ble.intervals import IntervalLearner, Usual
+from gateway.drivers.ble.learning import Notebook
 from gateway.drivers.ble.passive import or_patterns
 from gateway.drivers.ble.scanner import BluezSource, Patience
 from gateway.drivers.ble.source import Advert, AdvertSource
@@ -36,6 +37,7 @@ log = structlog.get_logger()
 _HEARD_SHARE = 4  # four reports a heartbeat: one lost frame is not a lost button
 _HEARD_MOST_MS = 10 * MINUTE  # and for buttons without heartbeat
 _TURN_S = 60.0  # how long at most before it is asked anew what is due: a radio may have become deaf meanwhile
+_NOTEBOOKS = 8  # buttons learnt at the same time; one that is given up half-way is there until the next start
 _NEIGHBOURS = 512  # names handed to the registry, at most; phones change their addresses every quarter of an hour
 
 Learnt = Callable[[str, Usual, bool], None]
@@ -73,6 +75,9 @@ class RadioWatcher:
         ``learnt`` of the usual interval of each button, which the next run gets back as ``usual``.
         """
         self._by_address = {button.address.upper(): button for button in buttons.values()}
+        self._followed = set(self._by_address)
+        """Addresses whose frames a radio must tell from its memory."""
+        self._notebooks: dict[str, Notebook] = {}
         self._now, self._report, self._neighbour = now, report, neighbour
         self._decoders = {button.id: decoder_of(button, keys.get(button.id)) for button in buttons.values()}
         self._tracker = PressTracker({button.id: habit_of(button) for button in buttons.values()})
@@ -104,7 +109,7 @@ class RadioWatcher:
     ) -> BluezSource:
         return BluezSource(
             radio.adapters,
-            known=frozenset(self._by_address),
+            known=self._followed,
             silence_ms=radio.silence_ms,
             now=self._now,
             report=self._hear_of_radio,
@@ -162,9 +167,29 @@ class RadioWatcher:
         log.info("button_reenrolled", button=button)
         return True
 
+    def follow(self, address: str) -> Notebook | None:
+        """Write down what this address sends, from now; None where enough are followed already."""
+        if len(self._notebooks) >= _NOTEBOOKS and address not in self._notebooks:
+            return None
+        self._followed.add(address)
+        self._notebooks[address] = Notebook()
+        return self._notebooks[address]
+
+    def notebook(self, address: str) -> Notebook | None:
+        """What was written down of an address that is followed."""
+        return self._notebooks.get(address)
+
+    def unfollow(self, address: str) -> None:
+        """Write down no more."""
+        self._notebooks.pop(address, None)
+        if address not in self._by_address:
+            self._followed.discard(address)
+
     def hear(self, advert: Advert) -> None:
         """Take in one advertisement from any source. Cheap and never fails, for neighbours are most of the traffic."""
         self._counts["adverts"] += 1
+        if advert.address in self._notebooks and advert.fresh:
+            self._notebooks[advert.address].hear(advert.service_data, advert.manufacturer_data)
         if advert.address in self._by_address:
             self._queue.put_nowait(advert)
             return

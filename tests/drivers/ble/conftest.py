@@ -30,7 +30,7 @@ MARK = Mark("site.yaml", 1)
 QUICK = Patience(
     start_ms=700, stop_ms=300, call_ms=300, turn_ms=50, settle_ms=150, retry_ms=40, retry_most_ms=200, cycle_after=3
 )
-QUICK_FOB = FobPatience(connect_ms=1_000, call_ms=300, retry_ms=20, retry_most_ms=100, silent_ms=400, alive_ms=50)
+QUICK_FOB = FobPatience(connect_ms=5_000, call_ms=2_000, retry_ms=20, retry_most_ms=100, silent_ms=400, alive_ms=50)
 
 
 def now() -> Instant:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import asyncio
 
+from gateway.drivers.ble.learning import propose
 from gateway.events import Health, Press, PressKind
 from gateway.instant import Instant
+from gateway.nodes import Mark
+from gateway.sim.beacons import kontakt
 from gateway.sim.buttons import SERVICE, seal
+from gateway.site.model import Button, Sign
 
+IDLE_UUID = "CDCA0D93-8D39-454A-8816-E603A1484723"
+PRESSED_UUID = IDLE_UUID[:-1] + "4"
+MARK = Mark("site.yaml", 1)
 PLAIN, SEALED = "A4:C1:38:00:00:01", "A4:C1:38:00:00:02"
 NEIGHBOUR = "11:22:33:44:55:66"
 KEY = bytes.fromhex("231d39c1d7cc1ab1aee224cd096db932")
@@ -223,6 +230,64 @@ def test_two_adapters_make_one_press_and_either_alone_suffices(on_air):
     air = on_air(scene, adapters=("hci0", "00:1a:7d:da:71:02"))
     assert len(air.presses) == 2
     assert ("radio-001a7dda7102", Health.OK, "") in air.healths
+
+
+def test_two_adapters_by_address_keep_their_names_when_they_are_plugged_in_the_other_way_round(on_air):
+    """A beacon without numbers, heard by both; one adapter dies, and comes back under the other's name."""
+    fob = Button("kontakt", "A4:C1:38:00:00:03", "3/1/103", MARK, format="ibeacon", pressed=Sign(uuid=PRESSED_UUID))
+    _, pressed = kontakt(IDLE_UUID, 1, 2)
+
+    async def shout(air, *adapters):
+        for _ in range(3):
+            for adapter in adapters:
+                await air.bluez.advertise(
+                    fob.address, manufacturer_data=pressed.manufacturer_data, rssi_dbm=-60, adapter=adapter
+                )
+        await air.settle()
+
+    async def scene(air):
+        await air.bluez.add_adapter("hci1", "00:1A:7D:DA:71:02")
+        await air.until(lambda: air.bluez.scanning("hci0") and air.bluez.scanning("hci1"))
+        await shout(air, "hci0", "hci1")
+        await air.until(lambda: air.watcher.counts.get("held") == 5)
+        for name in ("hci0", "hci1"):
+            await air.bluez.remove_adapter(name)
+        await air.bluez.add_adapter("hci0", "00:1A:7D:DA:71:02")
+        await air.until(lambda: air.bluez.scanning("hci0"))
+        await shout(air, "hci0")
+        await air.until(lambda: air.watcher.counts.get("held") == 8)
+
+    air = on_air(scene, adapters=("00:1A:7D:DA:71:01", "00:1A:7D:DA:71:02"), more=(fob,), silence_ms=30_000)
+    assert [(p.button, p.key) for p in air.presses] == [("kontakt", "")]
+    assert [h for d, h, _ in air.healths if d == "radio-001a7dda7101"] == [Health.OK, Health.LOST]
+    assert [h for d, h, _ in air.healths if d == "radio-001a7dda7102"][-3:] == [Health.OK, Health.LOST, Health.OK]
+
+
+def test_an_unknown_address_that_is_followed_is_told_from_memory(on_air):
+    """What BlueZ repeats of an old press must not be taken for its idle frame."""
+    idle, pressed = kontakt(IDLE_UUID, 1, 2)
+    stranger = "FF:FF:10:00:00:01"
+
+    async def scene(air):
+        async def send(shout=None, rssi_dbm=-60):
+            makers = shout.manufacturer_data if shout else None
+            await air.bluez.advertise(stranger, manufacturer_data=makers, rssi_dbm=rssi_dbm)
+
+        book = air.watcher.follow(stranger)
+        await send(idle)
+        await send(idle)
+        await air.until(lambda: sum(book.idle.values()) == 2)
+        book.pressing = True
+        await send(pressed)
+        await air.until(lambda: bool(book.pressed))
+        book.pressing = False
+        await send(rssi_dbm=-90)
+        await send(rssi_dbm=-50)
+        await air.settle()
+        assert [len(book.idle), len(book.pressed)] == [1, 1]
+        assert propose(book).pressed == Sign(uuid=PRESSED_UUID, major=1, minor=2)
+
+    on_air(scene, silence_ms=30_000)
 
 
 def test_the_scan_is_asked_for_as_the_facts_demand(on_air):
