@@ -34,10 +34,6 @@ _CALM = ("ok", "normal", "idle", "good", "run", "running", "measuring", "closed"
 """Names of states that manuals give to a device at rest."""
 
 
-_QUIET: dict[Profile, dict[Space, dict[int, int]]] = {}
-"""The puzzle is solved once for each product; a compound has sixty of one kind."""
-
-
 class CannotSimulate(ValueError):
     """No word of this device says that."""
 
@@ -45,18 +41,17 @@ class CannotSimulate(ValueError):
 class Image:
     """One device: its points by name over the tables of ``unit``."""
 
-    def __init__(self, profile: Profile, unit: SimUnit) -> None:
+    def __init__(self, profile: Profile, unit: SimUnit, twin: Image | None = None) -> None:
+        """``twin``: a quiet one of the same product, so that the puzzle is solved once; a compound has sixty of one kind."""
         self.profile, self.unit = profile, unit
         self.points = {point.name: point for point in profile.points}
-        quiet = _QUIET.get(profile)
-        if quiet is None:
+        if twin is None:
             self._lay_out()
             for group in _sharing(profile.points):
                 self._calm(group)
-            _QUIET[profile] = {space: dict(table) for space, table in self._tables().items()}
         else:
-            for space, table in self._tables().items():
-                table.update(quiet[space])
+            for mine, its in zip(self._tables().values(), twin._tables().values(), strict=True):  # noqa: SLF001
+                mine.update(its)
 
     def put(self, name: str, value: Scalar | None, quality: Quality = Quality.GOOD) -> None:
         """Let a point read as this value with this quality. Raises CannotSimulate."""
@@ -238,6 +233,8 @@ class Image:
             value = raw * point.scale + point.offset
             for factor in self._factors(point):
                 value = value * factor[0] + factor[1]
+            if (above := _alarms_above(point)) is not None:
+                return value > above
         return value if value is None or point.true_when is None else value in point.true_when
 
     def _number(self, point: PointSpec, value: Scalar) -> float:
@@ -321,7 +318,16 @@ class Image:
 
 
 def _is_flag(point: PointSpec) -> bool:
-    return point.true_when is not None or (point.space in {Space.COIL, Space.DISCRETE} and not point.enum)
+    """Whether it says yes or no."""
+    named = bool(point.enum) and point.true_when is None
+    contact = point.space in {Space.COIL, Space.DISCRETE} and not named
+    return contact or point.true_when is not None or _alarms_above(point) is not None
+
+
+def _alarms_above(point: PointSpec) -> float | None:
+    """The number above which it says yes."""
+    above: float | None = getattr(point, "true_above", None)
+    return above
 
 
 def _is_number(point: PointSpec) -> bool:
@@ -330,8 +336,8 @@ def _is_number(point: PointSpec) -> bool:
 
 def _rest(point: PointSpec) -> Scalar | None:
     """The value of a quiet day; None where only trying can tell."""
-    if _is_flag(point):
-        return False
+    if _is_flag(point):  # of a status that is a contact, the answer that speaks well of the others
+        return dict(point.quality_of).get(False, Quality.GOOD) is not Quality.GOOD
     if point.enum:
         names = [name for _, name in point.enum if _quality_said(point, name) is Quality.GOOD]
         calm = [name for name in names if name in _CALM]
@@ -357,6 +363,8 @@ def _guesses(point: PointSpec) -> list[float]:
     """Raw numbers worth trying: named ones first, then small ones, single bits and their opposites."""
     named = [code for code, _ in point.enum]
     asked = [int(value) for value in point.true_when or () if not isinstance(value, str)]
+    above = _alarms_above(point)
+    asked += [] if above is None else [int((above + 1 - point.offset) / point.scale)]
     bits = 1 if point.space in {Space.COIL, Space.DISCRETE} else 8 if point.type.endswith(("8h", "8l")) else 16
     if point.mask is not None:
         bits = (point.mask >> point.shift).bit_length()

@@ -165,7 +165,8 @@ class SimWorld:
         units = []
         for device in bus.devices:
             unit = SimUnit(device.unit_id)
-            self.images[device.id], self.units[device.id] = Image(device.profile, unit), unit
+            twin = next((one for one in self.images.values() if one.profile.id == device.profile.id), None)
+            self.images[device.id], self.units[device.id] = Image(device.profile, unit, twin), unit
             units.append(unit)
         return SimBus(units, bus.port) if bus.port else SimTcp(units, bus.tcp_port)
 
