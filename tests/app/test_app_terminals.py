@@ -1,0 +1,158 @@
+"""Door terminals in a real house on a virtual clock: gaps over a restart, pairing at the desk, a look at a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from datetime import UTC, datetime
+
+import pytest
+from app.living import SITE, Living
+from instruments.virtual import virtual_run
+
+from gateway.control.protocol import PeerCredentials, Refusal, Request
+from gateway.events import Entry, Paired, SequenceGap
+from gateway.sim.broker import free_port
+from gateway.sim.terminal import CANARIES, SimTerminal
+from gateway.sim.terminal_server import TerminalServer
+
+US = PeerCredentials(1, os.getuid(), os.getgid(), "us")
+LOGIN = ("events", "log-p4ssword-of-gate")
+TOKEN = "s3cret-token-of-the-gate"
+DOORS = """
+listener: { host: 127.0.0.1, port: $listener }
+doors:
+  gate:
+    vendor: hikvision
+    place: b1/s1
+    address: 127.0.0.1
+    token_file: gate.token
+    pairing: true
+    history: { username: events, password_file: gate.password }
+    http_port: $terminal
+"""
+OTHER = "88:de:39:00:00:77"
+
+
+class Gatehouse(Living):
+    """The house with one door, and the terminal at it."""
+
+    def __init__(self, folder) -> None:
+        super().__init__(folder)
+        for name, secret in (("gate.token", TOKEN), ("gate.password", LOGIN[1])):
+            (folder / name).write_text(secret)
+            (folder / name).chmod(0o600)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}/hikvision/gate/{TOKEN}"
+
+    async def __aenter__(self):
+        self.terminal = SimTerminal(self.url, clock=self.wall, first_serial=100)
+        self.server = TerminalServer(self.terminal, LOGIN, push_url=self.url)
+        await self._stack.enter_async_context(self.terminal)
+        await self._stack.enter_async_context(self.server)
+        doors = DOORS.replace("$listener", str(self.port)).replace("$terminal", str(self.server.port))
+        self.text = SITE + doors
+        return await super().__aenter__()
+
+    def wall(self) -> datetime:
+        return datetime.fromtimestamp(self.clock.stamp().wall_ms / 1000, UTC)
+
+    async def ask(self, verb: str, **arguments):
+        return list(await self.house.desk.answer(Request(verb, arguments), US))
+
+    async def pair(self) -> None:
+        await self.ask("pair", door="gate", who="head", reason="terminal installed", **{"for": "10min"})
+
+    def of(self, kind):
+        return [event for event in self.journal() if isinstance(event, kind)]
+
+
+def live(folder, story) -> None:
+    async def main():
+        async with Gatehouse(folder) as gatehouse:
+            await asyncio.wait_for(story(gatehouse), 100_000)
+
+    virtual_run(main(), patience_s=0.0)
+
+
+def test_a_gap_outlives_the_house_and_the_next_one_asks_the_terminal(tmp_path):
+    async def story(house):
+        await house.pair()
+        house.terminal.pass_known()
+        house.terminal.lose(2)
+        house.terminal.stranger()
+        await house.until(lambda: house.house.engine.open_gaps("gate"), "the gap is known")
+        await house.stop()
+        assert house.server.searches == [], "nothing is asked in the first seconds"
+        assert house.of(SequenceGap) == [SequenceGap("gate", 101, 102)]
+
+        await house.start()
+        assert house.house.engine.fact("gate", "gap").value is True
+        await house.until(lambda: not house.house.engine.open_gaps("gate"), "the log was asked")
+        assert house.house.engine.fact("gate", "gap").value is False
+        house.terminal.lose(3)
+        await house.until(
+            lambda: house.house.engine.last_serial("gate")[0] == 106, "what is never sent is fetched", 900
+        )
+        await house.stop()
+        assert house.of(SequenceGap)[1:] == [SequenceGap("gate", 101, 102, open=False, reason="recovered")]
+        told = [(entry.seq, entry.live) for entry in house.of(Entry)]
+        assert told == [(100, True), (103, True), (101, False), (102, False), (104, False), (105, False), (106, False)]
+        kept = b"".join(file.read_bytes() for file in house.state.glob("*.db*"))
+        assert not [canary for canary in (*CANARIES, LOGIN[1]) if canary.encode() in kept]
+
+    live(tmp_path, story)
+
+
+def test_a_terminal_is_believed_once_somebody_has_paired_it(tmp_path):
+    async def story(house):
+        with pytest.raises(Refusal, match="no_such_door"):
+            await house.ask("pair", door="nowhere", who="head", reason="x", **{"for": "10min"})
+        house.terminal.stranger()
+        await house.until(lambda: ("device-lost", "gate") in house.open(), "a stranger's terminal is a fault")
+        assert house.of(Entry) == []
+        await house.pair()
+        await house.terminal.settled(60)
+        await house.until(lambda: ("device-lost", "gate") not in house.open() or house.open()["device-lost", "gate"].condition == "normal", "well again")  # fmt: skip
+        await house.stop()
+        await house.start()
+        other = SimTerminal(house.url, mac=OTHER, clock=house.wall)
+        async with other:
+            assert await other.heartbeat() == 403
+        assert await house.terminal.heartbeat() == 200
+        await house.stop()
+        assert house.of(Paired) == [Paired("gate", "88de39000001")]
+
+    live(tmp_path, story)
+
+
+def test_what_is_named_in_the_site_file_is_not_paired(tmp_path):
+    async def story(house):
+        house.edit("    pairing: true\n", "    serial: FY0597362\n")
+        await house.reload()
+        with pytest.raises(Refusal, match="serial_in_site_file"):
+            await house.pair()
+
+    live(tmp_path, story)
+
+
+def test_a_look_at_the_terminal(tmp_path):
+    async def story(house):
+        await house.pair()
+        assert await house.terminal.heartbeat() == 200
+        found = {
+            item["check"]: (item["verdict"], item["reason"]) for item in await house.ask("doors-test", door="gate")
+        }
+        assert found == {
+            "heard": ("ok", "before"),
+            "reachable": ("ok", "answers"),
+            "login": ("ok", "accepted"),
+            "device": ("ok", "right"),
+            "clock": ("ok", "offset"),
+            "push": ("bad", "needs_no_login"),
+            "log": ("ok", "readable"),
+        }
+        with pytest.raises(Refusal, match="no_such_door"):
+            await house.ask("doors-test", door="nowhere")
+
+    live(tmp_path, story)
