@@ -15,11 +15,12 @@ from msgspec import Struct
 from gateway.actions import Action, Note, OutputState, Publish, Want
 from gateway.alerts import ChangeKind, NoteKind
 from gateway.app.player import Player, Said
+from gateway.app.resolution import every_condition
 from gateway.app.telling import change_line
 from gateway.events import Actuated, DeviceHealth, Entry, Press, Reading
 from gateway.nodes import Faults, Mark, Node, duration_ms, duration_text, nearest
 from gateway.rules.compound import Compound, FactSpec, Rule
-from gateway.rules.conditions import Stale, leaves
+from gateway.rules.conditions import Stale
 from gateway.timetable import Happening, NotATimetable, parse
 
 ALWAYS = frozenset(
@@ -73,7 +74,7 @@ def rehearse(compound: Compound, quiet: Iterable[Reading], faults: Faults, file:
 
 def _fresh(compound: Compound, rule: Rule) -> Compound:
     """The compound as examples see it: what a device said holds until it says something else, unless the rule is about that."""
-    if any(isinstance(leaf, Stale) for leaf in leaves(rule.when)):
+    if any(isinstance(condition, Stale) for condition in every_condition(rule.when)):
         return compound
     subjects = {
         name: msgspec.structs.replace(

@@ -10,7 +10,9 @@ from gateway.app.replay import Witness
 from gateway.instant import SECOND
 from gateway.nodes import duration_text
 from gateway.rules.compound import CONFIRMED, DOOR, GAP, HEALTH, HELD, SYNCED, Compound
-from gateway.rules.conditions import Threshold, leaves
+from gateway.rules.conditions import Threshold
+from gateway.rules.history import Moved
+from gateway.rules.question import ConditionNode
 from gateway.site.model import Site
 from gateway.site.profile import PointClass
 
@@ -60,13 +62,21 @@ def _beginning(seen: Witness, first: int) -> Limit:
     return Limit("from_boot" if seen.begins_with_boot else "from_middle", {"first": first})
 
 
+def every_condition(node: ConditionNode) -> Iterator[ConditionNode]:
+    """The condition and all within it, also what one with a past follows."""
+    yield node
+    inner = [*getattr(node, "parts", ()), getattr(node, "part", None), getattr(node, "after", None)]
+    for part in (part for part in inner if part is not None):
+        yield from every_condition(part)
+
+
 def _coarse(site: Site, compound: Compound) -> Iterator[str]:
     """Points that rules hold against a limit and that are reported only when they move by their resolution."""
     read = {
         (subject, leaf.fact)
         for rule in compound.rules.values()
-        for leaf in leaves(rule.when)
-        if isinstance(leaf, Threshold)
+        for leaf in every_condition(rule.when)
+        if isinstance(leaf, Threshold | Moved)
         for subject in rule.subjects
     }
     for device in (device for bus in site.buses.values() for device in bus.devices):
@@ -77,7 +87,7 @@ def _coarse(site: Site, compound: Compound) -> Iterator[str]:
 
 def _never_heard(seen: Witness, compound: Compound) -> Iterator[str]:
     for rule in compound.rules.values():
-        for fact in {getattr(leaf, "fact", "") for leaf in leaves(rule.when)} - _NOT_POINTS:
+        for fact in {getattr(leaf, "fact", "") for leaf in every_condition(rule.when)} - _NOT_POINTS:
             for subject in rule.subjects:
                 if fact in compound.subjects[subject].facts and (subject, fact) not in seen.heard:
                     yield f"{subject}.{fact}"

@@ -201,6 +201,20 @@ def test_another_site_file_is_said_to_be_another(store, tmp_path, replayed):
     assert limits(said)["strangers"]["devices"] == "air-301"
 
 
+def test_rules_that_look_back_are_asked_what_they_read(store, tmp_path, replayed):
+    (tmp_path / "rules.yaml").write_text(
+        "rules:\n"
+        "  - rule: air-then-press\n"
+        "    subjects: { id: [air-301, sos-301] }\n"
+        "    when: { sequence: [ { point: temperature, above: 60 °C }, { press: any } ], within: 5min }\n"
+        "    priority: low\n"
+        "    grade: small\n"
+    )
+    _, said, _ = replayed(tmp_path / "state", "--rules", tmp_path / "rules.yaml")
+    assert "air-301.temperature" in limits(said)["never_heard"]["points"]
+    assert "air-301.temperature (0.3 °C)" in limits(said)["by_exception"]["points"]
+
+
 def test_what_cannot_be_read_is_an_error_not_a_traceback(tmp_path, replayed):
     assert replayed(tmp_path / "none.db")[0] == 1
     (tmp_path / "junk.db").write_bytes(b"no database" * 100)
