@@ -68,11 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     pseudonym = command("pseudonym", _pseudonym)
     pseudonym.add_argument("group", help=say("cli.group", language()))
     _state(pseudonym)
-    _state(command("reload", _reload))
-    _moving(command("backup", _backup))
-    restore = command("restore", _restore)
-    restore.add_argument("--force", action="store_true", help=say("cli.force", language()))
-    _moving(restore)
+    _upkeep(command)
     _state(command("status", _status))
     alerts = command("alerts", _alerts)
     alerts.add_argument("--closed", nargs="?", type=int, const=20, metavar="N", help=say("cli.closed", language()))
@@ -151,6 +147,25 @@ def _simulate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", type=Path, metavar="DIR", help=say("cli.simulate.state", language()))
     parser.add_argument("--for", dest="seconds", metavar="90s", help=say("cli.simulate.for", language()))
     parser.add_argument("--still", action="store_true", help=say("cli.simulate.still", language()))
+
+
+def _upkeep(command: Callable[[str, Callable[[argparse.Namespace], int]], argparse.ArgumentParser]) -> None:
+    """Commands about the gateway itself, and about what it knows of persons."""
+    _state(command("reload", _reload))
+    _moving(command("backup", _backup))
+    restore = command("restore", _restore)
+    restore.add_argument("--force", action="store_true", help=say("cli.force", language()))
+    _moving(restore)
+    _person(command("passages", _passages))
+    forget = command("forget", _forget)
+    forget.add_argument("--reason", required=True, help=say("cli.reason", language()))
+    _person(forget)
+    _state(command("audit", _audit))
+
+
+def _person(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("person", help=say("cli.person", language()))
+    _state(parser)
 
 
 def _moving(parser: argparse.ArgumentParser) -> None:
@@ -442,6 +457,18 @@ def _reload(asked: argparse.Namespace) -> int:
     return FAULTY if code == OK and verdict.get("done") is False else code
 
 
+def _passages(asked: argparse.Namespace) -> int:
+    return _ask(asked, "passages", {"person": asked.person}, _show_passages)
+
+
+def _forget(asked: argparse.Namespace) -> int:
+    return _ask(asked, "forget", {"person": asked.person, "reason": asked.reason}, _show_forgotten)
+
+
+def _audit(asked: argparse.Namespace) -> int:
+    return _ask(asked, "audit", {}, _show_notes)
+
+
 def _backup(asked: argparse.Namespace) -> int:
     """A running daemon is asked first: it writes down who took it, and commits what still waits."""
     from gateway.app.moving import back_up
@@ -680,6 +707,31 @@ def _show_learnt(items: list[Item]) -> Iterable[str]:
         yield "buttons:"
         yield from found["lines"]
         yield say("learnt.copy", language())
+
+
+def _show_passages(items: list[Item]) -> Iterable[str]:
+    if not items:
+        yield say("passages.none", language())
+    for item in items:
+        yield f"{_moment(item)}  {item['terminal']:<16} {item['type']:<24} {item['direction']}"
+
+
+def _show_forgotten(items: list[Item]) -> Iterable[str]:
+    yield say("forget.done", language(), **items[0])
+
+
+def _show_notes(items: list[Item]) -> Iterable[str]:
+    for item in items:
+        yield f"{_moment(item)}  {item['who']:<12} {item['verb']:<10} {item['about']}".rstrip()
+
+
+def _moment(item: Item) -> str:
+    """The date where one can be trusted, else the place on the site timeline."""
+    if item["wall_ms"] is None:
+        return f"{item['at'] / 1000:>17.1f} s"
+    import datetime as dt
+
+    return dt.datetime.fromtimestamp(item["wall_ms"] / 1000).astimezone().isoformat(" ", "seconds")[:19]
 
 
 def _show_done(items: list[Item]) -> Iterable[str]:

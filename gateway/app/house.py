@@ -187,6 +187,19 @@ class House:
         await self.store.keep_uplinks(orders.site.uplinks)
         return Reloaded(orders.site.fingerprint, ended, begun, withdrawn, await kept.durable())
 
+    async def forget_subject(self, subject: str) -> None:
+        """Forget all that the core knows of somebody: for one moment the site is without him.
+
+        His alerts close as withdrawn, and what was waited for is waited for anew.
+        """
+        with self.inbox.whole(event_kind="site_loaded", event_id=subject):
+            whole = self.orders.compound
+            for compound in (without(whole, subject), whole):
+                self.inbox.engine = _renewed(self.engine, compound)
+                self.publishing.resettle(self.site, self.engine)
+                kept = self.inbox.report(SiteLoaded(compound.fingerprint))
+        await kept.durable()
+
     def _take_over(self, orders: Orders) -> tuple[Kept, tuple[str, ...], int]:
         """The exchange itself, in one turn; the ticket of the event, who came, and how many alerts were withdrawn."""
         engine, self.orders = _renewed(self.engine, orders.compound), orders
@@ -289,6 +302,18 @@ class House:
         well = mode == "disk" and reason != "late"  # late: what the disk holds waits for the next start
         said = "" if well else "store_memory" if mode == "memory" else "store_mended"
         self.inbox.report(DeviceHealth(STORE, Health.OK if well else Health.FAULTY, said, reason))
+
+
+def without(compound: Compound, subject: str) -> Compound:
+    """The same compound, of which somebody is no part."""
+    rules = {
+        name: msgspec.structs.replace(rule, subjects=tuple(one for one in rule.subjects if one != subject))
+        for name, rule in compound.rules.items()
+    }
+    subjects = {name: known for name, known in compound.subjects.items() if name != subject}
+    return msgspec.structs.replace(
+        compound, fingerprint=f"{compound.fingerprint}, one forgotten", subjects=subjects, rules=rules
+    )
 
 
 def _loaded(orders: Orders) -> SiteLoaded:

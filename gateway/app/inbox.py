@@ -18,7 +18,7 @@ import structlog
 from gateway.actions import Action, Note, OpenPairing, Publish, Reenrol, Reply, Reread, Want
 from gateway.alerts import Change
 from gateway.clock import Timeline
-from gateway.events import Command, Event, Receipt, Stamped
+from gateway.events import Command, Entry, Event, Receipt, Stamped
 from gateway.instant import MINUTE, Instant
 from gateway.rules.engine import Engine, Outcome
 from gateway.store.rows import HistoryRow, JournalRow, Part, PendingMessage, StateRow
@@ -179,7 +179,9 @@ class Inbox:
 
 
 def _journalled(stamped: Stamped) -> JournalRow:
-    return JournalRow(at=stamped.at, id=stamped.id, kind=_kind(stamped.event), body=_encode(stamped.event))
+    event = stamped.event
+    person = event.person if isinstance(event, Entry) and event.person else ""
+    return JournalRow(at=stamped.at, id=stamped.id, kind=_kind(event), body=_encode(event), person=person)
 
 
 def _kind(event: Event) -> str:

@@ -52,7 +52,10 @@ async def _live(make: Callable[[], Awaitable[House]], path: Path, folder: Path) 
     house = await make()
     reloader = Reloader(house, path, folder)
     house.desk.offer("reload", reloader.answer)
-    house.desk.offer("backup", Steward(house).prepare_backup)
+    steward = Steward(house)
+    errands = {"backup": steward.prepare_backup, "passages": steward.passages, "forget": steward.forget}
+    for verb, errand in (errands | {"audit": steward.audit}).items():
+        house.desk.offer(verb, errand)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, house.stop)

@@ -70,6 +70,7 @@ def dial(path: Path) -> sqlite3.Connection:
         connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         connection.execute(f"PRAGMA journal_size_limit = {_LOG_LIMIT}")
         connection.execute("PRAGMA cell_size_check = ON")
+        connection.execute("PRAGMA secure_delete = FAST")  # deleted rows become zeros where that costs no further write
     except sqlite3.Error:
         connection.close()
         raise

@@ -23,10 +23,11 @@ from msgspec import structs
 
 from gateway.faults import StoreFault
 from gateway.store import connection as dialling
-from gateway.store import files, retention, salvage, seals
+from gateway.store import files, persons, retention, salvage, seals
 from gateway.store.connection import Damaged
 from gateway.store.migrations import migrate, shipped
 from gateway.store.outbox import Outbox
+from gateway.store.persons import PersonKeys
 from gateway.store.retention import CLOSED, DEFAULT, Keep
 from gateway.store.rows import AuditRow, Batch, Damage, HistoryRow, JournalRow, Loaded, Message, Pruned, StateRow
 from gateway.store.sealed import Sealed, put_meta
@@ -43,6 +44,7 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._persons: PersonKeys
         self._connection: sqlite3.Connection | None = None
         self._outbox = Outbox()
         self._notes: list[str] = []
@@ -67,6 +69,10 @@ class Database:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StoreFault(str(error)) from error
+        try:
+            database._persons = PersonKeys(folder)
+        except OSError as error:
+            raise StoreFault(f"{persons.NAME}: {error.strerror}") from error
         database._dial(check=True)
         return database
 
@@ -119,7 +125,8 @@ class Database:
         """The first ``n`` journal rows behind number ``since``. Raises StoreFault."""
         with self._reading() as connection:
             rows = self._rows.first(connection, "journal", "WHERE n > ? ORDER BY n", n, since)
-            return [JournalRow(at, name, kind, body, key[0]) for key, (at, name, kind, body, _) in rows]
+            found = [JournalRow(at, name, kind, body, key[0]) for key, (at, name, kind, body, _) in rows]
+        return [self._persons.unseal(row) for row in found]
 
     # Writing -----------------------------------------------------------------------------------------------------
 
@@ -150,7 +157,8 @@ class Database:
             landed = {message.id for failed in self._landed for message in failed.messages}
             self._doubtful = _without(batch, self._landed)
             serial = self._serial + 1
-            _write(connection, self._doubtful, serial)
+            sealed = tuple(self._persons.seal(row) for row in self._doubtful.journal)
+            _write(connection, structs.replace(self._doubtful, journal=sealed), serial)
             for message in batch.messages:
                 self._outbox.insert(connection, message, found, replace=message.id in landed)
             for message in batch.retold:
@@ -164,7 +172,8 @@ class Database:
     def prune(self, keep: Keep = DEFAULT, now: int = 0) -> Pruned:
         """One round of tidying: a bounded number of rows, oldest first. ``now`` is the site's instant. Raises StoreFault."""
         with self._writing() as connection:
-            return retention.tidy(connection, self._outbox, keep, now)
+            pruned = retention.tidy(connection, self._outbox, keep, now)
+        return structs.replace(pruned, keys=self._persons.expire(now - keep.journal_ms))
 
     def note(self, row: AuditRow) -> None:
         """Write down, durably and at once, what somebody did. Raises StoreFault."""
@@ -179,6 +188,34 @@ class Database:
         with self._reading() as connection:
             rows = self._rows.first(connection, "audit", "WHERE TRUE ORDER BY n DESC", n)
             return [AuditRow(*row[:-1]) for _, row in rows]
+
+    def person_number(self, person: str) -> str | None:
+        """Under which number the journal speaks of a person; None where it says nothing of him."""
+        return self._persons.number(person)
+
+    def person_rows(self, person: str, since: int, n: int) -> list[JournalRow]:
+        """What the journal says of a person among the ``n`` rows behind number ``since``. Raises StoreFault."""
+        number = self._persons.number(person)
+        if number is None:
+            return []
+        tail, mark = "WHERE n > ? AND n <= ? AND instr(body, ?) > 0 ORDER BY n", persons.SEALED + number.encode()
+        with self._reading() as connection:
+            rows = self._rows.rows(connection, "journal", tail, since, since + n, mark)
+            found = [JournalRow(at, name, kind, body, key[0]) for key, (at, name, kind, body, _) in rows]
+        return [self._persons.unseal(row) for row in found]
+
+    def journal_ends(self) -> tuple[int, int]:
+        """Numbers of the first and the last row of the journal; (0, 0) where it is empty. Raises StoreFault."""
+        with self._reading() as connection:
+            first, last = connection.execute("SELECT MIN(n), MAX(n) FROM journal").fetchone()
+            return first or 0, last or 0
+
+    def forget(self, person: str) -> bool:
+        """Destroy a person's key, and fold back the log. False where nothing was known of him. Raises StoreFault."""
+        forgotten = self._persons.forget(person)
+        with self._reading() as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return forgotten
 
     @property
     def used_bytes(self) -> int:

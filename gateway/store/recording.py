@@ -17,6 +17,7 @@ from gateway.faults import StoreFault
 from gateway.store import connection as dialling
 from gateway.store import seals
 from gateway.store.database import NAME
+from gateway.store.persons import PersonKeys
 from gateway.store.rows import JournalRow
 
 _BLOCK = 1_000
@@ -40,6 +41,7 @@ class Recording:
         self.damaged = self.holes = 0
         """Rows that failed their checksum, and numbers that are missing between the first and the last."""
         try:
+            self._persons = PersonKeys(self._path.parent)
             self._connection = dialling.dial_reader(self._path)
             self._fix_ends()
         except OSError as error:
@@ -73,7 +75,7 @@ class Recording:
                     self.damaged += 1
                     continue
                 at, name, kind, body, _ = columns_read
-                yield JournalRow(at, name, kind, body, n)
+                yield self._persons.unseal(JournalRow(at, name, kind, body, n))
             if not block:
                 self.holes += self.last - since
                 return

@@ -22,6 +22,8 @@ class JournalRow(Struct, frozen=True):
     body: bytes
     n: int = 0
     """Place in the journal; 0 until written."""
+    person: str = ""
+    """Whom it names: then it is written sealed with that person's key."""
 
 
 class StateRow(Struct, frozen=True):
@@ -143,5 +145,7 @@ class Pruned(Struct, frozen=True):
     messages: int = 0
     journal: int = 0
     closed: int = 0
+    keys: int = 0
+    """Keys destroyed: of days and persons beyond the journal's limit."""
     more: bool = False
     """The round took as many as it may: there is probably more."""

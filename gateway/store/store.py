@@ -16,6 +16,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -51,6 +52,7 @@ TIDY_AGAIN_S = 0.5
 STOP_S = 5.0
 TURN_S = 5.0
 """The writer shows that it lives at least this often, even where nothing happens."""
+_SEARCHED = 5_000  # rows of the journal looked through in one go: some milliseconds
 _EARLY_S = 1e-6  # asyncio lets a timer fire that early (its clock's resolution); waiting once more would be for nothing
 _STOP_RETRY_S = 0.2  # at the end there is no time for growing pauses
 _IO = Path("/proc/self/io")
@@ -248,6 +250,28 @@ class Store:
         """The last ``n`` notes of who did what, newest first. Raises StoreFault."""
         return await self._worker.ask(lambda database: database.audit(n))
 
+    # Persons ---
+
+    async def person_number(self, person: str) -> str | None:
+        """Under which number the journal speaks of a person; None where it says nothing of him. Raises StoreFault."""
+        return await self._worker.ask(lambda database: database.person_number(person))
+
+    async def person_rows(self, person: str) -> list[JournalRow]:
+        """All that the journal says of a person, oldest first, looked for in blocks between which others go. Raises StoreFault."""
+        since, last = await self._worker.ask(Database.journal_ends)
+        since, found = since - 1, list[JournalRow]()
+        while since < last:
+            found += await self._worker.ask(partial(Database.person_rows, person=person, since=since, n=_SEARCHED))
+            since += _SEARCHED
+        return found
+
+    async def forget(self, person: str) -> bool:
+        """Destroy a person's key. What waits of him is written, and so sealed, before. Raises StoreFault, also in memory mode."""
+        await self.put(Part(urgent=True))
+        if self._mode == "memory":
+            raise StoreFault("in memory mode")
+        return await self._worker.ask(lambda database: database.forget(person))
+
     # Health ------------------------------------------------------------------------------------------------------
 
     @property
@@ -313,7 +337,7 @@ class Store:
         except StoreFault as fault:
             log.warning("store_job_failed", job="prune", fault=str(fault))
             pruned = Pruned()
-        found = {"messages": pruned.messages, "journal": pruned.journal, "closed": pruned.closed}
+        found = {"messages": pruned.messages, "journal": pruned.journal, "closed": pruned.closed, "keys": pruned.keys}
         self.pruned.update(found)
         self._tidy_due = _now() + (TIDY_AGAIN_S if pruned.more else TIDY_S)
         if pruned.more:

@@ -18,6 +18,8 @@ from gateway.app.reload import Reloader
 from gateway.events import Event
 from gateway.nodes import Faults
 from gateway.sim.modbus import SimTcp, SimUnit
+from gateway.store.persons import SEALED
+from gateway.store.recording import Recording
 
 SITE = """
 site: fukang
@@ -136,4 +138,5 @@ class Living:
 
     def journal(self) -> list[Event]:
         """The events on the disk, in order."""
-        return [_EVENTS.decode(body) for (body,) in self.rows("SELECT body FROM journal ORDER BY n")]
+        with Recording(self.state) as recording:
+            return [_EVENTS.decode(row.body) for row in recording.rows() if SEALED not in row.body]

@@ -1,0 +1,219 @@
+"""The keys of persons: what the journal says of somebody is sealed with a key of his own, and forgotten by destroying it.
+
+Rows cannot be picked out of a database without a trace: pages are copied, logged and backed up. So no row that names a person
+is ever written in clear. It is sealed (ChaCha20-Poly1305, RFC 8439) with HMAC-SHA256(key of the person, key of the day): to
+destroy the first makes all that was ever written of him unreadable, wherever a copy lies; to destroy the second does so for
+everybody's day that is older than the journal's limit. The sealed row shows a random number for the person, which nothing
+ties to him once his line is gone.
+
+The file is lines, each with its checksum. A new key is appended and made durable *before* the row that needs it is committed;
+a torn last line therefore never carried a row. Keys are destroyed by writing the file anew and the old blocks over with zeros.
+(What the flash of a card keeps under its own numbering no program can reach; who must exclude that encrypts the disk.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+import zlib
+from base64 import b64decode, b64encode
+from io import BufferedRandom
+from pathlib import Path
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from msgspec import Struct
+
+from gateway.faults import StoreFault
+from gateway.store import files
+from gateway.store.rows import JournalRow
+
+NAME = "persons.keys"
+DAY_MS = 86_400_000
+SEALED = b'"sealed":"'
+"""What every sealed body holds, and no other: a body in clear has no such field."""
+_KEY_BYTES = 32
+_NONCE_BYTES = 12
+
+
+class _Person(Struct, tag="person", frozen=True):
+    """One person's key. The line with the latest ``used`` counts."""
+
+    person: str
+    number: str
+    key: bytes
+    used: int
+    """Last day, on the site timeline, of which something is sealed with it."""
+
+
+class _Day(Struct, tag="day", frozen=True):
+    day: int
+    key: bytes
+
+
+class _Box(Struct, frozen=True):
+    """A sealed body as the journal holds it."""
+
+    event: str
+    sealed: str
+    day: int
+    box: str
+
+
+_lines = msgspec.json.Decoder(_Person | _Day)
+_boxes = msgspec.json.Decoder(_Box)
+
+
+class PersonKeys:
+    """All keys of one state folder. Not for two threads at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        """Reads the file if it is there. Raises OSError; lines that cannot be read are passed over and counted."""
+        self._path = folder / NAME
+        self._people: dict[str, _Person] = {}
+        self._by_number: dict[str, _Person] = {}
+        self._days: dict[int, bytes] = {}
+        self.unreadable = 0
+        self._read()
+
+    def seal(self, row: JournalRow) -> JournalRow:
+        """The row as it may be written. Raises StoreFault where a new key cannot be made durable."""
+        if not row.person:
+            return row
+        day = row.at // DAY_MS
+        person = self._person(row.person, day)
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        closed = nonce + self._cipher(person, day).encrypt(nonce, row.body, row.id.encode())
+        box = _Box(row.kind, person.number, day, b64encode(closed).decode())
+        return JournalRow(row.at, row.id, row.kind, msgspec.json.encode(box), row.n)
+
+    def unseal(self, row: JournalRow) -> JournalRow:
+        """The row as it was, or as it lies there where its key is no more."""
+        if SEALED not in row.body:
+            return row
+        try:
+            box = _boxes.decode(row.body)
+            closed = b64decode(box.box, validate=True)
+        except (msgspec.DecodeError, ValueError):
+            return row
+        person = self._by_number.get(box.sealed)
+        if person is None or box.day not in self._days:
+            return row
+        try:
+            opened = self._cipher(person, box.day).decrypt(
+                closed[:_NONCE_BYTES], closed[_NONCE_BYTES:], row.id.encode()
+            )
+        except InvalidTag:
+            return row
+        return JournalRow(row.at, row.id, row.kind, opened, row.n, person.person)
+
+    def number(self, person: str) -> str | None:
+        """Under which number rows about a person are sealed; None where nothing is known of him."""
+        known = self._people.get(person)
+        return None if known is None else known.number
+
+    def forget(self, person: str) -> bool:
+        """Destroy a person's key. False where there was none. Raises StoreFault; then it is still there."""
+        if person not in self._people:
+            return False
+        left = {name: known for name, known in self._people.items() if name != person}
+        self._rewrite(left, self._days)
+        return True
+
+    def expire(self, before: int) -> int:
+        """Destroy the keys of all days that ended before an instant, and of persons not seen since; answers how many."""
+        edge = before // DAY_MS
+        days = {day: key for day, key in self._days.items() if day >= edge}
+        people = {name: known for name, known in self._people.items() if known.used >= edge}
+        gone = len(self._days) - len(days) + len(self._people) - len(people)
+        if gone:
+            self._rewrite(people, days)
+        return gone
+
+    def _person(self, person: str, day: int) -> _Person:
+        """The person's key, and the day's, made where they are missing."""
+        known = self._people.get(person)
+        if known is None:
+            known = _Person(person, secrets.token_hex(8), secrets.token_bytes(_KEY_BYTES), day)
+        elif known.used < day:
+            known = msgspec.structs.replace(known, used=day)
+        fresh: list[_Person | _Day] = [] if self._people.get(person) == known else [known]
+        if day not in self._days:
+            fresh.append(_Day(day, secrets.token_bytes(_KEY_BYTES)))
+        if fresh:
+            self._append(fresh)
+            self._take(fresh)
+        return known
+
+    def _cipher(self, person: _Person, day: int) -> ChaCha20Poly1305:
+        return ChaCha20Poly1305(hmac.digest(person.key, self._days[day], hashlib.sha256))
+
+    def _take(self, lines: list[_Person | _Day]) -> None:
+        for line in lines:
+            if isinstance(line, _Day):
+                self._days[line.day] = line.key
+            else:
+                self._people[line.person] = self._by_number[line.number] = line
+
+    # The file -----------------------------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        try:
+            raw = self._path.read_bytes()
+        except FileNotFoundError:
+            return
+        for line in raw.splitlines():
+            total, _, body = line.partition(b" ")
+            try:
+                if total != _checksum(body):
+                    raise ValueError  # noqa: TRY301 (one way out for every kind of bad line)
+                self._take([_lines.decode(body)])
+            except (msgspec.DecodeError, ValueError):
+                self.unreadable += 1
+
+    def _append(self, lines: list[_Person | _Day]) -> None:
+        try:
+            made = files.touch_private(self._path)
+            with self._path.open("ab") as file:
+                file.write(b"\n" + _text(lines))  # a torn line before it must not swallow this one
+                file.flush()
+                os.fsync(file.fileno())
+            if made:
+                files.sync_folder(self._path.parent)
+        except OSError as error:
+            raise StoreFault(f"{NAME}: {error.strerror}") from error
+
+    def _rewrite(self, people: dict[str, _Person], days: dict[int, bytes]) -> None:
+        lines: list[_Person | _Day] = [*people.values(), *(_Day(day, key) for day, key in days.items())]
+        try:
+            with self._path.open("r+b") as old:
+                files.write_whole(self._path, _text(lines))
+                _overwrite(old)
+        except OSError as error:
+            raise StoreFault(f"{NAME}: {error.strerror}") from error
+        finally:
+            self._people.clear()
+            self._by_number.clear()
+            self._days.clear()
+            self._read()
+
+
+def _text(lines: list[_Person | _Day]) -> bytes:
+    bodies = map(msgspec.json.encode, lines)
+    return b"".join(_checksum(body) + b" " + body + b"\n" for body in bodies)
+
+
+def _checksum(body: bytes) -> bytes:
+    return b"%08x" % zlib.crc32(body)
+
+
+def _overwrite(old: BufferedRandom) -> None:
+    """The blocks that the file had until now; it has no name any more."""
+    length = old.seek(0, os.SEEK_END)
+    old.seek(0)
+    old.write(bytes(length))
+    old.flush()
+    os.fsync(old.fileno())

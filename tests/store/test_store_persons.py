@@ -1,0 +1,164 @@
+"""What the journal says of a person is readable while his key is there, and by nobody and nowhere once it is not."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.faults import StoreFault
+from gateway.store import persons
+from gateway.store.database import Database
+from gateway.store.persons import NAME, PersonKeys
+from gateway.store.recording import Recording
+from gateway.store.retention import DAY_MS, Keep
+from gateway.store.rows import Batch, JournalRow
+
+CANARY, OTHER = "p-canary-0123456789abcdef", "p-other-fedcba9876543210"
+SECRET = b"walked-through-gate-1"
+
+
+def entry(n: int, person: str, at: int = 0) -> JournalRow:
+    return JournalRow(
+        at or n,
+        f"r.{n}",
+        "entry",
+        b'{"event":"entry","person":"%b","x":"%b"}' % (person.encode(), SECRET),
+        person=person,
+    )
+
+
+@pytest.fixture
+def database(tmp_path):
+    database = Database.open(tmp_path)
+    yield database
+    database.close()
+
+
+def traces(folder: Path, *words: bytes) -> dict[str, list[bytes]]:
+    """In which files which words can be found."""
+    found = {
+        path.name: [word for word in words if word in path.read_bytes()] for path in folder.iterdir() if path.is_file()
+    }
+    return {name: words for name, words in found.items() if words}
+
+
+def test_a_row_about_a_person_is_read_back_as_it_was_and_never_written_in_clear(database, tmp_path):
+    rows = (entry(1, CANARY), JournalRow(2, "r.2", "reading", b"{}"), entry(3, OTHER))
+    database.commit(Batch(rows))
+    assert [(row.body, row.person) for row in database.journal()] == [(row.body, row.person) for row in rows]
+    assert traces(tmp_path, SECRET) == {}
+    assert traces(tmp_path, CANARY.encode()) == {NAME: [CANARY.encode()]}
+    assert [row.id for row in database.person_rows(CANARY, 0, 100)] == ["r.1"]
+
+
+def test_after_forgetting_no_file_holds_a_trace_and_nothing_can_be_opened(database, tmp_path):
+    database.commit(Batch((entry(1, CANARY), entry(2, OTHER))))
+    number, key = database.person_number(CANARY), (tmp_path / NAME).read_bytes()
+    copies = [line.split(b'"key":"')[1].split(b'"')[0] for line in key.splitlines() if CANARY.encode() in line]
+    assert database.forget(CANARY)
+    assert traces(tmp_path, SECRET, CANARY.encode(), *copies) == {}
+    rows = {row.id: row for row in database.journal()}
+    assert SECRET not in rows["r.1"].body
+    assert number is not None
+    assert number.encode() in rows["r.1"].body  # nothing ties that number to anybody any more
+    assert rows["r.2"].person == OTHER
+    assert database.person_rows(CANARY, 0, 100) == []
+    assert not database.forget(CANARY)
+    # Seen again he is somebody else, whose number is another.
+    database.commit(Batch((entry(3, CANARY),)))
+    assert database.person_number(CANARY) not in {None, number}
+    assert [row.id for row in database.person_rows(CANARY, 0, 100)] == ["r.3"]
+
+
+def test_a_day_beyond_the_limit_is_unreadable_in_every_copy_and_he_who_did_not_come_since_is_unknown(
+    database, tmp_path
+):
+    database.commit(Batch((entry(1, CANARY, DAY_MS), entry(2, OTHER, DAY_MS), entry(3, OTHER, 40 * DAY_MS))))
+    with sqlite3.connect(tmp_path / "copy.db") as copy:
+        database._connection.backup(copy)
+    copy.close()
+    pruned = database.prune(Keep(), now=41 * DAY_MS)
+    assert (pruned.journal, pruned.keys) == (2, 2)  # one day, one person
+    assert database.person_number(CANARY) is None
+    assert [row.id for row in database.journal()] == ["r.3"]
+    (tmp_path / "copy.db").rename(tmp_path / "loudong-copy.db")
+    with Recording(tmp_path / "loudong-copy.db") as recording:
+        assert [row.person for row in recording.rows()] == ["", "", OTHER]
+
+
+def test_keys_outlive_a_restart_and_a_recording_reads_with_them(database, tmp_path):
+    database.commit(Batch((entry(1, CANARY),)))
+    database.close()
+    again = Database.open(tmp_path)
+    again.commit(Batch((entry(2, CANARY),)))
+    assert [row.person for row in again.journal()] == [CANARY, CANARY]
+    with Recording(tmp_path) as recording:
+        assert [row.body for row in recording.rows()] == [entry(1, CANARY).body, entry(2, CANARY).body]
+    again.close()
+
+
+@given(cut=st.integers(0, 400))
+def test_a_torn_file_gives_the_whole_lines_and_goes_on(tmp_path_factory, cut):
+    folder = tmp_path_factory.mktemp("torn")
+    keys = PersonKeys(folder)
+    sealed = [keys.seal(entry(n, f"p-{n}")) for n in range(3)]
+    raw = (folder / NAME).read_bytes()
+    (folder / NAME).write_bytes(raw[: max(0, len(raw) - cut)])
+    torn = PersonKeys(folder)
+    opened = [torn.unseal(row) for row in sealed]
+    readable = [row.person for row in opened if row.person]
+    assert readable == ["p-0", "p-1", "p-2"][: len(readable)]
+    assert len(readable) == 3 or cut
+    fresh = torn.seal(entry(9, "p-9"))
+    assert PersonKeys(folder).unseal(fresh).person == "p-9"
+
+
+def test_a_disk_that_takes_no_key_takes_no_row_either(database, tmp_path, monkeypatch):
+    def refuse(_path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(persons.files, "touch_private", refuse)
+    with pytest.raises(StoreFault, match="No space"):
+        database.commit(Batch((entry(1, CANARY),)))
+    monkeypatch.undo()
+    assert list(database.journal()) == []
+    database.commit(Batch((entry(1, CANARY),)))
+    assert [row.person for row in database.journal()] == [CANARY]
+
+
+def test_a_key_that_cannot_be_destroyed_is_still_there(database, monkeypatch):
+    database.commit(Batch((entry(1, CANARY),)))
+
+    def refuse(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(persons.files, "write_whole", refuse)
+    with pytest.raises(StoreFault):
+        database.forget(CANARY)
+    monkeypatch.undo()
+    assert [row.person for row in database.journal()] == [CANARY]
+
+
+def test_a_sealed_row_moved_under_another_id_is_not_believed(tmp_path):
+    keys = PersonKeys(tmp_path)
+    sealed = keys.seal(entry(1, CANARY))
+    assert keys.unseal(JournalRow(1, "r.2", "entry", sealed.body)).person == ""
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"sealed":"x"}', b'{"event":"entry","sealed":"x","day":0,"box":"*"}', b'"sealed":"']
+)
+def test_what_only_looks_sealed_is_left_as_it_is(tmp_path, body):
+    row = JournalRow(1, "r.1", "entry", body)
+    assert PersonKeys(tmp_path).unseal(row) == row
+
+
+def test_the_file_is_private(database, tmp_path):
+    database.commit(Batch((entry(1, CANARY),)))
+    assert (tmp_path / NAME).stat().st_mode & 0o777 == 0o600
+    database.forget(CANARY)
+    assert (tmp_path / NAME).stat().st_mode & 0o777 == 0o600
