@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     command("demo", _demo).add_argument("--for", dest="seconds", default=None, metavar="90s")
     _rules(command("rules", _rules_test))
     _doors(command("doors", _doors_test))
+    _profiles(command("profiles", _profiles_list))
     _replay_options(command("replay", _replay))
     _simulate_options(command("simulate", _simulate))
     command("schema", _schema).add_argument("of", nargs="?", default="site", help=say("cli.schema_of", language()))
@@ -132,6 +133,29 @@ def _learn_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--idle", default="30s", metavar="30s", help=say("cli.learn.idle", language()))
     parser.add_argument("--for", dest="length", default="45s", metavar="45s", help=say("cli.learn.for", language()))
     _state(parser)
+
+
+def _profiles(parser: argparse.ArgumentParser) -> None:
+    """``profiles`` has commands of its own."""
+    deeds = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+
+    def deed(name: str, do: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        words = say(f"cli.profiles.{name}", language())
+        sub = deeds.add_parser(name, help=words, description=words)
+        sub.add_argument("--json", action="store_true", help=say("cli.json", language()))
+        sub.set_defaults(do=do, verb=f"profiles {name}")
+        return sub
+
+    for looking in (deed("list", _profiles_list), show := deed("show", _profiles_show)):
+        beside = say("cli.profiles.beside", language())
+        looking.add_argument("--beside", type=Path, action="append", default=[], metavar="DIR", help=beside)
+    show.add_argument("id", help=say("cli.profiles.id", language()))
+    files = say("cli.profiles.files", language())
+    deed("check", _profiles_check).add_argument("files", nargs="+", type=Path, metavar="FILE", help=files)
+    new = deed("new", _profiles_new)
+    new.add_argument("id", nargs="?", default="new-product", help=say("cli.profiles.id", language()))
+    new.add_argument("--kind", default="gas-detector", help=say("cli.profiles.kind", language()))
+    deed("schema", _profiles_schema)
 
 
 def _replay_options(parser: argparse.ArgumentParser) -> None:
@@ -324,6 +348,81 @@ def _rules_test(asked: argparse.Namespace) -> int:
     else:
         _show_rehearsed(rehearsed, wrong)
     return REFUSED if wrong.errors else OK
+
+
+def _profiles_list(asked: argparse.Namespace) -> int:
+    from gateway.app.products import library, shown
+    from gateway.app.profile_pages import lines
+    from gateway.nodes import Faults
+
+    products = library(asked.beside, Faults())
+    if asked.json:
+        for product in products:
+            _say(shown(product))
+    else:
+        for line in lines(products, language()):
+            print(line)
+    return OK
+
+
+def _profiles_show(asked: argparse.Namespace) -> int:
+    from gateway.app.products import find, library, shown
+    from gateway.app.profile_pages import page
+    from gateway.nodes import Faults, nearest
+
+    product = find(asked.id, asked.beside, Faults())
+    if product is None:
+        near = nearest(asked.id, [one.profile.id for one in library(asked.beside, Faults())])
+        near = say("fault.near", language(), near=near) if near else ""
+        return _complain(asked, "cli.no_such_profile", USAGE, given=asked.id, near=near)
+    if asked.json:
+        _say(shown(product))
+    else:
+        for line in page(product, language()):
+            print(line)
+    return OK
+
+
+def _profiles_check(asked: argparse.Namespace) -> int:
+    from gateway.app.products import check_file
+    from gateway.nodes import Faults
+
+    faults = Faults()
+    files = [file for given in asked.files for file in (sorted(given.glob("*.yaml")) if given.is_dir() else [given])]
+    read = {file: check_file(file, faults) for file in files}
+    _print_faults(faults, as_json=asked.json, spoken=language())
+    for file, profile in read.items():
+        if profile is not None:
+            counts = {"points": len(profile.points), "examples": len(profile.examples)}
+            if asked.json:
+                _say({"file": str(file), "profile": profile.id, **counts})
+            else:
+                print(say("profiles.played", language(), file=file, **counts))
+    return FAULTY if faults.errors else OK
+
+
+def _profiles_new(asked: argparse.Namespace) -> int:
+    from gateway.app.profile_pages import skeleton
+    from gateway.site.profile import KINDS
+
+    if asked.kind not in KINDS:
+        return _complain(asked, "cli.no_such_kind", USAGE, given=asked.kind, known=" | ".join(KINDS))
+    text = skeleton(asked.id, asked.kind, language())
+    if asked.json:
+        _say({"id": asked.id, "kind": asked.kind, "text": text})
+    else:
+        print(text, end="")
+    return OK
+
+
+def _profiles_schema(asked: argparse.Namespace) -> int:
+    from gateway.site.profile_schema import profile_schema
+
+    if asked.json:
+        _say(profile_schema())
+    else:
+        print(json.dumps(profile_schema(), ensure_ascii=False, indent=2))
+    return OK
 
 
 def _replay(asked: argparse.Namespace) -> int:

@@ -82,4 +82,4 @@ def _reads(leaf: object, points: Mapping[str, PointSpec]) -> bool:
 
 def _speaks_words(point: PointSpec) -> bool:
     """Whether its decoded value is a name (of a code, of bits) and so neither a number nor yes or no."""
-    return point.true_when is None and bool(point.enum or point.bits or point.type == "string")
+    return not point.says_yes_or_no and bool(point.enum or point.bits or point.type == "string")

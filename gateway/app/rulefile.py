@@ -17,7 +17,7 @@ from gateway.nodes import Faults, Mark, Node
 from gateway.rules.compound import Compound
 from gateway.site.files import Folder
 from gateway.site.model import Site
-from gateway.site.profile import PointClass, PointSpec, Space
+from gateway.site.profile import PointClass
 from gateway.site.reading import load_site
 
 SAMPLE = Path(__file__).with_name("sample.yaml")
@@ -66,7 +66,7 @@ def quiet_evening(site: Site) -> list[Reading]:
         for bus in site.buses.values()
         for device in bus.devices
         for point in device.profile.points
-        if point.point_class is PointClass.ALARM and _says_yes_or_no(point)
+        if point.point_class is PointClass.ALARM and point.says_yes_or_no
     ]
 
 
@@ -82,7 +82,3 @@ def examples_unplayed(site: Site, compound: Compound) -> list[tuple[str, Node]]:
         if "examples" in whole and name not in compound.rules and not off:
             found.append((name, whole["examples"]))
     return found
-
-
-def _says_yes_or_no(point: PointSpec) -> bool:
-    return point.true_when is not None or point.space in {Space.COIL, Space.DISCRETE}

@@ -233,7 +233,7 @@ class Image:
             value = raw * point.scale + point.offset
             for factor in self._factors(point):
                 value = value * factor[0] + factor[1]
-            if (above := _alarms_above(point)) is not None:
+            if (above := point.true_above) is not None:
                 return value > above
         return value if value is None or point.true_when is None else value in point.true_when
 
@@ -318,16 +318,7 @@ class Image:
 
 
 def _is_flag(point: PointSpec) -> bool:
-    """Whether it says yes or no."""
-    named = bool(point.enum) and point.true_when is None
-    contact = point.space in {Space.COIL, Space.DISCRETE} and not named
-    return contact or point.true_when is not None or _alarms_above(point) is not None
-
-
-def _alarms_above(point: PointSpec) -> float | None:
-    """The number above which it says yes."""
-    above: float | None = getattr(point, "true_above", None)
-    return above
+    return point.says_yes_or_no
 
 
 def _is_number(point: PointSpec) -> bool:
@@ -363,7 +354,7 @@ def _guesses(point: PointSpec) -> list[float]:
     """Raw numbers worth trying: named ones first, then small ones, single bits and their opposites."""
     named = [code for code, _ in point.enum]
     asked = [int(value) for value in point.true_when or () if not isinstance(value, str)]
-    above = _alarms_above(point)
+    above = point.true_above
     asked += [] if above is None else [int((above + 1 - point.offset) / point.scale)]
     bits = 1 if point.space in {Space.COIL, Space.DISCRETE} else 8 if point.type.endswith(("8h", "8l")) else 16
     if point.mask is not None:

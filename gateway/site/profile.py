@@ -107,6 +107,8 @@ class PointSpec(Struct, frozen=True):
     """Points a status speaks for; empty: all others of the device."""
     true_when: tuple[Scalar, ...] | None = None
     """Turns the decoded value into a bool: true when among these (active-low alarms, alarm codes, names of bits)."""
+    true_above: float | None = None
+    """Turns a number into a bool: true when above this (a register that gives the distance to the fire, 0 for none)."""
     latched: bool = False
     """An alarm the device itself holds until it is reset; else it follows the danger."""
     moves_within_ms: int = 0
@@ -137,6 +139,13 @@ class PointSpec(Struct, frozen=True):
     repeat_ms: int = 0
     """On must be written again at least this often or the device lets go; 0: it stays."""
 
+    @property
+    def says_yes_or_no(self) -> bool:
+        """Whether its decoded value is a bool."""
+        named = self.enum and self.true_when is None
+        contact = self.space in {Space.COIL, Space.DISCRETE} and not named
+        return contact or self.true_when is not None or self.true_above is not None
+
 
 class Deed(Struct, frozen=True):
     """One write that sets a device up, tests or resets it."""
@@ -146,8 +155,10 @@ class Deed(Struct, frozen=True):
     address: int
     value: int | None = None
     """16 bits as on the wire; None: the person who commissions chooses between ``low`` and ``high``."""
+    also: tuple[int, ...] = ()
+    """What goes into the registers after it, in the same request (function 16): safety patterns."""
     function: int = 0
-    """5, 6, 15 or 16; 0: 5 for a coil, 6 for a register."""
+    """5, 6, 15 or 16; 0: 5 for a coil, 6 for a register, 16 where ``also`` is given."""
     raw: bool = False
     """FC05 with ``value`` as its 16 bits."""
     low: int = 0
@@ -169,7 +180,10 @@ class Window(Struct, frozen=True):
 
 
 class SetPoints(Struct, frozen=True):
-    """Where the product alarms by itself, in the unit of its ``gas`` point (contract: low 5-25, high <= 50 %LEL)."""
+    """Where a detector of this product has to alarm, in the unit of its ``gas`` point: whoever commissions it sets it so.
+
+    Not a fact of the manual; its bounds are the standards' (contract: low 5-25, high <= 50 %LEL).
+    """
 
     low: float | None = None
     high: float | None = None
@@ -184,6 +198,10 @@ class Example(Struct, frozen=True):
     """Table -> address -> register or bit."""
     gives: dict[str, Scalar]
     qualities: dict[str, Quality]
+
+    def __hash__(self) -> int:
+        """Tables have none; a profile is to be a key."""
+        return hash((self.name, self.mark))
 
 
 class Profile(Struct, frozen=True):

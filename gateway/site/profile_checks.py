@@ -54,6 +54,8 @@ def _check_point(spec: PointSpec, reader: Reader) -> None:
     for number, _ in spec.bits:
         if not 0 <= number <= last:
             faults.add(reader.mark("bits"), "fault.profile_bit_beyond", name=reader.name, given=number, high=last)
+    if spec.true_above is not None and (spec.true_when is not None or spec.enum or spec.bits or bit):
+        faults.add(reader.mark("true_above"), "fault.profile_not_both", name=reader.name, field="true_above")
     if spec.scale == 0:
         faults.add(reader.mark("scale"), "fault.profile_zero_scale", name=reader.name)
     _check_names(spec, reader)

@@ -65,12 +65,12 @@ def read_point(point: str, node: Node, faults: Faults, profile: str, notation: N
         mask=mask, shift=reader.take_int("shift", 0, high=63),
         scale=reader.take_number("scale", 1), offset=reader.take_number("offset", 0), scale_by=_scale_by(reader),
         unit=reader.take_text("unit"), resolution=reader.take_number("resolution", 0, low=0),
-        low=reader.take_number("low") if reader.has("low") else None,
-        high=reader.take_number("high") if reader.has("high") else None,
+        low=take_number_or_none(reader, "low"), high=take_number_or_none(reader, "high"),
         invalid=tuple((float(raw) if raw % 1 else int(raw), q) for raw, q in take_qualities(reader, "invalid", number=True)),
         enum=_named(reader, "enum"), bits=_named(reader, "bits"),
         quality_of=take_qualities(reader, "quality_of"), speaks_for=reader.take_texts("speaks_for"),
-        true_when=_scalars(reader, "true_when"), latched=reader.take_flag("latched"),
+        true_when=_scalars(reader, "true_when"),
+        true_above=take_number_or_none(reader, "true_above"), latched=reader.take_flag("latched"),
         moves_within_ms=reader.take_duration("moves_within", 0, low=1_000),
         point_class=reader.take_choice("class", PointClass, PointClass.NORMAL),
         period_ms=reader.take_duration("period", 0, low=5),
@@ -126,6 +126,12 @@ def _number(value: object) -> float | None:
     return None
 
 
+def take_number_or_none(reader: Reader, key: str) -> float | None:
+    """A number; None where none is given."""
+    number = reader.take_number(key)
+    return number if reader.has(key) else None
+
+
 def _word(reader: Reader, key: str) -> int | None:
     value = take_whole(reader, key)
     if value is not None and not 0 <= value < 0x10000:
@@ -154,6 +160,7 @@ def place_of(reader: Reader, space: Space, notation: Notation) -> tuple[Space, i
         if stated != address:
             refuse(reader, "vendor", "fault.profile_vendor_differs", vendor, address=stated, meant=address)
         return table, stated, vendor
+    reader.take("address")  # known, and not needed
     return table, address, vendor
 
 
@@ -196,7 +203,7 @@ def _address(reader: Reader) -> int:
     if not 0 <= address < 0x10000:
         refuse(reader, "address", "fault.out_of_bounds", address, low=0, high=0xFFFF)
         return 0
-    if 30_001 <= address <= 39_999 or 40_001 <= address <= 49_999:
+    if (30_001 <= address <= 39_999 or 40_001 <= address <= 49_999) and not reader.has("vendor"):
         # Manuals number input registers from 30001 and holding registers from 40001; the wire counts from 0.
         reader.faults.warn(reader.mark("address"), "fault.profile_counted_address", name=reader.name, given=address)
     return address
@@ -326,4 +333,10 @@ def _scalars(reader: Reader, key: str) -> tuple[Scalar, ...] | None:
     if not values or not all(isinstance(value, bool | int | float | str) for value in values):
         refuse(reader, key, "fault.not_text_list", node.value)
         return None
-    return tuple(value for value in values if isinstance(value, bool | int | float | str))
+    return tuple(_spelt(value) for value in values if isinstance(value, bool | int | float | str))
+
+
+def _spelt(value: Scalar) -> Scalar:
+    """Hexadecimal arrives as text; no name of a code begins with 0x."""
+    number = _number(value) if isinstance(value, str) and value[:2].lower() == "0x" else None
+    return value if number is None else number

@@ -17,6 +17,7 @@ from gateway.site.profile_points import (
     refuse,
     scalar,
     take_function,
+    take_number_or_none,
     take_qualities,
     take_whole,
     whole,
@@ -120,7 +121,7 @@ def _set_points(reader: Reader, faults: Faults) -> SetPoints | None:
     if node is None:
         return None
     inner = Reader(node, faults, f"{reader.name}.set_points")
-    low, high = (inner.take_number(key) if inner.has(key) else None for key in ("low", "high"))
+    low, high = take_number_or_none(inner, "low"), take_number_or_none(inner, "high")
     inner.done()
     return SetPoints(low, high)
 
@@ -139,8 +140,9 @@ def _deed(name: str, node: Node, faults: Faults, profile: str, notation: Notatio
     space, address, _ = place_of(reader, space, notation)
     raw = reader.take_flag("raw")
     high = 1 if space is Space.COIL and not raw else 0xFFFF
+    value, also = _values(reader, high)
     deed = Deed(
-        name=name, space=space, address=address, value=_word(reader, "value", high),
+        name=name, space=space, address=address, value=value, also=also,
         function=take_function(reader, "function", space), raw=raw,
         low=_word(reader, "low", high) or 0, high=high if (top := _word(reader, "high", high)) is None else top,
         on_start=reader.take_flag("on_start"), expect=reader.take_text("expect"),
@@ -155,6 +157,20 @@ def _deed(name: str, node: Node, faults: Faults, profile: str, notation: Notatio
         )
     reader.done()
     return deed
+
+
+def _values(reader: Reader, high: int) -> tuple[int | None, tuple[int, ...]]:
+    """``value: 234``, or what goes into several registers in a row: ``value: [0x015E, 0x3626]``."""
+    node = reader.node.mapping.get("value")
+    if node is None or not isinstance(node.value, list):
+        return _word(reader, "value", high), ()
+    reader.take("value")
+    words = [whole(item.value) for item in node.items]
+    good = [word for word in words if word is not None and 0 <= word <= high]
+    if len(good) != len(words) or not good:
+        refuse(reader, "value", "fault.not_whole", [item.value for item in node.items])
+        return None, ()
+    return good[0], tuple(good[1:])
 
 
 def _word(reader: Reader, key: str, high: int) -> int | None:

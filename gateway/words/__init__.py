@@ -7,13 +7,14 @@ a sentence.
 
 from __future__ import annotations
 
-from gateway.words import alerts, commission, desk, replay, rules, simulate, site
+from gateway.words import alerts, commission, desk, profiles, replay, rules, simulate, site
 
 LANGUAGES = ("zh-CN", "en")
 CATALOGUE: dict[str, tuple[str, str]] = {
     **alerts.SENTENCES,
     **commission.SENTENCES,
     **desk.SENTENCES,
+    **profiles.SENTENCES,
     **replay.SENTENCES,
     **rules.SENTENCES,
     **simulate.SENTENCES,

@@ -467,6 +467,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}：write_raw 只用于线圈（功能码 05）。",
         "{name}: write_raw is for coils only (function code 05).",
     ),
+    "fault.profile_not_both": (
+        "{name}：{field} 只用于数值点位，不能和 true_when、enum、bits 一起用。",
+        "{name}: {field} is for numbers; it cannot stand with true_when, enum or bits.",
+    ),
     "fault.profile_scale_chain": (
         "{name}：{field} 引用的点位 {given} 自己也要换算。",
         "{name}: {field} names {given}, which is scaled by another point itself.",

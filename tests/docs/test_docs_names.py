@@ -1,5 +1,6 @@
 """What the documents name exists: links and their anchors, files, functions, commands and options, log events, workers, profiles."""
 
+import argparse
 import importlib.util
 import re
 import shlex
@@ -17,8 +18,17 @@ _FILE = re.compile(r"`(?P<path>(?:gateway|tests|docs|tools|systemd|examples|requ
 
 
 def _subcommands():
-    (choices,) = [action.choices for action in _parser()._actions if getattr(action, "choices", None)]
-    return choices
+    return _nested(_parser())
+
+
+def _nested(parser):
+    """The commands of a parser; one that has commands of its own knows their options, too."""
+    found = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    for choices in found:
+        for sub in choices.values():
+            for inner in _nested(sub).values():
+                sub._option_string_actions = inner._option_string_actions | sub._option_string_actions
+    return {name: sub for choices in found for name, sub in choices.items()}
 
 
 def _called(pages):

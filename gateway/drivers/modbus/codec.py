@@ -195,6 +195,8 @@ def _ranged(number: float, spec: PointSpec) -> Decoded:
 
 
 def _judged(value: Scalar, spec: PointSpec, quality: Quality = Quality.GOOD) -> Decoded:
+    if spec.true_above is not None and not isinstance(value, str):
+        return Decoded(value > spec.true_above, quality)
     return Decoded(value if spec.true_when is None else value in spec.true_when, quality)
 
 

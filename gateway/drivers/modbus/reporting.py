@@ -18,7 +18,7 @@ from gateway.drivers.modbus.codec import Decoded, decode
 from gateway.drivers.modbus.plan import Block, period_ms
 from gateway.events import Quality, Reading, Scalar
 from gateway.site.model import ModbusDevice
-from gateway.site.profile import PointClass, PointSpec, Space
+from gateway.site.profile import PointClass, PointSpec
 
 _TROUBLE = {Quality.SENSOR_FAULT, Quality.INVALID}
 _DAMNING = (Quality.SENSOR_FAULT, Quality.INVALID, Quality.OUT_OF_SERVICE)
@@ -215,8 +215,8 @@ def _is_number(value: Scalar | None) -> bool:
 
 def _measures(spec: PointSpec) -> bool:
     """Whether it is a number that alarms are judged by; a contact, a name or a slow number is beyond no range."""
-    named = spec.true_when is not None or spec.enum or spec.bits or spec.type in {"string", "bits"}
-    return spec.point_class is PointClass.ALARM and not named and spec.space in {Space.HOLDING, Space.INPUT}
+    named = spec.enum or spec.bits or spec.type in {"string", "bits"}
+    return spec.point_class is PointClass.ALARM and not named and not spec.says_yes_or_no
 
 
 def _refresh_s(spec: PointSpec, max_age_ms: int) -> float:

@@ -72,7 +72,7 @@ class Kit:
     @staticmethod
     def read(text):
         faults = Faults()
-        node = parse(text, "profile.yaml", faults)
+        node = parse(text, "profile.yaml", faults, hexadecimal=True)  # as the site reads profiles
         return read_profile(node, faults), faults
 
     @staticmethod

@@ -1,0 +1,250 @@
+"""Words of `loudong profiles`: key -> (zh-CN, en). Faults of a profile's fields are in ``site.py``."""
+
+from __future__ import annotations
+
+SENTENCES: dict[str, tuple[str, str]] = {
+    "cli.profiles": ("设备型号库：查看、检查、新建", "the library of device profiles: look, check, begin a new one"),
+    "cli.profiles.list": ("列出所有型号", "every product known"),
+    "cli.profiles.show": ("显示一个型号的全部内容", "all about one product"),
+    "cli.profiles.check": (
+        "检查型号文件：每个错误、每处疑点、每个示例",
+        "check profile files: every fault, every doubt, every example",
+    ),
+    "cli.profiles.new": ("输出一份带注释的新型号文件，供填写", "print a commented profile to be filled in"),
+    "cli.profiles.schema": ("输出型号文件的 JSON Schema", "print the JSON Schema of a profile file"),
+    "cli.profiles.id": ("型号编号，或 .yaml 文件", "id of a product, or a .yaml file"),
+    "cli.profiles.files": ("型号文件，或装有型号文件的目录", "profile files, or folders of them"),
+    "cli.profiles.kind": ("设备种类", "kind of device"),
+    "cli.profiles.beside": (
+        "还要读取的目录（站点文件旁的 profiles/）",
+        "a further folder (profiles/ beside a site file)",
+    ),
+    "cli.no_such_profile": ("没有型号“{given}”。{near}", "There is no profile “{given}”. {near}"),
+    "cli.no_such_kind": (
+        "没有设备种类“{given}”；可以是：{known}。",
+        "There is no kind “{given}”; it is one of: {known}.",
+    ),
+    "profiles.played": (
+        "{file}：{points} 个点位，{examples} 个示例。",
+        "{file}: {points} points, {examples} examples.",
+    ),
+    "profiles.count": ("共 {n} 个型号。", "{n} products."),
+    "profiles.status.manual": ("有说明书", "from a manual"),
+    "profiles.status.field": ("现场用过", "seen working"),
+    "profiles.status.unverified": ("未核实", "unverified"),
+    "profiles.kind.gas-detector": ("可燃气体探测器", "gas detector"),
+    "profiles.kind.smoke-detector": ("感烟探测器", "smoke detector"),
+    "profiles.kind.co-detector": ("一氧化碳探测器", "CO detector"),
+    "profiles.kind.heat-detector": ("感温探测器", "heat detector"),
+    "profiles.kind.water-detector": ("水浸探测器", "water detector"),
+    "profiles.kind.air-sensor": ("空气质量传感器", "air sensor"),
+    "profiles.kind.electric-monitor": ("电气火灾监控", "electric monitor"),
+    "profiles.kind.meter": ("电表", "meter"),
+    "profiles.kind.ups": ("不间断电源", "UPS"),
+    "profiles.kind.heater": ("电暖", "heater"),
+    "profiles.kind.relay": ("继电器", "relay"),
+    "profiles.kind.inputs": ("输入模块", "input module"),
+    "profiles.kind.siren": ("声光报警器", "siren"),
+    "profiles.kind.valve": ("阀门", "valve"),
+    "profiles.kind.other": ("其他", "other"),
+    "profiles.head": (
+        "{id} · {kind} · {name}\n依据：{status}，{source}",
+        "{id} · {kind} · {name}\nSource: {status}, {source}",
+    ),
+    "profiles.serial": (
+        "出厂：{baud} 8{parity}{stop_bits}，地址 {unit}；应答最慢 {timeout}，间隔 {guard}，一次最多读 {max_read} 个寄存器。",
+        "Ships with {baud} 8{parity}{stop_bits}, address {unit}; answers within {timeout}, pause {guard}, at most {max_read} registers a read.",
+    ),
+    "profiles.set_points": (
+        "请设定为：低报 {low}，高报 {high}。",
+        "To be set to alarm at {low} (low) and {high} (high).",
+    ),
+    "profiles.ex_rated": ("防爆。", "Built for explosive air."),
+    "profiles.warm_up": ("预热 {length}。", "Warms up for {length}."),
+    "profiles.deed": (
+        "{what}：向 {space} {address} 写入 {value}。",
+        "{what}: write {value} to {space} {address}.",
+    ),
+    "profiles.deed_choice": (
+        "{what}：向 {space} {address} 写入 {low} 到 {high} 之间的值。",
+        "{what}: write a value between {low} and {high} to {space} {address}.",
+    ),
+    "profiles.deed_start": ("（每次上线时由网关写入）", " (by the gateway whenever it comes)"),
+    "profiles.deed_by_hand": ("（由人写入一次）", " (once, by a person)"),
+    "profiles.self_test": ("自检", "Self-test"),
+    "profiles.reset": ("复位", "Reset"),
+    "profiles.examples": ("{n} 个示例。", "{n} examples."),
+    # Doubts (gateway/site/profile_lint.py)
+    "fault.profile_no_max_read": (
+        "型号 {name}：没写 max_read；说明书里一次最多能读几个寄存器？",
+        "profile {name}: no max_read; how many registers may one read have, by the manual?",
+    ),
+    "fault.profile_no_notation": (
+        "型号 {name}：没写 notation 和 vendor；编号是从 0 还是从 1 数，无从核对。",
+        "profile {name}: neither notation nor vendor: nobody can check whether its numbers count from 0 or 1.",
+    ),
+    "fault.profile_no_examples": (
+        "型号 {name}：没有 examples；请写下一组寄存器和应得的值。",
+        "profile {name}: no examples; write down some registers and what they must read as.",
+    ),
+    "fault.profile_vague_source": (
+        "型号 {name}：source 没有页码或网址，别人无法核对。",
+        "profile {name}: source names no page and no address; nobody can look it up.",
+    ),
+    "fault.profile_not_verified": (
+        "型号 {name}：寄存器没有佐证；用之前请实测每个点位。",
+        "profile {name}: its registers are backed by nothing; test every point before use.",
+    ),
+    "fault.profile_no_set_points": (
+        "型号 {name}：没写 set_points（这种设备应设在多少 %LEL 报警）。",
+        "profile {name}: no set_points (at how many %LEL is it to be set to alarm?).",
+    ),
+    "fault.profile_no_alarm_point": (
+        "型号 {name}：{kind} 没有 class: alarm 的点位，报警要等几秒才会被发现。",
+        "profile {name}: a {kind} without a point of class alarm: its danger would be seen seconds late.",
+    ),
+    "fault.profile_no_trouble": (
+        "型号 {name}：没有任何点位能说明传感器失效（状态、无效值、量程）。",
+        "profile {name}: nothing tells that its sensor has failed (a status, a sentinel, the end of its range).",
+    ),
+    "fault.profile_alarm_without_class": (
+        "{name}：报警点位没写 class: alarm，只会每几秒读一次。",
+        "{name}: an alarm point without class: alarm is read every few seconds only.",
+    ),
+    "fault.profile_latched_no_reset": (
+        "{name}：设备锁存这个报警，却没写怎样复位（reset）。",
+        "{name}: the device latches this alarm, and nothing says how it is reset.",
+    ),
+    "fault.profile_beat_too_slow": (
+        "{name}：period 太长，心跳变化会被漏看。",
+        "{name}: its period is too long to see the heartbeat move.",
+    ),
+    "fault.profile_output_without_class": (
+        "{name}：输出点位请写 class: feedback，好及时看到它的状态。",
+        "{name}: give an output class: feedback, so that its state is seen in time.",
+    ),
+    "fault.profile_unheard": (
+        "型号 {name}：内置规则听不到这种 {kind}：没有约定的报警点位。",
+        "profile {name}: no built-in rule would hear this {kind}: it has none of the points they listen to.",
+    ),
+    "fault.profile_example": (
+        "型号 {name}：示例“{example}”里 {point} 应为 {wanted}，读出的是 {given}。",
+        "profile {name}: in the example “{example}” {point} should be {wanted}, but reads {given}.",
+    ),
+    "profiles.skeleton": (
+        """\
+# 新设备型号：逐项填写，删掉用不到的行，然后运行 loudong profiles check 本文件.yaml
+# 寄存器请照说明书写；拿不准的写 status: unverified，用测试气体等逐点实测。
+id: {id}                    # 小写字母、数字、连字符；全库唯一
+kind: {kind}
+name:
+  zh: 请填写中文名称
+  en: please fill in
+status: unverified          # manual 有说明书 | field 现场用过 | unverified 未核实
+source: "说明书名称、版本、页码或网址"
+notation: modicon           # 说明书的编号：modicon（40001 起）| counted（从 1 数）| wire（线上地址，从 0）| modicon-0
+baud: 9600
+parity: none                # none | even | odd
+stop_bits: 1
+unit_id: 1                  # 出厂地址；拨码的写 0
+max_read: 10                # 一次最多读几个寄存器
+guard: 20ms                 # 两次询问之间至少间隔
+timeout: 300ms              # 最慢多久应答
+# no_read: [[13, 14]]       # 绝不能读的地址
+# warm_up: 3min             # 预热多久（状态寄存器自己会说的不用写）
+{set_points}
+points:
+  # 状态寄存器：它的值说明其他点位可不可信
+  status:
+    vendor: "40006"         # 说明书上的编号
+    class: alarm
+    enum:
+      0: warm_up
+      1: ok
+      3: sensor_fault
+    quality_of:
+      warm_up: warm_up
+      sensor_fault: sensor_fault
+  # 报警点位：名称见 docs/profiles.md，内置规则按名称监听
+  {alarm}:
+    vendor: "40002"
+    class: alarm            # 每 0.5 秒读一次
+{alarm_more}
+  temperature:
+    vendor: "40008"
+    type: int16             # 有符号
+    scale: 0.1
+    unit: "°C"
+    resolution: 0.3         # 变化多少才上报
+    low: -40
+    high: 85
+    class: slow             # 每 30 秒读一次
+examples:
+  - name: 说明书第几页的例子
+    holding:
+      1: 1                  # 线上地址（40002 就是 1）: 寄存器的值
+      5: 1
+      7: 215
+    gives:
+      status: ok
+      temperature: 21.5
+""",
+        """\
+# A new product: fill in each line, delete what it does not need, then run: loudong profiles check THIS-FILE.yaml
+# Take registers from the manual; what you are not sure of is status: unverified, and is tried on site point by point.
+id: {id}                    # a-z 0-9 and hyphens; used once
+kind: {kind}
+name:
+  zh: 请填写中文名称
+  en: please fill in
+status: unverified          # manual | field (seen working) | unverified
+source: "name of the manual, version, page or address"
+notation: modicon           # how the manual counts: modicon (from 40001) | counted (from 1) | wire (as on the wire, from 0) | modicon-0
+baud: 9600
+parity: none                # none | even | odd
+stop_bits: 1
+unit_id: 1                  # as it leaves the factory; 0 where switches set it
+max_read: 10                # registers in one read at most
+guard: 20ms                 # least pause between two questions
+timeout: 300ms              # its slowest answer
+# no_read: [[13, 14]]       # addresses never to read
+# warm_up: 3min             # not needed where a status register tells
+{set_points}
+points:
+  # A status register: its value says how far the other points may be believed.
+  status:
+    vendor: "40006"         # the number in the manual
+    class: alarm
+    enum:
+      0: warm_up
+      1: ok
+      3: sensor_fault
+    quality_of:
+      warm_up: warm_up
+      sensor_fault: sensor_fault
+  # The alarm point: its name is what the built-in rules listen to, see docs/profiles.md.
+  {alarm}:
+    vendor: "40002"
+    class: alarm            # read every 0.5 s
+{alarm_more}
+  temperature:
+    vendor: "40008"
+    type: int16             # signed
+    scale: 0.1
+    unit: "°C"
+    resolution: 0.3         # report when it moved this far
+    low: -40
+    high: 85
+    class: slow             # read every 30 s
+examples:
+  - name: the example on page …
+    holding:
+      1: 1                  # address on the wire (40002 is 1): what the register holds
+      5: 1
+      7: 215
+    gives:
+      status: ok
+      temperature: 21.5
+""",
+    ),
+}
