@@ -106,7 +106,7 @@ class House:
         )
         origin, downtime = resume(last, now)
         self.timeline = Timeline(clock, origin, now)
-        self._ended_at = None if last is None or downtime is None else last[0]
+        self._downtime = downtime
         engine = Engine(self.orders.compound)
         unreadable = engine.restore(Row(row.kind, row.key, row.body) for row in loaded.state)
         engine.register.continue_lanes(loaded.sequences)
@@ -138,7 +138,7 @@ class House:
         self._set_retention(site)
         self.rooms = Rooms(
             self.inbox, self.timekeeper, self.publishing, self.store, self.registry, self._beat, self._surroundings.sources,
-            ended_at=self._ended_at,
+            downtime_known=self._downtime is not None,
         )  # fmt: skip
         self._hands = self.rooms.furnish(self.orders)
         self.chronicle = Chronicle(

@@ -112,12 +112,13 @@ class Rooms:
         registry: Registry,
         beat: Callable[[str], Callable[[], None]],
         sources: Sequence[AdvertSource] | None,
-        ended_at: Instant | None,
+        *,
+        downtime_known: bool,
     ) -> None:
-        """``ended_at``: when the run before this one ended, on our timeline; None where nobody knows."""
+        """``downtime_known``: somebody knows how long nobody lived here, so that what was heard before can be dated."""
         self._inbox, self._timekeeper, self._publishing = inbox, timekeeper, publishing
         self._store, self._registry, self._beat, self._sources = store, registry, beat, sources
-        self._ended_at, self._listened = ended_at, False
+        self._dated = downtime_known
         self.pollers: dict[str, BusPoller] = {}
         """By worker, as all that follows."""
         self._receptions: Receptions = {}
@@ -200,13 +201,13 @@ class Rooms:
         return Hand(RADIO, Ring.LIFE, self.radio.run)
 
     def _held(self, site: Site) -> dict[str, Instant | None]:
-        """Buttons without counter that were pressed when somebody last listened, and when that was."""
+        """Buttons without counter that are pressed as far as the core knows, and when it was last told so."""
         facts = {button: self._inbox.engine.fact(button, PRESSED) for button in site.buttons}
-        until = (
-            self._inbox.timeline.now() if self._listened else self._ended_at
-        )  # a reload takes a moment, a restart longer
-        self._listened = True
-        return {button: until for button, fact in facts.items() if fact is not None and fact.value is True}
+        held = {
+            button: fact.at if self._dated else None for button, fact in facts.items() if fact and fact.value is True
+        }
+        self._dated = True  # rooms that are built anew later follow others in the same run
+        return held
 
     def _doors(self, orders: Orders) -> Hand:
         site, secrets = orders.site, orders.secrets

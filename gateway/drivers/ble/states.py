@@ -34,6 +34,11 @@ class Habit(Struct, frozen=True):
     till_idle: bool = False
     """Its idle frame ends it at once; else an idle frame, which some beacons send all the while, means nothing."""
 
+    @property
+    def refresh_ms(self) -> int:
+        """How often it is said anew that it goes on, for whoever must know it after a restart."""
+        return self.hold_ms // 3
+
 
 def habit_of(button: Button) -> Habit:
     """What the site file says, or what is known of the format: only flags are set until somebody clears them."""
@@ -72,18 +77,18 @@ class Held:
         """This was pressed at ``at``, as the last run saw it."""
         self._last[key] = max(self._last.get(key, at), at)
 
-    def resume(self, ended_at: Instant | None, now: Instant) -> None:
-        """It was still pressed when the last run ended, at ``ended_at`` (None: nobody knows how long ago).
+    def resume(self, said_at: Instant | None, now: Instant) -> None:
+        """It was last said to be pressed at ``said_at`` (None: nobody knows how long ago), and not since to be over.
 
         Unknown means a reboot without a clock, which takes longer than any button shouts for a while.
         """
-        for key in self._last:
+        if said_at is None and not self._habit.till_idle:
+            self._last.clear()
+        for key, last in self._last.items():
             if self._habit.till_idle:
                 self._last[key] = now  # nobody listened: the silence counts from now
-            elif ended_at is not None:
-                self._last[key] = max(self._last[key], ended_at)
-        if ended_at is None and not self._habit.till_idle:
-            self._last.clear()
+            elif said_at is not None:
+                self._last[key] = min(max(last, Instant(said_at + self._habit.refresh_ms)), now)
 
     def expire(self, at: Instant) -> None:
         """Forget what has ended by ``at``."""

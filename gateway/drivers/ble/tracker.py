@@ -171,9 +171,13 @@ class PressTracker:
         else:
             memory.state.restore((press.index, press.kind), at)
 
-    def resume(self, button: str, ended_at: Instant | None, now: Instant) -> None:
+    def resume(self, button: str, said_at: Instant | None, now: Instant) -> None:
         """The last run ended while this button, which has no counter, was pressed: see ``Held.resume``."""
-        self._memory(button).state.resume(ended_at, now)
+        self._memory(button).state.resume(said_at, now)
+
+    def habit(self, button: str) -> Habit:
+        """How a press without counter ends."""
+        return self._habits.get(button, self._otherwise)
 
     def pressed(self, button: str) -> bool:
         """Whether a button without counter is pressed right now."""
@@ -232,7 +236,7 @@ class PressTracker:
 
     def _memory(self, button: str) -> _Memory:
         if button not in self._memories:
-            self._memories[button] = _Memory(self._habits.get(button, self._otherwise))
+            self._memories[button] = _Memory(self.habit(button))
         return self._memories[button]
 
     def _decide_counter(self, memory: _Memory, sight: _Sight, counter: int) -> Decision:

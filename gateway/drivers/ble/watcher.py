@@ -69,7 +69,8 @@ class RadioWatcher:
     ) -> None:
         """``keys``: 16-byte bind key by button id. ``memory``: the last committed press of each button, and when.
 
-        ``held``: buttons without counter that were pressed when the last run ended, and when that was (None: nobody knows).
+        ``held``: buttons without counter that were pressed when the last run ended, and when that was said last, on the
+        timeline of ``now`` (None: nobody knows).
 
         ``sources`` replaces BlueZ (a relay, a simulator); ``neighbour`` is told, once each, of named devices around;
         ``learnt`` of the usual interval of each button, which the next run gets back as ``usual``.
@@ -83,9 +84,10 @@ class RadioWatcher:
         self._tracker = PressTracker({button.id: habit_of(button) for button in buttons.values()})
         for button, (press, at) in memory.items():
             self._tracker.restore(button, press, at)
-        self._pressed = set(held or ())
-        for button, ended_at in (held or {}).items():
-            self._tracker.resume(button, ended_at, now())
+        self._pressed = dict.fromkeys(held or (), Instant(0))
+        """Buttons without counter that were said to be pressed, and when."""
+        for button, said_at in (held or {}).items():
+            self._tracker.resume(button, said_at, now())
         self._intervals = IntervalLearner({button: (usual or {}).get(button) for button in buttons})
         self._learnt = learnt
         self._ears: set[str] = set()
@@ -253,7 +255,8 @@ class RadioWatcher:
                 "button_pressed", button=button.id, kind=press.kind.value, key=press.key, reason=decision.reason.value
             )
             self._report(press)
-        self._report_pressed(button.id)
+        if frame.pressed:
+            self._report_pressed(button.id)
         if decision.fault is not None:
             self._fail(button.id, decision.fault)
         elif decision.heard and decision.reason is not Reason.DUPLICATE:
@@ -284,10 +287,17 @@ class RadioWatcher:
 
     def _report_pressed(self, button: str) -> None:
         """Whether a button without counter is pressed: what the next run must know so as not to take it for a new press."""
-        pressed = self._tracker.pressed(button)
-        if pressed != (button in self._pressed):
-            (self._pressed.add if pressed else self._pressed.discard)(button)
-            self._report(Reading(button, "pressed", pressed))
+        pressed, said_at, now = self._tracker.pressed(button), self._pressed.get(button), self._now()
+        if not pressed and said_at is None:
+            return
+        habit = self._tracker.habit(button)
+        if pressed and said_at is not None and (habit.till_idle or now - said_at < habit.refresh_ms):
+            return
+        if pressed:
+            self._pressed[button] = now
+        else:
+            del self._pressed[button]
+        self._report(Reading(button, "pressed", pressed))
 
     def _report_battery(self, button: str, battery_pct: int | None) -> None:
         if battery_pct is not None and self._battery.get(button) != battery_pct:

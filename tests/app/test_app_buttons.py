@@ -1,0 +1,137 @@
+"""Buttons through the whole house, over restarts: what a button did before is on the disk, and decides what its next frame means."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+
+import msgspec
+from instruments.virtual import VirtualClock, virtual_run
+
+from gateway.app.house import Surroundings, build
+from gateway.app.orders import read_orders
+from gateway.drivers.ble.source import Advert, QueueSource
+from gateway.events import Event
+from gateway.nodes import Faults
+from gateway.sim import beacons as sim
+from gateway.store.registry import Registry
+
+KEY = "231d39c1d7cc1ab1aee224cd096db932"
+SITE = """
+site: fukang
+gateway: main
+places: { b1: Building 1, b1/s1: Stair 1, b1/s1/301: Flat 301 }
+people: { head: { roles: [answer, shelve] } }
+grid: { building: { b1: [head] }, grid: { b1: [head] }, community: [head], street: [head], district: [head] }
+buttons:
+  kontakt: { address: "A4:C1:38:00:00:01", place: b1/s1/301, format: ibeacon, pressed: { minor: 2 } }
+  blueup: { address: "A4:C1:38:00:00:02", place: b1/s1/301, format: flag }
+  xiaomi: { address: "A4:C1:38:00:00:03", place: b1/s1/301, format: mibeacon, key_file: xiaomi.key }
+"""
+_EVENTS = msgspec.json.Decoder(Event)
+IDLE, DOWN = sim.ibeacon("0" * 32, 1, 1), sim.ibeacon("0" * 32, 1, 2)
+
+
+class Lived:
+    """A house on a virtual clock with one pair of ears."""
+
+    def __init__(self, folder):
+        self.path, self.state = folder / "site.yaml", folder / "state"
+        self.state.mkdir(mode=0o750)
+        self.path.write_text(SITE)
+        key = folder / "xiaomi.key"
+        key.write_text(KEY)
+        key.chmod(0o600)
+        self.xiaomi = sim.SimMiBeacon("A4:C1:38:00:00:03", bytes.fromhex(KEY))
+
+    async def start(self):
+        self.air = asyncio.Queue()
+        around = Surroundings(sources=[QueueSource(self.air, lambda: None)])
+        self.clock = getattr(self, "clock", None) or VirtualClock(asyncio.get_running_loop())
+        self.house = await build(read_orders(self.path, self.state, Faults()), self.state, self.clock, around)
+        ready = asyncio.Event()
+        self.running = asyncio.create_task(self.house.run(ready.set))
+        await asyncio.wait_for(ready.wait(), 60)
+
+    async def restart(self, pause_s):
+        self.house.stop()
+        await self.running
+        await asyncio.sleep(pause_s)
+        await self.start()
+
+    async def hear(self, button, shout, then_s=1.0):
+        address = f"A4:C1:38:00:00:0{('kontakt', 'blueup', 'xiaomi').index(button) + 1}"
+        self.air.put_nowait(Advert(address, shout.service_data, shout.manufacturer_data, -60))
+        await asyncio.sleep(then_s)
+
+    def presses(self, button):
+        """How many presses of this button the journal holds."""
+        with contextlib.closing(sqlite3.connect(self.state / "loudong.db")) as connection:
+            bodies = connection.execute("SELECT body FROM journal WHERE kind = 'press'").fetchall()
+        return sum(_EVENTS.decode(body).button == button for (body,) in bodies)
+
+
+def live(folder, story):
+    async def main():
+        lived = Lived(folder)
+        await lived.start()
+        try:
+            await asyncio.wait_for(story(lived), 1_000_000)
+        finally:
+            lived.house.stop()
+            with contextlib.suppress(asyncio.CancelledError):
+                await lived.running
+
+    virtual_run(main(), patience_s=0.0)
+
+
+def test_a_state_goes_on_over_a_restart_and_the_next_press_is_another(tmp_path):
+    async def story(lived):
+        for _ in range(6):
+            await lived.hear("kontakt", DOWN, 10)
+            await lived.hear("blueup", sim.blueup(alarm=True), 1)
+        await lived.restart(5)
+        await lived.hear("kontakt", DOWN)
+        await lived.hear("blueup", sim.blueup(alarm=True))
+        assert (lived.presses("kontakt"), lived.presses("blueup")) == (1, 1)
+        await asyncio.sleep(20)
+        await lived.restart(3600)
+        await lived.hear("blueup", sim.blueup(alarm=True))
+        await lived.hear("kontakt", DOWN)
+        assert (lived.presses("kontakt"), lived.presses("blueup")) == (2, 1)
+        await lived.hear("blueup", sim.blueup(alarm=False), 10)
+        await lived.restart(5)
+        await lived.hear("blueup", sim.blueup(alarm=True))
+        assert lived.presses("blueup") == 2
+
+    live(tmp_path, story)
+
+
+def test_a_recorded_frame_is_no_press_after_any_restart(tmp_path):
+    async def story(lived):
+        recorded = lived.xiaomi.press()
+        await lived.hear("xiaomi", recorded)
+        await lived.restart(86_400)
+        await lived.hear("xiaomi", recorded)
+        assert lived.presses("xiaomi") == 1
+        await lived.hear("xiaomi", lived.xiaomi.press())
+        assert lived.presses("xiaomi") == 2
+
+    live(tmp_path, story)
+
+
+def test_what_is_usual_is_learnt_kept_and_missed_in_the_next_run(tmp_path):
+    async def story(lived):
+        for _ in range(12):
+            await lived.hear("kontakt", IDLE, 60)
+        await lived.restart(5)
+        assert Registry(tmp_path / "state", lambda: 0).get("button", "kontakt")["usual_interval_ms"] == [60_000, 60_000]
+        assert not lived.house.engine.alerts()
+        await asyncio.sleep(700)
+        [alert] = lived.house.engine.alerts()
+        assert (alert.rule, alert.subject, alert.priority.value) == ("button-quiet", "kontakt", "low")
+        await lived.hear("kontakt", IDLE)
+        assert lived.house.engine.alerts()[0].condition.value == "normal"
+
+    live(tmp_path, story)
