@@ -128,7 +128,20 @@ CLOSED = {
 }  # fmt: skip
 
 
+FOUND = [
+    {"door": "gate-1", "check": "heard", "verdict": "ok", "reason": "before", "detail": "4"},
+    {"door": "gate-1", "check": "login", "verdict": "bad", "reason": "refused", "detail": "asks again in 60 s"},
+    {"door": "gate-1", "check": "clock", "verdict": "unknown", "reason": "http_status", "detail": "404"},
+]
+
+
 async def _answer(request, _peer):
+    if request.verb == "doors-test":
+        return FOUND
+    if request.verb == "pair":
+        asked = {"door": "gate-1", "for": "10min", "who": "head-b1", "reason": "new terminal"}
+        assert dict(request.arguments) == asked
+        return [{"done": "pair", "alert": "gate-1", "who": "head-b1", "durable": True}]
     if request.verb == "closed":
         return [CLOSED] * min(request.arguments["n"], 2)
     if request.verb == "history":
@@ -187,3 +200,26 @@ def test_an_unknown_id_is_called_unknown(daemon, capsys):
     assert capsys.readouterr().err == "no alert begins with ffff\n"
     assert main(["ack", "ffff", "--state", daemon]) == 1
     assert capsys.readouterr().err == "no open alert begins with ffff\n"
+
+
+# doors ----------------------------------------------------------------------------------------------
+
+
+def test_a_terminal_looked_at_is_told_in_words(daemon, capsys, monkeypatch):
+    assert main(["doors", "test", "gate-1", "--state", daemon]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "ok   heard from: 4 s ago",
+        "BAD  login: refused: name or password is wrong (asks again in 60 s)",
+        "?    clock: the device refused the request",
+    ]
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    assert main(["doors", "test", "gate-1", "--state", daemon]) == 0
+    assert "不好" in capsys.readouterr().out
+    assert main(["doors", "test", "gate-1", "--json", "--state", daemon]) == 0
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == FOUND
+
+
+def test_a_pairing_window_is_asked_for(daemon, capsys):
+    asked = ["pair", "gate-1", "--as", "head-b1", "--reason", "new terminal", "--state", daemon]
+    assert main(asked) == 0
+    assert capsys.readouterr().out == "done: pair gate-1 by head-b1, on disk\n"

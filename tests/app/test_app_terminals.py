@@ -156,3 +156,18 @@ def test_a_look_at_the_terminal(tmp_path):
             await house.ask("doors-test", door="nowhere")
 
     live(tmp_path, story)
+
+
+def test_a_new_password_for_the_terminals_log_exchanges_nobody_else(tmp_path):
+    async def story(house):
+        (tmp_path / "gate.password").write_text("renewed-password")
+        done = await house.reload()
+        assert (set(done.ended), set(done.begun)) == ({"history-gate"}, {"history-gate"})
+        found = {item["check"]: item["reason"] for item in await house.ask("doors-test", door="gate")}
+        assert found["login"] == "refused"
+        house.edit("    pairing: true\n", "")
+        done = await house.reload()
+        assert set(done.begun) == {"doors", "history-gate"}
+        assert await house.terminal.heartbeat() == 200
+
+    live(tmp_path, story)
