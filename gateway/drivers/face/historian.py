@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 import msgspec
 import structlog
+from msgspec import Struct
 
 from gateway.drivers.face import pages
 from gateway.drivers.face.bodies import BodyFault
@@ -60,6 +61,16 @@ _AROUND_MS = DAY
 
 SetHealth = Callable[[Health, str, str], None]
 """``(health, reason, detail)`` of the worker itself."""
+
+
+class _Found(Struct, frozen=True):
+    """What a log was found to hold."""
+
+    entries: list[Entry]
+    rows: int
+    """Of the log, those included that were not asked for or could not be read."""
+    whole: bool
+    """False: there is more behind it."""
 
 
 class Historian:
@@ -134,16 +145,19 @@ class Historian:
         times = [at for at in (hole.after_ms, hole.before_ms) if at is not None]
         start = min(times) - _AROUND_MS if len(times) == 2 else now_ms - LOOKBACK_MS
         end = max([now_ms, *times]) + _AROUND_MS
-        entries, rows = await self._read(Span(hole.first, hole.last, start, end))
-        found = in_order(entries, (hole.first, hole.last))
+        asked = Span(hole.missing[0][0], hole.missing[-1][1], start, end)
+        answer = await self._read(asked)
+        found = in_order(answer.entries, (asked.first, asked.last or asked.first))
         await self._report(found)
         if hole not in self._serials.holes:
             return  # all were there
-        if rows and not any(entry.seq is not None for entry in entries):
+        if not answer.whole:
+            self._go_on(found)
+        elif answer.rows and not any(entry.seq is not None for entry in answer.entries):
             log.warning("history_without_serials", door=self._door)
             self._intake.close(self._door, [hole], GIVEN_UP)
-            return
-        self._intake.close(self._door, [hole], RECOVERED if found else ABSENT)
+        else:
+            self._intake.close(self._door, [hole], RECOVERED if found else ABSENT)
 
     async def _catch_up(self, now_ms: int) -> None:
         """Ask for what is younger than all we heard: the terminal may have been cut off, or we were."""
@@ -152,14 +166,22 @@ class Historian:
             return  # a terminal never heard: its log is of before our time
         since = self._serials.time_ms
         start = now_ms - LOOKBACK_MS if since is None else min(since, now_ms) - HOUR
-        entries, _ = await self._read(Span(max(0, last - OVERLAP), None, start, now_ms + HOUR))
-        fresh = [entry for entry in in_order(entries) if self._serials.wants(entry.seq)]
+        answer = await self._read(Span(max(0, last - OVERLAP), None, start, now_ms + HOUR))
+        fresh = [entry for entry in in_order(answer.entries) if self._serials.wants(entry.seq)]
         settled = []
         for entry in fresh:
             if entry.terminal_time_ms is not None and now_ms - entry.terminal_time_ms < LEFT_TO_PUSH_MS:
                 break
             settled.append(entry)
         await self._report(settled)
+        if not answer.whole:
+            self._go_on(settled)
+
+    def _go_on(self, found: list[Entry]) -> None:
+        """More is there than was read at once: ask for the rest soon. Raises DeviceFault where that would lead nowhere."""
+        if not found:
+            raise DeviceFault("log_too_long", f"over {MOST_PAGES} pages")
+        self._intake.news[self._door].set()
 
     async def _report(self, entries: list[Entry]) -> None:
         """A page at a time, each on disk before the next."""
@@ -190,41 +212,37 @@ class Historian:
             raise fault
         return now_ms
 
-    async def _read(self, span: Span) -> tuple[list[Entry], int]:
-        """All entries of a span, and how many rows there were, in the first dialect that finds any.
+    async def _read(self, span: Span) -> _Found:
+        """What the log holds of a span, in the first dialect that finds anything.
 
         A log that answers with nothing may only have been asked in the wrong dialect. Raises DeviceFault where none is
-        understood, or where the log is too long to be read to its end.
+        understood.
         """
         refused: DeviceFault | BodyFault = DeviceFault("history_refused")
-        most: int | None = None
+        empty: _Found | None = None
         for index in range(self._dialect, len(DIALECTS)):
             try:
-                entries, rows = await self._search(span, DIALECTS[index])
+                found = await self._search(span, DIALECTS[index])
             except (DeviceFault, BodyFault) as fault:
                 if fault.reason not in {"http_status", "no_page"}:
                     raise
                 refused = fault
                 continue
-            if entries:
+            if found.entries:
                 self._dialect, self._proven = index, True
-            if entries or self._proven:
-                return entries, rows
-            most = max(rows, most or 0)
-        if most is None:
+            if found.entries or self._proven:
+                return found
+            empty = found
+        if empty is None:
             raise refused
-        return [], most
+        return empty
 
-    async def _search(self, span: Span, dialect: Dialect) -> tuple[list[Entry], int]:
-        entries: list[Entry] = []
-        rows = 0
-        for major in dialect.majors:
-            found, count = await self._one_search(span, dialect, major)
-            entries += found
-            rows += count
-        return entries, rows
+    async def _search(self, span: Span, dialect: Dialect) -> _Found:
+        parts = [await self._one_search(span, dialect, major) for major in dialect.majors]
+        entries = [entry for part in parts for entry in part.entries]
+        return _Found(entries, sum(part.rows for part in parts), all(part.whole for part in parts))
 
-    async def _one_search(self, span: Span, dialect: Dialect, major: int) -> tuple[list[Entry], int]:
+    async def _one_search(self, span: Span, dialect: Dialect, major: int) -> _Found:
         entries: list[Entry] = []
         rows = position = 0
         search = str(uuid.uuid4())
@@ -234,11 +252,14 @@ class Historian:
             rows += page.rows
             entries += [entry for entry in page.entries if _within(entry, span)]
             if not page.more or not page.rows:
-                return entries, rows
+                return _Found(entries, rows, whole=True)
             position += page.rows
             if position + PAGE_ROWS > LAST_POSITION:
-                span, search, position = _later(span, page), str(uuid.uuid4()), 0
-        raise DeviceFault("log_too_long", f"over {MOST_PAGES} pages")
+                later = _later(span, page)
+                if later is None:
+                    break
+                span, search, position = later, str(uuid.uuid4()), 0
+        return _Found(entries, rows, whole=False)
 
 
 def _within(entry: Entry, span: Span) -> bool:
@@ -246,10 +267,8 @@ def _within(entry: Entry, span: Span) -> bool:
     return entry.seq is None or (entry.seq >= span.first and (span.last is None or entry.seq <= span.last))
 
 
-def _later(span: Span, page: Page) -> Span:
-    """The rest of a span, from the last row's time on. Raises DeviceFault where the log does not go on in time."""
+def _later(span: Span, page: Page) -> Span | None:
+    """The rest of a span, from the last row's time on; None where the log does not go on in time."""
     times = [entry.terminal_time_ms for entry in page.entries if entry.terminal_time_ms is not None]
     start = max(times, default=span.start_ms)
-    if start <= span.start_ms:
-        raise DeviceFault("log_too_long", "rows do not go on in time")
-    return msgspec.structs.replace(span, start_ms=start)
+    return msgspec.structs.replace(span, start_ms=start) if start > span.start_ms else None

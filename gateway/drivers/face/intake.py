@@ -25,6 +25,7 @@ from gateway.drivers.face.adapters import ADAPTERS
 from gateway.drivers.face.bodies import BodyFault, Text
 from gateway.drivers.face.persons import sealer
 from gateway.drivers.face.presence import Presence
+from gateway.drivers.face.scalars import plain
 from gateway.drivers.face.serials import GIVEN_UP, Hole, Remembered, SerialTracker
 from gateway.drivers.face.terminal import NOT_PAIRED, Decoded, Terminal
 from gateway.events import Entry, Paired, SequenceGap
@@ -120,7 +121,8 @@ class Intake:
         self.counters["unmapped"] += decoded.unmapped
         for reason in decoded.faults:
             self.counters[f"part_{reason}"] += 1
-        self.presence.heard(door, named=bool(decoded.entries))
+        is_ours = bool(decoded.device) and decoded.device == plain(self.terminals[door.id].serial)
+        self.presence.heard(door, named=is_ours or bool(decoded.entries))
         for entry in decoded.entries:
             if from_memory and not entry.live and not self.serials[door.id].wants(entry.seq):
                 self.counters["known_replays"] += 1

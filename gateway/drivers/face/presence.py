@@ -58,7 +58,7 @@ class Presence:
         self._heard_at[door.id] = now
         self._silent_at[door.id] = now + patience_s(door)
         if health is Health.OK and not named and self._health.get(door.id) in _DOUBTED:
-            return  # a heartbeat names no device; only an event of the right one clears the doubt
+            return  # a heartbeat that names no device does not clear the doubt
         self.set(door.id, health, reason)
 
     def set(self, door: str, health: Health, reason: str) -> None:

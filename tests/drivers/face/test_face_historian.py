@@ -149,6 +149,42 @@ def test_beyond_the_last_position_it_goes_on_by_time(scene: Open, monkeypatch: p
     asyncio.run(play())
 
 
+def test_more_than_is_read_at_once_is_read_in_several_goes(scene: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "MOST_PAGES", 2)
+
+    async def play() -> None:
+        async with scene() as stage:
+            stage.terminal.pass_known()
+            stage.terminal.lose(150)
+            stage.terminal.pass_known()
+            await stage.pushed()
+            stage.ask()
+            await until(lambda: len(stage.gaps) == 2)
+            assert stage.gaps[1].reason == "recovered"
+            assert [seq for seq, _ in stage.entries] == [1, 152, *range(2, 152)], "each once"
+            assert stage.health == []
+
+    asyncio.run(play())
+
+
+def test_a_log_that_leads_nowhere_is_a_fault(scene: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It overlooks the numbers asked for, and holds more of others than is ever read at once."""
+    monkeypatch.setattr(room, "MOST_PAGES", 2)
+
+    async def play() -> None:
+        async with scene(Firmware(serials="overlooked")) as stage:
+            stage.terminal.lose(200)
+            stage.terminal.pass_known()
+            stage.terminal.lose()
+            stage.terminal.pass_known()
+            await stage.pushed()
+            stage.ask()
+            await until(lambda: stage.health)
+            assert stage.health[0] == (Health.FAULTY, "log_too_long")
+
+    asyncio.run(play())
+
+
 def test_what_the_log_does_not_have_is_absent(scene: Open) -> None:
     async def play() -> None:
         async with scene() as stage:

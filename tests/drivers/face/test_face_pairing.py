@@ -116,9 +116,11 @@ class TestPairing:
     def test_a_heartbeat_is_enough_to_be_learnt(self, front_door: Open, make_door: Open) -> None:
         async def scene() -> None:
             async with front_door(make_door(pairing=True)) as front:
+                assert await front.push(as_json(envelope("heartBeat"))) == 403
                 front.intake.open_window("gate", MINUTE)
                 assert await front.push(as_json(envelope("heartBeat"))) == 200
                 assert len(front.inbox.of(Paired)) == 1
+                assert front.inbox.of(DeviceHealth)[-1] == DeviceHealth("gate", Health.OK)
 
         asyncio.run(scene())
 
