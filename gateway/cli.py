@@ -89,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     pair.add_argument("--as", dest="who", default="", metavar="PERSON", help=say("cli.as", language()))
     pair.add_argument("--reason", required=True, help=say("cli.reason", language()))
     _state(pair)
+    _away_options(command("away", _away))
     for verb in ("ack", "close", "reset", "silence", "shelve", "unshelve"):
         _alert_verb(command(verb, _change), verb)
     return parser
@@ -199,6 +200,17 @@ def _moving(parser: argparse.ArgumentParser) -> None:
 
 def _state(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", default=None, metavar="DIR", help=say("cli.state", language()))
+
+
+def _away_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("resident", help=say("cli.resident", language()))
+    how = parser.add_mutually_exclusive_group(required=True)
+    how.add_argument("--for", dest="length", metavar="3d", help=say("cli.away_for", language()))
+    how.add_argument("--until", metavar="2026-12-05", help=say("cli.away_until", language()))
+    how.add_argument("--back", action="store_true", help=say("cli.away_back", language()))
+    parser.add_argument("--as", dest="who", default="", metavar="PERSON", help=say("cli.as", language()))
+    parser.add_argument("--reason", default="", help=say("cli.reason", language()))
+    _state(parser)
 
 
 def _alert_verb(parser: argparse.ArgumentParser, verb: str) -> None:
@@ -665,6 +677,12 @@ def _pair(asked: argparse.Namespace) -> int:
 
 def _doors_test(asked: argparse.Namespace) -> int:
     return _ask(asked, "doors-test", {"door": asked.door}, _show_findings)
+
+
+def _away(asked: argparse.Namespace) -> int:
+    arguments: Item = {"resident": asked.resident, "who": asked.who, "reason": asked.reason, "back": asked.back}
+    arguments |= {key: value for key, value in (("for", asked.length), ("until", asked.until)) if value is not None}
+    return _ask(asked, "away", arguments, _show_done)
 
 
 def _change(asked: argparse.Namespace) -> int:

@@ -67,6 +67,8 @@ class Verb(StrEnum):
     SHELVE = "shelve"
     UNSHELVE = "unshelve"
     SILENCE = "silence"
+    AWAY = "away"
+    """Somebody under care is away for a time, or is back."""
     DUTY_CHECK = "duty-check"
     REENROL = "reenrol"
     """A button's battery was changed: its counter begins anew, and old frames are believed once more."""
@@ -231,6 +233,10 @@ class Command(Struct, frozen=True, tag_field="event", tag="command"):
     """With close: a named person spoke to the resident, it was no emergency."""
     button: str = ""
     """With reenrol."""
+    resident: str = ""
+    """With away: who; ``for_ms`` says how long."""
+    back: bool = False
+    """With away: here again."""
     door: str = ""
     """With pair."""
     issued_at_ms: int | None = None

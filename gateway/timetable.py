@@ -11,6 +11,10 @@ remarks, those that begin with ``=>`` are answers, and both are passed over.
     5s    press sos-301 single              also: late, suspect, key c7; the kind may be left out
     5s    entry gate-1 access.denied stranger key 17      also: old (a replay), seq 7, unproven
     5s    stranger gate-1                   short for: entry gate-1 access.denied stranger
+    5s    pass gate-1 elder-301 out         somebody under care is let through; also: in, seq 7, old (from the terminal's log),
+                                            old at 3h (and when, by the terminal's clock)
+    5s    gap gate-1 5-7                    serial numbers are missing; gap gate-1 5-7 recovered (absent, given_up): no more
+    5s    head says elder-301 away 3d       also: back
     5s    output valve-301 confirmed        also: failed, held
     5s    head acks gas-high                also: acks … on site, silences, resets, closes, closes … mistaken: REASON,
                                             shelves … 20min: REASON, unshelves
@@ -39,12 +43,17 @@ from gateway.events import (
     Quality,
     Reading,
     Scalar,
+    SequenceGap,
     Verb,
 )
 from gateway.nodes import duration_ms
 
 _VERBS = {"acks": Verb.ACK, "silences": Verb.SILENCE, "resets": Verb.RESET, "closes": Verb.CLOSE, "shelves": Verb.SHELVE,
           "unshelves": Verb.UNSHELVE}  # fmt: skip
+
+
+TIMETABLE = "timetable"
+"""``time_quality`` of a pass whose ``terminal_time_ms`` counts from the start of the timetable, as all its times do."""
 
 
 class NotATimetable(ValueError):
@@ -73,7 +82,9 @@ class Nothing(Struct, frozen=True):
 
 
 class Happening(Struct, frozen=True):
-    """One line of a timetable. A command's ``alert`` holds a rule's name: only who plays knows the alerts."""
+    """One line of a timetable. A command's ``alert`` holds a rule's name, an entry's ``person`` that of the site file: only
+    who plays knows the alerts and the pseudonyms.
+    """
 
     at_ms: int
     """Since the start."""
@@ -169,6 +180,38 @@ def _stranger(words: list[str], number: int) -> Entry:
     return _entry(["entry", words[1], "access.denied", "stranger", *words[2:]], number)
 
 
+def _pass(words: list[str], number: int) -> Entry:
+    """``pass gate-1 elder-301 out old at 3h``"""
+    marks = _Marks(words[3:])
+    seq, shown = marks.after("seq"), marks.after("at")
+    at_ms = None if shown is None else duration_ms(shown)
+    if shown is not None and at_ms is None:
+        raise ValueError(shown)
+    entry = Entry(
+        words[1],
+        "access.granted",
+        marks.after("key") or str(number),
+        "5/75",  # Hikvision's code of a face let through
+        direction=marks.one_of(("in", "out")) or "unknown",
+        subject="known",
+        person=words[2],
+        seq=None if seq is None else int(seq),
+        live=not marks.has("old"),
+        terminal_time_ms=at_ms,
+        time_quality="received" if at_ms is None else TIMETABLE,
+    )
+    marks.done()
+    return entry
+
+
+def _gap(words: list[str], _number: int) -> SequenceGap:
+    first, _, last = words[2].partition("-")
+    marks = _Marks(words[3:])
+    ended = marks.one_of(("recovered", "absent", "given_up"))
+    marks.done()
+    return SequenceGap(words[1], int(first), int(last or first), open=ended is None, reason=ended or "")
+
+
 def _output(words: list[str], _number: int) -> Actuated:
     failed, held = "failed" in words, "held" in words
     reason = "held_without_cause" if held else "not_confirmed" if failed else ""
@@ -195,6 +238,8 @@ def _nothing(_words: list[str], _number: int) -> Nothing:
 
 def _command(words: list[str], deed: str, number: int) -> Command:
     """``head shelves sos 20min: drill``"""
+    if words[1] == "says":
+        return _said_of(words, deed, number)
     if words[1] not in _VERBS:
         raise ValueError(words[1])
     asked, _, reason = deed.partition(": ")
@@ -209,6 +254,17 @@ def _command(words: list[str], deed: str, number: int) -> Command:
         next((length for length in lengths if length), None),
         on_site="on site" in asked,
         mistaken="mistaken" in asked.split(),
+    )
+
+
+def _said_of(words: list[str], deed: str, number: int) -> Command:
+    """``head says elder-301 away 3d``, ``head says elder-301 back``"""
+    length = duration_ms(words[4].rstrip(":")) if words[3] == "away" else 0
+    if words[3] not in {"away", "back"} or length is None:
+        raise ValueError(words[3])
+    reason, back = deed.partition(": ")[2], words[3] == "back"
+    return Command(
+        f"c{number}", "local", words[0], Verb.AWAY, None, reason, length or None, resident=words[2], back=back
     )
 
 
@@ -251,6 +307,8 @@ _DEEDS: dict[str, Callable[[list[str], int], Event | Restart | RightClock | Noth
     "press": _press,
     "entry": _entry,
     "stranger": _stranger,
+    "pass": _pass,
+    "gap": _gap,
     "output": _output,
     "restart": _restart,
     "clock": _clock,

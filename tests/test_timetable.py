@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.events import Command, DeviceHealth, Entry, Health, Press, PressKind, Quality, Reading, Verb
+from gateway.events import Command, DeviceHealth, Entry, Health, Press, PressKind, Quality, Reading, SequenceGap, Verb
 from gateway.timetable import NotATimetable, Restart, parse, parse_line
 
 
@@ -31,6 +31,16 @@ def test_deeds():
     assert what("stranger gate-1") == Entry("gate-1", "access.denied", "7", "5/76", subject="stranger")
     assert what("restart after 20s") == Restart(20_000)
     assert what("restart, nobody knows how long") == Restart(None)
+    passed = what("pass gate-1 elder-301 out seq 7 old at 3h")
+    assert passed == Entry(
+        "gate-1", "access.granted", "7", "5/75", direction="out", subject="known", person="elder-301", seq=7, live=False,
+        terminal_time_ms=10_800_000, time_quality="timetable",
+    )  # fmt: skip
+    assert what("gap gate-1 5-7") == SequenceGap("gate-1", 5, 7)
+    assert what("gap gate-1 5 recovered") == SequenceGap("gate-1", 5, 5, open=False, reason="recovered")
+    away = what("head says elder-301 away 3d: on a journey")
+    assert away == Command("c7", "local", "head", Verb.AWAY, None, "on a journey", 259_200_000, resident="elder-301")
+    assert what("head says elder-301 back").back
     shelved = what("duty shelves sos 20min: drill: the second")
     assert shelved == Command("c7", "local", "duty", Verb.SHELVE, "sos", "drill: the second", 1_200_000)
 
@@ -50,6 +60,10 @@ def test_deeds():
         ("5s restart after a while", "not_a_deed"),
         ("5s clock right at noon", "not_a_deed"),
         ("5s entry gate-1 access.denied strager", "not_a_deed"),
+        ("5s gap gate-1 five", "not_a_deed"),
+        ("5s pass gate-1 elder-301 old at noon", "not_a_deed"),
+        ("5s head says elder-301 gone 3d", "not_a_deed"),
+        ("5s head says elder-301 away long", "not_a_deed"),
         ("5s", "not_a_deed"),
     ],
 )

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from zoneinfo import ZoneInfo
 
 from gateway.alerts import Rung
+from gateway.app.local_time import wall_ms
 from gateway.instant import DAY, MINUTE
 from gateway.nodes import Faults, nearest
+from gateway.rules.choosing import PERSON
 from gateway.rules.compound import (
     CLOCK,
     CONFIRMED,
@@ -18,6 +20,7 @@ from gateway.rules.compound import (
     HELD,
     STORE,
     SYNCED,
+    Care,
     Compound,
     FactSpec,
     GridPlan,
@@ -44,9 +47,11 @@ _ZONE_YEARS = (2020, 2051)
 
 def compound_of(site: Site, faults: Faults) -> Compound:
     """The compound as the core sees it. Faults of the rules are added to ``faults``."""
-    subjects = {subject.id: subject for subject in _subjects(site)}
+    zone = zone_offsets(site.timezone)
+    subjects = {subject.id: subject for subject in (*_subjects(site), *_people(site, zone))}
     rules = compile_rules(site.rules, site.builtin, subjects, faults)
     _check_outputs(site, rules, faults)
+    _check_consents(site, faults)
     return Compound(
         site=site.id,
         fingerprint=site.fingerprint,
@@ -55,7 +60,7 @@ def compound_of(site: Site, faults: Faults) -> Compound:
         rules=rules,
         grid=_grid(site.grid),
         roles={person.id: person.roles for person in site.people.values()},
-        zone=zone_offsets(site.timezone),
+        zone=zone,
     )
 
 
@@ -67,6 +72,16 @@ def _check_outputs(site: Site, rules: Mapping[str, Rule], faults: Faults) -> Non
             if name not in able:
                 near, allowed = nearest(name, able), " | ".join(able)
                 faults.add(output.mark, "fault.rule_drives_not", name=output.id, given=name, near=near, allowed=allowed)
+
+
+def _check_consents(site: Site, faults: Faults) -> None:
+    """A consent to a rule that is not there would be kept for nothing, and the person not looked after."""
+    names = [str(node.mapping["rule"].value) for node in site.rules if "rule" in node.mapping]
+    for person in site.people.values():
+        for name in person.care:
+            if name not in names:
+                near = nearest(name, names)
+                faults.add(person.mark, "fault.consent_to_nothing", name=person.id, given=name, near=near)
 
 
 def bus_subject(bus: str) -> str:
@@ -137,6 +152,29 @@ def _subjects(site: Site) -> Iterator[Subject]:
         yield Subject(worker_subject(worker), "worker", "", facts=_HEALTH)
     yield Subject(CLOCK, "clock", "", facts={SYNCED: FactSpec()})
     yield Subject(STORE, "store", "", facts=_HEALTH)
+
+
+def _people(site: Site, zone: tuple[tuple[int, int], ...]) -> Iterator[Subject]:
+    """Everybody under care. A consent without purpose or date is a fault, and counts for nothing."""
+    for person in site.people.values():
+        if not person.care:
+            continue
+        care = Care(
+            consents=tuple(rule for rule, given in person.care.items() if given.purpose and given.consent),
+            pseudonyms={
+                door.id: person.pseudonyms[door.enrolment]
+                for door in site.doors.values()
+                if door.enrolment in person.pseudonyms
+            },
+            buttons=tuple(button.id for button in site.buttons.values() if button.place == person.place),
+            readings=tuple((device, point) for device, _, point in (sign.partition(".") for sign in person.signs)),
+            away=tuple(
+                (wall_ms(leave.start, zone), wall_ms(leave.until, zone))
+                for leave in person.away
+                if leave.start and leave.until
+            ),
+        )
+        yield Subject(person.id, PERSON, person.place, person.tags, {}, care=care)
 
 
 def _device(device: ModbusDevice, bus: Bus) -> Subject:

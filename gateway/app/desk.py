@@ -16,6 +16,7 @@ import msgspec
 
 from gateway.actions import Reply
 from gateway.alerts import Alert
+from gateway.app.local_time import wall_ms
 from gateway.app.naming import rule_name
 from gateway.control.protocol import PeerCredentials, Refusal, Request
 from gateway.events import Command, Verb
@@ -119,7 +120,9 @@ class Desk:
             button=str(arguments.get("button", "")),
             door=str(arguments.get("door", "")),
             reason=printable(str(arguments.get("reason", ""))),
-            for_ms=_duration(arguments.get("for")),
+            for_ms=_duration(arguments.get("for")) if "until" not in arguments else self._until(arguments["until"]),
+            resident=str(arguments.get("resident", "")),
+            back=arguments.get("back") is True,
             on_site=arguments.get("on_site") is True,
             mistaken=arguments.get("mistaken") is True,
         )
@@ -132,10 +135,21 @@ class Desk:
             raise Refusal(reply.reason if reply else "no_reply", command.alert or "")
         return {
             "done": verb.value,
-            "alert": command.alert or command.button or command.door,
+            "alert": command.alert or command.button or command.door or command.resident,
             "who": command.who,
             "durable": durable,
         }
+
+    def _until(self, given: object) -> int:
+        """How long it is until a local date (``2026-12-05``, or with ``T18:00``); only a clock that is right can say."""
+        now = self._now()
+        anchor = self._anchor(now)
+        if anchor is None:
+            raise Refusal("clock_untrusted")
+        try:
+            return wall_ms(str(given), self._compound.zone) - anchor.wall_ms(now)
+        except ValueError:
+            raise Refusal("not_a_date", str(given)) from None
 
     def _who(self, asked: str, peer: PeerCredentials) -> str:
         own = next((p.id for p in self._people.values() if p.login and p.login == peer.login), "")

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable
 
 import msgspec
 from msgspec import Struct
 
 from gateway.actions import Action
-from gateway.events import Boot, ClockSynced, Command, Event, Reading, SiteLoaded, Stamped
+from gateway.app.local_time import wall_ms
+from gateway.events import Boot, ClockSynced, Command, Entry, Event, Reading, SiteLoaded, Stamped
 from gateway.instant import ClockQuality, Instant
 from gateway.rules.compound import Compound
 from gateway.rules.engine import Engine, Outcome
-from gateway.timetable import Happening, Nothing, Restart, RightClock
+from gateway.timetable import TIMETABLE, Happening, Nothing, Restart, RightClock
 
 STARTS = "2026-11-22T20:00"
 """Local time when every timetable begins, by a clock that is right: a Sunday evening."""
@@ -55,14 +55,24 @@ class Player:
         elif isinstance(what, RightClock):
             self._give(ClockSynced(wall_ms(what.local, self.world.zone) - self.at))
         else:
-            self._give(self._addressed(what) if isinstance(what, Command) else what)
+            self._give(self._addressed(what))
         said, self._said = self._said, []
         return said
 
-    def _addressed(self, command: Command) -> Command:
-        """With the alert's id where the timetable names its rule."""
-        found = (alert.id for alert in self.engine.alerts() if alert.rule == command.alert)
-        return msgspec.structs.replace(command, alert=next(found, command.alert))
+    def _addressed(self, what: Event) -> Event:
+        """With the alert's id where the timetable names its rule, and the pseudonym where it names a person."""
+        if isinstance(what, Command):
+            found = (alert.id for alert in self.engine.alerts() if alert.rule == what.alert)
+            return msgspec.structs.replace(what, alert=next(found, what.alert))
+        if not isinstance(what, Entry) or what.person is None:
+            return what
+        known = self.world.subjects.get(what.person)
+        pseudonyms = known.care.pseudonyms if known is not None and known.care is not None else {}
+        entry = msgspec.structs.replace(what, person=pseudonyms.get(what.terminal, what.person))
+        if entry.time_quality != TIMETABLE or entry.terminal_time_ms is None:
+            return entry
+        shown_ms = self._starts_ms + entry.terminal_time_ms
+        return msgspec.structs.replace(entry, terminal_time_ms=shown_ms, time_quality="offset")
 
     def _give(self, event: Event) -> None:
         self._count += 1
@@ -85,9 +95,3 @@ class Player:
 
     def _say(self, outcome: Outcome) -> None:
         self._said += (Said(self.at, action) for action in outcome.actions)
-
-
-def wall_ms(local: str, zone: tuple[tuple[int, int], ...]) -> int:
-    """Milliseconds since 1970 UTC of a local time; of the hour that comes twice, the second."""
-    shown = int(dt.datetime.fromisoformat(local).replace(tzinfo=dt.UTC).timestamp() * 1000)
-    return next((shown - offset for since, offset in reversed(zone) if shown - offset >= since), shown - zone[0][1])

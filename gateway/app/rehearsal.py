@@ -17,7 +17,7 @@ from gateway.alerts import ChangeKind, NoteKind
 from gateway.app.player import Player, Said
 from gateway.app.resolution import every_condition
 from gateway.app.telling import change_line
-from gateway.events import Actuated, DeviceHealth, Entry, Press, Reading
+from gateway.events import Actuated, Command, DeviceHealth, Entry, Press, Reading, SequenceGap
 from gateway.nodes import Faults, Mark, Node, duration_ms, duration_text, nearest
 from gateway.rules.compound import Compound, FactSpec, Rule
 from gateway.rules.conditions import Stale
@@ -135,8 +135,14 @@ def _addressed(happening: Happening) -> Iterator[tuple[str, str]]:
         yield what.device, ""
     elif isinstance(what, Press):
         yield what.button, ""
+    elif isinstance(what, SequenceGap):
+        yield what.terminal, ""
     elif isinstance(what, Entry):
         yield what.terminal, ""
+        if what.person is not None:
+            yield what.person, ""
+    elif isinstance(what, Command) and what.resident:
+        yield what.resident, ""
     elif isinstance(what, Actuated):
         yield what.output, ""
 

@@ -49,7 +49,11 @@ def change_line(change: Change) -> str:
 
 def _reason(why: Why) -> str:
     value = why.quality.value if why.value is None else f"{why.value} {why.unit}".strip()
-    return f"{why.fact} {value}" + (f" (limit {why.limit:g})" if isinstance(why.limit, int | float) else "")
+    return (
+        (f"{why.of}." if why.of else "")
+        + f"{why.fact} {value}"
+        + (f" (limit {why.limit:g})" if isinstance(why.limit, int | float) else "")
+    )
 
 
 def clock_face(at: Instant) -> str:

@@ -18,10 +18,11 @@ PLACES = {"building": 1, "stair": 2, "flat": 3}
 """What a rule may be about as a whole -> how many parts of a place path name it."""
 PERSON = "person"
 SUBJECT_KINDS = (
-    "gas-detector", "smoke-detector", "co-detector", "air-sensor", "water-detector", "relay", "other",
+    "gas-detector", "smoke-detector", "co-detector", "heat-detector", "water-detector", "air-sensor", "electric-monitor",
+    "meter", "ups", "heater", "relay", "inputs", "siren", "valve", "other",
     "button", "terminal", "output", "bus", "radio", "uplink", "clock", "store", "worker", PERSON,
 )  # fmt: skip
-"""Kinds that a rule may name even where the site has none of them."""
+"""Kinds that a rule may name even where the site has none of them; those of devices come from their profiles."""
 
 
 class Choice:

@@ -20,6 +20,8 @@ LONGEST_SHELF_MS = 7 * DAY
 LONGEST_PAIRING_MS = HOUR
 """A window in which any device is believed is shut again before the installer has gone home."""
 LONGEST_REASON = 500
+LONGEST_LEAVE_MS = 90 * DAY
+"""A winter with the children in the south. A leave is said anew rather than forgotten."""
 
 
 class Verdict(StrEnum):
@@ -30,6 +32,7 @@ class Verdict(StrEnum):
     NOT_ALLOWED = "not_allowed"
     NO_SUCH_ALERT = "no_such_alert"
     NO_SUCH_BUTTON = "no_such_button"
+    NO_SUCH_RESIDENT = "no_such_resident"
     NO_SUCH_DOOR = "no_such_door"
     ALREADY_CLOSED = "already_closed"
     STILL_ACTIVE = "still_active"
@@ -55,6 +58,8 @@ def carry_out(command: Command, at: Instant, register: AlertRegister) -> Verdict
         return Verdict.NOT_ALLOWED
     if len(command.reason) > LONGEST_REASON:
         return Verdict.REASON_TOO_LONG
+    if command.verb is Verb.AWAY:
+        return _away(command, compound)
     if command.verb is Verb.REENROL:
         return _reenrol(command, compound)
     if command.verb is Verb.PAIR:
@@ -86,6 +91,18 @@ def _pair(command: Command, compound: Compound) -> Verdict:
     if command.for_ms > LONGEST_PAIRING_MS:
         return Verdict.TOO_LONG
     return Verdict.DONE if command.reason else Verdict.NEEDS_REASON
+
+
+def _away(command: Command, compound: Compound) -> Verdict:
+    """Only of somebody under care: of nobody else it is kept who is away."""
+    resident = compound.subjects.get(command.resident)
+    if resident is None or resident.care is None:
+        return Verdict.NO_SUCH_RESIDENT
+    if command.back:
+        return Verdict.DONE
+    if not command.for_ms or command.for_ms <= 0:
+        return Verdict.NEEDS_DURATION
+    return Verdict.DONE if command.for_ms <= LONGEST_LEAVE_MS else Verdict.TOO_LONG
 
 
 def _change(command: Command, alert: Alert, at: Instant, register: AlertRegister) -> Verdict:

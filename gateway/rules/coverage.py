@@ -86,3 +86,15 @@ class Coverage:
         if any(s is not None and (s.lost_at is not None or s.missing_at is not None) for s in sights):
             return None
         return max((s.since for s in sights if s is not None), default=Instant(0))
+
+    def deaf(self, sources: Iterable[str], since: Instant) -> tuple[tuple[str, Instant], ...]:
+        """Those that do not work, or did not at some time after ``since``: since when, or until when."""
+        found = []
+        for source in sources:
+            sight = self.rows.get(source)
+            if sight is None:
+                continue
+            broken = [moment for moment in (sight.lost_at, sight.missing_at) if moment is not None]
+            if broken or sight.since > since:
+                found.append((source, min(broken, default=sight.since)))
+        return tuple(found)

@@ -40,13 +40,17 @@ from gateway.events import (
 from gateway.instant import MINUTE, Anchor, Instant
 from gateway.rules import outputs
 from gateway.rules.answered import AnsweredCommands
+from gateway.rules.away import AWAY
 from gateway.rules.commands import Verdict, carry_out
 from gateway.rules.compound import CLOCK, CONFIRMED, DOOR, GAP, HEALTH, HELD, SYNCED, Compound
 from gateway.rules.deadlines import Deadlines
 from gateway.rules.facts import ClockRow, FactBoard, Segment
 from gateway.rules.ledger import Key, Ledger, Row, Table
+from gateway.rules.presence import GRANTED, Presence
+from gateway.rules.presence import when as passed_at
 from gateway.rules.question import Fact
 from gateway.rules.register import AlertRegister
+from gateway.rules.signs import Sign
 from gateway.rules.watches import Moment, Watchkeeper
 
 SEEN_PER_TERMINAL = 2_000
@@ -135,6 +139,7 @@ class Engine:
         self._deadlines = Deadlines()
         self.board = FactBoard(compound)
         self.register = AlertRegister(compound, self.board, self._deadlines)
+        self._presence = Presence(compound)
         self._watches = Watchkeeper(compound, self.board, self.register, self._deadlines)
         self.presses: Table[LastPress] = Table("press", LastPress)
         self._seen: Table[Seen] = Table("seen", Seen)
@@ -255,7 +260,7 @@ class Engine:
     def _dispatch(self, stamped: Stamped) -> None:
         event, at = stamped.event, stamped.at
         if isinstance(event, Reading):
-            self._hear(event.device, event.point, event.value, event.quality, stamped)
+            self._reading(event, stamped)
         elif isinstance(event, Press):
             self._press(event, stamped)
         elif isinstance(event, Entry):
@@ -274,7 +279,7 @@ class Engine:
             if event.actual == OutputState.OFF.value and (wanted is None or wanted.state is not OutputState.ON):
                 self._driven.drop(event.output)
         elif isinstance(event, Command):
-            self._command(event, at)
+            self._command(event, stamped)
         elif isinstance(event, Boot):
             self._boot(event, stamped)
         elif isinstance(event, ClockSynced):
@@ -282,6 +287,17 @@ class Engine:
         elif isinstance(event, SiteLoaded):
             self._site_loaded(stamped)
         # A Receipt changes no alert; whoever journals it keeps it in the alert's history. A CommandRefused changes nothing.
+
+    def _reading(self, reading: Reading, stamped: Stamped) -> None:
+        before = self.board.fact(reading.device, reading.point)
+        self._hear(reading.device, reading.point, reading.value, reading.quality, stamped)
+        moved = before is not None and None not in {before.value, reading.value} and before.value != reading.value
+        if moved and reading.quality is Quality.GOOD:
+            self._sign(self._presence.at_reading(reading), "reading", stamped.at, stamped)
+
+    def _sign(self, people: list[str], by: str, when: Instant, stamped: Stamped) -> None:
+        for person in people:
+            self._watches.pulse(person, Sign(person, by, when), stamped.id, stamped.at)
 
     def _hear(self, subject: str, name: str, value: Scalar | None, quality: Quality, stamped: Stamped) -> None:
         if subject not in self.compound.subjects:
@@ -296,6 +312,8 @@ class Engine:
         self.presses.put(LastPress(stamped.at, press), press.button)
         occasion = f"{press.button}:{press.key}" if press.key else stamped.id
         self._watches.pulse(press.button, press, occasion, stamped.at)
+        if press.suspect is None:
+            self._sign(self._presence.at_button(press.button), "press", stamped.at, stamped)
 
     def _entry(self, entry: Entry, stamped: Stamped) -> None:
         if entry.terminal not in self.compound.subjects:
@@ -311,9 +329,13 @@ class Engine:
         newer, changed = self._in_sequence(entry, stamped.at), _DOOR_FACTS.get(entry.type)
         if changed is not None:
             self._door(entry, changed, stamped, newer=newer)
-        if not entry.live:
-            return
-        self._watches.pulse(entry.terminal, entry, f"{entry.terminal}:{entry.key}", stamped.at)
+        people, occasion = self._presence.at_terminal(entry), f"{entry.terminal}:{entry.key}"
+        if entry.live:
+            for subject in (entry.terminal, *people):
+                self._watches.pulse(subject, entry, occasion, stamped.at)
+        if entry.type == GRANTED:
+            passed = passed_at(entry, stamped.at, self.board.anchor_at(stamped.at))
+            self._sign(people, "pass", passed, stamped)
 
     def _in_sequence(self, entry: Entry, at: Instant) -> bool:
         """Sequence, not time, orders a terminal's events (facts/face 0.6): a late one must not move the door back.
@@ -370,7 +392,8 @@ class Engine:
         while len(mine) > SEEN_PER_TERMINAL:
             self._seen.drop(terminal, mine.popleft())
 
-    def _command(self, command: Command, at: Instant) -> None:
+    def _command(self, command: Command, stamped: Stamped) -> None:
+        at = stamped.at
         earlier = self._answered.earlier(command)
         if earlier is not None:
             self.register.said.append(earlier)
@@ -381,9 +404,18 @@ class Engine:
             self.register.said.append(Reenrol(command.button))
         if command.verb is Verb.PAIR and verdict is Verdict.DONE:
             self.register.said.append(OpenPairing(command.door, command.for_ms or 0))
+        if command.verb is Verb.AWAY and verdict is Verdict.DONE:
+            self._away(command, stamped)
         reply = Reply(command.command_id, command.principal, verdict is Verdict.DONE, verdict.value, command.alert)
         self._answered.remember(command, at, reply, clock_known=self.anchor_at(at) is not None)
         self.register.said.append(reply)
+
+    def _away(self, command: Command, stamped: Stamped) -> None:
+        if command.back:
+            self.board.away.back(command.resident, stamped.at, command.who)
+        else:
+            self.board.away.leave(command.resident, stamped.at, command.for_ms or 0, command.who)
+        self._watches.fact_changed(command.resident, AWAY, _moment(stamped))
 
     def _count_as_blind(self, boot: Boot, at: Instant) -> None:
         """Before any deadline of the downtime fires: a wait that would have ended in it has not, for nobody listened."""

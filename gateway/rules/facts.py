@@ -91,8 +91,14 @@ class FactBoard:
         return self.clock.blind_ms
 
     def covered_since(self, subjects: tuple[str, ...]) -> Instant | None:
+        return self.coverage.since(self._sources(subjects))
+
+    def deaf_since(self, subjects: tuple[str, ...], at: Instant) -> tuple[tuple[str, Instant], ...]:
+        return self.coverage.deaf(self._sources(subjects), at)
+
+    def _sources(self, subjects: tuple[str, ...]) -> tuple[str, ...]:
         known = self.compound.subjects
-        return self.coverage.since(source for name in subjects if name in known for source in known[name].sources)
+        return tuple(dict.fromkeys(source for name in subjects if name in known for source in known[name].sources))
 
     def leave(self, subject: str, at: Instant) -> Leave:
         known = self.compound.subjects.get(subject)

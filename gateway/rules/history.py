@@ -19,11 +19,11 @@ from msgspec import Struct
 
 from gateway.alerts import Why
 from gateway.events import Quality
-from gateway.instant import HOUR, Instant
+from gateway.instant import HOUR, MINUTE, Instant
 from gateway.rules.conditions import All, Any, Between, Not, Some, Unknown, any_of, happens, leaves
 from gateway.rules.memory import Memory, Occurrence, Trail
 from gateway.rules.question import Case, ConditionNode, Fact, Finding, is_stale, soonest, why_of
-from gateway.rules.signs import Sign
+from gateway.rules.signs import Leave, Sign
 
 _SIXTIETHS = 60
 _replace = msgspec.structs.replace
@@ -242,8 +242,16 @@ class Absent(Struct, frozen=True):
             return Finding(False, (), soonest((due, late)))
         claim = self._claim(case, memory, began) if leave.truth is False else None
         if claim is None or case.at < claim:
-            return Finding(None, (), soonest((due, claim)))
+            return Finding(None, (self._why(case, began), *self._doubts(case, began, leave)), soonest((due, claim)))
         return Finding(True, (self._why(case, began),), due)
+
+    def _doubts(self, case: Case, began: Occurrence, leave: Leave) -> tuple[Why, ...]:
+        """Why nobody can tell."""
+        deaf = case.view.deaf_since(case.members or (case.subject,), began.at)
+        reasons = [Why("deaf", source, Quality.COMMS, at) for source, at in deaf]
+        if leave.truth is None:
+            reasons.append(Why("away", None, Quality.COMMS, began.at))
+        return tuple(reasons)
 
     def _claim(self, case: Case, memory: Memory, began: Occurrence) -> Instant | None:
         """From when on it may be said that nothing happened; None: as things stand, never."""
@@ -268,7 +276,9 @@ class Absent(Struct, frozen=True):
         return _latest(gone, *back)
 
     def _why(self, case: Case, began: Occurrence) -> Why:
-        return Why("absent", (case.at - began.at) / HOUR, Quality.GOOD, began.at, "h", self.for_ms / HOUR)
+        unit, length = ("h", HOUR) if self.for_ms >= HOUR else ("min", MINUTE)
+        gone = round((case.at - began.at) / length, 1)
+        return Why("absent", gone, Quality.GOOD, began.at, unit, round(self.for_ms / length, 1))
 
 
 def _latest(first: Occurrence, *more: Occurrence) -> Occurrence:

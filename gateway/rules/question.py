@@ -91,6 +91,10 @@ class View(Protocol):
         """Since when everything through which these subjects are heard of works without a break; None: not now."""
         ...
 
+    def deaf_since(self, subjects: tuple[str, ...], at: Instant) -> tuple[tuple[str, Instant], ...]:
+        """Through what these subjects could not be heard at some time since then, and since when (or until when)."""
+        ...
+
     def leave(self, subject: str, at: Instant) -> Leave:
         """Whether the subject is away."""
         ...

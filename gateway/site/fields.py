@@ -6,6 +6,7 @@ does not. Which thing has which fields is in ``shapes.py``.
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import re
 from collections.abc import Callable, Collection, Sequence
@@ -303,6 +304,42 @@ def part(key: str, table: Table) -> Field:
         return table.model(**values)
 
     return Field(key, take, table.schema())
+
+
+def each(key: str, table: Table) -> Field:
+    """Several things of a kind without names; one may stand alone, without its dash."""
+
+    def take(reader: Reader, known: Known, default: Any) -> Any:
+        node = reader.take(key)
+        if node is None or node.value is None:
+            return _or(default, ())
+        found = []
+        for item in node.items if isinstance(node.value, list) else [node]:
+            inner = Reader(item, reader.faults, f"{reader.name}.{key}")
+            found.append(table.model(**table.read(inner, known)))
+            inner.done()
+        return tuple(found)
+
+    one = table.schema()
+    return Field(key, take, {"anyOf": [one, {"type": "array", "items": one}]})
+
+
+DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+MOMENT = rf"{DATE}(T[0-9]{{2}}:[0-9]{{2}})?"
+
+
+def date(key: str, *, form: str = DATE, attr: str = "") -> Field:
+    """A date of the calendar, by local time; as ``MOMENT`` it may have a time of day."""
+
+    def take(reader: Reader, _known: Known, default: Any) -> Any:
+        given = reader.take_text(key, _or(default, ""), required=True, pattern=form)
+        try:
+            return given if not given else dt.datetime.fromisoformat(given) and given
+        except ValueError:  # the 30th of February
+            reader.faults.add(reader.mark(key), "fault.bad_date", name=reader.name, field=key, given=given)
+            return _or(default, "")
+
+    return Field(key, take, _text_schema(form), True, attr)
 
 
 def whole_or_none(key: str, low: int, high: int) -> Field:

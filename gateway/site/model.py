@@ -30,14 +30,43 @@ class Place(Struct, frozen=True):
         return self.path.split("/")[0]
 
 
+class Consent(Struct, frozen=True):
+    """What somebody agreed to, recorded where it takes effect (PIPL art. 29; facts/face 5: separate consent, record of processing)."""
+
+    purpose: str = ""
+    """In words, as it was put to the person."""
+    consent: str = ""
+    """Date of the consent, ``YYYY-MM-DD``."""
+
+
+class PlannedLeave(Struct, frozen=True):
+    """Days on which somebody is known to be away, by the site's own calendar."""
+
+    start: str = ""
+    """``YYYY-MM-DD``, or with ``Thh:mm``."""
+    until: str = ""
+    """Here again from then on."""
+
+
 class Person(Struct, frozen=True):
-    """Somebody who answers alerts, by an id that is no name."""
+    """Somebody who answers alerts, or whom one looks after, by an id that is no name."""
 
     id: str
     roles: tuple[str, ...] = ("answer",)
-    """answer (ack, close, silence, reset) | shelve"""
+    """answer (ack, close, silence, reset) | shelve; who is under care has none unless they are written down."""
     login: str = ""
     """Local user whose commands count as this person's (unix(7), SO_PEERCRED)."""
+    place: str = ""
+    """Under care: where alerts about the person lead."""
+    tags: tuple[str, ...] = ()
+    pseudonyms: dict[str, str] = {}
+    """Enrolment group of terminals -> pseudonym there (``loudong pseudonym GROUP``)."""
+    signs: tuple[str, ...] = ()
+    """``device.point``: a change of its value is a sign of life."""
+    care: dict[str, Consent] = {}
+    """Rule -> the person's consent to it. Without one, no rule looks at the person."""
+    away: tuple[PlannedLeave, ...] = ()
+    mark: Mark = Mark("", 0)
 
 
 class Grid(Struct, frozen=True):

@@ -12,6 +12,7 @@ from typing import Any
 from gateway.alerts import Priority, Rung
 from gateway.instant import DAY, HOUR, MINUTE
 from gateway.nodes import Faults, Mark, Node, Reader, duration_text
+from gateway.site.care import check_care
 from gateway.site.fields import Known
 from gateway.site.model import Grid, Person, Place
 from gateway.site.shapes import GRID, PERSON
@@ -40,11 +41,14 @@ def default_ladder() -> Ladder:
 
 
 def read_person(name: str, node: Node, faults: Faults, known: Known) -> Person:
-    """One person; whatever is faulty takes its default."""
+    """One person; whatever is faulty takes its default. Who is under care is given no role by default."""
     reader = Reader(node, faults, name)
     values = PERSON.read(reader, known)
     reader.done()
-    return Person(id=name, **values)
+    check_care(reader)
+    if reader.has("care") and not reader.has("roles"):
+        values["roles"] = ()
+    return Person(id=name, mark=node.mark, **values)
 
 
 def check_logins(people: Mapping[str, Person], marks: Mapping[str, Mark], faults: Faults) -> None:

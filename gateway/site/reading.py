@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from gateway.nodes import Faults, Mark, Node, Reader
 from gateway.site import checks, shapes
 from gateway.site.buttons import check_button, check_radio
+from gateway.site.care import check_heard
 from gateway.site.fields import ID, PLACE, Table
 from gateway.site.files import Folder
 from gateway.site.ground import Anything, Ground
@@ -143,6 +144,8 @@ class _Reading:
         listener = Listener(**self._part("listener", shapes.LISTENER))
         retention = Retention(**self._part("retention", shapes.RETENTION))
         doors = self._each("doors", self._door)
+        if "people" in reader.node.mapping:
+            check_heard(people, reader.node.mapping["people"], doors, self._ground)
         outputs = self._each("outputs", self._output)
         uplinks = self._each("uplinks", self._uplink)
         rules = self._rules()

@@ -14,6 +14,9 @@ from gateway.words import CATALOGUE, say
 _FORMS = {
     fields.ID: "form.id",
     fields.PLACE: "form.place",
+    fields.DATE: "form.date",
+    fields.MOMENT: "form.moment",
+    shapes.PSEUDONYM: "form.pseudonym",
     shapes.MAC: "form.mac",
     shapes.ADAPTER: "form.adapter",
     shapes.HOST: "form.host",

@@ -17,6 +17,7 @@ from gateway.instant import DAY, HOUR, MINUTE, SECOND
 from gateway.nodes import Reader, nearest
 from gateway.site.fields import (
     ID,
+    MOMENT,
     PLACE,
     Field,
     Known,
@@ -24,8 +25,10 @@ from gateway.site.fields import (
     by_name,
     by_word,
     choice_of_numbers,
+    date,
     delay,
     duration,
+    each,
     flag,
     one_of,
     part,
@@ -47,6 +50,7 @@ from gateway.site.model import (
     Broker,
     Bus,
     Button,
+    Consent,
     Door,
     Framing,
     Grid,
@@ -56,6 +60,7 @@ from gateway.site.model import (
     Output,
     Person,
     Place,
+    PlannedLeave,
     Radio,
     Retention,
     Sign,
@@ -77,6 +82,7 @@ POINT = r"[A-Za-z0-9_-]+"
 DEVICE_POINT = rf"{ID}\.{POINT}"
 PORT = r"/[^ ]+"
 WIRE_BYTES = r"hex:( ?[0-9A-Fa-f]{2}){1,64}|(?!hex:)[!-~][ -~]{0,63}"
+PSEUDONYM = r"[0-9a-f]{32}"
 NAME = r"\S(.{0,62}\S)?"
 USERNAME = r"[A-Za-z0-9._@-]{1,32}"
 """Of a digest login: what every terminal takes (Hikvision: at most 32), and nothing that ends a header."""
@@ -239,7 +245,19 @@ def ladder(key: str) -> Field:
 _HEARTBEAT = (SECOND, 7 * DAY)
 """Buttons beat every few seconds to once a day; a week without a beat is no supervision."""
 
-PERSON = Table(Person, some_of("roles", ROLES), text("login", form=LOGIN))
+CONSENT = Table(Consent, text("purpose", form=NAME, required=True), date("consent"))
+LEAVE = Table(PlannedLeave, date("from", form=MOMENT, attr="start"), date("until", form=MOMENT))
+PERSON = Table(
+    Person,
+    some_of("roles", ROLES),
+    text("login", form=LOGIN),
+    reference("place", "place", form=PLACE),
+    texts("tags"),
+    by_name("pseudonyms", "", lambda group: text(group, form=PSEUDONYM)),
+    texts("signs", form=DEVICE_POINT),
+    by_name("care", "", lambda rule: part(rule, CONSENT)),
+    each("away", LEAVE),
+)
 PLACE_TABLE = Table(Place, text("name", form=NAME, required=True), texts("tags"))
 DEVICE = Table(
     ModbusDevice,

@@ -95,6 +95,8 @@ class CommandBody(Struct):
     on_site: bool = False
     mistaken: bool = False
     button: Annotated[str, Meta(pattern=r"^[a-z0-9-]{0,64}\Z")] = ""
+    resident: Annotated[str, Meta(pattern=r"^[a-z0-9-]{0,64}\Z")] = ""
+    back: bool = False
     reply_to: str = ""
 
 
@@ -182,6 +184,8 @@ def _command(body: CommandBody, principal: str, verb: Verb) -> Command:
         mistaken=body.mistaken,
         button=body.button,
         issued_at_ms=_issued_ms(body.issued_at),
+        resident=body.resident,
+        back=body.back,
     )
 
 

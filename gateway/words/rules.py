@@ -74,6 +74,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "规则 {name}:{person} 没有同意规则 {rule};请在其 care 下写明用途和同意日期",
         "rule {name}: {person} has not agreed to {rule}: record purpose and consent under care",
     ),
+    "fault.consent_to_nothing": (
+        "{name}:care 里写的规则 {given} 不存在",
+        "{name}: care names the rule {given}, which does not exist",
+    ),
     "fault.count_of_one": (
         "规则 {name}:of: subjects 要数不同的设备,请用 by 写明以户、单元还是楼栋为单位",
         "rule {name}: of: subjects counts different devices: say with by whether of a flat, stair or building",

@@ -204,6 +204,30 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}：places 里没有“{given}”这栋楼或这处地方。",
         "{name}: there is no building or public place “{given}” in places.",
     ),
+    "fault.bad_date": (
+        "{name}：{field}“{given}”不是日历上的日子。",
+        "{name}: {field} “{given}” is no day of the calendar.",
+    ),
+    "fault.leave_order": (
+        "{name}：外出从 {given} 到 {until}，先后颠倒了。",
+        "{name}: a leave from {given} until {until} ends before it begins.",
+    ),
+    "fault.person_without_care": (
+        "{name}：写了 {field} 就要在 care 下写明用途和同意日期，否则不得记录。",
+        "{name}: {field} may be recorded only with a purpose and a consent under care.",
+    ),
+    "fault.person_unheard": (
+        "{name}：没有门口机编号（pseudonyms）也没有读数（signs），无从知道其平安。",
+        "{name}: neither a terminal (pseudonyms) nor a reading (signs) tells of this person, so nothing can be missed.",
+    ),
+    "fault.unknown_enrolment": (
+        "{name}：没有门口机属于名单组“{given}”。",
+        "{name}: no terminal has the enrolment group “{given}”.",
+    ),
+    "fault.pseudonym_twice": (
+        "{name}：名单组 {given} 的这个编号已写在 {first}。",
+        "{name}: this pseudonym of group {given} stands at {first} already.",
+    ),
     "fault.unknown_person": ("{name}：people 里没有“{given}”。", "{name}: there is nobody called “{given}” in people."),
     "fault.unknown_profile": (
         "{name}：没有型号文件“{given}”；可在 profiles/ 里自己加。",
@@ -485,6 +509,15 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "lower-case letters, digits and underscores, such as gas_high",
     ),
     "form.word": ("小写字母", "lower-case letters"),
+    "form.date": ("日期，如 2026-11-01，要加引号", "a date such as 2026-11-01, in quotes"),
+    "form.moment": (
+        "日期，可带时刻，如 2026-11-01 或 2026-11-01T18:00",
+        "a date, or a date and a time, such as 2026-11-01T18:00",
+    ),
+    "form.pseudonym": (
+        "32 位十六进制，由 loudong pseudonym 算出",
+        "32 hexadecimal digits, as loudong pseudonym prints them",
+    ),
     "form.id": ("小写字母、数字和连字符，如 gas-101", "lower-case letters, digits and hyphens, such as gas-101"),
     "form.place": ("楼/单元/户，如 b1/s1/301", "building/stair/flat, such as b1/s1/301"),
     "form.mac": ("蓝牙地址，如 A4:C1:38:00:00:01", "a Bluetooth address such as A4:C1:38:00:00:01"),

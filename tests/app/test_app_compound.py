@@ -1,6 +1,7 @@
 """From the site file to the core's subjects; zones; a check of both halves at once."""
 
 import datetime as dt
+import re
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -86,11 +87,12 @@ def test_an_output_tied_to_a_rule_that_cannot_drive_it_is_a_fault(site):
     assert fault.mark == wrong.mark
 
 
-def test_every_built_in_rule_finds_its_timetable(compound):
+def test_every_built_in_rule_finds_its_timetable():
     """A rule nobody has ever seen at work is a guess."""
-    played = {line.split()[3] for file in (BUILTIN.parents[2] / "tests/scenarios/timetables").glob("*.txt")
-              for line in file.read_text().splitlines() if " raised " in line and line.startswith("=>") and " day" not in line}  # fmt: skip
-    assert set(compound.rules) <= played
+    files = (BUILTIN.parents[2] / "tests/scenarios/timetables").rglob("*.txt")
+    played = {name for file in files for name in re.findall(r"^=>.* raised +(\S+)", file.read_text(), re.MULTILINE)}
+    written = set(re.findall(r"^- rule: (\S+)", BUILTIN.read_text(), re.MULTILINE))
+    assert written <= played
 
 
 def test_both_halves_of_a_check_speak_at_once(tmp_path):
@@ -113,3 +115,44 @@ def test_a_file_that_cannot_be_read_is_one_fault(tmp_path):
     faults = Faults()
     assert check(tmp_path / "none.yaml", faults) is None
     assert len(faults.errors) == 1
+
+
+def _care(tmp_path, care, **more):
+    """The compound of people under care, and its faults, with another ``care`` for the elder."""
+    text = (BUILTIN.parents[2] / "tests/scenarios/care.yaml").read_text()
+    written = 'care: { welfare-absence: { purpose: 独居老人关怀, consent: "2026-11-01" } }'
+    assert written in text
+    text = text.replace(written, care)
+    (tmp_path / "profiles").symlink_to(BUILTIN.parents[2] / "tests/scenarios/profiles")
+    (tmp_path / "site.yaml").write_text(text, encoding="utf-8")
+    return check(tmp_path / "site.yaml", faults := Faults()), faults
+
+
+def test_a_person_is_watched_by_what_they_agreed_to_and_by_nothing_else(tmp_path):
+    agreed = 'care: { welfare-absence: { purpose: 独居老人关怀, consent: "2026-11-01" } }'
+    (site, compound), faults = _care(tmp_path, agreed)
+    assert not faults.errors
+    assert compound.rules["welfare-absence"].subjects == ("elder-301",)
+    assert compound.rules["welfare-unknown"].subjects == ("elder-301",)
+    assert compound.rules["night-exit"].subjects == ("wanderer-302",)
+    care = compound.subjects["elder-301"].care
+    assert set(care.pseudonyms) == {"gate-1", "stair-1"}
+    assert (care.buttons, care.readings) == (("sos-301",), (("water-301", "alarm"),))
+    (start, until), *_ = care.away
+    assert dt.datetime.fromtimestamp(start / 1000, dt.UTC).isoformat() == "2026-11-30T16:00:00+00:00"
+    assert until - start == 4 * 86_400_000
+    assert site.people["elder-301"].roles == ()  # nobody under care answers alerts unless the site says so
+    assert compound.roles["elder-301"] == ()
+
+
+@pytest.mark.parametrize("care", ["{ purpose: 关怀 }", '{ consent: "2026-11-01" }', "{}"])
+def test_without_purpose_and_date_there_is_a_fault_and_no_rule(tmp_path, care):
+    (_, compound), faults = _care(tmp_path, f"care: {{ welfare-absence: {care} }}")
+    assert {fault.key for fault in faults.errors} == {"fault.missing"}
+    assert "welfare-absence" not in compound.rules
+
+
+def test_a_consent_to_a_rule_that_is_not_there_is_a_fault(tmp_path):
+    _, faults = _care(tmp_path, 'care: { welfare-absense: { purpose: 关怀, consent: "2026-11-01" } }')
+    (fault,) = faults.errors
+    assert (fault.key, dict(fault.fields)["near"]) == ("fault.consent_to_nothing", "welfare-absence")

@@ -1,14 +1,17 @@
 """Who may ask what at the desk, and for whom."""
 
 import asyncio
+import datetime as dt
 import os
 
 import pytest
 
+from gateway.app.check import BUILTIN, check
 from gateway.app.desk import Desk
 from gateway.control.protocol import PeerCredentials, Refusal, Request
 from gateway.events import Boot, Command, Press, PressKind, SiteLoaded, Stamped
 from gateway.instant import MINUTE, Anchor, ClockQuality, Instant
+from gateway.nodes import Faults
 from gateway.rules.engine import Engine
 from gateway.site.model import Person
 
@@ -149,3 +152,44 @@ def test_alerts_are_shown_with_age_date_and_names(room):
 def test_looking_needs_no_name(room):
     assert room.ask("alerts", login="nobody")
     assert not [e for e in room.given if isinstance(e, Command)]
+
+
+@pytest.fixture
+def caring():
+    """The desk of a compound with people under care."""
+    faults = Faults()
+    made = check(BUILTIN.parents[2] / "tests/scenarios/care.yaml", faults)
+    assert made is not None
+    assert not faults.errors
+    return Room(made[1])
+
+
+def _at(room, wall):
+    """The desk's clock is right, and shows this time in Shanghai."""
+    offset = int(dt.datetime.fromisoformat(f"{wall}+08:00").timestamp() * 1000) - room.desk._now()
+    room.desk.connect(dict, lambda _at: Anchor(offset), None, None)
+
+
+def test_somebody_goes_away_and_comes_back(caring):
+    (done,) = caring.ask("away", resident="elder-301", **{"for": "3d"})
+    assert done == {"done": "away", "alert": "elder-301", "who": "head", "durable": True}
+    assert (caring.command.resident, caring.command.for_ms, caring.command.back) == ("elder-301", 3 * 86_400_000, False)
+    caring.ask("away", resident="elder-301", back=True)
+    assert caring.command.back
+
+
+def test_until_a_day_is_by_the_clock_on_the_wall(caring):
+    _at(caring, "2026-11-22T20:00")
+    caring.ask("away", resident="elder-301", until="2026-11-24")
+    assert caring.command.for_ms == 28 * 3_600_000
+    caring.ask("away", resident="elder-301", until="2026-11-23T08:30")
+    assert caring.command.for_ms == 12.5 * 3_600_000
+    assert caring.refused("away", resident="elder-301", until="tomorrow") == "not_a_date"
+    assert caring.refused("away", resident="elder-301", until="2026-11-21") == "needs_duration"
+
+
+def test_who_cannot_be_away(caring):
+    assert caring.refused("away", resident="elder-301", until="2026-11-24") == "clock_untrusted"
+    assert caring.refused("away", resident="head", **{"for": "3d"}) == "no_such_resident"
+    assert caring.refused("away", resident="elder-301") == "needs_duration"
+    assert caring.refused("away", resident="elder-301", **{"for": "91d"}) == "too_long"

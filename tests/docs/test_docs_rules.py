@@ -110,7 +110,8 @@ def test_the_table_of_built_in_rules_is_the_file(pages):
 def test_the_limits_in_the_table_are_those_of_the_file(pages):
     notes = {row[0].strip("`"): row[4] for row in _table(pages.text(PAGE), "Built-in rules") if len(row) == 5}
     units = {"gas": "%LEL", "co": "ppm", "co2": "ppm", "pm25": "µg/m³", "tvoc": "µg/m³", "battery": "%"}
-    kinds = ("gas-detector", "co-detector", "air-sensor", "button")
+    units |= {"residual_current": "mA", "line_temperature": "°C"}
+    kinds = ("gas-detector", "co-detector", "air-sensor", "button", "electric-monitor")
     subjects = {kind: _subject(kind, kind, "b1", units) for kind in kinds}
     rules = compile_rules(builtin_rules(faults := Faults()), {}, subjects, faults)
     assert not faults.found

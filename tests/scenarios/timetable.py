@@ -42,7 +42,8 @@ class Player:
     """Plays one timetable on a core of its own and writes down what it says."""
 
     def __init__(self, world: Compound) -> None:
-        self.core = CorePlayer(world, [Reading(*point.split("."), value=False) for point in QUIET])
+        quiet = [point.split(".") for point in QUIET]
+        self.core = CorePlayer(world, [Reading(*point, value=False) for point in quiet if point[0] in world.subjects])
 
     def play(self, text: str) -> str:
         """The timetable with its answers written anew."""
@@ -57,17 +58,23 @@ class Player:
         return "\n".join(lines).strip() + "\n"
 
 
+def world_of(file: Path) -> Compound:
+    """The compound in which a timetable plays: those in a folder have one of their own, by its name."""
+    folder = file.parent.name
+    return compound(HERE / ("site.yaml" if folder == "timetables" else f"{folder}.yaml"))
+
+
 def files(names: list[str] | None = None) -> list[Path]:
     """Every timetable, or those named."""
-    found = sorted((HERE / "timetables").glob("*.txt"))
+    found = sorted((HERE / "timetables").rglob("*.txt"))
     return [f for f in found if not names or any(re.search(n, f.name) for n in names)]
 
 
 def main(arguments: list[str]) -> int:
-    accept, world, changed = "--accept" in arguments, compound(), 0
+    accept, changed = "--accept" in arguments, 0
     for file in files([a for a in arguments if not a.startswith("-")]):
         before = file.read_text()
-        after = Player(world).play(before)
+        after = Player(world_of(file)).play(before)
         print(f"--- {file.stem}\n{after}")
         changed += before != after
         if accept:

@@ -30,7 +30,7 @@ EXAMPLE = ROOT / "examples" / "one-stairwell" / "site.yaml"
 GARDEN = ROOT / "examples" / "fukang-garden"
 
 TABLES = {
-    "PERSON": {"id"}, "PLACE_TABLE": {"path"}, "DEVICE": {"id", "mark"}, "BUS": {"id", "mark", "devices"}, "BUTTON": {"id", "mark"},
+    "PERSON": {"id", "mark"}, "PLACE_TABLE": {"path"}, "DEVICE": {"id", "mark"}, "BUS": {"id", "mark", "devices"}, "BUTTON": {"id", "mark"},
     "RADIO": set(), "LISTENER": set(), "RETENTION": set(), "DOOR": {"id", "mark"}, "OUTPUT": {"id", "mark"}, "UPLINK": {"id", "mark"}, "GRID": set(),
     "HEADING": {"mark", "fingerprint", *SECTIONS},
 }  # fmt: skip

@@ -10,6 +10,8 @@ SOS = 'sos-101: {address: "A4:C1:38:00:00:01", place: b1/s1/101, key_file: k, he
 GATE = "gate-1: {vendor: hikvision, place: gate, address: 192.168.1.3, token_file: t}"
 VALVE = "valve-1: {kind: valve, device: relay-1, point: relay1, place: b1/s1, serves: [b1], feedback: relay-1.input1, feedback_means: shut}"
 STREET = "street: {host: mqtt.example, tls: true}"
+BOSS = "boss: {roles: [answer, shelve]}"
+CARED = 'boss: {roles: [answer, shelve], signs: gas-101.gas, care: {gas-low: {purpose: p, consent: "2026-11-01"}}, place: b1/s1/101}'
 PORT = "port: /dev/serial/by-path/one"
 
 
@@ -129,6 +131,18 @@ FAULTS = [
     ("district: [boss]", "district: [boss]\n  ladder: {high: {community: 20min}}", "site.yaml:18: error: grid: for high, street is told before community below it;", "应逐级往后"),
     ("district: [boss]", "district: [boss]\n  ladder: {hihg: {street: 20min}}", "site.yaml:18: error: grid.ladder: unknown field “hihg”. Did you mean “high”?", "是不是“high”"),
     ("district: [boss]", "district: [boss]\n  ladder: {high: {street: soon}}", "site.yaml:18: error: grid.ladder.high: street “soon” is no duration;", "要带单位"),
+    # people under care
+    ("boss: {roles", "boss: {signs: gas-101.gas, roles", "site.yaml:11: error: boss: signs may be recorded only with a purpose and a consent under care.", "在 care 下写明"),
+    (BOSS, CARED.replace(", place: b1/s1/101", ""), "site.yaml:11: error: boss: place is missing.", "缺少 place"),
+    (BOSS, CARED.replace("signs: gas-101.gas, ", ""), "site.yaml:11: error: boss: neither a terminal (pseudonyms) nor a reading (signs) tells of this person", "无从知道"),
+    (BOSS, CARED.replace("gas-101.gas", "gas-109.gas"), "site.yaml:11: error: boss: there is no device “gas-109” in buses. Did you mean “gas-101”?", "没有设备“gas-109”"),
+    (BOSS, CARED.replace("gas-101.gas", "gas-101.gsa"), "site.yaml:11: error: boss: the device gas-101 (gas) has no point “gsa”. Did you mean “gas”?", "没有点位“gsa”"),
+    (BOSS, CARED.replace("signs: gas-101.gas", "pseudonyms: {defualt: " + "a" * 32 + "}"), "site.yaml:11: error: boss: no terminal has the enrolment group “defualt”. Did you mean “default”?", "名单组“defualt”"),
+    (BOSS, CARED.replace("signs: gas-101.gas", "pseudonyms: {default: zhang}"), "site.yaml:11: error: boss.pseudonyms: default “zhang” has the wrong form; it must be 32 hexadecimal digits", "loudong pseudonym"),
+    (BOSS, CARED.replace("2026-11-01", "2026-02-30"), "site.yaml:11: error: boss.care.gas-low: consent “2026-02-30” is no day of the calendar.", "不是日历上的日子"),
+    (BOSS, CARED.replace("2026-11-01", "soon"), "site.yaml:11: error: boss.care.gas-low: consent “soon” has the wrong form; it must be a date", "日期，如"),
+    (BOSS, CARED.replace("purpose: p, ", ""), "site.yaml:11: error: boss.care.gas-low: purpose is missing.", "缺少 purpose"),
+    (BOSS, CARED.replace("signs:", 'away: {from: "2026-12-05", until: "2026-12-01"}, signs:'), "site.yaml:11: error: boss: a leave from 2026-12-05 until 2026-12-01 ends before it begins.", "先后颠倒"),
     # uplinks
     ("host: mqtt.example, tls: true", "host: localhost, ca_file: a", "site.yaml:32: error: street: ca_file needs tls: true.", "就要写 tls: true"),
     ("tls: true", "tls: true, cert_file: a", "site.yaml:32: error: street: cert_file needs key_file.", "就要写 key_file"),
