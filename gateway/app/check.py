@@ -6,7 +6,8 @@ never raise anything.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from gateway.alerts import Priority
@@ -16,7 +17,7 @@ from gateway.rules.compound import HEALTH, Compound, Rule
 from gateway.rules.conditions import Is, Threshold, leaves
 from gateway.rules.language import compile_rules
 from gateway.site.model import ModbusDevice, Site
-from gateway.site.profile import PointSpec
+from gateway.site.profile import PointSpec, Profile
 from gateway.site.reading import load_site
 
 BUILTIN = Path(__file__).parents[1] / "rules" / "builtin.yaml"
@@ -30,6 +31,7 @@ HAZARDS: Mapping[str, tuple[str, ...]] = {
 """Kind of detector -> the points by which the built-in rules hear of a danger (a test reads them from ``builtin.yaml``)."""
 _NO_DANGER = frozenset({HEALTH, "reason", "tamper"})
 """Facts that speak of the device itself: a rule that reads only these hears no gas."""
+_ZONE = re.compile(r"(?P<before>[a-z_]+?)_?[2-9][0-9]*|zone[0-9]+_(?P<after>[a-z_]+)")
 
 
 def check(path: Path, faults: Faults) -> tuple[Site, Compound] | None:
@@ -59,10 +61,23 @@ def _check_heard(site: Site, compound: Compound, faults: Faults) -> None:
         points = ", ".join(point.name for point in device.profile.points)
         allowed = " | ".join(HAZARDS[device.profile.kind])
         note(device.mark, "fault.detector_unheard", name=device.id, given=points, allowed=allowed, **fields)
+    for device in (one for bus in site.buses.values() for one in bus.devices if one not in deaf):
+        if unheard := [point for point in _other_zones(device.profile) if not _heard(device, compound.rules, (point,))]:
+            names = ", ".join(point.name for point in unheard)
+            faults.warn(device.mark, "fault.zones_unheard", name=device.id, profile=device.profile.id, given=names)
 
 
-def _heard(device: ModbusDevice, rules: Mapping[str, Rule]) -> bool:
-    points = {point.name: point for point in device.profile.points}
+def _other_zones(profile: Profile) -> Iterator[PointSpec]:
+    """The dangers of a device's second zone and beyond (``water2``, ``zone2_alarm``): the built-in rules know only the first."""
+    dangers = {danger.split(" ")[0] for danger in HAZARDS.get(profile.kind, ())}
+    for point in profile.points:
+        zone = _ZONE.fullmatch(point.name)
+        if zone is not None and (zone["before"] or zone["after"]) in dangers and point.name != "co2":
+            yield point
+
+
+def _heard(device: ModbusDevice, rules: Mapping[str, Rule], among: Iterable[PointSpec] = ()) -> bool:
+    points = {point.name: point for point in among or device.profile.points}
     return any(
         device.id in rule.subjects
         and (rule.life_safety or rule.priority in {Priority.CRITICAL, Priority.HIGH})

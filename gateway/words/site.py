@@ -289,6 +289,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}: the registers of profile “{profile}” are not backed by a manual; test every point on site.",
     ),
     "fault.profile_replaced": ("型号“{name}”替换了 {other}。", "The profile “{name}” replaces {other}."),
+    "fault.zones_unheard": (
+        "{name}：内置规则只读取第一路，没有任何“紧急”“高”或生命安全规则读取型号 {profile} 的 {given}；请为其写一条规则。",
+        "{name}: the built-in rules know only the first zone, and no critical, high or life-safety rule reads {given} of profile {profile}; give them a rule.",
+    ),
     "fault.detector_unheard": (
         "{name}：没有任何“紧急”“高”或生命安全规则读取这台 {kind}（型号 {profile}，点位 {given}）的报警点位，它永远不会报警。",
         "{name}: no critical, high or life-safety rule reads a point by which this {kind} (profile {profile}, points {given}) could tell of danger; it would never raise an alert.",

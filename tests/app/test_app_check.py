@@ -102,6 +102,19 @@ def test_a_rule_of_ones_own_is_heard_by_if_it_is_urgent(checked):
     assert len(checked("smoke-detector", points, OWN.format(value="true", priority="high"))) == 1
 
 
+def test_a_second_zone_that_no_rule_hears_is_warned_of(checked):
+    points = f"  water: {COIL}\n  water2: {COIL}\n  zone3_alarm: {COIL}\n  co2: {COIL}\n"
+    (line,) = checked("water-detector", points)
+    assert line.startswith("site.yaml:10: warning: own-1: the built-in rules know only the first zone")
+    assert "reads water2, zone3_alarm of profile own" in line
+    rule = (
+        "rules:\n  - { rule: cellar, subjects: { kind: water-detector },\n"
+        "      when: { any: [{ point: water2, is: true }, { point: zone3_alarm, is: true }] },\n"
+        "      priority: high, grade: small }\n"
+    )
+    assert checked("water-detector", points, rule) == []
+
+
 def test_whoever_switches_the_built_in_rule_off_is_only_warned(checked):
     lines = checked("smoke-detector", f"  smoke: {COIL}\n", "builtin: { smoke: { enabled: false } }\n")
     assert any(line.startswith("site.yaml:10: warning: own-1: no critical") for line in lines)

@@ -112,6 +112,8 @@ def switch_request(unit: int, spec: PointSpec, *, on: bool) -> Request:
 
 def deed_request(unit: int, deed: Deed, value: int) -> Request:
     """One of a product's own writes: commissioning, self-test, reset."""
+    if deed.also:
+        return write_many_request(unit, deed.space, deed.address, (value, *deed.also))
     return _written(unit, deed.space, deed.address, value, deed.function, raw=deed.raw)
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.drivers.modbus import frames
 from gateway.faults import DeviceFault
-from gateway.site.profile import Space
+from gateway.site.profile import Deed, Space
 
 
 def framed(*data):
@@ -47,6 +47,13 @@ def test_several_registers_are_written_in_one_frame():
     assert request.frame == framed(0x11, 0x10, 0, 1, 0, 2, 4, 0, 10, 1, 2)
     assert frames.search(framed(0x11, 0x10, 0, 1, 0, 2), request)
     assert frames.search(framed(0x11, 0x10, 0, 2, 0, 2), request) is None
+
+
+def test_a_safety_pattern_goes_in_one_frame():
+    """Bender RCMS410: a self-test is four registers from 60000 in one request."""
+    asked = frames.deed_request(1, Deed("self_test", Space.HOLDING, 60000, 6, also=(32343, 0, 3)), 6)
+    assert asked.frame[:-2] == bytes.fromhex("01 10 EA60 0004 08 0006 7E57 0000 0003")
+    assert asked.head == bytes.fromhex("01 10 EA60 0004")
 
 
 def test_bits_go_lowest_first():
