@@ -1,7 +1,8 @@
 """Where advertisements come from: the seam between a radio and the watcher.
 
-A source hears the air, by BlueZ, by a relay in another stairwell, from a queue, and hands every advertisement on. It
-elects nobody: two sources that hear the same press both pass it on, and the tracker makes one press of it (facts/ble 4).
+A source hears the air, by BlueZ, by a relay in another stairwell, from a queue, and hands every advertisement on: raw,
+unjudged, and only once for each reception. It elects nobody: two sources that hear the same press both pass it on, and the
+tracker makes one press of it (facts/ble 4). It says nothing of its own health here: one that can tell reports it as a device.
 """
 
 from __future__ import annotations
