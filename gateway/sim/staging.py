@@ -23,8 +23,8 @@ from gateway.site.reading import SITE_FILE
 _LINE_KEYS = ("baud", "parity", "stop_bits", "data_bits")
 _DOOR_KEYS = ("vendor", "place", "direction", "enrolment", "heartbeat", "timezone", "tags")
 _UPLINK_KEYS = ("principals", "keepalive")
-_SILENT_FORMATS = frozenset({"gatt"})
-"""No matter of advertisements."""
+_CONNECTED_FORMATS = frozenset({"gatt"})
+"""No matter of advertisements: they need a BlueZ to connect through, be it a stand-in."""
 DOOR_VENDORS = frozenset({"hikvision"})
 """What has a simulated counterpart; anything else is named and stays silent."""
 
@@ -111,7 +111,7 @@ class _Stage:
 
     def _button(self, name: str, button: dict[str, Any]) -> dict[str, Any]:
         form = button.get("format", "bthome")
-        if form in _SILENT_FORMATS:
+        if form in _CONNECTED_FORMATS and shutil.which("dbus-daemon") is None:
             self.notes.append(("button_silent", {"button": name, "format": form}))
             return button
         if "key_file" not in button:

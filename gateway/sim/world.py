@@ -17,6 +17,7 @@ from gateway.nodes import Faults
 from gateway.sim.beacons import SimBeacon, SimMiBeacon, simulated
 from gateway.sim.buttons import SimButton
 from gateway.sim.compound import Air
+from gateway.sim.fobs import SimFob
 from gateway.sim.image import CannotSimulate, Image
 from gateway.sim.modbus import SimBus, SimTcp, SimUnit
 from gateway.sim.staging import Staged
@@ -63,6 +64,8 @@ class SimWorld:
             for button in site.buttons.values()
             if (sim := _button(button, staged.keys.get(button.id), now)) is not None
         }
+        self.fobs: dict[str, SimFob] = {}
+        """Buttons that must be connected to; only where there is a BlueZ."""
         self._radios = {name: asyncio.Lock() for name in self.buttons}
         """A button has one radio: it sends one content at a time, and never an older one after a newer."""
         self.terminals = {
@@ -82,7 +85,11 @@ class SimWorld:
     async def __aenter__(self) -> Self:
         for part in (*self.buses.values(), self.air, *self.terminals.values()):
             await self._stack.enter_async_context(part)
+        if self.air.bluez is not None:
+            fobs = [button for button in self.site.buttons.values() if button.format == "gatt"]
+            self.fobs = {button.id: SimFob(self.air.bluez, button.address) for button in fobs}
         self.soon(self._button_beats())
+        self.soon(self._fob_calls())
         self.soon(self._device_beats())
         return self
 
@@ -111,6 +118,9 @@ class SimWorld:
 
     async def press(self, button: str, kind: str = PressKind.SINGLE.value) -> None:
         """One press, repeated on the air as the vendor repeats it."""
+        if button in self.fobs:
+            await self.fobs[button].press()
+            return
         sim = self.buttons.get(button)
         if sim is None:
             raise CannotSimulate(button)
@@ -211,12 +221,23 @@ class SimWorld:
         if not self.buttons:
             return
         beats = [b.heartbeat_ms / 2000 for b in self.site.buttons.values() if b.heartbeat_ms]
-        pause = min(self.site.radio.silence_ms / 4000, _LONGEST_SILENCE_S, min(beats, default=60.0) / len(self.buttons))
+        pause = min(
+            self.site.radio.silence_ms / 4000, _LONGEST_SILENCE_S, min(beats, default=60.0) / max(len(self.buttons), 1)
+        )
         while True:
+            for fob in self.fobs.values():
+                await fob.advertise()
             for name, button in self.buttons.items():
                 async with self._radios[name]:
                     await _beat(button, self.air, min(0.2, pause / 2))
                 await asyncio.sleep(pause)
+
+    async def _fob_calls(self) -> None:
+        """A fob that nobody holds calls all the time."""
+        while True:
+            for fob in self.fobs.values():
+                await fob.advertise()
+            await asyncio.sleep(_BEAT_S)
 
 
 def _button(button: Button, key: str | None, counter: int) -> Sender | None:

@@ -61,7 +61,8 @@ def test_the_copy_names_nothing_of_the_real_world_and_runs_as_it_stands(tmp_path
     assert {key for key, _ in made.notes} == notes
 
 
-def test_what_has_no_counterpart_is_named(tmp_path):
+def test_what_has_no_counterpart_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda _program: None)
     site = tmp_path / "own.yaml"
     text = SCENARIOS.read_text().replace("port: /dev/serial/by-path/test", "listen: 4000").replace("hikvision", "acme")
     site.write_text(text.replace("heartbeat: 4h }", "format: gatt, key_file: k }"))
