@@ -54,7 +54,7 @@ def check_bus(bus: Bus, reader: Reader, ground: Ground) -> None:
         faults.warn(reader.mark("port"), "fault.port_shifts", name=bus.id, given=bus.port)
     if any(reader.has(key) for key in _FORMAT):
         ground.format_stated.add(bus.id)
-    for key in _FORMAT if bus.speaks is Framing.TCP else ():
+    for key in _FORMAT if bus.speaks is Framing.TCP and not bus.line_behind else ():
         if reader.has(key):
             faults.warn(reader.mark(key), "fault.no_line", name=bus.id, field=key)
     for key, end in _ONLY_WITH.items():

@@ -134,6 +134,8 @@ class Bus(Struct, frozen=True):
     """What the network before the line may add to each answer."""
     turnaround_ms: int = 200
     """How long the line rests after a broadcast (Serial Line 2.4.1: 100 to 200 ms)."""
+    line_behind: bool = False
+    """A Modbus TCP gateway with an RS-485 line behind it, whose format is stated."""
     baud: int = 9600
     data_bits: int = 8
     parity: str = "none"

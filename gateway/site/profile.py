@@ -218,8 +218,8 @@ class Profile(Struct, frozen=True):
     points: tuple[PointSpec, ...]
     max_read: int = 125
     """Registers (or bits x 16) in one request; Modbus itself allows 125."""
-    max_hole: int = 8
-    """Registers nobody asked for that may be read along to save a request."""
+    max_hole: int = 124
+    """Registers nobody asked for that may be read along to save a request, where the line makes that pay."""
     no_read: tuple[tuple[int, int], ...] = ()
     """Closed ranges of addresses that must never be read."""
     windows: tuple[Window, ...] = ()

@@ -45,7 +45,7 @@ def read_profile(node: Node, faults: Faults) -> Profile:
     profile = Profile(
         identity, kind, zh, en, status, source, tuple(points.values()),
         max_read=reader.take_int("max_read", 125, low=1, high=125),
-        max_hole=reader.take_int("max_hole", 8, high=124),
+        max_hole=reader.take_int("max_hole", 124, high=124),
         no_read=_ranges(reader, faults, name),
         windows=_windows(reader, faults),
         bit_step=reader.take_int("bit_step", 1, low=1, high=2000),

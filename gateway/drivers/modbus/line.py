@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -12,6 +13,7 @@ from gateway.faults import DeviceFault
 from gateway.site.profile import Space
 
 TIMEOUT_MS = 300
+_LATENCIES_KEPT = 256  # a device read each second: its last four minutes
 
 
 class Refused(DeviceFault):
@@ -39,8 +41,26 @@ class Counters(Struct):
     """Answers of the wrong shape (TCP)."""
     broadcasts: int = 0
     """Writes to unit 0, which nobody answers."""
+    skipped: int = 0
+    """Turns of points that were missed because the bus was too slow."""
     opened: int = 0
     lost: int = 0
+
+
+class Latencies:
+    """How long one unit took for its last answers, from the end of the question to the end of the answer."""
+
+    def __init__(self) -> None:
+        self._last: deque[float] = deque(maxlen=_LATENCIES_KEPT)
+
+    def add(self, took_s: float) -> None:
+        """One more."""
+        self._last.append(took_s)
+
+    def at_ms(self, part: float) -> float | None:
+        """The latency that this part of the answers kept within; None before the first."""
+        ordered = sorted(self._last)
+        return round(1000 * ordered[min(len(ordered) - 1, int(part * len(ordered)))], 1) if ordered else None
 
 
 class Tally:
@@ -49,11 +69,15 @@ class Tally:
     def __init__(self) -> None:
         self.line = Counters()
         self.units: dict[int, Counters] = {}
+        self.latencies: defaultdict[int, Latencies] = defaultdict(Latencies)
 
     def add(self, unit: int, name: str, by: int = 1) -> None:
         """Counts something of one unit, and so of the line."""
-        for counters in (self.line, self.units.setdefault(unit, Counters())):
-            setattr(counters, name, getattr(counters, name) + by)
+        counters = self.units.get(unit)
+        if counters is None:
+            counters = self.units[unit] = Counters()
+        setattr(counters, name, getattr(counters, name) + by)
+        setattr(self.line, name, getattr(self.line, name) + by)
 
 
 class Line(Protocol):
@@ -64,6 +88,8 @@ class Line(Protocol):
     """
 
     tally: Tally
+    outstanding: int
+    """Requests that may be under way at once."""
     dials: bool
     """Whether we open it; one that a device opens to us cannot be opened anew."""
 

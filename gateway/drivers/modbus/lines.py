@@ -21,8 +21,9 @@ def line_of(bus: Bus, receptions: Receptions | None = None) -> Line:
     latency_s, turnaround_s = bus.latency_ms / 1000, bus.turnaround_ms / 1000
     if bus.speaks is Framing.RTU:
         return RtuLine(wire, latency_s=latency_s, turnaround_s=turnaround_s)
-    # One question at a time unless every device behind it takes more.
-    outstanding = min((device.profile.outstanding for device in bus.devices), default=1)
+    # One question at a time unless every device behind it takes more, and none wants a pause after each.
+    profiles = [device.profile for device in bus.devices]
+    outstanding = min((1 if p.guard_ms else p.outstanding for p in profiles), default=1)
     return MbapLine(wire, outstanding=outstanding, latency_s=latency_s, turnaround_s=turnaround_s)
 
 

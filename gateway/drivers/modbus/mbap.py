@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Sequence
 
 import structlog
@@ -21,6 +21,7 @@ from msgspec import Struct
 from gateway.drivers.modbus import frames
 from gateway.drivers.modbus.frames import EXCEPTION_BIT, Request
 from gateway.drivers.modbus.line import TIMEOUT_MS, Refused, Tally
+from gateway.drivers.modbus.patience import Patience
 from gateway.drivers.modbus.wire import Wire
 from gateway.faults import DeviceFault
 from gateway.site.profile import Space
@@ -37,6 +38,7 @@ _TURNAROUND_S = 0.2  # Serial Line 2.4.1, for the line behind a gateway
 
 class _Asked(Struct, eq=False):
     request: Request
+    asked_at: float
     answer: asyncio.Future[bytes | None]
     """None: its time is over."""
 
@@ -56,7 +58,9 @@ class MbapLine:
         self._buffer = bytearray()
         self._transaction = 0
         self._asked: dict[int, _Asked] = {}
-        self._given_up: deque[tuple[int, int]] = deque(maxlen=_LATE_KEPT)
+        self._given_up: deque[tuple[int, int, float]] = deque(maxlen=_LATE_KEPT)
+        """Transaction, unit, and when it was asked."""
+        self._patience: defaultdict[int, Patience] = defaultdict(Patience)
         self._misses = 0
 
     @property
@@ -98,7 +102,7 @@ class MbapLine:
     async def send(self, request: Request, timeout_ms: int = TIMEOUT_MS) -> bytes:
         async with self._room:
             asked = self._put(request)
-            wait = timeout_ms / 1000 + self._latency_s
+            wait = self._patience[request.unit].timeout_s(timeout_ms / 1000) + self._latency_s
             # A timer and a future: asyncio.wait and asyncio.timeout cost a quarter of the whole transaction.
             timer = asyncio.get_running_loop().call_later(wait, _expire, asked.answer)
             try:
@@ -109,8 +113,9 @@ class MbapLine:
             finally:
                 timer.cancel()
             if frame is not None:
-                return self._judged(request, frame)
+                return self._judged(asked, frame)
             self._withdraw(asked)
+            self._patience[request.unit].missed()
         self._misses += 1
         self.tally.add(request.unit, "timeouts")
         if self._misses >= _MISSES_TO_RECONNECT * self.outstanding and self.dials:
@@ -128,7 +133,8 @@ class MbapLine:
     def _put(self, request: Request) -> _Asked:
         """Send it under the next transaction id (never 0: some devices answer that to everything)."""
         self._transaction = self._transaction % 0xFFFF + 1
-        asked = _Asked(request, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        asked = _Asked(request, loop.time(), loop.create_future())
         # The frame without its CRC is unit and PDU.
         self.wire.send(_HEADER.pack(self._transaction, 0, len(request.frame) - 2) + request.frame[:-2])
         self._asked[self._transaction] = asked
@@ -139,12 +145,15 @@ class MbapLine:
         for transaction, other in self._asked.items():
             if other is asked:
                 del self._asked[transaction]
-                self._given_up.append((transaction, asked.request.unit))
+                self._given_up.append((transaction, asked.request.unit, asked.asked_at))
                 return
 
-    def _judged(self, request: Request, frame: bytes) -> bytes:
+    def _judged(self, asked: _Asked, frame: bytes) -> bytes:
         """The body of an answer whose unit, function and length are right."""
-        self._misses = 0
+        request, self._misses = asked.request, 0
+        took_s = self._took(asked.asked_at)
+        self._patience[request.unit].answered(took_s)
+        self.tally.latencies[request.unit].add(took_s)
         if frame[1] == request.function:
             self.tally.add(request.unit, "answers")
             return frame[len(request.head) :]
@@ -152,6 +161,9 @@ class MbapLine:
         if frame[2] in _GATEWAY_EXCEPTIONS:
             raise DeviceFault("timeout", f"unit {request.unit}: exception {frame[2]} of the gateway")
         raise Refused(frame[2])
+
+    def _took(self, asked_at: float) -> float:
+        return max(0.0, asyncio.get_running_loop().time() - asked_at - self._latency_s)
 
     def _on_bytes(self, chunk: bytes) -> None:
         buffer = self._buffer
@@ -182,10 +194,11 @@ class MbapLine:
 
     def _unasked(self, transaction: int, frame: bytes) -> None:
         """Late, or nobody's. A device that answers under no transaction at all can never be heard: it is told so."""
-        unit = next((unit for given_up, unit in self._given_up if given_up == transaction), None)
-        if unit is not None:
-            self.tally.add(unit, "late")
-            return
+        for given_up, unit, asked_at in self._given_up:
+            if given_up == transaction:
+                self.tally.add(unit, "late")
+                self._patience[unit].late(self._took(asked_at))
+                return
         self.tally.line.foreign_frames += 1
         if transaction == 0:
             self._fail("an answer to no question")

@@ -1,9 +1,9 @@
 """Which requests fetch which points: as few as possible, and none the device will not answer. Pure.
 
 Theory. At 9600 baud a new transaction costs about 21 ms and a register nobody asked for 2 ms, so reading a hole along is
-cheaper than asking twice (facts/modbus 4). But some devices refuse holes, some have registers that must not be read, and
-a slow point must not make every read of a fast one longer; so a slower point joins a faster block only where it is nearly
-free. What a device refuses it is not asked again: ``split`` gives the smaller blocks to use from then on.
+cheaper than asking twice (facts/modbus 4); how large a hole pays is the line's business (``timing.py``) and comes as
+``Paying``. But some devices refuse holes, some have registers that must not be read, and a slow point must not make every
+read of a fast one longer; so a slower point joins a faster block only where it is nearly free. What a device refuses it is not asked again: ``split`` gives the smaller blocks to use from then on.
 """
 
 from __future__ import annotations
@@ -25,9 +25,20 @@ PERIOD_MS = {
 }
 """How often each class is read (facts/modbus 4, proposed master 2)."""
 _BITS = {Space.COIL, Space.DISCRETE}
-_FREE_WORDS = 4  # a slower point may lengthen a faster block by this: 8 ms at 9600, less than half a transaction
 _MAX_BITS = 2_000  # Application Protocol 6.1
 _MAX_WORDS = 125  # Application Protocol 6.3
+
+
+class Paying(Struct, frozen=True):
+    """What is worth reading along on a line, in registers."""
+
+    hole: int = 10
+    """A hole up to this is cheaper than another request (9600 8N1, facts/modbus 4)."""
+    free: int = 4
+    """A slower point may lengthen a faster block by this: 8 ms at 9600, less than half a transaction."""
+
+
+USUAL = Paying()
 
 
 def period_ms(spec: PointSpec) -> int:
@@ -60,38 +71,38 @@ class Block(Struct, frozen=True):
         return answer[start : start + width(spec)]
 
 
-def plan(profile: Profile) -> list[Block]:
+def plan(profile: Profile, paying: Paying = USUAL) -> list[Block]:
     """The requests that read every point of a product."""
     blocks: list[Block] = []
     for space in Space:
         found: list[Block] = []
         points = [p for p in profile.points if p.space is space and not p.write_only]
         for period in sorted({period_ms(p) for p in points}):
-            found = _merge(found, [p for p in points if period_ms(p) == period], profile)
+            found = _merge(found, [p for p in points if period_ms(p) == period], profile, paying)
         blocks += found
     return blocks
 
 
-def _merge(blocks: list[Block], points: Iterable[PointSpec], profile: Profile) -> list[Block]:
+def _merge(blocks: list[Block], points: Iterable[PointSpec], profile: Profile, paying: Paying) -> list[Block]:
     """Adds points of one period to the blocks of faster ones: into them where that is nearly free, else in new ones."""
     fresh: list[Block] = []
     for spec in sorted(points, key=lambda p: (p.address, p.name)):
-        host = _host(blocks, spec, profile)
+        host = _host(blocks, spec, profile, paying)
         if host is not None:
             blocks[host] = _block((*blocks[host].points, spec), profile)
             continue
-        if fresh and _allowed(joined := (*fresh[-1].points, spec), profile):
+        if fresh and _allowed(joined := (*fresh[-1].points, spec), profile, paying.hole):
             fresh[-1] = _block(joined, profile)
         else:
             fresh.append(_block((spec,), profile))
     return blocks + fresh
 
 
-def _host(blocks: Sequence[Block], spec: PointSpec, profile: Profile) -> int | None:
+def _host(blocks: Sequence[Block], spec: PointSpec, profile: Profile, paying: Paying) -> int | None:
     for index, block in enumerate(blocks):
         joined = (*block.points, spec)
         longer = _block(joined, profile).count - block.count
-        if longer <= _FREE_WORDS * _unit(spec.space) and _allowed(joined, profile):
+        if longer <= paying.free * _unit(spec.space) and _allowed(joined, profile, paying.hole):
             return index
     return None
 
@@ -112,11 +123,11 @@ def _runs(points: Iterable[PointSpec]) -> list[tuple[int, int]]:
     return runs
 
 
-def _allowed(points: Sequence[PointSpec], profile: Profile) -> bool:
+def _allowed(points: Sequence[PointSpec], profile: Profile, hole: int) -> bool:
     """Whether one request may fetch all of these."""
     runs, unit = _runs(points), _unit(points[0].space)
     holes = [(before[1], after[0]) for before, after in pairwise(runs)]
-    if any(stop - start > profile.max_hole * unit for start, stop in holes):
+    if any(stop - start > min(profile.max_hole, hole) * unit for start, stop in holes):
         return False
     if any(start <= last and first < stop for start, stop in holes for first, last in profile.no_read):
         return False
@@ -144,6 +155,11 @@ def _block(points: tuple[PointSpec, ...], profile: Profile) -> Block:
         count = -(-count // profile.bit_step) * profile.bit_step
     ordered = tuple(sorted(points, key=lambda p: p.address))
     return Block(points[0].space, address, count, ordered, min(period_ms(p) for p in points))
+
+
+def alone(spec: PointSpec, profile: Profile) -> Block:
+    """The request for one point and nothing beside it."""
+    return _block((spec,), profile)
 
 
 def split(block: Block, profile: Profile) -> list[Block]:

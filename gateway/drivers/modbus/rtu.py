@@ -14,6 +14,7 @@ Line 2.4.1). Only loop time is used, so tests may run on a virtual clock.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -24,6 +25,7 @@ from gateway.drivers.modbus import frames
 from gateway.drivers.modbus.frames import Answer, Request
 from gateway.drivers.modbus.line import TIMEOUT_MS, Refused, Tally
 from gateway.drivers.modbus.patience import Patience
+from gateway.drivers.modbus.timing import silence_of
 from gateway.drivers.modbus.wire import Wire
 from gateway.faults import DeviceFault
 from gateway.site.profile import Space
@@ -32,8 +34,9 @@ log = structlog.get_logger()
 
 SETTLE_S = 1.0
 """The slowest answer anybody may believe in (facts/modbus 3: must be at least that; 1 s recommended)."""
-SILENCE_FLOOR_S = 0.00175  # Serial Line 2.5.1.1: fixed above 19200 baud
 TURNAROUND_S = 0.2  # Serial Line 2.4.1: typically 100 to 200 ms at 9600 baud
+_GRAIN_S = 0.001
+"""The event loop rounds up to whole milliseconds (epoll_wait(2)); at 9600 baud that is 2 % of each transaction."""
 _CHATTER_S = 0.1  # a line that never falls silent is asked all the same: noise may not stop the polling
 
 
@@ -48,11 +51,13 @@ class _Owed(Struct):
 class RtuLine:
     """A ``Line`` in RTU framing."""
 
+    outstanding = 1
+
     def __init__(self, wire: Wire, *, latency_s: float = 0.0, turnaround_s: float = TURNAROUND_S) -> None:
         """``latency_s``: what the network before the line may add to each answer (a DTU on a mobile network)."""
         self.wire, self.tally = wire, Tally()
         self.char_s, self.dials = wire.char_s, wire.dials
-        self.silence_s = SILENCE_FLOOR_S if wire.baud > 19200 or not wire.baud else 3.5 * wire.char_s
+        self.silence_s = silence_of(wire.baud, wire.char_s)
         self._latency_s, self._turnaround_s = latency_s, turnaround_s
         self._lock = asyncio.Lock()
         self._buffer = bytearray()
@@ -134,8 +139,11 @@ class RtuLine:
         loop = asyncio.get_running_loop()
         give_up = loop.time() + _CHATTER_S + gap_s
         more = max(0.0, gap_s - self.silence_s)
-        while (wait := min(self._quiet_from + more, give_up) - loop.time()) > 0:  # noqa: ASYNC110 - time itself is waited for
-            await asyncio.sleep(wait)
+        while (wait := min(self._quiet_from + more, give_up) - loop.time()) > 0:
+            if wait > _GRAIN_S:
+                await asyncio.sleep(wait - _GRAIN_S)
+            else:
+                await _nap(wait)
 
     def _rest(self, from_at: float) -> None:
         self._quiet_from = max(self._quiet_from, from_at + self.silence_s)
@@ -164,12 +172,19 @@ class RtuLine:
             self._request = self._answer = None
         if found is None:
             raise self._missed(request, asked_at)
-        self._patience[request.unit].answered(asyncio.get_running_loop().time() - asked_at)
+        took_s = self._took(request, asked_at)
+        self._patience[request.unit].answered(took_s)
+        self.tally.latencies[request.unit].add(took_s)
         if found.exception is not None:
             self.tally.add(request.unit, "exceptions")
             raise Refused(found.exception)
         self.tally.add(request.unit, "answers")
         return found.body
+
+    def _took(self, request: Request, asked_at: float) -> float:
+        """How long the unit itself took: less what the bytes and the network before the line take anyway."""
+        wire_s = (len(request.frame) + request.size) * self.char_s + self._latency_s
+        return max(0.0, asyncio.get_running_loop().time() - asked_at - wire_s)
 
     def _last_look(self, request: Request) -> Answer | None:
         found = frames.search(bytes(self._buffer), request, final=True)
@@ -220,7 +235,7 @@ class RtuLine:
             del self._buffer[found.start : found.end]
             del self._owed[unit]
             self.tally.add(unit, "late")
-            self._patience[unit].late(now - owed.asked_at - self._latency_s)
+            self._patience[unit].late(self._took(owed.request, owed.asked_at))
             log.info(
                 "answer_came_late", port=self.wire.name, unit_id=unit, after_ms=round((now - owed.asked_at) * 1000)
             )
@@ -252,6 +267,15 @@ class RtuLine:
             self._owe(self._request, asyncio.get_running_loop().time())
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(DeviceFault("port_gone", f"{self.wire.name}: {why}"))
+
+
+async def _nap(wait: float) -> None:
+    """The last part of a millisecond, in the thread itself; on a clock that does not run by itself, in the loop."""
+    loop = asyncio.get_running_loop()
+    before = loop.time()
+    time.sleep(wait)  # noqa: ASYNC251 - shorter than the loop's own grain
+    if loop.time() <= before:
+        await asyncio.sleep(wait)
 
 
 def _expire(answer: asyncio.Future[Answer | None]) -> None:

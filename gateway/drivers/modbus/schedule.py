@@ -1,18 +1,25 @@
 """What to ask next. Pure; the one place that decides who waits when a bus is too slow for all its points.
 
-Theory. Among what is due the one whose period ends first goes first (earliest deadline), alarms before others on a tie. On
-an overbooked bus every point then grows late by the same time and none starves; weighing lateness in periods instead would
-let twenty fast points keep a relay from being read for fifteen seconds. A turn that was missed is skipped, not made up for.
-Whoever proves deadlines at configuration time replaces this file: its whole surface is ``replace``, ``next`` and ``done``.
+Theory. Each block of each device is a slot that is due once in its period. Among what is due the earliest deadline goes first,
+and what somebody's safety waits for before the rest; but after three turns for alarms one other has its turn, so that no relay
+goes unread for the sake of twenty detectors. From this follows what ``load.py`` proves before the gateway starts: an alarm
+slot waits for one transaction under way, for every other alarm slot once, and for one of the rest in three.
+
+A turn that was missed is skipped and counted, not made up for: on an overbooked bus the rest grows late and nothing piles up.
+A device that may not be addressed yet is passed over without holding anybody up.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
 from gateway.drivers.modbus.plan import Block
+
+ALARM_TURNS = 3
+"""Turns for alarms before one of the rest has its own."""
 
 
 class Slot(Struct, eq=False):
@@ -22,33 +29,88 @@ class Slot(Struct, eq=False):
     block: Block
     period: float
     due: float
+    gone: bool = False
+    """Replaced by another plan."""
+
+    @property
+    def deadline(self) -> float:
+        """When it should have been read."""
+        return self.due + self.period
 
 
 class Schedule:
     """Every slot of one bus."""
 
     def __init__(self) -> None:
-        self._slots: list[Slot] = []
+        self._of: dict[str, list[Slot]] = {}
+        self._waiting: list[tuple[float, int, Slot]] = []
+        self._alarms: list[tuple[float, int, Slot]] = []
+        self._others: list[tuple[float, int, Slot]] = []
+        self._turns = 0
+        self._count = 0
+        self.skipped = 0
+        """Turns that were missed because the bus was too slow."""
+        self.skipped_alarms = 0
 
     def replace(self, device: str, slots: Iterable[Slot]) -> None:
         """Forget what was planned for a device and plan this instead."""
-        self._slots = [slot for slot in self._slots if slot.device != device] + list(slots)
+        for slot in self._of.get(device, ()):
+            slot.gone = True
+        self._of[device] = list(slots)
+        for slot in self._of[device]:
+            self._wait(slot, slot.due)
 
     def of(self, device: str) -> list[Slot]:
         """What is planned for a device."""
-        return [slot for slot in self._slots if slot.device == device]
+        return self._of.get(device, [])
 
     def next(self, at: float, free_at: Callable[[str], float]) -> Slot | float:
-        """The slot to serve now, or the moment to ask again. ``free_at`` says from when a device may be addressed."""
-        starts = [(max(slot.due, free_at(slot.device)), slot) for slot in self._slots]
-        ready = [slot for start, slot in starts if start <= at]
-        if ready:
-            return min(ready, key=lambda slot: (slot.due + slot.period, not slot.block.alarm))
-        return min((start for start, _ in starts), default=float("inf"))
+        """The slot to serve now, or the moment to ask again. ``free_at`` says from when a device may be addressed.
+
+        A slot given out stays out until ``done``.
+        """
+        self._wake(at)
+        alarm, other = self._first(self._alarms, at, free_at), self._first(self._others, at, free_at)
+        if alarm is None and other is None:
+            return self._waiting[0][0] if self._waiting else float("inf")
+        heap = self._others if alarm is None or (other is not None and self._turns >= ALARM_TURNS) else self._alarms
+        self._turns = self._turns + 1 if heap is self._alarms and other is not None else 0
+        return heapq.heappop(heap)[2]
 
     def done(self, slot: Slot, at: float, *, retry: float | None = None) -> None:
         """A slot was served, well or badly; ``retry`` wants it again after that many seconds instead of its period."""
+        if slot.gone:
+            return
         if retry is not None:
             slot.due = at + retry
         else:
-            slot.due = slot.due + slot.period if slot.due + slot.period > at else at + slot.period
+            missed = max(0, int((at - slot.due) / slot.period))
+            if missed:
+                self.skipped += missed
+                self.skipped_alarms += missed if slot.block.alarm else 0
+            slot.due += (missed + 1) * slot.period
+        self._wait(slot, slot.due)
+
+    def _wait(self, slot: Slot, until: float) -> None:
+        self._count += 1
+        heapq.heappush(self._waiting, (until, self._count, slot))
+
+    def _wake(self, at: float) -> None:
+        """What is due joins its queue, by deadline."""
+        while self._waiting and (self._waiting[0][0] <= at or self._waiting[0][2].gone):
+            _, order, slot = heapq.heappop(self._waiting)
+            if not slot.gone:
+                heapq.heappush(self._alarms if slot.block.alarm else self._others, (slot.deadline, order, slot))
+
+    def _first(self, heap: list[tuple[float, int, Slot]], at: float, free_at: Callable[[str], float]) -> Slot | None:
+        """The first of a queue whose device may be addressed; those that may not wait until then."""
+        while heap:
+            slot = heap[0][2]
+            if slot.gone:
+                heapq.heappop(heap)
+            elif (free := free_at(slot.device)) > at:
+                heapq.heappop(heap)
+                self._wait(slot, free)
+            else:
+                return slot
+        return None

@@ -42,7 +42,7 @@ async def waiting(kit, *devices, receptions=None, **more):
     """A poller of a bus that waits for a box on a free port."""
     bus = kit.bus("", *devices, listen=1, address="127.0.0.1", framing=Framing.RTU, **more)
     line = line_of(bus, receptions)
-    line.wire._reception.port = line.wire._reception.port if receptions else 0
+    line.wire._reception.port = 0
     async with kit.polling(bus, line=line) as (_, ear):
         await kit.until(lambda: ("bus-a", "lost", "port_gone") in ear.health())
         yield line, ear, line.wire._reception.port
@@ -106,7 +106,8 @@ def test_a_stranger_is_let_in_nowhere(kit):
     async def story():
         gas = kit.profile(kit.alarm("gas", 1, period_ms=100))
         async with waiting(kit, (1, gas), registration=b"box-0001") as (line, ear, port):
-            await Box(SimUnit(1, holding={1: 66}), say=b"box-0002").dial(port)
+            stranger = Box(SimUnit(1, holding={1: 66}), say=b"box-0002")
+            await stranger.dial(port)
             await kit.until(lambda: line.wire._reception.strangers == 1)
             slow = Box(SimUnit(1, holding={1: 7}), say=b"box-")
             await slow.dial(port)
@@ -129,8 +130,9 @@ def test_two_boxes_dial_one_port_and_each_finds_its_bus(kit):
             assert other.wire._reception is reception
             async with kit.polling(bus, line=other) as (_, second):
                 await kit.until(lambda: second.health("bus-a"))
-                await Box(SimUnit(2, holding={1: 22}), say=b"two").dial(reception.port)
-                await Box(SimUnit(1, holding={1: 11}), say=b"one").dial(reception.port)
+                boxes = [Box(SimUnit(n, holding={1: 11 * n}), say=say) for n, say in ((1, b"one"), (2, b"two"))]
+                for box in reversed(boxes):
+                    await box.dial(reception.port)
                 await kit.until(lambda: 11 in first.values("gas") and 22 in second.values("gas"), 5)
 
     asyncio.run(story())

@@ -21,6 +21,7 @@ class ModelLine:
     """A ``Line`` that takes the time a wire would."""
 
     connected = dials = True
+    outstanding = 1
 
     def __init__(self, dead=()):
         self.tally, self.dead, self.asked, self.busy, self.coils = Tally(), set(dead), [], 0.0, {}

@@ -15,6 +15,7 @@ class HalfDeaf:
     """A ``Line`` of one device or two; while ``fault`` is set, input registers of unit 1 give that instead."""
 
     connected = dials = True
+    outstanding = 1
 
     def __init__(self):
         self.tally, self.fault, self.asked = Tally(), "", []
@@ -47,6 +48,7 @@ def profile(kit):
         kit.alarm("alarm", 0, Space.COIL),
         kit.alarm("gas", 0, Space.INPUT),
         kit.point("temperature", 100, Space.INPUT, point_class=PointClass.NORMAL),
+        max_hole=8,
     )
 
 

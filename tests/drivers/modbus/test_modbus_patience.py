@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.drivers.modbus.patience import MAX_S, Patience
+from gateway.drivers.modbus.patience import FLOOR_S, MAX_S, Patience
 from gateway.drivers.modbus.rtu import SETTLE_S
 from gateway.drivers.modbus.watch import MISSES
 
@@ -19,15 +19,28 @@ def test_three_misses_of_the_most_dawdling_unit_fit_into_the_promise():
 
 def test_a_late_answer_teaches_and_quick_ones_make_forget():
     patience = Patience()
+    assert patience.timeout_s(PROFILE_S) == FLOOR_S, "nothing is known: a short first try, a late answer teaches"
+    patience.answered(0.02)
     assert patience.timeout_s(PROFILE_S) == PROFILE_S
     patience.late(0.8)
     assert abs(patience.timeout_s(PROFILE_S) - 1.2) < 1e-9
     for _ in range(60):
         patience.answered(0.02)
     assert 0.8 < patience.timeout_s(PROFILE_S) < 0.9
-    for _ in range(400):
+    for _ in range(600):
         patience.answered(0.02)
-    assert patience.timeout_s(PROFILE_S) == PROFILE_S
+    assert patience.timeout_s(PROFILE_S) == FLOOR_S
+
+
+def test_a_quick_unit_is_waited_for_half_as_long_again_as_it_took_of_late():
+    patience = Patience()
+    for _ in range(40):
+        patience.answered(0.1)
+    assert abs(patience.timeout_s(0.3) - 0.15) < 1e-9
+    patience.answered(0.14)
+    assert abs(patience.timeout_s(0.3) - 0.21) < 1e-9
+    patience.answered(0.29)
+    assert patience.timeout_s(0.3) == 0.3, "its profile says how slow it may be"
 
 
 def test_a_unit_that_is_always_slow_is_not_forgotten():
@@ -44,7 +57,7 @@ def test_a_unit_that_says_nothing_at_all_is_not_waited_for_longer_than_its_profi
     for _ in range(MISSES):
         assert patience.timeout_s(PROFILE_S) == 1.5
         patience.missed()
-    assert patience.timeout_s(PROFILE_S) == PROFILE_S
+    assert patience.timeout_s(PROFILE_S) == FLOOR_S
     patience.late(0.5)
     assert patience.timeout_s(PROFILE_S) == 0.75, "it speaks again, and is learnt anew"
 
@@ -59,8 +72,8 @@ def test_misses_between_answers_do_not_add_up():
 
 
 @given(st.lists(st.tuples(st.sampled_from(["late", "answered", "missed"]), st.floats(0, 5))))
-def test_it_stays_between_the_profile_and_the_cap(story):
+def test_it_stays_between_the_floor_and_the_cap(story):
     patience = Patience()
     for what, after_s in story:
         patience.missed() if what == "missed" else getattr(patience, what)(after_s)
-        assert PROFILE_S <= patience.timeout_s(PROFILE_S) <= MAX_S
+        assert FLOOR_S <= patience.timeout_s(PROFILE_S) <= MAX_S

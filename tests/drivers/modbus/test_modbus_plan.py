@@ -114,15 +114,50 @@ def slot(kit, device, period, due, **more):
     return Slot(device, block, period, due)
 
 
-def test_the_earliest_deadline_goes_first_and_alarms_on_a_tie(kit):
+def served(schedule, at, free_at=lambda _: 0):
+    chosen = schedule.next(at, free_at)
+    schedule.done(chosen, at)
+    return chosen.device
+
+
+def test_the_earliest_deadline_goes_first_and_alarms_before_the_rest(kit):
     schedule = Schedule()
     slow, fast = slot(kit, "a", 5, 0), slot(kit, "b", 0.5, 1)
     alarm = slot(kit, "c", 0.5, 1, point_class=PointClass.ALARM)
     for s in (slow, fast, alarm):
         schedule.replace(s.device, [s])
-    assert schedule.next(0.5, lambda _: 0) is slow
-    assert schedule.next(2, lambda _: 0) is alarm
-    assert schedule.next(2, {"c": 3, "b": 3, "a": 2.5}.get) == 2.5
+    assert served(schedule, 0.5) == "a"
+    assert schedule.next(0.9, lambda _: 0) == 1
+    assert [served(schedule, 1.2), served(schedule, 1.2)] == ["c", "b"]
+    assert served(schedule, 1.6, {"c": 3, "b": 0, "a": 0}.get) == "b", "who may not be addressed holds nobody up"
+    assert schedule.next(1.9, {"c": 3, "b": 2.5, "a": 2.5}.get) == 2.0
+
+
+def test_of_alarms_and_of_the_rest_each_the_earliest_deadline(kit):
+    schedule = Schedule()
+    for name, due, kind in (("a", 1, "ALARM"), ("b", 0, "ALARM"), ("c", 1, "NORMAL"), ("d", 0, "SLOW")):
+        schedule.replace(name, [slot(kit, name, 10, due, point_class=PointClass[kind])])
+    assert [served(schedule, 2) for _ in range(4)] == ["b", "a", "d", "c"]
+
+
+def test_on_an_overbooked_bus_alarms_have_three_turns_of_four(kit):
+    schedule = Schedule()
+    for n in range(40):
+        schedule.replace(f"air{n}", [slot(kit, f"air{n}", 0.5, 0)])
+    for n in range(6):
+        schedule.replace(f"gas{n}", [slot(kit, f"gas{n}", 0.5, 0, point_class=PointClass.ALARM)])
+    at, seen = 0.0, []
+    while at < 30:
+        name = schedule.next(at, lambda _: 0)
+        at += 0.05
+        schedule.done(name, at)
+        seen.append((at, name.device))
+    for gas in range(6):
+        times = [when for when, name in seen if name == f"gas{gas}"]
+        assert max(b - a for a, b in itertools.pairwise(times)) < 0.9
+    assert {name for _, name in seen} == {f"air{n}" for n in range(40)} | {f"gas{n}" for n in range(6)}
+    assert schedule.skipped > 100
+    assert len(schedule._waiting) + len(schedule._alarms) + len(schedule._others) == 46, "something piles up"
 
 
 def test_nobody_starves_on_an_overbooked_bus(kit):
@@ -140,13 +175,22 @@ def test_nobody_starves_on_an_overbooked_bus(kit):
     assert max(b - a for a, b in itertools.pairwise(seen)) < 3.0
 
 
-def test_missed_turns_are_skipped(kit):
+def test_missed_turns_are_skipped_and_counted(kit):
     schedule = Schedule()
     s = slot(kit, "a", 1.0, 0)
     schedule.replace("a", [s])
-    schedule.done(s, 0.1)
-    assert s.due == 1.0
-    schedule.done(s, 7.3)
-    assert s.due == 8.3
-    schedule.done(s, 8.0, retry=4.0)
-    assert s.due == 12.0
+    for at, due, skipped, more in ((0.1, 1.0, 0, {}), (7.3, 8.0, 6, {}), (8.0, 12.0, 6, {"retry": 4.0})):
+        assert schedule.next(at, lambda _: 0) is s
+        schedule.done(s, at, **more)
+        assert (s.due, schedule.skipped) == (due, skipped)
+
+
+def test_a_replaced_plan_is_not_asked_for_any_more(kit):
+    schedule = Schedule()
+    old, new = slot(kit, "a", 1.0, 0), slot(kit, "a", 1.0, 3)
+    schedule.replace("a", [old])
+    assert schedule.next(0, lambda _: 0) is old
+    schedule.replace("a", [new])
+    schedule.done(old, 0.5)
+    assert schedule.next(2, lambda _: 0) == 3
+    assert schedule.next(3, lambda _: 0) is new

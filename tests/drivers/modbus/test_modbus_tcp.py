@@ -269,12 +269,15 @@ def test_whatever_comes_is_an_answer_or_a_fault(chunks, framed):
 @pytest.mark.parametrize("outstanding", [1, 4])
 def test_as_many_questions_are_under_way_as_the_device_takes(outstanding):
     async def story():
-        unit = SimUnit(1, holding={n: n for n in range(8)}, delay_s=0.1)
+        unit = SimUnit(1, holding={n: n for n in range(8)})
         async with SimTcp([unit]) as server:
             line = TcpLine("127.0.0.1", server.tcp_port, outstanding=outstanding)
             await line.connect()
+            assert await line.read(1, H, 0, 1) == [0]
+            unit.delay_s = 0.3
+            unit.requests.clear()
             asking = [asyncio.ensure_future(line.read(1, H, n, 1, timeout_ms=3000)) for n in range(8)]
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.1)
             assert len(unit.requests) == outstanding
             assert await asyncio.gather(*asking) == [[n] for n in range(8)]
             await line.close()

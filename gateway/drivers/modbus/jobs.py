@@ -1,0 +1,82 @@
+"""What somebody wants of a device now, ahead of the polls: outputs first, then what a device must be told, then reads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from enum import IntEnum
+
+from msgspec import Struct
+
+from gateway.drivers.modbus.member import Member
+from gateway.events import Quality, Scalar
+from gateway.faults import DeviceFault
+from gateway.site.profile import Deed, PointSpec
+
+
+class Kind(IntEnum):
+    """Who goes first."""
+
+    WRITE = 0
+    SETUP = 1
+    READ = 2
+
+
+class Job(Struct, eq=False):
+    """One thing wanted; ``done`` is None where nobody waits for it."""
+
+    kind: Kind
+    member: Member
+    spec: PointSpec | None = None
+    done: asyncio.Future[tuple[Scalar | None, Quality]] | None = None
+    on: bool = False
+    deed: Deed | None = None
+    written: bool = False
+    tries: int = 0
+    not_before: float = 0.0
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody still cares; a write that was made is read back in any case."""
+        return self.done is None or not self.done.done() or self.written
+
+    def finish(self, outcome: tuple[Scalar | None, Quality]) -> None:
+        """Tell whoever waits."""
+        if self.done is not None and not self.done.done():
+            self.done.set_result(outcome)
+
+    def fail(self, fault: DeviceFault) -> None:
+        """Tell whoever waits that it could not be done."""
+        if self.done is not None and not self.done.done():
+            self.done.set_exception(fault)
+
+
+class Jobs:
+    """All of one bus. A job that is taken is out until it is put back."""
+
+    def __init__(self) -> None:
+        self._jobs: list[Job] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._jobs)
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(self._jobs)
+
+    def put(self, job: Job) -> None:
+        """One more, or one that has further steps to go."""
+        self._jobs.append(job)
+
+    def take(self, at: float, free_for: Callable[[Job], float]) -> Job | None:
+        """The first that may be done now, by kind; those nobody waits for any more are dropped."""
+        self._jobs = [job for job in self._jobs if job.wanted]
+        job = min((job for job in self._jobs if free_for(job) <= at), key=lambda job: job.kind, default=None)
+        if job is not None:
+            self._jobs.remove(job)
+        return job
+
+    def fail_all(self, fault: DeviceFault) -> None:
+        """Nothing can be done for anybody."""
+        jobs, self._jobs = self._jobs, []
+        for job in jobs:
+            job.fail(DeviceFault(fault.reason, fault.detail))

@@ -1,0 +1,123 @@
+"""One device of a bus as its poller knows it: what is asked of it, how it stands, what it was told to hold. Pure of waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from gateway.drivers.modbus.plan import Block, Paying, alone, plan
+from gateway.drivers.modbus.reporting import Points
+from gateway.drivers.modbus.schedule import Slot
+from gateway.drivers.modbus.watch import STRIKES, DeviceWatch
+from gateway.events import Health
+from gateway.site.model import ModbusDevice
+from gateway.site.profile import PointClass, PointSpec
+
+LISTEN_S = 3.0  # every device is asked at least this often, so that its silence shows within 10 s
+RETRY_S = 0.5
+_DOUBT = 2  # misses; the third makes a device lost
+BACKOFF_S = (1.0, 30.0)  # facts/modbus 4: probe after 1, 2, 4 .. 30 s
+
+
+class Standing(StrEnum):
+    """How far a device is to be counted on."""
+
+    UNKNOWN = "unknown"
+    OK = "ok"
+    SUSPECT = "suspect"
+    QUARANTINED = "quarantined"
+    RECOVERING = "recovering"
+
+
+class Member:
+    """One device."""
+
+    def __init__(self, device: ModbusDevice, paying: Paying) -> None:
+        self.device, self.id, self.unit = device, device.id, device.unit_id
+        self.profile = device.profile
+        self.specs = {spec.name: spec for spec in device.profile.points}
+        self._planned = plan(device.profile, paying)
+        self.blocks = self._planned
+        self._proven: set[str] = set()
+        """Blocks that were answered once: their holes are no reason for a silence."""
+        self.points = Points(device)
+        self.watch = DeviceWatch(device.id)
+        self.rest_until = 0.0
+        self.heard_at: float | None = None
+        """When it last answered."""
+        self.backoff = 0.0
+        """Pause before the next probe; 0 while it is not quarantined."""
+        self.setup = tuple(deed for deed in device.profile.commissioning if deed.on_start)
+        self.unset = bool(self.setup)
+        """Whether it still has to be told what it must be told at each start."""
+
+    @property
+    def standing(self) -> Standing:
+        """How it stands now."""
+        if self.backoff:
+            return Standing.QUARANTINED
+        if self.watch.health is Health.LOST:
+            return Standing.RECOVERING
+        if self.watch.misses:
+            return Standing.SUSPECT
+        return Standing.UNKNOWN if self.watch.health is None else Standing.OK
+
+    def slots(self, at: float) -> list[Slot]:
+        """Every block due now, the quickest of them at least every ``LISTEN_S``."""
+        quickest = min(self.blocks, key=lambda block: block.period_ms, default=None)
+        limit = {id(quickest): LISTEN_S}
+        return [
+            Slot(self.id, block, min(period_s(self.device, block), limit.get(id(block), float("inf"))), at)
+            for block in self.blocks
+        ]
+
+    def probe(self, at: float, after_s: float) -> list[Slot]:
+        """The cheapest question that shows it is alive, none for a device of which nothing is read.
+
+        One point alone, an alarm if there is one, and of a block that was not mute when others were heard.
+        """
+        points = [(self.watch.mute(key(block)), spec) for block in self.blocks for spec in block.points]
+        asked = sorted(points, key=lambda found: (found[0], found[1].point_class is not PointClass.ALARM))
+        return [Slot(self.id, alone(spec, self.profile), self.backoff, at + after_s) for _, spec in asked[:1]]
+
+    def block_of(self, spec: PointSpec) -> Block:
+        """The block that reads a point."""
+        return next(block for block in self.blocks if spec in block.points)
+
+    def exchange(self, block: Block, smaller: Sequence[Block]) -> None:
+        """Ask these from now on instead of a block it refused."""
+        self.blocks = [b for b in self.blocks if b is not block] + list(smaller)
+        self.watch.forget(key(block))
+
+    def heard(self, block: Block, at: float) -> None:
+        """It answered to this."""
+        self.heard_at = at
+        self._proven.add(key(block))
+
+    def doubtful(self, block: Block) -> bool:
+        """Whether its silence may be for the holes of a block that was never answered: some refuse them so."""
+        return block.holed and self.watch.misses >= _DOUBT and key(block) not in self._proven and block in self.blocks
+
+    def forget_splits(self) -> None:
+        """It was away: what it refused by silence then is tried whole once more."""
+        if not self._proven:
+            self.blocks = self._planned
+
+    def retry_s(self, slot: Slot) -> float:
+        """Soon, so that a silence shows in time; but a block known to be mute costs the others a timeout each time."""
+        soon, name = min(RETRY_S, slot.period), key(slot.block)
+        if not self.watch.mute(name):
+            return soon
+        return min(BACKOFF_S[1], soon * 2.0 ** min(8, self.watch.unanswered(name) - STRIKES))
+
+
+def period_s(device: ModbusDevice, block: Block) -> float:
+    """How often a block of this device is read: an alarm point thrice within the age at which it counts as lost."""
+    aged = device.max_age_ms / 3 if block.alarm else float("inf")
+    return min(block.period_ms, aged) / 1000
+
+
+def key(block: Block) -> str:
+    """What the installer is told of a block that is refused or not answered: ``holding 0-9``."""
+    last = block.address + block.count - 1
+    return f"{block.space} {block.address}" + (f"-{last}" if block.count > 1 else "")
