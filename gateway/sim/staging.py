@@ -18,10 +18,11 @@ from msgspec import Struct
 from gateway.nodes import Faults, Node
 from gateway.sim.broker import free_port
 from gateway.site.files import Folder
+from gateway.site.model import STREAM
 from gateway.site.reading import SITE_FILE
 
 _LINE_KEYS = ("baud", "parity", "stop_bits", "data_bits")
-_DOOR_KEYS = ("vendor", "place", "direction", "enrolment", "heartbeat", "timezone", "tags")
+_DOOR_KEYS = ("vendor", "place", "direction", "enrolment", "heartbeat", "timezone", "tags", "transport")
 _UPLINK_KEYS = ("principals", "keepalive")
 _CONNECTED_FORMATS = frozenset({"gatt"})
 """No matter of advertisements: they need a BlueZ to connect through, be it a stand-in."""
@@ -32,6 +33,14 @@ Note = tuple[str, dict[str, object]]
 """A key of the word catalogue after ``simulate.``, and its fields."""
 
 
+class Login(Struct, frozen=True):
+    """Name and password, and at which port of ours they are asked for (0: they are given, not asked for)."""
+
+    username: str
+    password: str
+    port: int = 0
+
+
 class Staged(Struct, frozen=True):
     """The copy."""
 
@@ -40,6 +49,10 @@ class Staged(Struct, frozen=True):
     """Button -> bind key."""
     tokens: dict[str, str]
     """Door -> secret of its push path."""
+    pushes: dict[str, Login]
+    """Door -> what its terminal gives with each push."""
+    servers: dict[str, Login]
+    """Door -> what its terminal asks of whoever reads its log."""
     notes: tuple[Note, ...]
     """What became of the real world, for people."""
 
@@ -66,7 +79,7 @@ def stage(
     copy.write_text(
         json.dumps(stage.whole, ensure_ascii=False, indent=1), encoding="utf-8"
     )  # JSON is YAML, without its traps
-    return Staged(copy, stage.keys, stage.tokens, tuple(stage.notes))
+    return Staged(copy, stage.keys, stage.tokens, stage.pushes, stage.servers, tuple(stage.notes))
 
 
 class _Stage:
@@ -74,6 +87,8 @@ class _Stage:
         self.whole, self._folder, self._broker = whole, folder, broker
         self.keys: dict[str, str] = {}
         self.tokens: dict[str, str] = {}
+        self.pushes: dict[str, Login] = {}
+        self.servers: dict[str, Login] = {}
         self.notes: list[Note] = []
 
     def set(self) -> None:
@@ -125,7 +140,18 @@ class _Stage:
             return {**door, "address": "127.0.0.1"}
         self.tokens[name] = secrets.token_urlsafe(24)
         kept = {key: door[key] for key in _DOOR_KEYS if key in door}
-        return {**kept, "address": "127.0.0.1", "token_file": self._secret(f"{name}.token", self.tokens[name])}
+        if door.get("transport") != STREAM:
+            kept["token_file"] = self._secret(f"{name}.token", self.tokens[name])
+        if "username" in door:
+            self.pushes[name] = Login(door["username"], secrets.token_urlsafe(16))
+            file = self._secret(f"{name}.password", self.pushes[name].password)
+            kept |= {"username": door["username"], "password_file": file}
+        if "history" in door:
+            login = Login(door["history"]["username"], secrets.token_urlsafe(16), free_port())
+            self.servers[name] = login
+            file = self._secret(f"{name}.history", login.password)
+            kept |= {"history": {"username": login.username, "password_file": file}, "http_port": login.port}
+        return {**kept, "address": "127.0.0.1"}
 
     def _uplink(self, name: str, uplink: dict[str, Any]) -> dict[str, Any] | None:
         found = self._broker(name)

@@ -55,12 +55,13 @@ class TerminalServer:
         firmware: Firmware | None = None,
         *,
         push_url: str = "",
+        port: int = 0,
         stream_heartbeat_s: float = 10.0,
     ) -> None:
         """``push_url``: what stands in its ``httpHosts``."""
         self.terminal, self.firmware = terminal, firmware or Firmware()
         self.login, self.push_url = login, push_url
-        self.port = 0
+        self.port = port
         self.searches: list[dict[str, Any]] = []
         """Every search it was asked for, for tests."""
         self.failures = 0

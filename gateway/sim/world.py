@@ -22,7 +22,8 @@ from gateway.sim.image import CannotSimulate, Image
 from gateway.sim.modbus import SimBus, SimTcp, SimUnit
 from gateway.sim.staging import Staged
 from gateway.sim.terminal import SimTerminal
-from gateway.site.model import Bus, Button, Output, Site
+from gateway.sim.terminal_server import TerminalServer
+from gateway.site.model import STREAM, Bus, Button, Output, Site
 from gateway.site.reading import load_site
 
 Sender = SimButton | SimMiBeacon | SimBeacon
@@ -70,20 +71,31 @@ class SimWorld:
         """A button has one radio: it sends one content at a time, and never an older one after a newer."""
         self.terminals = {
             name: SimTerminal(
-                f"http://127.0.0.1:{site.listener.port}/hikvision/{name}/{token}",
+                _push_url(site, name, token),
                 heartbeat_s=site.doors[name].heartbeat_ms / 2000,
                 retry_s=1.0,
                 first_serial=now,
+                login=(login.username, login.password) if (login := staged.pushes.get(name)) else None,
             )
             for name, token in staged.tokens.items()
         }
+        self._servers = [
+            TerminalServer(
+                self.terminals[name],
+                (login.username, login.password),
+                push_url=self.terminals[name].url,
+                port=login.port,
+                stream_heartbeat_s=site.doors[name].heartbeat_ms / 2000,
+            )
+            for name, login in staged.servers.items()
+        ]
         self._stack = AsyncExitStack()
         self._tasks: set[asyncio.Task[Any]] = set()
         for output in site.outputs.values():
             self._wire(output)
 
     async def __aenter__(self) -> Self:
-        for part in (*self.buses.values(), self.air, *self.terminals.values()):
+        for part in (*self.buses.values(), self.air, *self.terminals.values(), *self._servers):
             await self._stack.enter_async_context(part)
         if self.air.bluez is not None:
             fobs = [button for button in self.site.buttons.values() if button.format == "gatt"]
@@ -268,6 +280,13 @@ async def _beat(sim: Sender, air: Air, spread_s: float) -> None:
             await sim.send(sim.heartbeat(), air.send, repeats=2, spread_s=spread_s)
         case SimBeacon() if (idle := sim.heartbeat()) is not None:
             await sim.send(idle, air.send)
+
+
+def _push_url(site: Site, door: str, token: str) -> str:
+    """Where a terminal pushes to; one that is listened to pushes nowhere."""
+    if site.doors[door].transport == STREAM:
+        return ""
+    return f"http://127.0.0.1:{site.listener.port}/hikvision/{door}/{token}"
 
 
 _ENTRIES: dict[tuple[str, str], Callable[[SimTerminal], int]] = {

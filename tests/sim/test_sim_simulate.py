@@ -37,6 +37,35 @@ def staged(tmp_path, site=EXAMPLE):
     return stage(site, tmp_path / "site", lambda _uplink: (1883, "5"))
 
 
+def test_a_door_keeps_its_logins_its_log_and_its_stream(tmp_path):
+    asked = {"username": "events", "password_file": "secrets/gate.password"}
+    door = {"history": asked, "username": "loudong", "password_file": "secrets/push.password"}
+    streamed = {
+        "vendor": "hikvision",
+        "place": "b1",
+        "address": "192.168.10.9",
+        "transport": "stream",
+        "history": asked,
+    }
+    changes = {"doors": {"door-s1": door, "east": streamed}}
+    made = stage(EXAMPLE, tmp_path / "site", lambda _uplink: (1883, "5"), changes)
+    faults = Faults()
+    site, compound = check(made.site, faults)
+    read = read_secrets(site, tmp_path, faults)
+    assert faults.errors == [], render(faults, "en")
+    assert {"worker-history-door-s1", "worker-history-east", "worker-stream-east"} <= compound.subjects.keys()
+    assert "east" not in read.tokens
+
+    async def scene():
+        async with SimWorld(made, tmp_path, with_bluez=False) as world:
+            assert world.terminals["east"].url == ""
+            served = {server.port: server.login for server in world._servers}
+            for name, login in read.history_passwords.items():
+                assert served[site.doors[name].http_port] == ("events", login)
+
+    asyncio.run(scene())
+
+
 # The copy -------------------------------------------------------------------------------------------
 
 
