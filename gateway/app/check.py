@@ -26,7 +26,9 @@ HAZARDS: Mapping[str, tuple[str, ...]] = {
     "gas-detector": ("gas (%LEL)", "gas_high_alarm", "gas_low_alarm", "alarm", "co (ppm)", "co_alarm"),
     "smoke-detector": ("smoke", "alarm"),
     "co-detector": ("co (ppm)", "co_alarm", "alarm"),
+    "heat-detector": ("alarm",),
     "water-detector": ("water", "alarm"),
+    "electric-monitor": ("residual_alarm", "residual_current (mA)", "overheat_alarm", "line_temperature (°C)"),
 }
 """Kind of detector -> the points by which the built-in rules hear of a danger (a test reads them from ``builtin.yaml``)."""
 _NO_DANGER = frozenset({HEALTH, "reason", "tamper"})

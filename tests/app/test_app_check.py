@@ -13,7 +13,7 @@ from gateway.rules.language import compile_rules
 from gateway.site.marks import parse
 from gateway.site.report import render
 
-UNITS = {"gas": "%LEL", "co": "ppm"}
+UNITS = {"gas": "%LEL", "co": "ppm", "residual_current": "mA", "line_temperature": "°C"}
 
 
 def profile(kind: str, points: str) -> str:
@@ -61,6 +61,8 @@ COIL = "{ space: discrete, address: 1 }"
         ("smoke-detector", "  smoke: { space: holding, address: 1, enum: { 0: normal, 1: fire } }\n"),  # never true
         ("co-detector", f"  gas_high_alarm: {COIL}\n"),
         ("water-detector", f"  leak: {COIL}\n"),
+        ("heat-detector", f"  heat: {COIL}\n"),
+        ("electric-monitor", f"  alarm: {COIL}\n"),
     ],
 )
 def test_a_detector_that_no_rule_hears_is_an_error_at_its_line(checked, kind, points):
