@@ -259,6 +259,10 @@ class Database:
         """Up to which sequence the uplink has the lane."""
         return self._outbox.cursor(uplink, lane)
 
+    def past_beginning(self, uplink: str, lane: str) -> bool:
+        """Whether the uplink has had what it was owed of the time before it came."""
+        return self._outbox.past_beginning(uplink, lane)
+
     @property
     def cursors_moved(self) -> bool:
         """Whether a commit, if only an empty one, would save deliveries from being repeated."""

@@ -36,6 +36,10 @@ class Delivery:
         """How many messages were told past the cursor: read that many more, they will be left out."""
         return len(self._passed.get(line, ()))
 
+    def plain(self, line: Line) -> bool:
+        """Whether the disk's cursor alone says what comes next on this line."""
+        return line not in self._blind and not self._passed.get(line)
+
     def merge(
         self, line: Line, n: int, disk: Iterable[Message], cursor: int, *, before: Held, now: Held
     ) -> tuple[list[Message], int]:

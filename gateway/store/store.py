@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
@@ -25,10 +25,11 @@ from msgspec import structs
 
 from gateway.faults import StoreFault
 from gateway.store.database import Database
-from gateway.store.delivery import Delivery
+from gateway.store.delivery import Delivery, Line
 from gateway.store.holding import Held
 from gateway.store.retention import CLOSED, Keep
 from gateway.store.rows import AuditRow, Batch, Damage, HistoryRow, JournalRow, Loaded, Message, Part, Pruned, StateRow
+from gateway.store.tail import Tail
 from gateway.store.worker import STALL_S, Worker
 
 log = structlog.get_logger()
@@ -72,7 +73,9 @@ class Store:
         """``pool`` runs the disk's work, one job at a time; None: a thread. (A virtual-time loop wants one that is inline.)"""
         self._worker = Worker(folder, pool, open_s)
         self._kept_late = kept_late
-        self._delivery = Delivery()
+        self._delivery, self._tail = Delivery(), Tail()
+        self._cursors: dict[Line, int] = {}
+        """Where each uplink stands; told to the database by its next job, for a job of its own would wake the thread."""
         self._mode: Mode = "disk"
         self._callbacks: list[Callable[[Mode, str], None]] = []
         self._queue: list[Entry] = []
@@ -103,6 +106,8 @@ class Store:
         self._tidy_due = _now() + TIDY_FIRST_S
         if reason:
             self._enter_memory(reason)
+        else:
+            self._tail.begin(loaded.sequences)
         for note in loaded.notes:
             log.warning("store_mended", note=note)
         self._task = asyncio.create_task(self._write_on(), name="store")
@@ -171,11 +176,13 @@ class Store:
         return self._version
 
     async def add_uplink(self, uplink: str) -> None:
-        """Make an uplink known: a new one starts at the oldest message kept, and nothing is pruned before it has it.
+        """Make an uplink known: nothing is pruned before it has it. A new one is told what comes from now on, and of what was
+        there before this run the last word on each open alert (``Database.add_uplink``).
 
         Holds for a database that can only be opened later, too.
         """
         self._uplinks.add(uplink)
+        self._forget_places()
         await self._try("add_uplink", lambda database: database.add_uplink(uplink))
         self._set_due(CURSOR_S)
 
@@ -183,28 +190,39 @@ class Store:
         """``add_uplink`` for each name, and ``forget_uplink`` for every other one the store knows (they left the site file)."""
         kept = tuple(names)
         self._uplinks = set(kept)
+        self._forget_places()
         await self._try("keep_uplinks", lambda database: database.keep_uplinks(kept))
         self._set_due(CURSOR_S)
 
     async def forget_uplink(self, uplink: str) -> None:
         """An uplink that left the site file holds back pruning no longer."""
         self._uplinks.discard(uplink)
+        self._forget_places()
         await self._try("forget_uplink", lambda database: database.forget_uplink(uplink))
 
     async def take(self, uplink: str, lane: str, n: int) -> list[Message]:
         """The next ``n`` messages of a lane behind the uplink's cursor, in order, from disk and memory."""
+        line = (uplink, lane)
+        before, passed, cursors = self._in_memory(lane), self._delivery.passed(line), self._cursors
 
-        def read(database: Database) -> tuple[list[Message], int]:
-            return database.take(uplink, lane, n + passed), database.cursor(uplink, lane)
+        def read(database: Database) -> tuple[list[Message], int, bool]:
+            _tell_cursors(database, cursors)
+            taken = database.take(uplink, lane, n + passed)
+            return taken, database.cursor(uplink, lane), database.past_beginning(uplink, lane)
 
-        before, passed = self._in_memory(lane), self._delivery.passed((uplink, lane))
+        if self._mode == "disk" and not before and self._delivery.plain(line):
+            at_hand = self._tail.after(line, n)
+            if at_hand is not None:
+                return at_hand
         try:
-            disk, cursor = await self._worker.ask(read)
+            disk, cursor, past_beginning = await self._worker.ask(read)
         except StoreFault as fault:
             log.warning("outbox_unreadable", uplink=uplink, lane=lane, fault=str(fault))
-            return self._delivery.blind((uplink, lane), n, self._in_memory(lane))
+            return self._delivery.blind(line, n, self._in_memory(lane))
         now = self._in_memory(lane)
-        taken, moved = self._delivery.merge((uplink, lane), n, disk, cursor, before=before, now=now)
+        taken, moved = self._delivery.merge(line, n, disk, cursor, before=before, now=now)
+        if past_beginning:
+            self._tail.seen(line, cursor)
         if moved > cursor:
             self._move(uplink, lane, moved)
         return taken
@@ -376,8 +394,9 @@ class Store:
         """One commit of everything that waits; a refusal or a stall turns to memory mode."""
         entries, self._queue = self._queue, []
         self._committing = entries
-        batch = _gather(entries)
-        commit = asyncio.ensure_future(self._worker.write(lambda database: _commit(database, self._bearable(batch))))
+        batch, cursors, damage = _gather(entries), self._cursors, self._worker.damage
+        job = self._worker.write(lambda database: _commit(database, self._bearable(batch), cursors))
+        commit = asyncio.ensure_future(job)
         await asyncio.wait({commit}, timeout=STALL_S)
         if not commit.done():
             self._hold(self._flight, entries)
@@ -393,6 +412,9 @@ class Store:
             self._enter_memory(str(fault))
             return
         self._committing = []
+        self._tail.add(batch.messages)
+        if self._worker.damage != damage:
+            self._tail.forget()  # the disk may hold some of them elsewhere, or in other words
         _answer(entries, durable=True)
         if batch.messages:
             self._tell()
@@ -413,9 +435,11 @@ class Store:
     async def _retry(self) -> None:
         """Write all that is held; what comes meanwhile is held for the next round."""
         self._flight, self._held = self._held, Held()
-        batch, rebuilt = self._flight.batch(), self._worker.rebuilt
+        batch, rebuilt, cursors = self._flight.batch(), self._worker.rebuilt, self._cursors
         try:
-            job = self._worker.write(lambda database: _commit_held(database, self._bearable(batch), self._uplinks))
+            job = self._worker.write(
+                lambda database: _commit_held(database, self._bearable(batch), self._uplinks, cursors)
+            )
             await self._outwait(asyncio.ensure_future(job))
         except StoreFault as fault:
             self._flight.merge(self._held)
@@ -443,6 +467,7 @@ class Store:
 
     def _enter_memory(self, reason: str) -> None:
         self._mode = "memory"
+        self._tail.forget()
         entries, self._queue = self._queue, []
         self._hold(self._held, entries)
         self._set_due(RETRY_S[0])
@@ -469,8 +494,19 @@ class Store:
         return self._flight.messages(lane) | self._held.messages(lane)
 
     def _move(self, uplink: str, lane: str, sequence: int) -> None:
-        self._worker.later(lambda database: database.advance(uplink, lane, sequence))
+        line = (uplink, lane)
+        self._cursors = {
+            **self._cursors,
+            line: max(sequence, self._cursors.get(line, 0)),
+        }  # a job may be reading the old one
+        self._tail.moved(line, sequence)
         self._set_due(CURSOR_S)
+
+    def _forget_places(self) -> None:
+        """Uplinks come or go: what was known of the others is on its way to the database, and asked for anew."""
+        cursors, self._cursors = self._cursors, {}
+        self._tail.drop_uplinks()
+        self._worker.later(lambda database: _tell_cursors(database, cursors))
 
     async def _try(self, what: str, job: Callable[[Database], object]) -> None:
         """A job that may as well fail: it only costs repeats, or waits for another time."""
@@ -499,15 +535,22 @@ def _gather(entries: Iterable[Entry]) -> Batch:
     )
 
 
-def _commit(database: Database, batch: Batch) -> None:
+def _commit(database: Database, batch: Batch, cursors: Mapping[Line, int]) -> None:
+    _tell_cursors(database, cursors)
     if batch != Batch() or database.cursors_moved:
         database.commit(batch)
 
 
-def _commit_held(database: Database, batch: Batch, uplinks: Iterable[str]) -> None:
+def _commit_held(database: Database, batch: Batch, uplinks: Iterable[str], cursors: Mapping[Line, int]) -> None:
     for uplink in tuple(uplinks):
         database.add_uplink(uplink)  # the database may have been opened only now
+    _tell_cursors(database, cursors)
     database.commit(batch)
+
+
+def _tell_cursors(database: Database, cursors: Mapping[Line, int]) -> None:
+    for (uplink, lane), sequence in cursors.items():
+        database.advance(uplink, lane, sequence)
 
 
 def _answer(entries: Iterable[Entry], *, durable: bool) -> None:

@@ -32,7 +32,7 @@ LANES = tuple(lane.value for lane in Priority)
 WINDOW = 20  # Mosquitto's default max_inflight_messages; a broker may announce less (MQTT 5, Receive Maximum)
 _KEPT_FOR_REPLIES = 2
 _KEPT_FOR_CRITICAL = 2
-_READ_AHEAD = 20
+_READ_AHEAD = 100  # each asking of the disk costs as much as sending twenty
 TELEMETRY_KEPT = 1000
 
 

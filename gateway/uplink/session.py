@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import socket
 import ssl
@@ -69,14 +70,23 @@ class SessionLost(UplinkFault):
         self.reason, self.detail = reason, detail
 
 
+@functools.cache
+def _plain_properties() -> Properties:
+    """Those of every message that answers nothing: only read, and dear to make."""
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho leaves it untyped
+    properties.ContentType = CONTENT_TYPE
+    return properties
+
+
 def publish_properties(protocol: str, correlation: bytes | None = None) -> Properties | None:
     """MQTT 5: name the content type, echo the correlation data; nothing in 3.1.1."""
     if protocol != "5":
         return None
+    if correlation is None:
+        return _plain_properties()
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho leaves it untyped
     properties.ContentType = CONTENT_TYPE
-    if correlation is not None:
-        properties.CorrelationData = correlation
+    properties.CorrelationData = correlation
     return properties
 
 
