@@ -183,6 +183,8 @@ class House:
         with self.inbox.whole(event_kind="site_loaded", event_id=orders.site.fingerprint):
             self.rooms.clear(ended)
             await self.supervisor.remove(*ended)
+            # A new uplink must be known before it first asks, or it would be told the past.
+            await self.store.keep_uplinks([*self.site.uplinks, *orders.site.uplinks])
             kept, begun, withdrawn = self._take_over(orders)
         await self.store.keep_uplinks(orders.site.uplinks)
         return Reloaded(orders.site.fingerprint, ended, begun, withdrawn, await kept.durable())

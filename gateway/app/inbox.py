@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from gateway.actions import Action, Note, OpenPairing, Publish, Reenrol, Reply, Reread, Want
-from gateway.alerts import Change
+from gateway.alerts import Change, NoteKind
 from gateway.clock import Timeline
 from gateway.events import Command, Entry, Event, Receipt, Stamped
 from gateway.instant import MINUTE, Instant
@@ -203,14 +203,18 @@ def _remarks(stamped: Stamped, outcome: Outcome, engine: Engine) -> tuple[Histor
         alert = engine.register.alerts.get(event.alert)
         if refused and alert is not None:
             tried = f"{event.verb}: {refused[0]} ({event.principal})"
-            return (HistoryRow(alert.id, alert.revision, "refused", stamped.at, event.who, tried, _encode(event)),)
+            return (
+                HistoryRow(
+                    alert.id, alert.revision, NoteKind.REFUSED.value, stamped.at, event.who, tried, _encode(event)
+                ),
+            )
     return ()
 
 
 def _received(event: Receipt, at: Instant) -> HistoryRow:
     alert, _, revision = event.message_id.rpartition("/")
     number = int(revision) if revision.isascii() and revision.isdecimal() and len(revision) < 10 else 0
-    return HistoryRow(alert, number, "received", at, event.system, event.uplink, _encode(event))
+    return HistoryRow(alert, number, NoteKind.RECEIVED.value, at, event.system, event.uplink, _encode(event))
 
 
 def _ignored(*_: object) -> None:

@@ -52,7 +52,9 @@ class Database:
         self._serial = 0
         self._doubtful: Batch | None = None
         self._landed: list[Batch] = []
-        self._created = False
+        self._created = self._opened = False
+        self._past: dict[str, int] | None = None
+        """What was there before; None since the uplinks were named."""
         self.damage = Damage()
         self._rows = Sealed(self.damage)
         self.rebuilt = 0
@@ -226,8 +228,24 @@ class Database:
     # Outbox ------------------------------------------------------------------------------------------------------
 
     def add_uplink(self, uplink: str) -> bool:
-        """Make an uplink known: it starts at the oldest kept message, and holds back pruning. False if known already."""
-        return self._outbox.add_uplink(uplink)
+        """Make an uplink known, durably; it holds back pruning from now on. False if known already. Raises StoreFault.
+
+        Of what was there before this object opened the file (or since the uplinks were named first: before now) a new one is
+        told only the last word on each open alert. In a file that was damaged it starts at the oldest message kept: perhaps
+        it was not new.
+        """
+        if self._outbox.knows(uplink):
+            return False
+        with self._writing() as connection:
+            self._outbox.add_uplink(connection, uplink, self._past_now(connection))
+            moved = self._outbox.write_cursors(connection)
+        self._outbox.settle(moved)
+        return True
+
+    def _past_now(self, connection: sqlite3.Connection) -> dict[str, int]:
+        if self.rebuilt or self.damage.rows:
+            return {}
+        return self._outbox.last_sequences(connection) if self._past is None else self._past
 
     def forget_uplink(self, uplink: str) -> None:
         """Take an uplink out of the reckoning. Raises StoreFault."""
@@ -238,6 +256,7 @@ class Database:
         """Make these known and forget every other one. Raises StoreFault where the others cannot be forgotten."""
         for uplink in uplinks:
             self.add_uplink(uplink)
+        self._past = None
         for gone in self.uplinks() - set(uplinks):
             self.forget_uplink(gone)
 
@@ -247,8 +266,9 @@ class Database:
     def take(self, uplink: str, lane: str, n: int) -> list[Message]:
         """The next ``n`` messages of a lane behind the uplink's cursor, in order. Raises StoreFault."""
         with self._reading() as connection:
-            tail, after = "WHERE lane = ? AND sequence > ? ORDER BY sequence", self._outbox.cursor(uplink, lane)
-            rows = [row for _, row in self._rows.first(connection, "outbox", tail, n, lane, after)]
+            waiting, values = self._outbox.waiting(uplink, lane)
+            tail = f"WHERE {waiting} ORDER BY sequence"
+            rows = [row for _, row in self._rows.first(connection, "outbox", tail, n, *values)]
             return [Message(row[0], row[1], row[2], row[3], row[5], row[4]) for row in rows]
 
     def advance(self, uplink: str, lane: str, sequence: int) -> None:
@@ -330,7 +350,9 @@ class Database:
         with self._reading() as connection:
             for _, (uplink, lane, sequence, _) in self._rows.rows(connection, "cursors"):
                 self._outbox.restore(uplink, lane, sequence)
-            self._outbox.restored()
+            self._outbox.restored(connection)
+            if not self._opened:
+                self._past, self._opened = self._outbox.last_sequences(connection), True
             serial = int(self._rows.meta(connection, "serial") or 0)
         if self._doubtful is not None and serial == self._serial + 1:
             self._landed.append(self._doubtful)

@@ -5,15 +5,25 @@ Works inside the transactions of ``database.py`` and owns the tables ``outbox`` 
 Theory. Delivery is at least once. A cursor moves in memory when a message was taken by the broker and reaches the disk with
 the next commit; losing its last steps only repeats messages, whose ids the receiver knows. So a cursor costs no write of its
 own, and a damaged one starts over instead of skipping what nobody has seen.
+
+An uplink that is new is not told the past: it begins behind what was there when it came (its *beginning*), and of that it is
+owed one message for each alert that is still open, the newest. Pruning therefore spares the newest message of an open alert.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 
 from gateway.store import seals
 from gateway.store.rows import Damage, Message
 
+_BEGINNING = "from "
+"""Before the name of a lane: the cursor row that holds an uplink's beginning there."""
+_NEWEST_OF_OPEN = """
+SELECT MAX(sequence) FROM outbox WHERE lane = ? AND sequence <= ?
+AND alert IN (SELECT key FROM state WHERE kind = 'alert') GROUP BY alert
+"""
 _KEEP_ROUND = 1_000  # rows pruned per lane and round, so that an alert never waits long behind tidying
 
 
@@ -24,6 +34,8 @@ class Outbox:
         self._cursors: dict[tuple[str, str], int] = {}
         self._moved: set[tuple[str, str]] = set()
         self._floor: dict[str, int] | None = None
+        self._owed: dict[tuple[str, str], frozenset[int]] = {}
+        """What an uplink is owed of the time before its beginning."""
 
     # Cursors -----------------------------------------------------------------------------------------------------
 
@@ -31,19 +43,57 @@ class Outbox:
         """A cursor as the disk has it; one that is further on in memory stays."""
         self._cursors[uplink, lane] = max(sequence, self.cursor(uplink, lane))
 
-    def restored(self) -> None:
+    def restored(self, connection: sqlite3.Connection) -> None:
         """All cursors of the disk are restored. Up to where the first ones stand, places are not to be given out again."""
+        for uplink, name in self._cursors:
+            if name.startswith(_BEGINNING):
+                lane = name.removeprefix(_BEGINNING)
+                self._owed[uplink, lane] = self._newest_of_open(connection, lane, self._cursors[uplink, name])
         if self._floor is None:
-            self._floor = {}
-            for (_, lane), sequence in self._cursors.items():
-                self._floor[lane] = max(sequence, self._floor.get(lane, 0))
+            self._floor = self._reached()
 
-    def add_uplink(self, uplink: str) -> bool:
-        """From now on nothing is pruned before this uplink has it; False if it is known already."""
-        if (uplink, "") in self._cursors:
-            return False
+    def knows(self, uplink: str) -> bool:
+        """Whether this uplink was added."""
+        return (uplink, "") in self._cursors
+
+    def _reached(self) -> dict[str, int]:
+        """Lane -> the highest number any cursor or beginning stands at."""
+        reached: dict[str, int] = {}
+        for (_, name), sequence in self._cursors.items():
+            lane = name.removeprefix(_BEGINNING)
+            if lane:
+                reached[lane] = max(sequence, reached.get(lane, 0))
+        return reached
+
+    def add_uplink(self, connection: sqlite3.Connection, uplink: str, past: Mapping[str, int]) -> None:
+        """From now on nothing is pruned before this uplink has it.
+
+        ``past``: lane -> the last number of which a new uplink is told only what concerns open alerts.
+        """
+        known = uplink in self.uplinks()  # its mark was damaged: where its lanes stand is still the truth
         self._move(uplink, "", 0)
-        return True
+        for lane, last in past.items():
+            if not known and last > 0:
+                owed = self._newest_of_open(connection, lane, last)
+                self._owed[uplink, lane] = owed
+                self._move(uplink, _BEGINNING + lane, last)
+                self._move(uplink, lane, min(owed, default=last + 1) - 1)
+
+    def _newest_of_open(self, connection: sqlite3.Connection, lane: str, last: int) -> frozenset[int]:
+        return frozenset(row[0] for row in connection.execute(_NEWEST_OF_OPEN, (lane, last)))
+
+    def past_beginning(self, uplink: str, lane: str) -> bool:
+        """Whether everything behind the cursor is for this uplink."""
+        return self.cursor(uplink, lane) >= self.cursor(uplink, _BEGINNING + lane)
+
+    def waiting(self, uplink: str, lane: str) -> tuple[str, tuple[object, ...]]:
+        """The SQL condition, with its values, of the messages this uplink still has to get in a lane."""
+        cursor, begin = self.cursor(uplink, lane), self.cursor(uplink, _BEGINNING + lane)
+        if self.past_beginning(uplink, lane):
+            return "lane = ? AND sequence > ?", (lane, cursor)
+        owed = sorted(one for one in self._owed.get((uplink, lane), ()) if one > cursor)
+        places = ", ".join(map(str, owed))
+        return f"lane = ? AND (sequence > ? OR sequence IN ({places}))", (lane, begin)
 
     def forget_uplink(self, connection: sqlite3.Connection, uplink: str) -> None:
         """An uplink that left the site file holds nothing back any more."""
@@ -51,6 +101,7 @@ class Outbox:
         for key in [key for key in self._cursors if key[0] == uplink]:
             del self._cursors[key]
             self._moved.discard(key)
+            self._owed.pop(key, None)
 
     def advance(self, uplink: str, lane: str, sequence: int) -> None:
         """This uplink has everything of the lane up to ``sequence``; never moves back."""
@@ -122,9 +173,8 @@ class Outbox:
     def last_sequences(self, connection: sqlite3.Connection) -> dict[str, int]:
         """Highest sequence ever used in each lane: what is kept, and what was delivered and pruned."""
         last: dict[str, int] = dict(connection.execute("SELECT lane, MAX(sequence) FROM outbox GROUP BY lane"))
-        for (_, lane), sequence in self._cursors.items():
-            if lane:
-                last[lane] = max(sequence, last.get(lane, 0))
+        for lane, sequence in self._reached().items():
+            last[lane] = max(sequence, last.get(lane, 0))
         return last
 
     def floors(self, connection: sqlite3.Connection) -> dict[str, tuple[int, int]]:
@@ -136,7 +186,8 @@ class Outbox:
         }
 
     def prune(self, connection: sqlite3.Connection) -> int:
-        """Delete messages that every uplink has, a bounded number; the newest of a lane stays to hold its number.
+        """Delete messages that every uplink has, a bounded number; the newest of a lane stays to hold its number, and that
+        of an open alert, for uplinks to come.
 
         Without any uplink nothing was delivered, so nothing goes.
         """
@@ -144,8 +195,9 @@ class Outbox:
         for lane, last in self.last_sequences(connection).items():
             passed = min((self.cursor(uplink, lane) for uplink in uplinks), default=0)
             deleted += connection.execute(
-                "DELETE FROM outbox WHERE lane = ? AND sequence IN (SELECT sequence FROM outbox "
-                "WHERE lane = ? AND sequence <= ? AND sequence < ? ORDER BY sequence LIMIT ?)",
-                (lane, lane, passed, last, _KEEP_ROUND),
+                "DELETE FROM outbox WHERE lane = ? AND sequence IN (SELECT sequence FROM outbox "  # noqa: S608 (constants)
+                f"WHERE lane = ? AND sequence <= ? AND sequence < ? AND sequence NOT IN ({_NEWEST_OF_OPEN}) "
+                "ORDER BY sequence LIMIT ?)",
+                (lane, lane, passed, last, lane, last, _KEEP_ROUND),
             ).rowcount
         return deleted

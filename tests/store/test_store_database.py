@@ -111,6 +111,7 @@ def test_only_what_every_uplink_has_is_pruned(tmp_path, make_batch):
     database = Database.open(tmp_path)
     for n in range(1, 9):
         database.commit(make_batch(n))
+        database.commit(Batch(state=(StateRow("alert", f"a{n}", None),)))  # over and closed
     assert database.prune().messages == 0  # nobody was told anything yet
     assert database.add_uplink("north")
     assert database.add_uplink("south")

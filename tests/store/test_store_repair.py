@@ -123,7 +123,8 @@ def test_random_flipped_bits_never_prevent_a_start_and_never_pass_for_truth(fill
 )
 def test_a_changed_row_is_found_set_aside_and_counted_once(filled, table, change):
     database = Database.open(filled.parent)
-    database.add_uplink("n")
+    with database._writing() as connection:
+        database._outbox.add_uplink(connection, "n", {})  # as if it had been there from the first day
     database.advance("n", "critical", 5)
     database.commit(Batch())
     database._connection.execute(f"UPDATE {table} SET {change}")  # noqa: S608 (a test's own words)

@@ -143,8 +143,13 @@ class Gateway:
         self.state = wire.Presence.ONLINE
         self.bodies = {"gas-501": b'{"device":"gas-501"}', "button-7": b'{"device":"button-7"}'}
         self.statuses = 0
-        given = {"hosts": (Broker("127.0.0.1"),), "principals": {"duty": ("ack", "close", "duty-check")}, **fields}
-        self.uplink = Uplink(id="city", mark=Mark("site.yaml", 1), port=port, **given)
+        given = {
+            "id": "city",
+            "hosts": (Broker("127.0.0.1"),),
+            "principals": {"duty": ("ack", "close", "duty-check")},
+            **fields,
+        }
+        self.uplink = Uplink(mark=Mark("site.yaml", 1), port=port, **given)
         self.mqtt = MqttUplink(
             self.uplink,
             "fukang",
