@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from gateway.alerts import Priority
-from gateway.app.compound import compound_of
+from gateway.app.compound import BUILTIN, compound_of
 from gateway.nodes import Faults
 from gateway.rules.compound import HEALTH, Compound, Rule
 from gateway.rules.conditions import Is, Threshold, leaves
@@ -19,8 +19,6 @@ from gateway.rules.language import compile_rules
 from gateway.site.model import ModbusDevice, Site
 from gateway.site.profile import PointSpec, Profile
 from gateway.site.reading import load_site
-
-BUILTIN = Path(__file__).parents[1] / "rules" / "builtin.yaml"
 
 HAZARDS: Mapping[str, tuple[str, ...]] = {
     "gas-detector": ("gas (%LEL)", "gas_high_alarm", "gas_low_alarm", "alarm", "co (ppm)", "co_alarm"),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from gateway.alerts import Rung
 from gateway.app.local_time import wall_ms
 from gateway.instant import DAY, MINUTE
 from gateway.nodes import Faults, nearest
+from gateway.rules.bare import bare
 from gateway.rules.choosing import PERSON
 from gateway.rules.compound import (
     CLOCK,
@@ -41,6 +43,7 @@ HEARTBEATS_MISSED = 3
 LONGEST_HEARD_MS = DAY
 """A button is missing after three of its heartbeats, and after a day at the latest (facts/ble 6)."""
 _HEALTH = {HEALTH: FactSpec(), "reason": FactSpec()}
+BUILTIN = Path(__file__).parents[1] / "rules" / "builtin.yaml"
 _ZONE_YEARS = (2020, 2051)
 """Fixed, so that no clock is asked: a gateway that boots in 1970 must still know the summer time of today."""
 
@@ -62,6 +65,12 @@ def compound_of(site: Site, faults: Faults) -> Compound:
         roles={person.id: person.roles for person in site.people.values()},
         zone=zone,
     )
+
+
+def life_safety_alone(site: Site, compound: Compound) -> Compound:
+    """The compound with the built-in life-safety rules as they were shipped, and all others unasked."""
+    shipped = [node for node in site.rules if node.mark.file == str(BUILTIN)]
+    return bare(compound, compile_rules(shipped, {}, compound.subjects, Faults()))
 
 
 def _check_outputs(site: Site, rules: Mapping[str, Rule], faults: Faults) -> None:

@@ -19,7 +19,8 @@ from msgspec import Struct
 from gateway import __version__
 from gateway.alerts import Alert
 from gateway.app.chronicle import Chronicle
-from gateway.app.compound import worker_subject
+from gateway.app.compound import life_safety_alone, worker_subject
+from gateway.app.crashes import Crashes
 from gateway.app.desk import Desk
 from gateway.app.inbox import Inbox, Kept
 from gateway.app.learning import Learner
@@ -34,8 +35,9 @@ from gateway.control.folder import SOCKET_NAME
 from gateway.control.server import ControlServer
 from gateway.drivers.ble.source import AdvertSource
 from gateway.events import Boot, DeviceHealth, Health, SiteLoaded, Stamped
+from gateway.faults import LoudongError
 from gateway.instant import Anchor, ClockQuality, Instant, Stamp
-from gateway.rules.compound import STORE, Compound
+from gateway.rules.compound import HEALTH, STORE, Compound
 from gateway.rules.engine import Engine
 from gateway.rules.ledger import Row
 from gateway.site.model import Site
@@ -57,7 +59,7 @@ STOP_STORE_S = 1.5
 """After at most 3 s for the workers: SIGTERM ends the gateway within 5 s."""
 
 
-class OpenedLateError(Exception):
+class OpenedLateError(LoudongError):
     """The database could be opened only after the start: a new start knows the alerts that are in it, we do not.
 
     What came meanwhile is committed by then. ``running`` answers it by beginning anew, once and patiently.
@@ -107,11 +109,23 @@ class House:
         origin, downtime = resume(last, now)
         self.timeline = Timeline(clock, origin, now)
         self._downtime = downtime
+        self.crashes = Crashes(self._folder, clock, __version__, self.site.fingerprint)
+        if self.crashes.too_many:
+            log.critical("life_safety_alone", reason="crashes")
+            self.orders = msgspec.structs.replace(
+                self.orders, compound=life_safety_alone(self.site, self.orders.compound)
+            )
+        with self.crashes:
+            self._begin(loaded, now, downtime)
+
+    def _begin(self, loaded: Loaded, now: Stamp, downtime: int | None) -> None:
         engine = Engine(self.orders.compound)
         unreadable = engine.restore(Row(row.kind, row.key, row.body) for row in loaded.state)
         engine.register.continue_lanes(loaded.sequences)
         self.publishing = Publishing(self.site, engine, now.boot_id, loaded.run, self.store)
         self.inbox = Inbox(engine, self.timeline, loaded.run, self.store, self.publishing.message)
+        self.inbox.guard = self.crashes
+        self.publishing.bare = self.crashes.too_many
         self.run_name = loaded.run
         self._furnish()
         self.store.on_mode(self._store_mode)
@@ -120,6 +134,16 @@ class House:
         self.inbox.report(_loaded(self.orders))
         notes = (*loaded.notes, *self.orders.secrets.notes, *(f"state_unreadable: {row}" for row in unreadable))
         self._report_store(notes)
+        self._report_core()
+
+    def _report_core(self) -> None:
+        """Whether the core runs whole; said only where that is, or was, no matter of course."""
+        name = worker_subject("core")
+        reason = "safe_mode" if self.crashes.too_many else "event_quarantined" if self.crashes.kinds else ""
+        known = self.engine.fact(name, HEALTH)
+        if reason or (known is not None and known.value != Health.OK.value):
+            health = Health.FAULTY if reason else Health.OK
+            self.inbox.report(DeviceHealth(name, health, reason, ", ".join(self.crashes.kinds)))
 
     def _report_store(self, notes: tuple[str, ...]) -> None:
         """How the store was found: well, mended, or unwilling."""
@@ -167,7 +191,8 @@ class House:
         await self.store.keep_uplinks(self.site.uplinks)
         self._hire()
         try:
-            await self.supervisor.run(ready)
+            with self.crashes:
+                await self.supervisor.run(ready)
         finally:
             await self.store.stop(within_s=STOP_STORE_S)
             self.registry.flush()
@@ -209,6 +234,8 @@ class House:
         self._set_retention(orders.site)
         self.publishing.resettle(orders.site, engine)
         self.desk.resettle(orders.compound, orders.site.people)
+        self.crashes.forgive(orders.site.fingerprint)
+        self.publishing.bare = False
         hands = self.rooms.furnish(orders)
         self.chronicle.resettle(orders.compound, self.rooms.uplinks.values())
         before = {alert.id for alert in self.engine.alerts()}
@@ -216,6 +243,7 @@ class House:
         for want in engine.wants():
             self.rooms.want(want)  # an output built anew knows of nothing yet
         self.hire(hands)
+        self._report_core()
         withdrawn = len(before - {alert.id for alert in engine.alerts()})
         return kept, tuple(hand.name for hand in hands), withdrawn
 
@@ -269,6 +297,7 @@ class House:
         kept: dict[str, int] = {f"store.pruned_{name}": n for name, n in self.store.pruned.items()}
         kept |= {f"store.dropped_{name}": n for name, n in self.store.dropped.items()}
         kept |= {f"telemetry.{name}": n for name, n in msgspec.to_builtins(self.telemetry.counters).items()}
+        kept["core.quarantined"] = self.crashes.held_back
         return self.rooms.counts() | kept | {"control.refused": self.control.refused}
 
     def _named_doors(self) -> frozenset[str]:

@@ -26,6 +26,8 @@ from gateway.store.rows import HistoryRow, JournalRow, Part, PendingMessage, Sta
 log = structlog.get_logger()
 _encode = msgspec.json.Encoder().encode
 MARK_MS = MINUTE
+QUARANTINED = "quarantined"
+"""Journal kind of an event that was not shown to the core; its body is wrapped, so that no replay takes it for one."""
 BEAT_S = 5.0
 EARLY_MS = 1
 """A loop timer may fire a fraction early; one millisecond more, and the deadline has surely come."""
@@ -37,6 +39,27 @@ class Keeper(Protocol):
     def put(self, part: Part) -> Awaitable[bool]:
         """Keeps a part in the next transaction; resolves when it is on disk (True) or only in memory (False)."""
         ...
+
+
+class Guard(Protocol):
+    """What the last lives of this process have to say about an event."""
+
+    suspect: Event | None
+    held_back: int
+
+    def quarantines(self, event: Event) -> bool:
+        """Whether the very same event broke the core before."""
+        ...
+
+
+class _Trusting:
+    """Nothing ever broke."""
+
+    suspect: Event | None = None
+    held_back = 0
+
+    def quarantines(self, _event: Event) -> bool:
+        return False
 
 
 class Kept:
@@ -67,6 +90,8 @@ class Inbox:
         self._kept_at = Instant(0)
         self._news = asyncio.Event()
         self._bug: BaseException | None = None
+        self.guard: Guard = _Trusting()
+        """Knows the events that broke the core before."""
         self._on_want: Callable[[Want], None] = _ignored
         self._on_reread: Callable[[str, str], None] = _ignored
         self._on_event: Callable[[Stamped], None] = _ignored
@@ -93,13 +118,26 @@ class Inbox:
         """
         self._count += 1
         stamped = Stamped(self.timeline.now(), f"{self._run}.{self._count}", event)
+        if self.guard.quarantines(event):
+            return self._set_aside(stamped)
+        self.guard.suspect = event
         with self.whole(event_kind=_kind(event), event_id=stamped.id):
             outcome = self.engine.handle(stamped)
             self._act(outcome)
             kept = self._keep(outcome, (_journalled(stamped),), _remarks(stamped, outcome, self.engine))
+        self.guard.suspect = None
         self._news.set()
         self._on_event(stamped)
         return Kept(outcome.actions, kept)
+
+    def _set_aside(self, stamped: Stamped) -> Kept:
+        """An event that broke the core before: nothing of it is lost, and nothing comes of it."""
+        log.error("event_quarantined", event_kind=_kind(stamped.event), event_id=stamped.id)
+        self.guard.held_back += 1
+        row = _journalled(stamped)
+        wrapped = _encode({"event": QUARANTINED, "of": row.kind, "body": row.body})
+        aside = JournalRow(row.at, row.id, QUARANTINED, wrapped, person=row.person)
+        return Kept((), self._keeper.put(Part(journal=(aside,), urgent=True)))
 
     async def run(self, beat: Callable[[], None]) -> None:
         """Fire the core's deadlines when they are due. Raises what broke the core."""

@@ -52,6 +52,8 @@ class Publishing:
         self._wording = wording(site, engine)
         self._bodies = 0
         self._day = (-1, 0)
+        self.bare = False
+        """Only the built-in life-safety rules are asked: deaf to everything else."""
         self.counts: Callable[[], Mapping[str, int]] = dict
 
     def resettle(self, site: Site, engine: Engine) -> None:
@@ -78,7 +80,8 @@ class Publishing:
 
     def deaf(self) -> dict[str, str]:
         """What cannot be heard, with the reason."""
-        return {s.id: self._text(s.id, "reason") for s in self._subjects(_EARS) if self._health(s.id) is not Health.OK}
+        deaf = {s.id: self._text(s.id, "reason") for s in self._subjects(_EARS) if self._health(s.id) is not Health.OK}
+        return deaf | ({"core": "safe_mode"} if self.bare else {})
 
     def status(self) -> StatusData:
         """How the gateway fares."""

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.app.check import BUILTIN, check
-from gateway.app.compound import compound_of
+from gateway.app.check import check
+from gateway.app.compound import BUILTIN, compound_of
 from gateway.events import Reading
 from gateway.nodes import Faults, Mark, Node
 from gateway.rules.compound import Compound

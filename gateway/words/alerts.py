@@ -203,6 +203,14 @@ _REASONS: dict[str, tuple[str, str]] = {
     "reason.ended": ("任务意外结束", "the task ended"),
     "reason.cancelled": ("任务被中断", "the task was cut short"),
     "reason.stuck": ("任务卡住", "the task hangs"),
+    "reason.safe_mode": (
+        "反复崩溃:只有内置的生命安全规则在运行",
+        "it kept crashing: the built-in life-safety rules run alone",
+    ),
+    "reason.event_quarantined": (
+        "有事件曾使程序崩溃,已隔离,不再处理",
+        "an event that broke the core is quarantined and not acted on",
+    ),
     "reason.crashed": ("程序出错,已重启", "the task crashed and was restarted"),
     "reason.os_error": ("系统拒绝操作", "the system refused"),
     "reason.uplink_fault": ("上级平台连接失败", "the uplink failed"),

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app.check import BUILTIN
-from gateway.app.compound import compound_of
+from gateway.app.compound import BUILTIN, compound_of
 from gateway.nodes import Faults
 from gateway.site.reading import load_site
 

@@ -105,7 +105,7 @@ class Living:
         """SIGTERM, as it were."""
         if not self._running.done():
             self.house.stop()
-        await self._running
+            await self._running
 
     def edit(self, before: str, after: str) -> None:
         """Change the site file on the disk."""

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from gateway.alerts import Priority, Rung
-from gateway.app.check import BUILTIN, check
-from gateway.app.compound import compound_of, worker_names, worker_subject, zone_offsets
+from gateway.app.check import check
+from gateway.app.compound import BUILTIN, compound_of, worker_names, worker_subject, zone_offsets
 from gateway.instant import DAY, HOUR
 from gateway.nodes import Faults
 from gateway.site.report import render

@@ -1,0 +1,173 @@
+"""A core with a bug: the event that broke it is put aside by the next life, and after three crashes life safety runs alone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+
+import pytest
+from app.living import SIREN, Living
+from instruments.virtual import VirtualClock, virtual_run
+
+from gateway.app.crashes import NAME, Crashes
+from gateway.events import Reading
+from gateway.rules.engine import Engine
+
+AIR = """
+rules:
+  - rule: stuffy
+    subjects: { kind: air-sensor }
+    when: { point: co2, above: 1500 ppm }
+    priority: low
+    grade: small
+    text: { zh: 闷, en: Stuffy }
+"""
+
+
+class _BugError(Exception):
+    """What nobody thought of."""
+
+
+@pytest.fixture
+def buggy(monkeypatch):
+    """A core that breaks at these readings."""
+    poison: set[tuple[str, object]] = set()
+    real = Engine._dispatch
+
+    def dispatch(engine, stamped):
+        if isinstance(stamped.event, Reading) and (stamped.event.point, stamped.event.value) in poison:
+            raise _BugError
+        real(engine, stamped)
+
+    monkeypatch.setattr(Engine, "_dispatch", dispatch)
+    return poison
+
+
+def run(folder, story):
+    async def main():
+        living = Living(folder)
+        living.text += AIR
+        async with living:
+            await asyncio.wait_for(story(living), 100_000)
+
+    virtual_run(main(), patience_s=0.0)
+
+
+async def dies(living):
+    """Wait until the bug has ended it."""
+    with pytest.raises(_BugError):
+        await asyncio.wait_for(asyncio.shield(living._running), 600)
+
+
+def test_the_event_that_broke_the_core_is_put_aside_by_the_next_life_and_said_loudly(tmp_path, buggy):
+    async def story(living):
+        buggy.add(("co2", 1_300))
+        living.air.holding[5] = 1_300
+        await dies(living)
+        await living.start()
+        await living.until(lambda: ("part-failing", "worker-core") in living.open(), "somebody is told")
+        assert living.house.crashes.held_back == 1
+        assert living.house.counts()["core.quarantined"] == 1
+        # Nothing of it is lost, and everything else is heard.
+        aside = [json.loads(body) for (body,) in living.rows("SELECT body FROM journal WHERE kind = 'quarantined'")]
+        assert [one["of"] for one in aside] == ["reading"]
+        living.gas[1].holding[1] = 26
+        await living.until(lambda: ("gas-high", "gas-301") in living.open(), "gas is heard")
+        living.air.holding[5] = 1_600
+        await living.until(lambda: ("stuffy", "air-hall") in living.open(), "so is the air, with another value")
+
+        # Another site file is another core: the event is shown to it, and breaks it once more if it must.
+        buggy.clear()
+        living.edit("Stair 1", "Stair one")
+        await living.reload()
+        living.air.holding[5] = 1_300
+        await living.until(lambda: living.house.engine.fact("air-hall", "co2").value == 1_300, "it is heard now")
+        await living.until(lambda: living.house.engine.fact("worker-core", "health").value == "ok", "all is well")
+
+    run(tmp_path, story)
+
+
+def test_after_three_crashes_the_built_in_life_safety_rules_run_alone(tmp_path, buggy):
+    async def story(living):
+        living.air.holding[5] = 1_600
+        await living.until(lambda: ("stuffy", "air-hall") in living.open(), "it is stuffy")
+        stuffy = living.open()["stuffy", "air-hall"]
+        for value in (1_700, 1_800, 1_900):
+            buggy.add(("co2", value))
+            living.air.holding[5] = value
+            await dies(living)
+            with contextlib.suppress(_BugError):
+                await living.start()
+        assert living.house.crashes.too_many
+        status = living.house.publishing.status()
+        assert (status.state.value, status.deaf.get("core")) == ("degraded", "safe_mode")
+        await living.until(lambda: ("part-failing", "worker-core") in living.open(), "somebody is told")
+        assert living.open()["stuffy", "air-hall"].id == stuffy.id  # not lost, only not asked any more
+        living.air.holding[5] = 400
+        await asyncio.sleep(120)
+        assert living.open()["stuffy", "air-hall"].condition.value == "active"
+        living.gas[1].holding[1] = 26
+        await living.until(lambda: living.relay.coils[SIREN], "life safety is whole")
+        assert ("gas-high", "gas-301") in living.open()
+
+        # Somebody reloads: the whole core again, and the alert returns.
+        living.edit("Stair 1", "Stair one")
+        await living.reload()
+        assert "core" not in living.house.publishing.status().deaf
+        await living.until(lambda: living.open()["stuffy", "air-hall"].condition.value == "normal", "asked again")
+
+    run(tmp_path, story)
+
+
+def test_three_crashes_in_more_than_five_minutes_are_not_too_many(tmp_path):
+    async def story():
+        clock = VirtualClock(asyncio.get_running_loop())
+        for _ in range(3):
+            with contextlib.suppress(_BugError), Crashes(tmp_path, clock, "1", "site"):
+                raise _BugError
+            await asyncio.sleep(200)
+        assert not Crashes(tmp_path, clock, "1", "site").too_many
+        with contextlib.suppress(_BugError), Crashes(tmp_path, clock, "1", "site"):
+            raise _BugError
+        assert not Crashes(tmp_path, clock, "1", "site").too_many  # the first two are long ago
+        for _ in range(2):
+            with contextlib.suppress(_BugError), Crashes(tmp_path, clock, "1", "site"):
+                raise _BugError
+        assert Crashes(tmp_path, clock, "1", "site").too_many
+        clock.reboot()
+        assert not Crashes(tmp_path, clock, "1", "site").too_many  # another boot begins in quiet
+
+    virtual_run(story())
+
+
+def test_a_quarantine_ends_with_its_version_and_its_site_file(tmp_path):
+    async def story():
+        clock, event = VirtualClock(asyncio.get_running_loop()), Reading("air", "co2", 1)
+        crashes = Crashes(tmp_path, clock, "1", "site")
+        crashes.suspect = event
+        with contextlib.suppress(_BugError), crashes:
+            raise _BugError
+        assert Crashes(tmp_path, clock, "1", "site").quarantines(event)
+        assert not Crashes(tmp_path, clock, "1", "site").quarantines(Reading("air", "co2", 2))
+        assert not Crashes(tmp_path, clock, "2", "site").quarantines(event)
+        assert not Crashes(tmp_path, clock, "1", "other").quarantines(event)
+
+    virtual_run(story())
+
+
+@pytest.mark.parametrize("content", [b"", b"[{}]", b"\xff", b"[1"])
+def test_a_file_that_cannot_be_read_keeps_nobody_from_starting(tmp_path, content):
+    async def story():
+        (tmp_path / NAME).write_bytes(content)
+        assert not Crashes(tmp_path, VirtualClock(asyncio.get_running_loop()), "1", "site").too_many
+
+    virtual_run(story())
+
+
+def test_an_orderly_end_is_no_crash(tmp_path):
+    async def story(living):
+        await living.stop()
+        assert not (living.state / NAME).exists()
+
+    run(tmp_path, story)
