@@ -151,6 +151,7 @@ _POINTS: dict[str, tuple[str, str]] = {
     "point.press": ("按键", "press"),
     "point.door": ("门", "door"),
     "point.health": ("设备状态", "health"),
+    "point.pressed": ("正被按下", "pressed"),
     "point.quiet": ("比平时安静", "quieter than usual"),
     "point.heard": ("最近信号", "last heard"),
     "point.confirmed": ("动作确认", "confirmed"),

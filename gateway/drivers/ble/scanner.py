@@ -99,7 +99,7 @@ class AdapterScanner:
         ``patterns``: scan passively, for these; empty: actively. ``fobs``: addresses that are news even without any data.
         """
         self.device = f"radio-{(wanted or 'hci0').lower().replace(':', '')}"
-        self.counts = {"heard": 0, "stale": 0, "starts": 0, "power_cycles": 0}
+        self.counts = {"heard": 0, "stale": 0, "starts": 0, "power_cycles": 0, "passive_refused": 0}
         self._wanted, self._watch, self._known, self._silence_ms = wanted, watch, known, silence_ms
         self._now, self._report, self._beat, self._patience = now, report, beat, patience
         self._patterns, self._passive, self._remark = patterns, False, ""
@@ -164,6 +164,7 @@ class AdapterScanner:
                     raise
                 log.warning("passive_scan_refused", radio=self.device, detail=str(error))
                 self._passive, self._remark = False, "passive_refused"
+                self.counts["passive_refused"] += 1
             else:
                 return
         self._scanner = BleakScanner(
@@ -256,6 +257,10 @@ class AdapterScanner:
         for path, properties in cached.items():
             address = str(properties.get("Address", "")).upper()
             if address not in self._known:
+                continue
+            if address in self._fobs:  # held by a life of ours that crashed, it will not call again (facts/ble 2.2)
+                self.devices[address] = BLEDevice(address, properties.get("Name"), {"path": path, "props": properties})
+                self._hear(Advert(address, {}, fresh=False))
                 continue
             services = properties["ServiceData"] if self._changed(path, properties, "ServiceData") else {}
             makers = properties["ManufacturerData"] if self._changed(path, properties, "ManufacturerData") else {}

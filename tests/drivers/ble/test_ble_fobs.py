@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from gateway.drivers.ble.fobs import FobKeeper
 from gateway.events import DeviceHealth, Health, PressKind
 from gateway.nodes import Mark
 from gateway.sim.fobs import SimFob
@@ -44,6 +45,33 @@ def test_each_notification_is_one_press_and_a_lost_connection_is_told_and_made_a
     assert of_fob(air)[-3:] == [HELD, LOST, HELD]  # on a slow machine it was missed at first
     assert air.readings("battery") == [96]
     assert None in air.readings("heard")
+
+
+def test_a_fob_that_a_crashed_life_still_holds_is_taken_over(on_air, monkeypatch):
+    """BlueZ keeps a connection whose owner died, so the fob does not call, and nobody would ever look for it."""
+
+    async def stay_connected(_self, _client):
+        return
+
+    async def scene(air):
+        fob = SimFob(air.bluez, FOB.address)
+        calls = asyncio.ensure_future(calling(fob))
+        with monkeypatch.context() as crash:
+            crash.setattr(FobKeeper, "_let_go", stay_connected)
+            first = asyncio.ensure_future(air.watch(more=(FOB,), silence_ms=30_000).run())
+            await air.until(lambda: fob.notifying and of_fob(air)[-1:] == [HELD], within_s=20)
+            calls.cancel()
+            first.cancel()
+            await asyncio.gather(first, return_exceptions=True)
+        fob.notifying = False
+        second = asyncio.ensure_future(air.watch(more=(FOB,), silence_ms=30_000).run())
+        await air.until(lambda: fob.notifying and air.watcher.counts.get("fob.connections") == 1, within_s=20)
+        await fob.press()
+        await air.until(lambda: air.watcher.counts["fob.notifications"] == 1)  # the dead life's client hears it, too
+        second.cancel()
+        await asyncio.gather(second, return_exceptions=True)
+
+    on_air(scene, start=False)
 
 
 def test_a_fob_that_never_calls_is_told_as_lost(on_air):
