@@ -60,7 +60,7 @@ def test_the_restored_gateway_is_the_same_and_says_nothing_under_an_old_id(tmp_p
         living.gas[1].holding[1] = 26
         shutil.rmtree(living.state)
         moved = restore(archive, living.state, force=False, who="root")
-        assert moved.alerts == 1
+        assert moved.alerts == 2
         known = {name for (name,) in living.rows("SELECT id FROM journal")}
         await living.start()
         again = living.open()["gas-high", "gas-301"]

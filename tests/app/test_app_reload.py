@@ -140,10 +140,10 @@ def test_a_device_that_is_gone_takes_its_alerts_with_it_and_a_rule_too(tmp_path)
         await living.until(lambda: ("gas-low", "gas-hall") in living.open(), "low in the hall")
         living.edit("      gas-301: { profile: combustible-gas-6in1, unit_id: 1, place: b1/s1/301 }\n", "")
         done = await living.reload()
-        assert done.withdrawn == 1  # high, which says low
+        assert done.withdrawn == 2  # low and high
         assert set(living.open()) == {("gas-low", "gas-hall")}
         closed = living.rows("SELECT kind, reason FROM history WHERE kind = 'closed'")
-        assert len(closed) == 1
+        assert len(closed) == 2
         await living.until(lambda: not living.relay.coils[SIREN], "nothing asks for the siren any more")
         # Back in the site later it is a new device: its old readings do not make it look silent since then.
         await asyncio.sleep(600)  # beyond what any of its points may be silent
