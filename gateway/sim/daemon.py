@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from gateway.sim.compound import Air
+from gateway.sim.air import Air
 from gateway.sim.leash import leashed
 
 _STOP_S = 10.0

@@ -45,15 +45,15 @@ class Staged(Struct, frozen=True):
     """The copy."""
 
     site: Path
-    keys: dict[str, str]
+    keys: dict[str, str] = {}
     """Button -> bind key."""
-    tokens: dict[str, str]
+    tokens: dict[str, str] = {}
     """Door -> secret of its push path."""
-    pushes: dict[str, Login]
+    pushes: dict[str, Login] = {}
     """Door -> what its terminal gives with each push."""
-    servers: dict[str, Login]
+    servers: dict[str, Login] = {}
     """Door -> what its terminal asks of whoever reads its log."""
-    notes: tuple[Note, ...]
+    notes: tuple[Note, ...] = ()
     """What became of the real world, for people."""
 
 

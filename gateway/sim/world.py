@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
 
 from gateway.events import Actuated, DeviceHealth, Entry, Event, Health, Press, PressKind, Reading
 from gateway.nodes import Faults
+from gateway.sim.air import Air
 from gateway.sim.beacons import SimBeacon, SimMiBeacon, simulated
 from gateway.sim.buttons import SimButton
-from gateway.sim.compound import Air
 from gateway.sim.fobs import SimFob
 from gateway.sim.image import CannotSimulate, Image
 from gateway.sim.modbus import SimBus, SimTcp, SimUnit
@@ -33,8 +33,8 @@ _FAILURE = 4
 _MOVES_S = 0.3
 """How long a simulated valve takes to reach its end switch."""
 _BEAT_S = 1.0
-_LONGEST_SILENCE_S = 10.0
-"""On the air: a quarter of the shortest silence that makes a radio count as deaf, at most this."""
+_PAUSE_S, _ROUND_S = 1.0, 4.0
+"""Between two buttons that nobody presses, and for all of a few; real ones are heard more seldom, which nobody wants to wait for."""
 
 
 class SimWorld:
@@ -47,7 +47,9 @@ class SimWorld:
         *,
         with_bluez: bool | None = None,
         moved: Callable[[str, bool], None] | None = None,
+        buses: Collection[str] | None = None,
     ) -> None:
+        """``buses``: those that are ours; None: all."""
         site = load_site(staged.site, Faults())
         if site is None:
             raise FileNotFoundError(staged.site)
@@ -57,7 +59,7 @@ class SimWorld:
         self.outputs: dict[str, bool] = dict.fromkeys(site.outputs, False)
         """What the relays really do."""
         self._moved = moved or (lambda _output, _on: None)
-        self.buses = {bus.id: self._bus(bus) for bus in site.buses.values()}
+        self.buses = {bus.id: self._bus(bus) for bus in site.buses.values() if buses is None or bus.id in buses}
         self.air = Air(folder, with_bluez=with_bluez)
         now = int(time.time())
         self.buttons = {
@@ -92,7 +94,8 @@ class SimWorld:
         self._stack = AsyncExitStack()
         self._tasks: set[asyncio.Task[Any]] = set()
         for output in site.outputs.values():
-            self._wire(output)
+            if output.device in self.units:
+                self._wire(output)
 
     async def __aenter__(self) -> Self:
         for part in (*self.buses.values(), self.air, *self.terminals.values(), *self._servers):
@@ -217,8 +220,8 @@ class SimWorld:
         if self.outputs[output.id] is not on:
             self.outputs[output.id] = on
             self._moved(output.id, on)
-        if output.feedback:
-            device, name = output.feedback.split(".")
+        device, _, name = output.feedback.partition(".")
+        if device in self.images:
             proves = on if output.feedback_means != "off" else not on
             asyncio.get_running_loop().call_later(_MOVES_S, self.images[device].put, name, proves)
 
@@ -232,9 +235,10 @@ class SimWorld:
         """One button after the other, so often that neither a button is missed nor the radio seems deaf."""
         if not self.buttons:
             return
+        count = len(self.buttons)
         beats = [b.heartbeat_ms / 2000 for b in self.site.buttons.values() if b.heartbeat_ms]
         pause = min(
-            self.site.radio.silence_ms / 4000, _LONGEST_SILENCE_S, min(beats, default=60.0) / max(len(self.buttons), 1)
+            self.site.radio.silence_ms / 4000, min(beats, default=60.0) / count, max(_PAUSE_S, _ROUND_S / count)
         )
         while True:
             for fob in self.fobs.values():
