@@ -56,7 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     site = command("run", _run)
     site.add_argument("site", type=Path)
     _state(site)
-    command("check", _check).add_argument("site", type=Path)
+    checking = command("check", _check)
+    checking.add_argument("site", type=Path)
+    checking.add_argument("--buses", action="store_true", help=say("cli.check.buses", language()))
     _commission_options(command("commission", _commission))
     command("demo", _demo).add_argument("--for", dest="seconds", default=None, metavar="90s")
     _rules(command("rules", _rules_test))
@@ -258,8 +260,34 @@ def _check(asked: argparse.Namespace) -> int:
 
     faults = Faults()
     checked = check(asked.site, faults)
-    _print_faults(faults, as_json=asked.json, spoken=language(checked[0].language if checked else "en"))
+    spoken = language(checked[0].language if checked else "en")
+    _print_faults(faults, as_json=asked.json, spoken=spoken)
+    if checked is not None:
+        _print_loads(checked[0], asked, spoken)
     return FAULTY if faults.errors else OK
+
+
+def _print_loads(site: Any, asked: argparse.Namespace, spoken: str) -> None:
+    """How full each bus is, and how old its alarm points may get."""
+    from gateway.app.check import loads
+    from gateway.drivers.modbus.load import DEAD
+
+    def ages(worst: Iterable[float]) -> str:
+        told = ((dead, f"{age:.1f}") for dead, age in zip(DEAD, worst, strict=False))
+        words = [say("load.age_dead" if dead else "load.age", spoken, age=age, dead=dead) for dead, age in told]
+        return ", ".join(words)
+
+    for load in loads(site):
+        if asked.json:
+            if asked.buses:
+                _say(load.told())
+            continue
+        worst = [max(age) for age in zip(*(alarm.worst_s for alarm in load.alarms), strict=False)]
+        key = "load.ages" if worst else "load.bus"
+        print(say(key, spoken, bus=load.bus, load=f"{load.share:.0%}", cycle=f"{load.cycle_s:.1f}", ages=ages(worst)))
+        for alarm in load.alarms if asked.buses else ():
+            points = ", ".join(alarm.points)
+            print(say("load.points", spoken, device=alarm.device, points=points, ages=ages(alarm.worst_s)))
 
 
 def _commission(asked: argparse.Namespace) -> int:

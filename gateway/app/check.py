@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gateway.alerts import Priority
 from gateway.app.compound import BUILTIN, compound_of
+from gateway.drivers.modbus.load import FULLEST, FULLEST_ALARMS, BusLoad, load_of
 from gateway.nodes import Faults
 from gateway.rules.compound import HEALTH, Compound, Rule
 from gateway.rules.conditions import Is, Threshold, leaves
@@ -39,11 +40,26 @@ def check(path: Path, faults: Faults) -> tuple[Site, Compound] | None:
     site = load_site(path, faults, BUILTIN)
     if site is None:
         return None
+    _check_loads(site, faults)
     before = len(faults.errors)
     compound = compound_of(site, faults)
     if len(faults.errors) == before:  # else a rule that could not be read would be missed here a second time
         _check_heard(site, compound, faults)
     return site, compound
+
+
+def loads(site: Site) -> list[BusLoad]:
+    """What the site asks of each bus."""
+    return [load_of(bus) for bus in site.buses.values()]
+
+
+def _check_loads(site: Site, faults: Faults) -> None:
+    """No bus is asked for more than it can promise."""
+    for load in loads(site):
+        if load.overbooked:
+            fields = {"load": f"{load.share:.0%}", "alarms": f"{load.alarm_share:.0%}"}
+            limits = {"most": f"{FULLEST:.0%}", "most_alarms": f"{FULLEST_ALARMS:.0%}"}
+            faults.add(site.buses[load.bus].mark, "fault.overbooked", name=load.bus, **fields, **limits)
 
 
 def _check_heard(site: Site, compound: Compound, faults: Faults) -> None:

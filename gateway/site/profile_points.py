@@ -205,7 +205,7 @@ def _address(reader: Reader) -> int:
         return 0
     if (30_001 <= address <= 39_999 or 40_001 <= address <= 49_999) and not reader.has("vendor"):
         # Manuals number input registers from 30001 and holding registers from 40001; the wire counts from 0.
-        reader.faults.warn(reader.mark("address"), "fault.profile_counted_address", name=reader.name, given=address)
+        reader.faults.add(reader.mark("address"), "fault.profile_counted_address", name=reader.name, given=address)
     return address
 
 

@@ -22,7 +22,6 @@ from gateway.site.model import (
     Bus,
     Button,
     Door,
-    Framing,
     Listener,
     ModbusDevice,
     Output,
@@ -242,7 +241,6 @@ class _Reading:
         values = shapes.BUS.read(reader, self._known)
         devices = reader.take("devices")
         reader.done()
-        values["line_behind"] = values["framing"] is not Framing.RTU and not reader.has("port") and reader.has("baud")
         bare = Bus(id=name, mark=mark, devices=(), **values)
         checks.check_bus(bare, reader, self._ground)
         if devices is None or devices.value is None:

@@ -278,6 +278,7 @@ BUS = Table(
     wire_bytes("registration"),
     wire_bytes("heartbeat"),
     framing("framing"),
+    flag("line_behind"),
     duration("latency", "latency_ms", 0, 10 * SECOND),
     duration("turnaround", "turnaround_ms", 0, 5 * SECOND),
     choice_of_numbers("baud", BAUDS),

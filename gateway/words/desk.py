@@ -6,6 +6,18 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "cli.about": ("楼栋网关:老旧小区的报警网关", "Loudong Gateway: the alarm gateway of an old residential compound"),
     "cli.run": ("按小区文件运行网关", "run the gateway of a site file"),
     "cli.check": ("检查小区文件,一次列出全部问题", "check a site file and list every fault at once"),
+    "cli.check.buses": ("逐个列出报警点位最坏多旧", "list how old each alarm point may get at worst"),
+    "load.bus": (
+        "总线 {bus}:占用 {load},读一遍 {cycle} 秒",
+        "bus {bus}: {load} booked, one round of all {cycle} s",
+    ),
+    "load.ages": (
+        "总线 {bus}:占用 {load},读一遍 {cycle} 秒;报警点位最坏 {ages}",
+        "bus {bus}: {load} booked, one round of all {cycle} s; alarm points at worst {ages}",
+    ),
+    "load.age": ("{age} 秒", "{age} s"),
+    "load.age_dead": ("{age} 秒(坏 {dead} 台)", "{age} s ({dead} dead)"),
+    "load.points": ("  {device} {points}:{ages}", "  {device} {points}: {ages}"),
     "cli.demo": ("用模拟小区演示整个网关", "show the whole gateway on a simulated compound"),
     "cli.schema": (
         "打印小区文件或上行报文的 JSON Schema,或 AsyncAPI 文档",

@@ -256,6 +256,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}: the number in {given} changes when plugged anew; use the name under /dev/serial/by-path/.",
     ),
     "fault.no_line": ("{name}：网络总线用不到 {field}。", "{name}: {field} means nothing on a network bus."),
+    "fault.overbooked": (
+        "{name}：总线排得太满：占用 {load}（最多 {most}），其中报警点 {alarms}（最多 {most_alarms}）；请减少设备、放慢点位或提高波特率。",
+        "{name}: the bus is overbooked: {load} of its time is asked for (at most {most}), {alarms} by alarm points (at most {most_alarms}); take devices off it, read points less often, or raise the baud rate.",
+    ),
     "fault.seven_bits": (
         "{name}：Modbus RTU 每个字节 8 位，不能用 7 个数据位（那是 Modbus ASCII）。",
         "{name}: Modbus RTU sends bytes of 8 bits; 7 data bits belong to Modbus ASCII.",
@@ -476,8 +480,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}: it is longer than one read (max_read).",
     ),
     "fault.profile_counted_address": (
-        "{name}：地址 {given} 像说明书的编号；线上地址从 0 算，如 40001 写 0、30001 写 0。",
-        "{name}: address {given} looks like a manual's register number; on the wire they count from 0 (40001 is 0, 30001 is 0).",
+        "{name}：地址 {given} 像说明书的编号；线上地址从 0 算，如 40001 写 0、30001 写 0；或写明 vendor。",
+        "{name}: address {given} looks like a manual's register number; on the wire they count from 0 (40001 is 0, 30001 is 0). Where it is the address indeed, say so in vendor.",
     ),
     "fault.profile_vendor_form": (
         "{name}：“{given}”不是 {notation} 写法的寄存器编号。",

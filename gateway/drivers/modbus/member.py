@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 
+from gateway.drivers.modbus.load import periods
 from gateway.drivers.modbus.plan import Block, Paying, alone, plan
 from gateway.drivers.modbus.reporting import Points
 from gateway.drivers.modbus.schedule import Slot
@@ -13,7 +14,6 @@ from gateway.events import Health
 from gateway.site.model import ModbusDevice
 from gateway.site.profile import PointClass, PointSpec
 
-LISTEN_S = 3.0  # every device is asked at least this often, so that its silence shows within 10 s
 RETRY_S = 0.5
 _DOUBT = 2  # misses; the third makes a device lost
 BACKOFF_S = (1.0, 30.0)  # facts/modbus 4: probe after 1, 2, 4 .. 30 s
@@ -63,13 +63,9 @@ class Member:
         return Standing.UNKNOWN if self.watch.health is None else Standing.OK
 
     def slots(self, at: float) -> list[Slot]:
-        """Every block due now, the quickest of them at least every ``LISTEN_S``."""
-        quickest = min(self.blocks, key=lambda block: block.period_ms, default=None)
-        limit = {id(quickest): LISTEN_S}
-        return [
-            Slot(self.id, block, min(period_s(self.device, block), limit.get(id(block), float("inf"))), at)
-            for block in self.blocks
-        ]
+        """Every block, due now."""
+        asked = zip(self.blocks, periods(self.device, self.blocks), strict=True)
+        return [Slot(self.id, block, period, at) for block, period in asked]
 
     def probe(self, at: float, after_s: float) -> list[Slot]:
         """The cheapest question that shows it is alive, none for a device of which nothing is read.
@@ -109,12 +105,6 @@ class Member:
         if not self.watch.mute(name):
             return soon
         return min(BACKOFF_S[1], soon * 2.0 ** min(8, self.watch.unanswered(name) - STRIKES))
-
-
-def period_s(device: ModbusDevice, block: Block) -> float:
-    """How often a block of this device is read: an alarm point thrice within the age at which it counts as lost."""
-    aged = device.max_age_ms / 3 if block.alarm else float("inf")
-    return min(block.period_ms, aged) / 1000
 
 
 def key(block: Block) -> str:

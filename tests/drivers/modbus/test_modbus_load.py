@@ -1,0 +1,137 @@
+"""What a site asks of a bus, reckoned before it is polled; and held against a bus that is polled on a virtual clock."""
+
+import asyncio
+import itertools
+
+import msgspec
+import pytest
+from instruments.virtual import virtual_run
+
+from gateway.drivers.modbus.load import DEAD, FULLEST, load_of
+from gateway.drivers.modbus.plan import plan
+from gateway.drivers.modbus.timing import timing_of
+from gateway.faults import DeviceFault
+from gateway.site.model import Framing
+from gateway.site.profile import PointClass, Space
+
+
+def gas(kit, **more):
+    return kit.profile(kit.alarm("gas", 0), **more)
+
+
+def air(kit, count=10, **more):
+    return kit.profile(*(kit.point(f"p{n}", n, point_class=PointClass.NORMAL) for n in range(count)), **more)
+
+
+def test_a_read_of_ten_registers_at_9600_is_the_wires_own_figure(kit):
+    timing = timing_of(kit.bus("/dev/x"))
+    (block,) = plan(air(kit))
+    # facts/modbus 4: 8.33 + 3.65 + 26.04 + 3.65 ms, and what the device takes before it answers
+    assert timing.read_s(block, air(kit)) == pytest.approx(0.04167 + 0.005, abs=0.0001)
+
+
+def test_a_hole_pays_up_to_where_a_request_of_its_own_is_cheaper(kit):
+    profile = air(kit)
+    slow, fast = timing_of(kit.bus("/dev/x")), timing_of(kit.bus("/dev/x", baud=115200))
+    assert slow.paying(profile).hole == 12  # 20.8 ms and 5 of the device against 2.1 ms a register
+    assert fast.paying(profile).hole > 40, "the device's own pause weighs more there"
+    assert timing_of(kit.bus("", host="h")).paying(profile).hole == 125
+    behind = kit.bus("", host="h", line_behind=True)
+    assert timing_of(behind).paying(profile).hole == 12
+    assert timing_of(kit.bus("", host="h", framing=Framing.RTU)).paying(profile).hole == 12
+
+
+def test_load_and_ages_of_a_long_bus(kit):
+    bus = kit.bus("/dev/x", *((n, gas(kit) if n <= 10 else air(kit)) for n in range(1, 32)))
+    load = load_of(bus)
+    assert load.alarm_share == pytest.approx(10 * 0.0279 / 0.5, abs=0.01)
+    assert load.share == pytest.approx(load.alarm_share + 21 * 0.0467 / 3, abs=0.01)
+    ages = load.alarms[0].worst_s
+    assert len(ages) == len(DEAD)
+    assert ages[0] == pytest.approx(0.5 + 0.0467 + 10 * 0.0279 + 4 * 0.0467, abs=0.01)
+    assert ages[3] - ages[0] == pytest.approx(5 * 0.323, abs=0.02)
+    assert not msgspec.structs.replace(load, share=FULLEST).overbooked
+    assert msgspec.structs.replace(load, alarm_share=0.81).overbooked
+
+
+def test_a_product_that_wants_pauses_makes_its_own_points_older(kit):
+    plain, shy = (load_of(kit.bus("/dev/x", (1, gas(kit, guard_ms=guard)))).alarms[0].worst_s[0] for guard in (0, 500))
+    assert shy == pytest.approx(plain + 0.5)
+
+
+class Wire:
+    """A line that takes exactly the time it is reckoned to take; some of its units are dead from a moment on."""
+
+    outstanding, connected, dials = 1, True, True
+
+    def __init__(self, bus, dead):
+        from gateway.drivers.modbus.line import Tally
+
+        self.tally, self.timing, self.dead, self.read_at = Tally(), timing_of(bus), dead, {}
+        self.profiles = {device.unit_id: device.profile for device in bus.devices}
+        self.settle = {}
+
+    async def connect(self):
+        pass
+
+    close = end = connect
+
+    def pace(self, unit, gap_s):
+        pass
+
+    def free_at(self, unit):
+        return self.settle.get(unit, 0.0)
+
+    async def read(self, unit, space, address, count, timeout_ms=300):
+        loop = asyncio.get_running_loop()
+        if unit in self.dead and loop.time() > 20:
+            await asyncio.sleep(self.timing.miss_s(self.profiles[unit], timeout_ms / 1000))
+            self.settle[unit] = loop.time() + 1.0
+            raise DeviceFault("timeout", f"unit {unit}")
+        body = -(-count // 8) if space in {Space.COIL, Space.DISCRETE} else 2 * count
+        await asyncio.sleep(self.timing.transaction_s(self.profiles[unit], 8, 5 + body))
+        self.read_at.setdefault(unit, []).append(loop.time())
+        return [0] * count
+
+
+@pytest.mark.parametrize(("nth", "dead"), list(enumerate(DEAD)))
+def test_no_alarm_point_gets_older_than_was_reckoned(kit, nth, dead):
+    devices = [(n, gas(kit) if n <= 8 else air(kit)) for n in range(1, 25)]
+    bus = kit.bus("/dev/x", *devices)
+    gone = set(range(8, 8 - dead, -1)) if dead < 3 else {8, 20, 21, 22, 23}
+    gone = set(list(gone)[:dead])
+    line = Wire(bus, gone)
+
+    async def story():
+        async with kit.polling(bus, line=line):
+            await asyncio.sleep(90)
+
+    virtual_run(story())
+    worst = {alarm.device: alarm.worst_s[nth] for alarm in load_of(bus).alarms}
+    for unit in set(range(1, 9)) - gone:
+        times = line.read_at[unit]
+        oldest = max(b - a for a, b in itertools.pairwise(times))
+        assert 0.3 < oldest <= worst[f"dev{unit}"]
+
+
+def test_an_overbooked_bus_is_refused(tmp_path, capsys, monkeypatch):
+    from gateway.cli import main
+
+    monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
+    devices = "\n".join(
+        f"      gas-{n}: {{ profile: combustible-gas-6in1, unit_id: {n}, place: b1 }}" for n in range(1, 26)
+    )
+    (tmp_path / "site.yaml").write_text(
+        "site: s\ngateway: g\nplaces: { b1: one }\nbuses:\n  line:\n    port: /dev/serial/by-path/x\n    devices:\n"
+        + devices
+    )
+    assert main(["check", "--json", "--buses", str(tmp_path / "site.yaml")]) == 78
+    import json
+
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [item["line"] for item in told if item.get("key") == "fault.overbooked"] == [5]
+    (bus,) = [item for item in told if "load" in item]
+    assert bus["load"] > 1
+    assert set(bus["ages"][0]["worst_s"]) == {"0", "1", "3", "5"}
+    assert main(["check", str(tmp_path / "site.yaml")]) == 78
+    assert "bus line: 1" in capsys.readouterr().out
