@@ -15,8 +15,18 @@ from gateway.app.moving import back_up
 from gateway.app.steward import Steward
 from gateway.control.protocol import PeerCredentials, Refusal, Request
 from gateway.events import Entry, SiteLoaded
+from gateway.sim.broker import free_port
 
 CANARY = "p-canary-0123456789abcdef"
+ELDER = (
+    "elder: { place: b1/s1/301, pseudonyms: { fukang: $pseudonym }, "
+    'care: { welfare-absence: { purpose: lives alone, consent: "2026-11-01" } } }, '
+)
+DOOR = """
+listener: { host: 127.0.0.1, port: $port }
+doors:
+  gate: { vendor: hikvision, place: b1, address: 127.0.0.1, token_file: gate.token, enrolment: fukang }
+"""
 US = PeerCredentials(1, os.getuid(), os.getgid(), "us")
 
 
@@ -128,6 +138,40 @@ def test_what_the_core_remembers_of_somebody_is_gone_and_others_do_not_notice(tm
         ] == living.house.site.fingerprint
         living.gas[1].holding[1] = 40
         await living.until(lambda: ("gas-high", "gas-301") in living.open(), "heard anew")
+
+    run(tmp_path, story)
+
+
+def test_somebody_under_care_is_forgotten_by_name_with_what_the_rules_remember(tmp_path):
+    pseudonym = "ca4a41" * 5 + "00"
+
+    async def story(living):
+        (tmp_path / "gate.token").write_text("s3cret-token-of-the-gate")
+        (tmp_path / "gate.token").chmod(0o600)
+        living.edit("people: { ", "people: { " + ELDER.replace("$pseudonym", pseudonym))
+        living.edit("outputs:", DOOR.replace("$port", str(free_port())) + "outputs:")
+        await living.reload()
+
+        def remembered():
+            rows = living.rows("SELECT kind, key, body FROM state WHERE kind <> 'closed'")
+            return {kind: body for kind, key, body in rows if "elder" in key}
+
+        entry = Entry(
+            "gate", "access.granted", "gate:1", "5/75", subject="known", person=pseudonym, direction="in", seq=1
+        )
+        await living.house.inbox.report(entry).durable()
+        await asyncio.sleep(60)
+        seen = remembered()
+        assert seen, "the rule remembers the pass"
+        assert len(await ask(living, "passages", person="elder")) == 1
+        (done,) = await ask(living, "forget", person="elder", reason="consent withdrawn")
+        assert (done["keys"], done["subjects"]) == (1, 1)
+        await asyncio.sleep(5)
+        assert all(body != seen.get(kind) for kind, body in remembered().items())
+        assert traces(living.state, pseudonym) == []
+        assert await ask(living, "passages", person="elder") == []
+        with pytest.raises(Refusal, match="no_such_person"):
+            await ask(living, "forget", person="p-nobody", reason="x")
 
     run(tmp_path, story)
 
