@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from pathlib import Path
 
@@ -74,6 +75,7 @@ def test_a_file_with_faults_changes_nothing_and_a_button_that_is_gone_takes_its_
         whole.caused("sos", "sos-301")
         await world.press("sos-301")
         raised = await whole.alert("sos", "sos-301")
+        assert "devices/sos-301" in await whole.retained()
 
         edit(world.site, "unit_id: 9, place: b1/s1 }\n  net:", "unit_id: 999, place: b1/s1 }\n  net:")
         refused = await whole.loudong("reload")
@@ -92,6 +94,9 @@ def test_a_file_with_faults_changes_nothing_and_a_button_that_is_gone_takes_its_
         whole.daemon.send_signal(signal.SIGHUP)
         closed = await whole.alert("sos", "sos-301", "closed")
         assert (closed["alert"], closed["closed_as"]) == (raised["alert"], "withdrawn")
+        async with asyncio.timeout(20):
+            while "devices/sos-301" in await whole.retained():  # nor does the broker keep what there is no more
+                pass
         whole.caused("sos", "sos-302")
         await world.press("sos-302")
         await whole.alert("sos", "sos-302")
