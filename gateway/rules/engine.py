@@ -422,6 +422,7 @@ class Engine:
         downtime = boot.downtime_ms or 0
         self._fire_until(Instant(at - downtime))
         self.board.clock = msgspec.structs.replace(self.board.clock, blind_ms=self.board.clock.blind_ms + downtime)
+        self.board.coverage.slept(at, boot.downtime_ms)
 
     def _boot(self, boot: Boot, stamped: Stamped) -> None:
         clock, at = self.board.clock, stamped.at
@@ -434,7 +435,6 @@ class Engine:
             else (*clock.segments, Segment(self._segment_start(at), offset))
         )
         self.board.clock = ClockRow(at, boot.run, boot.boot_id, blind, at - blind, segments[-SEGMENTS_KEPT:])
-        self.board.coverage.slept(at, boot.downtime_ms)
         if boot.downtime_ms is None:
             self._watches.observe_anew(at)
             self.register.after_unknown_downtime(at)
