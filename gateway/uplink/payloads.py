@@ -11,6 +11,7 @@ by the tie that holds for it, never by that of another.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -26,6 +27,8 @@ from gateway.words import CATALOGUE, LANGUAGES, say
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 _CALLS_FOR_A_DEED = frozenset({ChangeKind.RAISED, ChangeKind.RE_ALARMED, ChangeKind.TOLD})
+# Seven digits and more, with blanks or hyphens between: telephones (ITU-T E.164: up to 15) and identity cards; no dates.
+_NUMBER_OF_SOMEBODY = re.compile(r"(?<!\d)(?!\d{4}-\d\d-\d\d)\+?\d(?:[ -]?\d){6,}[Xx]?(?!\d)")
 _SEQUENCE_DIGITS = 16  # CloudEvents sequence extension: the text must order like the number
 
 
@@ -130,7 +133,7 @@ def alert_body(
         next_rung=alert.next_rung,
         why=tuple(_reason(why, times) for why in alert.why),
         who=change.who,
-        reason=change.reason,
+        reason=discreet(change.reason),
         closed_as=alert.closed_as,
         occurred_at=occurred_at,
         changed_at=times.at(change.at),
@@ -175,13 +178,18 @@ def _texts(change: Change, kind: ChangeKind, language: str, wording: Wording) ->
         place=wording.places.get(alert.place, alert.place),
     )
     sentences = [
-        say(f"change.{kind}", language, who=change.who or "-", reason=change.reason or "-"),
+        say(f"change.{kind}", language, who=change.who or "-", reason=discreet(change.reason) or "-"),
         *(_why_sentence(why, language, wording) for why in alert.why),
         *_told_sentence(alert, language),
         *_advice(alert, kind, language),
         say("alert.grade", language, grade=say(f"grade.{alert.grade}", language)),
     ]
     return wire.Texts(title, say("alert.between", language).join(sentences))
+
+
+def discreet(written: str) -> str:
+    """What a person wrote, without numbers by which somebody can be rung or looked up; the alert's own history keeps them."""
+    return _NUMBER_OF_SOMEBODY.sub("…", written)
 
 
 def rule_name(rule: str, language: str, wording: Wording) -> str:

@@ -303,4 +303,7 @@ class Walk:
         for arrival in self.office.arrivals:
             revisions.setdefault(arrival.alert, []).append(arrival.revision)
         assert all(seen == list(range(1, len(seen) + 1)) for seen in revisions.values()), revisions
+        assert not [topic for topic, body, _ in self.tap.heard if b"canary" in body], (
+            "a login is nobody's business upstream"
+        )
         assert broken_promises((topic, body) for topic, body, _ in self.tap.heard) == []

@@ -217,6 +217,35 @@ def test_a_body_comes_back_as_the_type_it_was_made_from():
     assert msgspec.json.encode(event, order="deterministic") == body()
 
 
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("rang 13812345678, nobody", "rang …, nobody"),
+        ("拨打 138 1234 5678 无人接听", "拨打 … 无人接听"),
+        ("+49-30-1234567 is her son", "… is her son"),
+        ("身份证 11010519491231002X", "身份证 …"),
+        (
+            "spoke with her at 14:30 on 2026-11-22, room 301, 26 %LEL",
+            "spoke with her at 14:30 on 2026-11-22, room 301, 26 %LEL",
+        ),
+        ("order 123456", "order 123456"),
+    ],
+)
+def test_no_number_of_anybody_leaves_with_what_a_person_wrote(written, told):
+    change = msgspec.structs.replace(CHANGE, reason=written)
+    raw = body(change).decode()
+    data = json.loads(raw)["data"]
+    assert data["reason"] == told
+    assert written == told or written not in raw
+
+
+def test_of_a_person_nothing_but_the_id_is_told():
+    """Whatever the site file may come to know of a person: the wire has no place for it."""
+    fields = {field.name for field in msgspec.structs.fields(wire.ToldRung)}
+    assert fields == {"rung", "people", "because", "at", "age_s"}
+    assert json.loads(body())["data"]["told"][0]["people"] == ["head-wang"]
+
+
 def test_topics_and_times():
     assert topic("fukang", "gw-1", "devices/gas-501") == "loudong/v1/fukang/gw-1/devices/gas-501"
     assert rfc3339(-1) == "1969-12-31T23:59:59.999Z"
