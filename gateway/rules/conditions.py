@@ -12,7 +12,7 @@ from msgspec import Struct
 from gateway.alerts import Why
 from gateway.events import Entry, Press, Quality, Scalar
 from gateway.instant import DAY, MINUTE, Instant
-from gateway.rules.question import Case, ConditionNode, Fact, Finding, is_stale, soonest, why_of
+from gateway.rules.question import Case, ConditionNode, Fact, Finding, is_stale, why_of
 from gateway.rules.signs import SIGNS, Sign
 
 
@@ -183,7 +183,7 @@ class All(Struct, frozen=True):
         found = [part.find(case) for part in self.parts]
         truths = [f.truth for f in found]
         truth = False if False in truths else None if None in truths else True
-        return Finding(truth, _reasons(found), soonest(f.due for f in found), all(f.solid for f in found))
+        return Finding(truth, _reasons(found), _soonest(found), all(f.solid for f in found))
 
 
 class Any(Struct, frozen=True):
@@ -268,11 +268,21 @@ def mixes(node: ConditionNode) -> bool:
 
 def any_of(found: list[Finding]) -> Finding:
     """One finding of several: whether at least one holds."""
-    truths = [f.truth for f in found]
-    truth = True if True in truths else None if None in truths else False
-    holding = [f for f in found if f.truth] or found
-    return Finding(truth, _reasons(holding), soonest(f.due for f in found), any(f.truth and f.solid for f in found))
+    truth: bool | None = False
+    for f in found:
+        if f.truth:
+            truth = True
+            break
+        truth = None if f.truth is None else truth
+    holding = [f for f in found if f.truth] if truth else found
+    return Finding(truth, _reasons(holding), _soonest(found), bool(truth) and any(f.solid for f in holding))
 
 
 def _reasons(found: list[Finding]) -> tuple[Why, ...]:
-    return tuple(why for f in found for why in f.why)
+    said = [f.why for f in found if f.why]
+    return said[0] if len(said) == 1 else tuple(why for reasons in said for why in reasons)
+
+
+def _soonest(found: list[Finding]) -> Instant | None:
+    due = [f.due for f in found if f.due is not None]
+    return min(due) if due else None

@@ -289,11 +289,13 @@ class Engine:
         # A Receipt changes no alert; whoever journals it keeps it in the alert's history. A CommandRefused changes nothing.
 
     def _reading(self, reading: Reading, stamped: Stamped) -> None:
-        before = self.board.fact(reading.device, reading.point)
+        people = self._presence.at_reading(reading)
+        before = self.board.fact(reading.device, reading.point) if people else None
         self._hear(reading.device, reading.point, reading.value, reading.quality, stamped)
-        moved = before is not None and None not in {before.value, reading.value} and before.value != reading.value
-        if moved and reading.quality is Quality.GOOD:
-            self._sign(self._presence.at_reading(reading), "reading", stamped.at, stamped)
+        if before is None or before.value is None or reading.value is None or reading.quality is not Quality.GOOD:
+            return
+        if before.value != reading.value:
+            self._sign(people, "reading", stamped.at, stamped)
 
     def _sign(self, people: list[str], by: str, when: Instant, stamped: Stamped) -> None:
         for person in people:

@@ -41,6 +41,9 @@ class ClockRow(Struct, frozen=True):
     segments: tuple[Segment, ...] = ()
 
 
+_NO_CLOCK = ClockRow()
+
+
 class FactBoard:
     """Facts by (subject, name); the ``View`` that conditions look at."""
 
@@ -50,11 +53,18 @@ class FactBoard:
         self.clock_row: Table[ClockRow] = Table("clock", ClockRow)
         self.coverage = Coverage()
         self.away = AwayBook(self)
+        self._ages = {
+            (subject.id, name): spec.max_age_ms
+            for subject in compound.subjects.values()
+            for name, spec in subject.facts.items()
+            if spec.max_age_ms is not None
+        }
+        """Maximum ages by (subject, fact): asked several times an event, and most facts have none."""
 
     @property
     def clock(self) -> ClockRow:
         """What is known of time."""
-        return self.clock_row.get("clock") or ClockRow()
+        return self.clock_row.get("clock") or _NO_CLOCK
 
     @clock.setter
     def clock(self, row: ClockRow) -> None:
@@ -124,7 +134,7 @@ class FactBoard:
         return known is not None and name in known.facts
 
     def stale_at(self, subject: str, name: str) -> Instant | None:
-        max_age = self._spec(subject, name).max_age_ms
+        max_age = self._ages.get((subject, name))
         if max_age is None:
             return None
         fact, clock = self.rows.get(subject, name), self.clock

@@ -94,6 +94,9 @@ class Table(Generic[T]):
 
 def _joined(key: Key) -> str:
     """One string for a key, whatever its parts hold."""
+    plain = _SEPARATOR.join(key)
+    if _ESCAPE not in plain and plain.count(_SEPARATOR) == len(key) - 1:
+        return plain  # nearly every key, twice an event
     return _SEPARATOR.join(part.replace(_ESCAPE, f"{_ESCAPE}0").replace(_SEPARATOR, f"{_ESCAPE}1") for part in key)
 
 
@@ -106,6 +109,9 @@ class TableLike(Protocol):
     """A table of rows of any type."""
 
     kind: str
+
+    @property
+    def is_changed(self) -> bool: ...
 
     def changed(self) -> Iterator[Row]: ...
 
@@ -122,7 +128,7 @@ class Ledger:
 
     def changed(self) -> tuple[Row, ...]:
         """Every row that changed since the last call."""
-        return tuple(row for table in self._tables.values() for row in table.changed())
+        return tuple(row for table in self._tables.values() if table.is_changed for row in table.changed())
 
     def everything(self) -> tuple[Row, ...]:
         """Every row."""
