@@ -12,6 +12,7 @@ from gateway import __version__
 from gateway.actions import Publish
 from gateway.events import Health
 from gateway.instant import DAY, ClockQuality, Instant
+from gateway.rules.choosing import PERSON
 from gateway.rules.compound import HEALTH, Subject
 from gateway.rules.engine import Engine
 from gateway.site.model import Site
@@ -21,8 +22,8 @@ from gateway.uplink.wire import Presence, StatusData
 
 _EARS = ("bus", "radio", "terminal")
 """Kinds whose loss makes the gateway deaf on that side."""
-_DEVICES = ("bus", "radio", "worker", "clock", "store", "uplink", "output")
-"""Kinds that are not devices of the compound."""
+_DEVICES = ("bus", "radio", "worker", "clock", "store", "uplink", "output", PERSON)
+"""Kinds that are not devices of the compound; a person least of all: nobody is a retained message at a broker."""
 
 
 class Disk(Protocol):

@@ -63,6 +63,7 @@ def test_a_day_in_a_whole_house_over_a_restart_and_a_gap(tmp_path):
     """One day, because it costs as much as all other tests of this folder together; the rest stands in the timetables."""
 
     async def story(living):
+        assert set(living.house.publishing.device_messages()) == {"gate"}  # nobody is a device, and published as one
         await passes(living, 1)
         await later(2)
         await living.house.inbox.report(SequenceGap("gate", 2, 4)).durable()
