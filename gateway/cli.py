@@ -769,6 +769,18 @@ def _show_status(items: list[Item]) -> Iterable[str]:
     yield say("status.store", language(), mode=say("store.disk" if status["durable"] else "store.memory", language()))
     for name, count in sorted(status["counts"].items()):
         yield f"  {name:<40} {count}"
+    yield from _show_units(status.get("units", []))
+
+
+def _show_units(units: list[Item]) -> Iterable[str]:
+    """One line a device of a bus: which one is slow, and which cable is bad."""
+    if units:
+        yield say("units.head", language())
+    for unit in units:
+        told = {name: "–" if value is None else value for name, value in unit.items()}
+        told["standing"] = say(f"standing.{unit['standing']}", language())
+        told["noise"] = unit["noise_bytes"] + unit["foreign_frames"]
+        yield say("units.line", language(), **{name: str(value) for name, value in told.items()})
 
 
 def _show_alerts(items: list[Item]) -> Iterable[str]:

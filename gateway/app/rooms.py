@@ -285,6 +285,10 @@ class Rooms:
             raise DeviceFault("port_gone", device)
         return self._lanes[device]
 
+    def units(self) -> list[dict[str, Any]]:
+        """Every device of every bus, as its poller sees it."""
+        return [unit for poller in self.pollers.values() for unit in poller.overview()]
+
     def counts(self) -> dict[str, int]:
         """What was counted since the rooms were built, for the status and for whoever looks for a bad cable."""
         counted: Counter[str] = Counter()

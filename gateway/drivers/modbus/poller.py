@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
+import msgspec
 import structlog
 
 from gateway.drivers.modbus.frames import Request, deed_request, shown, switch_request
 from gateway.drivers.modbus.jobs import Job, Jobs, Kind
-from gateway.drivers.modbus.line import Line, Refused
+from gateway.drivers.modbus.line import Counters, Line, Refused
 from gateway.drivers.modbus.lines import line_of
 from gateway.drivers.modbus.member import BACKOFF_S, Member, key
 from gateway.drivers.modbus.plan import Block, split
@@ -120,6 +122,23 @@ class BusPoller:
         """Ask a point again at once; its ``Reading`` is reported even if nothing changed."""
         member = self.members[device]
         self._put(Job(Kind.READ, member, member.specs[point]))
+
+    def overview(self) -> list[dict[str, Any]]:
+        """How each device fares, for whoever looks for the bad cable: standing, age of its last answer, counters, latencies."""
+        at, tally = _now(), self.line.tally
+        return [
+            {
+                "bus": self._bus.id,
+                "device": member.id,
+                "unit_id": member.unit,
+                "standing": member.standing.value,
+                "heard_s": None if member.heard_at is None else round(at - member.heard_at, 1),
+                **msgspec.to_builtins(tally.units.get(member.unit, Counters())),
+                "p50_ms": tally.latencies[member.unit].at_ms(0.5),
+                "p99_ms": tally.latencies[member.unit].at_ms(0.99),
+            }
+            for member in self.members.values()
+        ]
 
     async def _wait_for(self, job: Job) -> tuple[Scalar | None, Quality]:
         job.done = asyncio.get_running_loop().create_future()

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.faults import DeviceFault
 from gateway.sim.modbus import SimBus, SimUnit
-from gateway.site.profile import PointClass, Space
+from gateway.site.profile import Deed, PointClass, Space
 
 ON, OFF = True, False
 
@@ -143,5 +143,78 @@ def test_a_product_that_wants_a_longer_silence_gets_it(kit):
             shy_at = [at for at, frame in wire.log if frame[0] == 2]
             gaps = [at - max((heard for heard in said if heard < at), default=0) for at in shy_at[1:]]
             assert min(gaps) >= 0.04
+
+    asyncio.run(story())
+
+
+def test_an_output_that_lets_go_by_itself_is_written_again_until_it_is_put_off(kit):
+    async def story():
+        unit = SimUnit(1, coils={0: 0})
+        fan = kit.point("fan", 0, Space.COIL, writable=True, point_class=PointClass.FEEDBACK, repeat_ms=400)
+        async with SimBus([unit]) as wire, kit.polling(kit.bus(wire.path, (1, kit.profile(fan)))) as (poller, _):
+            await poller.write("dev1", "fan", ON)
+            await kit.until(lambda: len(writes(unit)) >= 4)
+            assert set(writes(unit)) == {(5, 0, 0xFF00)}
+            await poller.write("dev1", "fan", OFF)
+            count = len(writes(unit))
+            await asyncio.sleep(0.8)
+            assert len(writes(unit)) == count
+            assert unit.coils[0] == 0
+
+    asyncio.run(story())
+
+
+def test_what_a_device_must_be_told_at_each_start_it_is_told(kit):
+    async def story():
+        unit = SimUnit(1, holding={0: 3, 955: 0, 956: 0})
+        deeds = (
+            Deed("timer", Space.HOLDING, 955, value=60, on_start=True),
+            Deed("action", Space.HOLDING, 956, value=2, function=16, on_start=True),
+            Deed("unit_id", Space.HOLDING, 128, low=1, high=247),
+        )
+        profile = kit.profile(kit.alarm("gas", 0, period_ms=100), commissioning=deeds)
+        other = SimUnit(2, holding={0: 1})
+        async with (
+            SimBus([unit, other]) as wire,
+            kit.polling(kit.bus(wire.path, (1, profile), (2, kit.profile(kit.alarm("a", 0, period_ms=100))))) as (
+                _,
+                ear,
+            ),
+        ):
+            await kit.until(lambda: (unit.holding[955], unit.holding[956]) == (60, 2))
+            assert writes(unit) == [(6, 955, 60), (16, 956, 1)]
+            unit.silent = True
+            await kit.until(lambda: ("dev1", "lost", "timeout") in ear.health(), 9)
+            unit.silent, unit.holding = False, {0: 3, 955: 0, 956: 0}  # its power was off
+            await kit.until(lambda: (unit.holding[955], unit.holding[956]) == (60, 2), 9)
+
+    asyncio.run(story())
+
+
+def test_a_hole_that_is_refused_by_silence_is_read_around(kit):
+    class Shy(SimUnit):
+        def answer(self, pdu):
+            said = super().answer(pdu)
+            self.silent = bool(said[0] & 0x80)
+            return said
+
+    class Wire(SimBus):
+        """What the unit would refuse it does not answer."""
+
+        def _serve(self, frame):
+            unit = self.units[frame[0]]
+            unit.silent = False
+            if unit.answer(frame[1:-2])[0] & 0x80:
+                return
+            super()._serve(frame)
+
+    async def story():
+        unit = Shy(1, holding={0: 7, 5: 8})
+        profile = kit.profile(kit.alarm("a", 0, period_ms=100), kit.alarm("b", 5, period_ms=100))
+        async with Wire([unit]) as wire, kit.polling(kit.bus(wire.path, (1, profile))) as (_, ear):
+            await kit.until(lambda: ear.values("a")[-1:] == [7] and ear.values("b")[-1:] == [8], 9)
+            assert unit.requests[0] == (3, 0, 6)
+            await kit.until(lambda: ear.health("dev1")[-1:] == [("dev1", "ok", "")], 9)
+            assert not [h for h in ear.health("dev1") if h[1] == "lost"]
 
     asyncio.run(story())
