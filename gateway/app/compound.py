@@ -30,8 +30,8 @@ from gateway.rules.compound import (
     Rule,
     Subject,
 )
-from gateway.rules.engine import UNPROVEN
 from gateway.rules.language import compile_rules
+from gateway.rules.terminals import UNPROVEN
 from gateway.site.model import STREAM, Bus, Button, Door, Grid, ModbusDevice, Output, Site
 from gateway.site.profile import PointClass
 

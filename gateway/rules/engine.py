@@ -10,7 +10,6 @@ back the very same core.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 
 import msgspec
@@ -37,48 +36,24 @@ from gateway.events import (
     Stamped,
     Verb,
 )
-from gateway.instant import MINUTE, Anchor, Instant
+from gateway.instant import Anchor, Instant
 from gateway.rules import outputs
 from gateway.rules.answered import AnsweredCommands
 from gateway.rules.away import AWAY
 from gateway.rules.commands import Verdict, carry_out
-from gateway.rules.compound import CLOCK, CONFIRMED, DOOR, GAP, HEALTH, HELD, SYNCED, Compound
+from gateway.rules.compound import CLOCK, CONFIRMED, GAP, HEALTH, HELD, SYNCED, Compound
 from gateway.rules.deadlines import Deadlines
 from gateway.rules.facts import ClockRow, FactBoard, Segment
-from gateway.rules.ledger import Key, Ledger, Row, Table
+from gateway.rules.ledger import Ledger, Row, Table
 from gateway.rules.presence import GRANTED, Presence
 from gateway.rules.presence import when as passed_at
 from gateway.rules.question import Fact
 from gateway.rules.register import AlertRegister
 from gateway.rules.signs import Sign
+from gateway.rules.terminals import TerminalBook
 from gateway.rules.watches import Moment, Watchkeeper
 
-SEEN_PER_TERMINAL = 2_000
-"""Entries remembered against resends: more than a terminal sends between two acknowledgements (facts/face 1.1)."""
 SEGMENTS_KEPT = 16
-
-_DOOR_FACTS: dict[str, tuple[str, Scalar]] = {
-    "door.opened": (DOOR, "opened"),
-    "door.closed": (DOOR, "closed"),
-    "door.forced": (DOOR, "forced"),
-    "door.held_open": (DOOR, "held_open"),
-    "door.held_open_cleared": (DOOR, "opened"),
-    "alarm.tamper": ("tamper", True),
-    "alarm.tamper_cleared": ("tamper", False),
-    "alarm.fire": ("fire", True),
-    "alarm.fire_cleared": ("fire", False),
-}
-_AT_REST = ((DOOR, "closed"), ("tamper", False), ("fire", False))
-"""States that a replay from the terminal's log may set, too: they end alerts and raise none."""
-UNPROVEN = "freshness_unproven"
-"""Anomaly of an entry (facts/face 0.3), and the fact of a terminal that sends such."""
-_ALARMS = ((DOOR, "forced"), ("tamper", True), ("fire", True))
-_ACCOUNTED_FOR = frozenset({"recovered", "absent"})
-"""How a gap ended if nothing of it is lost: its entries came, or the terminal's log holds none."""
-RESET_BY = 10_000
-"""A serial number so far back, even in a log, is of a counter that began anew."""
-OVERTAKEN_MS = MINUTE
-"""How long an event may be on its way behind a younger one; a terminal that was reset needs longer to start."""
 
 
 class Outcome(Struct, frozen=True):
@@ -88,35 +63,6 @@ class Outcome(Struct, frozen=True):
     rows: tuple[Row, ...]
     urgent: bool
     """Must be on disk before anyone is told: everything but a quiet reading."""
-
-
-class Seen(Struct, frozen=True):
-    """An entry already handled."""
-
-    at: Instant
-    live: bool = True
-    """False: so far only read from the terminal's log. Should it come live after that, it still alarms."""
-
-
-class Cursor(Struct, frozen=True):
-    """The last serial number that counted, and when it came."""
-
-    seq: int
-    at: Instant
-
-
-class OpenGap(Struct, frozen=True):
-    """Missing serial numbers of a terminal; the key holds the first."""
-
-    last: int
-    at: Instant
-
-
-class Pin(Struct, frozen=True):
-    """The device that may speak for a door."""
-
-    device: str
-    at: Instant
 
 
 class Driven(Struct, frozen=True):
@@ -141,16 +87,11 @@ class Engine:
         self.register = AlertRegister(compound, self.board, self._deadlines)
         self._presence = Presence(compound)
         self._watches = Watchkeeper(compound, self.board, self.register, self._deadlines)
+        self._terminals = TerminalBook(self.board)
         self.presses: Table[LastPress] = Table("press", LastPress)
-        self._seen: Table[Seen] = Table("seen", Seen)
         self._answered = AnsweredCommands()
         self._wants: Table[Want] = Table("want", Want)
-        self._cursors: Table[Cursor] = Table("cursor", Cursor)
-        self._gaps: Table[OpenGap] = Table("gap", OpenGap)
-        self._pins: Table[Pin] = Table("pin", Pin)
         self._driven: Table[Driven] = Table("driven", Driven)
-        self._seen_keys: dict[str, deque[str]] = {}
-        """Oldest first, so that forgetting costs the same however much is remembered."""
         self._ledger = Ledger(
             self.board.rows,
             self.board.clock_row,
@@ -163,14 +104,14 @@ class Engine:
             self.board.coverage.rows,
             self.board.away.rows,
             self.presses,
-            self._seen,
+            self._terminals.seen,
             self._answered.done,
             self._answered.latest,
             self._wants,
             self._driven,
-            self._cursors,
-            self._gaps,
-            self._pins,
+            self._terminals.cursors,
+            self._terminals.gaps,
+            self._terminals.pins,
         )
 
     # The four entrances ---------------------------------------------------------------------------
@@ -201,37 +142,27 @@ class Engine:
         """Become the core that handed out these rows; answers the names of rows that could not be read."""
         unreadable = self._ledger.restore(rows)
         self._now = self.board.clock.at
-        self._remember()
+        self._terminals.rebuild()
+        self._answered.rebuild()
         self.register.rebuild()
         self._watches.rebuild(self._now)
         return unreadable
 
-    def _remember(self) -> None:
-        """What is forgotten first, from the rows: the store gives them back in any order."""
-        self._seen_keys = {}
-        for terminal, key in _oldest_first(self._seen):
-            self._seen_keys.setdefault(terminal, deque()).append(key)
-        self._answered.rebuild()
-
     def paired(self, terminal: str) -> str:
         """The device learnt for this door; empty: none."""
-        pin = self._pins.get(terminal)
-        return "" if pin is None else pin.device
+        return self._terminals.paired(terminal)
 
     def has_seen(self, terminal: str, key: str) -> bool:
         """Whether this entry was handled before: what comes now is a resend."""
-        return self._seen.get(terminal, key) is not None
+        return self._terminals.has_seen(terminal, key)
 
     def last_serial(self, terminal: str) -> tuple[int, Instant] | None:
         """The last serial number that counted, and when it came."""
-        cursor = self._cursors.get(terminal)
-        return None if cursor is None else (cursor.seq, cursor.at)
+        return self._terminals.last_serial(terminal)
 
     def open_gaps(self, terminal: str) -> list[tuple[int, int]]:
         """First and last of each run of serial numbers that is still missing, oldest first: what its log is asked for."""
-        return sorted(
-            (int(key[1]), gap.last) for key in self._gaps if key[0] == terminal and (gap := self._gaps.get(*key))
-        )
+        return self._terminals.open_gaps(terminal)
 
     # Questions ------------------------------------------------------------------------------------
 
@@ -269,9 +200,9 @@ class Engine:
             self._hear(event.device, "reason", event.reason, Quality.GOOD, stamped)
             self._hear(event.device, HEALTH, event.health.value, Quality.GOOD, stamped)
         elif isinstance(event, SequenceGap):
-            self._gap(event, stamped)
+            self._hear(event.terminal, GAP, self._terminals.gap(event, stamped.at), Quality.GOOD, stamped)
         elif isinstance(event, Paired):
-            self._paired(event, at)
+            self._terminals.pair(event, at)
         elif isinstance(event, Actuated):
             self._hear(event.output, CONFIRMED, event.confirmed, Quality.GOOD, stamped)
             self._hear(event.output, HELD, event.reason.startswith("held"), Quality.GOOD, stamped)
@@ -318,19 +249,10 @@ class Engine:
             self._sign(self._presence.at_button(press.button), "press", stamped.at, stamped)
 
     def _entry(self, entry: Entry, stamped: Stamped) -> None:
-        if entry.terminal not in self.compound.subjects:
+        if entry.terminal not in self.compound.subjects or not self._terminals.is_news(entry, stamped.at):
             return
-        seen = self._seen.get(entry.terminal, entry.key)
-        if seen is not None and (seen.live or not entry.live):
-            return
-        self._seen.put(Seen(stamped.at, entry.live), entry.terminal, entry.key)
-        if seen is None:
-            self._seen_keys.setdefault(entry.terminal, deque()).append(entry.key)
-            self._forget_oldest(entry.terminal)
-        self._freshness(entry, stamped)
-        newer, changed = self._in_sequence(entry, stamped.at), _DOOR_FACTS.get(entry.type)
-        if changed is not None:
-            self._door(entry, changed, stamped, newer=newer)
+        for name, value in self._terminals.facts_of(entry, stamped.at):
+            self._hear(entry.terminal, name, value, Quality.GOOD, stamped)
         people, occasion = self._presence.at_terminal(entry), f"{entry.terminal}:{entry.key}"
         if entry.live:
             for subject in (entry.terminal, *people):
@@ -338,61 +260,6 @@ class Engine:
         if entry.type == GRANTED:
             passed = passed_at(entry, stamped.at, self.board.anchor_at(stamped.at))
             self._sign(people, "pass", passed, stamped)
-
-    def _in_sequence(self, entry: Entry, at: Instant) -> bool:
-        """Sequence, not time, orders a terminal's events (facts/face 0.6): a late one must not move the door back.
-
-        A live event far behind in time as well is none that was overtaken: the terminal's counter began anew.
-        """
-        last = self._cursors.get(entry.terminal)
-        if entry.seq is None or last is None or entry.seq >= last.seq:  # a resend of the same is known by its key
-            newer = True
-        else:
-            newer = at - last.at > OVERTAKEN_MS and (entry.live or last.seq - entry.seq >= RESET_BY)
-        if newer and entry.seq is not None:
-            self._cursors.put(Cursor(entry.seq, at), entry.terminal)
-        return newer
-
-    def _door(self, entry: Entry, changed: tuple[str, Scalar], stamped: Stamped, *, newer: bool) -> None:
-        """Opened and closed go by sequence; an alarm that is live counts in any order; a terminal's log only ends alarms."""
-        terminal, (name, value) = entry.terminal, changed
-        if newer and (entry.live or changed in _AT_REST):
-            self._hear(terminal, name, value, Quality.GOOD, stamped)
-        elif entry.live and changed in _ALARMS:
-            before = self.board.fact(terminal, name)
-            self._hear(terminal, name, value, Quality.GOOD, stamped)
-            if before is not None:  # overtaken by younger news: the alert stands, the door does not go back
-                self._hear(terminal, name, before.value, Quality.GOOD, stamped)
-
-    def _freshness(self, entry: Entry, stamped: Stamped) -> None:
-        """A terminal whose events nobody can date raises nothing, and that must not go unsaid."""
-        unproven = UNPROVEN in entry.anomalies
-        known = self.board.fact(entry.terminal, UNPROVEN)
-        if unproven != (known is not None and known.value is True):
-            self._hear(entry.terminal, UNPROVEN, unproven, Quality.GOOD, stamped)
-
-    def _gap(self, gap: SequenceGap, stamped: Stamped) -> None:
-        """A terminal has a gap while any of its own is open."""
-        if gap.open:
-            self._gaps.put(OpenGap(gap.last, stamped.at), gap.terminal, str(gap.first))
-        else:
-            self._gaps.drop(gap.terminal, str(gap.first))
-        missing = any(key[0] == gap.terminal for key in self._gaps)
-        known = gap.open or gap.reason in _ACCOUNTED_FOR
-        self.board.coverage.gap(gap.terminal, stamped.at, missing=missing, recovered=known)
-        self._hear(gap.terminal, GAP, missing, Quality.GOOD, stamped)
-
-    def _paired(self, paired: Paired, at: Instant) -> None:
-        """Another device counts its events from elsewhere."""
-        before = self._pins.get(paired.terminal)
-        self._pins.put(Pin(paired.device, at), paired.terminal)
-        if before is not None and before.device != paired.device:
-            self._cursors.drop(paired.terminal)
-
-    def _forget_oldest(self, terminal: str) -> None:
-        mine = self._seen_keys[terminal]
-        while len(mine) > SEEN_PER_TERMINAL:
-            self._seen.drop(terminal, mine.popleft())
 
     def _command(self, command: Command, stamped: Stamped) -> None:
         at = stamped.at
@@ -521,11 +388,6 @@ class Engine:
             if want.state is OutputState.ON:
                 self._driven.put(Driven(), want.output)
         return changed
-
-
-def _oldest_first(table: Table[Seen]) -> list[Key]:
-    aged = [(row.at, key) for key in table for row in (table.get(*key),) if row is not None]
-    return [key for _, key in sorted(aged)]
 
 
 def _moment(stamped: Stamped) -> Moment:

@@ -3,7 +3,7 @@
 from gateway.actions import Want
 from gateway.events import DeviceHealth, Entry, Health, Press, PressKind, Quality, Reading
 from gateway.instant import HOUR, MINUTE, SECOND, ClockQuality
-from gateway.rules.engine import SEEN_PER_TERMINAL
+from gateway.rules.terminals import SEEN_PER_TERMINAL
 
 
 def test_a_downtime_that_outlasts_a_wait_is_not_an_absence(core):

@@ -1,0 +1,188 @@
+"""What the core remembers of each door terminal: which entries it has had, in what order they count, and which are missing.
+
+Theory. A terminal resends until it is answered, and reads its log to us afterwards; so an entry is known by its key, ordered by
+its serial number, and only a live one may begin an alarm. Nothing is decided here about alerts.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from msgspec import Struct
+
+from gateway.events import Entry, Paired, Scalar, SequenceGap
+from gateway.instant import MINUTE, Instant
+from gateway.rules.compound import DOOR
+from gateway.rules.facts import FactBoard
+from gateway.rules.ledger import Key, Table
+
+SEEN_PER_TERMINAL = 2_000
+"""Entries remembered against resends: more than a terminal sends between two acknowledgements (facts/face 1.1)."""
+_DOOR_FACTS: dict[str, tuple[str, Scalar]] = {
+    "door.opened": (DOOR, "opened"),
+    "door.closed": (DOOR, "closed"),
+    "door.forced": (DOOR, "forced"),
+    "door.held_open": (DOOR, "held_open"),
+    "door.held_open_cleared": (DOOR, "opened"),
+    "alarm.tamper": ("tamper", True),
+    "alarm.tamper_cleared": ("tamper", False),
+    "alarm.fire": ("fire", True),
+    "alarm.fire_cleared": ("fire", False),
+}
+_AT_REST = ((DOOR, "closed"), ("tamper", False), ("fire", False))
+"""States that a replay from the terminal's log may set, too: they end alerts and raise none."""
+UNPROVEN = "freshness_unproven"
+"""Anomaly of an entry (facts/face 0.3), and the fact of a terminal that sends such."""
+_ALARMS = ((DOOR, "forced"), ("tamper", True), ("fire", True))
+_ACCOUNTED_FOR = frozenset({"recovered", "absent"})
+"""How a gap ended if nothing of it is lost: its entries came, or the terminal's log holds none."""
+RESET_BY = 10_000
+"""A serial number so far back, even in a log, is of a counter that began anew."""
+OVERTAKEN_MS = MINUTE
+"""How long an event may be on its way behind a younger one; a terminal that was reset needs longer to start."""
+
+
+class Seen(Struct, frozen=True):
+    """An entry already handled."""
+
+    at: Instant
+    live: bool = True
+    """False: so far only read from the terminal's log. Should it come live after that, it still alarms."""
+
+
+class Cursor(Struct, frozen=True):
+    """The last serial number that counted, and when it came."""
+
+    seq: int
+    at: Instant
+
+
+class OpenGap(Struct, frozen=True):
+    """Missing serial numbers of a terminal; the key holds the first."""
+
+    last: int
+    at: Instant
+
+
+class Pin(Struct, frozen=True):
+    """The device that may speak for a door."""
+
+    device: str
+    at: Instant
+
+
+class TerminalBook:
+    """The rows of all terminals."""
+
+    def __init__(self, board: FactBoard) -> None:
+        self._board = board
+        self.seen: Table[Seen] = Table("seen", Seen)
+        self.cursors: Table[Cursor] = Table("cursor", Cursor)
+        self.gaps: Table[OpenGap] = Table("gap", OpenGap)
+        self.pins: Table[Pin] = Table("pin", Pin)
+        self._seen_keys: dict[str, deque[str]] = {}
+        """Oldest first, so that forgetting costs the same however much is remembered."""
+
+    def rebuild(self) -> None:
+        """What is forgotten first, from the rows: the store gives them back in any order."""
+        self._seen_keys = {}
+        for terminal, key in _oldest_first(self.seen):
+            self._seen_keys.setdefault(terminal, deque()).append(key)
+
+    # Questions ------------------------------------------------------------------------------------
+
+    def paired(self, terminal: str) -> str:
+        """The device learnt for this door; empty: none."""
+        pin = self.pins.get(terminal)
+        return "" if pin is None else pin.device
+
+    def has_seen(self, terminal: str, key: str) -> bool:
+        """Whether this entry was handled before: what comes now is a resend."""
+        return self.seen.get(terminal, key) is not None
+
+    def last_serial(self, terminal: str) -> tuple[int, Instant] | None:
+        """The last serial number that counted, and when it came."""
+        cursor = self.cursors.get(terminal)
+        return None if cursor is None else (cursor.seq, cursor.at)
+
+    def open_gaps(self, terminal: str) -> list[tuple[int, int]]:
+        """First and last of each run of serial numbers that is still missing, oldest first."""
+        return sorted(
+            (int(key[1]), gap.last) for key in self.gaps if key[0] == terminal and (gap := self.gaps.get(*key))
+        )
+
+    # Events ---------------------------------------------------------------------------------------
+
+    def is_news(self, entry: Entry, at: Instant) -> bool:
+        """Whether the entry is no resend; it is one from now on. A live copy of one known from the log is news."""
+        seen = self.seen.get(entry.terminal, entry.key)
+        if seen is not None and (seen.live or not entry.live):
+            return False
+        self.seen.put(Seen(at, entry.live), entry.terminal, entry.key)
+        if seen is None:
+            self._seen_keys.setdefault(entry.terminal, deque()).append(entry.key)
+            self._forget_oldest(entry.terminal)
+        return True
+
+    def facts_of(self, entry: Entry, at: Instant) -> list[tuple[str, Scalar | None]]:
+        """What the entry says about its terminal, in the order in which it is to be heard."""
+        newer, changed = self._in_sequence(entry, at), _DOOR_FACTS.get(entry.type)
+        return [*self._freshness(entry), *(() if changed is None else self._door(entry, changed, newer=newer))]
+
+    def gap(self, gap: SequenceGap, at: Instant) -> bool:
+        """Whether any serial number of the terminal is missing now."""
+        if gap.open:
+            self.gaps.put(OpenGap(gap.last, at), gap.terminal, str(gap.first))
+        else:
+            self.gaps.drop(gap.terminal, str(gap.first))
+        missing = any(key[0] == gap.terminal for key in self.gaps)
+        known = gap.open or gap.reason in _ACCOUNTED_FOR
+        self._board.coverage.gap(gap.terminal, at, missing=missing, recovered=known)
+        return missing
+
+    def pair(self, paired: Paired, at: Instant) -> None:
+        """Another device counts its events from elsewhere."""
+        before = self.pins.get(paired.terminal)
+        self.pins.put(Pin(paired.device, at), paired.terminal)
+        if before is not None and before.device != paired.device:
+            self.cursors.drop(paired.terminal)
+
+    def _in_sequence(self, entry: Entry, at: Instant) -> bool:
+        """Sequence, not time, orders a terminal's events (facts/face 0.6): a late one must not move the door back.
+
+        A live event far behind in time as well is none that was overtaken: the terminal's counter began anew.
+        """
+        last = self.cursors.get(entry.terminal)
+        if entry.seq is None or last is None or entry.seq >= last.seq:  # a resend of the same is known by its key
+            newer = True
+        else:
+            newer = at - last.at > OVERTAKEN_MS and (entry.live or last.seq - entry.seq >= RESET_BY)
+        if newer and entry.seq is not None:
+            self.cursors.put(Cursor(entry.seq, at), entry.terminal)
+        return newer
+
+    def _door(self, entry: Entry, changed: tuple[str, Scalar], *, newer: bool) -> list[tuple[str, Scalar | None]]:
+        """Opened and closed go by sequence; an alarm that is live counts in any order; a terminal's log only ends alarms."""
+        if newer and (entry.live or changed in _AT_REST):
+            return [changed]
+        if not entry.live or changed not in _ALARMS:
+            return []
+        before = self._board.fact(entry.terminal, changed[0])
+        # Overtaken by younger news: the alert stands, the door does not go back.
+        return [changed] if before is None else [changed, (changed[0], before.value)]
+
+    def _freshness(self, entry: Entry) -> list[tuple[str, Scalar | None]]:
+        """A terminal whose events nobody can date raises nothing, and that must not go unsaid."""
+        unproven = UNPROVEN in entry.anomalies
+        known = self._board.fact(entry.terminal, UNPROVEN)
+        return [(UNPROVEN, unproven)] if unproven != (known is not None and known.value is True) else []
+
+    def _forget_oldest(self, terminal: str) -> None:
+        mine = self._seen_keys[terminal]
+        while len(mine) > SEEN_PER_TERMINAL:
+            self.seen.drop(terminal, mine.popleft())
+
+
+def _oldest_first(table: Table[Seen]) -> list[Key]:
+    aged = [(row.at, key) for key in table for row in (table.get(*key),) if row is not None]
+    return [key for _, key in sorted(aged)]
