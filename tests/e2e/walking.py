@@ -27,6 +27,7 @@ from msgspec import Struct
 from gateway.control.client import ControlClient
 from gateway.sim.broker import Mosquitto, free_port
 from gateway.sim.compound import SimCompound
+from gateway.sim.leash import leashed
 from gateway.sim.receiver import Arrival, DutyOffice
 from gateway.sim.score import Score
 
@@ -175,7 +176,11 @@ class Walk:
         command = [*(entry or ENTRY), str(self.world.site), "--state", str(self.world.state)]
         with self.log.open("ab") as out:
             self.daemon = await asyncio.create_subprocess_exec(
-                sys.executable, *command, stderr=out, stdout=out, env=self.environment(), start_new_session=True
+                *leashed([sys.executable, *command]),
+                stderr=out,
+                stdout=out,
+                env=self.environment(),
+                start_new_session=True,
             )
         if waiting:
             await self.until(lambda: self.presence(before) in {"online", "degraded"}, "the daemon is online")
