@@ -64,7 +64,7 @@ def test_the_example_has_no_faults_and_only_the_warnings_it_speaks_of():
 
 def test_the_garden_is_a_compound_of_real_size_in_several_files():
     faults = Faults()
-    site, _ = check(GARDEN, faults)
+    site, compound = check(GARDEN, faults)
     assert faults.errors == [], render(faults, "en")
     assert sorted({f.key for f in faults.warnings}) == ["fault.button_in_clear", "fault.valve_unproven"]
     assert len({Path(bus.mark.file).name for bus in site.buses.values()}) == 3
@@ -73,6 +73,9 @@ def test_the_garden_is_a_compound_of_real_size_in_several_files():
     assert (len(buildings), len(site.buses), len(site.doors)) == (6, 3, 4)
     assert len(devices) >= 60
     assert len(site.buttons) >= 40
+    cared_for = [person for person in site.people.values() if person.care]
+    assert len(cared_for) == 30
+    assert set(compound.rules["welfare-absence"].subjects) == {person.id for person in cared_for}
     assert all(any("\u4e00" <= letter <= "\u9fff" for letter in place.name) for place in site.places.values())
     for building in buildings:
         assert site.grid.building[building]
