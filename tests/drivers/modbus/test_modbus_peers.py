@@ -1,4 +1,4 @@
-"""Against slaves that share no code with us or with pymodbus: modbus_tk (Python) and libmodbus (C)."""
+"""Against slaves that share no code with us nor with each other: modbus_tk and pymodbus (Python), libmodbus (C)."""
 
 import asyncio
 import contextlib
@@ -13,10 +13,16 @@ from pathlib import Path
 import pytest
 import serial
 from modbus_tk import defines, modbus_rtu, modbus_tcp
+from pymodbus import FramerType
+from pymodbus.datastore import ModbusDeviceContext, ModbusSequentialDataBlock, ModbusServerContext
+from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 
 from gateway.drivers.modbus.line import Refused
+from gateway.drivers.modbus.mbap import MbapLine
 from gateway.drivers.modbus.port import SerialLine
+from gateway.drivers.modbus.rtu import RtuLine
 from gateway.drivers.modbus.tcp import TcpLine
+from gateway.drivers.modbus.tcp_wire import TcpWire
 from gateway.faults import DeviceFault
 from gateway.site.profile import Space
 
@@ -120,6 +126,47 @@ def test_modbus_tk_over_tcp():
         asyncio.run(converse(TcpLine("127.0.0.1", port)))
     finally:
         server.stop()
+
+
+def pymodbus_unit():
+    def block(values):
+        return ModbusSequentialDataBlock(1, values)  # it counts from 1
+
+    holding, inputs = [1000 + n for n in range(64)], [2000 + n for n in range(64)]
+    bits = [n % 2 for n in range(64)]
+    unit = ModbusDeviceContext(hr=block(holding), ir=block(inputs), co=block([0] * 64), di=block(bits))
+    return ModbusServerContext(devices={1: unit}, single=False)
+
+
+@pytest.mark.parametrize("framer", [FramerType.SOCKET, FramerType.RTU])
+def test_pymodbus_over_tcp_in_both_framings(framer):
+    async def story():
+        server = ModbusTcpServer(pymodbus_unit(), framer=framer, address=("127.0.0.1", port := free_port()))
+        serving = asyncio.ensure_future(server.serve_forever())
+        wire = TcpWire("127.0.0.1", port)
+        try:
+            await converse(RtuLine(wire) if framer is FramerType.RTU else MbapLine(wire))
+        finally:
+            await server.shutdown()
+            await asyncio.wait((serving,))
+
+    asyncio.run(story())
+
+
+def test_pymodbus_over_a_serial_line():
+    with wire() as (ours, theirs):
+
+        async def story():
+            server = ModbusSerialServer(pymodbus_unit(), framer=FramerType.RTU, port=theirs, baudrate=9600)
+            serving = asyncio.ensure_future(server.serve_forever())
+            await asyncio.sleep(0.2)
+            try:
+                await converse(SerialLine(ours))
+            finally:
+                await server.shutdown()
+                await asyncio.wait((serving,))
+
+        asyncio.run(story())
 
 
 @pytest.fixture(scope="module")
