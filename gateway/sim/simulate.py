@@ -132,12 +132,15 @@ class Simulation:
     def _command(self, command: Command) -> None:
         """By the daemon's own door. Raises DaemonNotRunning, Refusal."""
         client = ControlClient(self.state)
-        meant = [alert for alert in client.ask("alerts") if command.alert in {alert["rule"], alert["id"]}]
-        arguments: dict[str, Any] = {
-            "alert": meant[0]["id"] if meant else command.alert, "who": command.who, "reason": command.reason,
-            "on_site": command.on_site, "mistaken": command.mistaken,
-            "for": f"{command.for_ms}ms" if command.for_ms else None,
-        }  # fmt: skip
+        arguments: dict[str, Any] = {"who": command.who, "reason": command.reason}
+        if command.for_ms:
+            arguments["for"] = f"{command.for_ms}ms"
+        if command.resident:
+            arguments |= {"resident": command.resident, "back": command.back}
+        else:
+            meant = [alert for alert in client.ask("alerts") if command.alert in {alert["rule"], alert["id"]}]
+            alert = meant[0]["id"] if meant else command.alert
+            arguments |= {"alert": alert, "on_site": command.on_site, "mistaken": command.mistaken}
         list(client.ask(command.verb.value, **arguments))
 
     def _moved(self, output: str, on: bool) -> None:

@@ -175,6 +175,8 @@ class SimWorld:
     def _enter(self, entry: Entry) -> None:
         terminal = self.terminals.get(entry.terminal)
         doing = _ENTRIES.get((entry.type, entry.subject)) or _ENTRIES.get((entry.type, ""))
+        if entry.person is not None:  # a pseudonym does not lead back to the face that it was made of
+            raise CannotSimulate(f"{entry.terminal} {entry.type} {entry.person}")
         if terminal is None or doing is None:
             raise CannotSimulate(f"{entry.terminal} {entry.type} {entry.subject}")
         doing(terminal)
