@@ -90,7 +90,7 @@ class Store:
         """The last instant put, in whose time things grow old."""
         self.keep = Keep()
         """How long what is kept; may be changed at any time."""
-        self.pruned: Counter[str] = Counter()
+        self.pruned = Counter(messages=0, journal=0, closed=0, keys=0)
         self._stopping = False
         self._beat: Callable[[], None] = lambda: None
         self._task: asyncio.Task[None] | None = None

@@ -12,6 +12,7 @@ from instruments.virtual import virtual_run
 from gateway.app.orders import FaultySite
 from gateway.control.protocol import PeerCredentials, Refusal, Request
 from gateway.events import Reading, SiteLoaded
+from gateway.instant import DAY
 from gateway.nodes import Faults
 
 MORE_GAS = (
@@ -206,6 +207,25 @@ def test_after_a_reload_a_restart_goes_on_from_the_new_site(tmp_path):
         await living.start()
         assert living.open()["gas-high", "gas-301"].id == alert.id
         assert list(living.open()).count(("gas-high", "gas-301")) == 1
+
+    live(tmp_path, story)
+
+
+def test_retention_follows_the_site_file_and_what_it_does_is_counted(tmp_path):
+    async def story(living):
+        assert living.house.store.keep.journal_ms == 30 * DAY
+        living.edit("outputs:", "retention: { journal: 1d, telemetry_mb: 20 }\noutputs:")
+        done = await living.reload()
+        assert done.ended == done.begun == ()
+        assert living.house.store.keep.journal_ms == DAY
+        assert living.house.telemetry.most_bytes == 20_000_000
+        counted = living.house.counts()
+        assert {
+            "store.pruned_journal",
+            "store.pruned_closed",
+            "store.pruned_keys",
+            "telemetry.pruned",
+        } <= counted.keys()
 
     live(tmp_path, story)
 
