@@ -32,6 +32,7 @@ _HEADER = struct.Struct(">HHH")  # 3.1.3: transaction, protocol, length; the uni
 _MAX_LENGTH = 254  # the same: unit and PDU
 _GATEWAY_EXCEPTIONS = {10, 11}  # Application Protocol 7: the gateway answers for a unit that does not
 _MISSES_TO_RECONNECT = 3  # a peer that takes connections and never answers may have half-open ones
+_SILENT_S = 3.0  # one that did answer is given that long: a few dead units in a row must not cost the others the line
 _LATE_KEPT = 64  # questions given up whose answers are still counted as late
 _TURNAROUND_S = 0.2  # Serial Line 2.4.1, for the line behind a gateway
 
@@ -62,6 +63,8 @@ class MbapLine:
         """Transaction, unit, and when it was asked."""
         self._patience: defaultdict[int, Patience] = defaultdict(Patience)
         self._misses = 0
+        self._heard_at = float("-inf")
+        """When this connection last brought anything."""
 
     @property
     def connected(self) -> bool:
@@ -72,7 +75,7 @@ class MbapLine:
             if not self.wire.is_open:
                 self._forget()
                 await self.wire.open(self._on_bytes, self._on_lost)
-                self._misses = 0
+                self._misses, self._heard_at = 0, float("-inf")
                 self.tally.line.opened += 1
 
     async def close(self) -> None:
@@ -118,7 +121,8 @@ class MbapLine:
             self._patience[request.unit].missed()
         self._misses += 1
         self.tally.add(request.unit, "timeouts")
-        if self._misses >= _MISSES_TO_RECONNECT * self.outstanding and self.dials:
+        silent = asyncio.get_running_loop().time() - self._heard_at >= _SILENT_S
+        if silent and self._misses >= _MISSES_TO_RECONNECT * self.outstanding and self.dials:
             self._drop("silent")
         raise DeviceFault("timeout", f"unit {request.unit}")
 
@@ -166,7 +170,7 @@ class MbapLine:
         return max(0.0, asyncio.get_running_loop().time() - asked_at - self._latency_s)
 
     def _on_bytes(self, chunk: bytes) -> None:
-        buffer = self._buffer
+        buffer, self._heard_at = self._buffer, asyncio.get_running_loop().time()
         buffer += chunk
         at, size = 0, len(buffer)
         while size - at >= _HEADER.size:

@@ -5,6 +5,7 @@ import contextlib
 
 import msgspec
 
+from gateway.drivers.modbus.dial_in import DialInWire, Reception
 from gateway.drivers.modbus.lines import line_of
 from gateway.sim.modbus import SimUnit, checksum
 from gateway.site.model import Framing
@@ -162,3 +163,17 @@ def test_a_bus_knows_its_framing(kit):
     assert kit.bus("/dev/x").speaks is Framing.RTU
     assert kit.bus("", host="h").speaks is Framing.TCP
     assert msgspec.structs.replace(kit.bus("", host="h"), framing=Framing.RTU).serial
+
+
+def test_a_heartbeat_glued_to_an_answer_is_cut_off_where_it_cannot_be_mistaken():
+    for heartbeat, data, passed, beats in (
+        (b"BEAT", b"BEATBEAT\x01\x03", b"\x01\x03", 2),
+        (b"BEAT", b"BEAT", b"", 1),
+        (b"\xfe", b"\xfe", b"", 1),
+        (b"\xfe", b"\xfe\x03\x02", b"\xfe\x03\x02", 0),  # unit 0xFE answers
+    ):
+        heard = bytearray()
+        wire = DialInWire(Reception("127.0.0.1", 0), heartbeat=heartbeat)
+        wire._hear = heard.extend
+        wire._heard(data)
+        assert (bytes(heard), wire.heartbeats) == (passed, beats)

@@ -240,6 +240,23 @@ def test_one_dead_unit_behind_an_endpoint_is_lost_alone(kit):
     asyncio.run(story())
 
 
+def test_a_few_dead_units_in_a_row_do_not_cost_the_others_the_line():
+    async def story():
+        alive, dead = SimUnit(1, holding={0: 7}), [SimUnit(n, silent=True) for n in (2, 3, 4, 5)]
+        async with SimTcp([alive, *dead]) as server:
+            line = TcpLine("127.0.0.1", server.tcp_port)
+            await line.connect()
+            assert await line.read(1, H, 0, 1) == [7]
+            for unit in dead:
+                with pytest.raises(DeviceFault):
+                    await line.read(unit.unit_id, H, 0, 1, timeout_ms=50)
+            assert await line.read(1, H, 0, 1) == [7]
+            assert server.connections == 1
+            await line.close()
+
+    asyncio.run(story())
+
+
 @given(st.lists(st.binary(max_size=60), max_size=6), st.booleans())
 @settings(max_examples=200, deadline=None)
 def test_whatever_comes_is_an_answer_or_a_fault(chunks, framed):

@@ -36,6 +36,8 @@ class Odd(SimUnit):
           "shown_on": 0, "shown_off": 0}, {}, {0: 0, 9: 0}, [(6, 9, 1), (6, 9, 2)]),
         ({"space": Space.COIL, "write_raw": True, "write_on": 30, "write_on_address": 0x200, "pulse_ms": 3000}, {0: 0}, {},
          [(5, 0x200, 30), (5, 0, 0)]),
+        ({"space": Space.COIL, "write_raw": True, "write_on": 0x1FF, "write_on_address": 0x100, "pulse_ms": 100}, {0: 0, 0x1FF: 0},
+         {}, [(5, 0x100, 0x1FF), (5, 0, 0)]),
         ({"space": Space.HOLDING, "write_only": True, "write_on": 234}, {}, {0: 0}, [(6, 0, 234), (6, 0, 0)]),
     ],
 )  # fmt: skip
