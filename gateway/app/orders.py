@@ -53,7 +53,11 @@ def read_site(path: Path, faults: Faults) -> tuple[Site, Compound]:
 
 def read_orders(path: Path, folder: Path, faults: Faults) -> Orders:
     """The site file and everything it names. Raises FaultySite with all that ``faults`` holds."""
-    site, compound = read_site(path, faults)
+    return with_secrets(*read_site(path, faults), folder, faults)
+
+
+def with_secrets(site: Site, compound: Compound, folder: Path, faults: Faults) -> Orders:
+    """The site with the secrets it names, and those of the state folder. Raises FaultySite."""
     secrets = read_secrets(site, folder, faults)
     if faults.errors:
         raise FaultySite(faults)

@@ -17,7 +17,7 @@ import structlog
 
 from gateway import notify
 from gateway.app.house import House, OpenedLateError, Surroundings, build
-from gateway.app.orders import read_orders, read_site
+from gateway.app.orders import read_site, with_secrets
 from gateway.app.reload import Reloader, standing
 from gateway.app.steward import Steward
 from gateway.clock import SystemClock
@@ -35,9 +35,9 @@ def run(path: Path, folder: Path, surroundings: Surroundings | None = None) -> N
     Raises ``FaultySite`` (nothing was started), ``StateFolderTaken``, or the bug that ended it.
     """
     faults = Faults()
-    read_site(path, faults)  # before the folder is made
+    site, compound = read_site(path, faults)  # before the folder is made
     with claim(folder):
-        orders = read_orders(path, folder, Faults())
+        orders = with_secrets(site, compound, folder, faults)
         around = msgspec.structs.replace(surroundings or Surroundings(), patient=_PATIENT in os.environ)
         try:
             asyncio.run(_live(lambda: build(orders, folder, SystemClock(), around), path, folder))
