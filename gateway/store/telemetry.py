@@ -1,18 +1,22 @@
 """Samples for pictures and for the upstream: droppable, counted, in a file of their own.
 
 Nothing an alarm depends on may live here, and nothing here may delay one: samples are collected in memory and written every
-ten seconds in one transaction by a thread of their own, with ``synchronous=NORMAL`` (a power cut may cost the last blocks).
-What the disk refuses is dropped and counted; a damaged file is set aside and a new one begun.
+five minutes, or when many wait, as one packed row by a thread of their own, with ``synchronous=NORMAL`` (a crash costs the
+samples that wait, a power cut the last blocks, too). What the disk refuses is dropped and counted; a damaged file is set aside
+and a new one begun.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
+import zlib
 from collections import deque
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import structlog
 from msgspec import Struct
 
@@ -27,15 +31,19 @@ from gateway.store.thread import DiskThread
 log = structlog.get_logger()
 
 NAME = "telemetry.db"
-BLOCK_S = 10.0
+BLOCK_S = 300.0
+BLOCK = 8_000
+"""Samples that are enough for a block of their own: some 40 kB."""
 BUFFER = 20_000
 """Samples waiting for the disk; at 64 units of 8 points once a second, 40 s."""
+TURN_S = 1.0
 AGE_MS = 90 * DAY
 BYTES = 200_000_000
-ROUND = 20_000
-"""Rows one block deletes at most beyond those it adds: a bound that was made tighter is reached step by step."""
+ROUND = 5
+"""Old blocks that a new one replaces at most: a bound that was made tighter is reached step by step."""
+_LEVEL = 6
 _LAST_S = 1.0  # how long an end waits for the last block; samples are droppable, a stop is not
-_WHOLE = 1 << 63  # SQLite's integers end here; a counter beyond is kept as text
+_WHOLE = 1 << 63  # a 64-bit integer ends here; a counter beyond is kept as text
 
 
 class Sample(Struct, frozen=True):
@@ -77,11 +85,15 @@ class Telemetry:
         self._buffer.append(Sample(device, point, at, value, quality))
 
     async def run(self) -> None:
-        """Write a block every ten seconds until cancelled; then a last one. May be run again."""
+        """Write a block every five minutes, or when many samples wait, until cancelled; then a last one. May be run again."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + BLOCK_S
         try:
             while True:
-                await asyncio.sleep(BLOCK_S)
-                await self.flush()
+                await asyncio.sleep(min(TURN_S, BLOCK_S))
+                if loop.time() >= due or len(self._buffer) >= BLOCK:
+                    due = loop.time() + BLOCK_S
+                    await self.flush()
         finally:
             self._worker.submit(self._write, self._drain())
             closing = asyncio.wrap_future(self._worker.submit(self._close))
@@ -108,11 +120,12 @@ class Telemetry:
         try:
             connection = self._opened()
             with connection:
-                connection.executemany(
-                    "INSERT INTO samples (at, device, point, value, quality) VALUES (?, ?, ?, ?, ?)",
-                    [(one.at, one.device, one.point, _plain(one.value), one.quality) for one in block],
+                since, until = min(one.at for one in block), max(one.at for one in block)
+                connection.execute(
+                    "INSERT INTO blocks (since, until, samples, body) VALUES (?, ?, ?, ?)",
+                    (since, until, len(block), encode(block)),
                 )
-                self.counters.pruned += self._prune(connection, max(one.at for one in block))
+                self.counters.pruned += self._prune(connection, until)
         except (sqlite3.DatabaseError, OSError) as error:
             self._refuse(len(block), error)
             return
@@ -124,26 +137,29 @@ class Telemetry:
 
         Pages of deleted rows are used again: the file grows no further than the bound.
         """
-        oldest, newest = connection.execute("SELECT MIN(n), MAX(n) FROM samples").fetchone()
-        edge = min(oldest + ROUND, newest)
-        if used_bytes(connection) <= self.most_bytes:
-            young = connection.execute(
-                "SELECT n FROM samples WHERE n <= ? AND at >= ? ORDER BY n LIMIT 1", (edge, now - self.age_ms)
-            ).fetchone()
-            edge = edge if young is None else young[0]
-        return connection.execute("DELETE FROM samples WHERE n < ?", (edge,)).rowcount
+        crowded = used_bytes(connection) > self.most_bytes
+        edge = 1 << 62 if crowded else now - self.age_ms
+        newest = "(SELECT MAX(n) FROM blocks)"
+        old = connection.execute(
+            f"SELECT n, samples FROM blocks WHERE until < ? AND n < {newest} ORDER BY n LIMIT ?",  # noqa: S608 (our own words)
+            (edge, ROUND),
+        ).fetchall()
+        connection.executemany("DELETE FROM blocks WHERE n = ?", [(n,) for n, _ in old])
+        return sum(samples for _, samples in old)
 
     def _recent(self, device: str, point: str, since: int, n: int) -> list[Sample]:
-        query = (
-            "SELECT device, point, at, value, quality FROM samples "
-            "WHERE at >= ? AND device = ? AND point = ? ORDER BY n DESC LIMIT ?"
-        )
+        found: deque[Sample] = deque()
         try:
-            rows = self._opened().execute(query, (since, device, point, n)).fetchall()
+            blocks = self._opened().execute("SELECT body FROM blocks WHERE until >= ? ORDER BY n DESC", (since,))
+            for (body,) in blocks:
+                wanted = [one for one in decode(body, device, point) if one.at >= since]
+                found.extendleft(reversed(wanted))
+                if len(found) >= n:
+                    break
         except (sqlite3.DatabaseError, OSError) as error:
             self._refuse(0, error)
             return []
-        return [Sample(*row) for row in reversed(rows)]
+        return list(found)[-n:]
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -177,8 +193,49 @@ class Telemetry:
             connection.close()
 
 
+_Series = tuple[str, str, list[int], list[Scalar | None], dict[int, str]]
+"""Device, point, time since the sample before, value, and the quality from a place in the series on."""
+
+
+def encode(block: list[Sample]) -> bytes:
+    """A block as it is kept: by series, with differences of time, compressed."""
+    series: dict[tuple[str, str], list[Sample]] = {}
+    for one in block:
+        series.setdefault((one.device, one.point), []).append(one)
+    return zlib.compress(msgspec.msgpack.encode([_packed(*key, samples) for key, samples in series.items()]), _LEVEL)
+
+
+def decode(body: bytes, device: str, point: str) -> Iterator[Sample]:
+    """The samples of one series in a block; none where it cannot be read."""
+    try:
+        every = _decoder.decode(zlib.decompress(body))
+    except (zlib.error, msgspec.DecodeError):
+        log.warning("telemetry_block_unreadable")
+        return
+    for its_device, its_point, steps, values, qualities in every:
+        if (its_device, its_point) != (device, point):
+            continue
+        at, quality = 0, ""
+        for place, (step, value) in enumerate(zip(steps, values, strict=False)):
+            at, quality = at + step, qualities.get(place, quality)
+            yield Sample(device, point, at, value, quality)
+
+
+def _packed(device: str, point: str, samples: list[Sample]) -> _Series:
+    steps = [one.at - before for one, before in zip(samples, [0, *(s.at for s in samples)], strict=False)]
+    changes = {
+        place: one.quality
+        for place, one in enumerate(samples)
+        if place == 0 or one.quality != samples[place - 1].quality
+    }
+    return device, point, steps, [_plain(one.value) for one in samples], changes
+
+
+_decoder = msgspec.msgpack.Decoder(list[_Series])
+
+
 def _plain(value: Scalar | None) -> Scalar | None:
-    """As SQLite can hold it."""
+    """As a block can hold it."""
     if isinstance(value, int) and not -_WHOLE <= value < _WHOLE:
         return str(value)
     return value
