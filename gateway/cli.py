@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     _doors(command("doors", _doors_test))
     _profiles(command("profiles", _profiles_list))
     _replay_options(command("replay", _replay))
+    _journal_options(command("journal", _journal))
     _simulate_options(command("simulate", _simulate))
     command("schema", _schema).add_argument("of", nargs="?", default="site", help=say("cli.schema_of", language()))
     command("decode", _decode)
@@ -159,6 +160,12 @@ def _profiles(parser: argparse.ArgumentParser) -> None:
     new.add_argument("id", nargs="?", default="new-product", help=say("cli.profiles.id", language()))
     new.add_argument("--kind", default="gas-detector", help=say("cli.profiles.kind", language()))
     deed("schema", _profiles_schema)
+
+
+def _journal_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--kind", default="", help=say("cli.journal.kind", language()))
+    parser.add_argument("--last", type=int, default=0, metavar="N", help=say("cli.journal.last", language()))
+    _state(parser)
 
 
 def _replay_options(parser: argparse.ArgumentParser) -> None:
@@ -462,6 +469,28 @@ def _profiles_schema(asked: argparse.Namespace) -> int:
         _say(profile_schema())
     else:
         print(json.dumps(profile_schema(), ensure_ascii=False, indent=2))
+    return OK
+
+
+def _journal(asked: argparse.Namespace) -> int:
+    """What lies in the tables and in the commit log, as one; also beside a running daemon."""
+    from collections import deque
+
+    from gateway.control.folder import state_folder
+    from gateway.faults import StoreFault
+    from gateway.store.recording import Recording
+
+    try:
+        with Recording(state_folder(asked.state)) as recording:
+            rows = (row for row in recording.sealed_rows() if asked.kind in {"", row.kind})
+            for row in deque(rows, asked.last) if asked.last > 0 else rows:
+                body = json.loads(row.body)
+                if asked.json:
+                    _say({"n": row.n, "at": row.at, "id": row.id, "kind": row.kind, "body": body})
+                else:
+                    print(f"{row.at / 1000:>12.3f}  {row.kind:<14} {row.id:<16} {json.dumps(body, ensure_ascii=False)}")
+    except StoreFault as fault:
+        return _complain(asked, "cli.no_journal", NO_DAEMON, detail=fault)
     return OK
 
 

@@ -18,7 +18,7 @@ import structlog
 from gateway.actions import Action, Note, OpenPairing, Publish, Reenrol, Reply, Reread, Want
 from gateway.alerts import Change, NoteKind
 from gateway.clock import Timeline
-from gateway.events import Command, Entry, Event, Receipt, Stamped
+from gateway.events import Command, Entry, Event, Reading, Receipt, Stamped
 from gateway.instant import MINUTE, Instant
 from gateway.rules.engine import Engine, Outcome
 from gateway.store.rows import HistoryRow, JournalRow, Part, PendingMessage, StateRow
@@ -124,7 +124,9 @@ class Inbox:
         with self.whole(event_kind=_kind(event), event_id=stamped.id):
             outcome = self.engine.handle(stamped)
             self._act(outcome)
-            kept = self._keep(outcome, (_journalled(stamped),), _remarks(stamped, outcome, self.engine))
+            kept = self._keep(
+                outcome, (_journalled(stamped, quiet=not outcome.urgent),), _remarks(stamped, outcome, self.engine)
+            )
         self.guard.suspect = None
         self._news.set()
         self._on_event(stamped)
@@ -134,7 +136,7 @@ class Inbox:
         """An event that broke the core before: nothing of it is lost, and nothing comes of it."""
         log.error("event_quarantined", event_kind=_kind(stamped.event), event_id=stamped.id)
         self.guard.held_back += 1
-        row = _journalled(stamped)
+        row = _journalled(stamped, quiet=False)
         wrapped = _encode({"event": QUARANTINED, "of": row.kind, "body": row.body})
         aside = JournalRow(row.at, row.id, QUARANTINED, wrapped, person=row.person)
         return Kept((), self._keeper.put(Part(journal=(aside,), urgent=True)))
@@ -174,7 +176,7 @@ class Inbox:
                 self._keep(outcome, (), ())
 
     def _mark_time(self) -> None:
-        """On a quiet site, too, the store knows to the minute how long we listened."""
+        """On a quiet site, too, the store knows to the minute how long we listened; what is idle rides along."""
         now = self.timeline.now()
         if now - self._kept_at >= MARK_MS:
             self._kept_at = now
@@ -201,7 +203,8 @@ class Inbox:
     def _keep(
         self, outcome: Outcome, journal: tuple[JournalRow, ...], received: tuple[HistoryRow, ...]
     ) -> Awaitable[bool]:
-        now = self._kept_at = self.timeline.now()
+        now = self.timeline.now()
+        self._kept_at = self._kept_at if outcome.idle else now
         published = [action for action in outcome.actions if isinstance(action, Publish)]
         changes = [action.change for action in outcome.actions if isinstance(action, Publish | Note)]
         return self._keeper.put(
@@ -212,14 +215,16 @@ class Inbox:
                 messages=tuple(self._message(action, now) for action in published),
                 stamp=(now, _encode(self.timeline.clock.stamp())),
                 urgent=outcome.urgent,
+                idle=outcome.idle,
             )
         )
 
 
-def _journalled(stamped: Stamped) -> JournalRow:
+def _journalled(stamped: Stamped, *, quiet: bool) -> JournalRow:
     event = stamped.event
     person = event.person if isinstance(event, Entry) and event.person else ""
-    return JournalRow(at=stamped.at, id=stamped.id, kind=_kind(event), body=_encode(event), person=person)
+    quiet = quiet and isinstance(event, Reading)
+    return JournalRow(stamped.at, stamped.id, _kind(event), _encode(event), quiet=quiet, person=person)
 
 
 def _kind(event: Event) -> str:

@@ -56,6 +56,10 @@ from gateway.rules.watches import Moment, Watchkeeper
 SEGMENTS_KEPT = 16
 
 
+_OF_EVERY_READING = frozenset({"fact", "clock"})
+"""Rows that any reading changes; one that changes more (a delay began, a rate was kept) matters."""
+
+
 class Outcome(Struct, frozen=True):
     """What one event (or one wake-up) led to."""
 
@@ -63,6 +67,8 @@ class Outcome(Struct, frozen=True):
     rows: tuple[Row, ...]
     urgent: bool
     """Must be on disk before anyone is told: everything but a quiet reading."""
+    idle: bool = False
+    """A quiet reading that no alarm hangs on: losing the last minute of such costs nobody anything."""
 
 
 class Driven(Struct, frozen=True):
@@ -123,7 +129,10 @@ class Engine:
         self._fire_until(stamped.at)
         self._now = stamped.at
         self._dispatch(stamped)
-        return self._outcome(urgent=not isinstance(stamped.event, Reading | Receipt | CommandRefused))
+        event = stamped.event
+        if isinstance(event, Reading):
+            return self._outcome(urgent=False, idle=event.quality is Quality.GOOD and self._is_unsupervised(event))
+        return self._outcome(urgent=not isinstance(event, Receipt | CommandRefused))
 
     def wake(self, at: Instant) -> Outcome:
         """Fire what is due by ``at``."""
@@ -363,14 +372,22 @@ class Engine:
             else:
                 self.register.fire(kind, name[0], at)
 
-    def _outcome(self, *, urgent: bool) -> Outcome:
+    def _is_unsupervised(self, reading: Reading) -> bool:
+        """Whether nothing is to be feared of its silence: not so of any alarm point."""
+        subject = self.compound.subjects.get(reading.device)
+        spec = None if subject is None else subject.facts.get(reading.point)
+        return spec is None or spec.max_age_ms is None
+
+    def _outcome(self, *, urgent: bool, idle: bool = False) -> Outcome:
         said = self._taken()
         if self.board.clock.at != self._now:
             self.board.clock = msgspec.structs.replace(self.board.clock, at=self._now)
         told_nothing = len(self._wants) < len(self.compound.outputs)
         wants = self._drive() if self.register.alerts.is_changed or told_nothing else ()
         actions = (*wants, *said)
-        return Outcome(actions, self._ledger.changed(), urgent or bool(actions))
+        rows = self._ledger.changed()
+        idle = idle and not actions and all(row.kind in _OF_EVERY_READING for row in rows)
+        return Outcome(actions, rows, urgent or bool(actions), idle)
 
     def _taken(self) -> list[Action]:
         said, self.register.said = self.register.said, []

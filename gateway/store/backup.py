@@ -27,8 +27,8 @@ import msgspec
 from msgspec import Struct
 
 from gateway.faults import LoudongError, StoreFault
+from gateway.store import commit_log, database, files, registry
 from gateway.store import connection as dialling
-from gateway.store import database, files, registry
 from gateway.store.connection import Damaged
 from gateway.store.migrations import shipped
 
@@ -37,6 +37,7 @@ VERSION = 1
 MANIFEST = "manifest.json"
 _MANIFEST_BYTES = 64 << 10
 DATABASE = database.NAME
+LOG = commit_log.NAME
 BESIDE = ("pseudonym.key", "persons.keys", registry.NAME)
 """Files of the state folder that go with the database, where they are there."""
 _STAGE = ".restoring"
@@ -69,13 +70,12 @@ def make(folder: Path, out: Path, *, loudong: str, made_ms: int) -> Manifest:
     """Write a backup of a state folder to ``out``, readable for its owner alone. Raises OSError, StoreFault."""
     draft = out.with_name(out.name + ".new")
     with tempfile.TemporaryDirectory(prefix=".loudong-", dir=out.parent) as shelf:  # 0700
-        snapshot = Path(shelf) / DATABASE
+        sources: dict[str, Path] = {}
+        _carry(LOG, folder, shelf, sources)  # before the database: what is folded meanwhile is then found there
+        snapshot = sources[DATABASE] = Path(shelf) / DATABASE
         schema = _snapshot(folder / DATABASE, snapshot)
-        sources = {DATABASE: snapshot}
         for name in BESIDE:  # after the database: a key that was destroyed meanwhile is not carried away
-            with contextlib.suppress(FileNotFoundError):
-                shutil.copyfile(folder / name, Path(shelf) / name)
-                sources[name] = Path(shelf) / name
+            _carry(name, folder, shelf, sources)
         sums = {name: _sum_of(path) for name, path in sources.items()}
         manifest = Manifest(FORMAT, VERSION, loudong, schema, made_ms, sums)
         try:
@@ -86,6 +86,13 @@ def make(folder: Path, out: Path, *, loudong: str, made_ms: int) -> Manifest:
             raise
     files.sync_folder(out.parent)
     return manifest
+
+
+def _carry(name: str, folder: Path, shelf: str, sources: dict[str, Path]) -> None:
+    """Copy a file that may be missing."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.copyfile(folder / name, Path(shelf) / name)
+        sources[name] = Path(shelf) / name
 
 
 @contextlib.contextmanager
@@ -105,7 +112,7 @@ def move_in(stage: Path, folder: Path, *, force: bool) -> list[Path]:
 
     What is there already is refused, or with ``force`` renamed, never deleted.
     """
-    places = [folder / name for name in (*BESIDE, DATABASE)]
+    places = [folder / name for name in (*BESIDE, LOG, DATABASE)]
     there = [place for place in places if place.exists() or files.companions(place)]
     if there and not force:
         raise BackupFault("occupied", ", ".join(place.name for place in there))
@@ -185,7 +192,7 @@ def _manifest(box: tarfile.TarFile) -> Manifest:
         manifest = msgspec.convert(said, Manifest)
     except msgspec.ValidationError as error:
         raise BackupFault("damaged", str(error)) from error
-    if DATABASE not in manifest.files or not set(manifest.files) <= {DATABASE, *BESIDE}:
+    if DATABASE not in manifest.files or not set(manifest.files) <= {DATABASE, LOG, *BESIDE}:
         raise BackupFault("damaged", ", ".join(manifest.files))
     return manifest
 

@@ -2,14 +2,17 @@
 
 Synchronous; to be used by one thread at a time. It knows no domain type.
 
-Theory. What nobody may lose is written by ``commit`` alone, and a commit that returned survives kill and power cut. A commit
-that raised ``StoreFault`` has left nothing behind, with one exception: an fsync that failed may still have reached the disk,
+Theory. What nobody may lose is written by ``commit`` alone, and a commit that returned survives kill and power cut. On a good
+day a commit is one synced record of the commit log (``commit_log.py``), and the tables get many of them at once (``fold``);
+whatever is out of the ordinary (a message retold, a place taken, a disk that refused) is folded first and then written to the
+tables themselves. Reading joins both. A commit that raised ``StoreFault`` has left nothing behind, with one exception: an fsync that failed may still have reached the disk,
 and be found there by whoever opens the file anew. Each commit therefore writes its serial number; when it turns out after
 reopening that the failed one did land, its rows are recognised in the retry and not written twice.
 """
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import sqlite3
 from collections import Counter
@@ -22,8 +25,9 @@ import structlog
 from msgspec import structs
 
 from gateway.faults import StoreFault
+from gateway.store import commit_log, files, packing, persons, retention, salvage, seals
 from gateway.store import connection as dialling
-from gateway.store import files, persons, retention, salvage, seals
+from gateway.store.commit_log import CommitLog, Entry
 from gateway.store.connection import Damaged
 from gateway.store.migrations import migrate, shipped
 from gateway.store.outbox import Outbox
@@ -35,6 +39,8 @@ from gateway.store.sealed import Sealed, put_meta
 log = structlog.get_logger()
 
 NAME = "loudong.db"
+FOLD_BYTES = 1 << 20
+"""A log of this size is folded: some 250 alerts, or two hours of restless air; a second's work on a memory card."""
 _BLOCK = 500  # journal rows read at a time
 _INSTANT_BYTES = 8
 
@@ -47,6 +53,10 @@ class Database:
         self._persons: PersonKeys
         self._connection: sqlite3.Connection | None = None
         self._outbox = Outbox()
+        self._log = CommitLog(path.with_name(commit_log.NAME))
+        self._unfolded: list[Entry] = []
+        self._unfoldable = False
+        """The last fold was refused: no commit is taken before one succeeds."""
         self._notes: list[str] = []
         self._must_redial = self._must_check = self._readonly = False
         self._serial = 0
@@ -76,10 +86,36 @@ class Database:
         except OSError as error:
             raise StoreFault(f"{persons.NAME}: {error.strerror}") from error
         database._dial(check=True)
+        database._recover()
         return database
 
+    def _recover(self) -> None:
+        """Take in what the log holds that the tables do not. Raises StoreFault where the log cannot be read."""
+        found = self._log.find(self._serial)
+        if not found.entries:
+            return
+        self._unfolded = list(found.entries)
+        self._serial = found.entries[-1].serial
+        for entry in found.entries:
+            for uplink, lane, sequence in entry.cursors:
+                self._outbox.restore(uplink, lane, sequence)
+        if found.missing:
+            self._notes.append(f"log_damaged: {found.missing}")
+            log.error("log_damaged", missing=found.missing)
+        with contextlib.suppress(StoreFault):  # a read-only disk: it is read from memory, and refuses commits
+            self.fold()
+        with self._reading() as connection:
+            self._outbox.restored(connection)
+            self._past = self._last_sequences(connection)
+
     def close(self) -> None:
-        """Close the file; folds the log back where the disk allows it."""
+        """Close the files; folds the log back where the disk allows it."""
+        with contextlib.suppress(StoreFault):
+            self.fold()
+        self._log.close()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -90,16 +126,20 @@ class Database:
         """All state but closed alerts, the last stamp, and what was found amiss. Raises StoreFault."""
         with self._reading() as connection:
             rows = self._rows.rows(connection, "state", "WHERE kind <> ? ORDER BY kind, key", CLOSED)
-            state = tuple(StateRow(*row[:-1]) for _, row in rows)
+            state = {(row[0], row[1]): StateRow(*row[:-1]) for _, row in rows}
             stamp, runs = self._rows.meta(connection, "stamp"), self._rows.meta(connection, "runs")
+            last = None if stamp is None else _unpack_stamp(stamp)
+            for batch in self._waiting():
+                state |= {(row.kind, row.key): row for row in batch.state if row.kind != CLOSED}
+                last = batch.stamp or last
             notes = list(self._notes)
             if self.damage.rows:
                 notes.append(f"rows_damaged: {self.damage.rows}")
             return Loaded(
-                state=state,
-                stamp=None if stamp is None else _unpack_stamp(stamp),
+                state=tuple(row for row in state.values() if row.body is not None),
+                stamp=last,
                 runs=int(runs or 0),
-                sequences=self._outbox.last_sequences(connection),
+                sequences=self._last_sequences(connection),
                 created=self._created,
                 writable=dialling.writable(connection),
                 notes=tuple(notes),
@@ -109,13 +149,19 @@ class Database:
         """Every step of one alert, oldest first. Raises StoreFault."""
         with self._reading() as connection:
             rows = self._rows.rows(connection, "history", "WHERE alert = ? ORDER BY n", alert)
-            return [HistoryRow(*row[:-1]) for _, row in rows]
+            waiting = (row for batch in self._waiting() for row in batch.history if row.alert == alert)
+            kept = (structs.replace(HistoryRow(*row[:-1]), body=seals.inflated(row[-2])) for _, row in rows)
+            return [*kept, *waiting]
 
     def recent_closed(self, n: int) -> list[StateRow]:
         """The last ``n`` closed alerts, newest first. Raises StoreFault."""
         with self._reading() as connection:
             rows = self._rows.first(connection, "state", f"WHERE kind = '{CLOSED}' ORDER BY n DESC, key", n)
-            return [StateRow(*row[:-1]) for _, row in rows]
+            waiting = [
+                row for batch in reversed(self._waiting()) for row in reversed(batch.state) if row.kind == CLOSED
+            ]
+            closed = {row.key: row for row in (*(StateRow(*row[:-1]) for _, row in reversed(rows)), *reversed(waiting))}
+            return list(closed.values())[::-1][:n]
 
     def journal(self, since: int = 0) -> Iterator[JournalRow]:
         """Journal rows behind number ``since``, in order, read in blocks while others may commit. Raises StoreFault."""
@@ -124,10 +170,16 @@ class Database:
             since = block[-1].n
 
     def journal_block(self, since: int, n: int) -> list[JournalRow]:
-        """The first ``n`` journal rows behind number ``since``. Raises StoreFault."""
+        """The first ``n`` journal rows behind number ``since``, or some more. Raises StoreFault."""
         with self._reading() as connection:
             rows = self._rows.first(connection, "journal", "WHERE n > ? ORDER BY n", n, since)
-            found = [JournalRow(at, name, kind, body, key[0]) for key, (at, name, kind, body, _) in rows]
+            kept = [JournalRow(at, name, kind, body, key[0]) for key, (at, name, kind, body, _) in rows]
+            found = [row for one in kept for row in packing.unpacked(one) if row.n > since]
+            last = connection.execute("SELECT COALESCE(MAX(n), 0) FROM journal").fetchone()[0]
+        if len(found) < n:
+            waiting = (row for batch in self._waiting() for row in batch.journal)
+            numbered = (structs.replace(row, n=place) for place, row in enumerate(waiting, last + 1))
+            found += [row for row in numbered if row.n > since]
         return [self._persons.unseal(row) for row in found]
 
     # Writing -----------------------------------------------------------------------------------------------------
@@ -154,6 +206,71 @@ class Database:
 
     def commit(self, batch: Batch) -> None:
         """Write all of a batch, and the cursors that moved, or nothing. Raises StoreFault; then it may be tried again."""
+        if not self._is_ordinary(batch):
+            self.fold()
+            self._commit_to_tables(batch)
+            self._log.restart()
+            return
+        moved = self._outbox.moved_cursors()
+        sealed = structs.replace(batch, journal=tuple(map(self._persons.seal, batch.journal)))
+        entry = Entry(self._serial + 1, sealed, tuple((*line, self._outbox.cursor(*line)) for line in sorted(moved)))
+        self._log.append(entry)
+        self._serial = entry.serial
+        self._unfolded.append(entry)
+        self._outbox.settle(moved)
+        if self._log.size >= FOLD_BYTES:
+            with contextlib.suppress(StoreFault):  # this commit is safe; the next one is told
+                self.fold()
+
+    def _is_ordinary(self, batch: Batch) -> bool:
+        """Whether the log may take it: the disk is well, and its messages are all news in places of their own."""
+        if self._log.sick or self._unfoldable or self._readonly or self._must_redial or self._connection is None:
+            return False
+        if batch.retold or self._landed or self._doubtful is not None:
+            return False
+        known = {message.id for one in self._waiting() for message in one.messages} if batch.messages else set()
+        with self._reading() as connection:
+            last = self._last_sequences(connection) if batch.messages else {}
+            for message in batch.messages:
+                if message.id in known or message.sequence <= last.get(message.lane, 0):
+                    return False
+                if not self._outbox.is_news(connection, message):
+                    return False
+                known.add(message.id)
+                last[message.lane] = message.sequence
+        return True
+
+    def fold(self) -> None:
+        """Write what the log holds into the tables, in one transaction. Raises StoreFault; then the log still holds it."""
+        if not self._unfolded:
+            return
+        self._unfoldable, found = True, Damage()
+        with self._writing() as connection:
+            folded = int(self._rows.meta(connection, "serial") or 0)  # somebody who looked in may have folded it
+            for entry in self._unfolded:
+                if entry.serial <= folded:
+                    continue
+                _write(connection, entry.batch, entry.serial)
+                for message in entry.batch.messages:
+                    self._outbox.insert(connection, message, found)
+                self._outbox.write_saved(connection, entry.cursors)
+        self._unfoldable = False
+        self._unfolded.clear()
+        self._log.restart()
+        self._count(found)
+
+    def _waiting(self) -> list[Batch]:
+        """What is not in the tables yet, oldest first."""
+        return [entry.batch for entry in self._unfolded]
+
+    def _last_sequences(self, connection: sqlite3.Connection) -> dict[str, int]:
+        last = self._outbox.last_sequences(connection)
+        for batch in self._waiting():
+            for message in batch.messages:
+                last[message.lane] = max(message.sequence, last.get(message.lane, 0))
+        return last
+
+    def _commit_to_tables(self, batch: Batch) -> None:
         found = Damage()
         with self._writing() as connection:
             landed = {message.id for failed in self._landed for message in failed.messages}
@@ -173,6 +290,7 @@ class Database:
 
     def prune(self, keep: Keep = DEFAULT, now: int = 0) -> Pruned:
         """One round of tidying: a bounded number of rows, oldest first. ``now`` is the site's instant. Raises StoreFault."""
+        self.fold()
         with self._writing() as connection:
             pruned = retention.tidy(connection, self._outbox, keep, now)
         return structs.replace(pruned, keys=self._persons.expire(now - keep.journal_ms))
@@ -200,6 +318,7 @@ class Database:
         number = self._persons.number(person)
         if number is None:
             return []
+        self.fold()
         tail, mark = "WHERE n > ? AND n <= ? AND instr(body, ?) > 0 ORDER BY n", persons.SEALED + number.encode()
         with self._reading() as connection:
             rows = self._rows.rows(connection, "journal", tail, since, since + n, mark)
@@ -208,13 +327,16 @@ class Database:
 
     def journal_ends(self) -> tuple[int, int]:
         """Numbers of the first and the last row of the journal; (0, 0) where it is empty. Raises StoreFault."""
+        self.fold()
         with self._reading() as connection:
             first, last = connection.execute("SELECT MIN(n), MAX(n) FROM journal").fetchone()
             return first or 0, last or 0
 
     def forget(self, person: str) -> bool:
-        """Destroy a person's key, and fold back the log. False where nothing was known of him. Raises StoreFault."""
+        """Destroy a person's key, and leave nothing in the logs. False where nothing was known of him. Raises StoreFault."""
         forgotten = self._persons.forget(person)
+        self.fold()
+        self._log.wipe()
         with self._reading() as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return forgotten
@@ -236,6 +358,7 @@ class Database:
         """
         if self._outbox.knows(uplink):
             return False
+        self.fold()  # what a new one is owed is looked for in the tables
         with self._writing() as connection:
             self._outbox.add_uplink(connection, uplink, self._past_now(connection))
             moved = self._outbox.write_cursors(connection)
@@ -249,6 +372,7 @@ class Database:
 
     def forget_uplink(self, uplink: str) -> None:
         """Take an uplink out of the reckoning. Raises StoreFault."""
+        self.fold()
         with self._writing() as connection:
             self._outbox.forget_uplink(connection, uplink)
 
@@ -266,10 +390,14 @@ class Database:
     def take(self, uplink: str, lane: str, n: int) -> list[Message]:
         """The next ``n`` messages of a lane behind the uplink's cursor, in order. Raises StoreFault."""
         with self._reading() as connection:
-            waiting, values = self._outbox.waiting(uplink, lane)
-            tail = f"WHERE {waiting} ORDER BY sequence"
+            due, values = self._outbox.waiting(uplink, lane)
+            tail = f"WHERE {due} ORDER BY sequence"
             rows = [row for _, row in self._rows.first(connection, "outbox", tail, n, *values)]
-            return [Message(row[0], row[1], row[2], row[3], row[5], row[4]) for row in rows]
+            kept = [Message(row[0], row[1], row[2], row[3], seals.inflated(row[5]), row[4]) for row in rows]
+        if len(kept) >= n:
+            return kept  # what is not folded has higher numbers, or it would not have been taken for ordinary
+        later = (message for batch in self._waiting() for message in batch.messages if message.lane == lane)
+        return [*kept, *(m for m in later if self._outbox.is_due(uplink, lane, m.sequence))][:n]
 
     def advance(self, uplink: str, lane: str, sequence: int) -> None:
         """The uplink has all of the lane up to ``sequence``. On disk with the next commit: a crash before only repeats."""
@@ -291,14 +419,14 @@ class Database:
     def last_sequences(self) -> dict[str, int]:
         """Highest sequence each lane ever used, delivered and pruned ones included. Raises StoreFault."""
         with self._reading() as connection:
-            return self._outbox.last_sequences(connection)
+            return self._last_sequences(connection)
 
     # Opening -----------------------------------------------------------------------------------------------------
 
     def _dial(self, *, check: bool) -> None:
         """Open the file, replacing it where it is damaged. Raises StoreFault; then a connection there was stays, to read from."""
         if self._readonly:
-            self.close()  # SQLite shares a read-only index among all connections of a process
+            self._hang_up()  # SQLite shares a read-only index among all connections of a process
         try:
             try:
                 fresh = self._open_file(check=check)
@@ -312,7 +440,7 @@ class Database:
             raise StoreFault(str(error)) from error
         except sqlite3.Error as error:
             raise dialling.fault(error) from error
-        self.close()
+        self._hang_up()
         self._connection = fresh
         self._must_redial = self._must_check = self._readonly = False
         self._take_over()
@@ -338,7 +466,7 @@ class Database:
         return connection
 
     def _replace(self, reason: str) -> sqlite3.Connection:
-        self.close()
+        self._hang_up()
         saved, aside = salvage.rebuild(self._path)
         self.rebuilt += 1
         self._notes.append(f"database_damaged: {reason}; {saved} rows saved; {aside.name}")
@@ -358,6 +486,7 @@ class Database:
             self._landed.append(self._doubtful)
             log.warning("commit_landed_late", serial=serial)
         self._doubtful = None
+        self._unfolded = [entry for entry in self._unfolded if entry.serial > serial]  # a refused fold may have landed
         self._serial = max(serial, self._serial)
 
     # Transactions ------------------------------------------------------------------------------------------------
@@ -406,9 +535,7 @@ class Database:
 
 
 def _write(connection: sqlite3.Connection, batch: Batch, serial: int) -> None:
-    connection.executemany(
-        "INSERT INTO journal (at, id, kind, body, sum) VALUES (?, ?, ?, ?, ?)", map(seals.seal_journal, batch.journal)
-    )
+    _write_journal(connection, batch.journal)
     for row in batch.state:
         if row.body is None:
             connection.execute("DELETE FROM state WHERE kind = ? AND key = ?", (row.kind, row.key))
@@ -426,6 +553,17 @@ def _write(connection: sqlite3.Connection, batch: Batch, serial: int) -> None:
         instant, clocks = batch.stamp
         put_meta(connection, "stamp", instant.to_bytes(_INSTANT_BYTES, "big", signed=True) + clocks)
     put_meta(connection, "serial", str(serial).encode())
+
+
+def _write_journal(connection: sqlite3.Connection, rows: Sequence[JournalRow]) -> None:
+    if not rows:
+        return
+    n = connection.execute("SELECT COALESCE(MAX(n), 0) FROM journal").fetchone()[0]
+    numbered = []
+    for row, count in packing.packed(rows):
+        n += count
+        numbered.append((n, *seals.seal_journal(row)))
+    connection.executemany("INSERT INTO journal (n, at, id, kind, body, sum) VALUES (?, ?, ?, ?, ?, ?)", numbered)
 
 
 def _unpack_stamp(packed: bytes) -> tuple[int, bytes]:

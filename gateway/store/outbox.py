@@ -13,7 +13,7 @@ owed one message for each alert that is still open, the newest. Pruning therefor
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from gateway.store import seals
 from gateway.store.rows import Damage, Message
@@ -95,6 +95,12 @@ class Outbox:
         places = ", ".join(map(str, owed))
         return f"lane = ? AND (sequence > ? OR sequence IN ({places}))", (lane, begin)
 
+    def is_due(self, uplink: str, lane: str, sequence: int) -> bool:
+        """The same for one message."""
+        cursor, begin = self.cursor(uplink, lane), self.cursor(uplink, _BEGINNING + lane)
+        owed = sequence in self._owed.get((uplink, lane), ())
+        return sequence > cursor and (self.past_beginning(uplink, lane) or sequence > begin or owed)
+
     def forget_uplink(self, connection: sqlite3.Connection, uplink: str) -> None:
         """An uplink that left the site file holds nothing back any more."""
         connection.execute("DELETE FROM cursors WHERE uplink = ?", (uplink,))
@@ -119,14 +125,22 @@ class Outbox:
         """Whether a cursor waits for the next commit."""
         return bool(self._moved)
 
+    def moved_cursors(self) -> set[tuple[str, str]]:
+        """What moved; give it to ``settle`` once it is committed."""
+        return set(self._moved)
+
     def write_cursors(self, connection: sqlite3.Connection) -> set[tuple[str, str]]:
         """Write what moved; give the answer to ``settle`` once it is committed."""
-        moved = set(self._moved)
+        moved = self.moved_cursors()
+        self.write_saved(connection, [(*line, self._cursors[line]) for line in moved])
+        return moved
+
+    def write_saved(self, connection: sqlite3.Connection, cursors: Iterable[tuple[str, str, int]]) -> None:
+        """Write cursors that are durable elsewhere already. Those of an uplink that was forgotten meanwhile are not."""
         connection.executemany(
             "INSERT OR REPLACE INTO cursors (uplink, lane, sequence, sum) VALUES (?, ?, ?, ?)",
-            [seals.seal("cursors", uplink, lane, self._cursors[uplink, lane]) for uplink, lane in moved],
+            [seals.seal("cursors", *cursor) for cursor in cursors if cursor[:2] in self._cursors],
         )
-        return moved
 
     def settle(self, moved: set[tuple[str, str]]) -> None:
         self._moved -= moved
@@ -136,6 +150,14 @@ class Outbox:
         self._moved.add((uplink, lane))
 
     # Messages ----------------------------------------------------------------------------------------------------
+
+    def is_news(self, connection: sqlite3.Connection, message: Message) -> bool:
+        """Whether a message can simply be kept: nobody has its id, and its place is free."""
+        if message.sequence <= (self._floor or {}).get(message.lane, 0):
+            return False
+        place = (message.id, message.lane, message.sequence)
+        query = "SELECT 1 FROM outbox WHERE id = ? OR (lane = ? AND sequence = ?)"
+        return connection.execute(query, place).fetchone() is None
 
     def insert(self, connection: sqlite3.Connection, message: Message, found: Damage, *, replace: bool = False) -> None:
         """Keep a message. The same id with the same body again is no news; with another body it is set aside, counted.
@@ -148,11 +170,11 @@ class Outbox:
         if kept is None:
             low = message.sequence <= (self._floor or {}).get(message.lane, 0)
             self._append(connection, message, found, taken=low)
-        elif kept[2] != message.body and replace:
+        elif seals.inflated(kept[2]) != message.body and replace:
             moved = Message(kept[0], kept[1], message.id, message.topic, message.body, message.alert)
             connection.execute("DELETE FROM outbox WHERE lane = ? AND sequence = ?", kept[:2])
             self._append(connection, moved, found)
-        elif kept[2] != message.body:
+        elif seals.inflated(kept[2]) != message.body:
             found.conflicts += 1
             connection.execute(
                 "INSERT INTO damaged (origin, reason, row) VALUES ('outbox', 'conflict', ?)",

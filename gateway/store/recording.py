@@ -1,21 +1,25 @@
 """A store read by somebody who does not own it: the journal as a recording, while its gateway may be running.
 
 Nothing is written, moved or mended here; what fails its checksum is passed over and counted. The end is fixed when the
-recording is opened: what the gateway commits afterwards is not part of it.
+recording is opened: what the gateway commits afterwards is not part of it. The commit log is read first and the tables after
+it: what is folded in between is then found in the tables, and nothing is missed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+
+from msgspec import structs
 
 from gateway.faults import StoreFault
+from gateway.store import commit_log, packing, seals
 from gateway.store import connection as dialling
-from gateway.store import seals
+from gateway.store.commit_log import Entry
 from gateway.store.database import NAME
 from gateway.store.persons import PersonKeys
 from gateway.store.rows import JournalRow
@@ -38,12 +42,15 @@ class Recording:
         """Numbers of the first and last row (0: none), and the last instant the gateway is known to have lived through."""
         self.steps: frozenset[Step] = frozenset()
         """What the store knows of the alerts' histories."""
+        self._in_tables = 0
+        self._tail: tuple[JournalRow, ...] = ()
+        log = commit_log.read(self._path.with_name(commit_log.NAME), 0).found.entries
         self.damaged = self.holes = 0
         """Rows that failed their checksum, and numbers that are missing between the first and the last."""
         try:
             self._persons = PersonKeys(self._path.parent)
             self._connection = dialling.dial_reader(self._path)
-            self._fix_ends()
+            self._fix_ends(log)
         except OSError as error:
             raise StoreFault(f"{self._path}: {error.strerror}") from error
         except sqlite3.Error as error:
@@ -59,35 +66,62 @@ class Recording:
 
     def rows(self) -> Iterator[JournalRow]:
         """Every sound row in order. Raises StoreFault."""
+        return map(self._persons.unseal, self.sealed_rows())
+
+    def sealed_rows(self) -> Iterator[JournalRow]:
+        """The same, with what names a person still sealed: for whoever is not written down as having looked."""
         self.damaged = self.holes = 0
         columns = ", ".join(("n", *seals.COLUMNS["journal"]))
-        since = self.first - 1
-        while since < self.last:
+        since = max(0, self.first - 1)
+        while since < self._in_tables:
             query = f"SELECT {columns} FROM journal WHERE n > ? AND n <= ? ORDER BY n LIMIT ?"  # noqa: S608 (our own names)
             try:
-                block = self._connection.execute(query, (since, self.last, _BLOCK)).fetchall()
+                block = self._connection.execute(query, (since, self._in_tables, _BLOCK)).fetchall()
             except sqlite3.Error as error:
                 raise StoreFault(f"{self._path}: {error}") from error
             for n, *columns_read in block:
-                self.holes += n - since - 1
+                rows = self._sound(n, columns_read)
+                self.holes += (rows[0].n if rows else n) - since - 1
                 since = n
-                if not seals.sound("journal", columns_read):
-                    self.damaged += 1
-                    continue
-                at, name, kind, body, _ = columns_read
-                yield self._persons.unseal(JournalRow(at, name, kind, body, n))
+                yield from rows
             if not block:
-                self.holes += self.last - since
-                return
+                self.holes += self._in_tables - since
+                break
+        yield from self._tail
 
-    def _fix_ends(self) -> None:
+    def _sound(self, n: int, columns: list[Any]) -> list[JournalRow]:
+        """The rows that one row of the table stands for; none where it fails its checksum."""
+        if not seals.sound("journal", columns):
+            self.damaged += 1
+            return []
+        at, name, kind, body, _ = columns
+        return packing.unpacked(JournalRow(at, name, kind, body, n))
+
+    def _fix_ends(self, log: Sequence[Entry]) -> None:
         """All of one moment: where the journal begins and ends, and what the histories say by then."""
         self._connection.execute("BEGIN")
         with contextlib.ExitStack() as stack:
             stack.callback(self._connection.execute, "COMMIT")
             first, last, at = self._connection.execute("SELECT MIN(n), MAX(n), MAX(at) FROM journal").fetchone()
-            self.first, self.last, self.until = first or 0, last or 0, at or 0
-            self.steps = frozenset(self._connection.execute("SELECT alert, revision, kind, at FROM history"))
-            stamp = self._connection.execute("SELECT body FROM meta WHERE key = 'stamp'").fetchone()
-            if stamp is not None:
-                self.until = max(self.until, int.from_bytes(stamp[0][:_INSTANT_BYTES], "big", signed=True))
+            self._in_tables, self.until = last or 0, at or 0
+            steps = set(self._connection.execute("SELECT alert, revision, kind, at FROM history"))
+            meta = dict(self._connection.execute("SELECT key, body FROM meta WHERE key IN ('stamp', 'serial')"))
+            self.first = self._first_number(first) if first else 0
+        if "stamp" in meta:
+            self.until = max(self.until, int.from_bytes(meta["stamp"][:_INSTANT_BYTES], "big", signed=True))
+        later = [entry.batch for entry in log if entry.serial > int(meta.get("serial", 0))]
+        rows = (row for batch in later for row in batch.journal)
+        self._tail = tuple(structs.replace(row, n=n) for n, row in enumerate(rows, self._in_tables + 1))
+        self.last = self._in_tables + len(self._tail)
+        self.first = self.first or min(1, len(self._tail))
+        self.until = max([self.until, *(batch.stamp[0] for batch in later if batch.stamp), *(r.at for r in self._tail)])
+        self.steps = frozenset(steps | {(h.alert, h.revision, h.kind, h.at) for batch in later for h in batch.history})
+
+    def _first_number(self, n: int) -> int:
+        """Of the first row: one that stands for many is numbered by its last."""
+        columns = ", ".join(seals.COLUMNS["journal"])
+        row = self._connection.execute(f"SELECT {columns} FROM journal WHERE n = ?", (n,)).fetchone()  # noqa: S608 (as above)
+        if not seals.sound("journal", row):
+            return n
+        at, name, kind, body, _ = row
+        return packing.unpacked(JournalRow(at, name, kind, body, n))[0].n

@@ -21,8 +21,8 @@ from gateway.store.rows import Pruned
 DAY_MS = 86_400_000
 CLOSED = "closed"
 """State kind of closed alerts: kept for looking back, not loaded at start."""
-JOURNAL_ROWS = 500_000
-"""How much of the journal is kept: months of a quiet compound, ~80 MB, and a start still checks it in seconds."""
+JOURNAL_ROWS = 30_000_000
+"""How much of the journal is kept at most: a month of restless air, packed ~200 MB; a quiet compound fills less in a year."""
 JOURNAL_ROUND = 1_000
 """Rows of the journal that one round deletes at most: some ten milliseconds on a memory card."""
 CLOSED_ROUND = 50
@@ -66,10 +66,11 @@ def used_bytes(connection: sqlite3.Connection) -> int:
 
 
 def _tidy_journal(connection: sqlite3.Connection, keep: Keep, now: int, *, crowded: bool) -> int:
-    oldest, newest = connection.execute("SELECT MIN(n), MAX(n) FROM journal").fetchone()
+    newest = connection.execute("SELECT MAX(n) FROM journal").fetchone()[0]
     if newest is None:
         return 0
-    edge = oldest + JOURNAL_ROUND - 1
+    last = connection.execute("SELECT n FROM journal ORDER BY n LIMIT 1 OFFSET ?", (JOURNAL_ROUND - 1,)).fetchone()
+    edge = newest if last is None else last[0]  # rows, not numbers: one row may stand for many
     if not crowded:
         aged = connection.execute("SELECT MAX(n) FROM journal WHERE n <= ? AND at < ?", (edge, now - keep.journal_ms))
         edge = min(edge, max(aged.fetchone()[0] or 0, newest - keep.journal_rows))

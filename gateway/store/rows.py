@@ -7,14 +7,18 @@ put it in.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+"""A number a table can hold (sqlite.org/datatype3.html); checked where a commit enters the log, see ``commit_log.py``."""
 
 
 class JournalRow(Struct, frozen=True):
     """One input of the core, in order. Rows get their number ``n`` when they are written."""
 
-    at: int
+    at: Whole
     """Instant on the site timeline, ms."""
     id: str
     """Never used twice by one gateway."""
@@ -24,6 +28,8 @@ class JournalRow(Struct, frozen=True):
     """Place in the journal; 0 until written."""
     person: str = ""
     """Whom it names: then it is written sealed with that person's key."""
+    quiet: bool = False
+    """Nobody was told anything for it: many of its kind may be kept as one."""
 
 
 class StateRow(Struct, frozen=True):
@@ -38,9 +44,9 @@ class HistoryRow(Struct, frozen=True):
     """One step in the life of one alert; only ever added, never changed; it goes with the closed alert."""
 
     alert: str
-    revision: int
+    revision: Whole
     kind: str
-    at: int
+    at: Whole
     who: str | None
     reason: str
     body: bytes
@@ -50,7 +56,7 @@ class Message(Struct, frozen=True):
     """One message of the outbox: ``lane`` and ``sequence`` order it, ``id`` makes repeats droppable."""
 
     lane: str
-    sequence: int
+    sequence: Whole
     id: str
     topic: str
     body: bytes
@@ -82,7 +88,7 @@ class Batch(Struct, frozen=True):
     state: tuple[StateRow, ...] = ()
     history: tuple[HistoryRow, ...] = ()
     messages: tuple[Message, ...] = ()
-    stamp: tuple[int, bytes] | None = None
+    stamp: tuple[Whole, bytes] | None = None
     """Last journaled instant, with the clocks of that moment."""
     retold: tuple[Message, ...] = ()
     """Messages that were told in these words while another wording of theirs was on its way to the disk."""
@@ -98,6 +104,8 @@ class Part(Struct, frozen=True):
     stamp: tuple[int, bytes] | None = None
     urgent: bool = False
     """Commit at once; else within a second."""
+    idle: bool = False
+    """Nothing hangs on it: it may wait for the next commit of anything else (a minute at most, see ``app/inbox.py``)."""
 
 
 class Loaded(Struct, frozen=True):

@@ -15,6 +15,11 @@ from collections.abc import Sequence
 from gateway.store.rows import HistoryRow, JournalRow, Message, StateRow
 
 Column = int | str | bytes | None
+_DEFLATED = b"\x78"
+"""First byte of a zlib stream (RFC 1950, 2.2: deflate, 32 KiB window); no JSON begins so."""
+_SHORT = 256
+"""A body below this is kept as it is: it fits beside others in any page."""
+_LEVEL = 6
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "meta": ("key", "body", "sum"),
@@ -71,11 +76,26 @@ def seal_state(row: StateRow) -> tuple[Column, ...]:
 
 
 def seal_history(row: HistoryRow) -> tuple[Column, ...]:
-    return seal("history", row.alert, row.revision, row.kind, row.at, row.who, row.reason, row.body)
+    return seal("history", row.alert, row.revision, row.kind, row.at, row.who, row.reason, deflated(row.body))
 
 
 def seal_message(row: Message) -> tuple[Column, ...]:
-    return seal("outbox", row.lane, row.sequence, row.id, row.topic, row.alert, row.body)
+    return seal("outbox", row.lane, row.sequence, row.id, row.topic, row.alert, deflated(row.body))
+
+
+def deflated(body: bytes) -> bytes:
+    """A long body as it is kept: a third of its size, so that several share a page and none needs one of its own."""
+    return zlib.compress(body, _LEVEL) if len(body) >= _SHORT or body.startswith(_DEFLATED) else body
+
+
+def inflated(body: bytes) -> bytes:
+    """The body again; what was kept as it is comes as it is."""
+    if not body.startswith(_DEFLATED):
+        return body
+    try:
+        return zlib.decompress(body)
+    except zlib.error:  # written before long bodies were deflated
+        return body
 
 
 def describe(table: str, row: Sequence[Column]) -> bytes:

@@ -1,7 +1,7 @@
 """The store as the rest of the house uses it: put what an event leaves behind, and learn when it is safe.
 
 Parts are committed in the order they were put, as many as wait in one transaction: an urgent one starts it at once, quiet
-ones ride along or wait a second.
+ones ride along or wait a second, idle ones ride along with whatever comes.
 
 Theory. Nothing is told before it is committed, and nothing waits for a sick disk. So there are two modes. On ``disk`` a
 message can be taken once its commit returned. When a commit is refused, or has not returned in three seconds, the store goes
@@ -39,7 +39,7 @@ Entry = tuple[Part, "asyncio.Future[bool]"]
 
 QUIET_S = 1.0
 """The longest a quiet part waits for company (design: at a crash only a tail of at most a second may be missing)."""
-MANY = 256
+MANY = 1_024
 """Quiet parts that are enough for a commit of their own."""
 CURSOR_S = 10.0
 """The longest a cursor waits for a commit to ride on; a kill before repeats at most the deliveries of this time."""
@@ -158,7 +158,7 @@ class Store:
         self._at = self._at if part.stamp is None else part.stamp[0]
         if part.urgent or len(self._queue) >= MANY:
             self._set_due(0)
-        elif len(self._queue) == 1:
+        elif not part.idle:
             self._set_due(QUIET_S)
         return future
 

@@ -65,6 +65,12 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "print from here: a local time (2026-11-22T20:00), or so long before the end (2h)",
     ),
     "cli.replay.until": ("打印到这时为止,写法同上", "print up to here, written the same way"),
+    "cli.journal": (
+        "打印网关日志里的每件事,每件一行(人员信息仍然封存)",
+        "print what the core was told, a line each; what names a person stays sealed",
+    ),
+    "cli.journal.kind": ("只看这一种(press、reading……)", "only of this kind (press, reading …)"),
+    "cli.journal.last": ("只看最后几条", "only the last ones"),
     "cli.not_a_moment": ("{given} 既不是时刻也不是时长", "{given} is neither a time nor a duration"),
     "cli.no_journal": ("读不了日志:{detail}", "the journal cannot be read: {detail}"),
     "replay.progress": ("已重放 {done} / {all} 个事件", "{done} of {all} events replayed"),

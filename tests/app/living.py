@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -18,6 +20,7 @@ from gateway.app.reload import Reloader
 from gateway.events import Event
 from gateway.nodes import Faults
 from gateway.sim.modbus import SimTcp, SimUnit
+from gateway.store.database import Database
 from gateway.store.persons import SEALED
 from gateway.store.recording import Recording
 
@@ -132,9 +135,14 @@ class Living:
         return [told.rung.value for told in self.open()[rule, subject].told]
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        """What the database holds, read from beside."""
-        with contextlib.closing(sqlite3.connect(self.state / "loudong.db")) as connection:
-            return connection.execute(query, values).fetchall()
+        """What the store holds, commit log and all, read from a copy beside."""
+        with tempfile.TemporaryDirectory() as name:
+            for path in self.state.iterdir():
+                if path.is_file() and not path.name.endswith("-shm"):
+                    shutil.copyfile(path, Path(name) / path.name)
+            Database.open(Path(name)).close()
+            with contextlib.closing(sqlite3.connect(Path(name) / "loudong.db")) as connection:
+                return connection.execute(query, values).fetchall()
 
     def journal(self) -> list[Event]:
         """The events on the disk, in order."""

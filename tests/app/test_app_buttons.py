@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
 
 import msgspec
 from instruments.virtual import VirtualClock, virtual_run
@@ -15,6 +14,7 @@ from gateway.drivers.ble.source import Advert, QueueSource
 from gateway.events import Event
 from gateway.nodes import Faults
 from gateway.sim import beacons as sim
+from gateway.store.recording import Recording
 from gateway.store.registry import Registry
 
 KEY = "231d39c1d7cc1ab1aee224cd096db932"
@@ -67,9 +67,9 @@ class Lived:
 
     def presses(self, button):
         """How many presses of this button the journal holds."""
-        with contextlib.closing(sqlite3.connect(self.state / "loudong.db")) as connection:
-            bodies = connection.execute("SELECT body FROM journal WHERE kind = 'press'").fetchall()
-        return sum(_EVENTS.decode(body).button == button for (body,) in bodies)
+        with Recording(self.state) as recording:
+            rows = [row for row in recording.rows() if row.kind == "press"]
+        return sum(_EVENTS.decode(row.body).button == button for row in rows)
 
 
 def live(folder, story):

@@ -28,7 +28,7 @@ async def main(folder, first, last, size):
     def part(n):
         message = PendingMessage("critical", n, f"a{n}/1", "alerts", f"a{n}", lambda durable: b"%d %d" % (n, durable))
         urgent = n % 4 != 0
-        return Part((JournalRow(n, f"r.{n}", "press", b"j" * size),), (StateRow("alert", "a", b"%d" % n),), (),
+        return Part((JournalRow(n, f"r.{n}", "press", os.urandom(size)),), (StateRow("alert", "a", b"%d" % n),), (),
                     (message,), (n, b""), urgent)
     for n in range(first, last, 8):
         futures = [(m, store.put(part(m))) for m in range(n, min(n + 8, last))]

@@ -9,6 +9,7 @@ without a fault, hold a prefix of the commits in order, and every commit that wa
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import shutil
@@ -19,6 +20,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.store import commit_log
+from gateway.store.commit_log import NAME as LOG
 from gateway.store.database import NAME, Database
 from gateway.store.registry import Registry
 
@@ -31,10 +34,11 @@ _FD = re.compile(r"^\d+<((?:\\x[0-9a-f]{2})*)>")
 COMMITS = """
 import os, sys
 from pathlib import Path
-from gateway.store import connection
+from gateway.store import connection, database as module
 from gateway.store.database import Database
 from gateway.store.rows import Batch, HistoryRow, JournalRow, Message, StateRow
 connection._CHECKPOINT_PAGES = 24  # so that folding the log back happens within a few commits
+module.FOLD_BYTES = 1 << 20
 database = Database.open(Path(sys.argv[1]))
 for n in range(1, 13):
     database.commit(Batch(
@@ -44,7 +48,11 @@ for n in range(1, 13):
     os.write(1, b"ack %d" % n)
 database.close()
 """
-NORMAL = COMMITS.replace("for n in", 'database._connection.execute("PRAGMA synchronous = NORMAL")\nfor n in', 1)
+FOLDING = COMMITS.replace("1 << 20", "700")
+"""The commit log is folded into the tables every other commit."""
+TABLES = COMMITS.replace("database =", "Database._is_ordinary = lambda *_: False\ndatabase =", 1)
+"""No commit log: every commit straight into the tables."""
+NORMAL = TABLES.replace("for n in", 'database._connection.execute("PRAGMA synchronous = NORMAL")\nfor n in', 1)
 DOCUMENTS = """
 import os, sys
 from pathlib import Path
@@ -257,21 +265,22 @@ def _commits(folder: Path) -> int:
 def ram(tmp_path):
     """A folder in memory where there is one: the states are many and need no real disk."""
     shm = Path("/dev/shm")  # noqa: S108 (a test's own folder)
-    folder = (shm if shm.is_dir() else tmp_path) / f"store-cut-{tmp_path.name}"
+    folder = (shm if shm.is_dir() else tmp_path) / f"store-cut-{os.getpid()}-{tmp_path.name}"
     folder.mkdir(exist_ok=True)
     yield folder
     shutil.rmtree(folder)
 
 
-def test_no_power_cut_loses_an_acknowledged_commit_or_their_order(tmp_path, ram):
+@pytest.mark.parametrize("program", [COMMITS, FOLDING, TABLES], ids=["log", "folding", "tables"])
+def test_no_power_cut_loses_an_acknowledged_commit_or_their_order(tmp_path, ram, program):
     (tmp_path / "run").mkdir()
-    operations = _record(COMMITS, tmp_path / "run", tmp_path / "log")
+    operations = _record(program, tmp_path / "run", tmp_path / "log")
     states = 0
     for acks, files in _states(operations, seed=1):
         _lay(files, ram / "state")
         assert acks <= _commits(ram / "state") <= acks + 1
         states += 1
-    assert states > 1_000
+    assert states > 800
 
 
 def test_sqlite_as_most_use_it_loses_acknowledged_commits(tmp_path, ram):
@@ -333,11 +342,45 @@ def test_store_log_prefixes_are_prefixes_of_the_commits(tmp_path, ram, make_log)
         assert _commits(ram / "state") == whole
 
 
+def test_commit_log_prefixes_are_prefixes_of_the_commits(tmp_path, ram):
+    """The commit log cut off at every 29th byte and around each record's end, with zeros, noise or an old record behind."""
+    program = COMMITS.replace("database.close()", "os._exit(0)")
+    Database.open(tmp_path / "run").close()
+    ran = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "run")], capture_output=True, check=True, timeout=60
+    )
+    assert ran.stdout.count(b"ack") == 12
+    main, log = ((tmp_path / "run" / name).read_bytes() for name in (NAME, LOG))
+    ends, at = [], 0
+    while at < len(log):
+        entry, at = commit_log.decode(log, at)
+        assert entry is not None
+        ends.append(at)
+    dice = random.Random(4)
+    places = {*range(0, len(log), 29), *(end + off for end in ends for off in (-1, 0, 1)), len(log)}
+    for n, cut in enumerate(sorted(place for place in places if 0 <= place <= len(log))):
+        behind = (b"", bytes(500), dice.randbytes(500), log[: ends[0]])[n % 4]
+        _lay({NAME: main, LOG: log[:cut] + behind}, ram / "state")
+        assert _commits(ram / "state") == max(sum(end <= cut for end in ends), n % 4 == 3)
+
+
+def test_a_record_gone_bad_hides_none_behind_it_and_is_told(tmp_path, ram):
+    program = COMMITS.replace("database.close()", "os._exit(0)")
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "run")], capture_output=True, check=True, timeout=60)
+    log = bytearray((tmp_path / "run" / LOG).read_bytes())
+    _, end = commit_log.decode(bytes(log), 0)
+    log[end + 40] ^= 1
+    (tmp_path / "run" / LOG).write_bytes(log)
+    database = Database.open(tmp_path / "run")
+    assert [row.id for row in database.journal()] == [f"r.{n}" for n in range(1, 13) if n != 2]
+    assert database.load().notes == ("log_damaged: 1",)
+
+
 @pytest.fixture
 def make_log():
     def make(folder: Path) -> tuple[bytes, bytes, list[int]]:
         """Main file, log, and the log's size after each commit."""
-        program = COMMITS.replace("= 24", "= 0").replace("database.close()", "os._exit(0)")
+        program = TABLES.replace("= 24", "= 0").replace("database.close()", "os._exit(0)")
         program = program.replace(
             'os.write(1, b"ack %d" % n)', 'print(os.stat(sys.argv[1] + "/loudong.db-wal").st_size)'
         )

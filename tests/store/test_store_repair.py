@@ -127,6 +127,7 @@ def test_a_changed_row_is_found_set_aside_and_counted_once(filled, table, change
         database._outbox.add_uplink(connection, "n", {})  # as if it had been there from the first day
     database.advance("n", "critical", 5)
     database.commit(Batch())
+    database.fold()
     database._connection.execute(f"UPDATE {table} SET {change}")  # noqa: S608 (a test's own words)
     database.close()
     database = Database.open(filled.parent)

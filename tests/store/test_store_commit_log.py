@@ -1,0 +1,104 @@
+"""The commit log by itself: what is appended comes back, what is not whole does not, and nothing outlives a wipe."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.faults import StoreFault
+from gateway.store import commit_log
+from gateway.store.commit_log import CommitLog, Entry
+from gateway.store.database import Database
+from gateway.store.rows import Batch, JournalRow, StateRow
+
+
+def _entry(serial, size=50):
+    return Entry(serial, Batch((JournalRow(serial, f"r{serial}", "press", os.urandom(size)),)), (("n", "low", serial),))
+
+
+def test_a_log_used_again_from_the_front_gives_back_only_what_is_newer(tmp_path):
+    log = CommitLog(tmp_path / "log")
+    old, new = [_entry(n) for n in range(1, 6)], [_entry(n, 20) for n in range(6, 8)]
+    for entry in old:
+        log.append(entry)
+    assert commit_log.read(tmp_path / "log", 2).found.entries == tuple(old[2:])
+    log.restart()
+    for entry in new:
+        log.append(entry)
+    reborn = CommitLog(tmp_path / "log")
+    assert reborn.find(5).entries == tuple(new)
+    assert reborn.size == log.size
+    reborn.append(_entry(8))
+    assert [entry.serial for entry in commit_log.read(tmp_path / "log", 5).found.entries] == [6, 7, 8]
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_can_be_read(content):
+    entry, end = commit_log.decode(content, 0)
+    assert entry is None
+    assert end > 0
+
+
+def test_a_refused_sync_is_blanked_and_the_log_rests_until_the_tables_have_it(tmp_path, monkeypatch, make_batch):
+    database = Database.open(tmp_path)
+    database.commit(make_batch(1))
+    real, refusals = os.fdatasync, [1]
+
+    def sync(handle):
+        if refusals.pop() if refusals else False:
+            raise OSError(errno.EIO, "Input/output error")
+        real(handle)
+
+    monkeypatch.setattr(os, "fdatasync", sync)
+    with pytest.raises(StoreFault, match="Input/output error"):
+        database.commit(make_batch(2))
+    assert [entry.serial for entry in commit_log.read(tmp_path / commit_log.NAME, 0).found.entries] == [1]
+    database.commit(make_batch(2))
+    assert database._connection.execute("SELECT COUNT(*) FROM history").fetchone() == (2,)
+    database.commit(make_batch(3))
+    assert database._connection.execute("SELECT COUNT(*) FROM history").fetchone() == (
+        2,
+    )  # the third is in the log again
+    assert [row.id for row in database.journal()] == ["run.1", "run.2", "run.3"]
+
+
+def test_what_the_tables_could_not_hold_is_refused_before_anybody_is_told(tmp_path):
+    database = Database.open(tmp_path)
+    for bad in (JournalRow(2**63, "x", "k", b""), JournalRow(1, "x", "k", None)):  # type: ignore[arg-type]
+        with pytest.raises((msgspec.ValidationError, OverflowError)):
+            database.commit(Batch((bad,)))
+    database.commit(Batch((JournalRow(2**63 - 1, "x", "k", b""),)))
+    database.fold()
+    assert [row.at for row in database.journal()] == [2**63 - 1]
+
+
+def test_nothing_outlives_a_wipe(tmp_path):
+    database = Database.open(tmp_path)
+    database.commit(Batch(state=(StateRow("k", "canary-7f3a", os.urandom(64)),)))
+    database.commit(Batch(state=(StateRow("k", "canary-7f3a", None),)))
+    database.forget("nobody")
+    left = b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.name.startswith(commit_log.NAME))
+    assert not left.strip(b"\0")
+    assert database.load().state == ()
+
+
+def test_a_fold_that_was_refused_stops_the_next_commit_and_loses_nothing(tmp_path, monkeypatch, make_batch):
+    monkeypatch.setattr("gateway.store.database.FOLD_BYTES", 100)
+    database = Database.open(tmp_path)
+
+    def refuse(_self):
+        raise StoreFault("no")
+
+    real = Database._writing
+    monkeypatch.setattr(Database, "_writing", refuse)
+    database.commit(make_batch(1))  # safe in the log; that it cannot be folded is told to the next
+    with pytest.raises(StoreFault):
+        database.commit(make_batch(2))
+    monkeypatch.setattr(Database, "_writing", real)
+    database.commit(make_batch(2))
+    assert [row.id for row in database.journal()] == ["run.1", "run.2"]
