@@ -1,6 +1,6 @@
 """What `loudong status` says of the devices on the buses."""
 
-from gateway.cli import _show_status
+from gateway.cli.desk import _show_status
 
 STATUS = {"state": "online", "deaf": {}, "clock": "synced", "durable": True, "counts": {"bus-a.requests": 7}}
 UNIT = {

@@ -1,0 +1,50 @@
+"""The command `loudong`: reads its arguments, asks the right room, prints. Decides nothing.
+
+One file a subject, each with the options of its commands, what they do and how their answer is shown.
+A command imports the rooms it needs when it is called, so that the daemon starts lean.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from gateway import __version__
+from gateway.cli import (
+    checking,
+    commissioning,
+    desk,
+    filters,
+    hardware,
+    life,
+    persons,
+    products,
+    recorded,
+    simulated,
+)
+from gateway.cli.options import Parser, commands_of
+from gateway.cli.printing import OK, language
+from gateway.words import say
+
+# In the order in which `loudong --help` tells of them.
+_SUBJECTS = (life, checking, commissioning, products, desk, hardware, persons, recorded, simulated, filters)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point of the console script."""
+    asked = _parser().parse_args(arguments)
+    try:
+        return int(asked.do(asked))
+    except BrokenPipeError:
+        sys.stderr.close()
+        return OK
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="loudong", description=say("cli.about", language()))
+    parser.add_argument("--version", action="version", version=f"loudong {__version__}")
+    command = commands_of(parser)
+    for subject in _SUBJECTS:
+        subject.add(command)
+    return parser

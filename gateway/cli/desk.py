@@ -1,0 +1,138 @@
+"""The duty desk: how the gateway stands, which alerts are open, and what a person does about one."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+
+from gateway.cli.asking import ask, show_done
+from gateway.cli.options import Command, signed, state_option
+from gateway.cli.printing import Item, language, length
+from gateway.words import say
+
+
+def add(command: Command) -> None:
+    """``status``, ``alerts``, ``history``, ``away``, and all that is done to one alert."""
+    state_option(command("status", _status))
+    alerts = command("alerts", _alerts)
+    alerts.add_argument("--closed", nargs="?", type=int, const=20, metavar="N", help=say("cli.closed", language()))
+    state_option(alerts)
+    history = command("history", _history)
+    history.add_argument("alert")
+    state_option(history)
+    _away_options(command("away", _away))
+    for verb in ("ack", "close", "reset", "silence", "shelve", "unshelve"):
+        _alert_verb(command(verb, _change), verb)
+
+
+def _away_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("resident", help=say("cli.resident", language()))
+    how = parser.add_mutually_exclusive_group(required=True)
+    how.add_argument("--for", dest="length", metavar="3d", help=say("cli.away_for", language()))
+    how.add_argument("--until", metavar="2026-12-05", help=say("cli.away_until", language()))
+    how.add_argument("--back", action="store_true", help=say("cli.away_back", language()))
+    signed(parser, reasoned=False)
+
+
+def _alert_verb(parser: argparse.ArgumentParser, verb: str) -> None:
+    parser.add_argument("alert", help=say("cli.alert_id", language()))
+    signed(parser, reasoned=False)
+    if verb == "ack":
+        parser.add_argument("--on-site", action="store_true", help=say("cli.on_site", language()))
+    if verb == "close":
+        parser.add_argument("--mistaken", action="store_true", help=say("cli.mistaken", language()))
+    if verb == "shelve":
+        parser.add_argument("--for", dest="length", required=True, metavar="20min", help=say("cli.for", language()))
+
+
+def _status(asked: argparse.Namespace) -> int:
+    return ask(asked, "status", {}, _show_status)
+
+
+def _alerts(asked: argparse.Namespace) -> int:
+    if asked.closed is not None:
+        return ask(asked, "closed", {"n": asked.closed}, _show_closed)
+    return ask(asked, "alerts", {}, _show_alerts)
+
+
+def _history(asked: argparse.Namespace) -> int:
+    return ask(asked, "history", {"alert": asked.alert}, _show_history)
+
+
+def _away(asked: argparse.Namespace) -> int:
+    arguments: Item = {"resident": asked.resident, "who": asked.who, "reason": asked.reason, "back": asked.back}
+    arguments |= {key: value for key, value in (("for", asked.length), ("until", asked.until)) if value is not None}
+    return ask(asked, "away", arguments, show_done)
+
+
+def _change(asked: argparse.Namespace) -> int:
+    arguments: Item = {"alert": asked.alert, "who": asked.who, "reason": asked.reason}
+    arguments["on_site"] = getattr(asked, "on_site", False)
+    arguments["mistaken"] = getattr(asked, "mistaken", False)
+    arguments["for"] = getattr(asked, "length", None)
+    return ask(asked, asked.verb, arguments, show_done)
+
+
+def _show_status(items: list[Item]) -> Iterable[str]:
+    status = items[0]
+    yield say("status.state", language(), state=say(f"status.{status['state']}", language()))
+    for device, reason in status["deaf"].items():
+        yield say("status.deaf", language(), device=device, reason=say(f"reason.{reason}", language()))
+    yield say("status.clock", language(), clock=say(f"clock.{status['clock']}", language()))
+    yield say("status.store", language(), mode=say("store.disk" if status["durable"] else "store.memory", language()))
+    for name, count in sorted(status["counts"].items()):
+        yield f"  {name:<40} {count}"
+    yield from _show_units(status.get("units", []))
+
+
+def _show_units(units: list[Item]) -> Iterable[str]:
+    """One line a device of a bus: which one is slow, and which cable is bad."""
+    if units:
+        yield say("units.head", language())
+    for unit in units:
+        told = {name: "–" if value is None else value for name, value in unit.items()}
+        told["standing"] = say(f"standing.{unit['standing']}", language())
+        told["noise"] = unit["noise_bytes"] + unit["foreign_frames"]
+        yield say("units.line", language(), **{name: str(value) for name, value in told.items()})
+
+
+def _show_alerts(items: list[Item]) -> Iterable[str]:
+    if not items:
+        yield say("alerts.none", language())
+    for alert in items:
+        name = alert["name_zh"] if language() == "zh-CN" else alert["name_en"]
+        yield say(
+            "alerts.line", language(), id=alert["id"][:8], name=name, subject=alert["subject"], place=alert["place"] or "-",
+            priority=say(f"priority.{alert['priority']}", language()), grade=say(f"grade.{alert['grade']}", language()),
+            condition=say(f"condition.{alert['condition']}", language()),
+            response=say(f"response.{alert['response']}", language()), age=length(alert["age_s"]),
+        )  # fmt: skip
+        told = [_told(step) for step in alert["told"]]
+        yield "          " + say(
+            "alerts.told", language(), told=", ".join(told) or "—", who=alert["answered_by"] or "—"
+        )
+
+
+def _show_closed(items: list[Item]) -> Iterable[str]:
+    """With full ids, for `loudong history`."""
+    if not items:
+        yield say("alerts.none_closed", language())
+    for alert in items:
+        name = alert["name_zh"] if language() == "zh-CN" else alert["name_en"]
+        closed = alert["closed_as"]
+        yield say(
+            "alerts.closed_line", language(), id=alert["id"], name=name, subject=alert["subject"],
+            place=alert["place"] or "-", closed=say(f"closed.{closed}", language()) if closed else "-",
+            who=alert["closed_by"] or "—", age=length(alert["age_s"]),
+        )  # fmt: skip
+
+
+def _told(step: Item) -> str:
+    people = "+".join(step["people"]) or "—"
+    return say("rung." + step["rung"], language()) + " " + people
+
+
+def _show_history(items: list[Item]) -> Iterable[str]:
+    for step in items:
+        who = step["who"] or "—"
+        yield f"{step['at'] / 1000:>12.1f} s  /{step['revision']:<3} {step['kind']:<13} {who:<12} {step['reason']}".rstrip()

@@ -1,0 +1,50 @@
+"""How a command is put on the command line: its name, its words, and the options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from gateway.cli.printing import USAGE, language
+from gateway.words import say
+
+Deed = Callable[[argparse.Namespace], int]
+Command = Callable[[str, Deed], argparse.ArgumentParser]
+"""Puts a command of this name in its place; what it does gets the options and gives the exit code."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with sysexits' 64 for a wrong call."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(USAGE, f"{self.prog}: {message}\n")
+
+
+def commands_of(parser: argparse.ArgumentParser, above: str = "") -> Command:
+    """What puts commands below ``parser``, itself the command ``above`` or, without one, the program."""
+    below = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
+
+    def command(name: str, do: Deed) -> argparse.ArgumentParser:
+        verb = f"{above} {name}".strip()
+        words = say("cli." + verb.replace(" ", "."), language())
+        sub = below.add_parser(name, help=words, description=words)
+        sub.add_argument("--json", action="store_true", help=say("cli.json", language()))
+        sub.set_defaults(do=do, verb=verb)
+        return sub
+
+    return command
+
+
+def state_option(parser: argparse.ArgumentParser) -> None:
+    """Where the daemon keeps its state, and its socket."""
+    parser.add_argument("--state", default=None, metavar="DIR", help=say("cli.state", language()))
+
+
+def signed(parser: argparse.ArgumentParser, *, reasoned: bool) -> None:
+    """Who does it and why, for the record; ``reasoned``: not without a reason."""
+    parser.add_argument("--as", dest="who", default="", metavar="PERSON", help=say("cli.as", language()))
+    parser.add_argument("--reason", required=reasoned, default="", help=say("cli.reason", language()))
+    state_option(parser)

@@ -1,0 +1,53 @@
+"""What the gateway knows of persons and of who did what: a resident's right to see and to be forgotten."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+
+from gateway.cli.asking import ask
+from gateway.cli.options import Command, state_option
+from gateway.cli.printing import Item, language, moment
+from gateway.words import say
+
+
+def add(command: Command) -> None:
+    """``passages``, ``forget`` and ``audit``."""
+    _person(command("passages", _passages))
+    forget = command("forget", _forget)
+    forget.add_argument("--reason", required=True, help=say("cli.reason", language()))
+    _person(forget)
+    state_option(command("audit", _audit))
+
+
+def _person(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("person", help=say("cli.person", language()))
+    state_option(parser)
+
+
+def _passages(asked: argparse.Namespace) -> int:
+    return ask(asked, "passages", {"person": asked.person}, _show_passages)
+
+
+def _forget(asked: argparse.Namespace) -> int:
+    return ask(asked, "forget", {"person": asked.person, "reason": asked.reason}, _show_forgotten)
+
+
+def _audit(asked: argparse.Namespace) -> int:
+    return ask(asked, "audit", {}, _show_notes)
+
+
+def _show_passages(items: list[Item]) -> Iterable[str]:
+    if not items:
+        yield say("passages.none", language())
+    for item in items:
+        yield f"{moment(item)}  {item['terminal']:<16} {item['type']:<24} {item['direction']}"
+
+
+def _show_forgotten(items: list[Item]) -> Iterable[str]:
+    yield say("forget.done", language(), **items[0])
+
+
+def _show_notes(items: list[Item]) -> Iterable[str]:
+    for item in items:
+        yield f"{moment(item)}  {item['who']:<12} {item['verb']:<10} {item['about']}".rstrip()

@@ -1,0 +1,67 @@
+"""How every command ends and speaks: its exit code, the reader's language, one JSON object a line or words.
+
+Knows no command. Exit codes (contract, Commands): 0 done, 64 usage, 69 no daemon running, 78 fault in the site file;
+1 the daemon refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from typing import Any
+
+from gateway.words import say
+
+OK, REFUSED, USAGE, NO_DAEMON, FAULTY = 0, 1, 64, 69, 78
+Item = dict[str, Any]
+
+
+def language(otherwise: str = "en") -> str:
+    """The reader's language, from the locale; ``otherwise`` where the locale names neither (C, POSIX, none)."""
+    spoken = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
+    return {"zh": "zh-CN", "en": "en"}.get(spoken[:2], otherwise)
+
+
+def print_item(item: Item) -> None:
+    try:
+        print(json.dumps(item, ensure_ascii=False, default=str), flush=True)
+    except UnicodeEncodeError:  # half a character (JSON can spell one), or a terminal without the script: escaped
+        print(json.dumps(item, default=str), flush=True)
+
+
+def complain(asked: argparse.Namespace, key: str, code: int, **fields: object) -> int:
+    if asked.json:
+        print_item({"error": key.split(".", 1)[1], **{name: str(value) for name, value in fields.items()}})
+    else:
+        print(say(key, language(), **fields), file=sys.stderr)
+    return code
+
+
+def print_faults(faults: Any, *, as_json: bool, spoken: str) -> None:
+    from gateway.site.report import objects, render, summary
+
+    if as_json:
+        for item in objects(faults, spoken):
+            print_item(item)
+        return
+    for line in render(faults, spoken):
+        print(line)
+    print(summary(faults, spoken))
+
+
+def moment(item: Item) -> str:
+    """The date where one can be trusted, else the place on the site timeline."""
+    if item["wall_ms"] is None:
+        return f"{item['at'] / 1000:>17.1f} s"
+    import datetime as dt
+
+    return dt.datetime.fromtimestamp(item["wall_ms"] / 1000).astimezone().isoformat(" ", "seconds")[:19]
+
+
+def length(seconds: float) -> str:
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"

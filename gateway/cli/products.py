@@ -1,0 +1,101 @@
+"""``loudong profiles``: the library of products, one product's page, and the making of a profile. Needs no site file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from gateway.cli.options import Command, commands_of
+from gateway.cli.printing import FAULTY, OK, USAGE, complain, language, print_faults, print_item
+from gateway.words import say
+
+
+def add(command: Command) -> None:
+    """``profiles list|show|check|new|schema``."""
+    deed = commands_of(command("profiles", _profiles_list), "profiles")
+    for looking in (deed("list", _profiles_list), show := deed("show", _profiles_show)):
+        beside = say("cli.profiles.beside", language())
+        looking.add_argument("--beside", type=Path, action="append", default=[], metavar="DIR", help=beside)
+    show.add_argument("id", help=say("cli.profiles.id", language()))
+    files = say("cli.profiles.files", language())
+    deed("check", _profiles_check).add_argument("files", nargs="+", type=Path, metavar="FILE", help=files)
+    new = deed("new", _profiles_new)
+    new.add_argument("id", nargs="?", default="new-product", help=say("cli.profiles.id", language()))
+    new.add_argument("--kind", default="gas-detector", help=say("cli.profiles.kind", language()))
+    deed("schema", _profiles_schema)
+
+
+def _profiles_list(asked: argparse.Namespace) -> int:
+    from gateway.app.products import library, shown
+    from gateway.app.profile_pages import lines
+    from gateway.nodes import Faults
+
+    products = library(asked.beside, Faults())
+    if asked.json:
+        for product in products:
+            print_item(shown(product))
+    else:
+        for line in lines(products, language()):
+            print(line)
+    return OK
+
+
+def _profiles_show(asked: argparse.Namespace) -> int:
+    from gateway.app.products import find, library, shown
+    from gateway.app.profile_pages import page
+    from gateway.nodes import Faults, nearest
+
+    product = find(asked.id, asked.beside, Faults())
+    if product is None:
+        near = nearest(asked.id, [one.profile.id for one in library(asked.beside, Faults())])
+        near = say("fault.near", language(), near=near) if near else ""
+        return complain(asked, "cli.no_such_profile", USAGE, given=asked.id, near=near)
+    if asked.json:
+        print_item(shown(product))
+    else:
+        for line in page(product, language()):
+            print(line)
+    return OK
+
+
+def _profiles_check(asked: argparse.Namespace) -> int:
+    from gateway.app.products import check_file
+    from gateway.nodes import Faults
+
+    faults = Faults()
+    files = [file for given in asked.files for file in (sorted(given.glob("*.yaml")) if given.is_dir() else [given])]
+    read = {file: check_file(file, faults) for file in files}
+    print_faults(faults, as_json=asked.json, spoken=language())
+    for file, profile in read.items():
+        if profile is not None:
+            counts = {"points": len(profile.points), "examples": len(profile.examples)}
+            if asked.json:
+                print_item({"file": str(file), "profile": profile.id, **counts})
+            else:
+                print(say("profiles.played", language(), file=file, **counts))
+    return FAULTY if faults.errors else OK
+
+
+def _profiles_new(asked: argparse.Namespace) -> int:
+    from gateway.app.profile_pages import skeleton
+    from gateway.site.profile import KINDS
+
+    if asked.kind not in KINDS:
+        return complain(asked, "cli.no_such_kind", USAGE, given=asked.kind, known=" | ".join(KINDS))
+    text = skeleton(asked.id, asked.kind, language())
+    if asked.json:
+        print_item({"id": asked.id, "kind": asked.kind, "text": text})
+    else:
+        print(text, end="")
+    return OK
+
+
+def _profiles_schema(asked: argparse.Namespace) -> int:
+    from gateway.site.profile_schema import profile_schema
+
+    if asked.json:
+        print_item(profile_schema())
+    else:
+        print(json.dumps(profile_schema(), ensure_ascii=False, indent=2))
+    return OK

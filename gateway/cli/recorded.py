@@ -1,0 +1,84 @@
+"""Commands that read what a gateway has written down, beside the daemon or far from it: the journal, and its replay."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from gateway.cli.options import Command, state_option
+from gateway.cli.printing import FAULTY, NO_DAEMON, OK, REFUSED, USAGE, complain, language, print_faults, print_item
+from gateway.words import say
+
+
+def add(command: Command) -> None:
+    """``replay`` and ``journal``."""
+    _replay_options(command("replay", _replay))
+    _journal_options(command("journal", _journal))
+
+
+def _journal_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--kind", default="", help=say("cli.journal.kind", language()))
+    parser.add_argument("--last", type=int, default=0, metavar="N", help=say("cli.journal.last", language()))
+    state_option(parser)
+
+
+def _replay_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("site", type=Path)
+    parser.add_argument("--journal", type=Path, required=True, metavar="DB", help=say("cli.replay.journal", language()))
+    parser.add_argument("--rules", type=Path, metavar="OTHER", help=say("cli.replay.rules", language()))
+    parser.add_argument("--since", default="", metavar="TIME", help=say("cli.replay.since", language()))
+    parser.add_argument("--until", default="", metavar="TIME", help=say("cli.replay.until", language()))
+
+
+def _journal(asked: argparse.Namespace) -> int:
+    """What lies in the tables and in the commit log, as one; also beside a running daemon."""
+    from collections import deque
+
+    from gateway.control.folder import state_folder
+    from gateway.faults import StoreFault
+    from gateway.store.recording import Recording
+
+    try:
+        with Recording(state_folder(asked.state)) as recording:
+            rows = (row for row in recording.sealed_rows() if asked.kind in {"", row.kind})
+            for row in deque(rows, asked.last) if asked.last > 0 else rows:
+                body = json.loads(row.body)
+                if asked.json:
+                    print_item({"n": row.n, "at": row.at, "id": row.id, "kind": row.kind, "body": body})
+                else:
+                    print(f"{row.at / 1000:>12.3f}  {row.kind:<14} {row.id:<16} {json.dumps(body, ensure_ascii=False)}")
+    except StoreFault as fault:
+        return complain(asked, "cli.no_journal", NO_DAEMON, detail=fault)
+    return OK
+
+
+def _replay(asked: argparse.Namespace) -> int:
+    from gateway.app.orders import FaultySite
+    from gateway.app.replay_report import Window, lines, objects
+    from gateway.app.replaying import replay_journal
+    from gateway.faults import StoreFault
+
+    window = Window(asked.since, asked.until)
+    for given in (asked.since, asked.until):
+        if not window.readable(given):
+            return complain(asked, "cli.not_a_moment", USAGE, given=given)
+    try:
+        replayed = replay_journal(asked.site, asked.journal, asked.rules, _show_progress)
+    except FaultySite as faulty:
+        print_faults(faulty.faults, as_json=asked.json, spoken=language())
+        return FAULTY
+    except StoreFault as fault:
+        return complain(asked, "cli.no_journal", REFUSED, detail=fault)
+    if asked.json:
+        for item in objects(replayed, window):
+            print_item(item)
+    else:
+        for line in lines(replayed, window, language()):
+            print(line)
+    return OK
+
+
+def _show_progress(done: int, rows: int) -> None:
+    print(say("replay.progress", language(), done=done, all=rows), file=sys.stderr)

@@ -1,0 +1,53 @@
+"""Commands that stand a simulated compound around a daemon: the demo's own, or one for the installer's site file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from gateway.cli.options import Command
+from gateway.cli.printing import FAULTY, USAGE, language, print_faults
+from gateway.words import say
+
+
+def add(command: Command) -> None:
+    """``demo`` and ``simulate``."""
+    command("demo", _demo).add_argument("--for", dest="seconds", default=None, metavar="90s")
+    _simulate_options(command("simulate", _simulate))
+
+
+def _simulate_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("site", type=Path)
+    parser.add_argument("--state", type=Path, metavar="DIR", help=say("cli.simulate.state", language()))
+    parser.add_argument("--for", dest="seconds", metavar="90s", help=say("cli.simulate.for", language()))
+    parser.add_argument("--still", action="store_true", help=say("cli.simulate.still", language()))
+
+
+def _demo(asked: argparse.Namespace) -> int:
+    from gateway.nodes import duration_ms
+    from gateway.sim.demo import demo
+
+    length = None if asked.seconds is None else duration_ms(asked.seconds)
+    if asked.seconds is not None and length is None:
+        print(say("cli.not_a_duration", language(), given=asked.seconds), file=sys.stderr)
+        return USAGE
+    return demo(seconds=None if length is None else length / 1000, as_json=asked.json, language=language())
+
+
+def _simulate(asked: argparse.Namespace) -> int:
+    from gateway.app.check import check
+    from gateway.nodes import Faults, duration_ms
+    from gateway.sim.simulate import Wishes, simulate
+
+    length = None if asked.seconds is None else duration_ms(asked.seconds)
+    if asked.seconds is not None and length is None:
+        print(say("cli.not_a_duration", language(), given=asked.seconds), file=sys.stderr)
+        return USAGE
+    faults = Faults()
+    checked = check(asked.site, faults)
+    if checked is None or faults.errors:
+        print_faults(faults, as_json=asked.json, spoken=language())
+        return FAULTY
+    wishes = Wishes(asked.state, None if length is None else length / 1000, asked.still)
+    return simulate(asked.site, wishes, as_json=asked.json, language=language())
