@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Protocol
+from typing import Protocol, get_args
 
 import msgspec
 import structlog
@@ -28,6 +28,8 @@ _encode = msgspec.json.Encoder().encode
 MARK_MS = MINUTE
 QUARANTINED = "quarantined"
 """Journal kind of an event that was not shown to the core; its body is wrapped, so that no replay takes it for one."""
+JOURNAL_KINDS = (*(str(event.__struct_config__.tag) for event in get_args(Event)), QUARANTINED)
+"""All kinds of rows in the journal."""
 BEAT_S = 5.0
 EARLY_MS = 1
 """A loop timer may fire a fraction early; one millisecond more, and the deadline has surely come."""

@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 
-from gateway.alerts import Alert
+from gateway.alerts import Alert, ChangeKind
 from gateway.control.protocol import Refusal
 from gateway.faults import StoreFault
+from gateway.store.rows import HistoryRow
 from gateway.store.store import Store
 
 ID_DIGITS = 16
@@ -30,7 +31,10 @@ class Records:
             rows = await self._store.history(await self._closed_id(alert))
         except StoreFault as fault:
             raise Refusal("store_fault", str(fault)) from None
-        return [{"at": r.at, "revision": r.revision, "kind": r.kind, "who": r.who, "reason": r.reason} for r in rows]
+        return [
+            {"at": r.at, "revision": r.revision, "kind": r.kind, "who": r.who, "reason": r.reason, "told": _told(r)}
+            for r in rows
+        ]
 
     async def closed(self, most: int) -> list[Alert]:
         """The alerts closed last, newest first."""
@@ -48,3 +52,11 @@ class Records:
         if len(found) > 1:
             raise Refusal("ambiguous", " ".join(found))
         return found[0] if found else asked
+
+
+def _told(row: HistoryRow) -> list[dict[str, Any]]:
+    """The rungs that were told at this step, and the people on them."""
+    if row.kind != ChangeKind.TOLD:
+        return []
+    told = msgspec.json.decode(row.body, type=Alert).told
+    return [{"rung": one.rung.value, "people": list(one.people)} for one in told if one.at == row.at]

@@ -43,7 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> Parser:
     parser = Parser(prog="loudong", description=say("cli.about", language()))
-    parser.add_argument("--version", action="version", version=f"loudong {__version__}")
+    version = f"loudong {__version__}"
+    parser.add_argument("--version", action="version", version=version, help=say("cli.version", language()))
     command = commands_of(parser)
     for subject in _SUBJECTS:
         subject.add(command)

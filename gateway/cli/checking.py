@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway import __version__
-from gateway.cli.options import Command, commands_of
+from gateway.cli.options import Command, commands_of, site_argument
 from gateway.cli.printing import FAULTY, OK, REFUSED, USAGE, Item, complain, language, print_faults, print_item
 from gateway.words import say
 
@@ -17,7 +17,7 @@ from gateway.words import say
 def add(command: Command) -> None:
     """``check``, ``rules test`` and ``schema``."""
     checking = command("check", _check)
-    checking.add_argument("site", type=Path)
+    site_argument(checking)
     checking.add_argument("--buses", action="store_true", help=say("cli.check.buses", language()))
     test = commands_of(command("rules", _rules_test), "rules")("test", _rules_test)
     test.add_argument("files", nargs="+", type=Path, metavar="SITE|RULEFILE", help=say("cli.rule_files", language()))

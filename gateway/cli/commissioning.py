@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from gateway.cli.options import Command, state_option
+from gateway.cli.options import Command, site_argument, state_option
 from gateway.cli.printing import FAULTY, OK, REFUSED, USAGE, Item, complain, language, print_faults, print_item
 from gateway.words import say
 
@@ -14,7 +13,7 @@ from gateway.words import say
 def add(command: Command) -> None:
     """``commission``."""
     parser = command("commission", _commission)
-    parser.add_argument("site", type=Path)
+    site_argument(parser)
     parser.add_argument("device", help=say("cli.commission.device", language()))
     parser.add_argument("what", nargs="?", default="", metavar="WHAT", help=say("cli.commission.what", language()))
     parser.add_argument("value", nargs="?", type=int, metavar="VALUE", help=say("cli.commission.value", language()))

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from gateway.cli.asking import ask, show_done
 from gateway.cli.options import Command, signed, state_option
-from gateway.cli.printing import Item, language, length
-from gateway.words import say
+from gateway.cli.printing import Item, language, length, wide
+from gateway.words import CATALOGUE, say
 
 
 def add(command: Command) -> None:
@@ -18,7 +18,7 @@ def add(command: Command) -> None:
     alerts.add_argument("--closed", nargs="?", type=int, const=20, metavar="N", help=say("cli.closed", language()))
     state_option(alerts)
     history = command("history", _history)
-    history.add_argument("alert")
+    history.add_argument("alert", help=say("cli.alert_id", language()))
     state_option(history)
     _away_options(command("away", _away))
     for verb in ("ack", "close", "reset", "silence", "shelve", "unshelve"):
@@ -134,5 +134,14 @@ def _told(step: Item) -> str:
 
 def _show_history(items: list[Item]) -> Iterable[str]:
     for step in items:
-        who = step["who"] or "—"
-        yield f"{step['at'] / 1000:>12.1f} s  /{step['revision']:<3} {step['kind']:<13} {who:<12} {step['reason']}".rstrip()
+        kind = wide(say(f"step.{step['kind']}", language()), 13)
+        who = f"{step['who'] or '—':<12}"
+        yield f"{step['at'] / 1000:>12.1f} s  /{step['revision']:<3} {kind} {who} {_why(step)}".rstrip()
+
+
+def _why(step: Item) -> str:
+    """The reason of a step in words; who was told, where that is the step."""
+    because = f"because.{step['reason']}"
+    reason = say(because, language()) if step["kind"] == "told" and because in CATALOGUE else str(step["reason"])
+    told = ", ".join(_told(one) for one in step.get("told", ()))
+    return f"{told} ({reason})" if told else reason

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from gateway.cli.asking import ask
-from gateway.cli.options import Command, state_option
+from gateway.cli.options import Command, site_argument, state_option
 from gateway.cli.printing import FAULTY, OK, REFUSED, Item, complain, language, print_faults, print_item
 from gateway.words import say
 
@@ -17,7 +17,7 @@ from gateway.words import say
 def add(command: Command) -> None:
     """``run``, ``reload``, ``backup`` and ``restore``."""
     run = command("run", _run)
-    run.add_argument("site", type=Path)
+    site_argument(run)
     state_option(run)
     state_option(command("reload", _reload))
     _moving(command("backup", _backup))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 from gateway.cli.printing import USAGE, language
 from gateway.words import say
@@ -15,8 +16,21 @@ Command = Callable[[str, Deed], argparse.ArgumentParser]
 """Puts a command of this name in its place; what it does gets the options and gives the exit code."""
 
 
+class _Help(argparse.HelpFormatter):
+    """The usage line in the reader's language."""
+
+    def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None = None) -> None:
+        super().add_usage(usage, actions, groups, say("cli.usage", language()) if prefix is None else prefix)
+
+
 class Parser(argparse.ArgumentParser):
-    """argparse with sysexits' 64 for a wrong call."""
+    """argparse with sysexits' 64 for a wrong call, and its own few words in the reader's language."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**{"formatter_class": _Help} | given | {"add_help": False})
+        self._positionals.title = say("cli.arguments", language())
+        self._optionals.title = say("cli.options", language())
+        self.add_argument("-h", "--help", action="help", help=say("cli.help", language()))
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
@@ -36,6 +50,11 @@ def commands_of(parser: argparse.ArgumentParser, above: str = "") -> Command:
         return sub
 
     return command
+
+
+def site_argument(parser: argparse.ArgumentParser) -> None:
+    """The site file a command is about."""
+    parser.add_argument("site", type=Path, metavar="SITE", help=say("cli.site", language()))
 
 
 def state_option(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from gateway.cli.options import Command, state_option
+from gateway.cli.options import Command, site_argument, state_option
 from gateway.cli.printing import FAULTY, NO_DAEMON, OK, REFUSED, USAGE, complain, language, print_faults, print_item
 from gateway.words import say
 
@@ -25,7 +25,7 @@ def _journal_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _replay_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("site", type=Path)
+    site_argument(parser)
     parser.add_argument("--journal", type=Path, required=True, metavar="DB", help=say("cli.replay.journal", language()))
     parser.add_argument("--rules", type=Path, metavar="OTHER", help=say("cli.replay.rules", language()))
     parser.add_argument("--since", default="", metavar="TIME", help=say("cli.replay.since", language()))
@@ -36,10 +36,13 @@ def _journal(asked: argparse.Namespace) -> int:
     """What lies in the tables and in the commit log, as one; also beside a running daemon."""
     from collections import deque
 
+    from gateway.app.inbox import JOURNAL_KINDS
     from gateway.control.folder import state_folder
     from gateway.faults import StoreFault
     from gateway.store.recording import Recording
 
+    if asked.kind and asked.kind not in JOURNAL_KINDS:
+        return complain(asked, "cli.no_such_kind", USAGE, given=asked.kind, known=" | ".join(JOURNAL_KINDS))
     try:
         with Recording(state_folder(asked.state)) as recording:
             rows = (row for row in recording.sealed_rows() if asked.kind in {"", row.kind})

@@ -6,19 +6,21 @@ import argparse
 import sys
 from pathlib import Path
 
-from gateway.cli.options import Command
+from gateway.cli.options import Command, site_argument
 from gateway.cli.printing import FAULTY, USAGE, language, print_faults
 from gateway.words import say
 
 
 def add(command: Command) -> None:
     """``demo`` and ``simulate``."""
-    command("demo", _demo).add_argument("--for", dest="seconds", default=None, metavar="90s")
+    command("demo", _demo).add_argument(
+        "--for", dest="seconds", metavar="90s", help=say("cli.simulate.for", language())
+    )
     _simulate_options(command("simulate", _simulate))
 
 
 def _simulate_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("site", type=Path)
+    site_argument(parser)
     parser.add_argument("--state", type=Path, metavar="DIR", help=say("cli.simulate.state", language()))
     parser.add_argument("--for", dest="seconds", metavar="90s", help=say("cli.simulate.for", language()))
     parser.add_argument("--still", action="store_true", help=say("cli.simulate.still", language()))

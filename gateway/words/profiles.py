@@ -21,7 +21,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     ),
     "cli.no_such_profile": ("没有型号“{given}”。{near}", "There is no profile “{given}”. {near}"),
     "cli.no_such_kind": (
-        "没有设备种类“{given}”；可以是：{known}。",
+        "没有“{given}”这一种；可以是：{known}。",
         "There is no kind “{given}”; it is one of: {known}.",
     ),
     "profiles.played": (

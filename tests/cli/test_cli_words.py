@@ -12,11 +12,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from gateway.alerts import ChangeKind, NoteKind
 from gateway.cli import main
 from gateway.control.client import ControlClient, DaemonNotRunning
 from gateway.control.folder import SOCKET_NAME
 from gateway.control.protocol import Refusal
 from gateway.control.server import ControlServer
+from gateway.words import say
 
 
 @pytest.fixture(autouse=True)
@@ -128,6 +130,16 @@ CLOSED = {
 }  # fmt: skip
 
 
+STEPS = [
+    {"at": 9600, "revision": 1, "kind": "raised", "who": None, "reason": "", "told": []},
+    {
+        "at": 11600, "revision": 2, "kind": "told", "who": None, "reason": "due",
+        "told": [{"rung": "grid", "people": ["grid-1"]}, {"rung": "community", "people": []}],
+    },
+    {"at": 18500, "revision": 3, "kind": "closed", "who": "head-b1", "reason": "she sat on it", "told": []},
+]  # fmt: skip
+
+
 FOUND = [
     {"door": "gate-1", "check": "heard", "verdict": "ok", "reason": "before", "detail": "4"},
     {"door": "gate-1", "check": "login", "verdict": "bad", "reason": "refused", "detail": "asks again in 60 s"},
@@ -144,6 +156,8 @@ async def _answer(request, _peer):
         return [{"done": "pair", "alert": "gate-1", "who": "head-b1", "durable": True}]
     if request.verb == "closed":
         return [CLOSED] * min(request.arguments["n"], 2)
+    if request.verb == "history" and request.arguments["alert"] == "3c66":
+        return STEPS
     if request.verb == "history":
         raise Refusal("no_history", request.arguments["alert"])
     if request.verb == "ack":
@@ -200,6 +214,40 @@ def test_an_unknown_id_is_called_unknown(daemon, capsys):
     assert capsys.readouterr().err == "no alert begins with ffff\n"
     assert main(["ack", "ffff", "--state", daemon]) == 1
     assert capsys.readouterr().err == "no open alert begins with ffff\n"
+
+
+def test_the_steps_of_an_alert_are_told_in_words(daemon, capsys, monkeypatch):
+    assert main(["history", "3c66", "--state", daemon]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "         9.6 s  /1   raised        —",
+        "        11.6 s  /2   told          —            grid worker grid-1, community — (nobody answered in time)",
+        "        18.5 s  /3   closed        head-b1      she sat on it",
+    ]
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    assert main(["history", "3c66", "--state", daemon]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "         9.6 s  /1   发生          —",
+        "        11.6 s  /2   已告知        —            网格员 grid-1, 社区 — (无人应答,到时上报)",
+        "        18.5 s  /3   已关闭        head-b1      she sat on it",
+    ]
+
+
+@pytest.mark.parametrize("kind", [*ChangeKind, *NoteKind])
+def test_every_kind_of_step_has_a_word(kind):
+    assert say(f"step.{kind}", "en") == kind
+    assert not say(f"step.{kind}", "zh-CN").isascii()
+
+
+# journal --------------------------------------------------------------------------------------------
+
+
+def test_a_kind_that_no_journal_holds_is_a_wrong_call(tmp_path, capsys):
+    assert main(["journal", "--kind", "pres", "--state", str(tmp_path)]) == 64
+    said = capsys.readouterr().err
+    assert "pres" in said
+    assert "| press |" in said
+    assert "| command_refused |" in said
+    assert "quarantined" in said
 
 
 # doors ----------------------------------------------------------------------------------------------

@@ -1,0 +1,28 @@
+"""The steps of an alert as the desk reads them from the disk, of a real house that climbed a real ladder."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from app.living import Living
+from instruments.virtual import virtual_run
+
+from gateway.control.protocol import PeerCredentials, Request
+
+US = PeerCredentials(1, os.getuid(), os.getgid(), "us")
+
+
+def test_each_step_that_tells_names_the_rungs_and_people_told_then(tmp_path):
+    async def main():
+        async with Living(tmp_path) as living:
+            living.gas[1].holding[1] = 26
+            await living.until(lambda: ("gas-high", "gas-301") in living.open(), "the leak is known")
+            await living.until(lambda: living.rungs("gas-high", "gas-301") == ["building", "grid"], "two rungs", 300)
+            alert = living.open()["gas-high", "gas-301"].id
+            steps = await living.house.desk.answer(Request("history", {"alert": alert}), US)
+            told = [step["told"] for step in steps if step["kind"] == "told"]
+            assert told == [[{"rung": "building", "people": ["head"]}], [{"rung": "grid", "people": ["grid-1"]}]]
+            assert [step["told"] for step in steps if step["kind"] == "raised"] == [[]]
+
+    virtual_run(asyncio.wait_for(main(), 100_000), patience_s=0.0)

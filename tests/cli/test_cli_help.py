@@ -1,0 +1,55 @@
+"""What `--help` says stands in the reader's language: every command, every argument, argparse's own words."""
+
+from __future__ import annotations
+
+import argparse
+import re
+
+import pytest
+
+from gateway.cli import _parser, main
+
+_HAN = re.compile(r"[\u4e00-\u9fff]")
+
+
+def _said(parser, name="loudong"):
+    """Every help text of a parser and those below it, with where it stands."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            yield from ((f"{name} {choice.dest}", choice.help) for choice in action._choices_actions)
+            for below, sub in action.choices.items():
+                yield from _said(sub, f"{name} {below}")
+        else:
+            yield f"{name} {action.option_strings or action.dest}", action.help
+
+
+def test_every_command_and_argument_says_in_chinese_what_it_is(monkeypatch):
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    said = list(_said(_parser()))
+    assert len(said) > 100
+    assert [where for where, words in said if not _HAN.search(words or "")] == []
+
+
+def test_every_command_and_argument_says_in_english_what_it_is(monkeypatch):
+    monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
+    said = list(_said(_parser()))
+    assert [
+        where for where, words in said if not words or _HAN.search(words) or re.fullmatch(r"[\w.]+\.\w+", words)
+    ] == []
+
+
+@pytest.mark.parametrize(
+    ("locale", "words"),
+    [
+        ("en_US.UTF-8", ["usage: loudong", "positional arguments:", "options:", "show this help message"]),
+        ("zh_CN.UTF-8", ["用法: loudong", "参数:", "选项:", "显示这份说明"]),
+    ],
+)
+def test_the_frame_of_the_help_is_in_the_readers_language(monkeypatch, capsys, locale, words):
+    monkeypatch.setenv("LC_ALL", locale)
+    for asked in (["--help"], ["profiles", "new", "--help"]):
+        with pytest.raises(SystemExit) as left:
+            main(asked)
+        assert left.value.code == 0
+        shown = capsys.readouterr().out
+        assert [word for word in words if word not in shown] == []
