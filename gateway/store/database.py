@@ -25,7 +25,7 @@ import structlog
 from msgspec import structs
 
 from gateway.faults import StoreFault
-from gateway.store import commit_log, files, packing, persons, retention, salvage, seals
+from gateway.store import commit_log, files, packing, persons, retention, salvage, seals, tables
 from gateway.store import connection as dialling
 from gateway.store.commit_log import CommitLog, Entry
 from gateway.store.connection import Damaged
@@ -35,6 +35,8 @@ from gateway.store.persons import PersonKeys
 from gateway.store.retention import CLOSED, DEFAULT, Keep
 from gateway.store.rows import AuditRow, Batch, Damage, HistoryRow, JournalRow, Loaded, Message, Pruned, StateRow
 from gateway.store.sealed import Sealed, put_meta
+from gateway.store.tables import unpack_stamp
+from gateway.store.unfolded import Unfolded
 
 log = structlog.get_logger()
 
@@ -42,7 +44,6 @@ NAME = "loudong.db"
 FOLD_BYTES = 1 << 20
 """A log of this size is folded: some 250 alerts, or two hours of restless air; a second's work on a memory card."""
 _BLOCK = 500  # journal rows read at a time
-_INSTANT_BYTES = 8
 
 
 class Database:
@@ -54,7 +55,7 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self._outbox = Outbox()
         self._log = CommitLog(path.with_name(commit_log.NAME))
-        self._unfolded: list[Entry] = []
+        self._unfolded = Unfolded()
         self._unfoldable = False
         """The last fold was refused: no commit is taken before one succeeds."""
         self._notes: list[str] = []
@@ -94,7 +95,7 @@ class Database:
         found = self._log.find(self._serial)
         if not found.entries:
             return
-        self._unfolded = list(found.entries)
+        self._unfolded = Unfolded(found.entries)
         self._serial = found.entries[-1].serial
         for entry in found.entries:
             for uplink, lane, sequence in entry.cursors:
@@ -128,16 +129,13 @@ class Database:
             rows = self._rows.rows(connection, "state", "WHERE kind <> ? ORDER BY kind, key", CLOSED)
             state = {(row[0], row[1]): StateRow(*row[:-1]) for _, row in rows}
             stamp, runs = self._rows.meta(connection, "stamp"), self._rows.meta(connection, "runs")
-            last = None if stamp is None else _unpack_stamp(stamp)
-            for batch in self._waiting():
-                state |= {(row.kind, row.key): row for row in batch.state if row.kind != CLOSED}
-                last = batch.stamp or last
+            state |= {(row.kind, row.key): row for row in self._unfolded.state() if row.kind != CLOSED}
             notes = list(self._notes)
             if self.damage.rows:
                 notes.append(f"rows_damaged: {self.damage.rows}")
             return Loaded(
                 state=tuple(row for row in state.values() if row.body is not None),
-                stamp=last,
+                stamp=self._unfolded.stamp() or (None if stamp is None else unpack_stamp(stamp)),
                 runs=int(runs or 0),
                 sequences=self._last_sequences(connection),
                 created=self._created,
@@ -149,19 +147,16 @@ class Database:
         """Every step of one alert, oldest first. Raises StoreFault."""
         with self._reading() as connection:
             rows = self._rows.rows(connection, "history", "WHERE alert = ? ORDER BY n", alert)
-            waiting = (row for batch in self._waiting() for row in batch.history if row.alert == alert)
             kept = (structs.replace(HistoryRow(*row[:-1]), body=seals.inflated(row[-2])) for _, row in rows)
-            return [*kept, *waiting]
+            return [*kept, *(row for row in self._unfolded.history() if row.alert == alert)]
 
     def recent_closed(self, n: int) -> list[StateRow]:
         """The last ``n`` closed alerts, newest first. Raises StoreFault."""
         with self._reading() as connection:
             rows = self._rows.first(connection, "state", f"WHERE kind = '{CLOSED}' ORDER BY n DESC, key", n)
-            waiting = [
-                row for batch in reversed(self._waiting()) for row in reversed(batch.state) if row.kind == CLOSED
-            ]
-            closed = {row.key: row for row in (*(StateRow(*row[:-1]) for _, row in reversed(rows)), *reversed(waiting))}
-            return list(closed.values())[::-1][:n]
+            kept = (StateRow(*row[:-1]) for _, row in reversed(rows))
+            waiting = (row for row in self._unfolded.state() if row.kind == CLOSED)
+            return list({row.key: row for row in (*kept, *waiting)}.values())[::-1][:n]
 
     def journal(self, since: int = 0) -> Iterator[JournalRow]:
         """Journal rows behind number ``since``, in order, read in blocks while others may commit. Raises StoreFault."""
@@ -177,9 +172,7 @@ class Database:
             found = [row for one in kept for row in packing.unpacked(one) if row.n > since]
             last = connection.execute("SELECT COALESCE(MAX(n), 0) FROM journal").fetchone()[0]
         if len(found) < n:
-            waiting = (row for batch in self._waiting() for row in batch.journal)
-            numbered = (structs.replace(row, n=place) for place, row in enumerate(waiting, last + 1))
-            found += [row for row in numbered if row.n > since]
+            found += [row for row in self._unfolded.journal(last) if row.n > since]
         return [self._persons.unseal(row) for row in found]
 
     # Writing -----------------------------------------------------------------------------------------------------
@@ -216,7 +209,7 @@ class Database:
         entry = Entry(self._serial + 1, sealed, tuple((*line, self._outbox.cursor(*line)) for line in sorted(moved)))
         self._log.append(entry)
         self._serial = entry.serial
-        self._unfolded.append(entry)
+        self._unfolded.add(entry)
         self._outbox.settle(moved)
         if self._log.size >= FOLD_BYTES:
             with contextlib.suppress(StoreFault):  # this commit is safe; the next one is told
@@ -228,7 +221,7 @@ class Database:
             return False
         if batch.retold or self._landed or self._doubtful is not None:
             return False
-        known = {message.id for one in self._waiting() for message in one.messages} if batch.messages else set()
+        known = {message.id for message in self._unfolded.messages()} if batch.messages else set()
         with self._reading() as connection:
             last = self._last_sequences(connection) if batch.messages else {}
             for message in batch.messages:
@@ -247,27 +240,20 @@ class Database:
         self._unfoldable, found = True, Damage()
         with self._writing() as connection:
             folded = int(self._rows.meta(connection, "serial") or 0)  # somebody who looked in may have folded it
-            for entry in self._unfolded:
-                if entry.serial <= folded:
-                    continue
-                _write(connection, entry.batch, entry.serial)
+            for entry in self._unfolded.behind(folded):
+                tables.write(connection, entry.batch, entry.serial)
                 for message in entry.batch.messages:
                     self._outbox.insert(connection, message, found)
                 self._outbox.write_saved(connection, entry.cursors)
         self._unfoldable = False
-        self._unfolded.clear()
+        self._unfolded = Unfolded()
         self._log.restart()
         self._count(found)
 
-    def _waiting(self) -> list[Batch]:
-        """What is not in the tables yet, oldest first."""
-        return [entry.batch for entry in self._unfolded]
-
     def _last_sequences(self, connection: sqlite3.Connection) -> dict[str, int]:
         last = self._outbox.last_sequences(connection)
-        for batch in self._waiting():
-            for message in batch.messages:
-                last[message.lane] = max(message.sequence, last.get(message.lane, 0))
+        for message in self._unfolded.messages():
+            last[message.lane] = max(message.sequence, last.get(message.lane, 0))
         return last
 
     def _commit_to_tables(self, batch: Batch) -> None:
@@ -277,7 +263,7 @@ class Database:
             self._doubtful = _without(batch, self._landed)
             serial = self._serial + 1
             sealed = tuple(self._persons.seal(row) for row in self._doubtful.journal)
-            _write(connection, structs.replace(self._doubtful, journal=sealed), serial)
+            tables.write(connection, structs.replace(self._doubtful, journal=sealed), serial)
             for message in batch.messages:
                 self._outbox.insert(connection, message, found, replace=message.id in landed)
             for message in batch.retold:
@@ -396,7 +382,7 @@ class Database:
             kept = [Message(row[0], row[1], row[2], row[3], seals.inflated(row[5]), row[4]) for row in rows]
         if len(kept) >= n:
             return kept  # what is not folded has higher numbers, or it would not have been taken for ordinary
-        later = (message for batch in self._waiting() for message in batch.messages if message.lane == lane)
+        later = (message for message in self._unfolded.messages() if message.lane == lane)
         return [*kept, *(m for m in later if self._outbox.is_due(uplink, lane, m.sequence))][:n]
 
     def advance(self, uplink: str, lane: str, sequence: int) -> None:
@@ -486,7 +472,7 @@ class Database:
             self._landed.append(self._doubtful)
             log.warning("commit_landed_late", serial=serial)
         self._doubtful = None
-        self._unfolded = [entry for entry in self._unfolded if entry.serial > serial]  # a refused fold may have landed
+        self._unfolded = self._unfolded.behind(serial)  # a refused fold may have landed
         self._serial = max(serial, self._serial)
 
     # Transactions ------------------------------------------------------------------------------------------------
@@ -532,42 +518,6 @@ class Database:
         self.damage.renumbered += found.renumbered
         if found.conflicts or found.renumbered:
             log.error("messages_conflict", conflicts=found.conflicts, renumbered=found.renumbered)
-
-
-def _write(connection: sqlite3.Connection, batch: Batch, serial: int) -> None:
-    _write_journal(connection, batch.journal)
-    for row in batch.state:
-        if row.body is None:
-            connection.execute("DELETE FROM state WHERE kind = ? AND key = ?", (row.kind, row.key))
-        else:
-            connection.execute(
-                "INSERT OR REPLACE INTO state (kind, key, body, sum, n) VALUES (?, ?, ?, ?, ?)",
-                (*seals.seal_state(row), serial),
-            )
-    connection.executemany(
-        "INSERT INTO history (n, alert, revision, kind, at, who, reason, body, sum) VALUES "
-        "((SELECT COALESCE(MAX(n), 0) + 1 FROM history WHERE alert = ?), ?, ?, ?, ?, ?, ?, ?, ?)",
-        [(row.alert, *seals.seal_history(row)) for row in batch.history],
-    )
-    if batch.stamp is not None:
-        instant, clocks = batch.stamp
-        put_meta(connection, "stamp", instant.to_bytes(_INSTANT_BYTES, "big", signed=True) + clocks)
-    put_meta(connection, "serial", str(serial).encode())
-
-
-def _write_journal(connection: sqlite3.Connection, rows: Sequence[JournalRow]) -> None:
-    if not rows:
-        return
-    n = connection.execute("SELECT COALESCE(MAX(n), 0) FROM journal").fetchone()[0]
-    numbered = []
-    for row, count in packing.packed(rows):
-        n += count
-        numbered.append((n, *seals.seal_journal(row)))
-    connection.executemany("INSERT INTO journal (n, at, id, kind, body, sum) VALUES (?, ?, ?, ?, ?, ?)", numbered)
-
-
-def _unpack_stamp(packed: bytes) -> tuple[int, bytes]:
-    return int.from_bytes(packed[:_INSTANT_BYTES], "big", signed=True), packed[_INSTANT_BYTES:]
 
 
 def _without(batch: Batch, landed: Sequence[Batch]) -> Batch:
