@@ -54,8 +54,8 @@ from gateway.rules.terminals import TerminalBook
 from gateway.rules.watches import Moment, Watchkeeper
 
 SEGMENTS_KEPT = 16
-
-
+_QUIET = (Receipt, CommandRefused)
+"""Events that need not be on the disk at once, as readings need not."""
 _OF_EVERY_READING = frozenset({"fact", "clock"})
 """Rows that any reading changes; one that changes more (a delay began, a rate was kept) matters."""
 
@@ -132,7 +132,7 @@ class Engine:
         event = stamped.event
         if isinstance(event, Reading):
             return self._outcome(urgent=False, idle=event.quality is Quality.GOOD and self._is_unsupervised(event))
-        return self._outcome(urgent=not isinstance(event, Receipt | CommandRefused))
+        return self._outcome(urgent=not isinstance(event, _QUIET))
 
     def wake(self, at: Instant) -> Outcome:
         """Fire what is due by ``at``."""
@@ -246,7 +246,7 @@ class Engine:
             return  # a device that the site no longer knows; the journal keeps the event
         self.board.hear(subject, name, value, quality, stamped.at)
         read = name if isinstance(stamped.event, Reading) else ""
-        self._watches.fact_changed(subject, name, Moment(stamped.at, stamped.id, read))
+        self._watches.fact_changed(subject, name, stamped.at, stamped.id, read)
 
     def _press(self, press: Press, stamped: Stamped) -> None:
         if press.button not in self.compound.subjects:
@@ -293,7 +293,7 @@ class Engine:
             self.board.away.back(command.resident, stamped.at, command.who)
         else:
             self.board.away.leave(command.resident, stamped.at, command.for_ms or 0, command.who)
-        self._watches.fact_changed(command.resident, AWAY, _moment(stamped))
+        self._watches.fact_changed(command.resident, AWAY, stamped.at, stamped.id)
 
     def _count_as_blind(self, boot: Boot, at: Instant) -> None:
         """Before any deadline of the downtime fires: a wait that would have ended in it has not, for nobody listened."""
