@@ -133,17 +133,18 @@ class Ledger:
     def __init__(self, *tables: TableLike) -> None:
         self._tables = {table.kind: table for table in tables}
         self._order = {table.kind: place for place, table in enumerate(tables)}.__getitem__
-        self._touched: set[str] = set()
+        self.touched: set[str] = set()
+        """Kinds of the tables that changed since rows were handed out."""
         for table in tables:
-            self._touched |= table.touched
-            table.touched = self._touched
+            self.touched |= table.touched
+            table.touched = self.touched
 
     def changed(self) -> tuple[Row, ...]:
         """Every row that changed since the last call, table by table."""
         rows: list[Row] = []
-        for kind in sorted(self._touched, key=self._order):  # sorted: a set of strings has another order in every run
+        for kind in sorted(self.touched, key=self._order):  # sorted: a set of strings has another order in every run
             rows += self._tables[kind].changed()
-        self._touched.clear()
+        self.touched.clear()
         return tuple(rows)
 
     def everything(self) -> tuple[Row, ...]:
