@@ -12,13 +12,14 @@ export LOUDONG_PYTHON := $(PYTHON)
 ready = command -v $(PYTHON) >/dev/null || { echo "loudong: $(PYTHON) is missing; on Debian and Raspberry Pi OS: sudo apt-get install python3 python3-pip" >&2; exit 69; }; $(PYTHON) tools/bootstrap.py
 lock = $(UV) pip compile --quiet --upgrade pyproject.toml
 
-.PHONY: help setup demo test bench check format lock clean
+.PHONY: help setup demo test bench torture check format lock clean
 .NOTPARALLEL:
 
 help:
 	@echo 'make demo [ARGS="--for 90s --json"]   a simulated compound, live; no root, no broker, no hardware'
 	@echo 'make test [ARGS="tests/rules -x"]     every test, with what they need of the system'
 	@echo 'make bench [ARGS="--quick core rtu"]  what it costs and how quick it is, with baselines; about half an hour'
+	@echo 'make torture [ARGS="--quick --resume"] every fault we know, counted; hours, or minutes with --quick'
 	@echo 'make check                            style, types, import contracts, documents'
 	@echo 'make setup                            only what the daemon needs, into .venv'
 	@echo 'make format | lock | clean            write in style | resolve dependencies anew (needs uv) | forget environments'
@@ -38,6 +39,11 @@ test:
 bench:
 	@$(ready) packages test
 	@.venv/bin/python -m bench $(ARGS)
+
+# Prints and keeps build/torture.json. Wants root and strace for the disk's faults, Mosquitto and a D-Bus daemon.
+torture:
+	@$(ready) packages test
+	@PYTHONPATH=tests .venv/bin/python -m faults.torture $(ARGS)
 
 # Every checker speaks, even when one before it has complained.
 check:

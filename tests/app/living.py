@@ -68,7 +68,9 @@ def gas_detector(unit_id: int) -> SimUnit:
 class Living:
     """The house, lived in while the block runs; ``edit`` changes its site file, ``reload`` makes it live by that."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, before: Callable[[Living], None] = lambda _living: None) -> None:
+        """``before``: done to it before the first start."""
+        self._before = before
         self.path, self.state = folder / "site.yaml", folder / "state"
         self.state.mkdir(mode=0o750)
         self.gas = {unit: gas_detector(unit) for unit in (1, 2)}
@@ -87,6 +89,7 @@ class Living:
             await self._stack.enter_async_context(endpoint)
         self.text = self.text.replace("$one", str(self.one.tcp_port)).replace("$two", str(self.two.tcp_port))
         self.edit("", "")
+        self._before(self)
         await self.start()
         return self
 

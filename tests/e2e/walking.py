@@ -123,16 +123,17 @@ class Said(Struct):
 class Walk:
     """One compound with everything around it. ``start`` and ``kill`` the daemon as often as the story wants."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, site: Path = SITE, uplink_port: int = 0) -> None:
+        """``site``: another template; ``uplink_port``: what the daemon takes for the broker, where something stands between."""
         self.folder, self.log = folder, folder / "daemon.log"
         self.peer = Peer()
         self.broker = Mosquitto(folder / "broker", auth={"loudong": PASSWORD})
         template = folder / "site.yaml"
-        text = string.Template(SITE.read_text(encoding="utf-8"))
+        text = string.Template(site.read_text(encoding="utf-8"))
         self.district_broker = EmbeddedBroker(folder / "district", leashed=True)
         ports = {"peer_port": self.peer.port, "district_port": self.district_broker.port}
         template.write_text(text.safe_substitute(ports), encoding="utf-8")
-        self.world = SimCompound(folder / "world", self.broker.port, protocol="5", site=template)
+        self.world = SimCompound(folder / "world", uplink_port or self.broker.port, protocol="5", site=template)
         secret = self.world.folder / "street.password"
         secret.write_text(PASSWORD, encoding="utf-8")
         secret.chmod(0o600)

@@ -1,0 +1,61 @@
+"""A few of the faults of ``make torture``, at their shortest: nothing lost, doubled or out of order. Times are not looked at."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+import pytest
+from e2e.walking import needs
+
+from .torture.faults import FAULTS
+from .torture.rows import Budget, Row, keep, kept, table
+
+pytestmark = pytest.mark.filterwarnings("ignore:isSet:DeprecationWarning")  # modbus_tk's own
+SHORT = {
+    "kill-9-anywhere": 1,
+    "broker-puback-lost": 1,
+    "radio-bluetoothd-restarted": 1,
+    "clock-boot-in-1970": 1,
+    "load-every-button": 1,
+}
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_nothing_is_lost_doubled_or_out_of_order(tmp_path, name):
+    needs()
+    row = FAULTS[name].run(tmp_path, Budget(SHORT[name], 60))
+    assert row.clean, row
+    assert row.raised > 0
+
+
+def _may_trace() -> bool:
+    if os.geteuid() != 0 or shutil.which("strace") is None:
+        return False
+    return subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not _may_trace(), reason="no strace that may be attached")
+def test_a_disk_whose_every_fsync_fails_silences_nobody(tmp_path):
+    needs()
+    row = FAULTS["disk-fsync-eio"].run(tmp_path, Budget(1, 60))
+    assert row.clean, row
+
+
+def test_an_account_that_does_not_balance_is_not_clean():
+    assert Row("a", trials=1, raised=1).clean
+    assert not Row("a", trials=0).clean
+    for wrong in ({"lost": 1}, {"doubled": 1}, {"out_of_order": 1}, {"wrong": ["x"]}):
+        assert not Row("a", trials=1, **wrong).clean
+
+
+def test_a_run_that_is_gone_on_with_adds_up(tmp_path):
+    path = tmp_path / "build" / "torture.json"
+    first = Row("kill", trials=2, raised=8, wire_repeats=3, recoveries_s=[1.0, 2.0], notes=["a"])
+    keep({"kill": first}, path)
+    both = kept(path)["kill"] + Row("kill", trials=1, raised=4, lost=1, recoveries_s=[9.0])
+    assert (both.trials, both.raised, both.lost, both.wire_repeats) == (3, 12, 1, 3)
+    assert (both.recover_s_p50, both.recover_s_max) == (2.0, 9.0)
+    assert "kill   3       12      1     0        0             3             2.0            9.0" in table([both])
+    assert list(Budget(3, 0).rounds()) == [0]

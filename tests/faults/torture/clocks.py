@@ -1,0 +1,108 @@
+"""Wrong clocks under the whole house on virtual time: real store, real Modbus on loopback, hours and days in seconds.
+
+Gas rises, nobody answers, and the ladder must climb at its own times by the machine's uptime, whatever the wall clock does
+meanwhile: no rung early, none late by more than a look, none twice, none skipped; one alert, raised once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+from app.living import Living
+from instruments.virtual import virtual_run
+
+from gateway.instant import HOUR, MINUTE
+from gateway.store.recording import Recording
+
+from .rows import Budget, Row
+
+DAY, YEAR = 24 * HOUR, 365 * 24 * HOUR
+CLIMB_S = {"grid": 120, "community": 1200, "street": 2400, "district": 3600}
+"""The ladder of ``app.living``."""
+LOOK_S = 5
+LEAK = 26
+Wrong = Callable[[Living, random.Random], None]
+
+
+def _steps(*milliseconds: int) -> Wrong:
+    return lambda living, dice: living.clock.step_wall(dice.choice(milliseconds))
+
+
+def _synchronise(living: Living, _dice: random.Random) -> None:
+    living.clock.synchronise()
+
+
+def _story(wall: Callable[[Living], None], wrong: Wrong) -> Callable[[Path, Budget], Row]:
+    """``wall``: before the start; ``wrong``: at random moments of the climb."""
+
+    def run(folder: Path, budget: Budget) -> Row:
+        row = Row()
+        for n in budget.rounds():
+            (home := folder / str(n)).mkdir()
+            virtual_run(_climb(home, wall, wrong, random.Random(n), row), patience_s=0.0)
+        return row
+
+    return run
+
+
+async def _climb(folder: Path, wall: Callable[[Living], None], wrong: Wrong, dice: random.Random, row: Row) -> None:
+    loop = asyncio.get_running_loop()
+    async with Living(folder, before=wall) as living:
+        await asyncio.sleep(30)
+        row.raised += 1
+        living.gas[1].holding[1] = LEAK
+        await living.until(lambda: ("gas-high", "gas-301") in living.open(), "the alert is there")
+        raised, moments = loop.time(), sorted(dice.uniform(1, 3700) for _ in range(4))
+        for at, what in sorted([(m, "") for m in moments] + [(s, rung) for rung, s in CLIMB_S.items()]):
+            await asyncio.sleep(max(0.0, raised + at - LOOK_S - loop.time()))
+            if not what:
+                wrong(living, dice)
+                continue
+            if what in living.rungs("gas-high", "gas-301"):
+                row.wrong.append(f"{what} was told early")
+            await asyncio.sleep(2 * LOOK_S)
+            if what not in living.rungs("gas-high", "gas-301"):
+                row.wrong.append(f"{what} was not told in time")
+        rungs = living.rungs("gas-high", "gas-301")
+        if len(rungs) != len(set(rungs)) or len(rungs) != 1 + len(CLIMB_S):
+            row.wrong.append(f"rungs told: {rungs}")
+        with Recording(living.state) as recording:
+            kinds = [kind for _, _, kind, _ in recording.steps]
+        row.lost += ("gas-high", "gas-301") not in living.open()
+        row.doubled += max(0, kinds.count("raised") - len(living.open()))
+        if wrong is _synchronise and "dated" not in kinds:
+            row.wrong.append("no dated revision after the clock came right")
+    row.trials += 1
+
+
+def _as_it_is(_living: Living) -> None:
+    """The clock is right, and known to be."""
+
+
+def _wall(wall_ms: int) -> Callable[[Living], None]:
+    def unsynchronised(living: Living) -> None:
+        living.clock.synced = False
+        living.clock.set_wall(wall_ms)
+
+    return unsynchronised
+
+
+def _last_month(living: Living) -> None:
+    living.clock.synced = False
+    living.clock.step_wall(-30 * DAY)
+
+
+def _uptime(living: Living) -> None:
+    living.clock._start_ms -= 300 * DAY
+
+
+FAULTS = {
+    "boot-in-1970": _story(_wall(10_000), _synchronise),
+    "boot-last-month": _story(_last_month, _synchronise),
+    "steps-by-hours": _story(_as_it_is, _steps(HOUR, -HOUR, 5 * HOUR, -5 * HOUR, 2 * MINUTE, -2 * MINUTE)),
+    "steps-by-years": _story(_as_it_is, _steps(YEAR, -YEAR, 20 * YEAR, -20 * YEAR)),
+    "months-of-uptime": _story(_uptime, _steps(HOUR, -HOUR)),
+}

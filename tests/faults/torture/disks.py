@@ -1,0 +1,147 @@
+"""The disk under the running process: full, read-only, failing at every fsync, or taking two seconds for each.
+
+Full is a small file system of its own, filled. The others are strace(1) attached to the unmodified daemon for as long as the
+fault lasts. Alarms go on meanwhile, marked as not durable; a terminal is asked to keep its event; all is well when the disk is,
+and a kill after that finds everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from faults.test_faults_disk import fill, small_disk
+
+from .rows import Budget, Row
+from .stage import Stage
+
+PRESSES = 3
+_SYNC = "fsync,fdatasync"
+_WRITES = "write,pwrite64,pwritev,ftruncate,fsync,fdatasync"
+
+
+@contextlib.asynccontextmanager
+async def injected(stage: Stage, calls: str, what: str) -> AsyncIterator[None]:
+    """strace on the daemon and all its threads; on files of the state folder alone where calls write elsewhere, too."""
+    assert stage.daemon is not None
+    assert shutil.which("strace"), "strace is missing: sudo apt-get install --no-install-recommends strace"
+    files = [f"-P{path}" for path in stage.world.state.rglob("*") if path.is_file() and "write" in calls]
+    strace = await asyncio.create_subprocess_exec(
+        "strace", "-f", "-p", str(stage.daemon.pid), "-o", "/dev/null", *files, "-e", f"trace={calls}", "-e", f"inject={calls}:{what}",
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert strace.stderr is not None
+    assert b"attached" in await asyncio.wait_for(strace.stderr.readline(), 10)
+    drain = asyncio.create_task(strace.stderr.read())
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            strace.send_signal(signal.SIGINT)
+        await strace.wait()
+        await drain
+
+
+async def _press_to_siren(stage: Stage) -> float:
+    """Milliseconds from the first frame on the air to the relay; then all is answered and quiet."""
+    loop = asyncio.get_running_loop()
+    sounded, began = len(stage.siren_at), loop.time()
+    stage.press_some(1)
+    await stage.until(lambda: len(stage.siren_at) > sounded, "the siren sounds")
+    return 1000 * (stage.siren_at[sounded] - began)
+
+
+async def _calm(stage: Stage) -> None:
+    await stage.all_heard()
+    await stage.close_all()
+    await stage.until(lambda: not stage.world.siren_on, "it is quiet again")
+
+
+async def _sick(folder: Path, budget: Budget, sick: object) -> Row:
+    """``sick(stage)`` makes the disk sick inside its block."""
+    row = Row()
+    async with Stage(folder) as stage:
+        with small_disk(stage.world.state):
+            await stage.up()
+            for n in budget.rounds():
+                async with sick(stage):
+                    stage.press_some(PRESSES)
+                    await stage.until(lambda: stage.world.siren_on, "the siren waits for no disk")
+                    await stage.all_heard()
+                    raised = [a.body["data"] for a in stage.office.arrivals if a.alert in stage.open]
+                    if not any(data["durable"] is False for data in raised if data["rule"] == "sos"):
+                        row.wrong.append("an alert that is not on the disk was not marked")
+                    await stage.alert("disk-failing", "store", times=1)
+                    stage.stranger()
+                    await stage.until(lambda: 503 in stage.world.gate.answers, "the terminal is told to keep its event")
+                healed = asyncio.get_running_loop().time()
+                await stage.alert("disk-failing", "store", "returned", times=n + 1)
+                await stage.until_heard_since(healed, row)
+                stage.world.gate.answers.clear()
+                await stage.kill()
+                await stage.up()
+                known = {item["id"] for item in (await stage.loudong("alerts")).items}
+                if forgotten := set(stage.open) - known:
+                    row.lost += len(forgotten)
+                    row.wrong.append(f"forgotten after the disk was well: {forgotten}")
+                await stage.close_all()
+                row.trials += 1
+            forgotten_before = row.lost
+            stage.close_account(row)
+            row.lost += forgotten_before
+            await stage.kill()
+    return row
+
+
+async def full(folder: Path, budget: Budget) -> Row:
+    """ENOSPC."""
+
+    @contextlib.asynccontextmanager
+    async def sick(stage: Stage) -> AsyncIterator[None]:
+        ballast = fill(stage.world.state)
+        try:
+            yield
+        finally:
+            ballast.unlink()
+
+    return await _sick(folder, budget, sick)
+
+
+async def eio(folder: Path, budget: Budget) -> Row:
+    """Every fsync and fdatasync fails with EIO."""
+    return await _sick(folder, budget, lambda stage: injected(stage, _SYNC, "error=EIO"))
+
+
+async def read_only(folder: Path, budget: Budget) -> Row:
+    """Every write to the state folder fails with EROFS."""
+    return await _sick(folder, budget, lambda stage: injected(stage, _WRITES, "error=EROFS"))
+
+
+async def slow(folder: Path, budget: Budget) -> Row:
+    """Two seconds for every fsync; press to siren on a good disk beside it, in the same run and under the same strace."""
+    row, good, bad = Row(), [], []
+    async with Stage(folder) as stage:
+        await stage.up()
+        for _ in budget.rounds():
+            async with injected(stage, _SYNC, "delay_enter=1"):
+                for _ in range(3):
+                    good.append(await _press_to_siren(stage))
+                    await _calm(stage)
+            async with injected(stage, _SYNC, "delay_enter=2000000"):
+                for _ in range(3):
+                    bad.append(await _press_to_siren(stage))
+                    await _calm(stage)
+            healed = asyncio.get_running_loop().time()
+            stage.press_some(PRESSES)
+            await stage.until_heard_since(healed, row)
+            await stage.close_all()
+            row.trials += 1
+        middle = [sorted(times)[len(times) // 2] for times in (good, bad)]
+        row.notes.append(
+            f"press to siren p50 {middle[1]:.1f} ms, on a good disk {middle[0]:.1f} ms ({len(bad)} presses each)"
+        )
+        return stage.close_account(row)

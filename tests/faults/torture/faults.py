@@ -1,0 +1,59 @@
+"""Every fault of the laboratory by name, with its full and its quick length."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from . import bugs, clocks, cuts, disks, floods, kills, lines, radios, soak
+from .rows import Budget, Row
+
+
+class Fault(Struct, frozen=True):
+    """``full`` and ``quick``: trials and seconds."""
+
+    run: Callable[[Path, Budget], Row]
+    full: tuple[int, float]
+    quick: tuple[int, float]
+
+
+def _real(story: Callable[[Path, Budget], Coroutine[Any, Any, Row]]) -> Callable[[Path, Budget], Row]:
+    return lambda folder, budget: asyncio.run(story(folder, budget))
+
+
+FAULTS: dict[str, Fault] = {
+    "kill-9-anywhere": Fault(_real(kills.anywhere), (1000, 7200), (5, 40)),
+    "kill-9-between-deeds": Fault(_real(kills.between_deeds), (240, 3600), (6, 60)),
+    "kill-9-in-a-drain": Fault(_real(kills.draining), (60, 3600), (1, 60)),
+    "power-cut": Fault(cuts.store, (40_000, 1200), (600, 30)),
+    "disk-full": Fault(_real(disks.full), (20, 600), (1, 40)),
+    "disk-fsync-eio": Fault(_real(disks.eio), (20, 600), (1, 40)),
+    "disk-read-only": Fault(_real(disks.read_only), (20, 600), (1, 40)),
+    "disk-fsync-2s": Fault(_real(disks.slow), (10, 900), (1, 60)),
+    "broker-refused": Fault(_real(lines.refused), (40, 600), (1, 30)),
+    "broker-black-holed": Fault(_real(lines.black_holed), (20, 900), (1, 60)),
+    "broker-reset-inside-publish": Fault(_real(lines.reset_inside_a_publish), (40, 600), (1, 30)),
+    "broker-puback-lost": Fault(_real(lines.puback_lost), (40, 600), (1, 30)),
+    "broker-session-forgotten": Fault(_real(lines.session_forgotten), (20, 600), (1, 30)),
+    "broker-1-kB-a-second": Fault(_real(lines.slow), (10, 900), (1, 60)),
+    "broker-flapping": Fault(_real(lines.flapping), (20, 600), (1, 30)),
+    "broker-certificate-expired": Fault(_real(lines.certificate_expired), (20, 600), (1, 30)),
+    "broker-certificate-foreign": Fault(_real(lines.certificate_foreign), (20, 600), (1, 30)),
+    "broker-failover-and-back": Fault(_real(lines.failover), (5, 900), (0, 0)),
+    **{f"radio-{name}": Fault(_real(story), (20, 600), (1, 20)) for name, story in radios.FAILURES.items()},
+    **{f"clock-{name}": Fault(story, (100, 900), (2, 10)) for name, story in clocks.FAULTS.items()},
+    "load-every-button": Fault(_real(floods.buttons), (10, 600), (2, 30)),
+    "load-old-face-events": Fault(_real(floods.old_faces), (20_000, 900), (500, 60)),
+    "load-points-at-once": Fault(_real(floods.points), (400, 300), (60, 60)),
+    "load-chattering-sensor": Fault(_real(floods.chattering), (20, 600), (1, 20)),
+    "load-babbling-client": Fault(_real(floods.babbling), (20, 600), (1, 20)),
+    "load-backlog": Fault(_real(floods.backlog), (50_000, 3600), (400, 60)),
+    "bug-in-a-service-worker": Fault(_real(bugs.service), (4, 600), (1, 30)),
+    "bug-in-a-life-worker": Fault(_real(bugs.life), (8, 600), (1, 30)),
+    "bug-in-the-core": Fault(_real(bugs.core), (10, 600), (1, 60)),
+    "soak": Fault(soak.weeks, (28, 7200), (1, 60)),
+}

@@ -1,0 +1,212 @@
+"""Too much at once: buttons, face events, points, a sensor that chatters, a client that babbles, and a backlog.
+
+Presses, entries and commands are never dropped. Times are noted and decide nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import aiomqtt
+from e2e.walking import PASSWORD, TOPICS
+
+from gateway.sim.terminal import SimTerminal
+
+from .between import PUBACK, PUBLISH, Between
+from .rows import Budget, Row
+from .stage import Stage
+
+LIMIT_S = 2.0
+CHATTER_S = 5.0
+
+
+def rss_mib(stage: Stage) -> float:
+    """Resident memory of the daemon (proc(5))."""
+    assert stage.daemon is not None
+    status = Path(f"/proc/{stage.daemon.pid}/status").read_text(encoding="ascii")
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+async def buttons(folder: Path, budget: Budget) -> Row:
+    """Every button at once; a trial is one round."""
+    row, loop = Row(), asyncio.get_running_loop()
+    async with Stage(folder) as stage:
+        await stage.up()
+        for _ in budget.rounds():
+            pressed = loop.time()
+            stage.press_some(len(stage.world.buttons))
+            await stage.until_heard_since(pressed, row)
+            await stage.close_all()
+            row.trials += 1
+        row.notes.append(f"{len(stage.world.buttons)} buttons a round; {rss_mib(stage):.0f} MiB at the end")
+        return stage.close_account(row)
+
+
+async def old_faces(folder: Path, budget: Budget) -> Row:
+    """A terminal brings a backlog of yesterday's passages on one connection (a trial each), and another door is forced."""
+    door = (
+        "  gate-2: { vendor: hikvision, place: gate, address: 127.0.0.1, token_file: gate-1.token, heartbeat: 30s }\n"
+    )
+    row, loop = Row(), asyncio.get_running_loop()
+    async with Stage(folder, ("outputs:\n", f"{door}outputs:\n")) as stage:
+        await stage.up()
+        url = stage.world.gate.url
+        yesterday = datetime.now(UTC) - timedelta(days=1)
+        old = SimTerminal(url, style="json", picture_bytes=0, clock=lambda: yesterday, first_serial=1)
+        other = SimTerminal(url.replace("gate-1", "gate-2", 1), first_serial=1)
+        async with other, old:
+            for _ in range(budget.trials):
+                old.pass_known()
+            await stage.until(lambda: len(old.answers) > 20, "the backlog comes")
+            forced = loop.time()
+            stage.cause("door-forced", "gate-2")
+            other.door_forced()
+            await stage.until_heard_since(forced, row)
+            still = len(old._queue)
+            await old.settled(budget.seconds)
+            row.trials = len(old.caused)
+            row.notes.append(
+                f"forced door at the receiver after {row.recoveries_s[-1]:.2f} s, with {still} old events to come"
+            )
+        rules = {rule for rule, subject in stage.raised if subject.startswith("gate")} - {"door-forced"}
+        if rules:
+            row.wrong.append(f"old passages raised {rules}")
+        return stage.close_account(row)
+
+
+async def points(folder: Path, budget: Budget) -> Row:
+    """So many detectors rise above both limits at once; a trial is one crossing."""
+    count = min(200, budget.trials // 2)
+    devices = "".join(
+        f"      gas-x{n:03}: {{ profile: combustible-gas-6in1, unit_id: {n + 10}, place: b1/s1/301 }}\n"
+        for n in range(count)
+    )
+    smoke = "      smoke-302:"
+    row, loop = Row(), asyncio.get_running_loop()
+    async with Stage(folder, (smoke, devices + smoke)) as stage:
+        await stage.up()
+        await stage.until(lambda: stage.presence() == "online", "every detector is known", 120)
+        crossed = loop.time()
+        for n in range(count):
+            for rule in ("gas-low", "gas-high"):
+                stage.cause(rule, f"gas-x{n:03}")
+            stage.world.world.images[f"gas-x{n:03}"].put("gas", 26)
+        stage.press_some(1)
+        await stage.until(
+            lambda: stage.world.siren_on and stage.world.valve_shut, "the siren sounds and the valve is shut"
+        )
+        await stage.until_heard_since(crossed, row)
+        row.trials = 2 * count
+        row.notes.append(f"{count} detectors; {rss_mib(stage):.0f} MiB")
+        return stage.close_account(row)
+
+
+async def chattering(folder: Path, budget: Budget) -> Row:
+    """A smoke detector switches twenty times a second."""
+    row, loop = Row(), asyncio.get_running_loop()
+    async with Stage(folder) as stage:
+        await stage.up()
+        before = rss_mib(stage)
+        for _ in budget.rounds():
+            began, on = loop.time(), False
+            stage.press_some(2)
+            while loop.time() - began < CHATTER_S:
+                on = not on
+                stage.world.smoke_in_302(there=on)
+                await asyncio.sleep(0.05)
+            stage.world.smoke_in_302(there=True)
+            await stage.until(lambda: stage.raised.get(("smoke", "smoke-302")), "there is smoke")
+            pressed = loop.time()
+            stage.press_some(2)
+            await stage.until_heard_since(pressed, row)
+            stage.world.smoke_in_302(there=False)
+            await stage.close_all()
+            row.trials += 1
+        told = len(stage.arrivals("smoke", "smoke-302"))
+        ids = len(stage.raised["smoke", "smoke-302"])
+        row.notes.append(
+            f"{told} messages about {ids} smoke alert(s); {before:.0f} MiB before, {rss_mib(stage):.0f} after"
+        )
+        return stage.close_account(row)
+
+
+async def babbling(folder: Path, budget: Budget) -> Row:
+    """A client with the right password sends commands as quick as the broker takes them, nearly all of them nonsense."""
+    row, loop, dice, sent = Row(), asyncio.get_running_loop(), random.Random(3), 0
+    async with Stage(folder) as stage:
+        await stage.up()
+        before = rss_mib(stage)
+
+        async def babble() -> None:
+            nonlocal sent
+            async with aiomqtt.Client("127.0.0.1", stage.broker.port, username="loudong", password=PASSWORD) as client:
+                while True:
+                    leaf = dice.choice(["ack", "close", "explode", "shelve"])
+                    await client.publish(f"{TOPICS}/commands/duty/{leaf}", dice.randbytes(dice.randrange(2000)), qos=0)
+                    sent += 1
+                    if sent % 50 == 0:
+                        await asyncio.sleep(0.01)
+
+        for _ in budget.rounds():
+            talking = asyncio.create_task(babble())
+            await asyncio.sleep(2)
+            pressed = loop.time()
+            stage.press_some(2)
+            stage.stranger()
+            await stage.until_heard_since(pressed, row)
+            await asyncio.sleep(1)
+            talking.cancel()
+            with contextlib.suppress(asyncio.CancelledError, aiomqtt.MqttError):
+                await talking
+            await stage.close_all()
+            row.trials += 1
+        row.notes.append(f"{sent} commands; {before:.0f} MiB before, {rss_mib(stage):.0f} after")
+        return stage.close_account(row)
+
+
+async def backlog(folder: Path, budget: Budget) -> Row:
+    """So many messages gather while the broker is away (a trial each); a live press while they leave overtakes them."""
+    row, between, loop = Row(), Between(0), asyncio.get_running_loop()
+    sent: dict[int, bool] = {}
+    acknowledged: list[float] = []
+
+    def watch(up: bool, kind: int, packet: bytes) -> None:
+        body = packet.find(b"{")
+        if up and kind == PUBLISH and b'"rule":"sos"' in packet and b'"change":"raised"' in packet:
+            at = packet.find(b"/alerts") + len(b"/alerts")
+            sent[int.from_bytes(packet[at : at + 2], "big")] = body > 0
+        if not up and kind == PUBACK and sent.pop(int.from_bytes(packet[2:4], "big"), False):
+            acknowledged.append(loop.time())
+
+    async with Stage(folder, uplink_port=between.port) as stage:
+        between._target, between.cut = stage.broker.port, watch
+        async with between:
+            await stage.up()
+            stage.stranger()
+            await stage.all_heard()
+            (stranger,) = [alert for alert, (rule, _) in stage.open.items() if rule == "stranger"]
+            await between.close()
+            await stage.fidget(stranger, budget.trials // 2)
+            full, before = rss_mib(stage), len(stage.office.arrivals)
+            await between.open()
+            healed = loop.time()
+            await stage.until(lambda: len(stage.office.arrivals) > before + 10, "the backlog leaves")
+            pressed = loop.time()
+            stage.press_some(1)
+            await stage.until(lambda: acknowledged, "the broker has the press")
+            left = budget.trials - (len(stage.office.arrivals) - before)
+            row.notes.append(
+                f"live press PUBACKed after {acknowledged[0] - pressed:.2f} s with {left} messages still to come"
+            )
+            shelved = budget.trials // 2
+            until = before + 2 * shelved
+            await stage.until(lambda: len(stage.office.arrivals) >= until, "all has left", 60 + budget.trials / 50)
+            row.recoveries_s.append(round(loop.time() - healed, 2))
+            row.trials = 2 * shelved
+            row.notes.append(f"{full:.0f} MiB with the backlog, {rss_mib(stage):.0f} after")
+            await stage.all_heard()
+            return stage.close_account(row)

@@ -1,0 +1,96 @@
+"""A row of the fault table: what was tried how often, and what came of it. No faults are made here."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from msgspec import Struct, convert, field, structs, to_builtins
+
+HEAD = "fault", "trials", "raised", "lost", "doubled", "out_of_order", "wire_repeats", "recover_s_p50", "recover_s_max"
+
+
+class Budget(Struct):
+    """How much a fault may have: trials, and seconds, whichever ends first. The first trial is always made."""
+
+    trials: int
+    seconds: float
+
+    def rounds(self) -> Iterator[int]:
+        until = time.monotonic() + self.seconds
+        for n in range(self.trials):
+            if n and time.monotonic() > until:
+                return
+            yield n
+
+
+class Row(Struct):
+    """``recoveries_s``: of each trial, from the end of the fault until all it held up was at the receiver.
+
+    ``wrong``: in words, what should have been otherwise and is no matter of counting; ``notes``: figures beside.
+    """
+
+    fault: str = ""
+    trials: int = 0
+    raised: int = 0
+    lost: int = 0
+    doubled: int = 0
+    out_of_order: int = 0
+    wire_repeats: int = 0
+    recoveries_s: list[float] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    took_s: float = 0
+
+    @property
+    def recover_s_p50(self) -> float | None:
+        return round(sorted(self.recoveries_s)[len(self.recoveries_s) // 2], 2) if self.recoveries_s else None
+
+    @property
+    def recover_s_max(self) -> float | None:
+        return round(max(self.recoveries_s), 2) if self.recoveries_s else None
+
+    @property
+    def clean(self) -> bool:
+        return self.trials > 0 and not (self.lost or self.doubled or self.out_of_order or self.wrong)
+
+    def __add__(self, other: Row) -> Row:
+        """The same fault, gone on with."""
+        mine, theirs = structs.asdict(self), structs.asdict(other)
+        return Row(**{name: theirs[name] if name == "fault" else mine[name] + theirs[name] for name in mine})
+
+
+def table(rows: list[Row]) -> str:
+    """For a terminal, and for the document."""
+    cells = [HEAD, *(tuple(_cell(getattr(row, name)) for name in HEAD) for row in rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(HEAD))]
+    lines = ["  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in cells]
+    for row in rows:
+        lines += [f"  {row.fault}: WRONG {what}" for what in row.wrong] + [
+            f"  {row.fault}: {what}" for what in row.notes
+        ]
+    return "\n".join(lines)
+
+
+def _cell(value: object) -> str:
+    return "-" if value is None else str(value)
+
+
+def kept(path: Path) -> dict[str, Row]:
+    """Rows of earlier runs."""
+    if not path.exists():
+        return {}
+    return {
+        name: convert({"fault": name} | row, Row) for name, row in json.loads(path.read_text(encoding="utf-8")).items()
+    }
+
+
+def keep(rows: dict[str, Row], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shown = {
+        name: to_builtins(row) | {"recover_s_p50": row.recover_s_p50, "recover_s_max": row.recover_s_max}
+        for name, row in rows.items()
+    }
+    path.write_text(json.dumps(shown, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
