@@ -41,11 +41,7 @@ places: {{ b1: one }}
 people: {{ head: {{}} }}
 grid: {{ building: {{ b1: [head] }}, grid: {{ b1: [head] }}, community: [head], street: [head], district: [head] }}
 buses:
-  net:
-    host: 127.0.0.1
-    tcp_port: {tcp_port}
-    devices:
-{devices}
+{buses}
 uplinks: {{ street: {{ host: 127.0.0.1, port: {port} }} }}
 rules:
   - rule: bench
@@ -56,6 +52,8 @@ rules:
     text: {{ zh: 测试, en: bench }}
 """
 QUIET_MS, BEST_MS = 1_000, (100, 50, 25)
+SHARED_AMONG = 32
+"""Connections when pushed: what ``check`` would have an installer do who asks for so much."""
 
 
 class Rate(Struct, frozen=True):
@@ -84,27 +82,38 @@ def measure(*, quick: bool) -> Iterator[Figure]:
 # The site and its world --------------------------------------------------------------------------------------------------
 
 
-def write_site(folder: Path, tcp_port: int, port: int, period_ms: int, kind: str = "normal") -> Path:
-    """The site file of workload S, and its profile beside it."""
+def write_site(
+    folder: Path, tcp_port: int, port: int, period_ms: int, kind: str = "normal", connections: int = 1
+) -> Path:
+    """The site file of workload S, and its profile beside it.
+
+    ``connections``: how many the units are shared among; ``check`` reckons 2 ms a round trip and refuses what one cannot bear.
+    """
     each = f"class: {kind}, period: {period_ms}ms"
     points = [f"  r{n}: {{ space: holding, address: {n}, type: uint16, {each} }}" for n in range(4)]
     points += [f"  f{n}: {{ space: holding, address: {n}, type: float32, {each} }}" for n in (100, 102)]
     points += [f"  d{n}: {{ space: discrete, address: {n}, {each} }}" for n in range(2)]
     (folder / "profiles").mkdir(exist_ok=True)
     (folder / "profiles" / "workload-s.yaml").write_text(_PROFILE.format(points="\n".join(points)), encoding="utf-8")
-    devices = "\n".join(f"      u{n}: {{ profile: workload-s, unit_id: {n}, place: b1 }}" for n in range(1, UNITS + 1))
+    buses = []
+    for first in range(1, UNITS + 1, UNITS // connections):
+        buses += [f"  net-{first}:", f"    host: 127.0.0.{first}", f"    tcp_port: {tcp_port}", "    devices:"]
+        units = range(first, first + UNITS // connections)
+        buses += [f"      u{n}: {{ profile: workload-s, unit_id: {n}, place: b1 }}" for n in units]
     site = folder / "site.yaml"
-    site.write_text(_SITE.format(tcp_port=tcp_port, port=port, devices=devices), encoding="utf-8")
+    site.write_text(_SITE.format(port=port, buses="\n".join(buses)), encoding="utf-8")
     return site
 
 
 @contextlib.asynccontextmanager
-async def standing(period_ms: int, kind: str = "normal") -> AsyncIterator[tuple[Daemon, Helper, Ear, int]]:
+async def standing(
+    period_ms: int, kind: str = "normal", connections: int = 1
+) -> AsyncIterator[tuple[Daemon, Helper, Ear, int]]:
     """The daemon, polling; with its simulator, an ear at the broker, and the broker's port."""
     tcp_port = free_port()
     async with broker() as mqtt, Helper("-m", "bench.workload", str(tcp_port)) as world, Ear(mqtt.port) as ear:
         with tempfile.TemporaryDirectory() as folder:
-            site = write_site(Path(folder), tcp_port, mqtt.port, period_ms, kind)
+            site = write_site(Path(folder), tcp_port, mqtt.port, period_ms, kind, connections)
             async with Daemon(site, Path(folder) / "state") as daemon:
                 await ear.until(lambda topic, _: topic.endswith("/status"))
                 yield daemon, world, ear, mqtt.port
@@ -154,7 +163,7 @@ async def _steps(*, quick: bool) -> list[Rate]:
 
 
 async def _rate(period_ms: int, seconds: float) -> Rate:
-    async with standing(period_ms) as (daemon, world, ear, _):
+    async with standing(period_ms, connections=SHARED_AMONG) as (daemon, world, ear, _):
         world.tell("moving")
         await asyncio.sleep(12)
         since, before = len(ear.heard), daemon.usage()
@@ -179,7 +188,7 @@ def _pushed(steps: list[Rate]) -> list[Figure]:
     published = max(step.published for step in tried)
     return [
         Figure("points_polled_per_s", best.polled, "points/s", (">=", 8_000), pymodbus,
-               f"bare pymodbus, three reads a unit (bare asyncio {bare:,.0f})", note=curve),
+               f"bare pymodbus, three reads a unit (bare asyncio {bare:,.0f})", note=f"{SHARED_AMONG} connections; {curve}"),
         Figure("points_published_per_s", published, "points/s", (">=", 4_000), 16_900, "Node-RED at its best, facts of 2026-11",
                note="6 of 8 points change at every read; a still point is not published again"),
         Figure("overload_polled_share", beyond.polled / best.polled, "of the best", (">=", 0.8), 3_000 / 16_900,

@@ -89,7 +89,8 @@ class Session(asyncio.Protocol):
 async def serve(port: int) -> None:
     """Until standard input ends."""
     world, loop = World(), asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Session(world), "127.0.0.1", port)
+    hosts = [f"127.0.0.{n}" for n in range(1, UNITS + 1)]  # one each for whoever wants several endpoints
+    server = await loop.create_server(lambda: Session(world), hosts, port)
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     print("ready", flush=True)

@@ -23,6 +23,9 @@ BATCH_S = 10.0
 STATUS_TURNS = 6
 """Batches between two words on how the gateway fares, if nothing else makes it say so."""
 MOST_IN_BATCH = 500
+"""A batch that is full leaves at once."""
+NOTES_A_BREATH = 256
+"""Notes worked off before the loop is given back: a millisecond, which is what an alarm may find in its way."""
 BATTERIES_KEPT = 24
 _SILENT_POINTS = ("heard", "pressed", "quiet")
 """Signs of life: of use to the supervision and the registry, not to anybody's picture."""
@@ -62,6 +65,8 @@ class Chronicle:
         self._samples, self._registry, self._uplinks = samples, registry, list(uplinks)
         self._noted: deque[Stamped] = deque(maxlen=NOTED)
         self._batches: dict[str, list[Reported]] = {}
+        self._full: list[str] = []
+        """Devices whose batch is full."""
         self._device_back: Callable[[str], None] = lambda _device: None
         self._sent = self._turns = 0
         self.dropped = 0
@@ -105,8 +110,7 @@ class Chronicle:
         due = loop.time() + BATCH_S
         while True:
             await asyncio.sleep(TURN_S)
-            while self._noted:
-                self._take(self._noted.popleft())
+            await self._work_off(now, anchor, run)
             if loop.time() < due:
                 continue
             due = loop.time() + BATCH_S
@@ -117,7 +121,18 @@ class Chronicle:
             batches, self._batches = self._batches, {}
             for device, readings in batches.items():
                 self._send(device, readings, now(), anchor(now()), run)
+                await asyncio.sleep(0)
             beat()
+
+    async def _work_off(self, now: Callable[[], Instant], anchor: Callable[[Instant], Anchor | None], run: str) -> None:
+        """All that was noted until now, giving the loop back in between; what is noted meanwhile waits for the next turn."""
+        for n in range(1, len(self._noted) + 1):
+            self._take(self._noted.popleft())
+            for device in self._full:
+                self._send(device, self._batches.pop(device), now(), anchor(now()), run)
+            self._full.clear()
+            if n % NOTES_A_BREATH == 0:
+                await asyncio.sleep(0)
 
     def _send(self, device: str, readings: list[Reported], now: Instant, anchor: Anchor | None, run: str) -> None:
         self._sent += 1
@@ -137,12 +152,11 @@ class Chronicle:
             return
         self._samples.add(reading.device, reading.point, at, reading.value, reading.quality.value)
         batch = self._batches.setdefault(reading.device, [])
-        if len(batch) >= MOST_IN_BATCH:
-            self.dropped += 1
-            return
         subject = self._compound.subjects.get(reading.device)
         spec = subject.facts.get(reading.point) if subject else None
         batch.append(Reported(reading.point, reading.value, reading.quality, at, spec.unit if spec else ""))
+        if len(batch) >= MOST_IN_BATCH:
+            self._full.append(reading.device)
 
     def _battery(self, reading: Reading, at: Instant) -> None:
         """How a battery wears: the last changes, so that somebody sees which one will be next."""

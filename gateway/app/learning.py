@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.control.protocol import PeerCredentials, Refusal
-from gateway.drivers.ble.learning import Notebook, propose, site_lines
-from gateway.drivers.ble.watcher import RadioWatcher
 from gateway.site.model import Button
 from gateway.site.shapes import MAC
+
+if TYPE_CHECKING:  # see trades.py
+    from gateway.drivers.ble.learning import Notebook
+    from gateway.drivers.ble.watcher import RadioWatcher
 
 NEW_NAME, NEW_PLACE = "sos-new", "b1"
 """What an unknown button is called until somebody names it."""
@@ -68,6 +70,8 @@ def _frames(book: Notebook) -> Iterable[dict[str, Any]]:
 
 
 def _proposal(name: str, address: str, place: str, book: Notebook) -> dict[str, Any]:
+    from gateway.drivers.ble.learning import propose, site_lines
+
     found = propose(book)
     return {
         "reason": found.reason,

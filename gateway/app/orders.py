@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from gateway.app.check import check
 from gateway.app.secrets import Secrets, read_secrets
+from gateway.app.trades import fetch
 from gateway.faults import SiteError
 from gateway.nodes import Faults
 from gateway.rules.compound import Compound
@@ -61,4 +62,5 @@ def with_secrets(site: Site, compound: Compound, folder: Path, faults: Faults) -
     secrets = read_secrets(site, folder, faults)
     if faults.errors:
         raise FaultySite(faults)
+    fetch(site)
     return Orders(site, compound, secrets)

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Sequence
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import msgspec
 from msgspec import Struct
@@ -28,13 +28,6 @@ from gateway.app.terminals import TerminalMemory
 from gateway.app.timekeeper import Timekeeper
 from gateway.drivers.ble.intervals import Usual
 from gateway.drivers.ble.source import AdvertSource
-from gateway.drivers.ble.watcher import RadioWatcher
-from gateway.drivers.face.client import TerminalClient
-from gateway.drivers.face.historian import Historian
-from gateway.drivers.face.intake import Intake
-from gateway.drivers.face.listener import TerminalListener
-from gateway.drivers.face.selftest import Finding, examine
-from gateway.drivers.face.stream import TerminalStream
 from gateway.drivers.modbus.lines import Receptions, line_of
 from gateway.drivers.modbus.poller import BusPoller
 from gateway.events import DeviceHealth, Health, Quality, Scalar
@@ -47,6 +40,13 @@ from gateway.store.store import Store
 from gateway.supervise import Ring
 from gateway.uplink.mqtt import MqttUplink
 from gateway.uplink.outbox import Message
+
+if TYPE_CHECKING:  # 20 MiB and half a second for who has neither doors nor buttons: see trades.py
+    from gateway.drivers.ble.watcher import RadioWatcher
+    from gateway.drivers.face.client import TerminalClient
+    from gateway.drivers.face.intake import Intake
+    from gateway.drivers.face.listener import TerminalListener
+    from gateway.drivers.face.selftest import Finding
 
 VITAL_S = 30.0
 """A vital part that completes no turn for this long is stuck: longer than any timeout on a bus, shorter than patience."""
@@ -191,6 +191,8 @@ class Rooms:
         return Hand(OUTPUTS, Ring.LIFE, self.outputs.run, VITAL_S)
 
     def _radio(self, orders: Orders) -> Hand:
+        from gateway.drivers.ble.watcher import RadioWatcher
+
         site, engine = orders.site, self._inbox.engine
         memory = {press.press.button: (press.press, press.at) for press in engine.presses.values()}
         self.radio = RadioWatcher(
@@ -210,6 +212,9 @@ class Rooms:
         return held
 
     def _doors(self, orders: Orders) -> Hand:
+        from gateway.drivers.face.intake import Intake
+        from gateway.drivers.face.listener import TerminalListener
+
         site, secrets = orders.site, orders.secrets
         self.intake = Intake(
             site.doors, secrets.pseudonym_key, self._timekeeper.wall_ms, self._inbox.report, self._inbox.timeline.now,
@@ -222,6 +227,10 @@ class Rooms:
 
     def _asking(self, name: str, door: Door, intake: Intake, orders: Orders) -> Hand:
         """A worker that asks a terminal; all of one door share one client, so that a refused login counts once."""
+        from gateway.drivers.face.client import TerminalClient
+        from gateway.drivers.face.historian import Historian
+        from gateway.drivers.face.stream import TerminalStream
+
         if name == history_worker(door.id):
             self.terminals[door.id] = TerminalClient(door, orders.secrets.history_passwords[door.id])
         client = self.terminals[door.id]
@@ -234,6 +243,8 @@ class Rooms:
 
     async def test_door(self, name: str, orders: Orders) -> list[Finding] | None:
         """How a door's terminal is set up; None for a door that is not there."""
+        from gateway.drivers.face.selftest import examine
+
         door, intake, listener = orders.site.doors.get(name), self.intake, self.listener
         if door is None or intake is None or listener is None:
             return None

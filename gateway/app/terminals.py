@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from gateway.app.desk import Errand
 from gateway.control.protocol import PeerCredentials, Refusal
-from gateway.drivers.face.selftest import Finding
 from gateway.drivers.face.serials import Remembered
 from gateway.instant import Instant
 from gateway.rules.engine import Engine
+
+if TYPE_CHECKING:
+    from gateway.drivers.face.selftest import Finding
 
 
 class TerminalMemory:

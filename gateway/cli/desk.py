@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from gateway.cli.asking import ask, show_done
 from gateway.cli.options import Command, signed, state_option
-from gateway.cli.printing import Item, language, length, wide
-from gateway.words import CATALOGUE, say
+from gateway.cli.printing import Item, language, length
+from gateway.words import CATALOGUE, say, wide
 
 
 def add(command: Command) -> None:

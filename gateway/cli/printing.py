@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import sys
-import unicodedata
 from typing import Any
 
 from gateway.words import say
@@ -66,9 +65,3 @@ def length(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds:.0f} s"
-
-
-def wide(words: str, columns: int) -> str:
-    """Filled up to so many columns of a terminal, where a Chinese character takes two."""
-    taken = sum(2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in words)
-    return words + " " * (columns - taken)

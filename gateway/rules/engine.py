@@ -54,8 +54,9 @@ from gateway.rules.terminals import TerminalBook
 from gateway.rules.watches import Moment, Watchkeeper
 
 SEGMENTS_KEPT = 16
-
-
+_replace = msgspec.structs.replace
+_QUIET = (Receipt, CommandRefused)
+"""Events that need not be on the disk at once, as readings need not."""
 _OF_EVERY_READING = frozenset({"fact", "clock"})
 """Rows that any reading changes; one that changes more (a delay began, a rate was kept) matters."""
 
@@ -132,7 +133,7 @@ class Engine:
         event = stamped.event
         if isinstance(event, Reading):
             return self._outcome(urgent=False, idle=event.quality is Quality.GOOD and self._is_unsupervised(event))
-        return self._outcome(urgent=not isinstance(event, Receipt | CommandRefused))
+        return self._outcome(urgent=not isinstance(event, _QUIET))
 
     def wake(self, at: Instant) -> Outcome:
         """Fire what is due by ``at``."""
@@ -246,7 +247,7 @@ class Engine:
             return  # a device that the site no longer knows; the journal keeps the event
         self.board.hear(subject, name, value, quality, stamped.at)
         read = name if isinstance(stamped.event, Reading) else ""
-        self._watches.fact_changed(subject, name, Moment(stamped.at, stamped.id, read))
+        self._watches.fact_changed(subject, name, stamped.at, stamped.id, read)
 
     def _press(self, press: Press, stamped: Stamped) -> None:
         if press.button not in self.compound.subjects:
@@ -293,13 +294,13 @@ class Engine:
             self.board.away.back(command.resident, stamped.at, command.who)
         else:
             self.board.away.leave(command.resident, stamped.at, command.for_ms or 0, command.who)
-        self._watches.fact_changed(command.resident, AWAY, _moment(stamped))
+        self._watches.fact_changed(command.resident, AWAY, stamped.at, stamped.id)
 
     def _count_as_blind(self, boot: Boot, at: Instant) -> None:
         """Before any deadline of the downtime fires: a wait that would have ended in it has not, for nobody listened."""
         downtime = boot.downtime_ms or 0
         self._fire_until(Instant(at - downtime))
-        self.board.clock = msgspec.structs.replace(self.board.clock, blind_ms=self.board.clock.blind_ms + downtime)
+        self.board.clock = _replace(self.board.clock, blind_ms=self.board.clock.blind_ms + downtime)
         self.board.coverage.slept(at, boot.downtime_ms)
 
     def _boot(self, boot: Boot, stamped: Stamped) -> None:
@@ -338,7 +339,7 @@ class Engine:
     def _synced(self, offset_ms: int, stamped: Stamped) -> None:
         clock = self.board.clock
         start = clock.segments[-1].start if clock.segments else stamped.at
-        self.board.clock = msgspec.structs.replace(clock, segments=(*clock.segments[:-1], Segment(start, offset_ms)))
+        self.board.clock = _replace(clock, segments=(*clock.segments[:-1], Segment(start, offset_ms)))
         self._hear(CLOCK, SYNCED, True, Quality.GOOD, stamped)
         self.register.date(stamped.at)
         self.board.away.date(stamped.at)
@@ -380,14 +381,14 @@ class Engine:
 
     def _outcome(self, *, urgent: bool, idle: bool = False) -> Outcome:
         said = self._taken()
-        if self.board.clock.at != self._now:
-            self.board.clock = msgspec.structs.replace(self.board.clock, at=self._now)
+        clock = self.board.clock
+        if clock.at != self._now:
+            self.board.clock = _replace(clock, at=self._now)
         told_nothing = len(self._wants) < len(self.compound.outputs)
         wants = self._drive() if self.register.alerts.is_changed or told_nothing else ()
         actions = (*wants, *said)
-        rows = self._ledger.changed()
-        idle = idle and not actions and all(row.kind in _OF_EVERY_READING for row in rows)
-        return Outcome(actions, rows, urgent or bool(actions), idle)
+        idle = idle and not actions and self._ledger.touched <= _OF_EVERY_READING
+        return Outcome(actions, self._ledger.changed(), urgent or bool(actions), idle)
 
     def _taken(self) -> list[Action]:
         said, self.register.said = self.register.said, []

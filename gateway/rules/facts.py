@@ -42,6 +42,8 @@ class ClockRow(Struct, frozen=True):
 
 
 _NO_CLOCK = ClockRow()
+_CLOCK_KEY = ("clock",)
+_NUMBER = (float, int)
 
 
 class FactBoard:
@@ -51,6 +53,7 @@ class FactBoard:
         self.compound = compound
         self.rows: Table[Fact] = Table("fact", Fact)
         self.clock_row: Table[ClockRow] = Table("clock", ClockRow)
+        self._facts, self._clocks = self.rows.by_key, self.clock_row.by_key
         self.coverage = Coverage()
         self.away = AwayBook(self)
         self._ages = {
@@ -64,7 +67,7 @@ class FactBoard:
     @property
     def clock(self) -> ClockRow:
         """What is known of time."""
-        return self.clock_row.get("clock") or _NO_CLOCK
+        return self._clocks.get(_CLOCK_KEY) or _NO_CLOCK
 
     @clock.setter
     def clock(self, row: ClockRow) -> None:
@@ -72,9 +75,9 @@ class FactBoard:
 
     def hear(self, subject: str, name: str, value: Scalar | None, quality: Quality, at: Instant) -> None:
         """Set a fact; ``since`` moves only when the value does. A number that none can be compared with is no value."""
-        if isinstance(value, float | int) and not _sound(value):
+        if isinstance(value, _NUMBER) and not _sound(value):
             value, quality = None, Quality.INVALID
-        before = self.rows.get(subject, name)
+        before = self._facts.get((subject, name))
         same = before is not None and before.value == value and type(before.value) is type(value)
         since = before.since if before is not None and same else at
         self.rows.put(Fact(value, quality, at, since, at - self.clock.blind_ms), subject, name)
@@ -127,7 +130,7 @@ class FactBoard:
         return self.compound.subjects.get(subject)
 
     def fact(self, subject: str, name: str) -> Fact | None:
-        return self.rows.get(subject, name)
+        return self._facts.get((subject, name))
 
     def has(self, subject: str, name: str) -> bool:
         known = self.compound.subjects.get(subject)

@@ -52,8 +52,16 @@ CONDITION_WORDS = (
     "point", "health", "stale", "press", "entry", "door", "seen", "between", "count", "sequence", "absent", "unknown",
     "all", "any", "not",
 )  # fmt: skip
+_OF_A_POINT = ("above", "below", "is", "rises", "falls")
 _AMOUNT = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*(.*?)\s*")
 _TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
+
+
+def _meant(node: Node) -> str:
+    """The word that a condition without one probably lacks: a limit without its point, else one misspelt."""
+    if any(key in node.mapping for key in _OF_A_POINT):
+        return "point"
+    return nearest(next(iter(node.mapping), ""), CONDITION_WORDS)
 
 
 class Grammar:
@@ -71,13 +79,12 @@ class Grammar:
         reader = Reader(node, self._faults, self._name)
         forms = [key for key in CONDITION_WORDS if reader.has(key)]
         if len(forms) != 1:
-            given = next(iter(node.mapping), "")
             self._faults.add(
                 node.mark,
                 "fault.bad_condition",
                 name=self._name,
                 allowed=" | ".join(CONDITION_WORDS),
-                near=nearest(given, CONDITION_WORDS),
+                near="" if forms else _meant(node),
             )
             return None
         readers: dict[str, Callable[[Reader], ConditionNode | None]] = {

@@ -6,7 +6,7 @@ handed out once, after it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
@@ -39,20 +39,29 @@ class Table(Generic[T]):
         self._rows: dict[Key, T] = {}
         self._dirty: dict[Key, None] = {}
         self._decoder = msgspec.msgpack.Decoder(row_type)
+        self.touched: set[str] = set()
+        """Kinds of the tables that changed; shared by all tables of a ledger, which asks only those."""
 
     def get(self, *key: str) -> T | None:
         """The row, or None."""
         return self._rows.get(key)
 
+    @property
+    def by_key(self) -> Mapping[Key, T]:
+        """The living rows, for whoever looks several times an event; the mapping stays the same one for ever."""
+        return self._rows
+
     def put(self, row: T, *key: str) -> None:
         """Set a row."""
         self._rows[key] = row
         self._dirty[key] = None
+        self.touched.add(self.kind)
 
     def drop(self, *key: str) -> None:
         """Delete a row if it is there."""
         if self._rows.pop(key, None) is not None:
             self._dirty[key] = None
+            self.touched.add(self.kind)
 
     @property
     def is_changed(self) -> bool:
@@ -69,13 +78,13 @@ class Table(Generic[T]):
         """All rows, in the order they were first put."""
         return list(self._rows.values())
 
-    def changed(self) -> Iterator[Row]:
+    def changed(self) -> list[Row]:
         """The rows that changed since the last call."""
         rows = [self._row(key) for key in self._dirty]
         self._dirty.clear()
         if self._written_only:
             self._rows.clear()
-        return iter(rows)
+        return rows
 
     def everything(self) -> Iterator[Row]:
         """All rows."""
@@ -109,11 +118,9 @@ class TableLike(Protocol):
     """A table of rows of any type."""
 
     kind: str
+    touched: set[str]
 
-    @property
-    def is_changed(self) -> bool: ...
-
-    def changed(self) -> Iterator[Row]: ...
+    def changed(self) -> list[Row]: ...
 
     def everything(self) -> Iterator[Row]: ...
 
@@ -125,10 +132,20 @@ class Ledger:
 
     def __init__(self, *tables: TableLike) -> None:
         self._tables = {table.kind: table for table in tables}
+        self._order = {table.kind: place for place, table in enumerate(tables)}.__getitem__
+        self.touched: set[str] = set()
+        """Kinds of the tables that changed since rows were handed out."""
+        for table in tables:
+            self.touched |= table.touched
+            table.touched = self.touched
 
     def changed(self) -> tuple[Row, ...]:
-        """Every row that changed since the last call."""
-        return tuple(row for table in self._tables.values() if table.is_changed for row in table.changed())
+        """Every row that changed since the last call, table by table."""
+        rows: list[Row] = []
+        for kind in sorted(self.touched, key=self._order):  # sorted: a set of strings has another order in every run
+            rows += self._tables[kind].changed()
+        self.touched.clear()
+        return tuple(rows)
 
     def everything(self) -> tuple[Row, ...]:
         """Every row."""

@@ -101,9 +101,13 @@ class Watchkeeper:
                 self._implies.setdefault(rule.implied_by, []).append(rule)
         board.coverage.rest_on(self._sources())
 
-    def fact_changed(self, subject: str, name: str, moment: Moment) -> None:
-        """A fact was heard: look at every watch that reads it."""
-        for (_, about), rule in self._by_fact.get((subject, name), _NOBODY).items():
+    def fact_changed(self, subject: str, name: str, at: Instant, cause: str, read: str = "") -> None:
+        """A fact was heard: look at every watch that reads it. Most values of air interest no rule."""
+        concerned = self._by_fact.get((subject, name))
+        if concerned is None:
+            return
+        moment = Moment(at, cause, read)
+        for (_, about), rule in concerned.items():
             self._look(rule, about, moment)
         self._settle(moment)
 

@@ -27,8 +27,8 @@ class Air:
 
     @property
     def means(self) -> str:
-        """How the daemon hears it."""
-        return "bleak on a private dbus-daemon" if self.with_bluez else "advertisement seam (no dbus-daemon here)"
+        """How the daemon hears it: ``bluez`` (real Bleak on a private bus) or ``seam`` (the advertisement seam)."""
+        return "bluez" if self.with_bluez else "seam"
 
     def environment(self) -> dict[str, str]:
         """What the daemon needs in its environment."""

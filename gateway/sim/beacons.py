@@ -168,7 +168,9 @@ def simulated(button: Button, key: bytes | None = None) -> SimButton | SimMiBeac
     if button.format == "flag":
         pressed = pressed or blueup(alarm=True)
         idle = _flagged(button.pressed, on=False) if button.pressed else blueup(alarm=False)
-    return SimBeacon(button.address, idle, pressed or _other(button.format, button.idle))
+    return SimBeacon(
+        button.address, idle or _other(button.format, button.pressed), pressed or _other(button.format, button.idle)
+    )
 
 
 def _shown(form: str, sign: Sign | None) -> Shout | None:
@@ -202,11 +204,20 @@ def _placed(sign: Sign, payload: bytes) -> Shout:
     return Shout(manufacturer_data={int(sign.company, 16): payload})
 
 
-def _other(form: str, idle: Sign | None) -> Shout:
-    """A pressed frame where only the idle one is described: whatever is not that."""
-    if form == "ibeacon":
-        return ibeacon("F" * 32, 0xFFFF, 0xFFFF)
-    if form == "eddystone":
-        return eddystone_url("https://pressed.example") if idle and idle.url else eddystone_uid("F" * 20, "F" * 12)
-    sign = idle or Sign()
-    return _placed(sign, bytes(byte ^ 0xFF for byte in bytes.fromhex(sign.data)))
+def _other(form: str, sign: Sign | None) -> Shout:
+    """A frame of the same kind that bears the opposite of this sign: pressed where only idle is described, and vice versa."""
+    sign = sign or Sign()
+    match form:
+        case "ibeacon":
+            opposite = _inverted(sign.uuid.replace("-", "") or "0" * 32)
+            return ibeacon(opposite, (sign.major or 0) ^ 0xFFFF, (sign.minor or 0) ^ 0xFFFF)
+        case "eddystone":
+            if sign.url:
+                return eddystone_url("https://other.example/" + sign.url[-1])
+            return eddystone_uid(_inverted(sign.namespace or "0" * 20), _inverted(sign.instance or "0" * 12))
+    return _placed(sign, bytes.fromhex(_inverted(sign.data)))
+
+
+def _inverted(digits: str) -> str:
+    """Hex digits with every bit turned."""
+    return bytes(byte ^ 0xFF for byte in bytes.fromhex(digits)).hex()

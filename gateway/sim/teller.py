@@ -10,7 +10,10 @@ import sys
 import time
 from typing import Any
 
-from gateway.words import say
+from gateway.words import CATALOGUE, say, wide
+
+_IN_WORDS = {"means": "heard_by", "radio": "heard_by", "daemon": "ended"}
+"""Fields whose values are keys, and the family of words they belong to."""
 
 
 class Teller:
@@ -25,11 +28,11 @@ class Teller:
 
     def world(self, key: str, **fields: object) -> None:
         """Something happens."""
-        self._line(">", say(f"{self._topic}.{key}", self._language, **fields))
+        self._line(">", self._say(key, fields))
 
     def deed(self, key: str, **fields: object) -> None:
         """A relay moved."""
-        self._line("*", say(f"{self._topic}.{key}", self._language, **fields))
+        self._line("*", self._say(key, fields))
 
     def happens(self, deed: str) -> None:
         """Something happens, in the words of a timetable."""
@@ -42,8 +45,9 @@ class Teller:
             return
         body = json.loads(raw)
         data = body["data"]
+        change = say(f"step.{data['change']}", self._language)
         head = data["texts"]["zh-CN" if self._language == "zh-CN" else "en"]
-        self._line("<", f"{data['change']:<13} {head['title']}  {_details(data)}")
+        self._line("<", f"{wide(change, 13)} {head['title']}  {self._details(data)}")
 
     def summary(self, counts: dict[str, Any]) -> None:
         """The last line."""
@@ -51,7 +55,7 @@ class Teller:
             print(json.dumps({"summary": counts}, ensure_ascii=False), flush=True)
             return
         key = "good" if not counts["lost"] and not counts["doubled"] and counts["daemon"] == "well" else "bad"
-        self._line("=", say(f"{self._topic}.{key}", self._language, **counts))
+        self._line("=", self._say(key, counts))
 
     def end(self, counts: dict[str, Any]) -> None:
         """The last line, where nothing was to be scored."""
@@ -59,20 +63,29 @@ class Teller:
             print(json.dumps({"summary": counts}, ensure_ascii=False), flush=True)
         else:
             shown = {"happened": 0, "raised": 0, "messages": 0, **counts}
-            self._line("=", say(f"{self._topic}.ended", self._language, **shown))
+            self._line("=", self._say("ended", shown))
 
     def complain(self, key: str, **fields: object) -> None:
         """Why it cannot be."""
-        print(say(f"{self._topic}.{key}", self._language, **fields), file=sys.stderr)
+        print(self._say(key, fields), file=sys.stderr)
+
+    def _say(self, key: str, fields: dict[str, Any]) -> str:
+        return say(
+            f"{self._topic}.{key}", self._language, **{name: self._worded(name, fields[name]) for name in fields}
+        )
+
+    def _worded(self, name: str, value: object) -> object:
+        word = f"{_IN_WORDS.get(name)}.{value}"
+        return say(word, self._language) if word in CATALOGUE else value
+
+    def _details(self, data: dict[str, Any]) -> str:
+        if data["change"] == "told":
+            last = data["told"][-1]["at"], data["told"][-1]["age_s"]
+            fresh = [t for t in data["told"] if (t["at"], t["age_s"]) == last]
+            rungs = [(say(f"rung.{t['rung']}", self._language), "+".join(t["people"]) or "-") for t in fresh]
+            return "-> " + ", ".join(" ".join(rung) for rung in rungs)
+        return " ".join(part for part in (data["subject"], data.get("who") or "", data.get("reason") or "") if part)
 
     def _line(self, mark: str, text: str) -> None:
         if not self._as_json:
             print(f"{time.monotonic() - self._start:6.1f}  {mark} {text}", flush=True)
-
-
-def _details(data: dict[str, Any]) -> str:
-    if data["change"] == "told":
-        last = data["told"][-1]["at"], data["told"][-1]["age_s"]
-        fresh = [t for t in data["told"] if (t["at"], t["age_s"]) == last]
-        return "-> " + ", ".join(f"{t['rung']} {'+'.join(t['people']) or '-'}" for t in fresh)
-    return " ".join(part for part in (data["subject"], data.get("who") or "", data.get("reason") or "") if part)

@@ -17,7 +17,6 @@ import secrets
 import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -25,16 +24,17 @@ import structlog
 from msgspec import structs
 
 from gateway.faults import StoreFault
-from gateway.store import commit_log, files, packing, persons, retention, salvage, seals
+from gateway.store import commit_log, packing, persons, retention, seals, tables
 from gateway.store import connection as dialling
+from gateway.store.access import Access
 from gateway.store.commit_log import CommitLog, Entry
-from gateway.store.connection import Damaged
-from gateway.store.migrations import migrate, shipped
 from gateway.store.outbox import Outbox
 from gateway.store.persons import PersonKeys
 from gateway.store.retention import CLOSED, DEFAULT, Keep
 from gateway.store.rows import AuditRow, Batch, Damage, HistoryRow, JournalRow, Loaded, Message, Pruned, StateRow
 from gateway.store.sealed import Sealed, put_meta
+from gateway.store.tables import unpack_stamp
+from gateway.store.unfolded import Unfolded
 
 log = structlog.get_logger()
 
@@ -42,33 +42,28 @@ NAME = "loudong.db"
 FOLD_BYTES = 1 << 20
 """A log of this size is folded: some 250 alerts, or two hours of restless air; a second's work on a memory card."""
 _BLOCK = 500  # journal rows read at a time
-_INSTANT_BYTES = 8
 
 
 class Database:
     """One open store. Make it with ``open``."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         self._persons: PersonKeys
-        self._connection: sqlite3.Connection | None = None
+        self._access = Access(path, self._take_over)
         self._outbox = Outbox()
         self._log = CommitLog(path.with_name(commit_log.NAME))
-        self._unfolded: list[Entry] = []
+        self._unfolded = Unfolded()
         self._unfoldable = False
         """The last fold was refused: no commit is taken before one succeeds."""
         self._notes: list[str] = []
-        self._must_redial = self._must_check = self._readonly = False
         self._serial = 0
         self._doubtful: Batch | None = None
         self._landed: list[Batch] = []
-        self._created = self._opened = False
+        self._opened = False
         self._past: dict[str, int] | None = None
         """What was there before; None since the uplinks were named."""
         self.damage = Damage()
         self._rows = Sealed(self.damage)
-        self.rebuilt = 0
-        """How often a damaged file was replaced since this object was made: state may be missing, put it all again."""
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -85,7 +80,7 @@ class Database:
             database._persons = PersonKeys(folder)
         except OSError as error:
             raise StoreFault(f"{persons.NAME}: {error.strerror}") from error
-        database._dial(check=True)
+        database._access.dial(check=True)
         database._recover()
         return database
 
@@ -94,7 +89,7 @@ class Database:
         found = self._log.find(self._serial)
         if not found.entries:
             return
-        self._unfolded = list(found.entries)
+        self._unfolded = Unfolded(found.entries)
         self._serial = found.entries[-1].serial
         for entry in found.entries:
             for uplink, lane, sequence in entry.cursors:
@@ -104,7 +99,7 @@ class Database:
             log.error("log_damaged", missing=found.missing)
         with contextlib.suppress(StoreFault):  # a read-only disk: it is read from memory, and refuses commits
             self.fold()
-        with self._reading() as connection:
+        with self._access.reading() as connection:
             self._outbox.restored(connection)
             self._past = self._last_sequences(connection)
 
@@ -113,55 +108,49 @@ class Database:
         with contextlib.suppress(StoreFault):
             self.fold()
         self._log.close()
-        self._hang_up()
+        self._access.hang_up()
 
-    def _hang_up(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+    @property
+    def rebuilt(self) -> int:
+        """How often a damaged file was replaced since this object was made: state may be missing, put it all again."""
+        return self._access.rebuilt
 
     # Reading -----------------------------------------------------------------------------------------------------
 
     def load(self) -> Loaded:
         """All state but closed alerts, the last stamp, and what was found amiss. Raises StoreFault."""
-        with self._reading() as connection:
+        with self._access.reading() as connection:
             rows = self._rows.rows(connection, "state", "WHERE kind <> ? ORDER BY kind, key", CLOSED)
             state = {(row[0], row[1]): StateRow(*row[:-1]) for _, row in rows}
             stamp, runs = self._rows.meta(connection, "stamp"), self._rows.meta(connection, "runs")
-            last = None if stamp is None else _unpack_stamp(stamp)
-            for batch in self._waiting():
-                state |= {(row.kind, row.key): row for row in batch.state if row.kind != CLOSED}
-                last = batch.stamp or last
-            notes = list(self._notes)
+            state |= {(row.kind, row.key): row for row in self._unfolded.state() if row.kind != CLOSED}
+            notes = [*self._access.notes, *self._notes]
             if self.damage.rows:
                 notes.append(f"rows_damaged: {self.damage.rows}")
             return Loaded(
                 state=tuple(row for row in state.values() if row.body is not None),
-                stamp=last,
+                stamp=self._unfolded.stamp() or (None if stamp is None else unpack_stamp(stamp)),
                 runs=int(runs or 0),
                 sequences=self._last_sequences(connection),
-                created=self._created,
+                created=self._access.created,
                 writable=dialling.writable(connection),
                 notes=tuple(notes),
             )
 
     def history(self, alert: str) -> list[HistoryRow]:
         """Every step of one alert, oldest first. Raises StoreFault."""
-        with self._reading() as connection:
+        with self._access.reading() as connection:
             rows = self._rows.rows(connection, "history", "WHERE alert = ? ORDER BY n", alert)
-            waiting = (row for batch in self._waiting() for row in batch.history if row.alert == alert)
             kept = (structs.replace(HistoryRow(*row[:-1]), body=seals.inflated(row[-2])) for _, row in rows)
-            return [*kept, *waiting]
+            return [*kept, *(row for row in self._unfolded.history() if row.alert == alert)]
 
     def recent_closed(self, n: int) -> list[StateRow]:
         """The last ``n`` closed alerts, newest first. Raises StoreFault."""
-        with self._reading() as connection:
+        with self._access.reading() as connection:
             rows = self._rows.first(connection, "state", f"WHERE kind = '{CLOSED}' ORDER BY n DESC, key", n)
-            waiting = [
-                row for batch in reversed(self._waiting()) for row in reversed(batch.state) if row.kind == CLOSED
-            ]
-            closed = {row.key: row for row in (*(StateRow(*row[:-1]) for _, row in reversed(rows)), *reversed(waiting))}
-            return list(closed.values())[::-1][:n]
+            kept = (StateRow(*row[:-1]) for _, row in reversed(rows))
+            waiting = (row for row in self._unfolded.state() if row.kind == CLOSED)
+            return list({row.key: row for row in (*kept, *waiting)}.values())[::-1][:n]
 
     def journal(self, since: int = 0) -> Iterator[JournalRow]:
         """Journal rows behind number ``since``, in order, read in blocks while others may commit. Raises StoreFault."""
@@ -171,15 +160,13 @@ class Database:
 
     def journal_block(self, since: int, n: int) -> list[JournalRow]:
         """The first ``n`` journal rows behind number ``since``, or some more. Raises StoreFault."""
-        with self._reading() as connection:
+        with self._access.reading() as connection:
             rows = self._rows.first(connection, "journal", "WHERE n > ? ORDER BY n", n, since)
             kept = [JournalRow(at, name, kind, body, key[0]) for key, (at, name, kind, body, _) in rows]
             found = [row for one in kept for row in packing.unpacked(one) if row.n > since]
             last = connection.execute("SELECT COALESCE(MAX(n), 0) FROM journal").fetchone()[0]
         if len(found) < n:
-            waiting = (row for batch in self._waiting() for row in batch.journal)
-            numbered = (structs.replace(row, n=place) for place, row in enumerate(waiting, last + 1))
-            found += [row for row in numbered if row.n > since]
+            found += [row for row in self._unfolded.journal(last) if row.n > since]
         return [self._persons.unseal(row) for row in found]
 
     # Writing -----------------------------------------------------------------------------------------------------
@@ -190,7 +177,7 @@ class Database:
         The name is never used twice by one gateway: the count is durable before it is answered, and each database file has
         a lineage of its own, so that losing the file does not start the names over. Raises StoreFault.
         """
-        with self._writing() as connection:
+        with self._access.writing() as connection:
             counted, lineage = self._rows.meta(connection, "runs"), self._rows.meta(connection, "lineage")
             if counted is None or lineage is None:
                 counted, lineage = counted or b"0", secrets.token_hex(4).encode()
@@ -201,7 +188,7 @@ class Database:
 
     def begin_lineage(self) -> None:
         """From now on runs are named as no other copy of this database names them. Raises StoreFault."""
-        with self._writing() as connection:
+        with self._access.writing() as connection:
             put_meta(connection, "lineage", secrets.token_hex(4).encode())
 
     def commit(self, batch: Batch) -> None:
@@ -216,7 +203,7 @@ class Database:
         entry = Entry(self._serial + 1, sealed, tuple((*line, self._outbox.cursor(*line)) for line in sorted(moved)))
         self._log.append(entry)
         self._serial = entry.serial
-        self._unfolded.append(entry)
+        self._unfolded.add(entry)
         self._outbox.settle(moved)
         if self._log.size >= FOLD_BYTES:
             with contextlib.suppress(StoreFault):  # this commit is safe; the next one is told
@@ -224,12 +211,12 @@ class Database:
 
     def _is_ordinary(self, batch: Batch) -> bool:
         """Whether the log may take it: the disk is well, and its messages are all news in places of their own."""
-        if self._log.sick or self._unfoldable or self._readonly or self._must_redial or self._connection is None:
+        if self._log.sick or self._unfoldable or not self._access.well:
             return False
         if batch.retold or self._landed or self._doubtful is not None:
             return False
-        known = {message.id for one in self._waiting() for message in one.messages} if batch.messages else set()
-        with self._reading() as connection:
+        known = {message.id for message in self._unfolded.messages()} if batch.messages else set()
+        with self._access.reading() as connection:
             last = self._last_sequences(connection) if batch.messages else {}
             for message in batch.messages:
                 if message.id in known or message.sequence <= last.get(message.lane, 0):
@@ -245,39 +232,32 @@ class Database:
         if not self._unfolded:
             return
         self._unfoldable, found = True, Damage()
-        with self._writing() as connection:
+        with self._access.writing() as connection:
             folded = int(self._rows.meta(connection, "serial") or 0)  # somebody who looked in may have folded it
-            for entry in self._unfolded:
-                if entry.serial <= folded:
-                    continue
-                _write(connection, entry.batch, entry.serial)
+            for entry in self._unfolded.behind(folded):
+                tables.write(connection, entry.batch, entry.serial)
                 for message in entry.batch.messages:
                     self._outbox.insert(connection, message, found)
                 self._outbox.write_saved(connection, entry.cursors)
         self._unfoldable = False
-        self._unfolded.clear()
+        self._unfolded = Unfolded()
         self._log.restart()
         self._count(found)
 
-    def _waiting(self) -> list[Batch]:
-        """What is not in the tables yet, oldest first."""
-        return [entry.batch for entry in self._unfolded]
-
     def _last_sequences(self, connection: sqlite3.Connection) -> dict[str, int]:
         last = self._outbox.last_sequences(connection)
-        for batch in self._waiting():
-            for message in batch.messages:
-                last[message.lane] = max(message.sequence, last.get(message.lane, 0))
+        for message in self._unfolded.messages():
+            last[message.lane] = max(message.sequence, last.get(message.lane, 0))
         return last
 
     def _commit_to_tables(self, batch: Batch) -> None:
         found = Damage()
-        with self._writing() as connection:
+        with self._access.writing() as connection:
             landed = {message.id for failed in self._landed for message in failed.messages}
             self._doubtful = _without(batch, self._landed)
             serial = self._serial + 1
             sealed = tuple(self._persons.seal(row) for row in self._doubtful.journal)
-            _write(connection, structs.replace(self._doubtful, journal=sealed), serial)
+            tables.write(connection, structs.replace(self._doubtful, journal=sealed), serial)
             for message in batch.messages:
                 self._outbox.insert(connection, message, found, replace=message.id in landed)
             for message in batch.retold:
@@ -291,13 +271,13 @@ class Database:
     def prune(self, keep: Keep = DEFAULT, now: int = 0) -> Pruned:
         """One round of tidying: a bounded number of rows, oldest first. ``now`` is the site's instant. Raises StoreFault."""
         self.fold()
-        with self._writing() as connection:
+        with self._access.writing() as connection:
             pruned = retention.tidy(connection, self._outbox, keep, now)
         return structs.replace(pruned, keys=self._persons.expire(now - keep.journal_ms))
 
     def note(self, row: AuditRow) -> None:
         """Write down, durably and at once, what somebody did. Raises StoreFault."""
-        with self._writing() as connection:
+        with self._access.writing() as connection:
             connection.execute(
                 "INSERT INTO audit (at, who, verb, about, sum) VALUES (?, ?, ?, ?, ?)",
                 seals.seal("audit", row.at, row.who, row.verb, row.about),
@@ -305,7 +285,7 @@ class Database:
 
     def audit(self, n: int) -> list[AuditRow]:
         """The last ``n`` notes, newest first. Raises StoreFault."""
-        with self._reading() as connection:
+        with self._access.reading() as connection:
             rows = self._rows.first(connection, "audit", "WHERE TRUE ORDER BY n DESC", n)
             return [AuditRow(*row[:-1]) for _, row in rows]
 
@@ -320,7 +300,7 @@ class Database:
             return []
         self.fold()
         tail, mark = "WHERE n > ? AND n <= ? AND instr(body, ?) > 0 ORDER BY n", persons.SEALED + number.encode()
-        with self._reading() as connection:
+        with self._access.reading() as connection:
             rows = self._rows.rows(connection, "journal", tail, since, since + n, mark)
             found = [JournalRow(at, name, kind, body, key[0]) for key, (at, name, kind, body, _) in rows]
         return [self._persons.unseal(row) for row in found]
@@ -328,7 +308,7 @@ class Database:
     def journal_ends(self) -> tuple[int, int]:
         """Numbers of the first and the last row of the journal; (0, 0) where it is empty. Raises StoreFault."""
         self.fold()
-        with self._reading() as connection:
+        with self._access.reading() as connection:
             first, last = connection.execute("SELECT MIN(n), MAX(n) FROM journal").fetchone()
             return first or 0, last or 0
 
@@ -337,14 +317,14 @@ class Database:
         forgotten = self._persons.forget(person)
         self.fold()
         self._log.wipe()
-        with self._reading() as connection:
+        with self._access.reading() as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return forgotten
 
     @property
     def used_bytes(self) -> int:
         """Bytes of the file that hold something. Raises StoreFault."""
-        with self._reading() as connection:
+        with self._access.reading() as connection:
             return retention.used_bytes(connection)
 
     # Outbox ------------------------------------------------------------------------------------------------------
@@ -359,7 +339,7 @@ class Database:
         if self._outbox.knows(uplink):
             return False
         self.fold()  # what a new one is owed is looked for in the tables
-        with self._writing() as connection:
+        with self._access.writing() as connection:
             self._outbox.add_uplink(connection, uplink, self._past_now(connection))
             moved = self._outbox.write_cursors(connection)
         self._outbox.settle(moved)
@@ -373,7 +353,7 @@ class Database:
     def forget_uplink(self, uplink: str) -> None:
         """Take an uplink out of the reckoning. Raises StoreFault."""
         self.fold()
-        with self._writing() as connection:
+        with self._access.writing() as connection:
             self._outbox.forget_uplink(connection, uplink)
 
     def keep_uplinks(self, uplinks: Collection[str]) -> None:
@@ -389,14 +369,14 @@ class Database:
 
     def take(self, uplink: str, lane: str, n: int) -> list[Message]:
         """The next ``n`` messages of a lane behind the uplink's cursor, in order. Raises StoreFault."""
-        with self._reading() as connection:
+        with self._access.reading() as connection:
             due, values = self._outbox.waiting(uplink, lane)
             tail = f"WHERE {due} ORDER BY sequence"
             rows = [row for _, row in self._rows.first(connection, "outbox", tail, n, *values)]
             kept = [Message(row[0], row[1], row[2], row[3], seals.inflated(row[5]), row[4]) for row in rows]
         if len(kept) >= n:
             return kept  # what is not folded has higher numbers, or it would not have been taken for ordinary
-        later = (message for batch in self._waiting() for message in batch.messages if message.lane == lane)
+        later = (message for message in self._unfolded.messages() if message.lane == lane)
         return [*kept, *(m for m in later if self._outbox.is_due(uplink, lane, m.sequence))][:n]
 
     def advance(self, uplink: str, lane: str, sequence: int) -> None:
@@ -418,64 +398,12 @@ class Database:
 
     def last_sequences(self) -> dict[str, int]:
         """Highest sequence each lane ever used, delivered and pruned ones included. Raises StoreFault."""
-        with self._reading() as connection:
+        with self._access.reading() as connection:
             return self._last_sequences(connection)
-
-    # Opening -----------------------------------------------------------------------------------------------------
-
-    def _dial(self, *, check: bool) -> None:
-        """Open the file, replacing it where it is damaged. Raises StoreFault; then a connection there was stays, to read from."""
-        if self._readonly:
-            self._hang_up()  # SQLite shares a read-only index among all connections of a process
-        try:
-            try:
-                fresh = self._open_file(check=check)
-            except Damaged as finding:
-                fresh = self._replace(str(finding))
-            except sqlite3.DatabaseError as error:
-                if not dialling.is_damage(error):
-                    raise
-                fresh = self._replace(str(error))
-        except OSError as error:
-            raise StoreFault(str(error)) from error
-        except sqlite3.Error as error:
-            raise dialling.fault(error) from error
-        self._hang_up()
-        self._connection = fresh
-        self._must_redial = self._must_check = self._readonly = False
-        self._take_over()
-
-    def _open_file(self, *, check: bool) -> sqlite3.Connection:
-        salvage.finish(self._path)
-        if files.touch_private(self._path):
-            files.sync_folder(self._path.parent)
-            self._created = True
-        try:
-            connection = dialling.dial(self._path)
-        except sqlite3.OperationalError as error:
-            if dialling.code(error) not in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}:
-                raise
-            connection = dialling.dial_readonly(self._path)
-        try:
-            if check:
-                dialling.prove(connection)
-            migrate(connection, shipped())
-        except (sqlite3.Error, Damaged):
-            connection.close()
-            raise
-        return connection
-
-    def _replace(self, reason: str) -> sqlite3.Connection:
-        self._hang_up()
-        saved, aside = salvage.rebuild(self._path)
-        self.rebuilt += 1
-        self._notes.append(f"database_damaged: {reason}; {saved} rows saved; {aside.name}")
-        log.error("database_replaced", reason=reason, saved=saved, aside=aside.name)
-        return self._open_file(check=False)
 
     def _take_over(self) -> None:
         """Read what this object itself keeps in memory from the file just opened."""
-        with self._reading() as connection:
+        with self._access.reading() as connection:
             for _, (uplink, lane, sequence, _) in self._rows.rows(connection, "cursors"):
                 self._outbox.restore(uplink, lane, sequence)
             self._outbox.restored(connection)
@@ -486,88 +414,14 @@ class Database:
             self._landed.append(self._doubtful)
             log.warning("commit_landed_late", serial=serial)
         self._doubtful = None
-        self._unfolded = [entry for entry in self._unfolded if entry.serial > serial]  # a refused fold may have landed
+        self._unfolded = self._unfolded.behind(serial)  # a refused fold may have landed
         self._serial = max(serial, self._serial)
-
-    # Transactions ------------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        if self._connection is None:
-            self._dial(check=False)
-        assert self._connection is not None  # noqa: S101 (that is what _dial is for)
-        try:
-            yield self._connection
-        except sqlite3.Error as error:
-            raise self._failed(error) from error
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: committed at the end of the block, or undone."""
-        if self._connection is None or self._must_redial:
-            self._dial(check=self._must_check)
-        with self._reading() as connection:
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-                yield connection
-                connection.execute("COMMIT")
-            finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-
-    def _failed(self, error: sqlite3.Error) -> StoreFault:
-        """What a refusal asks of the next try. A full disk asks for nothing; after any other the file is opened anew."""
-        fault = dialling.fault(error)
-        self._must_check |= dialling.is_damage(error)
-        self._readonly = dialling.code(error) == sqlite3.SQLITE_READONLY
-        self._must_redial |= dialling.code(error) not in {
-            sqlite3.SQLITE_FULL,
-            sqlite3.SQLITE_BUSY,
-            sqlite3.SQLITE_LOCKED,
-        }
-        return fault
 
     def _count(self, found: Damage) -> None:
         self.damage.conflicts += found.conflicts
         self.damage.renumbered += found.renumbered
         if found.conflicts or found.renumbered:
             log.error("messages_conflict", conflicts=found.conflicts, renumbered=found.renumbered)
-
-
-def _write(connection: sqlite3.Connection, batch: Batch, serial: int) -> None:
-    _write_journal(connection, batch.journal)
-    for row in batch.state:
-        if row.body is None:
-            connection.execute("DELETE FROM state WHERE kind = ? AND key = ?", (row.kind, row.key))
-        else:
-            connection.execute(
-                "INSERT OR REPLACE INTO state (kind, key, body, sum, n) VALUES (?, ?, ?, ?, ?)",
-                (*seals.seal_state(row), serial),
-            )
-    connection.executemany(
-        "INSERT INTO history (n, alert, revision, kind, at, who, reason, body, sum) VALUES "
-        "((SELECT COALESCE(MAX(n), 0) + 1 FROM history WHERE alert = ?), ?, ?, ?, ?, ?, ?, ?, ?)",
-        [(row.alert, *seals.seal_history(row)) for row in batch.history],
-    )
-    if batch.stamp is not None:
-        instant, clocks = batch.stamp
-        put_meta(connection, "stamp", instant.to_bytes(_INSTANT_BYTES, "big", signed=True) + clocks)
-    put_meta(connection, "serial", str(serial).encode())
-
-
-def _write_journal(connection: sqlite3.Connection, rows: Sequence[JournalRow]) -> None:
-    if not rows:
-        return
-    n = connection.execute("SELECT COALESCE(MAX(n), 0) FROM journal").fetchone()[0]
-    numbered = []
-    for row, count in packing.packed(rows):
-        n += count
-        numbered.append((n, *seals.seal_journal(row)))
-    connection.executemany("INSERT INTO journal (n, at, id, kind, body, sum) VALUES (?, ?, ?, ?, ?, ?)", numbered)
-
-
-def _unpack_stamp(packed: bytes) -> tuple[int, bytes]:
-    return int.from_bytes(packed[:_INSTANT_BYTES], "big", signed=True), packed[_INSTANT_BYTES:]
 
 
 def _without(batch: Batch, landed: Sequence[Batch]) -> Batch:

@@ -21,15 +21,17 @@ import zlib
 from base64 import b64decode, b64encode
 from io import BufferedRandom
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from msgspec import Struct
 
 from gateway.faults import StoreFault
 from gateway.store import files
 from gateway.store.rows import JournalRow
+
+if TYPE_CHECKING:  # 7 MiB, where nobody is named in the journal for nothing
+    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 NAME = "persons.keys"
 DAY_MS = 86_400_000
@@ -94,6 +96,8 @@ class PersonKeys:
         """The row as it was, or as it lies there where its key is no more."""
         if SEALED not in row.body:
             return row
+        from cryptography.exceptions import InvalidTag
+
         try:
             box = _boxes.decode(row.body)
             closed = b64decode(box.box, validate=True)
@@ -149,6 +153,8 @@ class PersonKeys:
         return known
 
     def _cipher(self, person: _Person, day: int) -> ChaCha20Poly1305:
+        from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
         return ChaCha20Poly1305(hmac.digest(person.key, self._days[day], hashlib.sha256))
 
     def _take(self, lines: list[_Person | _Day]) -> None:

@@ -14,8 +14,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from msgspec import structs
-
 from gateway.faults import StoreFault
 from gateway.store import commit_log, packing, seals
 from gateway.store import connection as dialling
@@ -23,10 +21,11 @@ from gateway.store.commit_log import Entry
 from gateway.store.database import NAME
 from gateway.store.persons import PersonKeys
 from gateway.store.rows import JournalRow
+from gateway.store.tables import unpack_stamp
+from gateway.store.unfolded import Unfolded
 
 _BLOCK = 1_000
 """Rows read in one go: each block is a transaction of its own, so that the gateway's log can be folded back meanwhile."""
-_INSTANT_BYTES = 8
 
 Step = tuple[str, int, str, int]
 """One row of an alert's history: alert, revision, kind, at."""
@@ -108,14 +107,14 @@ class Recording:
             meta = dict(self._connection.execute("SELECT key, body FROM meta WHERE key IN ('stamp', 'serial')"))
             self.first = self._first_number(first) if first else 0
         if "stamp" in meta:
-            self.until = max(self.until, int.from_bytes(meta["stamp"][:_INSTANT_BYTES], "big", signed=True))
-        later = [entry.batch for entry in log if entry.serial > int(meta.get("serial", 0))]
-        rows = (row for batch in later for row in batch.journal)
-        self._tail = tuple(structs.replace(row, n=n) for n, row in enumerate(rows, self._in_tables + 1))
+            self.until = max(self.until, unpack_stamp(meta["stamp"])[0])
+        later = Unfolded(log).behind(int(meta.get("serial", 0)))
+        self._tail = tuple(later.journal(self._in_tables))
         self.last = self._in_tables + len(self._tail)
         self.first = self.first or min(1, len(self._tail))
-        self.until = max([self.until, *(batch.stamp[0] for batch in later if batch.stamp), *(r.at for r in self._tail)])
-        self.steps = frozenset(steps | {(h.alert, h.revision, h.kind, h.at) for batch in later for h in batch.history})
+        stamps = (entry.batch.stamp[0] for entry in later if entry.batch.stamp)
+        self.until = max([self.until, *stamps, *(row.at for row in self._tail)])
+        self.steps = frozenset(steps | {(step.alert, step.revision, step.kind, step.at) for step in later.history()})
 
     def _first_number(self, n: int) -> int:
         """Of the first row: one that stands for many is numbered by its last."""

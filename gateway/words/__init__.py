@@ -7,6 +7,8 @@ a sentence.
 
 from __future__ import annotations
 
+import unicodedata
+
 from gateway.words import alerts, commission, desk, profiles, replay, rules, simulate, site
 
 LANGUAGES = ("zh-CN", "en")
@@ -32,6 +34,12 @@ def say(key: str, language: str, /, **fields: object) -> str:
     if sentences is None:
         return " ".join([key, *(f"{name}={value}" for name, value in fields.items())])
     return sentences[0 if language == LANGUAGES[0] else 1].format_map(_Blank(fields))
+
+
+def wide(words: str, columns: int) -> str:
+    """Filled up to so many columns of a terminal, where a Chinese character takes two."""
+    taken = sum(2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in words)
+    return words + " " * (columns - taken)
 
 
 class _Blank(dict[str, object]):

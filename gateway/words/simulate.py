@@ -45,6 +45,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "上报 {uplink}:本机没有消息服务器,{real} 这一路不模拟",
         "uplink {uplink}: no broker program on this machine, {real} is left out",
     ),
+    "heard_by.bluez": ("私有 dbus-daemon 上的 Bleak", "bleak on a private dbus-daemon"),
+    "heard_by.seam": ("广播直接送入网关(没有 dbus-daemon)", "advertisement seam (no dbus-daemon here)"),
+    "ended.well": ("正常", "well"),
+    "ended.died": ("意外退出", "died"),
     "simulate.radio": ("{buttons} 个按钮,蓝牙:{means}", "{buttons} buttons; radio: {means}"),
     "simulate.try": (
         "另开一个终端:loudong alerts --state {state};这里可以输入 press …、gas-….gas = 26、quit",

@@ -51,7 +51,7 @@ class Recorder:
         """(alert, revision, kind) of everything the store says happened to an alert; a refused command did nothing to it."""
         self._database.fold()
         asked = "SELECT alert, revision, kind FROM history WHERE kind <> 'refused' ORDER BY at"
-        rows = self._database._connection.execute(asked).fetchall()
+        rows = self._database._access.connection.execute(asked).fetchall()
         return [tuple(row) for row in rows]
 
     def _addressed(self, command):

@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 from instruments.virtual import virtual_run
 
-from gateway.app.chronicle import BATTERIES_KEPT, NOTED, Chronicle
+from gateway.app.chronicle import BATTERIES_KEPT, MOST_IN_BATCH, NOTED, Chronicle
 from gateway.events import DeviceHealth, Health, Press, PressKind, Reading, Stamped
 from gateway.instant import Instant
 
@@ -97,4 +97,12 @@ def test_a_device_that_is_back_is_told_at_once_and_a_flood_is_bounded(compound):
         chronicle.follow(Stamped(Instant(n), f"r.{n}", Reading("air-301", "co2", n)))
     assert chronicle.dropped == 6
     live(chronicle, [])
-    assert len(ear.batches[0][1]) <= 500
+    assert [len(batch) for _, batch in ear.batches] == [500] * (NOTED // 500)
+
+
+def test_a_full_batch_leaves_at_once_and_nothing_of_it_is_lost(compound):
+    chronicle, _, ear, _ = room(compound)
+    live(chronicle, [(n, Reading("air-301", "co2", n)) for n in range(2 * MOST_IN_BATCH + 7)], seconds=1)
+    assert [len(batch) for _, batch in ear.batches] == [MOST_IN_BATCH, MOST_IN_BATCH]
+    assert [sample["value"] for _, batch in ear.batches for sample in batch] == list(range(2 * MOST_IN_BATCH))
+    assert chronicle.dropped == 0

@@ -8,9 +8,10 @@ import shlex
 import pytest
 
 from gateway.app.check import check
-from gateway.app.compound import worker_names
+from gateway.app.compound import BUILTIN, worker_names
 from gateway.cli import _parser
 from gateway.nodes import Faults
+from gateway.site.shapes import FORMATS
 
 _COMMAND = re.compile(r"^\s*(?:\$ )?(?:\S*bin/)?loudong +(?P<rest>[a-z][^`\n|#]*)")
 _LINK = re.compile(r"\]\((?P<target>[^)\s#]*)(?:#(?P<anchor>[^)\s]+))?\)")
@@ -172,3 +173,17 @@ def test_pages_do_not_run_wide(pages):
         prose = re.sub(r"^```.*?^```$", "", pages.text(page), flags=re.MULTILINE | re.DOTALL)
         wide = [line for line in prose.splitlines() if len(line) > 140 and not line.startswith("|")]
         assert wide == [], page
+
+
+def test_what_the_readme_counts_is_that_many(pages):
+    site, _ = check(pages.root / "examples/fukang-garden/site.yaml", Faults())
+    text = pages.text("README.md").replace("\n", " ")
+    profiles = list((pages.root / "gateway/drivers/profiles").glob("*.yaml"))
+    builtin = re.findall(r"^- rule: ", BUILTIN.read_text(encoding="utf-8"), re.MULTILINE)
+    under_care = [person for person in site.people.values() if person.care]
+    devices = [device for bus in site.buses.values() for device in bus.devices]
+    assert f"{len(devices)} Modbus devices on three buses, {len(site.buttons)} buttons" in text
+    assert f"{len(site.doors)} doors and {len(under_care)} people under care" in text
+    assert f"[{len(profiles)} profiles]" in text
+    assert f"{len(builtin)} are built in" in text
+    assert (len(site.buses), len(FORMATS), "[Seven formats]" in text) == (3, 7, True)

@@ -52,7 +52,7 @@ FOLDING = COMMITS.replace("1 << 20", "700")
 """The commit log is folded into the tables every other commit."""
 TABLES = COMMITS.replace("database =", "Database._is_ordinary = lambda *_: False\ndatabase =", 1)
 """No commit log: every commit straight into the tables."""
-NORMAL = TABLES.replace("for n in", 'database._connection.execute("PRAGMA synchronous = NORMAL")\nfor n in', 1)
+NORMAL = TABLES.replace("for n in", 'database._access.connection.execute("PRAGMA synchronous = NORMAL")\nfor n in', 1)
 DOCUMENTS = """
 import os, sys
 from pathlib import Path

@@ -111,7 +111,8 @@ SLIPS = {
     "a regrade without a time": (HEAD + GAS + TAIL + "  regrade: [ { grade: big } ]\n", "fault.missing", None),
     "a regrade of nothing": (HEAD + GAS + TAIL + "  regrade: soon\n", "fault.not_a_mapping", None),
     "stale of no such point": (HEAD + "  when: { stale: gass }\n" + TAIL, "fault.unknown_point", "gas"),
-    "two words in one condition": (HEAD + "  when: { health: lost, stale: gas }\n" + TAIL, "fault.bad_condition", None),
+    "two words in one condition": (HEAD + "  when: { health: lost, stale: gas }\n" + TAIL, "fault.bad_condition", ""),
+    "a rise of no point": (HEAD + "  when: { rises: 5 %LEL, within: 1h }\n" + TAIL, "fault.bad_condition", "point"),
     "an example that expects nothing": (HEAD + GAS + TAIL + "  examples: [ { given: x } ]\n", "fault.missing", None),
     "an example without its dash": (
         HEAD + GAS + TAIL + "  examples: { given: x, expect: y }\n",

@@ -12,12 +12,16 @@ from collections import Counter
 import pytest
 
 from gateway.app.check import check
+from gateway.drivers.ble.adverts import Decoder
+from gateway.drivers.ble.beacons import beacon_rule
 from gateway.drivers.ble.watcher import RadioWatcher
 from gateway.events import DeviceHealth, Health, Press
 from gateway.instant import Instant
-from gateway.nodes import Faults
+from gateway.nodes import Faults, Mark
+from gateway.sim.beacons import simulated
 from gateway.sim.staging import stage
 from gateway.sim.world import SimWorld
+from gateway.site.model import Button, Sign
 
 SITE = """
 site: fukang
@@ -75,3 +79,24 @@ def test_each_press_of_each_family_is_heard_once(tmp_path, monkeypatch):
 
     asyncio.run(run())
     assert heard() == dict.fromkeys(site.buttons, 1) | {"gatt": 2}
+
+
+SIGNS = {
+    "ibeacon of a UUID": ("ibeacon", Sign(uuid="CDCA0D93-8D39-454A-8816-E603A1484724")),
+    "ibeacon of a number": ("ibeacon", Sign(major=0xFFFF)),
+    "eddystone of a name": ("eddystone", Sign(namespace="f" * 20)),
+    "eddystone of an address": ("eddystone", Sign(url="https://other.example/")),
+    "learned": ("learned", Sign(service="fff0", data="a1000100", mask="ff00ff00")),
+    "flag": ("flag", Sign(company="0822", at=2, mask="80")),
+}
+
+
+@pytest.mark.parametrize(("form", "sign"), SIGNS.values(), ids=SIGNS)
+def test_a_beacon_described_by_half_still_sends_both_its_frames(form, sign):
+    """With only its pressed frame known it must not be silent, or the radio of a small site seems deaf."""
+    for told in ({"pressed": sign}, {"idle": sign}) if form != "flag" else ({"pressed": sign},):
+        sim = simulated(Button("b", "A4:C1:38:00:00:01", "b1", Mark("site.yaml", 1), format=form, **told))
+        decoder = Decoder(form, sim.address, None, beacon_rule(form, told.get("pressed"), told.get("idle")))
+        idle, down = (decoder.decode(one.service_data, one.manufacturer_data) for one in (sim.heartbeat(), sim.press()))
+        assert idle is not None
+        assert (idle.pressed, len(down.pressed)) == ((), 1)

@@ -319,11 +319,11 @@ def test_a_database_spoilt_while_running_is_replaced_and_the_app_is_told_to_put_
         for n in range(1, 30):
             await store.put(make_part(n, size=500))
         await store._worker.ask(Database.fold)
-        await store._worker.ask(lambda db: db._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
+        await store._worker.ask(lambda db: db._access.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
         with (tmp_path / NAME).open("r+b") as file:
             file.seek(4096)
             file.write(b"\xff" * 60_000)
-        await store._worker.ask(lambda db: db._connection.execute("PRAGMA shrink_memory").fetchall())
+        await store._worker.ask(lambda db: db._access.connection.execute("PRAGMA shrink_memory").fetchall())
         assert not await store.put(make_part(30))
         await _until(lambda: store.mode == "disk")
         assert await store.put(make_part(31))

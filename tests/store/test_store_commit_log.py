@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.faults import StoreFault
 from gateway.store import commit_log
+from gateway.store.access import Access
 from gateway.store.commit_log import CommitLog, Entry
 from gateway.store.database import Database
 from gateway.store.rows import Batch, JournalRow, StateRow
@@ -59,9 +60,9 @@ def test_a_refused_sync_is_blanked_and_the_log_rests_until_the_tables_have_it(tm
         database.commit(make_batch(2))
     assert [entry.serial for entry in commit_log.read(tmp_path / commit_log.NAME, 0).found.entries] == [1]
     database.commit(make_batch(2))
-    assert database._connection.execute("SELECT COUNT(*) FROM history").fetchone() == (2,)
+    assert database._access.connection.execute("SELECT COUNT(*) FROM history").fetchone() == (2,)
     database.commit(make_batch(3))
-    assert database._connection.execute("SELECT COUNT(*) FROM history").fetchone() == (
+    assert database._access.connection.execute("SELECT COUNT(*) FROM history").fetchone() == (
         2,
     )  # the third is in the log again
     assert [row.id for row in database.journal()] == ["run.1", "run.2", "run.3"]
@@ -94,11 +95,11 @@ def test_a_fold_that_was_refused_stops_the_next_commit_and_loses_nothing(tmp_pat
     def refuse(_self):
         raise StoreFault("no")
 
-    real = Database._writing
-    monkeypatch.setattr(Database, "_writing", refuse)
+    real = Access.writing
+    monkeypatch.setattr(Access, "writing", refuse)
     database.commit(make_batch(1))  # safe in the log; that it cannot be folded is told to the next
     with pytest.raises(StoreFault):
         database.commit(make_batch(2))
-    monkeypatch.setattr(Database, "_writing", real)
+    monkeypatch.setattr(Access, "writing", real)
     database.commit(make_batch(2))
     assert [row.id for row in database.journal()] == ["run.1", "run.2"]

@@ -36,7 +36,7 @@ def test_everything_committed_is_found_again(tmp_path, make_batch):
 
 def test_the_file_is_durable_private_and_checked(tmp_path):
     database = Database.open(tmp_path / "new" / "folder")
-    connection = database._connection
+    connection = database._access.connection
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
     database.commit(Batch(stamp=(1, b"")))
@@ -84,7 +84,7 @@ def test_a_run_is_never_named_twice_even_when_the_file_is_lost(tmp_path):
 def test_a_lost_run_counter_begins_a_new_lineage(tmp_path):
     database = Database.open(tmp_path)
     first = database.next_run()
-    database._connection.execute("UPDATE meta SET body = x'39' WHERE key = 'runs'")
+    database._access.connection.execute("UPDATE meta SET body = x'39' WHERE key = 'runs'")
     assert database.next_run() != first
     assert database.next_run() != first
     assert database.damage.rows == 1
@@ -139,7 +139,7 @@ def test_the_same_message_again_is_no_news_but_other_words_are_refused_and_count
     assert database.damage.conflicts == 1
     assert [kept.body for kept in database.take("north", "high", 9)] == [b"one"]
     assert database.load().stamp == (7, b"")  # the rest of the batch is not punished
-    assert database._connection.execute("SELECT reason FROM damaged").fetchall() == [("conflict",)]
+    assert database._access.connection.execute("SELECT reason FROM damaged").fetchall() == [("conflict",)]
 
 
 def test_a_place_taken_by_another_message_loses_neither(tmp_path):
@@ -248,7 +248,7 @@ def test_a_commit_that_failed_and_landed_after_all_is_not_written_twice(tmp_path
         def __getattr__(self, name):
             return getattr(self._real, name)
 
-    database._connection = Landing(database._connection)
+    database._access.connection = Landing(database._access.connection)
     second = make_batch(2)
     with pytest.raises(StoreFault):
         database.commit(second)

@@ -62,7 +62,7 @@ def test_readers_see_single_rows_wherever_they_lie(tmp_path, folded):
         database.fold()
     assert [(row.n, row.id) for row in database.journal()] == [(n, f"r{n}") for n in range(1, 71)]
     assert [row.n for row in database.journal_block(60, 5)][:5] == [61, 62, 63, 64, 65]
-    assert database._connection.execute("SELECT COUNT(*) FROM journal").fetchone()[0] == 1 + folded
+    assert database._access.connection.execute("SELECT COUNT(*) FROM journal").fetchone()[0] == 1 + folded
     with Recording(tmp_path) as recording:
         assert (recording.first, recording.last) == (1, 70)
         assert [(row.n, row.id) for row in recording.rows()] == [(n, f"r{n}") for n in range(1, 71)]

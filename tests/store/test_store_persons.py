@@ -79,7 +79,7 @@ def test_a_day_beyond_the_limit_is_unreadable_in_every_copy_and_he_who_did_not_c
 ):
     database.commit(Batch((entry(1, CANARY, DAY_MS), entry(2, OTHER, DAY_MS), entry(3, OTHER, 40 * DAY_MS))))
     with sqlite3.connect(tmp_path / "copy.db") as copy:
-        database._connection.backup(copy)
+        database._access.connection.backup(copy)
     copy.close()
     pruned = database.prune(Keep(), now=41 * DAY_MS)
     assert (pruned.journal, pruned.keys) == (2, 2)  # one day, one person

@@ -123,19 +123,19 @@ def test_random_flipped_bits_never_prevent_a_start_and_never_pass_for_truth(fill
 )
 def test_a_changed_row_is_found_set_aside_and_counted_once(filled, table, change):
     database = Database.open(filled.parent)
-    with database._writing() as connection:
+    with database._access.writing() as connection:
         database._outbox.add_uplink(connection, "n", {})  # as if it had been there from the first day
     database.advance("n", "critical", 5)
     database.commit(Batch())
     database.fold()
-    database._connection.execute(f"UPDATE {table} SET {change}")  # noqa: S608 (a test's own words)
+    database._access.connection.execute(f"UPDATE {table} SET {change}")  # noqa: S608 (a test's own words)
     database.close()
     database = Database.open(filled.parent)
     for _ in range(2):
         loaded, journal = database.load(), list(database.journal())
         history, messages = database.history("a7"), database.take("n", "critical", 999)
     assert database.damage.rows == 1
-    assert database._connection.execute("SELECT origin, reason FROM damaged").fetchall() == [(table, "checksum")]
+    assert database._access.connection.execute("SELECT origin, reason FROM damaged").fetchall() == [(table, "checksum")]
     assert len(loaded.state) == 200 - (table == "state")
     assert len(journal) == 200 - (table == "journal")
     assert len(history) == 1 - (table == "history")
@@ -145,20 +145,20 @@ def test_a_changed_row_is_found_set_aside_and_counted_once(filled, table, change
 
 def test_more_bad_rows_than_are_asked_for_do_not_hide_the_good_ones(filled):
     database = Database.open(filled.parent)
-    database._connection.execute("UPDATE outbox SET topic = 'x' WHERE sequence <= 50")
+    database._access.connection.execute("UPDATE outbox SET topic = 'x' WHERE sequence <= 50")
     assert [message.sequence for message in database.take("n", "critical", 3)] == [51, 52, 53]
-    database._connection.execute("UPDATE journal SET kind = 'x' WHERE n <= 50")
+    database._access.connection.execute("UPDATE journal SET kind = 'x' WHERE n <= 50")
     assert next(iter(database.journal())).n == 51
 
 
 def test_damage_met_while_running_is_repaired_and_the_commit_succeeds_on_the_next_try(filled, make_batch):
     database = Database.open(filled.parent)
     size = filled.stat().st_size
-    database._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    database._access.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     with filled.open("r+b") as file:
         file.seek(PAGE)
         file.write(b"\xff" * (size - PAGE))
-    database._connection.execute("PRAGMA shrink_memory")
+    database._access.connection.execute("PRAGMA shrink_memory")
     with pytest.raises(StoreFault):
         database.load()
     database.commit(make_batch(500))
@@ -207,7 +207,7 @@ def test_a_log_without_its_database_is_not_replayed_into_a_new_one(tmp_path, mak
     database, loaded = _start(tmp_path / "new")
     assert loaded.created
     assert (tmp_path / "new" / f"{NAME}.damaged-1-wal").read_bytes() == log
-    assert database._connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert database._access.connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 def test_an_emptied_file_beside_a_log_keeps_the_log_for_a_person(tmp_path, make_batch):

@@ -114,7 +114,7 @@ def test_removing_one_keeps_the_others_place_and_it_comes_back_as_a_new_one(live
 
 def test_in_a_damaged_file_nobody_is_new(lived):
     database = Database.open(lived)
-    database._connection.execute("UPDATE cursors SET sequence = sequence + 1")
+    database._access.connection.execute("UPDATE cursors SET sequence = sequence + 1")
     database.close()
     database = Database.open(lived)
     database.keep_uplinks(["north"])

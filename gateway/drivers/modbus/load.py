@@ -1,8 +1,8 @@
 """What a site asks of each bus, and how old an alarm point can get at worst. Pure; reckoned before anything is polled.
 
 Theory. A bus is booked by what its blocks cost, each over its period. An alarm block that falls due waits at most for the
-transaction under way, for each other alarm block once (by deadline, ``schedule.py``), for one of the rest in three of these, and,
-with k devices dead, for one timeout of each before they are quarantined, the k most patient ones. A device that wants a pause
+transaction under way, for each other alarm block once (by deadline, ``schedule.py``), for a third of that time and one
+transaction of the rest, and, with k devices dead, for one timeout of each before they are quarantined, the k most patient ones. A device that wants a pause
 between questions makes its own blocks wait for each other. Its age is then its period and that wait. The bound leaves out output
 writes: two transactions each, when somebody needs them.
 """
@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from gateway.drivers.modbus.patience import FLOOR_S
 from gateway.drivers.modbus.plan import Block, plan
-from gateway.drivers.modbus.schedule import ALARM_TURNS
+from gateway.drivers.modbus.schedule import ALARM_TIME
 from gateway.drivers.modbus.timing import Timing, timing_of
 from gateway.site.model import Bus, ModbusDevice
 
@@ -112,7 +112,8 @@ def _turns(device: ModbusDevice, timing: Timing) -> list[Turn]:
 def _age(turn: Turn, turns: Sequence[Turn], alarms: Sequence[Turn], timing: Timing) -> AlarmAge:
     rest = max((other.cost_s for other in turns if not other.block.alarm), default=0.0)
     under_way = max((other.cost_s for other in turns if other is not turn), default=0.0)
-    wait = under_way + sum(other.cost_s for other in alarms) + rest * -(-len(alarms) // ALARM_TURNS)
+    all_alarms = sum(other.cost_s for other in alarms)
+    wait = under_way + all_alarms + (all_alarms / ALARM_TIME + rest if rest else 0.0)
     own = [other for other in turns if other.device is turn.device]
     wait += turn.device.profile.guard_ms / 1000 * len(own) + sum(t.cost_s for t in own if not t.block.alarm)
     others = {other.device.id: other.device for other in turns if other.device is not turn.device}

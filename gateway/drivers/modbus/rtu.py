@@ -37,6 +37,7 @@ SETTLE_S = 1.0
 TURNAROUND_S = 0.2  # Serial Line 2.4.1: typically 100 to 200 ms at 9600 baud
 _GRAIN_S = 0.001
 """The event loop rounds up to whole milliseconds (epoll_wait(2)); at 9600 baud that is 2 % of each transaction."""
+_INSTANT_S = 1e-6  # a timer of the loop fires up to its clock's resolution early, and would be set again for nothing
 _CHATTER_S = 0.1  # a line that never falls silent is asked all the same: noise may not stop the polling
 
 
@@ -139,8 +140,8 @@ class RtuLine:
         loop = asyncio.get_running_loop()
         give_up = loop.time() + _CHATTER_S + gap_s
         more = max(0.0, gap_s - self.silence_s)
-        while (wait := min(self._quiet_from + more, give_up) - loop.time()) > 0:
-            if wait > _GRAIN_S:
+        while (wait := min(self._quiet_from + more, give_up) - loop.time()) > _INSTANT_S:
+            if wait > _GRAIN_S + _INSTANT_S:
                 await asyncio.sleep(wait - _GRAIN_S)
             else:
                 await _nap(wait)

@@ -1,9 +1,10 @@
 """What to ask next. Pure; the one place that decides who waits when a bus is too slow for all its points.
 
 Theory. Each block of each device is a slot that is due once in its period. Among what is due the earliest deadline goes first,
-and what somebody's safety waits for before the rest; but after three turns for alarms one other has its turn, so that no relay
-goes unread for the sake of twenty detectors. From this follows what ``load.py`` proves before the gateway starts: an alarm
-slot waits for one transaction under way, for every other alarm slot once, and for one of the rest in three.
+and what somebody's safety waits for before the rest; but while both wait, a quarter of the time is for the rest, so that no
+relay goes unread for the sake of twenty detectors. Time and not turns, because a silent device takes as long as ten that answer.
+From this follows what ``load.py`` proves before the gateway starts: an alarm slot waits for one transaction under way, for every
+other alarm slot once, for a third of that time and one transaction of the rest.
 
 A turn that was missed is skipped and counted, not made up for: on an overbooked bus the rest grows late and nothing piles up.
 A device that may not be addressed yet is passed over without holding anybody up.
@@ -18,8 +19,12 @@ from msgspec import Struct
 
 from gateway.drivers.modbus.plan import Block
 
-ALARM_TURNS = 3
-"""Turns for alarms before one of the rest has its own."""
+ALARM_TIME = 3.0
+"""Time for alarms against time for the rest, while both wait."""
+_HOARD_S = 0.25
+"""No more than this is saved up for the rest: a long read, not a row of them."""
+_ARREARS_S = 1.0
+"""No longer than three times this does the rest wait for its next one."""
 
 
 class Slot(Struct, eq=False):
@@ -31,6 +36,9 @@ class Slot(Struct, eq=False):
     due: float
     gone: bool = False
     """Replaced by another plan."""
+    began: float = 0.0
+    contested: bool = False
+    """Whether others, alarms or not, waited when it had its turn."""
 
     @property
     def deadline(self) -> float:
@@ -46,7 +54,8 @@ class Schedule:
         self._waiting: list[tuple[float, int, Slot]] = []
         self._alarms: list[tuple[float, int, Slot]] = []
         self._others: list[tuple[float, int, Slot]] = []
-        self._turns = 0
+        self._owed_s = 0.0
+        """Time the rest may take although alarms wait."""
         self._count = 0
         self.skipped = 0
         """Turns that were missed because the bus was too slow."""
@@ -73,12 +82,17 @@ class Schedule:
         alarm, other = self._first(self._alarms, at, free_at), self._first(self._others, at, free_at)
         if alarm is None and other is None:
             return self._waiting[0][0] if self._waiting else float("inf")
-        heap = self._others if alarm is None or (other is not None and self._turns >= ALARM_TURNS) else self._alarms
-        self._turns = self._turns + 1 if heap is self._alarms and other is not None else 0
-        return heapq.heappop(heap)[2]
+        heap = self._others if alarm is None or (other is not None and self._owed_s > 0) else self._alarms
+        slot = heapq.heappop(heap)[2]
+        slot.began, slot.contested = at, alarm is not None and other is not None
+        return slot
 
     def done(self, slot: Slot, at: float, *, retry: float | None = None) -> None:
         """A slot was served, well or badly; ``retry`` wants it again after that many seconds instead of its period."""
+        if slot.contested:
+            took_s = at - slot.began
+            owed_s = self._owed_s + (took_s / ALARM_TIME if slot.block.alarm else -took_s)
+            self._owed_s = max(-_ARREARS_S, min(_HOARD_S, owed_s))
         if slot.gone:
             return
         if retry is not None:

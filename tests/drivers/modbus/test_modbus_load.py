@@ -48,7 +48,7 @@ def test_load_and_ages_of_a_long_bus(kit):
     assert load.share == pytest.approx(load.alarm_share + 21 * 0.0467 / 3, abs=0.01)
     ages = load.alarms[0].worst_s
     assert len(ages) == len(DEAD)
-    assert ages[0] == pytest.approx(0.5 + 0.0467 + 10 * 0.0279 + 4 * 0.0467, abs=0.01)
+    assert ages[0] == pytest.approx(0.5 + 0.0467 + 10 * 0.0279 * 4 / 3 + 0.0467, abs=0.01)
     assert ages[3] - ages[0] == pytest.approx(5 * 0.323, abs=0.02)
     assert not msgspec.structs.replace(load, share=FULLEST).overbooked
     assert msgspec.structs.replace(load, alarm_share=0.81).overbooked

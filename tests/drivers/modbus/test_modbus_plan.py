@@ -140,7 +140,7 @@ def test_of_alarms_and_of_the_rest_each_the_earliest_deadline(kit):
     assert [served(schedule, 2) for _ in range(4)] == ["b", "a", "d", "c"]
 
 
-def test_on_an_overbooked_bus_alarms_have_three_turns_of_four(kit):
+def test_on_an_overbooked_bus_alarms_have_three_quarters_of_the_time(kit):
     schedule = Schedule()
     for n in range(40):
         schedule.replace(f"air{n}", [slot(kit, f"air{n}", 0.5, 0)])
@@ -158,6 +158,28 @@ def test_on_an_overbooked_bus_alarms_have_three_turns_of_four(kit):
     assert {name for _, name in seen} == {f"air{n}" for n in range(40)} | {f"gas{n}" for n in range(6)}
     assert schedule.skipped > 100
     assert len(schedule._waiting) + len(schedule._alarms) + len(schedule._others) == 46, "something piles up"
+
+
+def test_a_silent_device_takes_the_time_of_the_rest_and_not_of_the_alarms(kit):
+    """Each question to the dead takes as long as five others."""
+    schedule = Schedule()
+    for n in range(20):
+        schedule.replace(f"air{n}", [slot(kit, f"air{n}", 0.5, 0)])
+    for n in range(6):
+        schedule.replace(f"gas{n}", [slot(kit, f"gas{n}", 0.5, 0, point_class=PointClass.ALARM)])
+    at, seen, taken = 0.0, [], {"gas": 0.0, "air": 0.0}
+    while at < 60:
+        chosen = schedule.next(at, lambda _: 0)
+        took = 0.15 if chosen.device in {"air3", "air4", "air5", "air6"} else 0.03
+        at += took
+        taken[chosen.device[:3]] += took
+        schedule.done(chosen, at)
+        seen.append((at, chosen.device))
+    for gas in range(6):
+        times = [when for when, name in seen if name == f"gas{gas}"]
+        assert max(b - a for a, b in itertools.pairwise(times)) < 0.8
+    assert {name for _, name in seen} >= {f"air{n}" for n in range(20)}
+    assert taken["air"] > 60 / 4 - 1
 
 
 def test_nobody_starves_on_an_overbooked_bus(kit):

@@ -375,8 +375,9 @@ def test_one_answer_that_dawdled_breaks_no_promise_an_hour_later(kit):
         ):
             await asyncio.sleep(3)
             gas.delay_s = 1.9
-            while not poller.line.tally.units[1].timeouts:
-                await asyncio.sleep(0.2)
+            async with asyncio.timeout(60):  # a busy machine may have taught the line more patience than that
+                while not poller.line.tally.units[1].timeouts:
+                    await asyncio.sleep(0.2)
             gas.delay_s = 0.0
             await asyncio.sleep(3)
             assert poller.line.tally.units[1].late >= 1
@@ -394,7 +395,7 @@ def test_one_answer_that_dawdled_breaks_no_promise_an_hour_later(kit):
             assert len(waits) > 10
             assert max(waits) < 1.4, "a probe was waited for longer than the profile says"
 
-    virtual_run(story(), patience_s=0.02)
+    virtual_run(story(), patience_s=0.05)
 
 
 def test_classes_have_their_periods(kit):

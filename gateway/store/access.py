@@ -1,0 +1,135 @@
+"""The one way to the database file: opened, replaced where it is damaged, opened anew after a refusal, read and written.
+
+Knows no table: which rows there are, and what of them is kept in memory, is the business of ``database.py``. A refusal is
+remembered here, so that the next transaction begins with what it asks for.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+
+from gateway.faults import StoreFault
+from gateway.store import connection as dialling
+from gateway.store import files, salvage
+from gateway.store.connection import Damaged
+from gateway.store.migrations import migrate, shipped
+
+log = structlog.get_logger()
+
+
+class Access:
+    """To one file, by one thread at a time; ``taken_over`` is called each time it was opened."""
+
+    def __init__(self, path: Path, taken_over: Callable[[], None]) -> None:
+        self._path, self._taken_over = path, taken_over
+        self.connection: sqlite3.Connection | None = None
+        self._must_redial = self._must_check = self._readonly = False
+        self.created = False
+        """Whether there was no file before."""
+        self.rebuilt = 0
+        """How often a damaged file was replaced since this object was made."""
+        self.notes: list[str] = []
+        """What was found amiss."""
+
+    @property
+    def well(self) -> bool:
+        """Whether it is open, and nothing was refused that asks for opening it anew."""
+        return self.connection is not None and not self._readonly and not self._must_redial
+
+    def hang_up(self) -> None:
+        """Close the file."""
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+
+    def dial(self, *, check: bool) -> None:
+        """Open the file, replacing it where it is damaged. Raises StoreFault; then a connection there was stays, to read from."""
+        if self._readonly:
+            self.hang_up()  # SQLite shares a read-only index among all connections of a process
+        try:
+            try:
+                fresh = self._open_file(check=check)
+            except Damaged as finding:
+                fresh = self._replace(str(finding))
+            except sqlite3.DatabaseError as error:
+                if not dialling.is_damage(error):
+                    raise
+                fresh = self._replace(str(error))
+        except OSError as error:
+            raise StoreFault(str(error)) from error
+        except sqlite3.Error as error:
+            raise dialling.fault(error) from error
+        self.hang_up()
+        self.connection = fresh
+        self._must_redial = self._must_check = self._readonly = False
+        self._taken_over()
+
+    def _open_file(self, *, check: bool) -> sqlite3.Connection:
+        salvage.finish(self._path)
+        if files.touch_private(self._path):
+            files.sync_folder(self._path.parent)
+            self.created = True
+        try:
+            connection = dialling.dial(self._path)
+        except sqlite3.OperationalError as error:
+            if dialling.code(error) not in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}:
+                raise
+            connection = dialling.dial_readonly(self._path)
+        try:
+            if check:
+                dialling.prove(connection)
+            migrate(connection, shipped())
+        except (sqlite3.Error, Damaged):
+            connection.close()
+            raise
+        return connection
+
+    def _replace(self, reason: str) -> sqlite3.Connection:
+        self.hang_up()
+        saved, aside = salvage.rebuild(self._path)
+        self.rebuilt += 1
+        self.notes.append(f"database_damaged: {reason}; {saved} rows saved; {aside.name}")
+        log.error("database_replaced", reason=reason, saved=saved, aside=aside.name)
+        return self._open_file(check=False)
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """To read from; opened first where it is not. What SQLite refuses becomes a StoreFault."""
+        if self.connection is None:
+            self.dial(check=False)
+        assert self.connection is not None  # noqa: S101 (that is what dial is for)
+        try:
+            yield self.connection
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: committed at the end of the block, or undone."""
+        if self.connection is None or self._must_redial:
+            self.dial(check=self._must_check)
+        with self.reading() as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                connection.execute("COMMIT")
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    def _failed(self, error: sqlite3.Error) -> StoreFault:
+        """What a refusal asks of the next try. A full disk asks for nothing; after any other the file is opened anew."""
+        fault = dialling.fault(error)
+        self._must_check |= dialling.is_damage(error)
+        self._readonly = dialling.code(error) == sqlite3.SQLITE_READONLY
+        self._must_redial |= dialling.code(error) not in {
+            sqlite3.SQLITE_FULL,
+            sqlite3.SQLITE_BUSY,
+            sqlite3.SQLITE_LOCKED,
+        }
+        return fault
