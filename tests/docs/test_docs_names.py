@@ -2,8 +2,10 @@
 
 import argparse
 import importlib.util
+import io
 import re
 import shlex
+from types import SimpleNamespace
 
 import pytest
 
@@ -187,3 +189,13 @@ def test_what_the_readme_counts_is_that_many(pages):
     assert f"[{len(profiles)} profiles]" in text
     assert f"{len(builtin)} are built in" in text
     assert (len(site.buses), len(FORMATS), "[Seven formats]" in text) == (3, 7, True)
+
+
+def test_what_decode_answers_on_the_page_is_what_it_answers(pages, monkeypatch, capsys):
+    from gateway.cli import main
+
+    (shown,) = [block.text.splitlines() for block in pages.blocks("docs/operations.md") if block.info == "json decode"]
+    asked, answered = shown[::2], shown[1::2]
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO("\n".join(asked).encode())))
+    assert main(["decode"]) == 0
+    assert capsys.readouterr().out.splitlines() == answered
