@@ -230,10 +230,11 @@ class Database:
     def fold(self) -> None:
         """Write what the log holds into the tables, in one transaction. Raises StoreFault; then the log still holds it."""
         if not self._unfolded:
+            self._unfoldable = False  # a refused fold that landed after all leaves nothing to mistrust
             return
         self._unfoldable, found = True, Damage()
         with self._access.writing() as connection:
-            folded = int(self._rows.meta(connection, "serial") or 0)  # somebody who looked in may have folded it
+            folded = tables.folded(connection, self._rows.meta(connection, "serial"))  # somebody may have folded it
             for entry in self._unfolded.behind(folded):
                 tables.write(connection, entry.batch, entry.serial)
                 for message in entry.batch.messages:
@@ -241,7 +242,8 @@ class Database:
                 self._outbox.write_saved(connection, entry.cursors)
         self._unfoldable = False
         self._unfolded = Unfolded()
-        self._log.restart()
+        if not self._log.sick:  # what was refused may lie there with a number that the tables do not hold yet
+            self._log.restart()
         self._count(found)
 
     def _last_sequences(self, connection: sqlite3.Connection) -> dict[str, int]:
@@ -409,7 +411,7 @@ class Database:
             self._outbox.restored(connection)
             if not self._opened:
                 self._past, self._opened = self._outbox.last_sequences(connection), True
-            serial = int(self._rows.meta(connection, "serial") or 0)
+            serial = tables.folded(connection, self._rows.meta(connection, "serial"))
         if self._doubtful is not None and serial == self._serial + 1:
             self._landed.append(self._doubtful)
             log.warning("commit_landed_late", serial=serial)

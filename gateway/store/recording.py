@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from gateway.faults import StoreFault
-from gateway.store import commit_log, packing, seals
+from gateway.store import commit_log, packing, seals, tables
 from gateway.store import connection as dialling
 from gateway.store.commit_log import Entry
 from gateway.store.database import NAME
@@ -106,9 +106,10 @@ class Recording:
             steps = set(self._connection.execute("SELECT alert, revision, kind, at FROM history"))
             meta = dict(self._connection.execute("SELECT key, body FROM meta WHERE key IN ('stamp', 'serial')"))
             self.first = self._first_number(first) if first else 0
+            folded = tables.folded(self._connection, meta.get("serial"))
         if "stamp" in meta:
             self.until = max(self.until, unpack_stamp(meta["stamp"])[0])
-        later = Unfolded(log).behind(int(meta.get("serial", 0)))
+        later = Unfolded(log).behind(folded)
         self._tail = tuple(later.journal(self._in_tables))
         self.last = self._in_tables + len(self._tail)
         self.first = self.first or min(1, len(self._tail))

@@ -33,6 +33,17 @@ def write(connection: sqlite3.Connection, batch: Batch, serial: int) -> None:
     put_meta(connection, "serial", str(serial).encode())
 
 
+def folded(connection: sqlite3.Connection, serial: bytes | None) -> int:
+    """The serial number of the last commit in these tables; ``serial`` is their note of it.
+
+    Where that note is damaged, the newest row of state says as much as is known: without it the commit log's whole past would
+    be news, and laid over the present.
+    """
+    if serial is not None:
+        return int(serial)
+    return int(connection.execute("SELECT COALESCE(MAX(n), 0) FROM state").fetchone()[0])
+
+
 def _write_journal(connection: sqlite3.Connection, rows: Sequence[JournalRow]) -> None:
     if not rows:
         return

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import shutil
+import sqlite3
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from gateway.faults import StoreFault
 from gateway.store import commit_log
 from gateway.store.access import Access
+from gateway.store.access import Access
 from gateway.store.commit_log import CommitLog, Entry
 from gateway.store.database import Database
-from gateway.store.rows import Batch, JournalRow, StateRow
+from gateway.store.recording import Recording
+from gateway.store.rows import AuditRow, Batch, JournalRow, StateRow
 
 
 def _entry(serial, size=50):
@@ -103,3 +109,88 @@ def test_a_fold_that_was_refused_stops_the_next_commit_and_loses_nothing(tmp_pat
     monkeypatch.setattr(Access, "writing", real)
     database.commit(make_batch(2))
     assert [row.id for row in database.journal()] == ["run.1", "run.2"]
+
+
+def _refuse(monkeypatch, *names):
+    """This disk refuses these calls until the test undoes it."""
+
+    def refused(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    for name in names:
+        monkeypatch.setattr(os, name, refused)
+
+
+def _after_a_power_cut(folder, other):
+    """The store as the next start finds it: nobody closed anything."""
+    shutil.copytree(folder, other)
+    return Database.open(other)
+
+
+def test_what_was_refused_and_could_not_be_blanked_never_covers_what_was_acknowledged_later(
+    tmp_path, monkeypatch, make_batch
+):
+    database = Database.open(tmp_path / "state")
+    long = structs.replace(make_batch(1), journal=(JournalRow(1_000, "run.1", "press", os.urandom(4_000)),))
+    database.commit(long)
+    refused = make_batch(2)
+    with monkeypatch.context() as sick:
+        _refuse(sick, "fdatasync")
+        sick.setattr(CommitLog, "_blank", lambda _log: None)  # it is on the disk for all that
+        with pytest.raises(StoreFault):
+            database.commit(refused)
+    database.fold()  # tidying, or somebody who looks for a person, comes before the next try
+    later = make_batch(3)
+    database.commit(structs.replace(refused, journal=(*refused.journal, *later.journal), history=(), messages=()))
+    reborn = _after_a_power_cut(tmp_path / "state", tmp_path / "cut")
+    assert [row.id for row in reborn.journal()] == ["run.1", "run.2", "run.3"]
+    reborn.close()
+    database.close()
+
+
+def test_a_refused_fold_that_landed_ends_the_mistrust(tmp_path, monkeypatch, make_batch):
+    database = Database.open(tmp_path)
+    database.commit(make_batch(1))
+    real = Access.writing
+
+    @contextlib.contextmanager
+    def landing(self):
+        with real(self) as connection:
+            yield connection
+        self._must_redial = True
+        raise StoreFault("refused, and on the disk for all that")
+
+    with monkeypatch.context() as sick:
+        sick.setattr(Access, "writing", landing)
+        with pytest.raises(StoreFault):
+            database.fold()
+    database.note(AuditRow(1, "li", "looked", "a1"))  # opens the file anew, and finds the fold there
+    for n in (2, 3):
+        database.commit(make_batch(n))
+    assert [one.serial for one in commit_log.read(tmp_path / commit_log.NAME, 1).found.entries] == [3]
+    assert [row.id for row in database.journal()] == ["run.1", "run.2", "run.3"]
+    database.close()
+
+
+def test_a_lost_number_of_the_last_fold_brings_nothing_old_back(tmp_path, make_batch):
+    """What the log still holds of the past is no news, though the note that says so is damaged."""
+    database = Database.open(tmp_path)
+    for n in (1, 2):
+        database.commit(make_batch(n))
+    database.fold()
+    closed = StateRow("alert", "a2", b"how it ended")
+    last = structs.replace(make_batch(3), state=(closed,), messages=(), retold=make_batch(2).messages)
+    database.commit(last)  # out of the ordinary: straight to the tables
+    before = database.load().state, [row.id for row in database.journal()]
+    database.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "loudong.db")) as file:
+        file.execute("UPDATE meta SET sum = sum + 1 WHERE key = 'serial'")
+        file.commit()
+    with Recording(tmp_path) as recording:
+        assert [row.id for row in recording.rows()] == before[1]
+    database = Database.open(tmp_path)
+    assert (database.load().state, [row.id for row in database.journal()]) == before
+    database.commit(make_batch(4))
+    with Recording(tmp_path) as recording:
+        assert [row.id for row in recording.rows()] == [*before[1], "run.4"]
+    database.close()
