@@ -204,12 +204,13 @@ class House:
     async def resettle(self, orders: Orders) -> Reloaded:
         """Live by another site file of the same gateway. Raises what the new core has against it, before anything changed."""
         _renewed(self.engine, orders.compound).handle(Stamped(self.timeline.now(), "rehearsal", _loaded(orders)))
+        # A new uplink must be known before it first asks, or it would be told the past; and a disk that hangs is waited for
+        # while every bus is still there.
+        await self.store.keep_uplinks([*self.site.uplinks, *orders.site.uplinks])
         ended = self.rooms.outdated(orders)
         with self.inbox.whole(event_kind="site_loaded", event_id=orders.site.fingerprint):
             self.rooms.clear(ended)
             await self.supervisor.remove(*ended)
-            # A new uplink must be known before it first asks, or it would be told the past.
-            await self.store.keep_uplinks([*self.site.uplinks, *orders.site.uplinks])
             kept, begun, withdrawn = self._take_over(orders)
         await self.store.keep_uplinks(orders.site.uplinks)
         return Reloaded(orders.site.fingerprint, ended, begun, withdrawn, await kept.durable())

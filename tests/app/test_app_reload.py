@@ -246,3 +246,24 @@ def test_two_at_once_are_done_one_after_the_other(tmp_path):
         assert second.begun == ()
 
     live(tmp_path, story)
+
+
+def test_a_disk_that_hangs_leaves_nobody_without_a_bus_meanwhile(tmp_path):
+    """What is asked of the store for the new site file is asked before anything is given up."""
+
+    async def story(living):
+        keep_uplinks, sounded = living.house.store.keep_uplinks, []
+
+        async def hanging(names):
+            if not sounded:
+                living.gas[1].holding[1] = 26
+                await asyncio.sleep(3)  # as long as anybody waits for a disk (worker.STALL_S)
+                sounded.append(living.relay.coils[SIREN])
+            await keep_uplinks(names)
+
+        living.house.store.keep_uplinks = hanging
+        living.edit(*MORE_GAS)
+        await living.reload()
+        assert sounded == [1]
+
+    live(tmp_path, story)
