@@ -151,12 +151,17 @@ class RadioWatcher:
         """Listen until cancelled. Faults of the world are healed and reported here; only bugs come out."""
         if not any(isinstance(source, BluezSource) for source in self._sources):
             self._intervals.listen(self._now())  # nobody will tell us whether these hear
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._work())
-            for source in self._sources:
-                tasks.create_task(source.run(self.hear))
-            for fob in self._fobs.values():
-                tasks.create_task(fob.run())
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._work())
+                for source in self._sources:
+                    tasks.create_task(source.run(self.hear))
+                for fob in self._fobs.values():
+                    tasks.create_task(fob.run())
+        except asyncio.CancelledError:
+            while not self._queue.empty():  # the radios heard on until they were off
+                self._take(self._queue.get_nowait())
+            raise
 
     def reenrol(self, button: str) -> bool:
         """Its battery was swapped: the next authentic frame sets the counter anew. False for a button nobody knows.

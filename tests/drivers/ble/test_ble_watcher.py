@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 
 from gateway.drivers.ble.learning import propose
+from gateway.drivers.ble.source import Advert
+from gateway.drivers.ble.watcher import RadioWatcher
 from gateway.events import Health, Press, PressKind
 from gateway.instant import Instant
 from gateway.nodes import Mark
 from gateway.sim.beacons import kontakt
 from gateway.sim.buttons import SERVICE, seal
-from gateway.site.model import Button, Sign
+from gateway.site.model import Button, Radio, Sign
 
 IDLE_UUID = "CDCA0D93-8D39-454A-8816-E603A1484723"
 PRESSED_UUID = IDLE_UUID[:-1] + "4"
@@ -316,3 +318,31 @@ def test_service_uuid_is_the_one_the_simulator_sends():
     from gateway.drivers.ble.bthome import BTHOME
 
     assert BTHOME == SERVICE
+
+
+def test_what_is_heard_while_the_radio_is_told_to_end_is_not_lost():
+    """The room is exchanged for a new site file: the radio hears on until it is really off."""
+    button = Button("b-1", PLAIN, "3/1/101", MARK)
+    events = []
+
+    class SlowToEnd:
+        async def run(self, hear):
+            try:
+                await asyncio.Event().wait()
+            finally:
+                hear(Advert(PLAIN, {SERVICE: bytes.fromhex("4400053a01")}))
+                await asyncio.sleep(0)
+                hear(Advert(PLAIN, {SERVICE: bytes.fromhex("4400063a01")}))
+
+    async def scene():
+        watcher = RadioWatcher(
+            Radio(), {"b-1": button}, {}, lambda: Instant(0), events.append, {}, lambda: None, sources=[SlowToEnd()]
+        )
+        listening = asyncio.ensure_future(watcher.run())
+        await asyncio.sleep(0.01)
+        listening.cancel()
+        await asyncio.wait({listening}, timeout=30)
+        assert listening.cancelled()
+
+    asyncio.run(scene())
+    assert [press.packet_id for press in events if isinstance(press, Press)] == [5, 6]
