@@ -17,7 +17,6 @@ from msgspec import structs
 from gateway.faults import StoreFault
 from gateway.store import commit_log
 from gateway.store.access import Access
-from gateway.store.access import Access
 from gateway.store.commit_log import CommitLog, Entry
 from gateway.store.database import Database
 from gateway.store.recording import Recording
