@@ -65,7 +65,7 @@ class _living:  # noqa: N801 - used as a function
 
     def __init__(self, world: SimCompound, mqtt: Mosquitto, wrapped_in: Sequence[str] = ()) -> None:
         self._world, self._mqtt = world, mqtt
-        self._daemon = Daemon(world.site, world.state, wrapped_in=wrapped_in)
+        self._daemon = Daemon(world.site, world.state, wrapped_in=wrapped_in, log=False)
 
     async def __aenter__(self) -> tuple[Daemon, str]:
         async with Ear(self._mqtt.port) as ear:

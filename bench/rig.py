@@ -80,13 +80,21 @@ class Daemon:
     """``loudong run`` on a site file."""
 
     def __init__(
-        self, site: Path, state: Path, *, wrapped_in: Sequence[str] = (), environment: dict[str, str] | None = None
+        self,
+        site: Path,
+        state: Path,
+        *,
+        wrapped_in: Sequence[str] = (),
+        environment: dict[str, str] | None = None,
+        log: bool = True,
     ) -> None:
-        """``wrapped_in``: a command that runs it (strace)."""
+        """``wrapped_in``: a command that runs it (strace). ``log`` False: what it says costs no disk (in service it goes to
+        the journal of the machine).
+        """
         self._site, self._state, self._wrap = site, state, wrapped_in
         self._environment = os.environ | {"LC_ALL": "C.UTF-8"} | (environment or {})
         self._process: asyncio.subprocess.Process | None = None
-        self.log = state.with_suffix(".log")
+        self.log = state.with_suffix(".log") if log else Path(os.devnull)
         self.started_at = 0.0
 
     async def __aenter__(self) -> Self:

@@ -70,8 +70,8 @@ class CommitLog:
         """Bytes of records since the last ``restart``."""
         return self._end
 
-    def append(self, entry: Entry) -> None:
-        """Make a commit durable. Raises StoreFault; then it may yet be found by a later start, see the rules above.
+    def append(self, entry: Entry) -> bytes:
+        """Make a commit durable; answers its record. Raises StoreFault; then it may yet be found by a later start, see the rules above.
 
         Raises msgspec.ValidationError, and writes nothing, for what the tables could not hold: a bug must show before anybody is
         told that it is safe.
@@ -86,6 +86,7 @@ class CommitLog:
             self._blank()
             raise StoreFault(f"{self._path.name}: {error.strerror}") from error
         self._end += len(record)
+        return record
 
     def restart(self) -> None:
         """Everything is in the tables: begin at the front again."""

@@ -53,6 +53,8 @@ class Database:
         self._outbox = Outbox()
         self._log = CommitLog(path.with_name(commit_log.NAME))
         self._unfolded = Unfolded()
+        self._last: dict[str, int] = {}
+        """Highest sequence of each lane, so that no commit has to look through a backlog; empty: look."""
         self._unfoldable = False
         """The last fold was refused: no commit is taken before one succeeds."""
         self._notes: list[str] = []
@@ -201,9 +203,10 @@ class Database:
         moved = self._outbox.moved_cursors()
         sealed = structs.replace(batch, journal=tuple(map(self._persons.seal, batch.journal)))
         entry = Entry(self._serial + 1, sealed, tuple((*line, self._outbox.cursor(*line)) for line in sorted(moved)))
-        self._log.append(entry)
+        record = self._log.append(entry)
         self._serial = entry.serial
-        self._unfolded.add(entry)
+        self._unfolded.add(entry, record)
+        self._last |= {message.lane: message.sequence for message in batch.messages}
         self._outbox.settle(moved)
         if self._log.size >= FOLD_BYTES:
             with contextlib.suppress(StoreFault):  # this commit is safe; the next one is told
@@ -215,16 +218,18 @@ class Database:
             return False
         if batch.retold or self._landed or self._doubtful is not None:
             return False
-        known = {message.id for message in self._unfolded.messages()} if batch.messages else set()
+        if not batch.messages:
+            return True
+        known = {message.id for message in self._unfolded.messages()}
         with self._access.reading() as connection:
-            last = self._last_sequences(connection) if batch.messages else {}
+            last = self._last = self._last or self._last_sequences(connection)
             for message in batch.messages:
                 if message.id in known or message.sequence <= last.get(message.lane, 0):
                     return False
                 if not self._outbox.is_news(connection, message):
                     return False
                 known.add(message.id)
-                last[message.lane] = message.sequence
+                last = {**last, message.lane: message.sequence}
         return True
 
     def fold(self) -> None:
@@ -266,6 +271,7 @@ class Database:
                 self._outbox.insert(connection, message, found, replace=True)
             moved = self._outbox.write_cursors(connection)
         self._serial, self._doubtful = serial, None
+        self._last = {}
         self._landed.clear()
         self._outbox.settle(moved)
         self._count(found)
@@ -415,7 +421,7 @@ class Database:
         if self._doubtful is not None and serial == self._serial + 1:
             self._landed.append(self._doubtful)
             log.warning("commit_landed_late", serial=serial)
-        self._doubtful = None
+        self._doubtful, self._last = None, {}
         self._unfolded = self._unfolded.behind(serial)  # a refused fold may have landed
         self._serial = max(serial, self._serial)
 

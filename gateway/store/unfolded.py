@@ -1,37 +1,56 @@
 """What the commit log holds that the tables do not: whoever reads the tables lays it over what he found there.
 
-Order and numbers are those that folding will give. Touches no file.
+Order and numbers are those that folding will give. Touches no file. Entries are held as the records they are in the log, a tenth of
+their size as objects (an hour of restless air would be 25 MB), and opened when somebody looks back; only their messages, which
+uplinks ask for at any time, are held open.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from msgspec import structs
+from msgspec import Struct, structs
 
+from gateway.store import commit_log
 from gateway.store.commit_log import Entry
 from gateway.store.rows import Batch, HistoryRow, JournalRow, Message, StateRow
+
+
+class _Held(Struct, frozen=True):
+    serial: int
+    record: bytes
+    messages: tuple[Message, ...]
+
+    def entry(self) -> Entry:
+        entry, _ = commit_log.decode(self.record, 0)
+        if entry is None:
+            raise RuntimeError(f"record {self.serial} changed in memory")
+        return entry
 
 
 class Unfolded:
     """Entries of the log, oldest first."""
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
-        self._entries = list(entries)
+        self._held: list[_Held] = []
+        for entry in entries:
+            self.add(entry, commit_log.encode(entry))
 
     def __bool__(self) -> bool:
-        return bool(self._entries)
+        return bool(self._held)
 
     def __iter__(self) -> Iterator[Entry]:
-        return iter(self._entries)
+        return (held.entry() for held in self._held)
 
-    def add(self, entry: Entry) -> None:
-        """The newest."""
-        self._entries.append(entry)
+    def add(self, entry: Entry, record: bytes) -> None:
+        """The newest, and its record."""
+        self._held.append(_Held(entry.serial, record, entry.batch.messages))
 
     def behind(self, serial: int) -> Unfolded:
         """What is left once the tables hold all up to this serial number."""
-        return Unfolded(entry for entry in self._entries if entry.serial > serial)
+        left = Unfolded()
+        left._held = [held for held in self._held if held.serial > serial]
+        return left
 
     def state(self) -> Iterator[StateRow]:
         """Each change of a state row; the last one of a key holds, and one without body takes the row away."""
@@ -39,7 +58,8 @@ class Unfolded:
 
     def stamp(self) -> tuple[int, bytes] | None:
         """The last one; None where no entry has one."""
-        return next((batch.stamp for batch in reversed([*self._batches()]) if batch.stamp), None)
+        stamps = (held.entry().batch.stamp for held in reversed(self._held))
+        return next((stamp for stamp in stamps if stamp), None)
 
     def history(self) -> Iterator[HistoryRow]:
         """Steps of all alerts."""
@@ -52,7 +72,7 @@ class Unfolded:
 
     def messages(self) -> Iterator[Message]:
         """Messages of all lanes, each with the words it was told in."""
-        return (message for batch in self._batches() for message in batch.messages)
+        return (message for held in self._held for message in held.messages)
 
     def _batches(self) -> Iterator[Batch]:
-        return (entry.batch for entry in self._entries)
+        return (entry.batch for entry in self)
