@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
@@ -24,12 +24,12 @@ import structlog
 from msgspec import structs
 
 from gateway.faults import StoreFault
+from gateway.store import jobs
 from gateway.store.database import Database
-from gateway.store.delivery import Delivery, Line
+from gateway.store.departures import Departures
 from gateway.store.holding import Held
 from gateway.store.retention import CLOSED, Keep
 from gateway.store.rows import AuditRow, Batch, Damage, HistoryRow, JournalRow, Loaded, Message, Part, Pruned, StateRow
-from gateway.store.tail import Tail
 from gateway.store.worker import STALL_S, Worker
 
 log = structlog.get_logger()
@@ -73,17 +73,15 @@ class Store:
         """``pool`` runs the disk's work, one job at a time; None: a thread. (A virtual-time loop wants one that is inline.)"""
         self._worker = Worker(folder, pool, open_s)
         self._kept_late = kept_late
-        self._delivery, self._tail = Delivery(), Tail()
-        self._cursors: dict[Line, int] = {}
-        """Where each uplink stands; told to the database by its next job, for a job of its own would wake the thread."""
+        self._departures = Departures(self._worker, self._in_memory, lambda: self._set_due(CURSOR_S))
         self._mode: Mode = "disk"
         self._callbacks: list[Callable[[Mode, str], None]] = []
         self._queue: list[Entry] = []
         self._committing: list[Entry] = []
         self._held, self._flight = Held(), Held()
         self._uplinks: set[str] = set()
-        self._wake, self._changed = asyncio.Event(), asyncio.Event()
-        self._version = self._failures = 0
+        self._wake = asyncio.Event()
+        self._failures = 0
         self._due: float | None = None
         self._tidy_due = 0.0
         self._at = 0
@@ -107,7 +105,7 @@ class Store:
         if reason:
             self._enter_memory(reason)
         else:
-            self._tail.begin(loaded.sequences)
+            self._departures.begin(loaded.sequences)
         for note in loaded.notes:
             log.warning("store_mended", note=note)
         self._task = asyncio.create_task(self._write_on(), name="store")
@@ -167,13 +165,11 @@ class Store:
     @property
     def outbox_version(self) -> int:
         """Counts what became takeable. Read it *before* ``take``, and give it to ``wait_messages`` when nothing came."""
-        return self._version
+        return self._departures.version
 
     async def wait_messages(self, seen: int | None = None) -> int:
         """Wait until there may be more to take than at version ``seen`` (None: than now); answers the version."""
-        if seen is None or seen == self._version:
-            await self._changed.wait()
-        return self._version
+        return await self._departures.wait(seen)
 
     async def add_uplink(self, uplink: str) -> None:
         """Make an uplink known: nothing is pruned before it has it. A new one is told what comes from now on, and of what was
@@ -182,7 +178,7 @@ class Store:
         Holds for a database that can only be opened later, too.
         """
         self._uplinks.add(uplink)
-        self._forget_places()
+        self._departures.forget_places()
         await self._try("add_uplink", lambda database: database.add_uplink(uplink))
         self._set_due(CURSOR_S)
 
@@ -190,50 +186,26 @@ class Store:
         """``add_uplink`` for each name, and ``forget_uplink`` for every other one the store knows (they left the site file)."""
         kept = tuple(names)
         self._uplinks = set(kept)
-        self._forget_places()
+        self._departures.forget_places()
         await self._try("keep_uplinks", lambda database: database.keep_uplinks(kept))
         self._set_due(CURSOR_S)
 
     async def forget_uplink(self, uplink: str) -> None:
         """An uplink that left the site file holds back pruning no longer."""
         self._uplinks.discard(uplink)
-        self._forget_places()
+        self._departures.forget_places()
         await self._try("forget_uplink", lambda database: database.forget_uplink(uplink))
 
     async def take(self, uplink: str, lane: str, n: int) -> list[Message]:
         """The next ``n`` messages of a lane behind the uplink's cursor, in order, from disk and memory."""
-        line = (uplink, lane)
-        before, passed, cursors = self._in_memory(lane), self._delivery.passed(line), self._cursors
-
-        def read(database: Database) -> tuple[list[Message], int, bool]:
-            _tell_cursors(database, cursors)
-            taken = database.take(uplink, lane, n + passed)
-            return taken, database.cursor(uplink, lane), database.past_beginning(uplink, lane)
-
-        if self._mode == "disk" and not before and self._delivery.plain(line):
-            at_hand = self._tail.after(line, n)
-            if at_hand is not None:
-                return at_hand
-        try:
-            disk, cursor, past_beginning = await self._worker.ask(read)
-        except StoreFault as fault:
-            log.warning("outbox_unreadable", uplink=uplink, lane=lane, fault=str(fault))
-            return self._delivery.blind(line, n, self._in_memory(lane))
-        now = self._in_memory(lane)
-        taken, moved = self._delivery.merge(line, n, disk, cursor, before=before, now=now)
-        if past_beginning:
-            self._tail.seen(line, cursor)
-        if moved > cursor:
-            self._move(uplink, lane, moved)
-        return taken
+        return await self._departures.take(uplink, lane, n)
 
     async def advance(self, uplink: str, lane: str, sequence: int) -> None:
         """The uplink has all of the lane up to ``sequence``; durable with the next commit, at latest in ten seconds.
 
         While some of the lane cannot be read it counts for ``sequence`` itself and what the last ``take`` held before it.
         """
-        if self._delivery.advance((uplink, lane), sequence, self._in_memory(lane)):
-            self._move(uplink, lane, sequence)
+        self._departures.advance(uplink, lane, sequence)
 
     async def last_sequences(self) -> dict[str, int]:
         """Highest sequence each lane ever used, on disk or in memory. Raises StoreFault where the disk cannot be read."""
@@ -394,8 +366,8 @@ class Store:
         """One commit of everything that waits; a refusal or a stall turns to memory mode."""
         entries, self._queue = self._queue, []
         self._committing = entries
-        batch, cursors, damage = _gather(entries), self._cursors, self._worker.damage
-        job = self._worker.write(lambda database: _commit(database, self._bearable(batch), cursors))
+        batch, cursors, damage = jobs.gather(part for part, _ in entries), self._departures.cursors, self._worker.damage
+        job = self._worker.write(lambda database: jobs.commit(database, self._bearable(batch), cursors))
         commit = asyncio.ensure_future(job)
         await asyncio.wait({commit}, timeout=STALL_S)
         if not commit.done():
@@ -412,12 +384,10 @@ class Store:
             self._enter_memory(str(fault))
             return
         self._committing = []
-        self._tail.add(batch.messages)
-        if self._worker.damage != damage:
-            self._tail.forget()  # the disk may hold some of them elsewhere, or in other words
+        self._departures.landed(batch.messages, altered=self._worker.damage != damage)
         _answer(entries, durable=True)
         if batch.messages:
-            self._tell()
+            self._departures.announce()
 
     async def _finish_stalled(self, commit: asyncio.Future[None]) -> None:
         """The disk answered at last. What it took is on it, with messages in words that nobody was told."""
@@ -435,10 +405,10 @@ class Store:
     async def _retry(self) -> None:
         """Write all that is held; what comes meanwhile is held for the next round."""
         self._flight, self._held = self._held, Held()
-        batch, rebuilt, cursors = self._flight.batch(), self._worker.rebuilt, self._cursors
+        batch, rebuilt, cursors = self._flight.batch(), self._worker.rebuilt, self._departures.cursors
         try:
             job = self._worker.write(
-                lambda database: _commit_held(database, self._bearable(batch), self._uplinks, cursors)
+                lambda database: jobs.commit_held(database, self._bearable(batch), self._uplinks, cursors)
             )
             await self._outwait(asyncio.ensure_future(job))
         except StoreFault as fault:
@@ -456,7 +426,8 @@ class Store:
             return
         self._failures = 0
         self._mode = "disk"
-        self._tell()  # what nobody could read may be taken now
+        self._departures.surface()
+        self._departures.announce()  # what nobody could read may be taken now
         self._report("late" if self._worker.late else "rebuilt" if self._worker.rebuilt > rebuilt else "written")
 
     def _bearable(self, batch: Batch) -> Batch:
@@ -467,7 +438,7 @@ class Store:
 
     def _enter_memory(self, reason: str) -> None:
         self._mode = "memory"
-        self._tail.forget()
+        self._departures.sink()
         entries, self._queue = self._queue, []
         self._hold(self._held, entries)
         self._set_due(RETRY_S[0])
@@ -478,35 +449,15 @@ class Store:
             held.add(part, [message.message(durable=False) for message in part.messages])
         _answer(entries, durable=False)
         if any(part.messages for part, _ in entries):
-            self._tell()
+            self._departures.announce()
 
     def _report(self, reason: str) -> None:
         log.warning("store_mode", mode=self._mode, reason=reason)
         for callback in self._callbacks:
             callback(self._mode, reason)
 
-    def _tell(self) -> None:
-        self._version += 1
-        self._changed.set()
-        self._changed = asyncio.Event()
-
     def _in_memory(self, lane: str) -> dict[int, Message]:
         return self._flight.messages(lane) | self._held.messages(lane)
-
-    def _move(self, uplink: str, lane: str, sequence: int) -> None:
-        line = (uplink, lane)
-        self._cursors = {
-            **self._cursors,
-            line: max(sequence, self._cursors.get(line, 0)),
-        }  # a job may be reading the old one
-        self._tail.moved(line, sequence)
-        self._set_due(CURSOR_S)
-
-    def _forget_places(self) -> None:
-        """Uplinks come or go: what was known of the others is on its way to the database, and asked for anew."""
-        cursors, self._cursors = self._cursors, {}
-        self._tail.drop_uplinks()
-        self._worker.later(lambda database: _tell_cursors(database, cursors))
 
     async def _try(self, what: str, job: Callable[[Database], object]) -> None:
         """A job that may as well fail: it only costs repeats, or waits for another time."""
@@ -521,36 +472,6 @@ class Store:
             for _, future in (*self._committing, *self._queue):
                 if not future.done():
                     future.set_exception(error)
-
-
-def _gather(entries: Iterable[Entry]) -> Batch:
-    """The parts as one batch: journal, history and messages in order, of each state row only the last."""
-    parts = [part for part, _ in entries]
-    return Batch(
-        journal=tuple(row for part in parts for row in part.journal),
-        state=tuple({(row.kind, row.key): row for part in parts for row in part.state}.values()),
-        history=tuple(row for part in parts for row in part.history),
-        messages=tuple(message.message(durable=True) for part in parts for message in part.messages),
-        stamp=next((part.stamp for part in reversed(parts) if part.stamp is not None), None),
-    )
-
-
-def _commit(database: Database, batch: Batch, cursors: Mapping[Line, int]) -> None:
-    _tell_cursors(database, cursors)
-    if batch != Batch() or database.cursors_moved:
-        database.commit(batch)
-
-
-def _commit_held(database: Database, batch: Batch, uplinks: Iterable[str], cursors: Mapping[Line, int]) -> None:
-    for uplink in tuple(uplinks):
-        database.add_uplink(uplink)  # the database may have been opened only now
-    _tell_cursors(database, cursors)
-    database.commit(batch)
-
-
-def _tell_cursors(database: Database, cursors: Mapping[Line, int]) -> None:
-    for (uplink, lane), sequence in cursors.items():
-        database.advance(uplink, lane, sequence)
 
 
 def _answer(entries: Iterable[Entry], *, durable: bool) -> None:

@@ -104,7 +104,7 @@ def test_whatever_happens_the_answer_is_the_disks(tmp_path, seed):
                 await store.start()
                 await store.keep_uplinks(uplinks)
             at_hand = await store.take(uplink, "high", 9)
-            store._tail.drop_uplinks()
+            store._departures._tail.drop_uplinks()
             assert await store.take(uplink, "high", 9) == at_hand
         await store.stop()
 

@@ -54,7 +54,7 @@ class _House:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        store._tail.after = lambda *_: None  # as one does that is behind: it always asks the disk
+        store._departures._tail.after = lambda *_: None  # as one does that is behind: it always asks the disk
         self.departures = Departures("city", self, lambda: b"", dict)
         self.got: list[int] = []
         self._tasks: list[asyncio.Task[None]] = []
