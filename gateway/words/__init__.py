@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import unicodedata
 
-from gateway.words import alerts, commission, desk, profiles, replay, rules, simulate, site
+from gateway.words import alerts, commission, desk, forms, products, profiles, replay, rules, simulate, site
 
 LANGUAGES = ("zh-CN", "en")
 CATALOGUE: dict[str, tuple[str, str]] = {
     **alerts.SENTENCES,
     **commission.SENTENCES,
     **desk.SENTENCES,
+    **forms.SENTENCES,
+    **products.SENTENCES,
     **profiles.SENTENCES,
     **replay.SENTENCES,
     **rules.SENTENCES,

@@ -1,0 +1,79 @@
+"""Words for faults of device profiles: key -> (zh-CN, en).
+
+Written for whoever holds the product's manual beside the profile. (The pages of `loudong profiles`: ``profiles.py``.)
+"""
+
+from __future__ import annotations
+
+SENTENCES: dict[str, tuple[str, str]] = {
+    "fault.profile_without_points": ("型号 {name}：没有任何点位。", "profile {name}: it has no points."),
+    "fault.profile_bad_range": (
+        "型号 {name}：{field} 里每项是一个地址或 [起, 止]。",
+        "profile {name}: each item of {field} is an address or [first, last].",
+    ),
+    "fault.profile_mask_not_here": (
+        "{name}：{type} 类型或线圈、离散量不能用 mask、shift。",
+        "{name}: mask and shift mean nothing for type {type} or for coils and discrete inputs.",
+    ),
+    "fault.profile_read_only_space": (
+        "{name}：{space} 是只读的，不能 writable。",
+        "{name}: {space} is read-only and cannot be writable.",
+    ),
+    "fault.profile_not_one_register": (
+        "{name}：writable 只能用于整个单一寄存器（uint16、int16，不带 mask、shift、bits）或线圈。",
+        "{name}: only a coil or one whole register (uint16 or int16, no mask, shift or bits) can be writable.",
+    ),
+    "fault.profile_same_write": (
+        "{name}：write_on 和 write_off 不能都是 {given}。",
+        "{name}: write_on and write_off cannot both be {given}.",
+    ),
+    "fault.profile_low_not_below_high": (
+        "{name}：low（{low}）必须小于 high（{high}）。",
+        "{name}: low ({low}) must be below high ({high}).",
+    ),
+    "fault.profile_bit_beyond": (
+        "{name}：bits 里没有第 {given} 位；位号从 0 到 {high}。",
+        "{name}: bits has no bit {given}; they are numbered from 0 to {high}.",
+    ),
+    "fault.profile_zero_scale": ("{name}：scale 不能是 0。", "{name}: scale cannot be 0."),
+    "fault.profile_point_not_readable": (
+        "{name}：地址落在 no_read 禁读范围里。",
+        "{name}: its address lies within no_read.",
+    ),
+    "fault.profile_point_too_long": (
+        "{name}：长度超过一次能读的 max_read。",
+        "{name}: it is longer than one read (max_read).",
+    ),
+    "fault.profile_counted_address": (
+        "{name}：地址 {given} 像说明书的编号；线上地址从 0 算，如 40001 写 0、30001 写 0；或写明 vendor。",
+        "{name}: address {given} looks like a manual's register number; on the wire they count from 0 (40001 is 0, 30001 is 0). Where it is the address indeed, say so in vendor.",
+    ),
+    "fault.profile_vendor_form": (
+        "{name}：“{given}”不是 {notation} 写法的寄存器编号。",
+        "{name}: “{given}” is no register number in {notation} notation.",
+    ),
+    "fault.profile_vendor_table": (
+        "{name}：编号 {given} 属于 {table}，写的却是 {space}。",
+        "{name}: register {given} is of table {table}, but space says {space}.",
+    ),
+    "fault.profile_vendor_differs": (
+        "{name}：编号 {given} 在线上是地址 {meant}，写的却是 {address}。",
+        "{name}: register {given} is address {meant} on the wire, but address says {address}.",
+    ),
+    "fault.profile_raw_not_here": (
+        "{name}：write_raw 只用于线圈（功能码 05）。",
+        "{name}: write_raw is for coils only (function code 05).",
+    ),
+    "fault.profile_not_both": (
+        "{name}：{field} 只用于数值点位，不能和 true_when、enum、bits 一起用。",
+        "{name}: {field} is for numbers; it cannot stand with true_when, enum or bits.",
+    ),
+    "fault.profile_scale_chain": (
+        "{name}：{field} 引用的点位 {given} 自己也要换算。",
+        "{name}: {field} names {given}, which is scaled by another point itself.",
+    ),
+    "fault.profile_point_outside": (
+        "{name}：地址不在 windows 任何一段里。",
+        "{name}: its address lies in none of the windows.",
+    ),
+}
