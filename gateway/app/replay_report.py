@@ -109,7 +109,7 @@ class _Times:
 
     def of(self, at: Instant, wall_ms: int | None) -> str:
         if wall_ms is None:
-            return f"+{clock_face(at):>18}"
+            return f"{'+' + clock_face(at):>19}"
         whole, rest = divmod(wall_ms, 1000)
         return f"{dt.datetime.fromtimestamp(whole, self._zone):%Y-%m-%d %H:%M:%S}" + (f".{rest:03}" if rest else "")
 

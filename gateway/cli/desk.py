@@ -107,7 +107,7 @@ def _show_alerts(items: list[Item]) -> Iterable[str]:
             condition=say(f"condition.{alert['condition']}", language()),
             response=say(f"response.{alert['response']}", language()), age=length(alert["age_s"]),
         )  # fmt: skip
-        told = [_told(step) for step in alert["told"]]
+        told = dict.fromkeys(_told(step) for step in alert["told"])  # a rung told again is named once
         yield "          " + say(
             "alerts.told", language(), told=", ".join(told) or "—", who=alert["answered_by"] or "—"
         )

@@ -94,6 +94,15 @@ def test_the_lines_are_dated_and_name_the_message(store, tmp_path, capsys, monke
     assert any("never held" in line and "air-301.co2" in line for line in lines)
 
 
+def test_an_undated_moment_is_no_mark_of_a_difference(compound, tmp_path, capsys, monkeypatch):
+    """A plus sign at the margin means newly raised, and nothing else."""
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    Recorder(tmp_path / "state", compound).play("0 restart, nobody knows how long\n5s press sos-301\n").close()
+    assert main(["replay", str(SITE), "--journal", str(tmp_path / "state")]) == 0
+    raised = capsys.readouterr().out.splitlines()[0]
+    assert raised.startswith("           +0:00:05  raised    sos sos-301")
+
+
 def test_since_and_until_print_a_part_of_the_whole_replay(store, tmp_path, replayed):
     _, everything, _ = replayed(tmp_path / "state")
     _, said, summary = replayed(

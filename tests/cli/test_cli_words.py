@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from gateway.alerts import ChangeKind, NoteKind
-from gateway.cli import main
+from gateway.cli import desk, main
 from gateway.control.client import ControlClient, DaemonNotRunning
 from gateway.control.folder import SOCKET_NAME
 from gateway.control.protocol import Refusal
@@ -207,6 +207,15 @@ def test_no_alerts_are_said_to_be_none(daemon, capsys):
     assert capsys.readouterr().out == "no open alerts\n"
     assert main(["alerts", "--closed", "0", "--state", daemon]) == 0
     assert capsys.readouterr().out == "no closed alerts\n"
+
+
+def test_a_rung_that_was_told_twice_is_named_once():
+    told = [{"rung": "building", "people": ["head-b1"]}, {"rung": "grid", "people": ["grid-1"]}]
+    alert = CLOSED | {
+        "told": [*told, *told], "priority": "high", "grade": "small", "condition": "active", "response": "unanswered",
+    }  # fmt: skip
+    _, second = desk._show_alerts([alert])
+    assert second.strip() == "told: building head head-b1, grid worker grid-1; answered by: —"
 
 
 def test_an_unknown_id_is_called_unknown(daemon, capsys):
