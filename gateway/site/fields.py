@@ -371,20 +371,6 @@ def by_name(key: str, kind: str, make: Callable[[str], Field], *, form: str = ID
     return Field(key, take, {"type": ["object", "null"], **names, "additionalProperties": make("").schema}, write=dict)
 
 
-def section(key: str, table: Table) -> Field:
-    """A thing within the thing; None where it is absent."""
-
-    def take(reader: Reader, known: Known, default: Any) -> Any:
-        inner = _inner(reader, key)
-        if inner is None:
-            return _or(default, None)
-        values = table.read(inner, known)
-        inner.done()
-        return table.model(**values)
-
-    return Field(key, take, table.schema())
-
-
 def by_word(key: str, words: Sequence[str], make: Callable[[str], Field]) -> Field:
     """A mapping whose keys are some of a few words."""
 

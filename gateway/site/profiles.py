@@ -7,6 +7,9 @@ is wrong only when two things are held side by side is looked at in ``profile_ch
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from gateway.events import Quality
 from gateway.nodes import Faults, Node, Reader
 from gateway.site.profile import KINDS, Deed, Example, Notation, Profile, SetPoints, Space, Window
@@ -22,6 +25,8 @@ from gateway.site.profile_points import (
     take_whole,
     whole,
 )
+
+T = TypeVar("T")
 
 ID = r"[a-z0-9]+(-[a-z0-9]+)*"
 STATUSES = ("manual", "field", "unverified")
@@ -47,7 +52,7 @@ def read_profile(node: Node, faults: Faults) -> Profile:
         max_read=reader.take_int("max_read", 125, low=1, high=125),
         max_hole=reader.take_int("max_hole", 124, high=124),
         no_read=_ranges(reader, faults, name),
-        windows=_windows(reader, faults),
+        windows=_several(reader, "windows", _window),
         bit_step=reader.take_int("bit_step", 1, low=1, high=2000),
         guard_ms=reader.take_duration("guard", 0, high=5_000),
         min_gap_ms=reader.take_duration("min_gap", 0, high=1_000),
@@ -65,7 +70,7 @@ def read_profile(node: Node, faults: Faults) -> Profile:
         commissioning=tuple(reader.take_each("commissioning", lambda n, c: _deed(n, c, faults, name, notation)).values()),
         self_test=_one_deed(reader, "self_test", notation),
         reset=_one_deed(reader, "reset", notation),
-        examples=_examples(reader, faults),
+        examples=_several(reader, "examples", _example),
     )  # fmt: skip
     reader.done()
     check_profile(profile, reader)
@@ -96,14 +101,14 @@ def _ranges(reader: Reader, faults: Faults, name: str) -> tuple[tuple[int, int],
     return tuple(ranges)
 
 
-def _windows(reader: Reader, faults: Faults) -> tuple[Window, ...]:
-    """``windows: [{space: holding, first: 0, last: 9, exact: true}]``."""
-    node = reader.take("windows")
+def _several(reader: Reader, key: str, read: Callable[[Reader], T]) -> tuple[T, ...]:
+    """A list of things without names: ``windows: [{space: holding, first: 0, last: 9, exact: true}]``."""
+    node = reader.take(key)
     if node is None:
         return ()
     if not isinstance(node.value, list):
-        faults.add(node.mark, "fault.not_a_list", name=reader.name, field="windows")
-    return tuple(_window(Reader(item, faults, f"{reader.name}.windows")) for item in node.items)
+        reader.faults.add(node.mark, "fault.not_a_list", name=reader.name, field=key)
+    return tuple(read(Reader(item, reader.faults, f"{reader.name}.{key}")) for item in node.items)
 
 
 def _window(reader: Reader) -> Window:
@@ -182,15 +187,6 @@ def _word(reader: Reader, key: str, high: int) -> int | None:
 
 
 # Examples ------------------------------------------------------------------------------------------
-
-
-def _examples(reader: Reader, faults: Faults) -> tuple[Example, ...]:
-    node = reader.take("examples")
-    if node is None:
-        return ()
-    if not isinstance(node.value, list):
-        faults.add(node.mark, "fault.not_a_list", name=reader.name, field="examples")
-    return tuple(_example(Reader(item, faults, f"{reader.name}.examples")) for item in node.items)
 
 
 def _example(reader: Reader) -> Example:

@@ -192,10 +192,14 @@ class _Reading:
         node = self._reader.take(key)
         if node is None or node.value is None:
             return dict(table.defaults)
-        reader = Reader(node, self._faults, key)
+        return self._read(key, node, table)[1]
+
+    def _read(self, name: str, node: Node, table: Table) -> tuple[Reader, dict[str, Any]]:
+        """All fields of one thing, and who read them, for the checks that look at several."""
+        reader = Reader(node, self._faults, name)
         values = table.read(reader, self._known)
         reader.done()
-        return values
+        return reader, values
 
     def _places(self) -> dict[str, Place]:
         node = self._reader.take("places", required=True) or Node({}, self._reader.node.mark)
@@ -217,9 +221,7 @@ class _Reading:
         if not isinstance(node.value, dict):
             self._faults.add(node.mark, "fault.not_text", name="places", field=path, given=node.value)
             return Place(path, path)
-        reader = Reader(node, self._faults, path)
-        values = shapes.PLACE_TABLE.read(reader, self._known)
-        reader.done()
+        _, values = self._read(path, node, shapes.PLACE_TABLE)
         return Place(path, **values)
 
     def _people(self) -> dict[str, Person]:
@@ -252,9 +254,7 @@ class _Reading:
         return Bus(id=name, mark=mark, devices=good, **values)
 
     def _device(self, name: str, node: Node, mark: Mark, bus: Bus) -> ModbusDevice | None:
-        reader = Reader(node, self._faults, name)
-        values = shapes.DEVICE.read(reader, self._known)
-        reader.done()
+        reader, values = self._read(name, node, shapes.DEVICE)
         profile = self._ground.profiles.get(values["profile"])
         checks.check_unit(name, values["unit_id"], bus, reader, self._ground)
         if profile is None:
@@ -263,9 +263,7 @@ class _Reading:
         return ModbusDevice(id=name, mark=mark, **{**values, "profile": profile})
 
     def _button(self, name: str, node: Node, mark: Mark) -> Button:
-        reader = Reader(node, self._faults, name)
-        values = shapes.BUTTON.read(reader, self._known)
-        reader.done()
+        reader, values = self._read(name, node, shapes.BUTTON)
         values["address"] = values["address"].upper()
         button = Button(id=name, mark=mark, **values)
         check_button(button, reader, self._ground)
@@ -277,25 +275,19 @@ class _Reading:
             check_radio(radio, Reader(node, self._faults, "radio"), buttons)
 
     def _door(self, name: str, node: Node, mark: Mark) -> Door:
-        reader = Reader(node, self._faults, name)
-        values = shapes.DOOR.read(reader, self._known)
-        reader.done()
+        reader, values = self._read(name, node, shapes.DOOR)
         door = Door(id=name, mark=mark, **values)
         checks.check_door(door, reader, self._ground)
         return door
 
     def _output(self, name: str, node: Node, mark: Mark) -> Output:
-        reader = Reader(node, self._faults, name)
-        values = shapes.OUTPUT.read(reader, self._known)
-        reader.done()
+        reader, values = self._read(name, node, shapes.OUTPUT)
         output = Output(id=name, mark=mark, **values)
         checks.check_output(output, reader, self._ground)
         return output
 
     def _uplink(self, name: str, node: Node, mark: Mark) -> Uplink:
-        reader = Reader(node, self._faults, name)
-        values = shapes.UPLINK.read(reader, self._known)
-        reader.done()
+        reader, values = self._read(name, node, shapes.UPLINK)
         if values["tls"] and not reader.has("port"):
             values["port"] = shapes.MQTT_TLS_PORT
         uplink = Uplink(id=name, mark=mark, **values)
