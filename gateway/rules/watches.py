@@ -311,16 +311,20 @@ class Watchkeeper:
 
     def _past(self, rule: Rule, about: str, at: Instant) -> tuple[Memory, ...]:
         known = self.memories.get(rule.id, about)
-        if known is not None and known.shape == rule.shape:
+        if known is not None and known.shape == rule.shape and len(known.slots) == rule.slots:
             return known.slots
         begun = Occurrence(at, heard=at - self._board.blind_ms())
         return (Memory(begun),) * rule.slots
 
     def _remembered(self, rule: Rule, case: Case) -> Case:
-        """Bring the memories up to this moment; they are rows like everything else."""
-        if not rule.slots:
+        """Bring the memories up to this moment; they are rows like everything else.
+
+        A rule that nobody asks for now (``bare``) has no such conditions, but keeps the memories of those it had.
+        """
+        nodes = self._historic[rule.id]
+        if not nodes:
             return case
-        past = tuple(node.remember(case) for node in self._historic[rule.id])
+        past = tuple(node.remember(case) for node in nodes)
         known = self.memories.get(rule.id, case.subject)
         if known is None or known.shape != rule.shape or known.slots != past:
             self.memories.put(Memories(rule.shape, past), rule.id, case.subject)
