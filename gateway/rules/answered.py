@@ -69,16 +69,22 @@ class AnsweredCommands:
             return _refused(command, Verdict.REPLAYED)
         return None
 
-    def remember(self, command: Command, at: Instant, reply: Reply, *, clock_known: bool) -> None:
-        """Keep the answer. Only a time that could be checked counts as the latest: a wrong one would shut the principal out."""
+    def remember(self, command: Command, at: Instant, reply: Reply, *, wall_ms: int | None) -> None:
+        """Keep the answer; ``wall_ms`` is true time now, None where nobody knows it.
+
+        Only a time that could be checked counts as the latest, and none that is still to come: a wrong one would shut the
+        principal out.
+        """
         key = (command.principal, command.command_id)
         self.done.put(Done(at, reply, _content(command)), *key)
         mine = self._keys.setdefault(command.principal, deque())
         mine.append(key)
         while len(mine) > REMEMBERED:
             self.done.drop(*mine.popleft())
-        latest, issued = self.latest.get(command.principal), command.issued_at_ms
-        if clock_known and issued is not None and (latest is None or issued > latest.issued_at_ms):
+        if wall_ms is None or command.issued_at_ms is None:
+            return
+        latest, issued = self.latest.get(command.principal), min(command.issued_at_ms, wall_ms)
+        if latest is None or issued > latest.issued_at_ms:
             self.latest.put(Latest(issued), command.principal)
 
 

@@ -286,7 +286,8 @@ class Engine:
         if command.verb is Verb.AWAY and verdict is Verdict.DONE:
             self._away(command, stamped)
         reply = Reply(command.command_id, command.principal, verdict is Verdict.DONE, verdict.value, command.alert)
-        self._answered.remember(command, at, reply, clock_known=self.anchor_at(at) is not None)
+        anchor = self.anchor_at(at)
+        self._answered.remember(command, at, reply, wall_ms=None if anchor is None else anchor.wall_ms(at))
         self.register.said.append(reply)
 
     def _away(self, command: Command, stamped: Stamped) -> None:

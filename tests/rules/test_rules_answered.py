@@ -5,7 +5,7 @@ import pytest
 
 from gateway.actions import Reply
 from gateway.events import COMMAND_FRESH_MS, Command, Verb
-from gateway.instant import MINUTE, SECOND, Instant
+from gateway.instant import DAY, MINUTE, SECOND, Instant
 from gateway.rules.answered import REMEMBERED, AnsweredCommands
 
 NOON = 1_767_268_800_000
@@ -69,10 +69,10 @@ def test_a_time_that_could_not_be_checked_shuts_nobody_out(core):
 
 def test_what_one_principal_orders_pushes_out_nothing_of_another():
     answered, first = AnsweredCommands(), Command("c1", "city", "duty", Verb.DUTY_CHECK)
-    answered.remember(first, Instant(0), Reply("c1", "city", accepted=True, reason="done"), clock_known=False)
+    answered.remember(first, Instant(0), Reply("c1", "city", accepted=True, reason="done"), wall_ms=None)
     for n in range(REMEMBERED + 5):
         flood = Command(f"f{n}", "street", "duty", Verb.DUTY_CHECK)
-        answered.remember(flood, Instant(n), Reply(f"f{n}", "street", accepted=True, reason="done"), clock_known=False)
+        answered.remember(flood, Instant(n), Reply(f"f{n}", "street", accepted=True, reason="done"), wall_ms=None)
     assert answered.earlier(first) is not None
     assert answered.earlier(Command("f4", "street", "duty", Verb.DUTY_CHECK)) is None
     assert len(answered.done) == 1 + REMEMBERED
@@ -85,3 +85,9 @@ def test_an_answer_kept_by_an_older_gateway_still_counts():
     answered.done.restore("city\x1fc1", body)
     answered.rebuild()
     assert answered.earlier(command) == reply
+
+
+def test_an_order_dated_years_ahead_does_not_shut_its_principal_out(dated):
+    """While the kernel doubts its clock nobody upstream judges how fresh an order is; the core still knows the date."""
+    assert order(dated, "silence", "c1", issued=NOON + 366 * DAY) == "done"
+    assert order(dated, "ack", "c2", issued=NOON) == "done"
