@@ -10,7 +10,7 @@ the wall clock is judged before it comes here (``uplink/commands.py``). All of i
 from __future__ import annotations
 
 import hashlib
-from collections import deque
+from heapq import heapify, heappop, heappush
 
 import msgspec
 from msgspec import Struct
@@ -48,15 +48,16 @@ class AnsweredCommands:
     def __init__(self) -> None:
         self.done: Table[Done] = Table("done", Done)
         self.latest: Table[Latest] = Table("latest_order", Latest)
-        self._keys: dict[str, deque[Key]] = {}
-        """Principal -> its commands, oldest first, so that forgetting costs the same however much is remembered."""
+        self._keys: dict[str, list[tuple[Instant, Key]]] = {}
+        """Principal -> a heap of its commands: forgetting costs little, and a restored core forgets the same ones."""
 
     def rebuild(self) -> None:
         """After the tables came back from the store, in any order."""
-        aged = sorted((row.at, key) for key in self.done for row in (self.done.get(*key),) if row is not None)
         self._keys = {}
-        for _, key in aged:
-            self._keys.setdefault(key[0], deque()).append(key)
+        for key, row in self.done.by_key.items():
+            self._keys.setdefault(key[0], []).append((row.at, key))
+        for keys in self._keys.values():
+            heapify(keys)
 
     def earlier(self, command: Command) -> Reply | None:
         """The answer this command has got already or must get without being carried out; None: it is new."""
@@ -77,10 +78,10 @@ class AnsweredCommands:
         """
         key = (command.principal, command.command_id)
         self.done.put(Done(at, reply, _content(command)), *key)
-        mine = self._keys.setdefault(command.principal, deque())
-        mine.append(key)
+        mine = self._keys.setdefault(command.principal, [])
+        heappush(mine, (at, key))
         while len(mine) > REMEMBERED:
-            self.done.drop(*mine.popleft())
+            self.done.drop(*heappop(mine)[1])
         if wall_ms is None or command.issued_at_ms is None:
             return
         latest, issued = self.latest.get(command.principal), min(command.issued_at_ms, wall_ms)

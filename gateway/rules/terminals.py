@@ -6,7 +6,7 @@ its serial number, and only a live one may begin an alarm. Nothing is decided he
 
 from __future__ import annotations
 
-from collections import deque
+from heapq import heapify, heappop, heappush
 
 from msgspec import Struct
 
@@ -14,7 +14,7 @@ from gateway.events import Entry, Paired, Scalar, SequenceGap
 from gateway.instant import MINUTE, Instant
 from gateway.rules.compound import DOOR
 from gateway.rules.facts import FactBoard
-from gateway.rules.ledger import Key, Table
+from gateway.rules.ledger import Table
 
 SEEN_PER_TERMINAL = 2_000
 """Entries remembered against resends: more than a terminal sends between two acknowledgements (facts/face 1.1)."""
@@ -80,14 +80,17 @@ class TerminalBook:
         self.cursors: Table[Cursor] = Table("cursor", Cursor)
         self.gaps: Table[OpenGap] = Table("gap", OpenGap)
         self.pins: Table[Pin] = Table("pin", Pin)
-        self._seen_keys: dict[str, deque[str]] = {}
-        """Oldest first, so that forgetting costs the same however much is remembered."""
+        self._seen_keys: dict[str, list[tuple[Instant, str]]] = {}
+        """A heap for each terminal, so that forgetting costs little however much is remembered. What is forgotten first is
+        in the rows alone, not in the order they came in: a restored core must forget alike."""
 
     def rebuild(self) -> None:
         """What is forgotten first, from the rows: the store gives them back in any order."""
         self._seen_keys = {}
-        for terminal, key in _oldest_first(self.seen):
-            self._seen_keys.setdefault(terminal, deque()).append(key)
+        for (terminal, key), seen in self.seen.by_key.items():
+            self._seen_keys.setdefault(terminal, []).append((seen.at, key))
+        for keys in self._seen_keys.values():
+            heapify(keys)
 
     # Questions ------------------------------------------------------------------------------------
 
@@ -118,9 +121,9 @@ class TerminalBook:
         seen = self.seen.get(entry.terminal, entry.key)
         if seen is not None and (seen.live or not entry.live):
             return False
-        self.seen.put(Seen(at, entry.live), entry.terminal, entry.key)
+        self.seen.put(Seen(at if seen is None else seen.at, entry.live), entry.terminal, entry.key)
         if seen is None:
-            self._seen_keys.setdefault(entry.terminal, deque()).append(entry.key)
+            heappush(self._seen_keys.setdefault(entry.terminal, []), (at, entry.key))
             self._forget_oldest(entry.terminal)
         return True
 
@@ -180,9 +183,4 @@ class TerminalBook:
     def _forget_oldest(self, terminal: str) -> None:
         mine = self._seen_keys[terminal]
         while len(mine) > SEEN_PER_TERMINAL:
-            self.seen.drop(terminal, mine.popleft())
-
-
-def _oldest_first(table: Table[Seen]) -> list[Key]:
-    aged = [(row.at, key) for key in table for row in (table.get(*key),) if row is not None]
-    return [key for _, key in sorted(aged)]
+            self.seen.drop(terminal, heappop(mine)[1])

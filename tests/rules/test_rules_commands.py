@@ -83,7 +83,7 @@ def test_refusals_are_remembered_too(core):
 
 def test_the_memory_of_commands_is_bounded(core):
     for n in range(REMEMBERED + 20):
-        core.ask("duty-check", "", command_id=f"d{n}", alert=None)
+        core.ask("duty-check", "", n, command_id=f"d{n}", alert=None)
     kept = [key for kind, key in core.rows if kind == "done"]
     assert len(kept) == REMEMBERED
     assert "local\x1fd19" not in kept

@@ -104,7 +104,7 @@ def test_a_replayed_entry_is_recorded_never_acted_on(core):
 def test_what_was_seen_is_forgotten_oldest_first_per_terminal(make, house):
     core = make()
     for n in range(SEEN_PER_TERMINAL + 10):
-        core.entry("access.granted", str(n))
+        core.entry("access.granted", str(n), n)
     kept = [key for kind, key in core.rows if kind == "seen"]
     assert len(kept) == SEEN_PER_TERMINAL
     assert "gate\x1f9" not in kept

@@ -68,3 +68,20 @@ def test_a_window_is_opened_from_this_machine_only(core):
     assert [action.reason for action in refused] == ["not_allowed"]
     opened = core.give(Command("c2", "local:root", **asked), 1).actions
     assert opened[0] == OpenPairing("gate", 600_000)
+
+
+def test_a_restored_core_forgets_the_same_entries_as_the_living_one(core, monkeypatch):
+    """Several that came in one body share their millisecond, and one read from the log may come once more, live."""
+    monkeypatch.setattr("gateway.rules.terminals.SEEN_PER_TERMINAL", 3)
+    logged = Entry("gate", "access.granted", "log", "5/75", live=False)
+    core.give(logged, 0)
+    for key in ("b", "a"):
+        core.give(Entry("gate", "access.granted", key, "5/75"), 1)
+    core.give(msgspec.structs.replace(logged, live=True), 2)
+    reborn = Engine(core.engine.compound)
+    reborn.restore(core.engine.snapshot())
+    for n in (3, 4):
+        for engine in (core.engine, reborn):
+            engine.handle(Stamped(Instant(n), f"x.{n}", Entry("gate", "access.granted", f"new-{n}", "5/75")))
+        known = [[engine.has_seen("gate", key) for key in ("log", "b", "a")] for engine in (core.engine, reborn)]
+        assert known[0] == known[1]
