@@ -231,7 +231,7 @@ class Absent(Struct, frozen=True):
 
     def find(self, case: Case) -> Finding:
         memory = case.past[self.slot]
-        leave = case.view.leave(case.subject, case.at)
+        leave = _leave(case)
         due = soonest((*(part.find(each).due for part in self.parts for each in case.each()), leave.until))
         began = self._began(case, memory, leave.ended)
         there = not memory.unsure and any(key.startswith("0/") for key in memory.held)
@@ -279,6 +279,19 @@ class Absent(Struct, frozen=True):
         unit, length = ("h", HOUR) if self.for_ms >= HOUR else ("min", MINUTE)
         gone = round((case.at - began.at) / length, 1)
         return Why("absent", gone, Quality.GOOD, began.at, unit, round(self.for_ms / length, 1))
+
+
+def _leave(case: Case) -> Leave:
+    """Whether all who are meant are away. Who stays is waited for, and the time counts from whoever was back first."""
+    if not case.members:
+        return case.view.leave(case.subject, case.at)
+    leaves_of_absence = [case.view.leave(member, case.at) for member in case.members]
+    truths = [leave.truth for leave in leaves_of_absence]
+    truth = False if False in truths else None if None in truths else True
+    back = [leave.ended for leave in leaves_of_absence if leave.truth is False]
+    known = [ended for ended in back if ended is not None]
+    ended = min(known, default=None) if len(known) == len(back) else None
+    return Leave(truth, soonest(leave.until for leave in leaves_of_absence), ended)
 
 
 def _latest(first: Occurrence, *more: Occurrence) -> Occurrence:

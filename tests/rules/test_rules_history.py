@@ -6,7 +6,7 @@ import pytest
 
 from gateway.events import DeviceHealth, Health, Quality, SequenceGap
 from gateway.instant import DAY, HOUR, MINUTE, SECOND
-from gateway.rules.compound import FactSpec, Subject
+from gateway.rules.compound import Care, FactSpec, Subject
 from gateway.rules.memory import Memories
 
 TAIL = "  priority: medium\n  grade: small\n"
@@ -436,3 +436,40 @@ def test_the_lesser_alert_that_stands_stays(make):
     assert core.said("low")[0] == "raised"
     assert "returned" not in core.said("low")
     core.give(DeviceHealth("gas", Health.LOST), 2)
+
+
+# Away, together ------------------------------------------------------------------------------------
+
+COUPLE = tuple(
+    Subject(name, "person", "b1/s1/302", care=Care(("welfare",), {"gate": name})) for name in ("elder", "spouse")
+)
+TOGETHER = """
+- rule: welfare
+  by: flat
+  subjects: { kind: person }
+  when: { absent: { seen: any }, for: 24h }
+  priority: high
+  grade: small
+"""
+
+
+@pytest.fixture
+def couple(make, subjects):
+    others = tuple(subject for subject in subjects if subject.id != "elder")
+    return make(TOGETHER, subjects=(*others, *COUPLE))
+
+
+def test_a_flat_whose_people_are_all_away_is_not_silent(couple):
+    for person in ("elder", "spouse"):
+        assert couple.ask("away", "", HOUR, alert=None, resident=person, for_ms=3 * DAY) == "done"
+    couple.wait(3 * DAY + HOUR)
+    assert couple.said() == []
+    couple.wait(4 * DAY + HOUR)  # a day after they should be back
+    assert couple.said("welfare")[0] == "raised"
+
+
+def test_whoever_stays_at_home_is_waited_for_as_before(couple):
+    couple.ask("away", "", HOUR, alert=None, resident="elder", for_ms=3 * DAY)
+    couple.entry("access.granted", "1", 2 * HOUR, person="spouse", live=True)
+    couple.wait(26 * HOUR)
+    assert couple.said("welfare")[0] == "raised"
