@@ -26,7 +26,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.faults import StoreFault
-from gateway.store import files
+from gateway.store import deflate, files
 from gateway.store.rows import Batch
 
 NAME = "loudong.log"
@@ -34,7 +34,6 @@ _MAGIC = b"LDC1"
 _HEAD = struct.Struct(">4sQII")
 """Magic, serial, length of the body, CRC-32 over serial and body."""
 _LONGEST = 64 << 20  # longer than any batch memory mode may hold; a length beyond it is no length
-_LEVEL = 1  # zlib: the quickest; bodies are JSON and repeat themselves
 
 
 class Entry(Struct, frozen=True):
@@ -167,7 +166,7 @@ def encode(entry: Entry) -> bytes:
     """A record as it lies in the file. Raises msgspec.ValidationError where it could not be read back."""
     plain = msgspec.msgpack.encode((entry.batch, entry.cursors))
     _decode(plain)
-    body = zlib.compress(plain, _LEVEL)
+    body = deflate.deflated(plain)
     return _HEAD.pack(_MAGIC, entry.serial, len(body), _check(entry.serial, body)) + body
 
 
@@ -182,7 +181,7 @@ def decode(content: bytes, at: int) -> tuple[Entry | None, int]:
     if magic != _MAGIC or length > _LONGEST or len(body) != length or check != _check(serial, body):
         return None, behind
     try:
-        batch, cursors = _decode(zlib.decompress(body))
+        batch, cursors = _decode(deflate.inflated(body))
     except (zlib.error, msgspec.DecodeError):
         return None, behind
     return Entry(serial, batch, cursors), end

@@ -12,14 +12,12 @@ import json
 import zlib
 from collections.abc import Sequence
 
+from gateway.store import deflate
 from gateway.store.rows import HistoryRow, JournalRow, Message, StateRow
 
 Column = int | str | bytes | None
-_DEFLATED = b"\x78"
-"""First byte of a zlib stream (RFC 1950, 2.2: deflate, 32 KiB window); no JSON begins so."""
 _SHORT = 256
 """A body below this is kept as it is: it fits beside others in any page."""
-_LEVEL = 6
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "meta": ("key", "body", "sum"),
@@ -84,16 +82,19 @@ def seal_message(row: Message) -> tuple[Column, ...]:
 
 
 def deflated(body: bytes) -> bytes:
-    """A long body as it is kept: a third of its size, so that several share a page and none needs one of its own."""
-    return zlib.compress(body, _LEVEL) if len(body) >= _SHORT or body.startswith(_DEFLATED) else body
+    """A long body as it is kept: a tenth of its size, so that many share a page and none needs one of its own.
+
+    No JSON begins as a stream does; what does is deflated however short it is.
+    """
+    return deflate.deflated(body) if len(body) >= _SHORT or body.startswith(deflate.FIRST) else body
 
 
 def inflated(body: bytes) -> bytes:
     """The body again; what was kept as it is comes as it is."""
-    if not body.startswith(_DEFLATED):
+    if not body.startswith(deflate.FIRST):
         return body
     try:
-        return zlib.decompress(body)
+        return deflate.inflated(body)
     except zlib.error:  # written before long bodies were deflated
         return body
 
