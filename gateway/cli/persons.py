@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from gateway.cli.asking import ask
 from gateway.cli.options import Command, state_option
 from gateway.cli.printing import Item, language, moment
-from gateway.words import say
+from gateway.words import say, wide
 
 
 def add(command: Command) -> None:
@@ -41,7 +41,8 @@ def _show_passages(items: list[Item]) -> Iterable[str]:
     if not items:
         yield say("passages.none", language())
     for item in items:
-        yield f"{moment(item)}  {item['terminal']:<16} {item['type']:<24} {item['direction']}"
+        what, way = (say(f"passage.{item[name]}", language()) for name in ("type", "direction"))
+        yield f"{moment(item)}  {item['terminal']:<16} {wide(what, 24)} {way}"
 
 
 def _show_forgotten(items: list[Item]) -> Iterable[str]:

@@ -13,11 +13,13 @@ from types import SimpleNamespace
 import pytest
 
 from gateway.alerts import ChangeKind, NoteKind
-from gateway.cli import desk, main
+from gateway.cli import desk, main, persons
 from gateway.control.client import ControlClient, DaemonNotRunning
 from gateway.control.folder import SOCKET_NAME
 from gateway.control.protocol import Refusal
 from gateway.control.server import ControlServer
+from gateway.rules.grammar import ENTRY_TYPES
+from gateway.site.shapes import DIRECTIONS
 from gateway.words import say
 
 
@@ -245,6 +247,22 @@ def test_the_steps_of_an_alert_are_told_in_words(daemon, capsys, monkeypatch):
 def test_every_kind_of_step_has_a_word(kind):
     assert say(f"step.{kind}", "en") == kind
     assert not say(f"step.{kind}", "zh-CN").isascii()
+
+
+# passages -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", [*ENTRY_TYPES, *DIRECTIONS])
+def test_whatever_a_terminal_saw_has_a_word(what):
+    assert say(f"passage.{what}", "en") == what
+    assert not say(f"passage.{what}", "zh-CN").isascii()
+
+
+def test_a_passage_is_told_in_words(monkeypatch):
+    passed = {"at": 9_000, "wall_ms": None, "terminal": "gate-1", "type": "access.granted", "direction": "out"}
+    assert [*persons._show_passages([passed])] == ["              9.0 s  gate-1           access.granted           out"]
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    assert [*persons._show_passages([passed])] == ["              9.0 s  gate-1           放行                     出"]
 
 
 # journal --------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from gateway.site.shapes import FORMATS
 
 _COMMAND = re.compile(r"^\s*(?:\$ )?(?:\S*bin/)?loudong +(?P<rest>[a-z][^`\n|#]*)")
 _LINK = re.compile(r"\]\((?P<target>[^)\s#]*)(?:#(?P<anchor>[^)\s]+))?\)")
+_TARGET = re.compile(r"(?:`|\$ |sudo |^)make (?:-C \S+ )?([a-z]+)\b(?! a)", re.MULTILINE)
 _FILE = re.compile(r"`(?P<path>(?:gateway|tests|docs|tools|systemd|examples|requirements)/[\w./-]+)`")
 
 
@@ -73,6 +74,19 @@ def test_options_in_the_table_of_commands_are_those_of_the_command(pages):
 def test_every_command_there_is_stands_in_operations(pages):
     text = pages.text("docs/operations.md")
     assert [name for name in _subcommands() if f"`loudong {name}" not in text] == []
+    rows = {row[1]: row[0] for row in re.finditer(r"^\| `loudong ([a-z]+).*$", text, re.MULTILINE)}
+    below = [(name, deed) for name, parser in _subcommands().items() for deed in _nested(parser)]
+    assert len(below) >= 7
+    assert [(name, deed) for name, deed in below if not re.search(rf"\b{deed}\b", rows[name])] == []
+
+
+def test_every_target_of_make_named_exists_and_each_is_named(pages):
+    makefile = (pages.root / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    texts = [pages.text(page) for page in pages.all()] + [(pages.root / "CONTRIBUTING.md").read_text(encoding="utf-8")]
+    named = {target for text in texts for target in _TARGET.findall(text)}
+    assert named - targets == set()
+    assert targets - named == {"clean", "format"}  # `make help` tells of these
 
 
 def _anchors(text):
