@@ -2,7 +2,9 @@
 
 Theory. A leave ends by the date on the wall, as people mean it. While the clock is not trusted, the timeline stands in for it
 as long as no stretch of unknown length lies between; after that nobody knows whether the leave is over, and *unknown* is the
-answer: neither a call for somebody who is on a journey, nor silence about somebody who has long been back.
+answer: neither a call for somebody who is on a journey, nor silence about somebody who has long been back. Only so much is
+sure: the timeline may stand still while the wall goes on, and never the other way round; so what is over by the timeline, or
+was over when the clock was last known, is over.
 """
 
 from __future__ import annotations
@@ -37,6 +39,8 @@ class Clock(Protocol):
     def anchor_at(self, at: Instant) -> Anchor | None: ...
 
     def may_be_dated(self, at: Instant) -> bool: ...
+
+    def least_offset_ms(self) -> int | None: ...
 
 
 class AwayBook:
@@ -86,20 +90,28 @@ class AwayBook:
         anchor = self._clock.anchor_at(at)
         if anchor is not None and row.until_wall_ms is not None:
             until = Instant(row.until_wall_ms - anchor.offset_ms)
-        elif self._clock.may_be_dated(row.since):
+        elif self._clock.may_be_dated(row.since) or at >= row.until:
             until = row.until
         else:
-            return Leave(None)
+            return Leave(None, row.until)
         return Leave(True, until) if at < until else Leave(False, None, until)
 
     def _planned(self, start_ms: int, end_ms: int, at: Instant) -> Leave:
         anchor = self._clock.anchor_at(at)
         if anchor is None:
-            return Leave(None)
+            return self._surely_over(end_ms, at)
         start, end = Instant(start_ms - anchor.offset_ms), Instant(end_ms - anchor.offset_ms)
         if at < start:
             return Leave(False, start)
         return Leave(True, end) if at < end else Leave(False, None, end)
+
+    def _surely_over(self, end_ms: int, at: Instant) -> Leave:
+        """While the clock is not trusted: over, or nobody knows."""
+        least = self._clock.least_offset_ms()
+        if least is None:
+            return Leave(None)
+        end = Instant(end_ms - least)  # or earlier, on the timeline
+        return Leave(None, end) if at < end else Leave(False, None, end)
 
     def _wall_ms(self, moment: Instant, at: Instant) -> int | None:
         anchor = self._clock.anchor_at(at)

@@ -177,6 +177,10 @@ class FactBoard:
         segments = self.clock.segments
         return not segments or at >= segments[-1].start
 
+    def least_offset_ms(self) -> int | None:
+        """True time less the timeline, at least: what was known last. It only grows, with each time of unknown length."""
+        return next((s.offset_ms for s in reversed(self.clock.segments) if s.offset_ms is not None), None)
+
     def _spec(self, subject: str, name: str) -> FactSpec:
         known = self.compound.subjects.get(subject)
         return known.facts.get(name, _NO_SPEC) if known else _NO_SPEC

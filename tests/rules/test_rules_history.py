@@ -9,6 +9,8 @@ from gateway.instant import DAY, HOUR, MINUTE, SECOND
 from gateway.rules.compound import Care, FactSpec, Subject
 from gateway.rules.memory import Memories
 
+NOON = 1_767_268_800_000
+"""2026-01-01T12:00:00Z"""
 TAIL = "  priority: medium\n  grade: small\n"
 HEALTH = {"health": FactSpec(), "reason": FactSpec()}
 
@@ -473,3 +475,36 @@ def test_whoever_stays_at_home_is_waited_for_as_before(couple):
     couple.entry("access.granted", "1", 2 * HOUR, person="spouse", live=True)
     couple.wait(26 * HOUR)
     assert couple.said("welfare")[0] == "raised"
+
+
+# Away, without a clock --------------------------------------------------------------------------------
+
+
+def test_a_leave_that_is_longer_over_than_it_was_long_is_over_whatever_the_clock_says(make):
+    core = make(TOGETHER.replace("  by: flat\n", ""), offset=None)
+    core.ask("away", "", HOUR, alert=None, resident="elder", for_ms=DAY)
+    core.restart(after=None)  # the timeline stood still, and was never ahead of the wall
+    core.wait(2 * DAY)
+    assert core.said() == [], "between, nobody can tell"
+    core.wait(2 * DAY + 2 * HOUR)
+    assert core.said("welfare")[0] == "raised"
+
+
+def test_a_planned_leave_that_was_over_before_the_clock_was_lost_hides_nobody(make, subjects):
+    spring = (NOON - 10 * DAY, NOON - 2 * DAY)
+    elder = Subject("elder", "person", "b1/s1/302", care=Care(("welfare",), {"gate": "p1"}, away=(spring,)))
+    others = tuple(subject for subject in subjects if subject.id != "elder")
+    core = make(TOGETHER.replace("  by: flat\n", ""), subjects=(*others, elder), offset=NOON)
+    core.restart(after=None)
+    core.wait(DAY + HOUR)
+    assert core.said("welfare")[0] == "raised"
+
+
+def test_a_planned_leave_that_may_have_begun_since_leaves_it_open(make, subjects):
+    soon = (NOON + 2 * DAY, NOON + 20 * DAY)
+    elder = Subject("elder", "person", "b1/s1/302", care=Care(("welfare",), {"gate": "p1"}, away=(soon,)))
+    others = tuple(subject for subject in subjects if subject.id != "elder")
+    core = make(TOGETHER.replace("  by: flat\n", ""), subjects=(*others, elder), offset=NOON)
+    core.restart(after=None)
+    core.wait(3 * DAY)
+    assert core.said() == []
