@@ -116,8 +116,11 @@ class Inbox:
         """Let an event take effect, now and here; the ticket tells when it is on disk.
 
         A core that fails is wrong about everything from then on: whoever reported gets the exception, and ``run`` raises it,
-        too, so that the process ends even where the reporter's own ring would only restart him.
+        too, so that the process ends even where the reporter's own ring would only restart him. What others report until it
+        has ended is not handled: it would carry half an event to the disk.
         """
+        if self._bug is not None:
+            return Kept((), _answered(durable=False))
         self._count += 1
         stamped = Stamped(self.timeline.now(), f"{self._run}.{self._count}", event)
         if self.guard.quarantines(event):
@@ -220,6 +223,12 @@ class Inbox:
                 idle=outcome.idle,
             )
         )
+
+
+def _answered(*, durable: bool) -> Awaitable[bool]:
+    future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    future.set_result(durable)
+    return future
 
 
 def _journalled(stamped: Stamped, *, quiet: bool) -> JournalRow:

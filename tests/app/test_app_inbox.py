@@ -196,6 +196,30 @@ def test_a_bug_in_the_core_or_behind_it_reaches_the_reporter_and_ends_the_run(co
     virtual_run(main())
 
 
+def test_a_core_that_broke_is_shown_nothing_more_and_its_event_stays_the_suspect(compound):
+    """Workers report until the process has ended: a state changed by half must not ride to the disk with what they say."""
+
+    async def main():
+        room = Room(compound)
+        handle, cause = room.engine.handle, Press("sos-301", PressKind.SINGLE)
+
+        def fail_once(_stamped):
+            room.engine.handle = handle
+            raise ZeroDivisionError
+
+        room.engine.handle = fail_once
+        with pytest.raises(ZeroDivisionError):
+            room.inbox.report(cause)
+        later = room.inbox.report(DeviceHealth("bus-one", Health.LOST, "port_gone"))
+        assert room.inbox.guard.suspect == cause
+        assert (room.diary, later.actions) == ([], ())
+        assert await later.durable() is False  # who asks for a receipt sends it again to the next life
+        with pytest.raises(ZeroDivisionError):
+            await room.living
+
+    virtual_run(main())
+
+
 def test_the_core_beats_even_when_nothing_is_due(compound):
     async def main():
         room = Room(compound)
