@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import random
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,15 @@ class _Worker:
         self.turned = False
         """Whether it ever completed a turn."""
         self.task: asyncio.Task[None] | None = None
+        self.ending = False
+        """We told it to end. (``Task.cancelling`` does not say so: a ``TaskGroup`` whose task failed leaves it raised.)"""
+
+    def end(self) -> asyncio.Task[None] | None:
+        """Tell it to end; its task, if it ever had one."""
+        self.ending = True
+        if self.task is not None:
+            self.task.cancel()
+        return self.task
 
 
 class Supervisor:
@@ -125,9 +134,10 @@ class Supervisor:
         """Ends these workers, all at once, within ``STOP_S``, and forgets them. A bug of theirs ends ``run()`` all the same."""
         going = [self._workers.pop(name) for name in names if name in self._workers]
         tasks = {worker.name: worker.task for worker in going if worker.task is not None}
-        for task in tasks.values():
-            task.remove_done_callback(self._ended.put_nowait)
-            task.cancel()
+        for worker in going:
+            if worker.task is not None:
+                worker.task.remove_done_callback(self._ended.put_nowait)
+            worker.end()
         if tasks:
             await asyncio.wait(tasks.values(), timeout=STOP_S)
         for name, task in tasks.items():
@@ -176,7 +186,7 @@ class Supervisor:
             notify(STOPPING)
             for task in (bug, watch, stopping):
                 task.cancel()
-            await _end({worker.name: worker.task for worker in self._workers.values() if worker.task is not None})
+            await _end([worker for worker in self._workers.values() if worker.task is not None])
         if watch in done:
             watch.result()
         if bug in done:
@@ -201,19 +211,20 @@ class Supervisor:
                 await worker.factory()
                 reason, detail = "ended", ""
             except asyncio.CancelledError:
-                if _is_asked_to_end():
+                if worker.ending:
                     raise
                 reason, detail = "cancelled", ""  # by something inside it
             except Exception as error:
                 reason, detail = _describe(error)
-                if _is_asked_to_end():
+                if worker.ending:
                     raise
                 if worker.ring is Ring.LIFE and not _is_of_the_world(error):
                     log.critical("worker_bug", worker=worker.name, error=detail)
                     error.add_note(f"in worker {worker.name} of the life ring")
                     raise
-            if _is_asked_to_end():
+            if worker.ending:
                 return
+            _take_back_cancelling()
             if loop.time() - worker.started >= SETTLED_S:
                 worker.attempt = 0
             await self._pause(worker, reason, detail)
@@ -260,23 +271,25 @@ def _has_settled(worker: _Worker, now: float) -> bool:
     return worker.limit_s == float("inf") and worker.last_beat is not None and now - worker.started >= SETTLED_S
 
 
-async def _end(tasks: dict[str, asyncio.Task[None]]) -> None:
+async def _end(workers: Sequence[_Worker]) -> None:
     """Cancels the workers, last first, each before the next; all within ``STOP_S``."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + STOP_S
-    for left, (name, task) in zip(range(len(tasks), 0, -1), reversed(tasks.items()), strict=True):
-        task.cancel()
+    for left, worker in zip(range(len(workers), 0, -1), reversed(workers), strict=True):
+        task = worker.end()
+        assert task is not None  # noqa: S101 (only those that were started come here)
         _, pending = await asyncio.wait([task], timeout=max(0.0, deadline - loop.time()) / left)
         if pending:
-            log.error("worker_abandoned", worker=name)
+            log.error("worker_abandoned", worker=worker.name)
         elif not task.cancelled() and (error := task.exception()) is not None:
-            log.error("worker_stopped_badly", worker=name, error=_describe(error)[1])
+            log.error("worker_stopped_badly", worker=worker.name, error=_describe(error)[1])
 
 
-def _is_asked_to_end() -> bool:
-    """Whether the supervisor itself cancelled the running task."""
+def _take_back_cancelling() -> None:
+    """A ``TaskGroup`` cancels the task it runs in; before Python 3.13 it forgets to take that back where the group waited."""
     task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+    while task is not None and task.cancelling():
+        task.uncancel()
 
 
 def _is_of_the_world(error: BaseException) -> bool:

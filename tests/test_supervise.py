@@ -429,3 +429,19 @@ def test_the_watchdog_interval_is_half_of_what_the_unit_grants(monkeypatch, gran
     monkeypatch.setenv("WATCHDOG_USEC", granted)
     monkeypatch.setenv("WATCHDOG_PID", pid)
     assert watchdog_interval_s() == interval
+
+
+@pytest.mark.parametrize("ring", [Ring.LIFE, Ring.SERVICE])
+def test_a_worker_of_several_tasks_is_restarted_like_any_other(heard: Heard, ring: Ring) -> None:
+    """``TaskGroup`` cancels the task it runs in, and before Python 3.13 forgets to take that back."""
+    supervisor, part = heard.supervisor(), Flaky(OSError("no such device"), OSError("no such device"))
+
+    async def run() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(part.run())
+            tasks.create_task(asyncio.sleep(3600))
+
+    supervisor.add("several", ring, run)
+    run_until_working(supervisor, part)
+    assert [(name, reason) for name, reason, _ in heard.faults] == [("several", "os_error")] * 2
+    assert part.starts == 3
