@@ -109,12 +109,13 @@ class Supervisor:
         *,
         vital_within_s: float | None = None,
         before: str | None = None,
+        failing: bool = False,
     ) -> None:
         """Adds a worker; under ``run()`` it starts at once. ``factory`` makes its coroutine anew at every start.
 
         ``vital_within_s``: the watchdog starves if the worker completes no turn for this long; None: it is not vital.
         Workers stop in reverse order, so add first whatever the others still need while they end (the store); one that comes
-        later takes its place ``before`` another.
+        later takes its place ``before`` another. ``failing``: it was, when last heard of, so that being well is news.
         """
         if name in self._workers:
             raise ValueError(f"two workers named {name}")
@@ -122,6 +123,7 @@ class Supervisor:
         later = list(self._workers)[list(self._workers).index(before) :] if before in self._workers else []
         behind = {one: self._workers.pop(one) for one in later}
         self._workers[name] = worker = _Worker(name, ring, factory, limit_s)
+        worker.failing = failing
         self._workers |= behind
         if self._running:
             self._start(worker)

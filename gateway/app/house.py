@@ -250,19 +250,30 @@ class House:
 
     def _hire(self) -> None:
         """Every worker with its ring (design, decision 6)."""
-        add, life, service = self.supervisor.add, Ring.LIFE, Ring.SERVICE
-        add("store", life, self._keep_store, vital_within_s=VITAL_S)
-        add("core", life, lambda: self.inbox.run(self._beat("core")), vital_within_s=VITAL_S)
-        add("timekeeper", life, self.timekeeper.run, vital_within_s=VITAL_S)
-        add("chronicle", service, self._chronicle)
-        add("control", service, self.control.run)
+        life, service = Ring.LIFE, Ring.SERVICE
+        self._add(Hand("store", life, self._keep_store, VITAL_S))
+        self._add(Hand("core", life, lambda: self.inbox.run(self._beat("core")), VITAL_S))
+        self._add(Hand("timekeeper", life, self.timekeeper.run, VITAL_S))
+        self._add(Hand("chronicle", service, self._chronicle))
+        self._add(Hand("control", service, self.control.run))
         self.hire(self._hands)
+
+    def _add(self, hand: Hand, before: str | None = None) -> None:
+        """A worker that was failing when last heard of, in a life before or under another site file, must say when it is well.
+
+        But for the core, of whose health ``_report_core`` speaks.
+        """
+        known = self.engine.fact(worker_subject(hand.name), HEALTH)
+        failing = hand.name != "core" and known is not None and known.value != Health.OK.value
+        self.supervisor.add(
+            hand.name, hand.ring, hand.run, vital_within_s=hand.vital_within_s, before=before, failing=failing
+        )
 
     def hire(self, hands: Sequence[Hand]) -> None:
         """Workers of rooms: the buses before the outputs, which still need them while they end; all before the desk."""
         for hand in hands:
             before = OUTPUTS if hand.ring is Ring.LIFE and self.supervisor.has(OUTPUTS) else "chronicle"
-            self.supervisor.add(hand.name, hand.ring, hand.run, vital_within_s=hand.vital_within_s, before=before)
+            self._add(hand, before)
 
     async def _keep_store(self) -> None:
         """The store has its own task; its turns are the beat, its bugs come out here, and so does a call for a new start."""

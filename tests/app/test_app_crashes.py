@@ -13,6 +13,7 @@ from instruments.virtual import VirtualClock, virtual_run
 from gateway.app.crashes import NAME, Crashes
 from gateway.events import Reading
 from gateway.rules.engine import Engine
+from gateway.store.telemetry import Telemetry
 
 AIR = """
 rules:
@@ -169,5 +170,29 @@ def test_an_orderly_end_is_no_crash(tmp_path):
     async def story(living):
         await living.stop()
         assert not (living.state / NAME).exists()
+
+    run(tmp_path, story)
+
+
+def test_a_part_that_failed_until_the_end_is_well_again_in_the_next_life(tmp_path, monkeypatch):
+    """Whoever restarted the gateway to mend it must see that it helped."""
+
+    async def story(living):
+        real = Telemetry.run
+
+        async def broken(_telemetry):
+            raise _BugError
+
+        await living.stop()
+        monkeypatch.setattr(Telemetry, "run", broken)
+        await living.start()
+        await living.until(lambda: ("part-failing", "worker-chronicle") in living.open(), "it fails", 600)
+        await living.stop()
+        monkeypatch.setattr(Telemetry, "run", real)
+        await living.start()
+        failing = living.open()["part-failing", "worker-chronicle"]
+        await living.until(
+            lambda: living.house.engine.register.alerts.get(failing.id).condition.value == "normal", "it is well", 600
+        )
 
     run(tmp_path, story)
