@@ -132,7 +132,7 @@ async def counted(world: Helper) -> tuple[int, int]:
 async def _latency(trials: int) -> list[Figure]:
     """From the answer that carried the value to the alert at the receiver; the poll is not in it, the disk is."""
     took = []
-    async with standing(100, "alarm") as (_, world, ear, port):
+    async with standing(400, "alarm") as (_, world, ear, port):
         await asyncio.sleep(2)
         for trial in range(trials):
             unit, since = trial % UNITS + 1, len(ear.heard)

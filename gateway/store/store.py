@@ -339,8 +339,9 @@ class Store:
             if pause is not None and pause <= _EARLY_S:
                 return
             self._wake.clear()
-            try:
-                await asyncio.wait_for(self._wake.wait(), TURN_S if pause is None else min(pause, TURN_S))
+            try:  # not wait_for(): until Python 3.12 that is a task of its own, two turns of the loop more for each alert
+                async with asyncio.timeout(TURN_S if pause is None else min(pause, TURN_S)):
+                    await self._wake.wait()
             except TimeoutError:
                 self._beat()
 
@@ -367,8 +368,7 @@ class Store:
         entries, self._queue = self._queue, []
         self._committing = entries
         batch, cursors, damage = jobs.gather(part for part, _ in entries), self._departures.cursors, self._worker.damage
-        job = self._worker.write(lambda database: jobs.commit(database, self._bearable(batch), cursors))
-        commit = asyncio.ensure_future(job)
+        commit = self._worker.write(lambda database: jobs.commit(database, self._bearable(batch), cursors))
         await asyncio.wait({commit}, timeout=STALL_S)
         if not commit.done():
             self._hold(self._flight, entries)
@@ -410,7 +410,7 @@ class Store:
             job = self._worker.write(
                 lambda database: jobs.commit_held(database, self._bearable(batch), self._uplinks, cursors)
             )
-            await self._outwait(asyncio.ensure_future(job))
+            await self._outwait(job)
         except StoreFault as fault:
             self._flight.merge(self._held)
             self._flight, self._held = Held(), self._flight

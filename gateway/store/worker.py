@@ -56,9 +56,9 @@ class Worker:
         opening.add_done_callback(_look_away)
         return _uncounted(Loaded(), "stalled"), "stalled"
 
-    async def write(self, job: Callable[[Database], _T]) -> _T:
-        """Run a job, opening the database first where that failed before. Waits as long as it takes. Raises StoreFault."""
-        return await self._submit(lambda: job(self._opened()))
+    def write(self, job: Callable[[Database], _T]) -> asyncio.Future[_T]:
+        """Run a job, opening the database first where that failed before. Its future may raise StoreFault."""
+        return self._submit(lambda: job(self._opened()))
 
     async def ask(self, job: Callable[[Database], _T]) -> _T:
         """Run a job if the disk answers in time. Raises StoreFault where it refuses or stalls; the job may run later."""

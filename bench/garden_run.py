@@ -1,0 +1,63 @@
+"""Fukang Garden with everything on: what the daemon holds in memory there, and what living costs it.
+
+The example compound behind simulated devices (real RTU lines, Modbus TCP, BlueZ on D-Bus, terminals that push and answer, a
+broker for each uplink), its values wavering; the figure is the daemon's resident set after a while (proc(5), VmRSS).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.figures import Figure
+from bench.rig import Daemon, Ear, Usage
+from gateway.sim.broker import Mosquitto
+from gateway.sim.life import Life
+from gateway.sim.staging import stage
+from gateway.sim.world import SimWorld
+
+GARDEN = Path(__file__).resolve().parent.parent / "examples" / "fukang-garden"
+
+
+def measure(*, quick: bool) -> Iterator[Figure]:
+    """``garden_rss_mib``."""
+    before, after, subjects = asyncio.run(_live(30 if quick else 300))
+    cores = (after.cpu_s - before.cpu_s) / (after.at - before.at)
+    yield Figure(
+        "garden_rss_mib", after.rss_mib, "MiB", ("<=", 60), 67, "ThingsBoard Gateway with 64 units, facts of 2026-11",
+        note=f"peak {after.peak_mib:.1f}; after {after.at - before.at:.0f} s; {subjects}; {cores:.3f} cores",
+    )  # fmt: skip
+
+
+async def _live(seconds: float) -> tuple[Usage, Usage, str]:
+    """Usage when everything stood, and after so long; and what stood there."""
+    brokers: dict[str, Mosquitto] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+
+        def broker(uplink: str) -> tuple[int, str]:
+            brokers[uplink] = Mosquitto(folder / f"broker-{uplink}")
+            return brokers[uplink].port, "5"
+
+        staged = stage(GARDEN, folder / "site", broker)
+        for one in brokers.values():
+            await asyncio.to_thread(one.start)
+        try:
+            async with SimWorld(staged, folder) as world, Ear(next(iter(brokers.values())).port) as ear:
+                async with Daemon(staged.site, folder / "state", environment=world.air.environment()) as daemon:
+                    await ear.until(lambda topic, _: topic.endswith("/status"))
+                    world.soon(Life(world).waver())
+                    await asyncio.sleep(10)
+                    before = daemon.usage()
+                    await asyncio.sleep(seconds)
+                    return before, daemon.usage(), _said(world)
+        finally:
+            for one in brokers.values():
+                await asyncio.to_thread(one.stop)
+
+
+def _said(world: SimWorld) -> str:
+    counted = {"units": world.units, "buttons": world.buttons, "terminals": world.terminals}
+    return ", ".join(f"{len(things)} {name}" for name, things in counted.items())
