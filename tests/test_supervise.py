@@ -1,3 +1,5 @@
+"""Who runs beside whom: restarts, the two rings, heartbeats and the watchdog."""
+
 from __future__ import annotations
 
 import asyncio

@@ -1,3 +1,5 @@
+"""The local socket: who may speak to the daemon, and what comes back."""
+
 from __future__ import annotations
 
 import contextlib

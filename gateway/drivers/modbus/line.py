@@ -1,13 +1,15 @@
-"""What every Modbus line promises its poller, whether a cable or a TCP endpoint; the two are ``port.py`` and ``tcp.py``."""
+"""What every Modbus line promises its poller, whether a cable or a TCP endpoint; the framings are ``rtu.py`` and ``mbap.py``."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
+from gateway.drivers.modbus import frames
 from gateway.drivers.modbus.frames import Request
 from gateway.faults import DeviceFault
 from gateway.site.profile import Space
@@ -135,3 +137,20 @@ class Line(Protocol):
     async def broadcast(self, request: Request) -> None:
         """A write to unit 0; returns when the devices have had time to do it. That they did must be read back."""
         ...
+
+
+class Asking(ABC):
+    """Reading and writing as every framing does them: in terms of its own ``send``."""
+
+    @abstractmethod
+    async def send(self, request: Request, timeout_ms: int = TIMEOUT_MS) -> bytes:
+        """As ``Line``."""
+
+    async def read(self, unit: int, space: Space, address: int, count: int, timeout_ms: int = TIMEOUT_MS) -> list[int]:
+        body = await self.send(frames.read_request(unit, space, address, count), timeout_ms)
+        return frames.words(body, space, count)
+
+    async def write(
+        self, unit: int, space: Space, address: int, value: int | Sequence[int], timeout_ms: int = TIMEOUT_MS
+    ) -> None:
+        await self.send(frames.set_request(unit, space, address, value), timeout_ms)

@@ -13,18 +13,15 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections import defaultdict, deque
-from collections.abc import Sequence
 
 import structlog
 from msgspec import Struct
 
-from gateway.drivers.modbus import frames
 from gateway.drivers.modbus.frames import EXCEPTION_BIT, Request
-from gateway.drivers.modbus.line import TIMEOUT_MS, Refused, Tally
+from gateway.drivers.modbus.line import TIMEOUT_MS, Asking, Refused, Tally
 from gateway.drivers.modbus.patience import Patience
 from gateway.drivers.modbus.wire import Wire
 from gateway.faults import DeviceFault
-from gateway.site.profile import Space
 
 log = structlog.get_logger()
 
@@ -44,7 +41,7 @@ class _Asked(Struct, eq=False):
     """None: its time is over."""
 
 
-class MbapLine:
+class MbapLine(Asking):
     """A ``Line`` in Modbus TCP framing."""
 
     def __init__(
@@ -92,15 +89,6 @@ class MbapLine:
         """At once: the transaction id tells late answers apart."""
         del unit
         return 0.0
-
-    async def read(self, unit: int, space: Space, address: int, count: int, timeout_ms: int = TIMEOUT_MS) -> list[int]:
-        body = await self.send(frames.read_request(unit, space, address, count), timeout_ms)
-        return frames.words(body, space, count)
-
-    async def write(
-        self, unit: int, space: Space, address: int, value: int | Sequence[int], timeout_ms: int = TIMEOUT_MS
-    ) -> None:
-        await self.send(frames.set_request(unit, space, address, value), timeout_ms)
 
     async def send(self, request: Request, timeout_ms: int = TIMEOUT_MS) -> bytes:
         async with self._room:

@@ -16,19 +16,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Sequence
 
 import structlog
 from msgspec import Struct
 
 from gateway.drivers.modbus import frames
 from gateway.drivers.modbus.frames import Answer, Request
-from gateway.drivers.modbus.line import TIMEOUT_MS, Refused, Tally
+from gateway.drivers.modbus.line import TIMEOUT_MS, Asking, Refused, Tally
 from gateway.drivers.modbus.patience import Patience
 from gateway.drivers.modbus.timing import silence_of
 from gateway.drivers.modbus.wire import Wire
 from gateway.faults import DeviceFault
-from gateway.site.profile import Space
 
 log = structlog.get_logger()
 
@@ -49,7 +47,7 @@ class _Owed(Struct):
     until: float
 
 
-class RtuLine:
+class RtuLine(Asking):
     """A ``Line`` in RTU framing."""
 
     outstanding = 1
@@ -99,15 +97,6 @@ class RtuLine:
     def timeout_s(self, unit: int, timeout_ms: int) -> float:
         """How long this unit is waited for: what its profile says, or longer where it was seen to need it."""
         return self._latency_s + self._patience[unit].timeout_s(timeout_ms / 1000)
-
-    async def read(self, unit: int, space: Space, address: int, count: int, timeout_ms: int = TIMEOUT_MS) -> list[int]:
-        body = await self.send(frames.read_request(unit, space, address, count), timeout_ms)
-        return frames.words(body, space, count)
-
-    async def write(
-        self, unit: int, space: Space, address: int, value: int | Sequence[int], timeout_ms: int = TIMEOUT_MS
-    ) -> None:
-        await self.send(frames.set_request(unit, space, address, value), timeout_ms)
 
     async def send(self, request: Request, timeout_ms: int = TIMEOUT_MS) -> bytes:
         loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""One Modbus TCP endpoint that we dial."""
+"""One Modbus TCP endpoint that we dial: MBAP frames on a connection of our own. (One that dials us: ``dial_in.py``.)"""
 
 from __future__ import annotations
 
