@@ -12,7 +12,7 @@ export LOUDONG_PYTHON := $(PYTHON)
 ready = command -v $(PYTHON) >/dev/null || { echo "loudong: $(PYTHON) is missing; on Debian and Raspberry Pi OS: sudo apt-get install python3 python3-pip" >&2; exit 69; }; $(PYTHON) tools/bootstrap.py
 lock = $(UV) pip compile --quiet --upgrade pyproject.toml
 
-.PHONY: help setup demo test bench torture check format lock clean
+.PHONY: help setup demo test bench torture check sbom audit fuzz format lock clean
 .NOTPARALLEL:
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo 'make torture [ARGS="--quick --resume"] every fault we know, counted; hours, or minutes with --quick'
 	@echo 'make check                            style, types, import contracts, documents'
 	@echo 'make setup                            only what the daemon needs, into .venv'
+	@echo 'make sbom | audit                     what is in it, with licences (build/sbom.json) | known weaknesses of it'
 	@echo 'make format | lock | clean            write in style | resolve dependencies anew (needs uv) | forget environments'
 
 setup:
@@ -56,6 +57,15 @@ check:
 	for part in dependencies words links tree; do .venv/bin/python tools/check_$$part.py || bad=1; done; \
 	exit $$bad
 
+sbom:
+	@$(ready) run; mkdir -p build
+	@.venv/bin/python tools/bill.py > build/sbom.json && echo build/sbom.json
+
+# In an environment of its own, asked of PyPI's advisories; not part of CI, whose verdict must not change over night.
+audit:
+	@[ -x .venv-audit/bin/pip-audit ] || { $(PYTHON) -m venv --without-pip .venv-audit && $(PYTHON) -m pip --python .venv-audit/bin/python install --quiet pip-audit; }
+	@bad=0; for level in test check; do .venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements/$$level.txt || bad=1; done; exit $$bad
+
 format:
 	@$(ready) check
 	@.venv-check/bin/ruff check --fix --quiet . ; .venv-check/bin/ruff format .
@@ -67,7 +77,9 @@ lock:
 	@$(lock) --extra demo -c requirements/run.txt -o requirements/demo.txt
 	@$(lock) --extra demo --extra test -c requirements/demo.txt -o requirements/test.txt
 	@$(UV) pip compile --quiet --upgrade --group check -c requirements/test.txt -o requirements/check.txt
+	@$(ready) check
+	@.venv/bin/python tools/bill.py licences > requirements/licences.new && mv requirements/licences.new requirements/licences.txt
 
 clean:
-	@rm -rf .venv .venv-check .node build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf .venv .venv-check .venv-audit .node build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
