@@ -22,6 +22,7 @@ help:
 	@echo 'make torture [ARGS="--quick --resume"] every fault we know, counted; hours, or minutes with --quick'
 	@echo 'make check                            style, types, import contracts, documents'
 	@echo 'make setup                            only what the daemon needs, into .venv'
+	@echo 'make fuzz [ARGS="--minutes 5"]        every decoder and door with hostile bytes, from the corpus in tests/fuzz'
 	@echo 'make sbom | audit                     what is in it, with licences (build/sbom.json) | known weaknesses of it'
 	@echo 'make format | lock | clean            write in style | resolve dependencies anew (needs uv) | forget environments'
 
@@ -60,6 +61,11 @@ check:
 sbom:
 	@$(ready) run; mkdir -p build
 	@.venv/bin/python tools/bill.py > build/sbom.json && echo build/sbom.json
+
+# Coverage-guided where atheris is in .venv (pip --python .venv/bin/python install atheris), else mutations of the corpus.
+fuzz:
+	@$(ready) test
+	@PYTHONPATH=tests .venv/bin/python -m fuzz $(ARGS)
 
 # In an environment of its own, asked of PyPI's advisories; not part of CI, whose verdict must not change over night.
 audit:

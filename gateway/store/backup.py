@@ -11,6 +11,7 @@ database's pages are proved, all in a folder beside the place where they are to 
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
 import json
 import os
@@ -162,7 +163,7 @@ def _unpack(archive: Path, stage: Path) -> Manifest:
         raise
     except tarfile.ReadError as error:
         raise BackupFault(_kind_of(archive), str(error)) from error
-    except (tarfile.TarError, EOFError, zlib.error, ValueError, KeyError) as error:
+    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, ValueError, KeyError) as error:
         raise BackupFault("damaged", str(error)) from error
     _prove(manifest, stage)
     return manifest
@@ -183,8 +184,8 @@ def _manifest(box: tarfile.TarFile) -> Manifest:
         said = json.loads(raw)
         if said["format"] != FORMAT:
             raise BackupFault("not_a_backup", str(said["format"]))
-        version, schema = said["version"], said["schema"]
-    except (ValueError, KeyError, TypeError) as error:
+        version, schema = int(said["version"]), int(said["schema"])
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise BackupFault("not_a_backup", str(error)) from error
     if version > VERSION or schema > max(shipped()):
         raise BackupFault("newer", f"{said.get('loudong')}")
