@@ -70,15 +70,18 @@ def licences() -> dict[str, str]:
 
 def said(package: Distribution) -> str:
     """The SPDX expression a package gives, or what its older fields amount to; empty: it says nothing."""
-    told = package.metadata
-    if expression := told.get("License-Expression"):
-        return expression
-    if text := _FREE_TEXT.get((told.get("License") or "").strip()):
+    if expression := _field(package, "License-Expression"):
+        return expression[0]
+    free = "".join(_field(package, "License")[:1]).strip()
+    if text := _FREE_TEXT.get(free):
         return text
-    classified = (one.split(" :: ")[-1] for one in told.get_all("Classifier") or () if one.startswith("License"))
+    classified = (one.split(" :: ")[-1] for one in _field(package, "Classifier") if one.startswith("License"))
     known = sorted({_CLASSIFIED[one] for one in classified if one in _CLASSIFIED})
-    free = (told.get("License") or "").strip()
     return " AND ".join(known) or (free if re.fullmatch(r"[A-Za-z0-9.-]{3,30}", free) else "")
+
+
+def _field(package: Distribution, name: str) -> list[str]:
+    return [str(value) for value in package.metadata.get_all(name) or ()]
 
 
 def installed() -> dict[str, str]:
