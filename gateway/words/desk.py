@@ -410,5 +410,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "有问题!发生 {raised} 起,送达 {delivered} 起,丢失 {lost},重复 {doubled};网关进程:{daemon}",
         "SOMETHING IS WRONG: caused {raised}, delivered {delivered}, lost {lost}, doubled {doubled}; daemon: {daemon}",
     ),
-    "demo.no_broker": ("演示用的消息服务器起不来:{fault}", "the demo's broker does not start: {fault}"),
+    "demo.no_broker": (
+        "演示用的消息服务器起不来:{fault};make demo 会装好它",
+        "the demo's broker does not start: {fault}; `make demo` brings it",
+    ),
 }
