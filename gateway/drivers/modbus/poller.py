@@ -70,6 +70,7 @@ class BusPoller:
         """Outputs that their device lets go unless they are written again -> when."""
         self._wake = asyncio.Event()
         self._connect_at = 0.0
+        self._refused_by = ""
         self._opened_at: float | None = None
         self._stopped = False
         self._told_at, self._told = 0.0, (0, 0)
@@ -221,8 +222,10 @@ class BusPoller:
         try:
             await self.line.connect()
         except DeviceFault as fault:
+            self._tell_refused(fault.detail)
             self._lose_port(fault)
             return
+        self._refused_by = ""
         fresh = self._opened_at is None or (self._watch.down and not self._watch.silent)
         self._opened_at = _now()
         if fresh:
@@ -231,6 +234,12 @@ class BusPoller:
             for member in self.members.values():
                 self._restart(member)
         self._wake.set()
+
+    def _tell_refused(self, why: str) -> None:
+        """The line cannot be opened: say so once, and again when the reason is another."""
+        if why != self._refused_by:
+            log.warning("port_refused", bus=self._bus.id, why=why)
+            self._refused_by = why
 
     async def _poll(self, slot: Slot) -> None:
         member, began = self.members[slot.device], _now()

@@ -5,6 +5,7 @@ import contextlib
 import itertools
 
 import pytest
+import structlog
 from instruments.virtual import virtual_run
 
 from gateway.drivers.modbus.poller import BusPoller
@@ -189,6 +190,30 @@ def test_a_silent_bus_is_one_fault_and_recovers_whole(kit):
             assert ear.health("bus-a")[-1][1] == "ok"
 
     asyncio.run(story())
+
+
+def test_a_port_that_cannot_be_opened_is_named_in_the_log_once(kit, tmp_path):
+    """Whoever wrote a wrong path has only the log to learn which."""
+
+    async def story():
+        path = tmp_path / "none"
+        async with kit.polling(kit.bus(str(path), (1, kit.shipped("relay-waveshare-8ch")))) as (poller, ear):
+            tried = []
+            connect = poller.line.connect
+
+            async def counted():
+                tried.append(1)
+                await connect()
+
+            poller.line.connect = counted
+            await kit.until(lambda: len(tried) >= 2, 30)
+            assert ear.health() == [("bus-a", "lost", "port_gone")]
+
+    with structlog.testing.capture_logs() as lines:
+        asyncio.run(story())
+    (refused,) = [line for line in lines if line["event"] == "port_refused"]
+    assert refused["bus"] == "a"
+    assert str(tmp_path / "none") in refused["why"]
 
 
 def test_a_pulled_port_shows_at_once_and_comes_back(kit, tmp_path):
