@@ -34,6 +34,7 @@ _MAGIC = b"LDC1"
 _HEAD = struct.Struct(">4sQII")
 """Magic, serial, length of the body, CRC-32 over serial and body."""
 _LONGEST = 64 << 20  # longer than any batch memory mode may hold; a length beyond it is no length
+_BLOCK = 4_096  # what a card gives, or gives no more
 
 
 class Entry(Struct, frozen=True):
@@ -52,6 +53,8 @@ class Found(Struct, frozen=True):
     """By serial."""
     missing: int = 0
     """Commits between them that cannot be read any more."""
+    unreadable: int = 0
+    """Blocks the disk does not give any more; what lay there may have been news."""
 
 
 class CommitLog:
@@ -139,12 +142,7 @@ class Reading(Struct, frozen=True):
 
 def read(path: Path, folded: int) -> Reading:
     """Read a log that another may be writing. A missing file holds nothing. Raises StoreFault."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return Reading(Found(), 0)
-    except OSError as error:
-        raise StoreFault(f"{path.name}: {error.strerror}") from error
+    content, unreadable = _content(path)
     entries: dict[int, Entry] = {}
     ends: dict[int, int] = {}
     at = content.find(_MAGIC)
@@ -157,9 +155,34 @@ def read(path: Path, folded: int) -> Reading:
         ends[entry.serial] = end
         at = content.find(_MAGIC, end)
     if not entries:
-        return Reading(Found(), 0)
+        return Reading(Found(unreadable=unreadable), 0)
     newest = max(entries)
-    return Reading(Found(tuple(entries[n] for n in sorted(entries)), newest - folded - len(entries)), ends[newest])
+    found = Found(tuple(entries[n] for n in sorted(entries)), newest - folded - len(entries), unreadable)
+    return Reading(found, ends[newest])
+
+
+def _content(path: Path) -> tuple[bytes, int]:
+    """All that the disk gives of a file, zeros for the rest, and how many blocks that were. Raises StoreFault."""
+    content, unreadable = bytearray(), 0
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return b"", 0
+    except OSError as error:
+        raise StoreFault(f"{path.name}: {error.strerror}") from error
+    try:
+        size = os.fstat(handle).st_size
+        while len(content) < size:
+            try:
+                block = os.pread(handle, _BLOCK, len(content))
+            except OSError:  # a worn card: one block must not cost the rest, nor the tables
+                block, unreadable = bytes(_BLOCK), unreadable + 1
+            if not block:
+                break  # somebody shortened it meanwhile
+            content += block
+    finally:
+        os.close(handle)
+    return bytes(content), unreadable
 
 
 def encode(entry: Entry) -> bytes:

@@ -89,6 +89,10 @@ class Database:
     def _recover(self) -> None:
         """Take in what the log holds that the tables do not. Raises StoreFault where the log cannot be read."""
         found = self._log.find(self._serial)
+        if found.missing or found.unreadable:
+            blocks = f", {found.unreadable} blocks" if found.unreadable else ""
+            self._notes.append(f"log_damaged: {found.missing}{blocks}")
+            log.error("log_damaged", missing=found.missing, unreadable=found.unreadable)
         if not found.entries:
             return
         self._unfolded = Unfolded(found.entries)
@@ -96,9 +100,6 @@ class Database:
         for entry in found.entries:
             for uplink, lane, sequence in entry.cursors:
                 self._outbox.restore(uplink, lane, sequence)
-        if found.missing:
-            self._notes.append(f"log_damaged: {found.missing}")
-            log.error("log_damaged", missing=found.missing)
         with contextlib.suppress(StoreFault):  # a read-only disk: it is read from memory, and refuses commits
             self.fold()
         with self._access.reading() as connection:

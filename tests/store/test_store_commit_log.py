@@ -193,3 +193,29 @@ def test_a_lost_number_of_the_last_fold_brings_nothing_old_back(tmp_path, make_b
     with Recording(tmp_path) as recording:
         assert [row.id for row in recording.rows()] == [*before[1], "run.4"]
     database.close()
+
+
+def test_a_block_that_cannot_be_read_any_more_costs_what_lay_in_it_and_not_the_store(tmp_path, monkeypatch, make_batch):
+    """A worn card gives up a block: what stands in the tables, and in the rest of the log, is there all the same."""
+    database = Database.open(tmp_path / "state")
+    database.commit(make_batch(1))
+    database.fold()
+    for n in (2, 3, 4):
+        rows = (JournalRow(n * 1_000, f"run.{n}", "press", os.urandom(9_000)),)
+        database.commit(structs.replace(make_batch(n), journal=rows))
+    real, sick = os.pread, 12_288  # of the third record
+
+    def pread(handle, size, at):
+        if at <= sick < at + size:
+            raise OSError(errno.EIO, "Input/output error")
+        return real(handle, size, at)
+
+    shutil.copytree(tmp_path / "state", tmp_path / "cut")
+    with monkeypatch.context() as worn:
+        worn.setattr(os, "pread", pread)
+        reborn = Database.open(tmp_path / "cut")
+    loaded = reborn.load()
+    assert [row.id for row in reborn.journal()] == ["run.1", "run.2", "run.4"]
+    assert any(note.startswith("log_damaged") for note in loaded.notes)
+    reborn.close()
+    database.close()
