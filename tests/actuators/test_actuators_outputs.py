@@ -9,7 +9,6 @@ import pytest
 
 from gateway.actions import Want
 from gateway.actuators.outputs import Pace
-from gateway.events import Quality
 
 PATIENT = Pace(retry_first_s=1, retry_cap_s=8, verify_s=30)
 
@@ -235,128 +234,6 @@ def test_a_fan_held_off_by_smoke_is_put_off_and_stays_off_afterwards(one, play):
     assert lane.deeds() == [("write off", "board", "relay-f")]
 
 
-def test_a_dead_lane_delays_no_other(bench, fake_lane, an_output, play):
-    good, bad = fake_lane(), fake_lane(timeout_s=20)
-    bad.dead.add("far")
-    b = bench([an_output("a", device="far"), an_output("b", device="near")], {"far": bad, "near": good}, PATIENT)
-
-    async def script():
-        await asyncio.sleep(1)
-        b.want("a", "on", "x")
-        b.want("b", "on", "x")
-        await asyncio.sleep(0.1)
-        assert b.said("b")[-1] == ("on", "on", True, "")
-
-    play(b, script)
-
-
-def test_a_fresh_want_overtakes_the_retries_of_a_dead_board_on_its_own_bus(bench, fake_lane, an_output, play):
-    lane = fake_lane()
-    dead = [an_output(f"d{n}", device="dead") for n in range(8)]
-    b = bench([*dead, an_output("s", device="near")], {"dead": lane, "near": lane}, Pace(retry_cap_s=0.5))
-    lane.dead.add("dead")
-
-    async def script():
-        for output in dead:
-            b.want(output.id, "on", "x")
-        await asyncio.sleep(30)  # by now eight outputs of a dead board fight for the bus without a pause
-        asked_at = asyncio.get_running_loop().time()
-        b.want("s", "on", "x")
-        await asyncio.sleep(5)
-        said_at = next(at for at, a in b.reports if a.output == "s" and a.wanted == "on")
-        assert said_at - asked_at <= 0.5 + 0.05 + 0.01  # the transaction under way, and its own
-
-    play(b, script)
-
-
-def test_outputs_of_one_board_are_switched_one_after_another_while_feedback_is_awaited(
-    bench, fake_lane, an_output, play
-):
-    lane = fake_lane()
-    valve = an_output("v", "valve", feedback="board.limit", feedback_means="shut")
-    b = bench([valve, an_output("s")], {"board": lane}, PATIENT)
-    lane.follow["board", "relay-v"] = (("board", "limit"), 3.0)
-
-    async def script():
-        await asyncio.sleep(1)
-        b.want("v", "shut", "gas")
-        b.want("s", "on", "gas")
-        await asyncio.sleep(0.2)
-        assert b.said("s")[-1] == ("on", "on", True, "")
-        assert b.said("v")[-1][0] != "shut"
-        await asyncio.sleep(4)
-
-    play(b, script)
-    assert b.said("v")[-1] == ("shut", "shut", True, "")
-    assert len([d for d in lane.deeds() if d[2] == "relay-v"]) == 1
-
-
-def test_a_valve_whose_feedback_never_comes_is_reported_and_tried_on(one, play):
-    b, lane = one("v", "valve", feedback="board.limit", feedback_means="shut")
-
-    async def script():
-        await asyncio.sleep(1)
-        b.want("v", "shut", "gas")
-        await asyncio.sleep(60)
-        assert b.said()[1:] == [("shut", "open", False, "not_confirmed")]
-        assert len(lane.deeds()) > 2
-        lane.state["board", "limit"] = True
-        await asyncio.sleep(10)
-
-    play(b, script)
-    assert b.said()[-1] == ("shut", "shut", True, "")
-    assert b.reports[1][0] == pytest.approx(1 + 5, abs=0.3)  # confirm_ms after the write
-
-
-@pytest.mark.parametrize("quality", [Quality.SENSOR_FAULT, Quality.WARM_UP, Quality.COMMS, Quality.INVALID])
-def test_a_feedback_of_bad_quality_confirms_nothing(one, play, quality):
-    b, lane = one("v", "valve", feedback="board.limit", feedback_means="shut")
-    lane.state["board", "limit"], lane.quality["board", "limit"] = True, quality
-    b.want("v", "shut", "gas")
-    play(b, lambda: asyncio.sleep(10))
-    assert b.said() == [("shut", None, False, "feedback_unknown")]
-
-
-@pytest.mark.parametrize("value", [None, "shut", 1.0])
-def test_a_feedback_that_is_no_state_confirms_nothing(one, play, value):
-    b, lane = one("v", "valve", feedback="board.limit")
-    lane.state["board", "limit"] = value
-    b.want("v", "shut", "gas")
-    play(b, lambda: asyncio.sleep(10))
-    assert b.said() == [("shut", None, False, "feedback_unknown")]
-
-
-def test_a_running_feedback_proves_a_fan_off_by_being_false(one, play):
-    b, lane = one("f", "fan", feedback="board.running", feedback_means="on")
-    lane.state["board", "running"] = True
-    lane.follow["board", "relay-f"] = (("board", "running"), 1.0)
-
-    async def script():
-        b.want("f", "off", "smoke")
-        await asyncio.sleep(4)
-        assert not b.reports  # the coil is off, but it still runs
-        lane.state["board", "running"] = False
-        await asyncio.sleep(10)
-
-    play(b, script)
-    assert b.said() == [("off", "off", True, "")]
-
-
-def test_a_feedback_lost_later_is_found_by_verification(one, play):
-    b, lane = one("v", "valve", feedback="board.limit")
-    lane.follow["board", "relay-v"] = (("board", "limit"), 0.1)
-
-    async def script():
-        b.want("v", "shut", "gas")
-        await asyncio.sleep(10)
-        lane.follow.clear()
-        lane.state["board", "limit"] = False  # cranked open by hand
-        await asyncio.sleep(60)
-
-    play(b, script)
-    assert b.said() == [("shut", "shut", True, ""), ("shut", "open", False, "not_confirmed")]
-
-
 def test_a_newer_want_supersedes_and_no_report_is_lost(one, play):
     b, lane = one("s", transaction_s=1.0)
 
@@ -379,24 +256,6 @@ def test_a_newer_want_supersedes_and_no_report_is_lost(one, play):
     ]
     assert lane.deeds() == [("write on", "board", "relay-s"), ("write off", "board", "relay-s")]
     assert lane.state["board", "relay-s"] is False
-
-
-def test_a_want_superseded_while_its_feedback_is_awaited_is_told_so_at_once(bench, fake_lane, an_output, play):
-    near, far = fake_lane(), fake_lane(timeout_s=60)
-    far.dead.add("sensor")
-    siren = an_output("s", feedback="sensor.sounding", feedback_means="on")
-    b = bench([siren], {"board": near, "sensor": far}, PATIENT)
-
-    async def script():
-        await asyncio.sleep(1)
-        b.want("s", "on", "a")
-        await asyncio.sleep(1)  # waits for a feedback on a dead bus
-        b.want("s", "off")
-        await asyncio.sleep(0.1)
-        assert near.state["board", "relay-s"] is False
-        assert ("on", None, True, "superseded") in b.said()
-
-    play(b, script)
 
 
 def test_another_cause_for_the_same_state_is_no_new_report_but_a_look(one, play):
@@ -426,26 +285,6 @@ def test_the_core_may_answer_a_report_with_a_want(one, play):
     play(b, script)
     assert b.said()[1:] == [("on", "on", True, ""), ("off", "off", True, "")]
     assert lane.state["board", "relay-s"] is False
-
-
-def test_it_beats_though_every_device_is_dead_but_not_when_a_lane_is_stuck(one, play):
-    b, lane = one("s")
-    lane.dead.add("board")
-    seen = []
-
-    async def script():
-        b.want("s", "on", "a")
-        await asyncio.sleep(60)
-        seen.append(len(b.beats))
-        lane.stuck = True
-        await asyncio.sleep(20)
-        seen.append(len(b.beats))
-        await asyncio.sleep(600)
-        seen.append(len(b.beats))
-
-    play(b, script)
-    assert seen[0] >= 10
-    assert seen[2] - seen[1] == 0
 
 
 def test_a_bug_in_a_lane_rises(one, play):
@@ -501,43 +340,6 @@ def test_a_day_of_verification_leaves_things_as_they_are(one, play):
     assert len(lane.deeds("read")) == pytest.approx(86_400 / 30, rel=0.02)
 
 
-def test_a_want_during_the_first_look_goes_out_next_and_without_the_look(bench, fake_lane, an_output, play):
-    lane = fake_lane(transaction_s=0.5)
-    b = bench([*(an_output(f"o{n}") for n in range(8)), an_output("s")], {"board": lane}, PATIENT)
-
-    async def script():
-        await asyncio.sleep(0.1)  # seven looks wait before it
-        b.want("s", "on", "x")
-        await asyncio.sleep(6)
-
-    play(b, script)
-    assert [entry[1:] for entry in lane.log[:2]] == [("read", "board", "relay-o0"), ("write on", "board", "relay-s")]
-
-
-def test_a_lane_that_lets_a_dead_board_wait_keeps_no_other_board_waiting(bench, fake_lane, an_output, play):
-    """The bus master leaves a silent slave in peace for a while; a write to it ends only then."""
-    lane = fake_lane()
-    write, asked_at = lane.write, 3.0
-
-    async def resting(device, point, on):
-        if device == "dead":
-            await asyncio.sleep(20)
-        await write(device, point, on)
-
-    lane.write = resting
-    lane.dead.add("dead")
-    b = bench([an_output("d", device="dead"), an_output("s", device="near")], {"dead": lane, "near": lane}, PATIENT)
-
-    async def script():
-        b.want("d", "on", "x")
-        await asyncio.sleep(asked_at)
-        b.want("s", "on", "x")
-        await asyncio.sleep(1)
-
-    play(b, script)
-    assert [at for at, a in b.reports if a.output == "s" and a.wanted == "on"] == [pytest.approx(asked_at + 0.05)]
-
-
 def test_a_siren_once_off_again_is_ours_no_more(one, play):
     b, lane = one("s")
 
@@ -552,37 +354,6 @@ def test_a_siren_once_off_again_is_ours_no_more(one, play):
     play(b, script)
     assert lane.state["board", "relay-s"] is True
     assert b.said()[-1] == ("off", "on", True, "held_without_cause")
-
-
-def test_a_want_during_its_own_look_goes_out_right_behind_it(bench, fake_lane, an_output, play):
-    lane = fake_lane()
-    outputs = [an_output("s"), *(an_output(f"o{n}") for n in range(4))]
-    b = bench(outputs, {"board": lane}, PATIENT)
-
-    async def script():
-        await asyncio.sleep(0.02)  # its first look is on the wire, the others wait
-        b.want("s", "on", "x")
-        await asyncio.sleep(1)
-
-    play(b, script)
-    assert [entry[1:] for entry in lane.log[:2]] == [("read", "board", "relay-s"), ("write on", "board", "relay-s")]
-
-
-def test_a_siren_that_goes_on_sounding_is_not_confirmed_off(one, play):
-    b, lane = one("s", feedback="board.sounding", feedback_means="on")
-    lane.state["board", "sounding"] = True
-
-    async def script():
-        b.want("s", "on", "x")
-        await asyncio.sleep(10)
-        b.want("s", "off")
-        await asyncio.sleep(10)
-        assert b.said()[1:] == [("off", "on", False, "not_confirmed")]
-        lane.state["board", "sounding"] = False
-        await asyncio.sleep(10)
-
-    play(b, script)
-    assert b.said()[-1] == ("off", "off", True, "")
 
 
 def test_a_superseded_want_neither_raises_nor_ends_the_alarm_about_its_output(one, play):

@@ -1,0 +1,113 @@
+"""What a valve, fan or siren says of itself is believed before what was written to it; virtual seconds, relays in memory."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.actuators.outputs import Pace
+from gateway.events import Quality
+
+PATIENT = Pace(retry_first_s=1, retry_cap_s=8, verify_s=30)
+
+
+def test_a_valve_whose_feedback_never_comes_is_reported_and_tried_on(one, play):
+    b, lane = one("v", "valve", feedback="board.limit", feedback_means="shut")
+
+    async def script():
+        await asyncio.sleep(1)
+        b.want("v", "shut", "gas")
+        await asyncio.sleep(60)
+        assert b.said()[1:] == [("shut", "open", False, "not_confirmed")]
+        assert len(lane.deeds()) > 2
+        lane.state["board", "limit"] = True
+        await asyncio.sleep(10)
+
+    play(b, script)
+    assert b.said()[-1] == ("shut", "shut", True, "")
+    assert b.reports[1][0] == pytest.approx(1 + 5, abs=0.3)  # confirm_ms after the write
+
+
+@pytest.mark.parametrize("quality", [Quality.SENSOR_FAULT, Quality.WARM_UP, Quality.COMMS, Quality.INVALID])
+def test_a_feedback_of_bad_quality_confirms_nothing(one, play, quality):
+    b, lane = one("v", "valve", feedback="board.limit", feedback_means="shut")
+    lane.state["board", "limit"], lane.quality["board", "limit"] = True, quality
+    b.want("v", "shut", "gas")
+    play(b, lambda: asyncio.sleep(10))
+    assert b.said() == [("shut", None, False, "feedback_unknown")]
+
+
+@pytest.mark.parametrize("value", [None, "shut", 1.0])
+def test_a_feedback_that_is_no_state_confirms_nothing(one, play, value):
+    b, lane = one("v", "valve", feedback="board.limit")
+    lane.state["board", "limit"] = value
+    b.want("v", "shut", "gas")
+    play(b, lambda: asyncio.sleep(10))
+    assert b.said() == [("shut", None, False, "feedback_unknown")]
+
+
+def test_a_running_feedback_proves_a_fan_off_by_being_false(one, play):
+    b, lane = one("f", "fan", feedback="board.running", feedback_means="on")
+    lane.state["board", "running"] = True
+    lane.follow["board", "relay-f"] = (("board", "running"), 1.0)
+
+    async def script():
+        b.want("f", "off", "smoke")
+        await asyncio.sleep(4)
+        assert not b.reports  # the coil is off, but it still runs
+        lane.state["board", "running"] = False
+        await asyncio.sleep(10)
+
+    play(b, script)
+    assert b.said() == [("off", "off", True, "")]
+
+
+def test_a_feedback_lost_later_is_found_by_verification(one, play):
+    b, lane = one("v", "valve", feedback="board.limit")
+    lane.follow["board", "relay-v"] = (("board", "limit"), 0.1)
+
+    async def script():
+        b.want("v", "shut", "gas")
+        await asyncio.sleep(10)
+        lane.follow.clear()
+        lane.state["board", "limit"] = False  # cranked open by hand
+        await asyncio.sleep(60)
+
+    play(b, script)
+    assert b.said() == [("shut", "shut", True, ""), ("shut", "open", False, "not_confirmed")]
+
+
+def test_a_want_superseded_while_its_feedback_is_awaited_is_told_so_at_once(bench, fake_lane, an_output, play):
+    near, far = fake_lane(), fake_lane(timeout_s=60)
+    far.dead.add("sensor")
+    siren = an_output("s", feedback="sensor.sounding", feedback_means="on")
+    b = bench([siren], {"board": near, "sensor": far}, PATIENT)
+
+    async def script():
+        await asyncio.sleep(1)
+        b.want("s", "on", "a")
+        await asyncio.sleep(1)  # waits for a feedback on a dead bus
+        b.want("s", "off")
+        await asyncio.sleep(0.1)
+        assert near.state["board", "relay-s"] is False
+        assert ("on", None, True, "superseded") in b.said()
+
+    play(b, script)
+
+
+def test_a_siren_that_goes_on_sounding_is_not_confirmed_off(one, play):
+    b, lane = one("s", feedback="board.sounding", feedback_means="on")
+    lane.state["board", "sounding"] = True
+
+    async def script():
+        b.want("s", "on", "x")
+        await asyncio.sleep(10)
+        b.want("s", "off")
+        await asyncio.sleep(10)
+        assert b.said()[1:] == [("off", "on", False, "not_confirmed")]
+        lane.state["board", "sounding"] = False
+        await asyncio.sleep(10)
+
+    play(b, script)
+    assert b.said()[-1] == ("off", "off", True, "")
