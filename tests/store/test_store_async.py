@@ -9,6 +9,7 @@ import time
 from concurrent.futures import Executor, Future
 
 import pytest
+from instruments.waiting import until
 from msgspec import structs
 
 from gateway.faults import StoreFault
@@ -48,12 +49,6 @@ def refusing(monkeypatch):
 
     monkeypatch.setattr(Database, "commit", commit)
     return Disk
-
-
-async def _until(what, limit: float = 5.0) -> None:
-    async with asyncio.timeout(limit):
-        while not what():
-            await asyncio.sleep(0.01)
 
 
 def _journal(folder) -> list[str]:
@@ -179,7 +174,7 @@ def test_a_full_disk_means_memory_mode_and_all_is_written_when_there_is_room(tin
         assert {message.body for message in told if message.sequence < first} == {b"told durable"}
         await store.advance("n", "critical", 30)
         tiny_disk.free()
-        await _until(lambda: store.mode == "disk")
+        await until(lambda: store.mode == "disk")
         assert await store.put(make_part(60))
         again = await store.take("n", "critical", 99)
         assert [message.sequence for message in again] == list(range(31, 61))
@@ -210,7 +205,7 @@ def test_a_start_on_a_read_only_disk_knows_the_alerts_and_writes_later(tiny_disk
         assert not await store.put(make_part(2))
         assert [message.sequence for message in await store.take("n", "critical", 9)] == [1, 2]
         tiny_disk.read_only(False)
-        await _until(lambda: store.mode == "disk")
+        await until(lambda: store.mode == "disk")
         assert await store.stop()
 
     asyncio.run(first())
@@ -234,7 +229,7 @@ def test_a_folder_that_cannot_be_made_is_memory_mode_from_the_start(tmp_path, ma
         await store.advance("n", "critical", 1)
         assert await store.take("n", "critical", 9) == []
         (tmp_path / "folder").unlink()
-        await _until(lambda: store.mode == "disk")
+        await until(lambda: store.mode == "disk")
         assert reasons[-1] == "late"  # what is on the disk was never loaded
         assert await store.put(make_part(2))
         assert [message.sequence for message in await store.take("n", "critical", 9)] == [2]
@@ -273,7 +268,7 @@ def test_a_disk_that_hangs_holds_up_nobody_and_the_words_told_are_the_words_kept
         ]
         await store.advance("n", "critical", 3)
         hang.set()
-        await _until(lambda: store.mode == "disk")
+        await until(lambda: store.mode == "disk")
         # The first one was never told: the cursor had to wait for it.
         assert [message.sequence for message in await store.take("n", "critical", 9)] == [1]
         await store.advance("n", "critical", 1)
@@ -301,7 +296,7 @@ def test_what_comes_during_a_retry_is_neither_lost_nor_overtaken(tmp_path, make_
                 store.put(make_part(n, urgent=n % 3 != 0))
             await asyncio.sleep(0.01)
         refusing.refuses = False
-        await _until(lambda: store.mode == "disk")
+        await until(lambda: store.mode == "disk")
         assert await store.stop()
         return n
 
@@ -325,7 +320,7 @@ def test_a_database_spoilt_while_running_is_replaced_and_the_app_is_told_to_put_
             file.write(b"\xff" * 60_000)
         await store._worker.ask(lambda db: db._access.connection.execute("PRAGMA shrink_memory").fetchall())
         assert not await store.put(make_part(30))
-        await _until(lambda: store.mode == "disk")
+        await until(lambda: store.mode == "disk")
         assert await store.put(make_part(31))
         await store.stop()
 

@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+from instruments.waiting import until
 
 from gateway.faults import StoreFault
 from gateway.store import store as store_module
@@ -31,12 +32,6 @@ def _part(n: int, tag: str = "") -> Part:
     message = PendingMessage("critical", n, f"a{tag}{n}/1", "alerts", f"a{tag}{n}", lambda durable: b"%d" % n)
     rows = (JournalRow(n, f"r{tag}.{n}", "press", b""),)
     return Part(rows, (StateRow("alert", f"a{tag}{n}", b"x"),), messages=(message,), urgent=True)
-
-
-async def _until(what, limit: float = 5.0) -> None:
-    async with asyncio.timeout(limit):
-        while not what():
-            await asyncio.sleep(0.01)
 
 
 async def _deliver(folder, n: int) -> None:
@@ -79,7 +74,7 @@ def test_new_alerts_of_a_start_without_its_database_can_be_taken_when_it_opens(t
         await store.keep_uplinks({"city"})
         assert not await store.put(_part(1, "new"))
         refuses[0] = False
-        await _until(lambda: store.mode == "disk")
+        await until(lambda: store.mode == "disk")
         assert reasons[-1] == ("disk", "late")
         for n in (2, 3):
             assert await store.put(_part(n, "new"))
@@ -123,7 +118,7 @@ def test_a_disk_that_hangs_at_the_start_is_memory_mode_and_late(tmp_path, monkey
         assert [message.id for message in await store.take("city", "critical", 9)] == ["anew1/1"]
         assert reasons == [("memory", "stalled")]
         free.set()
-        await _until(lambda: store.mode == "disk")
+        await until(lambda: store.mode == "disk")
         assert reasons[-1] == ("disk", "late")
         assert [message.id for message in await store.take("city", "critical", 9)] == ["anew1/1"]
         assert await store.stop()
@@ -249,11 +244,11 @@ def test_the_writer_beats_at_its_turns_when_idle_and_while_the_disk_hangs(tmp_pa
         store = Store(tmp_path)
         await store.start()
         tending = asyncio.create_task(store.tend(lambda: beats.append(store.mode)))
-        await _until(lambda: beats.count("disk") >= 3)
+        await until(lambda: beats.count("disk") >= 3)
         assert not await store.put(_part(1))
-        await _until(lambda: beats.count("memory") >= 3)
+        await until(lambda: beats.count("memory") >= 3)
         free.set()
-        await _until(lambda: store.mode == "disk")
+        await until(lambda: store.mode == "disk")
         assert await store.stop()
         await asyncio.wait_for(tending, 1)
 
@@ -269,7 +264,7 @@ def test_a_writer_that_no_longer_turns_does_not_beat(tmp_path, monkeypatch):
         await store.start()
         monkeypatch.setattr(store, "_flush", lambda: asyncio.sleep(3600))
         tending = asyncio.create_task(store.tend(lambda: beats.append(1)))
-        await _until(lambda: len(beats) >= 2)
+        await until(lambda: len(beats) >= 2)
         store.put(_part(1))
         await asyncio.sleep(0.1)
         silent = len(beats)
@@ -304,7 +299,7 @@ def test_what_the_late_database_knows_of_time_stands(tmp_path, monkeypatch):
             await second.start()
             assert not await second.put(part(7_000, "new", b"zero"))
             free.set()
-            await _until(lambda: second.mode == "disk")
+            await until(lambda: second.mode == "disk")
             assert await second.put(part(8_000, "newer", b"zero"))
             await second.stop()
         third = Store(tmp_path)

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from instruments.waiting import until
 
 from gateway.drivers.face import historian as room
 from gateway.drivers.face.client import TerminalClient
@@ -23,12 +24,6 @@ from gateway.site import model
 
 Open = Callable[..., Any]
 LOGIN = ("events", "log-p4ssword")
-
-
-async def until(condition: Callable[[], object], limit_s: float = 10.0) -> None:
-    async with asyncio.timeout(limit_s):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 class Scene:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import structlog
+from instruments.waiting import until
 from wire.face_bodies import (
     BODIES,
     CANARIES,
@@ -35,12 +36,6 @@ from gateway.sim.terminal import SimTerminal
 
 EVENT = as_json(envelope())
 Open = Callable[..., Any]
-
-
-async def until(condition: Callable[[], object], limit_s: float = 3.0) -> None:
-    async with asyncio.timeout(limit_s):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from instruments.virtual import virtual_run
+from instruments.waiting import until
 from wire.face_bodies import (
     as_json,
     envelope,
@@ -24,12 +25,6 @@ EVENT = as_json(envelope())
 
 
 Open = Callable[..., Any]
-
-
-async def until(condition: Callable[[], object], limit_s: float = 3.0) -> None:
-    async with asyncio.timeout(limit_s):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 class TestSilence:

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from instruments.waiting import until
 from wire.face_bodies import BODIES, CANARIES, END, EVENT_PART, JPEG, MULTIPART, PICTURE_PART, as_json, envelope, part
 
 from gateway.drivers.face import stream as room
@@ -27,12 +28,6 @@ from gateway.site import model
 Open = Callable[..., Any]
 LOGIN = ("events", "log-p4ssword")
 MIXED = "multipart/mixed; boundary=MIME_boundary"
-
-
-async def until(condition: Callable[[], object], limit_s: float = 10.0) -> None:
-    async with asyncio.timeout(limit_s):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 class TestFraming:
