@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 
 import msgspec
@@ -41,14 +41,14 @@ class Choice:
         reader = Reader(node, self._faults, self._name)
         wanted = {key: reader.take_texts(key) for key in ("kind", "tag", "place", "id")}
         reader.done()
-        kinds = {s.kind for s in self._subjects.values()} | set(SUBJECT_KINDS)
+        kinds = {s.kind for s in self._subjects.values()} | set(SUBJECT_KINDS) if wanted["kind"] else set()
         for kind in wanted["kind"]:
             if kind not in kinds:
                 self._unknown(reader.mark("kind"), "fault.unknown_kind", kind, kinds)
         for name in wanted["id"]:
             if name not in self._subjects:
                 self._unknown(reader.mark("id"), "fault.unknown_subject", name, self._subjects)
-        found = [s for s in self._subjects.values() if _matches(s, wanted)]
+        found = [s for s in self._asked(wanted["id"]) if _matches(s, wanted)]
         refusing = [s for s in found if s.care is not None and agreed not in s.care.consents]
         for subject in refusing:
             if subject.id in wanted["id"]:  # whoever is only of the kind or the place is left out in silence
@@ -56,6 +56,12 @@ class Choice:
                 self._faults.add(reader.mark("id"), "fault.no_consent", **fields)
                 self._missed = True
         self._chosen = [s for s in found if s not in refusing]
+
+    def _asked(self, ids: Sequence[str]) -> Iterable[Subject]:
+        """Who may match, in the order of the site; of all subjects only one where one is named."""
+        if len(ids) == 1:
+            return (self._subjects[name] for name in ids if name in self._subjects)
+        return self._subjects.values()
 
     def fitting(self, when: ConditionNode, units: Mapping[str, str]) -> tuple[Subject, ...]:
         """The chosen subjects that have what the rule reads; a point that none of them has is a fault."""
