@@ -203,6 +203,20 @@ def is_alert(rule: str, subject: str = "", change: str = "") -> Callable[[str, b
     return same
 
 
+async def synced_publish(port: int, n: int, size: int = 700) -> list[float]:
+    """Seconds of each of ``n`` QoS 1 publishes by aiomqtt behind one fdatasync of the same bytes: the least that durable costs."""
+    spent = []
+    async with aiomqtt.Client("127.0.0.1", port, protocol=aiomqtt.ProtocolVersion.V5) as client:
+        with tempfile.TemporaryFile(buffering=0) as file:
+            for _ in range(n):
+                began = time.monotonic()
+                file.write(b"x" * size)
+                os.fdatasync(file.fileno())
+                await client.publish("bare/alerts", b"x" * size, qos=1)
+                spent.append(time.monotonic() - began)
+    return spent
+
+
 async def bare_publish(port: int, n: int, bodies: int = 700, *, window: int = 1) -> list[float]:
     """Seconds of each of ``n`` QoS 1 publishes by aiomqtt, awaited one at a time or ``window`` at once (then one figure: the
     rate's inverse).
