@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from gateway.actions import OutputState
 from gateway.alerts import Grade, Priority
 from gateway.instant import DAY
-from gateway.nodes import Faults, Node, Reader, nearest
+from gateway.nodes import Faults, Mark, Node, Reader, nearest
 from gateway.rules.choosing import PLACES, Choice
 from gateway.rules.compound import Regrade, Rule, Subject
 from gateway.rules.conditions import Any, happens, mixes
@@ -38,13 +38,31 @@ def compile_rules(
     for name, change in changes.items():
         if name not in known:
             faults.add(change.mark, "fault.no_such_rule", name=name, near=nearest(name, known))
+    said_at: dict[str, Mark] = {}
     for node in named:
-        rule = _Compiler(node, changes, subjects, faults, known).rule()
+        compiler = _Compiler(node, changes, subjects, faults, known)
+        rule = compiler.rule()
         if rule is not None and rule.id in rules and rule.id != NAMELESS:
             faults.warn(rule.mark, "fault.rule_replaced", name=rule.id)
         if rule is not None:
             rules[rule.id] = rule
+            said_at[rule.id] = compiler.mark("implied_by")
+    _check_implied(rules, said_at, faults)
     return {name: rule for name, rule in rules.items() if rule.subjects}
+
+
+def _check_implied(rules: Mapping[str, Rule], said_at: Mapping[str, Mark], faults: Faults) -> None:
+    """What would be written for nothing: an event has no end at which the lesser alert could come, and no alert is about
+    two subjects.
+    """
+    for rule in rules.values():
+        greater = rules.get(rule.implied_by)
+        if greater is None:
+            continue
+        if rule.momentary or greater.momentary:
+            faults.add(said_at[rule.id], "fault.implied_event", name=rule.id, given=greater.id)
+        elif rule.subjects and greater.subjects and not set(rule.subjects) & set(greater.subjects):
+            faults.warn(said_at[rule.id], "fault.implied_apart", name=rule.id, given=greater.id)
 
 
 class _Compiler:
@@ -64,6 +82,10 @@ class _Compiler:
         self._change = changes.get(self._name)
         self._guarded = plain(node.mapping.get("life_safety")) is True
         self._node = _merged(node, self._change)
+
+    def mark(self, key: str) -> Mark:
+        """Where the rule says ``key``."""
+        return self._node.keys.get(key, self._node.mark)
 
     def rule(self) -> Rule | None:
         reader = Reader(self._node, self._faults, self._name)
@@ -124,7 +146,9 @@ class _Compiler:
     def _implying(self, reader: Reader) -> str:
         greater = reader.take_text("implied_by")
         if greater and greater not in self._rules:
-            unknown(self._faults, reader.mark("implied_by"), "fault.no_such_rule", self._name, greater, self._rules)
+            unknown(
+                self._faults, reader.mark("implied_by"), "fault.implied_by_nobody", self._name, greater, self._rules
+            )
         return greater
 
     def _warn_of_changes(self, reader: Reader) -> None:

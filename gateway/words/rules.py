@@ -7,7 +7,19 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "没有名为 {name} 的内置规则",
         "there is no built-in rule {name}",
     ),
-    "fault.rule_off": ("内置规则 {name} 已被关闭", "rule {name} is switched off"),
+    "fault.implied_by_nobody": (
+        "规则 {name}:implied_by 写的规则 {given} 不存在",
+        "rule {name}: implied_by names the rule {given}, which does not exist",
+    ),
+    "fault.implied_event": (
+        "规则 {name}:implied_by 只用于状态;事件(按键、通行)没有恢复的时候,{name} 和 {given} 都不能是事件规则",
+        "rule {name}: implied_by joins states; an event (a press, a pass) never returns, so neither {name} nor {given} may be about one",
+    ),
+    "fault.implied_apart": (
+        "规则 {name} 和 {given} 没有共同的对象,implied_by 不起作用(by 要相同)",
+        "rule {name} and {given} are about different subjects, so implied_by does nothing (both need the same by)",
+    ),
+    "fault.rule_off": ("规则 {name} 已被关闭", "rule {name} is switched off"),
     "fault.rule_without_subjects": ("规则 {name} 没有匹配到任何设备", "rule {name} matches no device"),
     "fault.delay_on_life_safety": (
         "规则 {name} 关乎生命安全,不允许任何延时",
@@ -50,8 +62,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
         'rule {name}: between wants two quoted times, e.g. ["22:00", "05:30"]',
     ),
     "fault.not_of_event": (
-        "规则 {name}:not 里面不能放事件(按键、通行)",
-        "rule {name}: an event (a press, a pass) cannot stand inside not",
+        "规则 {name}:not 和 unknown 里面不能放事件(按键、通行)",
+        "rule {name}: an event (a press, a pass) cannot stand inside not or unknown",
     ),
     "fault.empty_list": ("规则 {name}:{field} 里至少要有一个条件", "rule {name}: {field} needs at least one condition"),
     "fault.not_amount": (
@@ -95,7 +107,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "output {name}: no rule {given} drives outputs of its kind",
     ),
     "fault.rule_replaced": (
-        "规则 {name} 取代了同名的内置规则",
+        "规则 {name} 取代了前面同名的规则",
         "rule {name} replaces the one of the same name before it",
     ),
     "fault.life_safety_changed": (

@@ -17,6 +17,15 @@ GAS = "  when: { point: gas, above: 20 %LEL }\n"
 FAULTS = {
     # fault: (rules, changes to built-ins, line, fields that must be named)
     "fault.no_such_rule": (HEAD + GAS + TAIL, "s: { enabled: false }\n", 1, {"name": "s", "near": ""}),
+    "fault.implied_by_nobody": (HEAD + GAS + TAIL + "  implied_by: s\n", "", 6, {"name": "r", "given": "s"}),
+    "fault.implied_event": (
+        HEAD + GAS + TAIL + "- rule: e\n  subjects: { kind: button }\n  when: { press: any }\n  implied_by: r\n" + TAIL,
+        "", 9, {"name": "e", "given": "r"},
+    ),
+    "fault.implied_apart": (
+        HEAD + "  by: flat\n" + GAS + TAIL + HEAD.replace("rule: r", "rule: s") + "  implied_by: r\n" + GAS + TAIL, "", 9,
+        {"name": "s", "given": "r"},
+    ),
     "fault.rule_off": (HEAD + GAS + TAIL + "  enabled: false\n", "", 6, {"name": "r"}),
     "fault.rule_without_subjects": ("- rule: r\n  subjects: { kind: relay }\n" + GAS + TAIL, "", 1, {"name": "r"}),
     "fault.delay_on_life_safety": (HEAD + GAS + TAIL + "  life_safety: true\n  off_delay: 5s\n", "", 7, {"name": "r"}),
@@ -144,7 +153,15 @@ SLIPS = {
         None,
     ),
     "a place nobody knows": (HEAD + GAS + TAIL + "  by: flar\n", "fault.not_allowed", "flat"),
-    "a greater rule nobody knows": (HEAD + GAS + TAIL + "  implied_by: s\n", "fault.no_such_rule", ""),
+    "a greater rule almost known": (HEAD + GAS + TAIL + "  implied_by: rr\n", "fault.implied_by_nobody", "r"),
+    "an event that says another rule": (
+        "- rule: e\n  subjects: { kind: button }\n  when: { press: any }\n"
+        + TAIL
+        + "- rule: m\n  subjects: { kind: button }\n  when: { stale: heard }\n  implied_by: e\n"
+        + TAIL,
+        "fault.implied_event",
+        None,
+    ),
     "half a text": (HEAD + GAS + TAIL + "  text: { zh: 气 }\n", "fault.missing", None),
 }
 
