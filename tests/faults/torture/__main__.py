@@ -27,12 +27,13 @@ def main() -> int:
     parser.add_argument("--resume", action="store_true", help="go on where an earlier run stopped, and add up")
     parser.add_argument("--trials", type=int, help="of each fault, instead of its own number")
     parser.add_argument("--seconds", type=float, help="at most for each fault; it is said which did not get through")
+    parser.add_argument("--into", type=Path, help=f"another file than {RESULT}")
     asked = parser.parse_args()
     if unknown := [name for name in asked.faults if name not in FAULTS]:
         parser.error(f"no such fault: {', '.join(unknown)}")
     logging.disable(logging.CRITICAL)  # what libraries say of the trouble we make for them
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    path = QUICK if asked.quick else RESULT
+    path = asked.into or (QUICK if asked.quick else RESULT)
     rows = kept(path) if asked.resume else {}
     for name in asked.faults or FAULTS:
         fault = FAULTS[name]

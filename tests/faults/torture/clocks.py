@@ -78,6 +78,40 @@ async def _climb(folder: Path, wall: Callable[[Living], None], wrong: Wrong, dic
     row.trials += 1
 
 
+def unknown_downtime(folder: Path, budget: Budget) -> Row:
+    """The machine goes down in the middle of a climb and comes up without knowing for how long: no rung is skipped or told twice."""
+    row = Row()
+    for n in budget.rounds():
+        (home := folder / str(n)).mkdir()
+        virtual_run(_go_down(home, random.Random(n), row), patience_s=0.0)
+    return row
+
+
+async def _go_down(folder: Path, dice: random.Random, row: Row) -> None:
+    async with Living(folder) as living:
+        await asyncio.sleep(30)
+        row.raised += 1
+        living.gas[1].holding[1] = LEAK
+        await living.until(lambda: ("gas-high", "gas-301") in living.open(), "the alert is there")
+        (before,) = [alert.id for key, alert in living.open().items() if key[0] == "gas-high"]
+        await asyncio.sleep(dice.uniform(0, 2400))
+        told = living.rungs("gas-high", "gas-301")
+        await living.stop()
+        downtime = dice.choice([MINUTE, HOUR, DAY, 30 * DAY])
+        living.clock.reboot(-downtime, downtime)
+        await living.start()
+        await asyncio.sleep(LOOK_S)
+        at_once = living.rungs("gas-high", "gas-301")
+        if at_once[: len(told)] != told or len(at_once) > len(told) + 1:
+            row.wrong.append(f"at the start: from {told} to {at_once}")
+        await asyncio.sleep(3700)
+        rungs = living.rungs("gas-high", "gas-301")
+        if rungs != ["building", *CLIMB_S]:
+            row.wrong.append(f"at the end: {rungs}")
+        row.doubled += [alert.id for key, alert in living.open().items() if key[0] == "gas-high"] != [before]
+    row.trials += 1
+
+
 def _as_it_is(_living: Living) -> None:
     """The clock is right, and known to be."""
 
@@ -104,5 +138,6 @@ FAULTS = {
     "boot-last-month": _story(_last_month, _synchronise),
     "steps-by-hours": _story(_as_it_is, _steps(HOUR, -HOUR, 5 * HOUR, -5 * HOUR, 2 * MINUTE, -2 * MINUTE)),
     "steps-by-years": _story(_as_it_is, _steps(YEAR, -YEAR, 20 * YEAR, -20 * YEAR)),
+    "unknown-downtime": unknown_downtime,
     "months-of-uptime": _story(_uptime, _steps(HOUR, -HOUR)),
 }
