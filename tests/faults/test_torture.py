@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import subprocess
 import pytest
 from e2e.walking import needs
 
+from .torture.cuts import judge_all, record_daemon
 from .torture.faults import FAULTS
 from .torture.rows import Budget, Row, keep, kept, table
 
@@ -16,8 +18,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:isSet:DeprecationWarning")  # mo
 SHORT = {
     "kill-9-anywhere": 1,
     "broker-puback-lost": 1,
-    "radio-bluetoothd-restarted": 1,
-    "clock-boot-in-1970": 1,
     "load-every-button": 1,
 }
 
@@ -36,11 +36,25 @@ def _may_trace() -> bool:
     return subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True, check=False).returncode == 0
 
 
-@pytest.mark.skipif(not _may_trace(), reason="no strace that may be attached")
+tracing = pytest.mark.skipif(not _may_trace(), reason="no strace that may be attached")
+
+
+@tracing
 def test_a_disk_whose_every_fsync_fails_silences_nobody(tmp_path):
     needs()
     row = FAULTS["disk-fsync-eio"].run(tmp_path, Budget(1, 60))
     assert row.clean, row
+
+
+@tracing
+def test_no_power_cut_takes_what_was_told_from_the_daemon_and_a_disk_that_syncs_nothing_does(tmp_path):
+    needs()
+    before, operations = asyncio.run(record_daemon(tmp_path))
+    judge_all(sound := Row(), Budget(60, 60), before, operations)
+    assert sound.clean, sound
+    lying = [op for op in operations if op[0] != "fsync"]
+    judge_all(row := Row(), Budget(20, 60), before, lying)
+    assert row.lost > 0
 
 
 def test_an_account_that_does_not_balance_is_not_clean():

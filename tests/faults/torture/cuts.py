@@ -7,15 +7,41 @@ been acknowledged by then. ``raised`` are commits acknowledged, over all states.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
 import random
+import re
 import shutil
+import signal
 import tempfile
 import time
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-from faults.test_store_power_cut import COMMITS, FOLDING, TABLES, _commits, _lay, _record, _states
+from faults.test_store_power_cut import (
+    _FD,
+    _LINE,
+    _STRING,
+    CALLS,
+    COMMITS,
+    FOLDING,
+    TABLES,
+    Disk,
+    _commits,
+    _lay,
+    _operation,
+    _record,
+    _states,
+)
+
+from gateway.store.database import Database
 
 from .rows import Budget, Row
+from .stage import Stage
+
+_MESSAGE = re.compile(rb'"id":"([^"/]+)/(\d+)"')
+"""A CloudEvents id of an alert message: alert id and revision."""
 
 PROGRAMS = {"log": COMMITS, "folding": FOLDING, "tables": TABLES}
 
@@ -55,4 +81,164 @@ def _judge(row: Row, acks: int, files: dict[str, bytes], folder: Path) -> None:
         return
     row.lost += max(0, acks - found)
     row.doubled += max(0, found - acks - 1)
+    row.recoveries_s.append(round(time.monotonic() - began, 4))
+
+
+# The whole daemon ---------------------------------------------------------------------------------
+
+
+async def daemon(folder: Path, budget: Budget) -> Row:
+    """No state of the disk may lack a change that had been given to the broker's socket and called durable."""
+    row = Row()
+    before, operations = await record_daemon(folder)
+    left = sum(op[0] == "told" for op in operations)
+    row.notes.append(f"{len(operations)} operations recorded, {left} messages that left among them")
+    await asyncio.to_thread(judge_all, row, budget, before, operations)
+    return row
+
+
+async def record_daemon(folder: Path) -> tuple[dict[str, bytes], list[tuple]]:
+    """Alarms of a living daemon under strace: the files there were, copied while it stood still, and what happened from then on."""
+    async with Stage(folder) as stage:
+        await stage.up()
+        assert stage.daemon is not None
+        pid, state, log = stage.daemon.pid, stage.world.state, folder / "daemon.strace"
+        os.kill(pid, signal.SIGSTOP)
+        await asyncio.sleep(0.1)
+        before = {path.relative_to(state).as_posix(): path.read_bytes() for path in state.rglob("*") if path.is_file()}
+        async with recorded(pid, log):
+            os.kill(pid, signal.SIGCONT)
+            for _ in range(2):
+                stage.press_some(6)
+                stage.stranger()
+                await stage.all_heard()
+                await stage.close_all()
+            await asyncio.sleep(1)
+        await stage.kill()
+    operations = _operations(log, state, before)
+    assert {"told", "fsync", "write"} <= {op[0] for op in operations}, "nothing was recorded"
+    return before, operations
+
+
+@contextlib.asynccontextmanager
+async def recorded(pid: int, log: Path) -> AsyncIterator[None]:
+    """strace attached to a process and all its threads."""
+    calls = "trace=sendto," + ",".join(f"?{call}" for call in CALLS.split(","))
+    strace = await asyncio.create_subprocess_exec(
+        "strace", "-f", "-y", "-xx", "-s", "1000000", "-e", "signal=none", "-o", str(log), "-e", calls, "-p", str(pid),
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert strace.stderr is not None
+    assert b"attached" in await asyncio.wait_for(strace.stderr.readline(), 10)
+    drain = asyncio.create_task(strace.stderr.read())
+    try:
+        yield
+    finally:
+        strace.send_signal(signal.SIGINT)
+        await strace.wait()
+        await drain
+
+
+def _whole_lines(log: Path) -> Iterator[str]:
+    """Calls that another thread interrupted, put together where they ended; what leaves counts from where it began."""
+    begun: dict[str, str] = {}
+    for line in log.read_text(encoding="ascii").splitlines():
+        pid = line.split(" ", 1)[0]
+        if line.endswith("<unfinished ...>"):
+            begun[pid] = line.removesuffix("<unfinished ...>")
+            if "sendto(" in line[:40]:
+                yield begun.pop(pid) + ") = 1"
+        elif " resumed>" in line:
+            head = begun.pop(pid, "")
+            if head:
+                yield head + line.split(" resumed>", 1)[1]
+        else:
+            yield line
+
+
+def _operations(log: Path, folder: Path, before: dict[str, bytes]) -> list[tuple]:
+    """As ``test_store_power_cut`` reads a log, of files that were there before, and of messages: ("told", alert, revision)."""
+    inodes = {name: n for n, name in enumerate(before, 1)}
+    lengths = {inodes[name]: len(content) for name, content in before.items()}
+    prefix, operations = f"{folder}/", []
+    for line in _whole_lines(log):
+        match = _LINE.match(line)
+        if match is None or int(match["result"]) < 0:
+            continue
+        call, rest = match["call"], match["rest"]
+        strings = [bytes.fromhex(text.replace("\\x", "")) for text in _STRING.findall(rest)]
+        opened = _FD.match(rest)
+        path = bytes.fromhex(opened[1].replace("\\x", "")).decode() if opened else strings[0].decode("utf-8", "replace")
+        if call == "sendto":
+            operations += [
+                ("told", alert.decode(), int(revision))
+                for one in strings
+                for alert, revision in _MESSAGE.findall(one)
+                if b'"durable":true' in one
+            ]
+        elif path == str(folder) and call in {"fsync", "fdatasync"}:
+            operations.append(("fsync-folder",))
+        elif path.startswith(prefix) and not path.endswith((" (deleted)", "-shm", ".sock")):
+            operations += _operation(call, rest, path.removeprefix(prefix), strings, prefix, inodes, lengths)
+    return operations
+
+
+def judge_all(row: Row, budget: Budget, before: dict[str, bytes], operations: list[tuple]) -> None:
+    """A fair sample of all states, within the budget."""
+    places = [
+        (at, strict, fate)
+        for at in range(len(operations) + 1)
+        for strict in (True, False)
+        for fate in ("drop", "keep", "torn")
+    ]
+    dice, until = random.Random(1), time.monotonic() + budget.seconds
+    row.notes.append(f"{len(places)} states")
+    chosen = sorted(
+        dice.sample(places, min(len(places), budget.trials)), key=lambda place: (place[1], place[2], place[0])
+    )
+    home = Path(tempfile.mkdtemp(prefix="torture-cut-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))  # noqa: S108
+    disk, fed, kind, told = Disk(True), 0, None, []
+    for at, strict, fate in chosen:
+        if kind != (strict, fate) or fed > at:
+            disk, fed, kind, told = _as_before(strict, before), 0, (strict, fate), []
+        for op in operations[fed:at]:
+            told.append(op[1:]) if op[0] == "told" else disk.feed(op)
+        fed = at
+        _lay_deep(disk.image(fate, dice), home / "state")
+        _judge_daemon(row, told, home / "state")
+        if time.monotonic() > until:
+            break
+    shutil.rmtree(home)
+
+
+def _as_before(strict: bool, before: dict[str, bytes]) -> Disk:
+    disk = Disk(strict)
+    for n, (name, content) in enumerate(before.items(), 1):
+        disk.names[name], disk.durable[n] = n, bytearray(content)
+    return disk
+
+
+def _lay_deep(files: dict[str, bytes], folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+def _judge_daemon(row: Row, told: list[tuple], folder: Path) -> None:
+    began = time.monotonic()
+    database = Database.open(folder)
+    loaded = database.load()
+    row.trials += 1
+    row.raised += len(told)
+    if loaded.notes or database.damage.rows:
+        row.wrong.append(f"damage: {loaded.notes}")
+    for alert in {alert for alert, _ in told}:
+        steps = [step for step in database.history(alert) if step.kind != "received"]  # a receipt is of an older one
+        known = {step.revision for step in steps}
+        row.lost += len({revision for one, revision in told if one == alert} - known)
+        row.doubled += max(0, sum(step.kind == "raised" for step in steps) - 1)
+        row.out_of_order += [step.revision for step in steps] != sorted(step.revision for step in steps)
+    database.close()
     row.recoveries_s.append(round(time.monotonic() - began, 4))

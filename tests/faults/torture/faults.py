@@ -30,6 +30,7 @@ FAULTS: dict[str, Fault] = {
     "kill-9-between-deeds": Fault(_real(kills.between_deeds), (240, 3600), (6, 60)),
     "kill-9-in-a-drain": Fault(_real(kills.draining), (60, 3600), (1, 60)),
     "power-cut": Fault(cuts.store, (40_000, 1200), (600, 30)),
+    "power-cut-of-the-daemon": Fault(_real(cuts.daemon), (20_000, 1200), (200, 30)),
     "disk-full": Fault(_real(disks.full), (20, 600), (1, 40)),
     "disk-fsync-eio": Fault(_real(disks.eio), (20, 600), (1, 40)),
     "disk-read-only": Fault(_real(disks.read_only), (20, 600), (1, 40)),
