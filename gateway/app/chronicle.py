@@ -128,9 +128,9 @@ class Chronicle:
         """All that was noted until now, giving the loop back in between; what is noted meanwhile waits for the next turn."""
         for n in range(1, len(self._noted) + 1):
             self._take(self._noted.popleft())
-            for device in self._full:
+            while self._full:  # taken out before it is sent: what meets a bug is not met again
+                device = self._full.pop()
                 self._send(device, self._batches.pop(device), now(), anchor(now()), run)
-            self._full.clear()
             if n % NOTES_A_BREATH == 0:
                 await asyncio.sleep(0)
 

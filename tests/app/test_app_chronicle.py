@@ -106,3 +106,30 @@ def test_a_full_batch_leaves_at_once_and_nothing_of_it_is_lost(compound):
     assert [len(batch) for _, batch in ear.batches] == [MOST_IN_BATCH, MOST_IN_BATCH]
     assert [sample["value"] for _, batch in ear.batches for sample in batch] == list(range(2 * MOST_IN_BATCH))
     assert chronicle.dropped == 0
+
+
+def test_a_batch_that_met_a_bug_does_not_stop_those_behind_it(compound):
+    chronicle, _, ear, _ = room(compound)
+    offer, bugs = ear.offer_telemetry, [ZeroDivisionError()]
+
+    def offer_once(device, body):
+        if bugs:
+            raise bugs.pop()
+        offer(device, body)
+
+    ear.offer_telemetry = offer_once
+    full = [(n, Reading("gas-301", "lel", float(n))) for n in range(MOST_IN_BATCH)]
+
+    async def main():
+        for at, event in full:
+            chronicle.follow(Stamped(Instant(at), f"r.{at}", event))
+        for _ in range(2):  # as its ring does: whatever rises, it is begun anew
+            running = asyncio.create_task(chronicle.run(lambda: Instant(60_000), lambda _: None, "r1", lambda: None))
+            await asyncio.sleep(1)
+            chronicle.follow(Stamped(Instant(1_000), "r.1000", Reading("gas-302", "lel", 7.0)))
+            await asyncio.sleep(11)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    virtual_run(main())
+    assert [sample["value"] for _, samples in ear.batches for sample in samples] == [7.0, 7.0]
