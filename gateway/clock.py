@@ -55,6 +55,11 @@ class SystemClock:
         return Stamp(self._boot_id, boottime_ms, time.time_ns() // 1_000_000, self._quality)
 
 
+def monotonic_us() -> int:
+    """What systemd wants to be told of a reload (sd_notify(3), MONOTONIC_USEC)."""
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1_000
+
+
 def _synchronised() -> bool:
     """Whether something disciplines the wall clock. Not allowed to ask (hardened unit) counts as no."""
     return _TIMESYNC_FLAG.exists() or _kernel_synchronised()

@@ -8,7 +8,6 @@ message's id is alert and revision.
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import msgspec
@@ -16,6 +15,7 @@ from msgspec import Struct
 
 from gateway import __version__
 from gateway.alerts import Alert
+from gateway.clock import SystemClock
 from gateway.control.folder import claim
 from gateway.store import backup
 from gateway.store.backup import Manifest
@@ -38,7 +38,7 @@ class Moved(Struct, frozen=True):
 
 def back_up(folder: Path, out: Path) -> Manifest:
     """Write one file. Raises OSError, StoreFault."""
-    return backup.make(folder, out, loudong=__version__, made_ms=time.time_ns() // 1_000_000)
+    return backup.make(folder, out, loudong=__version__, made_ms=SystemClock().stamp().wall_ms)
 
 
 def restore(archive: Path, folder: Path, *, force: bool, who: str) -> Moved:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import structlog
 from gateway import notify
 from gateway.app.house import House
 from gateway.app.orders import FaultySite, Orders, Reloaded, read_orders
+from gateway.clock import monotonic_us
 from gateway.control.protocol import PeerCredentials
 from gateway.nodes import Faults
 from gateway.site.model import Site
@@ -40,20 +40,28 @@ class Reloader:
         self._signalled: set[asyncio.Task[None]] = set()
 
     async def reload(self, faults: Faults) -> Reloaded:
-        """Read the file again and live by it. Raises FaultySite; then nothing has changed."""
+        """Read the file again and live by it; whoever stops waiting stops nothing, for half a house is none.
+
+        Raises FaultySite; then nothing has changed.
+        """
+        return await asyncio.shield(asyncio.ensure_future(self._reload(faults)))
+
+    async def _reload(self, faults: Faults) -> Reloaded:
         async with self._one:
-            _tell_systemd(notify.RELOADING, f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+            _tell_systemd(notify.RELOADING, f"MONOTONIC_USEC={monotonic_us()}")
+            said = [notify.READY]  # whatever becomes of it: else systemd waits
             try:
                 orders = await asyncio.to_thread(read_orders, self._path, self._folder, faults)
                 _check_identity(self._house.site, orders.site, faults)
-                settling = self._house.resettle(_with_key(orders, self._house.orders))
-                done = await asyncio.shield(asyncio.ensure_future(settling))  # half a house is none
+                done = await self._house.resettle(_with_key(orders, self._house.orders))
+                log.info("site_reloaded", fingerprint=done.fingerprint, ended=done.ended, begun=done.begun)
+                said.append(notify.status(standing(self._house)))
             except FaultySite:
                 log.warning("site_refused", faults=render(faults, self._house.site.language))
-                _tell_systemd(notify.READY, notify.status(say("unit.refused", self._house.site.language)))
+                said.append(notify.status(say("unit.refused", self._house.site.language)))
                 raise
-            log.info("site_reloaded", fingerprint=done.fingerprint, ended=done.ended, begun=done.begun)
-            _tell_systemd(notify.READY, notify.status(standing(self._house)))
+            finally:
+                _tell_systemd(*said)
             return done
 
     def on_signal(self) -> None:

@@ -267,3 +267,43 @@ def test_a_disk_that_hangs_leaves_nobody_without_a_bus_meanwhile(tmp_path):
         assert sounded == [1]
 
     live(tmp_path, story)
+
+
+def test_systemd_is_not_left_waiting_for_a_reload_that_met_a_bug(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr("gateway.app.reload._tell_systemd", lambda *lines: said.append(lines[0]))
+
+    async def story(living):
+        def fail(*_):
+            raise ZeroDivisionError
+
+        monkeypatch.setattr("gateway.app.house._renewed", fail)
+        with pytest.raises(ZeroDivisionError):
+            await living.reload()
+        assert said == ["RELOADING=1", "READY=1"]
+
+    live(tmp_path, story)
+
+
+def test_whoever_stops_waiting_for_a_reload_lets_no_second_one_in_between(tmp_path):
+    async def story(living):
+        keep_uplinks, under_way = living.house.store.keep_uplinks, []
+
+        async def slow(names):
+            under_way.append(1)
+            assert len(under_way) == 1, "two reloads at once"
+            await asyncio.sleep(2)
+            await keep_uplinks(names)
+            under_way.pop()
+
+        living.house.store.keep_uplinks = slow
+        living.edit(*MORE_GAS)
+        first = asyncio.ensure_future(living.reload())
+        await living.until(lambda: under_way, "it is under way")
+        first.cancel()
+        living.edit("Stair 1", "Stair one")
+        second = await living.reload()
+        assert second.begun == ()
+        assert "gas-302" in living.house.rooms._lanes
+
+    live(tmp_path, story)
