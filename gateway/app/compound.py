@@ -149,7 +149,7 @@ def _subjects(site: Site) -> Iterator[Subject]:
     for name in radio_subjects(site) if site.buttons else ():
         yield Subject(name, "radio", _common(b.place for b in site.buttons.values()), facts=_HEALTH)
     for button in site.buttons.values():
-        yield _button(button)
+        yield _button(button, radio_subjects(site))
     for door in site.doors.values():
         yield _door(door)
     for output in site.outputs.values():
@@ -194,7 +194,7 @@ def _device(device: ModbusDevice, bus: Bus) -> Subject:
     return Subject(device.id, device.profile.kind, device.place, device.tags, facts | _HEALTH, bus_subject(bus.id))
 
 
-def _button(button: Button) -> Subject:
+def _button(button: Button, radios: tuple[str, ...]) -> Subject:
     silence = min(HEARTBEATS_MISSED * button.heartbeat_ms, LONGEST_HEARD_MS) or None
     facts = {
         "heard": FactSpec("dBm", silence),
@@ -203,7 +203,9 @@ def _button(button: Button) -> Subject:
         PRESSED: FactSpec(),
         QUIET: FactSpec(),
     }
-    return Subject(button.id, "button", button.place, button.tags, facts | _HEALTH, meanings=button.meanings)
+    return Subject(
+        button.id, "button", button.place, button.tags, facts | _HEALTH, meanings=button.meanings, ears=radios
+    )
 
 
 def _door(door: Door) -> Subject:

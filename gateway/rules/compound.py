@@ -63,13 +63,15 @@ class Subject(Struct, frozen=True):
     meanings: dict[str, str] = {}
     """For a button: press kinds that do not mean SOS here."""
     care: Care | None = None
+    ears: tuple[str, ...] = ()
+    """The radios that hear it: one that is deaf may have been the only one near enough."""
 
     @property
     def sources(self) -> tuple[str, ...]:
         """Through what it is heard of: if one of these fails, silence proves nothing."""
         if self.care is not None:
             return (*self.care.pseudonyms, *dict.fromkeys(device for device, _ in self.care.readings))
-        return (self.id, self.via) if self.via else (self.id,)
+        return (self.id, *((self.via,) if self.via else ()), *self.ears)
 
 
 class OutputSpec(Struct, frozen=True):

@@ -209,6 +209,10 @@ class Grammar:
         part = self._followed(reader, "absent")
         after = self._followed(reader, "after") if reader.has("after") else None
         length = self._window(reader, "for")
+        if isinstance(part, Seen) and part.by == (
+            "press",
+        ):  # who is well presses nothing, and a deaf radio is nobody's absence
+            self._faults.add(reader.mark("absent"), "fault.absent_of_press", name=self._name)
         return None if part is None else Absent(part, length, after)
 
     def _unknown_of(self, reader: Reader) -> ConditionNode | None:

@@ -94,6 +94,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "规则 {name}:of: subjects 要数不同的设备,请用 by 写明以户、单元还是楼栋为单位",
         "rule {name}: of: subjects counts different devices: say with by whether of a flat, stair or building",
     ),
+    "fault.absent_of_press": (
+        "规则 {name}:不能只凭没有按键(seen: press)就说人不见了;请加上 pass 或 reading",
+        "rule {name}: that nobody pressed a button (seen: press) tells nothing of a person: add pass or reading",
+    ),
     "fault.short_sequence": (
         "规则 {name}:sequence 至少要有先后两个条件",
         "rule {name}: a sequence has at least two conditions",

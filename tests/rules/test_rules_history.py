@@ -508,3 +508,15 @@ def test_a_planned_leave_that_may_have_begun_since_leaves_it_open(make, subjects
     core.restart(after=None)
     core.wait(3 * DAY)
     assert core.said() == []
+
+
+def test_a_button_is_not_silent_while_the_radio_is_deaf(make, subjects):
+    radio = Subject("radio-hci0", "radio", "b1", facts=dict(HEALTH))
+    button = Subject("sos", "button", "b1/s1/301", facts=dict(HEALTH), ears=("radio-hci0",))
+    core = make(rule("{ absent: { press: any }, for: 12h }", "button"), subjects=(radio, button, *subjects[-2:]))
+    core.health("radio-hci0", "lost", HOUR)
+    core.wait(DAY)
+    assert core.said("r") == []
+    core.health("radio-hci0", "ok", DAY)
+    core.wait(DAY + 12 * HOUR)
+    assert core.said("r")[0] == "raised"

@@ -56,6 +56,10 @@ FAULTS = {
     "fault.count_of_one": (
         HEAD + "  when: { count: { health: lost }, at_least: 2, of: subjects, within: 1h }\n" + TAIL, "", 3, {"name": "r"},
     ),
+    "fault.absent_of_press": (
+        "- rule: welfare\n  subjects: { kind: person }\n  when: { absent: { seen: press }, for: 1h }\n" + TAIL, "", 3,
+        {"name": "welfare"},
+    ),
     "fault.short_sequence": (HEAD + "  when: { sequence: [ { health: lost } ], within: 1h }\n" + TAIL, "", 3, {"name": "r"}),
     "fault.past_of_past": (
         HEAD + "  when: { absent: { point: gas, rises: 5 %LEL, within: 1h }, for: 1h }\n" + TAIL, "", 3, {"name": "r"},
