@@ -50,10 +50,10 @@ def test_a_disk_whose_every_fsync_fails_silences_nobody(tmp_path):
 def test_no_power_cut_takes_what_was_told_from_the_daemon_and_a_disk_that_syncs_nothing_does(tmp_path):
     needs()
     before, operations = asyncio.run(record_daemon(tmp_path))
-    judge_all(sound := Row(), Budget(60, 60), before, operations)
+    judge_all(sound := Row(), Budget(25, 60), before, operations)
     assert sound.clean, sound
     lying = [op for op in operations if op[0] != "fsync"]
-    judge_all(row := Row(), Budget(20, 60), before, lying)
+    judge_all(row := Row(), Budget(10, 60), before, lying)
     assert row.lost > 0
 
 
