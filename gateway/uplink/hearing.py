@@ -24,7 +24,7 @@ log = structlog.get_logger()
 RECEIPTS_REMEMBERED = 1000
 """A receipt costs a write; a broker or a receiver that repeats itself must not wear out the disk."""
 RECORD_S = 60.0
-"""The journal keeps one refusal of a kind in this time, with how many there were: a flood must not wear out the disk either."""
+"""Journal and log keep one refusal of a kind in this time, with how many there were: a flood must not wear out the disk either."""
 
 
 class Heard(Struct, frozen=True):
@@ -92,7 +92,10 @@ class Hearing:
         if isinstance(receipt, Refusal) or message.retain:
             refusal = receipt if isinstance(receipt, Refusal) else Refusal.RETAINED
             self._counts[f"refused_{refusal}"] += 1
-            log.warning("message_refused", uplink=self._uplink.id, principal="receipts", reason=refusal)
+            if times := self._due("/receipts", refusal):
+                log.warning(
+                    "message_refused", uplink=self._uplink.id, principal="receipts", reason=refusal, times=times
+                )
         else:
             self._report_once(receipt)
 
@@ -115,19 +118,24 @@ class Hearing:
         """Count, log, and record who tried what; only principals of the site file by name, or a stranger could fill the memory."""
         refusal = parsed.refusal or Refusal.MALFORMED
         self._counts[f"refused_{refusal}"] += 1
-        log.warning("message_refused", uplink=self._uplink.id, principal=parsed.principal, reason=refusal)
         principal = parsed.principal if parsed.principal in self._uplink.principals else ""
+        times = self._due(principal, refusal)
+        if not times:
+            return
+        log.warning("message_refused", uplink=self._uplink.id, principal=parsed.principal, reason=refusal, times=times)
+        self._report(
+            CommandRefused(self._uplink.id, principal, refusal.value, parsed.verb, parsed.who, parsed.command_id, times)
+        )
+
+    def _due(self, principal: str, refusal: Refusal) -> int:
+        """How many refusals of this kind there were since the last that left a trace, if it is time for one; else 0."""
         now, key = asyncio.get_running_loop().time(), (principal, refusal.value)
         since, unsaid = self._recorded.get(key, (now - RECORD_S, 0))
         if now - since < RECORD_S:
             self._recorded[key] = since, unsaid + 1
-            return
+            return 0
         self._recorded[key] = now, 0
-        self._report(
-            CommandRefused(
-                self._uplink.id, principal, refusal.value, parsed.verb, parsed.who, parsed.command_id, unsaid + 1
-            )
-        )
+        return unsaid + 1
 
 
 def _as_bytes(payload: object) -> bytes:

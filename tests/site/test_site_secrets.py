@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import os
+import re
 from pathlib import Path
 
 import pytest
 
+from gateway.cli import _parser
 from gateway.nodes import Faults, Mark
 from gateway.site.report import render
+from gateway.site.schema import site_schema
 from gateway.site.secret_files import MAX_SECRET_BYTES, check_secrets, read_secret
 
 MARK = Mark("site.yaml", 7)
@@ -101,3 +105,41 @@ def test_check_secrets_looks_at_the_form_of_keys(load, good, tmp_path):
     write(tmp_path / "t", b"0123456789abcdef")
     check_secrets(loaded.site, loaded.faults)
     assert loaded.lines() == []
+
+
+def _property_names(schema: object) -> set[str]:
+    found: set[str] = set()
+    if isinstance(schema, dict):
+        properties = schema.get("properties")
+        found |= set(properties) if isinstance(properties, dict) else set()
+        for inner in schema.values():
+            found |= _property_names(inner)
+    elif isinstance(schema, list):
+        for inner in schema:
+            found |= _property_names(inner)
+    return found
+
+
+def test_the_site_file_has_no_word_that_turns_verification_off_and_no_place_for_a_secret():
+    names = _property_names(site_schema())
+    assert {"tls", "ca_file", "key_file", "password_file", "token_file"} <= names
+    loose = re.compile("insecure|verif|trust|skip|allow_any|check_hostname|self_signed|no_tls")
+    assert [name for name in names if loose.search(name)] == []
+    assert [
+        name for name in names if re.search("password|secret|token|key$", name) and not name.endswith("_file")
+    ] == []
+
+
+def _options(parser: argparse.ArgumentParser) -> set[str]:
+    found = set(parser._option_string_actions)
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                found |= _options(inner)
+    return found
+
+
+def test_no_secret_is_an_argument_where_everybody_sees_it_in_ps():
+    options = _options(_parser())
+    assert "--state" in options
+    assert [one for one in options if re.search("password|secret|token|key|credential", one)] == []

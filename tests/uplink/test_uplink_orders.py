@@ -7,6 +7,7 @@ import uuid
 
 import aiomqtt
 import pytest
+import structlog
 
 from gateway.events import CommandRefused
 from gateway.sim.receiver import DutyOffice
@@ -363,7 +364,10 @@ def test_what_is_refused_leaves_a_trace_and_a_flood_of_it_leaves_one(house, mosq
         assert attempts()[-1] == ("duty", "wrong_principal", "shelve", "grid-li", "c-9", 5)
         assert gateway.mqtt.counts["refused_wrong_principal"] == 6
 
-    asyncio.run(together(house, (mosquitto(), "5"), tell))
+    with structlog.testing.capture_logs() as logs:
+        asyncio.run(together(house, (mosquitto(), "5"), tell))
+    told = [(line["principal"], line["times"]) for line in logs if line["event"] == "message_refused"]
+    assert told == [("duty", 1), ("mallory", 1), ("duty", 5)]
 
 
 def test_what_the_core_refuses_is_counted_by_its_reason(house, mosquitto):

@@ -22,7 +22,10 @@ log = structlog.get_logger()
 REGISTER_S = 10.0
 """A caller that has not said who it is by then is a stranger."""
 _UNMISTAKABLE = 4  # bytes of a heartbeat that no answer begins with
-_MOST_CALLERS = 16  # who have not said who they are yet
+_MOST_CALLERS = 128  # who have not said who they are yet
+_MOST_OF_ONE = 16  # of them from one address: who crowds the door keeps nobody out but himself
+_COMPLAIN_S = 600.0  # one refusal an address in this time is logged; all are counted
+_ADDRESSES = 256  # remembered for that; a subnet of devices has no more
 
 
 class Reception:
@@ -34,6 +37,7 @@ class Reception:
         self._server: asyncio.Server | None = None
         self._guests: list[DialInWire] = []
         self._callers: set[_Caller] = set()
+        self._complained: dict[str, float] = {}
 
     async def admit(self, guest: DialInWire) -> None:
         """Listen for this one, too. Raises ``port_gone`` where the port cannot be had."""
@@ -63,11 +67,24 @@ class Reception:
     def called(self, caller: _Caller) -> bool:
         """Somebody dials; False where there is no room for strangers."""
         self._callers.add(caller)
-        return len(self._callers) <= _MOST_CALLERS
+        from_there = sum(one.peer == caller.peer for one in self._callers)
+        return from_there <= _MOST_OF_ONE and len(self._callers) <= _MOST_CALLERS
 
     def gone(self, caller: _Caller) -> None:
         """It hung up, or is known now."""
         self._callers.discard(caller)
+
+    def turn_away(self, peer: str, said: bytes) -> None:
+        """Count somebody who is nobody's, and tell of his address now and then: a flood must not fill the journal."""
+        self.strangers += 1
+        now = asyncio.get_running_loop().time()
+        if now - self._complained.get(peer, now - _COMPLAIN_S) < _COMPLAIN_S:
+            return
+        self._complained.pop(peer, None)
+        if len(self._complained) >= _ADDRESSES:
+            del self._complained[next(iter(self._complained))]
+        self._complained[peer] = now
+        log.warning("caller_refused", port=self.port, peer=peer, said=said[:32].hex(), refused=self.strangers)
 
     def place(self, said: bytes, peer: str) -> tuple[DialInWire, bytes] | bool | None:
         """Whose line this is and what it said beyond its name; False: nobody's; None: it has not said enough yet."""
@@ -87,12 +104,12 @@ class _Caller(Connection):
 
     def __init__(self, reception: Reception) -> None:
         super().__init__(self._listen, self._hung_up)
-        self._reception, self._said, self._peer = reception, b"", ""
+        self._reception, self._said, self.peer = reception, b"", ""
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._peer = str(transport.get_extra_info("peername")[0])
+        self.peer = str(transport.get_extra_info("peername")[0])
         if not self._reception.called(self):
             self._refuse()
             return
@@ -101,7 +118,7 @@ class _Caller(Connection):
 
     def _listen(self, data: bytes) -> None:
         self._said += data
-        found = self._reception.place(self._said, self._peer)
+        found = self._reception.place(self._said, self.peer)
         if found is None:
             return
         if isinstance(found, bool):
@@ -109,14 +126,13 @@ class _Caller(Connection):
             return
         guest, rest = found
         self._done()
-        guest.take(self, self._peer, rest)
+        guest.take(self, self.peer, rest)
 
     def _hung_up(self, _why: str) -> None:
         self._done()
 
     def _refuse(self) -> None:
-        self._reception.strangers += 1
-        log.warning("caller_refused", port=self._reception.port, peer=self._peer, said=self._said[:32].hex())
+        self._reception.turn_away(self.peer, self._said)
         self._done()
         self.drop()
 

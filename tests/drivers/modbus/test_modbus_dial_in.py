@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 
 import msgspec
+import structlog
 
 from gateway.drivers.modbus.dial_in import DialInWire, Reception
 from gateway.drivers.modbus.lines import line_of
@@ -118,6 +119,37 @@ def test_a_stranger_is_let_in_nowhere(kit):
             assert 66 not in ear.values("gas")
 
     asyncio.run(story())
+
+
+def test_strangers_who_say_little_and_slowly_keep_no_box_out_and_fill_no_log(kit):
+    """More than there is room for from one address, and again as soon as they are thrown out."""
+
+    async def knock(port):
+        while True:
+            with contextlib.suppress(OSError):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0))
+                writer.write(b"bo")
+                await reader.read()
+                writer.close()
+            await asyncio.sleep(0.01)
+
+    async def story():
+        gas = kit.profile(kit.alarm("gas", 1, period_ms=100))
+        async with waiting(kit, (1, gas), registration=b"box-0001") as (line, ear, port):
+            crowd = [asyncio.ensure_future(knock(port)) for _ in range(100)]
+            reception = line.wire._reception
+            await kit.until(lambda: reception.strangers > 100, 20)
+            assert len(reception._callers) <= 16
+            box = Box(SimUnit(1, holding={1: 7}), say=b"box-0001")
+            await box.dial(port)
+            await kit.until(lambda: ear.values("gas")[-1:] == [7], 20)
+            for one in crowd:
+                one.cancel()
+            await asyncio.gather(*crowd, return_exceptions=True)
+
+    with structlog.testing.capture_logs() as logs:
+        asyncio.run(story())
+    assert len([line for line in logs if line["event"] == "caller_refused"]) <= 2
 
 
 def test_two_boxes_dial_one_port_and_each_finds_its_bus(kit):
