@@ -52,7 +52,7 @@ rules:
     text: {{ zh: 测试, en: bench }}
 """
 QUIET_MS, BEST_MS = 1_000, (100, 50, 25)
-SHARED_AMONG = 32
+SHARED_AMONG = 64
 """Connections when pushed: what ``check`` would have an installer do who asks for so much."""
 
 
