@@ -6,7 +6,6 @@ Presses, entries and commands are never dropped. Times are noted and decide noth
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -153,10 +152,10 @@ async def babbling(folder: Path, budget: Budget) -> Row:
         await stage.up()
         before = rss_mib(stage)
 
-        async def babble() -> None:
+        async def babble(enough: asyncio.Event) -> None:
             nonlocal sent
             async with aiomqtt.Client("127.0.0.1", stage.broker.port, username="loudong", password=PASSWORD) as client:
-                while True:
+                while not enough.is_set():  # a cancellation may be forgotten (receiver._still_wanted)
                     leaf = dice.choice(["ack", "close", "explode", "shelve"])
                     await client.publish(f"{TOPICS}/commands/duty/{leaf}", dice.randbytes(dice.randrange(2000)), qos=0)
                     sent += 1
@@ -164,16 +163,16 @@ async def babbling(folder: Path, budget: Budget) -> Row:
                         await asyncio.sleep(0.01)
 
         for _ in budget.rounds():
-            talking = asyncio.create_task(babble())
+            enough = asyncio.Event()
+            talking = asyncio.create_task(babble(enough))
             await asyncio.sleep(2)
             pressed = loop.time()
             stage.press_some(2)
             stage.stranger()
             await stage.until_heard_since(pressed, row)
             await asyncio.sleep(1)
-            talking.cancel()
-            with contextlib.suppress(asyncio.CancelledError, aiomqtt.MqttError):
-                await talking
+            enough.set()
+            await talking
             await stage.close_all()
             row.trials += 1
         row.notes.append(f"{sent} commands; {before:.0f} MiB before, {rss_mib(stage):.0f} after")
