@@ -193,7 +193,10 @@ class PressTracker:
 
     def next_due(self) -> Instant | None:
         """When ``expire`` has something to do."""
-        return min((due for m in self._memories.values() if (due := m.state.next_due()) is not None), default=None)
+        held = [
+            m.state for m in self._memories.values() if m.state.pressed
+        ]  # of most, nothing is: asked at every frame
+        return min((due for state in held if (due := state.next_due()) is not None), default=None)
 
     @staticmethod
     def _restore_counter(memory: _Memory, counter: int, floor: int | None) -> None:
