@@ -132,7 +132,7 @@ class Engine:
         self._dispatch(stamped)
         event = stamped.event
         if isinstance(event, Reading):
-            return self._outcome(urgent=False, idle=event.quality is Quality.GOOD and self._is_unsupervised(event))
+            return self._outcome(urgent=False, idle=event.quality is Quality.GOOD and self._may_wait(event))
         return self._outcome(urgent=not isinstance(event, _QUIET))
 
     def wake(self, at: Instant) -> Outcome:
@@ -374,11 +374,14 @@ class Engine:
             else:
                 self.register.fire(kind, name[0], at)
 
-    def _is_unsupervised(self, reading: Reading) -> bool:
-        """Whether nothing is to be feared of its silence: not so of any alarm point."""
+    def _may_wait(self, reading: Reading) -> bool:
+        """Whether a crash may cost the last minute of it: not so of an alarm point, nor of a button, of which it says whether
+        the press that is still on the air is known already.
+        """
         subject = self.compound.subjects.get(reading.device)
         spec = None if subject is None else subject.facts.get(reading.point)
-        return spec is None or spec.max_age_ms is None
+        is_button = subject is not None and subject.kind == "button"
+        return not is_button and (spec is None or spec.max_age_ms is None)
 
     def _outcome(self, *, urgent: bool, idle: bool = False) -> Outcome:
         said = self._taken()

@@ -3,6 +3,7 @@
 from gateway.actions import Want
 from gateway.events import DeviceHealth, Entry, Health, Press, PressKind, Quality, Reading
 from gateway.instant import HOUR, MINUTE, SECOND, ClockQuality
+from gateway.rules.compound import FactSpec, Subject
 from gateway.rules.terminals import SEEN_PER_TERMINAL
 
 
@@ -224,3 +225,29 @@ def test_a_quiet_reading_is_not_urgent_and_everything_else_is(core):
     assert not core.read("gas", "gas", 1.0, SECOND).urgent
     assert core.read("smoke", "smoke", True).urgent
     assert core.health("gas", "ok").urgent
+
+
+def test_only_what_nobody_misses_after_a_crash_may_wait_for_company(make, subjects):
+    """Idle: a good value of no alarm point, no button, and with no delay begun."""
+    slow = """
+- rule: damp
+  subjects: { kind: air-sensor }
+  when: { point: humidity, above: "70" }
+  on_delay: 10min
+  priority: low
+  grade: small
+"""
+    air = Subject("air", "air-sensor", "b1", (), {"humidity": FactSpec(), "co2": FactSpec()})
+    core = make(slow, subjects=(*subjects, air), outputs=())
+
+    def idle(device, point, value, quality=Quality.GOOD):
+        return core.read(device, point, value, quality=quality).idle
+
+    core.read("air", "co2", 500)
+    assert idle("air", "co2", 501)
+    assert not idle("air", "co2", 502, Quality.COMMS)
+    assert idle("air", "humidity", 60)
+    assert not idle("air", "humidity", 80)  # the delay begins
+    assert idle("air", "humidity", 81)
+    assert not idle("gas", "gas", 1)
+    assert not idle("button", "pressed", True)
