@@ -1,5 +1,7 @@
 """docs/site.md: its examples are one complete site without a fault, and every field of the site file is on the page."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -93,6 +95,15 @@ def test_every_section_and_field_is_on_the_page(pages):
     for name, schema in _sections(site_schema()).items():
         missing = [f for f in sorted(_fields(schema) - words) if f"`{f}`" not in text]
         assert not missing, f"section {name} lacks {missing}"
+
+
+def test_the_reference_is_as_the_code_has_it():
+    """docs/site-reference.md is written from the tables; whoever changes those writes it anew."""
+    root = Path(__file__).parents[2]
+    ran = subprocess.run(
+        [sys.executable, root / "tools" / "site_reference.py", "--check"], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 @pytest.mark.parametrize("what", ["profile", "point"])
