@@ -61,7 +61,7 @@ def test_a_full_disk_silences_nobody(tmp_path):
             await whole.until(lambda: 503 in world.gate.answers, "the terminal is told to keep its event")
             ballast.unlink()
             await whole.alert("disk-failing", "store", "returned")
-            await whole.until(lambda: world.gate.answers[-1] == 200, "the terminal may forget it now")
+            await whole.until(lambda: world.gate.answers[-1:] == [200], "the terminal may forget it now")
             await whole.stop()
             await whole.start()  # what was held in memory is on the disk: the next life knows it
             raised = await whole.alert("sos", "sos-301")

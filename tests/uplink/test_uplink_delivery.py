@@ -60,12 +60,12 @@ def test_a_broker_that_is_away_costs_nothing(house, broker):
                 await asyncio.to_thread(served.stop)
                 gateway.outbox.add("critical", 10)
                 gateway.outbox.add("high", 50)
-                await house.until(lambda: gateway.core.health[-1][0] == "lost")
+                await house.until(lambda: [one[0] for one in gateway.core.health[-1:]] == ["lost"])
                 await house.until(lambda: gateway.mqtt.counts["connects_tried"] >= 4)
                 assert not gateway.up
                 await asyncio.to_thread(served.start)
                 await duty.settle(260)
-                await house.until(lambda: gateway.core.health[-1][0] == "ok")
+                await house.until(lambda: [one[0] for one in gateway.core.health[-1:]] == ["ok"])
         assert duty.tally["delivered"] == 260
         assert (duty.tally["doubled"], duty.tally["disordered"]) == (0, 0)
         assert duty.missing == {}
@@ -133,11 +133,11 @@ def test_a_broker_that_answers_nothing_any_more_is_noticed_and_speaks_our_will(h
                 gateway.mqtt._sleep = lambda _: asyncio.sleep(0.5)
                 setattr(line, silence, True)
                 gateway.outbox.add("critical")
-                await house.until(lambda: gateway.core.health[-1] == ("lost", "timeout"))
+                await house.until(lambda: gateway.core.health[-1:] == [("lost", "timeout")])
                 await house.until(lambda: duty.statuses[house.source]["state"] == "offline")
                 setattr(line, silence, False)
                 await duty.settle(1)
-                await house.until(lambda: gateway.core.health[-1] == ("ok", ""))
+                await house.until(lambda: gateway.core.health[-1:] == [("ok", "")])
 
     asyncio.run(story())
 

@@ -36,7 +36,7 @@ async def _press_until_heard(air):
 async def _healed(air):
     """Presses come through again, and the radio says so: a frame may slip in even while a start is refused."""
     await _press_until_heard(air)
-    await air.until(lambda: air.healths[-1] == ("radio-hci0", OK, ""))
+    await air.until(lambda: air.healths[-1:] == [("radio-hci0", OK, "")])
 
 
 async def _adapter_out_and_back(air):

@@ -69,7 +69,7 @@ def test_a_passive_scan_that_bluez_forgot_heals(on_air):
         while not air.presses:
             await air.air(PLAIN, air.plain.press())
             await asyncio.sleep(0.05)
-        await air.until(lambda: air.healths[-1] == ("radio-hci0", Health.OK, ""))
+        await air.until(lambda: air.healths[-1:] == [("radio-hci0", Health.OK, "")])
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 

@@ -169,7 +169,7 @@ def test_a_swapped_battery_is_heard_at_fault_and_well_again_once_enrolled(on_air
         assert air.watcher.reenrol("b-2")
         assert not air.watcher.reenrol("b-9")
         await air.air(SEALED, air.sealed.press())
-        await air.until(lambda: air.healths[-1] == ("b-2", Health.OK, ""))
+        await air.until(lambda: air.healths[-1:] == [("b-2", Health.OK, "")])
 
     assert [p.suspect for p in on_air(scene).presses] == [None, None]
 

@@ -311,7 +311,7 @@ class TestTrouble:
                 stage.server.port = port
                 await stage.server.__aenter__()
                 stage.front.intake.news["gate"].set()
-                await until(lambda: stage.health[-1] == (Health.OK, ""))
+                await until(lambda: stage.health[-1:] == [(Health.OK, "")])
 
         asyncio.run(play())
 

@@ -206,7 +206,7 @@ def test_a_stream_somebody_else_has_is_asked_for_again(scene: Open) -> None:
             stage.server._streaming.cancel()
             await until(lambda: stage.server.streams)
             stage.terminal.pass_known()
-            await until(lambda: stage.health[-1] == (Health.OK, ""))
+            await until(lambda: stage.health[-1:] == [(Health.OK, "")])
 
     asyncio.run(play())
 
