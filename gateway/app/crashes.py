@@ -2,14 +2,16 @@
 
 Theory. A bug in the core ends the process, and systemd starts it anew in two seconds. If the world says the same thing again
 (a terminal resends, a value stays), the same bug ends it again, and nobody is guarded. So the event that was under way is
-quarantined: the next life journals it and does not show it to the core. Where that is no cure, after three crashes in five
+quarantined: the next life journals it and does not show it to the core. A core that hangs has crashed, too (``hanging.py``). Where that is no cure, after three crashes in five
 minutes, the built-in life-safety rules run alone, until somebody reloads the site file or starts the gateway anew in quiet.
 A quarantine ends with the version or the site file that it was for.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,8 +20,9 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from gateway.app.inbox import Chore
 from gateway.clock import Clock
-from gateway.events import Boot, Event, SiteLoaded
+from gateway.events import Boot, Event, SiteLoaded, Stamped
 from gateway.faults import LoudongError
 from gateway.instant import MINUTE
 from gateway.store import files
@@ -42,7 +45,7 @@ class Crash(Struct, frozen=True):
     site: str
     """Fingerprint of the site file."""
     kind: str = ""
-    """Of the event that was being handled; empty where there was none."""
+    """Of the event that was being handled, or of the chore; empty where there was none."""
     digest: str = ""
 
 
@@ -59,8 +62,8 @@ class Crashes:
         self._quarantined = {one.digest: one.kind for one in self._before if one.digest and self._concerns(one)}
         recent = [one for one in self._before if one.boot_id == now.boot_id]
         self.too_many = sum(now.boottime_ms - one.boottime_ms <= WITHIN_MS for one in recent) >= TOO_MANY
-        self.suspect: Event | None = None
-        """The event that is being handled; should it be the last, it is remembered."""
+        self.suspect: Stamped | Chore | None = None
+        """What the core is at work on; should it be the last, it is remembered."""
         self.held_back = 0
         """Events that were not shown to the core."""
 
@@ -82,18 +85,37 @@ class Crashes:
 
     def __exit__(self, kind: type[BaseException] | None, bug: BaseException | None, _: TracebackType | None) -> None:
         if isinstance(bug, Exception) and not isinstance(bug, LoudongError):
-            self._remember()
+            self.remember(self.suspect)
 
-    def _remember(self) -> None:
-        now, event = self._clock.stamp(), self.suspect
-        crash = Crash(now.boot_id, now.boottime_ms, self._version, self._site)
-        if event is not None and not isinstance(event, Boot | SiteLoaded):  # without these there is no life at all
-            name = str(type(event).__struct_config__.tag)
-            crash = msgspec.structs.replace(crash, kind=name, digest=_digest(event))
+    @contextlib.contextmanager
+    def chore(self, kind: str) -> Iterator[None]:
+        """The core is at work without an event."""
+        self.suspect = Chore(kind)
+        try:
+            yield
+        finally:
+            self.suspect = None
+
+    def remember(self, work: Stamped | Chore | None) -> None:
+        """Note a crash, and what the core was at work on; for the next start. A disk that refuses is logged."""
+        now = self._clock.stamp()
+        digest = ""
+        if isinstance(work, Stamped) and not isinstance(
+            work.event, Boot | SiteLoaded
+        ):  # without these there is no life
+            digest = _digest(work.event)
+        crash = Crash(now.boot_id, now.boottime_ms, self._version, self._site, self.kind_of(work), digest)
         try:
             files.write_whole(self._path, _encode((*self._before, crash)[-_KEPT:]))
         except OSError as error:
             log.warning("crash_not_remembered", fault=error.strerror)
+
+    @staticmethod
+    def kind_of(work: Stamped | Chore | None) -> str:
+        """What it is called in the journal; empty for nothing."""
+        if isinstance(work, Stamped):
+            return str(type(work.event).__struct_config__.tag)
+        return "" if work is None else work.kind
 
     def _concerns(self, one: Crash) -> bool:
         return (one.version, one.site) == (self._version, self._site)

@@ -22,6 +22,7 @@ from gateway.app.chronicle import Chronicle
 from gateway.app.compound import life_safety_alone, worker_subject
 from gateway.app.crashes import Crashes
 from gateway.app.desk import Desk
+from gateway.app.hanging import Hourglass
 from gateway.app.inbox import Inbox, Kept
 from gateway.app.learning import Learner
 from gateway.app.orders import Orders, Reloaded
@@ -75,6 +76,8 @@ class Surroundings(Struct, frozen=True):
     """Runs the disk's work instead of a thread."""
     patient: bool = False
     """The last start was too early for the disk: wait longer, and do not begin anew a second time."""
+    hourglass: Hourglass | None = None
+    """Ends the process when the core hangs."""
 
 
 class House:
@@ -110,6 +113,8 @@ class House:
         self.timeline = Timeline(clock, origin, now)
         self._downtime = downtime
         self.crashes = Crashes(self._folder, clock, __version__, self.site.fingerprint)
+        if self._surroundings.hourglass is not None:
+            self._surroundings.hourglass.watch(self.crashes)
         if self.crashes.too_many:
             log.critical("life_safety_alone", reason="crashes")
             self.orders = msgspec.structs.replace(
@@ -119,9 +124,10 @@ class House:
             self._begin(loaded, now, downtime)
 
     def _begin(self, loaded: Loaded, now: Stamp, downtime: int | None) -> None:
-        engine = Engine(self.orders.compound)
-        unreadable = engine.restore(Row(row.kind, row.key, row.body) for row in loaded.state)
-        engine.register.continue_lanes(loaded.sequences)
+        with self.crashes.chore("start"):
+            engine = Engine(self.orders.compound)
+            unreadable = engine.restore(Row(row.kind, row.key, row.body) for row in loaded.state)
+            engine.register.continue_lanes(loaded.sequences)
         self.publishing = Publishing(self.site, engine, now.boot_id, loaded.run, self.store)
         self.inbox = Inbox(engine, self.timeline, loaded.run, self.store, self.publishing.message)
         self.inbox.guard = self.crashes
@@ -203,7 +209,8 @@ class House:
 
     async def resettle(self, orders: Orders) -> Reloaded:
         """Live by another site file of the same gateway. Raises what the new core has against it, before anything changed."""
-        _renewed(self.engine, orders.compound).handle(Stamped(self.timeline.now(), "rehearsal", _loaded(orders)))
+        with self.crashes.chore("rehearsal"):
+            _renewed(self.engine, orders.compound).handle(Stamped(self.timeline.now(), "rehearsal", _loaded(orders)))
         # A new uplink must be known before it first asks, or it would be told the past; and a disk that hangs is waited for
         # while every bus is still there.
         await self.store.keep_uplinks([*self.site.uplinks, *orders.site.uplinks])

@@ -43,10 +43,18 @@ class Keeper(Protocol):
         ...
 
 
+class Chore:
+    """A piece of the core's work that no event asked for. Each is an object of its own, so that one can be told from the next."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+
 class Guard(Protocol):
     """What the last lives of this process have to say about an event."""
 
-    suspect: Event | None
+    suspect: Stamped | Chore | None
+    """What the core is at work on."""
     held_back: int
 
     def quarantines(self, event: Event) -> bool:
@@ -57,7 +65,7 @@ class Guard(Protocol):
 class _Trusting:
     """Nothing ever broke."""
 
-    suspect: Event | None = None
+    suspect: Stamped | Chore | None = None
     held_back = 0
 
     def quarantines(self, _event: Event) -> bool:
@@ -125,7 +133,7 @@ class Inbox:
         stamped = Stamped(self.timeline.now(), f"{self._run}.{self._count}", event)
         if self.guard.quarantines(event):
             return self._set_aside(stamped)
-        self.guard.suspect = event
+        self.guard.suspect = stamped
         with self.whole(event_kind=_kind(event), event_id=stamped.id):
             outcome = self.engine.handle(stamped)
             self._act(outcome)
@@ -174,11 +182,13 @@ class Inbox:
         due = self.engine.next_due()
         if due is None or due > self.timeline.now():
             return
+        self.guard.suspect = Chore("deadline")
         with self.whole(event_kind="deadline"):
             outcome = self.engine.wake(self.timeline.now())
             self._act(outcome)
             if outcome.rows:
                 self._keep(outcome, (), ())
+        self.guard.suspect = None
 
     def _mark_time(self) -> None:
         """On a quiet site, too, the store knows to the minute how long we listened; what is idle rides along."""

@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from gateway import notify
+from gateway.app.hanging import Hourglass
 from gateway.app.house import House, OpenedLateError, Surroundings, build
 from gateway.app.orders import read_site, with_secrets
 from gateway.app.reload import Reloader, standing
@@ -36,9 +37,11 @@ def run(path: Path, folder: Path, surroundings: Surroundings | None = None) -> N
     """
     faults = Faults()
     site, compound = read_site(path, faults)  # before the folder is made
-    with claim(folder):
+    with claim(folder), Hourglass() as hourglass:
         orders = with_secrets(site, compound, folder, faults)
-        around = msgspec.structs.replace(surroundings or Surroundings(), patient=_PATIENT in os.environ)
+        around = msgspec.structs.replace(
+            surroundings or Surroundings(), patient=_PATIENT in os.environ, hourglass=hourglass
+        )
         try:
             asyncio.run(_live(lambda: build(orders, folder, SystemClock(), around), path, folder))
         except OpenedLateError:

@@ -11,7 +11,8 @@ from app.living import SIREN, Living
 from instruments.virtual import VirtualClock, virtual_run
 
 from gateway.app.crashes import NAME, Crashes
-from gateway.events import Reading
+from gateway.events import Reading, Stamped
+from gateway.instant import Instant
 from gateway.rules.engine import Engine
 from gateway.store.telemetry import Telemetry
 
@@ -146,7 +147,7 @@ def test_a_quarantine_ends_with_its_version_and_its_site_file(tmp_path):
     async def story():
         clock, event = VirtualClock(asyncio.get_running_loop()), Reading("air", "co2", 1)
         crashes = Crashes(tmp_path, clock, "1", "site")
-        crashes.suspect = event
+        crashes.suspect = Stamped(Instant(0), "run.1", event)
         with contextlib.suppress(_BugError), crashes:
             raise _BugError
         assert Crashes(tmp_path, clock, "1", "site").quarantines(event)

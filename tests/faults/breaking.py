@@ -1,7 +1,12 @@
-"""The real daemon with a bug built in: a worker that raises once after a while, or a core that cannot bear some readings.
+"""The real daemon with a bug built in: a worker that raises once after a while, a core that cannot bear some readings, a bad rule.
 
     python tests/faults/breaking.py worker NAME SECONDS SITE --state DIR
-    python tests/faults/breaking.py core POINT FROM,TO SITE --state DIR
+    python tests/faults/breaking.py core POINT FROM,TO SITE --state DIR     raises
+    python tests/faults/breaking.py hang POINT FROM,TO SITE --state DIR     never comes back
+    python tests/faults/breaking.py rule NAME raises|hangs SITE --state DIR
+
+A hang is looked for more often than in the shipped code, so that a trial takes seconds. Every worker that is hired is said on
+stderr, as JSON: {"hired": name, "ring": life|service}.
 
 A test entry point like ``crashing.py``; everything else is the shipped code, run as ``loudong run`` runs it.
 """
@@ -9,16 +14,23 @@ A test entry point like ``crashing.py``; everything else is the shipped code, ru
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from gateway.app import hanging
 from gateway.app.running import run, set_up_logging
 from gateway.events import Reading
+from gateway.rules.bare import Unasked
+from gateway.rules.compound import Rule
 from gateway.rules.engine import Engine
+from gateway.rules.watches import Watchkeeper
 from gateway.supervise import Ring, Supervisor
 
+LOOK_S = 0.3
 Factory = Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -45,31 +57,60 @@ def break_worker(name: str, after_s: float) -> None:
         raise BuiltInError(name)
 
     def add(supervisor: Supervisor, worker: str, ring: Ring, factory: Factory, **rest: Any) -> None:
+        print(json.dumps({"hired": worker, "ring": ring.value}), file=sys.stderr, flush=True)
         real(supervisor, worker, ring, (lambda: once(factory)) if worker == name else factory, **rest)
 
     Supervisor.add = add  # type: ignore[method-assign]
 
 
-def break_core(point: str, low: float, high: float) -> None:
+def raises(what: str) -> None:
+    raise BuiltInError(what)
+
+
+def hangs(_what: str) -> None:
+    while True:
+        time.sleep(0.001)  # a loop that leaves the interpreter's lock now and then, as every loop of ours does
+
+
+def break_core(point: str, low: float, high: float, how: Callable[[str], None]) -> None:
     """Readings of this point between these values break it."""
     real = Engine._dispatch
 
     def dispatch(engine: Engine, stamped: Any) -> None:
         event = stamped.event
         if isinstance(event, Reading) and event.point == point and low <= float(event.value or 0) <= high:
-            raise BuiltInError(point)
+            how(point)
         real(engine, stamped)
 
     Engine._dispatch = dispatch  # type: ignore[method-assign]
 
 
+def break_rule(name: str, how: Callable[[str], None]) -> None:
+    """Whoever asks this rule breaks; not so where it is there and not asked."""
+    for way in ("_look", "_happened"):
+        real = getattr(Watchkeeper, way)
+
+        def asked(keeper: Watchkeeper, rule: Rule, *rest: Any, real: Callable[..., None] = real) -> None:
+            if rule.id == name and not isinstance(rule.when, Unasked):
+                how(name)
+            real(keeper, rule, *rest)
+
+        setattr(Watchkeeper, way, asked)
+
+
 def main() -> None:
     what, name, figure, site, _, state = sys.argv[1:7]
-    if what == "worker":
-        break_worker(name, float(figure))
-    else:
-        low, high = figure.split(",")
-        break_core(name, float(low), float(high))
+    hanging.LOOK_S = LOOK_S
+    match what:
+        case "worker":
+            break_worker(name, float(figure))
+        case "core" | "hang":
+            low, high = figure.split(",")
+            break_core(name, float(low), float(high), raises if what == "core" else hangs)
+        case "rule":
+            break_rule(name, {"raises": raises, "hangs": hangs}[figure])
+        case _:
+            sys.exit(f"no such bug: {what}")
     set_up_logging(as_json=True)
     run(Path(site), Path(state))
 

@@ -1,0 +1,74 @@
+"""The thread that looks whether the core still is at the same work. (The end itself: tests/faults/test_faults_hang.py.)"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from gateway.app import hanging
+from gateway.app.crashes import Crashes
+from gateway.app.hanging import LOOKS, Hourglass
+from gateway.app.inbox import Chore
+from gateway.clock import SystemClock
+
+PATIENCE_S = 30.0
+
+
+class _Looked(Crashes):
+    """Counts the looks; ``work`` says what is seen at the n-th."""
+
+    def __init__(self, folder: Path, work) -> None:
+        self.looks, self.work = 0, work
+        self.enough = threading.Event()
+        super().__init__(folder, SystemClock(), "1", "site")
+
+    @property
+    def suspect(self):
+        self.looks += 1
+        if self.looks > 5 * LOOKS:
+            self.enough.set()
+        return self.work(self.looks)
+
+    @suspect.setter
+    def suspect(self, _work):
+        pass
+
+
+@pytest.fixture
+def ended(monkeypatch):
+    """What the process would have been ended for."""
+    found: list[object] = []
+    monkeypatch.setattr(hanging, "LOOK_S", 0.001)
+    monkeypatch.setattr(hanging, "_end", lambda _crashes, work: found.append(work))
+    return found
+
+
+def look(crashes):
+    with Hourglass() as hourglass:
+        hourglass.watch(crashes)
+        assert crashes.enough.wait(PATIENCE_S)
+
+
+def test_the_same_work_at_every_look_is_a_hang(tmp_path, ended):
+    work = Chore("deadline")
+    look(_Looked(tmp_path, lambda _n: work))
+    assert ended[0] is work
+
+
+def test_a_core_that_is_busy_with_one_thing_after_another_does_not_hang(tmp_path, ended):
+    look(_Looked(tmp_path, lambda _n: Chore("deadline")))
+    assert ended == []
+
+
+def test_a_core_that_rested_in_between_does_not_hang(tmp_path, ended):
+    work = Chore("deadline")
+    look(_Looked(tmp_path, lambda n: None if n % LOOKS == 0 else work))
+    assert ended == []
+
+
+def test_before_there_is_a_core_nothing_is_looked_at(ended):
+    with Hourglass():
+        pass
+    assert ended == []
