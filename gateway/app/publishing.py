@@ -64,16 +64,18 @@ class Publishing:
     def message(self, publish: Publish, now: Instant) -> PendingMessage:
         """One change of one alert, for the outbox.
 
-        It is rendered later, perhaps twice; what it knows of true time is what was known now, whatever is learnt meanwhile.
+        It is rendered later, perhaps twice; what it knows of true time, and the site's names in it, are those of now, whatever is
+        learnt or loaded meanwhile.
         """
         change, alert = publish.change, publish.change.alert
         anchors = {moment: self._engine.anchor_at(moment) for moment in moments(change)}
+        site, names = self._site, self._wording
 
         def render(durable: bool) -> bytes:
             return alert_body(
-                self._site.id, self._site.gateway, change, publish.sequence, publish.lane,
+                site.id, site.gateway, change, publish.sequence, publish.lane,
                 anchor_at=anchors.__getitem__, boot_id=self._boot_id, run=self._run, now=now, durable=durable,
-                wording=self._wording,
+                wording=names,
             )  # fmt: skip
 
         identity = f"{alert.id}/{alert.revision}"

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from gateway.actions import Publish
 from gateway.app.check import BUILTIN
@@ -31,7 +32,7 @@ class _Core:
     """The real engine and what it publishes; instants are the test's."""
 
     def __init__(self) -> None:
-        site = load_site(SITE, Faults(), BUILTIN)
+        self._site = site = load_site(SITE, Faults(), BUILTIN)
         compound = compound_of(site, Faults())
         self.engine, self._count = Engine(compound), 0
         self._publishing = Publishing(site, self.engine, "boot", "run", _Disk())
@@ -50,6 +51,11 @@ class _Core:
 
     def press(self, at: int) -> list[PendingMessage]:
         return self.tell(at, Press(self.button, PressKind.SINGLE, "c1"))
+
+    def rename_places(self) -> None:
+        """Another site file, in which every place has another name."""
+        places = {path: structs.replace(place, name="Elsewhere") for path, place in self._site.places.items()}
+        self._publishing.resettle(structs.replace(self._site, places=places), self.engine)
 
     def ack(self, at: int) -> list[PendingMessage]:
         (alert,) = self.engine.alerts()
@@ -108,3 +114,15 @@ def test_a_message_not_yet_rendered_when_the_clock_is_found_says_what_was_known_
     core.tell(2_000, ClockSynced(WALL))
     data = _event(raised)["data"]
     assert (data["clock"], data["occurred_at"], data["changed_at"]) == ("unsynced", None, None)
+
+
+def test_a_body_speaks_in_the_names_of_its_moment_whatever_site_file_is_loaded_before_it_is_rendered(core):
+    """Rendered for the disk before a reload and for memory after it, it must be the same but for the durable mark."""
+    core.boot(0, "r1", wall_ms=WALL)
+    (before, *_) = core.press(1_000)
+    said = _event(before)
+    core.rename_places()
+    assert _event(before) == said
+    (after, *_) = core.press(600_000)
+    assert _event(after)["data"]["texts"] != said["data"]["texts"]
+    assert "Elsewhere" in str(_event(after)["data"]["texts"])
