@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from tinydb.storages import Storage
 from tinydb.table import Document
 
 from gateway.store import files
+from gateway.store.thread import DiskThread
 
 log = structlog.get_logger()
 
@@ -33,6 +35,8 @@ RETRY_MS = 60_000
 KEPT = {"neighbour": 512}
 """How many of a kind are kept, the ones not heard of for longest forgotten first. Whoever passes the gate with a telephone is a
 neighbour, under a new random address every 15 min; the other kinds number what the site file names."""
+LAST_S = 1.0
+"""How long an end waits for the last write; what was learnt can be learnt again, a stop cannot wait."""
 _TURN_S = 5.0  # how often the writer looks whether it is time
 
 Fields = dict[str, Any]
@@ -76,6 +80,7 @@ class Registry:
         self._changed: set[tuple[str, str]] = set()
         self._due: int | None = None
         self._meaning = asyncio.Event()
+        self._writing = threading.Lock()
         self._stopping = False
         self._storage, self._database = self._open()
 
@@ -112,25 +117,36 @@ class Registry:
 
     async def run(self) -> None:
         """Write when it is time, until ``stop`` or cancellation; then a last time."""
+        loop, thread = asyncio.get_running_loop(), DiskThread("registry")
         try:
             while not self._stopping:
                 self._meaning.clear()
                 if self._due is not None and self._now() >= self._due:
-                    await asyncio.to_thread(self.flush)
+                    await loop.run_in_executor(thread, self.flush)
                     continue
                 try:
                     await asyncio.wait_for(self._meaning.wait(), _TURN_S)
                 except TimeoutError:
                     continue
         finally:
-            self.flush()
+            last = loop.run_in_executor(thread, self.flush)  # behind one that is under way
+            thread.shutdown(wait=False)
+            await asyncio.wait({last}, timeout=LAST_S)
 
     def stop(self) -> None:
         self._stopping = True
         self._meaning.set()
 
     def flush(self) -> bool:
-        """Write now what changed; False where the disk refuses, then it is tried again in a minute."""
+        """Write now what changed; False where the disk refuses, then it is tried again in a minute. From any thread."""
+        if not self._writing.acquire(timeout=LAST_S):
+            return False  # the disk hangs under another
+        try:
+            return self._flush()
+        finally:
+            self._writing.release()
+
+    def _flush(self) -> bool:
         changed, self._changed, self._due = self._changed, set(), None
         if not changed:
             return True

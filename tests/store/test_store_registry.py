@@ -6,10 +6,12 @@ import asyncio
 import json
 import os
 import stat
+import threading
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from instruments.waiting import until
 from tinydb import TinyDB
 from tinydb.storages import JSONStorage
 
@@ -146,6 +148,38 @@ def _cut_before(monkeypatch, step: int) -> None:
 
     for name in ("fsync", "replace", "rename", "unlink"):
         monkeypatch.setattr(os, name, cutting(getattr(os, name)))
+
+
+def test_an_end_during_a_write_waits_for_it_and_writes_the_rest_behind_it(tmp_path, monkeypatch):
+    begun, goes_on, at_work, together = threading.Event(), threading.Event(), [], []
+    real = WholeFileStorage.save
+
+    def save(self):
+        at_work.append(1)
+        together.append(len(at_work))
+        begun.set()
+        goes_on.wait(10)
+        real(self)
+        at_work.pop()
+
+    monkeypatch.setattr(WholeFileStorage, "save", save)
+
+    async def life():
+        registry = Registry(tmp_path, Clock())
+        task = asyncio.create_task(registry.run())
+        registry.note("button", "b", {"first": True}, meaning=True)
+        await until(begun.is_set)
+        registry.note("button", "b", {"second": True})
+        task.cancel()
+        await asyncio.sleep(0)
+        goes_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert registry.flush()  # whoever comes last finds nothing left
+
+    asyncio.run(life())
+    assert together == [1, 1]
+    assert Registry(tmp_path, Clock()).get("button", "b") == {"first": True, "second": True}
 
 
 def _states(folder, change) -> list[bytes | None]:
