@@ -135,6 +135,7 @@ class Store:
         A disk that hangs does not silence it: waiting for the disk is what the writer then is there for.
         """
         self._beat = beat
+        beat()  # it was opened: nobody need wait for the first commit, or five seconds, to call the gateway ready
         await self.ended()
 
     async def ended(self) -> None:

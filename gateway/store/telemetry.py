@@ -96,7 +96,7 @@ class Telemetry:
                     await self.flush()
         finally:
             self._worker.submit(self._write, self._drain())
-            closing = asyncio.wrap_future(self._worker.submit(self._close))
+            closing = loop.run_in_executor(self._worker, self._close)
             await asyncio.wait({closing}, timeout=_LAST_S)
 
     async def flush(self) -> None:

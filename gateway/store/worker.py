@@ -58,11 +58,7 @@ class Worker:
 
     def write(self, job: Callable[[Database], _T]) -> asyncio.Future[_T]:
         """Run a job, opening the database first where that failed before. Its future may raise StoreFault."""
-        return asyncio.ensure_future(self._written(job))
-
-    async def _written(self, job: Callable[[Database], _T]) -> _T:
-        """A task of its own: without its turns of the loop the last save of a stop is abandoned (test_app_buttons)."""
-        return await self._submit(lambda: job(self._opened()))
+        return self._submit(lambda: job(self._opened()))
 
     async def ask(self, job: Callable[[Database], _T]) -> _T:
         """Run a job if the disk answers in time. Raises StoreFault where it refuses or stalls; the job may run later."""

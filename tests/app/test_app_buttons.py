@@ -108,6 +108,21 @@ def test_a_state_goes_on_over_a_restart_and_the_next_press_is_another(tmp_path):
     live(tmp_path, story)
 
 
+def test_a_stop_right_after_a_press_costs_neither_time_nor_the_press(tmp_path, capsys):
+    async def story(lived):
+        loop = asyncio.get_running_loop()
+        await lived.hear("kontakt", DOWN, 0)
+        begun = loop.time()
+        await lived.restart(0)
+        assert loop.time() - begun < 1
+        assert lived.presses("kontakt") == 1
+        await lived.hear("kontakt", DOWN)
+        assert lived.presses("kontakt") == 1
+
+    live(tmp_path, story)
+    assert "abandoned" not in capsys.readouterr().out
+
+
 def test_a_recorded_frame_is_no_press_after_any_restart(tmp_path):
     async def story(lived):
         recorded = lived.xiaomi.press()

@@ -118,6 +118,22 @@ def test_stop_writes_what_still_waits(tmp_path, make_part):
     assert _journal(tmp_path) == ["run.1", "run.2", "run.3"]
 
 
+def test_a_store_that_was_opened_is_alive_at_once(tmp_path, make_part):
+    """Its first turn may be over before anybody tends it; a start must not wait for the next one."""
+
+    async def life():
+        store, beats = Store(tmp_path), []
+        await store.start()
+        await store.put(make_part(1))
+        tending = asyncio.create_task(store.tend(lambda: beats.append(1)))
+        await asyncio.sleep(0)
+        assert beats
+        assert await store.stop()
+        await tending
+
+    asyncio.run(life())
+
+
 def test_cursors_reach_the_disk_without_any_part(tmp_path, make_part, quick):
     async def life():
         store = Store(tmp_path)

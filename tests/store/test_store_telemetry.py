@@ -7,6 +7,7 @@ import random
 import secrets
 
 import pytest
+from instruments.virtual import virtual_run
 
 from gateway.store import telemetry as telemetry_module
 from gateway.store.telemetry import NAME, Telemetry
@@ -133,3 +134,18 @@ def test_a_run_that_was_restarted_writes_on(tmp_path, monkeypatch):
 
     asyncio.run(life())
     assert [one.at for one in _rows(Telemetry(tmp_path))] == [1, 2, 3]
+
+
+def test_an_end_takes_no_time_where_the_disk_takes_none(tmp_path):
+    """On a virtual clock, which jumps wherever it does not know of work that is under way."""
+
+    async def life():
+        telemetry, loop = Telemetry(tmp_path), asyncio.get_running_loop()
+        task = asyncio.create_task(telemetry.run())
+        await asyncio.sleep(0)
+        telemetry.add("gas-1", "lel", 1, 1, "good")
+        task.cancel()
+        await asyncio.wait({task})
+        return loop.time(), telemetry.counters.written
+
+    assert virtual_run(life(), patience_s=0.0) == (0.0, 1)
