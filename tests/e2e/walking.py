@@ -127,7 +127,7 @@ class Walk:
         """``site``: another template; ``uplink_port``: what the daemon takes for the broker, where something stands between."""
         self.folder, self.log = folder, folder / "daemon.log"
         self.peer = Peer()
-        self.broker = Mosquitto(folder / "broker", auth={"loudong": PASSWORD})
+        self.broker = Mosquitto(folder / "broker", auth={"loudong": PASSWORD}, leashed=True)
         template = folder / "site.yaml"
         text = string.Template(site.read_text(encoding="utf-8"))
         self.district_broker = EmbeddedBroker(folder / "district", leashed=True)

@@ -12,11 +12,11 @@ from e2e.walking import needs
 
 from .torture.cuts import judge_all, record_daemon
 from .torture.faults import FAULTS
+from .torture.jobs import in_jobs, shares
 from .torture.rows import Budget, Row, keep, kept, table
 
 pytestmark = pytest.mark.filterwarnings("ignore:isSet:DeprecationWarning")  # modbus_tk's own
 SHORT = {
-    "kill-9-anywhere": 1,
     "broker-puback-lost": 1,
     "load-every-button": 1,
 }
@@ -28,6 +28,36 @@ def test_nothing_is_lost_doubled_or_out_of_order(tmp_path, name):
     row = FAULTS[name].run(tmp_path, Budget(SHORT[name], 60))
     assert row.clean, row
     assert row.raised > 0
+
+
+def test_a_fault_in_two_processes_is_one_row():
+    needs()
+    budget = Budget(2, 60)
+    row = in_jobs("kill-9-anywhere", budget, 2)
+    assert row.clean, row
+    assert (row.trials, row.raised) == (4, 10)
+    assert len(row.recoveries_s) == 2
+
+
+def test_a_job_that_leaves_no_row_is_not_passed_over():
+    row = in_jobs("no-such-fault", Budget(2, 60), 2)
+    assert len(row.wrong) == 2
+    assert not row.clean
+
+
+def test_jobs_share_the_trials_and_throw_dice_of_their_own():
+    assert shares(10, 4) == [3, 3, 2, 2]
+    assert shares(2, 8) == [1, 1]
+    assert Budget(1, 1, "7/0").dice().random() != Budget(1, 1, "7/1").dice().random()
+    assert Budget(1, 1, "7/0").dice().random() == Budget(1, 1, "7/0").dice().random()
+
+
+def test_a_round_under_way_is_the_last_once_somebody_has_seen_enough():
+    told = []
+    budget = Budget(9, 60, told=told.append)
+    for n in budget.rounds():
+        budget.stopped = n == 2
+    assert told == [1, 2, 3]
 
 
 def _may_trace() -> bool:

@@ -1,10 +1,14 @@
-"""``make torture [ARGS="--quick --resume FAULT …"]``: break everything, count, print one table, keep ``build/torture.json``."""
+"""``make torture [ARGS="--quick --resume --jobs 4 FAULT …"]``: break everything, count, print one table, keep ``build/torture.json``.
+
+Ctrl-C ends it after the round under way and keeps what was measured; a second one ends it at once.
+"""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -13,6 +17,7 @@ from pathlib import Path
 import structlog
 
 from .faults import FAULTS
+from .jobs import Progress, in_jobs
 from .rows import Budget, Row, keep, kept, table
 
 RESULT = Path("build") / "torture.json"
@@ -21,13 +26,7 @@ QUICK = Path("build") / "torture-quick.json"
 
 def main() -> int:
     """Entry point; 1 where anything was lost, doubled, out of order or wrong."""
-    parser = argparse.ArgumentParser(prog="make torture ARGS=")
-    parser.add_argument("faults", nargs="*", metavar="FAULT", help=" | ".join(FAULTS))
-    parser.add_argument("--quick", action="store_true", help="a few minutes in all")
-    parser.add_argument("--resume", action="store_true", help="go on where an earlier run stopped, and add up")
-    parser.add_argument("--trials", type=int, help="of each fault, instead of its own number")
-    parser.add_argument("--seconds", type=float, help="at most for each fault; it is said which did not get through")
-    parser.add_argument("--into", type=Path, help=f"another file than {RESULT}")
+    parser = _parser()
     asked = parser.parse_args()
     if unknown := [name for name in asked.faults if name not in FAULTS]:
         parser.error(f"no such fault: {', '.join(unknown)}")
@@ -36,38 +35,84 @@ def main() -> int:
     path = asked.into or (QUICK if asked.quick else RESULT)
     rows = kept(path) if asked.resume else {}
     for name in asked.faults or FAULTS:
-        fault = FAULTS[name]
-        budget = Budget(*(fault.quick if asked.quick else fault.full))
         before = rows.get(name, Row(name))
-        budget.trials = (asked.trials or budget.trials) - before.trials
-        budget.seconds = asked.seconds or budget.seconds
-        if budget.trials > 0:
-            rows[name] = before + _try(name, budget)
-            keep(rows, path)
+        budget = _budget(name, asked, before)
+        if budget.trials <= 0:
+            continue
+        rows[name] = before + _measured(name, budget, asked)
+        keep(rows, path)
+        if not asked.job:
             print(table([rows[name]]), file=sys.stderr, flush=True)
-    print(table(list(rows.values())))
-    print(f"kept in {path}")
+        if budget.stopped:
+            break
+    if not asked.job:
+        print(table(list(rows.values())))
+        print(f"kept in {path}")
     return 0 if all(row.clean for row in rows.values()) else 1
 
 
-def _try(name: str, budget: Budget) -> Row:
-    """One fault; what breaks off is a row, too."""
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="make torture ARGS=")
+    parser.add_argument("faults", nargs="*", metavar="FAULT", help=" | ".join(FAULTS))
+    parser.add_argument("--quick", action="store_true", help="a few minutes in all")
+    parser.add_argument("--resume", action="store_true", help="go on where an earlier run stopped, and add up")
+    parser.add_argument("--trials", type=int, help="of each fault, instead of its own number")
+    parser.add_argument("--seconds", type=float, help="at most for each fault; it is said which did not get through")
+    parser.add_argument("--into", type=Path, help=f"another file than {RESULT}")
+    parser.add_argument("--jobs", type=int, default=1, help="so many processes at once, where a fault can be split")
+    parser.add_argument("--seed", help="other dice than those of the number of trials made so far")
+    parser.add_argument("--job", action="store_true", help=argparse.SUPPRESS)  # one of several: see jobs.py
+    return parser
+
+
+def _budget(name: str, asked: argparse.Namespace, before: Row) -> Budget:
+    fault = FAULTS[name]
+    trials, seconds = fault.quick if asked.quick else fault.full
+    seed = asked.seed or str(before.trials)
+    return Budget((asked.trials or trials) - before.trials, asked.seconds or seconds, seed)
+
+
+def _measured(name: str, budget: Budget, asked: argparse.Namespace) -> Row:
     began = time.monotonic()
-    folder = Path(tempfile.mkdtemp(prefix="torture-"))
-    try:
-        row = FAULTS[name].run(folder, budget)
-    except (AssertionError, TimeoutError, ExceptionGroup) as broken:
-        row = Row(trials=1, wrong=[f"broke off: {type(broken).__name__} {broken}"])
-    if not row.clean:
-        for log in folder.rglob("daemon.log"):
-            kept_log = RESULT.parent / "torture" / f"{name}.log"
-            kept_log.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(log, kept_log)
-            row.wrong.append(f"the daemon's log is kept in {kept_log}")
-    shutil.rmtree(folder, ignore_errors=True)
+    if asked.jobs > 1 and FAULTS[name].splits:
+        row = in_jobs(name, budget, asked.jobs)
+    else:
+        budget.told = _say_number if asked.job else Progress(name, budget.trials).told
+        signal.signal(signal.SIGINT, lambda *_: _stop(budget))
+        row = _try(name, budget)
     row.fault, row.took_s = name, round(time.monotonic() - began, 1)
     return row
 
 
+def _say_number(rounds: int) -> None:
+    print(rounds, flush=True)
+
+
+def _stop(budget: Budget) -> None:
+    if budget.stopped:
+        raise KeyboardInterrupt
+    budget.stopped = True
+
+
+def _try(name: str, budget: Budget) -> Row:
+    """One fault; what breaks off is a row, too."""
+    folder = Path(tempfile.mkdtemp(prefix="torture-"))
+    try:
+        row = FAULTS[name].run(folder, budget)
+    except (AssertionError, TimeoutError, ExceptionGroup) as broken:
+        row = Row(trials=1, wrong=[f"broke off (seed {budget.seed}): {type(broken).__name__} {broken}"])
+    if not row.clean and row.trials:
+        for log in folder.rglob("daemon.log"):
+            kept_log = RESULT.parent / "torture" / f"{name}-{budget.seed.replace('/', '-')}.log"
+            kept_log.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(log, kept_log)
+            row.wrong.append(f"the daemon's log is kept in {kept_log}")
+    shutil.rmtree(folder, ignore_errors=True)
+    return row
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)  # the shell's number for an end by SIGINT

@@ -14,11 +14,12 @@ from .rows import Budget, Row
 
 
 class Fault(Struct, frozen=True):
-    """``full`` and ``quick``: trials and seconds."""
+    """``full`` and ``quick``: trials and seconds. ``splits``: it throws its budget's dice, and several may run at once."""
 
     run: Callable[[Path, Budget], Row]
     full: tuple[int, float]
     quick: tuple[int, float]
+    splits: bool = False
 
 
 def _real(story: Callable[[Path, Budget], Coroutine[Any, Any, Row]]) -> Callable[[Path, Budget], Row]:
@@ -26,9 +27,9 @@ def _real(story: Callable[[Path, Budget], Coroutine[Any, Any, Row]]) -> Callable
 
 
 FAULTS: dict[str, Fault] = {
-    "kill-9-anywhere": Fault(_real(kills.anywhere), (1000, 7200), (5, 40)),
-    "kill-9-between-deeds": Fault(_real(kills.between_deeds), (240, 3600), (6, 60)),
-    "kill-9-in-a-drain": Fault(_real(kills.draining), (60, 3600), (1, 60)),
+    "kill-9-anywhere": Fault(_real(kills.anywhere), (1000, 7200), (5, 40), splits=True),
+    "kill-9-between-deeds": Fault(_real(kills.between_deeds), (240, 3600), (6, 60), splits=True),
+    "kill-9-in-a-drain": Fault(_real(kills.draining), (60, 3600), (1, 60), splits=True),
     "power-cut": Fault(cuts.store, (40_000, 1200), (600, 30)),
     "power-cut-of-the-daemon": Fault(_real(cuts.daemon), (20_000, 1200), (200, 30)),
     "disk-full": Fault(_real(disks.full), (20, 600), (1, 40)),

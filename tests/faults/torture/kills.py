@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import random
 from pathlib import Path
 
 from faults.test_faults_process import CRASHING
@@ -27,8 +26,8 @@ STARTS = 5
 
 async def anywhere(folder: Path, budget: Budget) -> Row:
     """At a random instant after a press, and sometimes of the start."""
-    row, dice = Row(), random.Random(11)
-    async with Stage(folder) as stage:
+    row, dice = Row(), budget.dice()
+    async with Stage(folder, seed=budget.seed) as stage:
         await stage.up()
         for n in budget.rounds():
             stage.press_some(PRESSES, held=True)
@@ -50,8 +49,8 @@ async def anywhere(folder: Path, budget: Budget) -> Row:
 
 async def between_deeds(folder: Path, budget: Budget) -> Row:
     """At the n-th passage of each place; the life after it sets all right."""
-    row, dice, missed = Row(), random.Random(13), 0
-    async with Stage(folder) as stage:
+    row, dice, missed = Row(), budget.dice(), 0
+    async with Stage(folder, seed=budget.seed) as stage:
         for _, place in zip(budget.rounds(), itertools.cycle(PLACES), strict=False):
             await stage.up(CRASHING, place, "sos", str(dice.randint(1, PRESSES)))
             stage.press_some(PRESSES, held=True)
@@ -74,8 +73,8 @@ async def between_deeds(folder: Path, budget: Budget) -> Row:
 
 async def draining(folder: Path, budget: Budget) -> Row:
     """Alerts gather while the broker is away; then it is killed again and again while they leave."""
-    row, dice = Row(), random.Random(17)
-    async with Stage(folder) as stage:
+    row, dice = Row(), budget.dice()
+    async with Stage(folder, seed=budget.seed) as stage:
         await stage.up()
         for n in budget.rounds():
             stage.stranger()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from msgspec import Struct, convert, field, structs, to_builtins
@@ -17,13 +18,23 @@ class Budget(Struct):
 
     trials: int
     seconds: float
+    seed: str = "0"
+    """Whoever throws dice throws ``dice()``: jobs beside each other, and a run gone on with, must try something else."""
+    told: Callable[[int], None] = lambda _rounds: None
+    """Is told how many rounds are done."""
+    stopped: bool = False
+    """Somebody has seen enough: the round under way is the last."""
 
     def rounds(self) -> Iterator[int]:
         until = time.monotonic() + self.seconds
         for n in range(self.trials):
-            if n and time.monotonic() > until:
+            if self.stopped or (n and time.monotonic() > until):
                 return
             yield n
+            self.told(n + 1)
+
+    def dice(self) -> random.Random:
+        return random.Random(self.seed)
 
 
 class Row(Struct):

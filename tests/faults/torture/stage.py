@@ -47,7 +47,9 @@ def template(folder: Path, *edits: tuple[str, str], buttons: int = BUTTONS) -> P
 class Stage(Walk):
     """A ``Walk`` that can be pressed in many places at once."""
 
-    def __init__(self, folder: Path, *edits: tuple[str, str], uplink_port: int = 0, buttons: int = BUTTONS) -> None:
+    def __init__(
+        self, folder: Path, *edits: tuple[str, str], uplink_port: int = 0, buttons: int = BUTTONS, seed: str = "5"
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         super().__init__(folder, site=template(folder, *edits, buttons=buttons), uplink_port=uplink_port)
         self.office._heard = self._heard
@@ -57,7 +59,7 @@ class Stage(Walk):
         """What was caused and is not heard of yet -> how many alerts of its kind had been before."""
         self.valve_writes: list[int] = []
         self.siren_at: list[float] = []
-        self.dice = random.Random(5)
+        self.dice = random.Random(seed)
         self.world.relay.on_write = self._wired(self.world.relay.on_write)
 
     # What was heard -----------------------------------------------------------------------------------
