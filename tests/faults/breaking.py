@@ -39,7 +39,7 @@ class BuiltInError(Exception):
 
 
 def break_worker(name: str, after_s: float) -> None:
-    """Its first run ends by an exception after so many seconds; later runs are whole."""
+    """Its first run ends by this exception after so many seconds, or sooner where the world ends it; later runs are whole."""
     real, runs = Supervisor.add, [0]
 
     async def once(factory: Factory) -> None:
@@ -49,8 +49,6 @@ def break_worker(name: str, after_s: float) -> None:
         working = asyncio.ensure_future(factory())
         try:
             await asyncio.wait({working}, timeout=after_s)
-            if working.done():
-                working.result()
         finally:
             working.cancel()
             await asyncio.gather(working, return_exceptions=True)
@@ -86,12 +84,15 @@ def break_core(point: str, low: float, high: float, how: Callable[[str], None]) 
 
 
 def break_rule(name: str, how: Callable[[str], None]) -> None:
-    """Whoever asks this rule breaks; not so where it is there and not asked."""
-    for way in ("_look", "_happened"):
+    """Whoever asks this rule breaks: a rule on states whenever it is looked at, a rule on happenings when one comes.
+
+    Not so where it is there and nobody asks it.
+    """
+    for way, momentary in (("_look", False), ("_happened", True)):
         real = getattr(Watchkeeper, way)
 
-        def asked(keeper: Watchkeeper, rule: Rule, *rest: Any, real: Callable[..., None] = real) -> None:
-            if rule.id == name and not isinstance(rule.when, Unasked):
+        def asked(keeper: Watchkeeper, rule: Rule, *rest: Any, real: Any = real, momentary: bool = momentary) -> None:
+            if rule.id == name and rule.momentary == momentary and not isinstance(rule.when, Unasked):
                 how(name)
             real(keeper, rule, *rest)
 

@@ -54,8 +54,11 @@ FAULTS: dict[str, Fault] = {
     "load-chattering-sensor": Fault(_real(floods.chattering), (20, 600), (1, 20)),
     "load-babbling-client": Fault(_real(floods.babbling), (20, 600), (1, 20)),
     "load-backlog": Fault(_real(floods.backlog), (50_000, 3600), (400, 60)),
-    "bug-in-a-service-worker": Fault(_real(bugs.service), (4, 600), (1, 30)),
-    "bug-in-a-life-worker": Fault(_real(bugs.life), (8, 600), (1, 30)),
+    "bug-in-a-service-worker": Fault(_real(bugs.service), (28, 900), (1, 30)),
+    "bug-in-a-life-worker": Fault(_real(bugs.life), (40, 1200), (1, 30)),
     "bug-in-the-core": Fault(_real(bugs.core), (10, 600), (1, 60)),
+    "bug-hang-in-the-core": Fault(_real(bugs.hang), (10, 900), (1, 60)),
+    "bug-at-every-start": Fault(_real(bugs.at_the_start), (10, 900), (1, 60)),
+    "bug-in-a-site-rule": Fault(_real(bugs.rule), (20, 900), (1, 60)),
     "soak": Fault(soak.weeks, (28, 7200), (1, 60)),
 }
