@@ -1,4 +1,4 @@
-"""Judges that are not ours and not Python: the tools of the specifications themselves, from npm, locked with hashes.
+"""What is not ours and not Python, from npm, locked with hashes: the specifications' own tools as judges, a Modbus slave.
 
 They are installed once into ``.node/`` of this checkout. A machine without node and npm, or without a way to the registry,
 skips what needs them and says why; packages that are not those of the lock fail.
@@ -6,15 +6,20 @@ skips what needs them and says why; packages that are not those of the lock fail
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
+import select
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from gateway.sim.leash import leashed
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = Path(__file__).parent / "node"
@@ -30,6 +35,22 @@ def judge(script: str, given: str) -> list[Any]:
     said = _run(["node", script], given, RUN_S)
     assert said.returncode == 0, said.stderr[-2000:]
     return [json.loads(line) for line in said.stdout.splitlines()]
+
+
+@contextlib.contextmanager
+def serving(script: str, *arguments: str) -> Iterator[None]:
+    """``script`` of the folder ``node`` runs, from its word ``ready`` until the block ends."""
+    _install()
+    shutil.copy(SCRIPTS / script, FOLDER / script)
+    with subprocess.Popen(leashed(["node", str(FOLDER / script), *arguments]), stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            heard, _, _ = select.select([process.stdout], [], [], RUN_S)
+            assert heard, f"{script} does not begin within {RUN_S} s"
+            assert process.stdout.readline() == b"ready\n", f"{script} ended with {process.wait(RUN_S)}"
+            yield
+        finally:
+            process.kill()
 
 
 def _install() -> None:

@@ -1,4 +1,4 @@
-"""Against slaves that share no code with us nor with each other: modbus_tk and pymodbus (Python), libmodbus (C)."""
+"""Against slaves that share no code with us nor with each other: modbus_tk, pymodbus (Python), libmodbus (C), modbus-serial (JS)."""
 
 import asyncio
 import contextlib
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import serial
+from instruments.node import serving
 from modbus_tk import defines, modbus_rtu, modbus_tcp
 from pymodbus import FramerType
 from pymodbus.datastore import ModbusDeviceContext, ModbusSequentialDataBlock, ModbusServerContext
@@ -218,3 +219,41 @@ def test_a_slow_libmodbus_slave_never_gives_a_wrong_value(slave):
 
     with wire() as (ours, theirs), running(slave, "rtu", theirs, "1", "60"):
         asyncio.run(story(ours))
+
+
+def modbus_serial(*arguments):
+    return serving("modbus_slave.mjs", *arguments)
+
+
+async def refuse_by_name(line):
+    """Exceptions of its writes, too, and what becomes of a question to another unit."""
+    await line.connect()
+    for ask, *beyond in (
+        (line.write, Space.HOLDING, 64, 1),
+        (line.write, Space.HOLDING, 63, [1, 2]),
+        (line.write, Space.COIL, 64, 1),
+        (line.write, Space.COIL, 63, [1, 1]),
+        (line.read, Space.COIL, 60, 8),
+        (line.read, Space.DISCRETE, 60, 8),
+        (line.read, Space.INPUT, 63, 2),
+    ):
+        with pytest.raises(Refused) as refused:
+            await ask(1, *beyond)
+        assert refused.value.code == 2, beyond
+    with pytest.raises(DeviceFault) as caught:
+        await line.read(9, Space.HOLDING, 0, 1, timeout_ms=100)
+    assert caught.value.reason == "timeout"
+    assert await line.read(1, Space.HOLDING, 1, 1) == [1001]
+    await line.close()
+
+
+def test_modbus_serial_over_a_serial_line():
+    with wire() as (ours, theirs), modbus_serial("rtu", theirs, "1"):
+        asyncio.run(converse(SerialLine(ours)))
+        asyncio.run(refuse_by_name(SerialLine(ours)))
+
+
+def test_modbus_serial_over_tcp():
+    with modbus_serial("tcp", str(port := free_port()), "1"):
+        asyncio.run(converse(TcpLine("127.0.0.1", port)))
+        asyncio.run(refuse_by_name(TcpLine("127.0.0.1", port)))
