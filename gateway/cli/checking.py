@@ -54,7 +54,8 @@ def _print_loads(site: Any, asked: argparse.Namespace, spoken: str) -> None:
             continue
         worst = [max(age) for age in zip(*(alarm.worst_s for alarm in load.alarms), strict=False)]
         key = "load.ages" if worst else "load.bus"
-        print(say(key, spoken, bus=load.bus, load=f"{load.share:.0%}", cycle=f"{load.cycle_s:.1f}", ages=ages(worst)))
+        told = {"load": f"{load.share:.0%}", "cycle": f"{load.cycle_s:.1f}", "reply": f"{1000 * load.reply_s:g}"}
+        print(say(key, spoken, bus=load.bus, ages=ages(worst), **told))
         for alarm in load.alarms if asked.buses else ():
             points = ", ".join(alarm.points)
             print(say("load.points", spoken, device=alarm.device, points=points, ages=ages(alarm.worst_s)))

@@ -279,6 +279,7 @@ BUS = Table(
     framing("framing"),
     flag("line_behind"),
     duration("latency", "latency_ms", 0, 10 * SECOND),
+    duration("reply", "reply_ms", 0, 10 * SECOND),
     duration("turnaround", "turnaround_ms", 0, 5 * SECOND),
     choice_of_numbers("baud", BAUDS),
     choice_of_numbers("data_bits", (7, 8)),

@@ -8,12 +8,12 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "cli.check": ("检查小区文件,一次列出全部问题", "check a site file and list every fault at once"),
     "cli.check.buses": ("逐个列出报警点位最坏多旧", "list how old each alarm point may get at worst"),
     "load.bus": (
-        "总线 {bus}:占用 {load},读一遍 {cycle} 秒",
-        "bus {bus}: {load} booked, one round of all {cycle} s",
+        "总线 {bus}:占用 {load},读一遍 {cycle} 秒,按每次应答 {reply} 毫秒估算",
+        "bus {bus}: {load} booked, one round of all {cycle} s, reckoned with {reply} ms to each answer",
     ),
     "load.ages": (
-        "总线 {bus}:占用 {load},读一遍 {cycle} 秒;报警点位最坏 {ages}",
-        "bus {bus}: {load} booked, one round of all {cycle} s; alarm points at worst {ages}",
+        "总线 {bus}:占用 {load},读一遍 {cycle} 秒,按每次应答 {reply} 毫秒估算;报警点位最坏 {ages}",
+        "bus {bus}: {load} booked, one round of all {cycle} s, reckoned with {reply} ms to each answer; alarm points at worst {ages}",
     ),
     "load.age": ("{age} 秒", "{age} s"),
     "load.age_dead": ("{age} 秒(坏 {dead} 台)", "{age} s ({dead} dead)"),
@@ -202,6 +202,20 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "status.clock": ("时钟:{clock}", "clock: {clock}"),
     "clock.synced": ("已同步", "synchronised"),
     "clock.unsynced": ("未同步", "not synchronised"),
+    "status.bus": (
+        "总线 {bus}:上一分钟漏读 {skipped_pct} %(报警点位 {alarms_skipped_pct} %);应答 {p50_ms} 毫秒(估算 {reckoned_ms} 毫秒)",
+        (
+            "bus {bus}: {skipped_pct} % of its turns left out in the last minute (alarm points {alarms_skipped_pct} %); "
+            "p50 of an answer {p50_ms} ms (reckoned with {reckoned_ms} ms)"
+        ),
+    ),
+    "status.bus_overloaded": (
+        "总线 {bus} 过载:上一分钟漏读 {skipped_pct} %(报警点位 {alarms_skipped_pct} %);应答 {p50_ms} 毫秒(估算 {reckoned_ms} 毫秒)",
+        (
+            "bus {bus} is OVERLOADED: {skipped_pct} % of its turns left out in the last minute (alarm points {alarms_skipped_pct} %); "
+            "p50 of an answer {p50_ms} ms (reckoned with {reckoned_ms} ms)"
+        ),
+    ),
     "units.head": (
         "总线上的设备(应答毫秒 p50/p99;询问、超时、校验错、杂音、迟到、拒绝;上次应答):",
         "devices on buses (answers in ms p50/p99; asked, timeouts, bad CRC, noise, late, refused; last heard):",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -52,12 +52,18 @@ class Counters(Struct):
 class Latencies:
     """How long one unit took for its last answers, from the end of the question to the end of the answer."""
 
-    def __init__(self) -> None:
-        self._last: deque[float] = deque(maxlen=_LATENCIES_KEPT)
+    def __init__(self, most: int = _LATENCIES_KEPT) -> None:
+        self._last: deque[float] = deque(maxlen=most)
 
-    def add(self, took_s: float) -> None:
-        """One more."""
-        self._last.append(took_s)
+    def __len__(self) -> int:
+        return len(self._last)
+
+    def __iter__(self) -> Iterator[float]:
+        return iter(self._last)
+
+    def add(self, *took_s: float) -> None:
+        """One more, or some."""
+        self._last.extend(took_s)
 
     def at_ms(self, part: float) -> float | None:
         """The latency that this part of the answers kept within; None before the first."""
@@ -72,6 +78,13 @@ class Tally:
         self.line = Counters()
         self.units: dict[int, Counters] = {}
         self.latencies: defaultdict[int, Latencies] = defaultdict(Latencies)
+
+    def usual_ms(self) -> tuple[float | None, int]:
+        """What an answer takes in the middle of all units' last ones, and of how many answers that is."""
+        together = Latencies(_LATENCIES_KEPT * max(1, len(self.latencies)))
+        for latencies in self.latencies.values():
+            together.add(*latencies)
+        return together.at_ms(0.5), len(together)
 
     def add(self, unit: int, name: str, by: int = 1) -> None:
         """Counts something of one unit, and so of the line."""

@@ -56,6 +56,8 @@ class BusLoad(Struct, frozen=True):
     alarm_share: float
     cycle_s: float
     """All blocks once."""
+    reply_s: float
+    """What a device was reckoned to take before it answers."""
     alarms: tuple[AlarmAge, ...]
 
     @property
@@ -74,7 +76,8 @@ class BusLoad(Struct, frozen=True):
             for a in self.alarms
         ]
         shares = {"load": round(self.share, 3), "alarm_load": round(self.alarm_share, 3)}
-        return {"bus": self.bus, **shares, "cycle_s": round(self.cycle_s, 3), "ages": ages}
+        times = {"cycle_s": round(self.cycle_s, 3), "reply_ms": round(1000 * self.reply_s, 1)}
+        return {"bus": self.bus, **shares, **times, "ages": ages}
 
 
 def periods(device: ModbusDevice, blocks: Sequence[Block]) -> list[float]:
@@ -97,6 +100,7 @@ def load_of(bus: Bus) -> BusLoad:
         sum(turn.cost_s / turn.period_s for turn in turns),
         sum(turn.cost_s / turn.period_s for turn in alarms),
         sum(turn.cost_s for turn in turns),
+        timing.reply_s,
         tuple(_age(turn, turns, alarms, timing) for turn in alarms),
     )
 

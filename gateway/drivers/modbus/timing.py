@@ -21,7 +21,8 @@ _FRAME_CHARS = 5  # unit, function, byte count, CRC of the answer
 _WORD_CHARS = 2
 REPLY_S = 0.005
 """What a device takes before it answers; measured ones take 2 to 50 ms, most about five (facts/baseline, M6)."""
-_ROUND_TRIP_S = 0.002  # a device on the local network
+ROUND_TRIP_S = 0.002
+"""The same on the local network, where there are no bytes to count."""
 _WHOLE_READ = 125  # Application Protocol 6.3
 _PAID_PART = 0.5
 """A slower point may lengthen a faster block by half of what a request of its own would cost: it is paid at each turn."""
@@ -35,14 +36,16 @@ class Timing(Struct, frozen=True):
     silence_s: float
     latency_s: float = 0.0
     """What the network before the line adds."""
+    reply_s: float = REPLY_S
+    """What a device takes to answer, beside that and its bytes."""
 
     def transaction_s(self, profile: Profile, request_chars: int, answer_chars: int) -> float:
         """From the silence before a request to the end of its answer."""
         if not self.char_s:
-            return _ROUND_TRIP_S + self.latency_s
+            return self.reply_s + self.latency_s
         silence = max(self.silence_s, profile.min_gap_ms / 1000)
         chars = (request_chars + answer_chars) * self.char_s
-        return silence + chars + self.silence_s + REPLY_S + self.latency_s
+        return silence + chars + self.silence_s + self.reply_s + self.latency_s
 
     def read_s(self, block: Block, profile: Profile) -> float:
         """One read of a block."""
@@ -56,7 +59,7 @@ class Timing(Struct, frozen=True):
 
     def miss_s(self, profile: Profile, timeout_s: float) -> float:
         """A question that nobody answers."""
-        return self.transaction_s(profile, _ASKING_CHARS, _FRAME_CHARS) - REPLY_S + timeout_s
+        return self.transaction_s(profile, _ASKING_CHARS, _FRAME_CHARS) - self.reply_s + timeout_s
 
     def paying(self, profile: Profile) -> Paying:
         """Up to how many registers are cheaper read along than a request of their own."""
@@ -76,5 +79,5 @@ def timing_of(bus: Bus) -> Timing:
     """The times of a bus as its site describes it."""
     latency_s = bus.latency_ms / 1000
     if bus.speaks is Framing.TCP and not bus.line_behind:
-        return Timing(0.0, 0.0, latency_s)
-    return Timing(bus.char_s, silence_of(bus.baud, bus.char_s), latency_s)
+        return Timing(0.0, 0.0, latency_s, bus.reply_ms / 1000 or ROUND_TRIP_S)
+    return Timing(bus.char_s, silence_of(bus.baud, bus.char_s), latency_s, bus.reply_ms / 1000 or REPLY_S)

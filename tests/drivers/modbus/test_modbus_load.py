@@ -54,6 +54,15 @@ def test_load_and_ages_of_a_long_bus(kit):
     assert msgspec.structs.replace(load, alarm_share=0.81).overbooked
 
 
+def test_what_the_site_says_of_replies_is_reckoned_with_and_told(kit):
+    near, far = (load_of(kit.bus("", (1, gas(kit)), host="h", reply_ms=ms)) for ms in (0, 40))
+    assert (near.told()["reply_ms"], far.told()["reply_ms"]) == (2.0, 40.0)
+    assert far.share == pytest.approx(20 * near.share)
+    assert far.alarms[0].worst_s[0] > near.alarms[0].worst_s[0]
+    quick, slow = (load_of(kit.bus("/dev/x", (1, gas(kit)), reply_ms=ms)) for ms in (0, 55))
+    assert (quick.told()["reply_ms"], slow.cycle_s) == (5.0, pytest.approx(quick.cycle_s + 0.05))
+
+
 def test_a_product_that_wants_pauses_makes_its_own_points_older(kit):
     plain, shy = (load_of(kit.bus("/dev/x", (1, gas(kit, guard_ms=guard)))).alarms[0].worst_s[0] for guard in (0, 500))
     assert shy == pytest.approx(plain + 0.5)
