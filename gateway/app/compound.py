@@ -39,6 +39,8 @@ PRESSED = "pressed"
 """Fact of a button without counter: it is pressed right now."""
 QUIET = "quiet"
 """Fact of a button: silent for much longer than it usually is."""
+OVERLOADED = "overloaded"
+"""Fact of a bus: it leaves out too many of its turns."""
 HEARTBEATS_MISSED = 3
 LONGEST_HEARD_MS = DAY
 """A button is missing after three of its heartbeats, and after a day at the latest (facts/ble 6)."""
@@ -143,7 +145,8 @@ def radio_subjects(site: Site) -> tuple[str, ...]:
 
 def _subjects(site: Site) -> Iterator[Subject]:
     for bus in site.buses.values():
-        yield Subject(bus_subject(bus.id), "bus", _common(d.place for d in bus.devices), facts=_HEALTH)
+        facts = _HEALTH | {OVERLOADED: FactSpec()}
+        yield Subject(bus_subject(bus.id), "bus", _common(d.place for d in bus.devices), facts=facts)
         for device in bus.devices:
             yield _device(device, bus)
     for name in radio_subjects(site) if site.buttons else ():

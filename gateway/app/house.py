@@ -331,7 +331,7 @@ class House:
 
     def _status(self) -> dict[str, Any]:
         shown: dict[str, Any] = msgspec.to_builtins(self.publishing.status())
-        return shown | {"units": self.rooms.units()}
+        return shown | {"buses": self.rooms.buses(), "units": self.rooms.units()}
 
     def _beat(self, worker: str) -> Callable[[], None]:
         return lambda: self.supervisor.beat(worker)

@@ -300,6 +300,10 @@ class Rooms:
         """Every device of every bus, as its poller sees it."""
         return [unit for poller in self.pollers.values() for unit in poller.overview()]
 
+    def buses(self) -> list[dict[str, Any]]:
+        """Every bus as a whole."""
+        return [poller.review.standing() for poller in self.pollers.values()]
+
     def counts(self) -> dict[str, int]:
         """What was counted since the rooms were built, for the status and for whoever looks for a bad cable."""
         counted: Counter[str] = Counter()

@@ -82,6 +82,9 @@ def _show_status(items: list[Item]) -> Iterable[str]:
     yield say("status.store", language(), mode=say("store.disk" if status["durable"] else "store.memory", language()))
     for name, count in sorted(status["counts"].items()):
         yield f"  {name:<40} {count}"
+    for bus in status.get("buses", []):
+        told = {name: "–" if value is None else str(value) for name, value in bus.items()}
+        yield say("status.bus_overloaded" if bus["overloaded"] else "status.bus", language(), **told)
     yield from _show_units(status.get("units", []))
 
 

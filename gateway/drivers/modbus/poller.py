@@ -20,13 +20,13 @@ from gateway.drivers.modbus.frames import Request, deed_request, shown, switch_r
 from gateway.drivers.modbus.jobs import Job, Jobs, Kind
 from gateway.drivers.modbus.line import Counters, Line, Refused
 from gateway.drivers.modbus.lines import line_of
-from gateway.drivers.modbus.member import BACKOFF_S, Member, key
-from gateway.drivers.modbus.plan import Block, split
+from gateway.drivers.modbus.member import Member
+from gateway.drivers.modbus.plan import Block
 from gateway.drivers.modbus.probing import ProbeBudget
+from gateway.drivers.modbus.review import OVERLOADED, Review
+from gateway.drivers.modbus.roll import Roll
 from gateway.drivers.modbus.schedule import Schedule, Slot
-from gateway.drivers.modbus.timing import timing_of
-from gateway.drivers.modbus.watch import MISSES, BusWatch
-from gateway.events import DeviceHealth, Health, Quality, Reading, Scalar
+from gateway.events import Quality, Reading, Scalar
 from gateway.faults import DeviceFault
 from gateway.inbox import Report
 from gateway.site.model import Bus
@@ -36,15 +36,11 @@ log = structlog.get_logger()
 
 RECONNECT_S = 1.0  # promised: back within 3 s of its return
 REOPEN_S = 10.0  # when everybody is silent the adapter itself may hang, or another one now bears the path
-_BACKOFF_SILENT_S = 2.0  # when all are silent the wire is free
 _IDLE_S = 1.0
 _VERIFY_S = 0.05  # a relay may show its coil a moment after it confirmed the write
 _VERIFY_TRIES = 3
 _CROWD = 2  # devices from which on one broadcast is worth its turnaround delay
-_SPLIT_CODES = {2, 3}  # Application Protocol 7: illegal address, illegal value
 _RENEW = 0.5  # part of the time after which a device lets go: one renewal may fail
-_TELL_S = 60.0
-"""How often an overbooked bus is told of."""
 
 
 class BusPoller:
@@ -55,15 +51,12 @@ class BusPoller:
     ) -> None:
         """``beat`` is called after each completed turn, faults included; ``line`` replaces the one the bus describes."""
         self.line = line or line_of(bus)
-        self._bus, self._report, self._beat = bus, report, beat
-        timing = timing_of(bus)
-        self.members = {
-            device.id: Member(device, timing.paying(device.profile)) for device in bus.devices if device.profile.points
-        }
-        for member in self.members.values():
-            self.line.pace(member.unit, member.profile.min_gap_ms / 1000)
-        self._watch = BusWatch(bus.id, len(self.members), 0.0)
+        self._bus, self._beat = bus, beat
         self.schedule = Schedule()
+        self.roll = Roll(bus, self.schedule, report, set_up=self._set_up)
+        for member in self.roll:
+            self.line.pace(member.unit, member.profile.min_gap_ms / 1000)
+        self.review = Review(bus, self.schedule, self.line.tally)
         self.budget = ProbeBudget(0.0)
         self._jobs = Jobs()
         self._held: dict[tuple[str, str], float] = {}
@@ -73,7 +66,6 @@ class BusPoller:
         self._refused_by = ""
         self._opened_at: float | None = None
         self._stopped = False
-        self._told_at, self._told = 0.0, (0, 0)
 
     async def run(self) -> None:
         """Polls until cancelled; whoever still waits then gets ``DeviceFault("stopped")``."""
@@ -104,7 +96,7 @@ class BusPoller:
         Raises ``DeviceFault``: ``readback`` where the device shows something else, ``not_writable`` or ``bad_request`` for
         a profile that cannot be obeyed, else as ``Line``. The caller repeats.
         """
-        member = self.members[device]
+        member = self.roll[device]
         spec = member.specs[point]
         if not spec.writable:
             raise DeviceFault("not_writable", f"{device}.{point}")
@@ -116,12 +108,12 @@ class BusPoller:
 
     async def read(self, device: str, point: str) -> tuple[Scalar | None, Quality]:
         """Read a point now, ahead of the polls; raises ``DeviceFault`` as ``Line``."""
-        member = self.members[device]
+        member = self.roll[device]
         return await self._wait_for(Job(Kind.READ, member, member.specs[point]))
 
     def reread(self, device: str, point: str) -> None:
         """Ask a point again at once; its ``Reading`` is reported even if nothing changed."""
-        member = self.members[device]
+        member = self.roll[device]
         self._put(Job(Kind.READ, member, member.specs[point]))
 
     def overview(self) -> list[dict[str, Any]]:
@@ -138,7 +130,7 @@ class BusPoller:
                 "p50_ms": tally.latencies[member.unit].at_ms(0.5),
                 "p99_ms": tally.latencies[member.unit].at_ms(0.99),
             }
-            for member in self.members.values()
+            for member in self.roll
         ]
 
     async def _wait_for(self, job: Job) -> tuple[Scalar | None, Quality]:
@@ -159,7 +151,7 @@ class BusPoller:
         if self._opened_at is None or not self.line.connected:
             await self._reconnect(at)
             return
-        if self._watch.silent and self.line.dials and at - self._opened_at >= REOPEN_S:
+        if self.roll.watch.silent and self.line.dials and at - self._opened_at >= REOPEN_S:
             await self.line.close()
             await self._reconnect(at)
             return
@@ -175,12 +167,12 @@ class BusPoller:
         else:
             until = min((self._free_for(job) for job in self._jobs), default=chosen)
             await self._sleep(min(chosen, until, *self._held.values()) - at)
-        self._tell_skipped(at)
+        self._look_back(at)
 
     def _free_at(self, device: str) -> float:
-        member = self.members[device]
+        member = self.roll[device]
         free = max(member.rest_until, self.line.free_at(member.unit))
-        if member.backoff and not self._watch.silent:
+        if member.backoff and not self.roll.watch.silent:
             free = max(free, self.budget.free_at(_now()))
         return free
 
@@ -191,7 +183,7 @@ class BusPoller:
         """Outputs that want to be written again."""
         for (device, point), due in list(self._held.items()):
             if due <= at:
-                member = self.members[device]
+                member = self.roll[device]
                 spec = member.specs[point]
                 self._held[device, point] = at + _RENEW * spec.repeat_ms / 1000
                 self._jobs.put(Job(Kind.WRITE, member, spec, on=True))
@@ -203,14 +195,10 @@ class BusPoller:
             async with asyncio.timeout(min(_IDLE_S, max(0.001, wait))):
                 await self._wake.wait()
 
-    def _tell_skipped(self, at: float) -> None:
-        """The bus is too slow for all that is wanted of it: say so, not each time."""
-        self.line.tally.line.skipped = self.schedule.skipped
-        now = (self.schedule.skipped, self.schedule.skipped_alarms)
-        if now != self._told and at - self._told_at >= _TELL_S:
-            skipped, alarms = (after - before for after, before in zip(now, self._told, strict=True))
-            log.warning("cycles_skipped", bus=self._bus.id, turns=skipped, of_alarms=alarms)
-            self._told_at, self._told = at, now
+    def _look_back(self, at: float) -> None:
+        overloaded = self.review.look_back(at)
+        if overloaded is not None:
+            self.roll.say(Reading(self.roll.watch.device, OVERLOADED, overloaded))
 
     async def _reconnect(self, at: float) -> None:
         """Open the line, every second at most; meanwhile nobody is left waiting."""
@@ -223,16 +211,14 @@ class BusPoller:
             await self.line.connect()
         except DeviceFault as fault:
             self._tell_refused(fault.detail)
-            self._lose_port(fault)
+            self._jobs.fail_all(fault)
+            self.roll.lose_line(fault.detail, _now())
             return
         self._refused_by = ""
-        fresh = self._opened_at is None or (self._watch.down and not self._watch.silent)
+        afresh = self._opened_at is None or (self.roll.watch.down and not self.roll.watch.silent)
         self._opened_at = _now()
-        if fresh:
-            # Not after a mere reopening of a silent line: that would forget who is being waited for.
-            self._watch.opened(self._opened_at)
-            for member in self.members.values():
-                self._restart(member)
+        self.roll.opened(self._opened_at, afresh=afresh)
+        self.review.begin(self._opened_at)
         self._wake.set()
 
     def _tell_refused(self, why: str) -> None:
@@ -242,7 +228,7 @@ class BusPoller:
             self._refused_by = why
 
     async def _poll(self, slot: Slot) -> None:
-        member, began = self.members[slot.device], _now()
+        member, began = self.roll[slot.device], _now()
         probing = member.backoff > 0
         retry = None
         try:
@@ -258,7 +244,7 @@ class BusPoller:
     async def _ask(self, member: Member, block: Block, asked: Sequence[str] = ()) -> None:
         """One read with all its consequences; raises what the line raises."""
         answer = await self._fetch(member, block)
-        self._say(*member.points.accept(block, answer, _now(), asked), member.watch.sensed(member.points.trouble()))
+        self.roll.accept(member, block, answer, _now(), asked)
 
     async def _fetch(self, member: Member, block: Block) -> list[int]:
         try:
@@ -270,116 +256,17 @@ class BusPoller:
             raise
         finally:
             member.rest_until = _now() + member.profile.guard_ms / 1000
-        self._revive(member)
-        member.heard(block, _now())
-        self._say(member.watch.answered(key(block)))
+        self.roll.answered(member, block, _now())
         return answer
 
-    # Who is alive ------------------------------------------------------------------------------------
-
-    def _lose_port(self, fault: DeviceFault) -> None:
-        self._jobs.fail_all(fault)
-        self._say(self._watch.gone(fault.detail))
-        self._lose_points()
-
-    def _lose_points(self) -> None:
-        for member in self.members.values():
-            self._say(*member.points.lose(_now()))
-
-    def _restart(self, member: Member) -> None:
-        """Plan a device as if new; one that was lost must first answer a probe."""
-        at = _now()
-        member.unset = bool(member.setup)
-        if member.watch.health is Health.LOST:
-            member.backoff = BACKOFF_S[0]
-            self.schedule.replace(member.id, member.probe(at, 0.0))
-        else:
-            member.backoff = 0
-            member.watch.afresh()
-            self.schedule.replace(member.id, member.slots(at))
-
-    def _revive(self, member: Member) -> None:
-        """Somebody answered: the bus lives, and this device leaves quarantine."""
-        at = _now()
-        was_down = self._watch.down
-        self._say(self._watch.answered(at))
-        if member.backoff:
-            member.backoff = 0
-            self.schedule.replace(member.id, member.slots(at))
-            log.info("device_returned", bus=self._bus.id, device=member.id)
-        if member.unset:
-            member.unset = False
-            for deed in member.setup:
-                self._put(Job(Kind.SETUP, member, deed=deed))
-        if was_down:
-            for other in self.members.values():
-                if other.backoff:
-                    self._restart(other)
-
     def _failed(self, member: Member, fault: DeviceFault, block: Block | None = None) -> None:
-        """``block`` is None for a write: a refused one says nothing of the device's readings."""
-        at = _now()
         if fault.reason == "port_gone":
-            self._lose_port(fault)
-        elif fault.reason == "bad_request":
-            pass  # nothing was sent: it is the profile's fault and says nothing of the device
-        elif isinstance(fault, Refused) or fault.reason == "wrong_answer":
-            self._revive(member)
-            if block is not None:
-                self._refused(member, block, fault)
-        else:
-            self._say(member.watch.missed(at, fault, block and key(block)))
-            if block is not None and member.watch.mute(key(block)):
-                self._say(*member.points.mute(block, at))
-            if block is not None and member.doubtful(block):
-                self._split(member, block)
-            self._judge(member, at)
+            self._jobs.fail_all(fault)
+        self.roll.failed(member, fault, _now(), block)
 
-    def _refused(self, member: Member, block: Block, fault: DeviceFault) -> None:
-        """It lives, but not with this question: ask smaller ones, or believe its points no more."""
-        splits = isinstance(fault, Refused) and fault.code in _SPLIT_CODES and block in member.blocks
-        if splits and self._split(member, block):
-            return
-        self._say(member.watch.refused(key(block), fault))
-        if member.watch.given_up(key(block)):
-            self._say(*member.points.refuse(block, _now()))
-
-    def _split(self, member: Member, block: Block) -> bool:
-        """Ask smaller ones from now on; False where nothing smaller is left."""
-        smaller = split(block, member.profile)
-        if smaller:
-            member.exchange(block, smaller)
-            self.schedule.replace(member.id, member.slots(_now()))
-            log.info("block_split", bus=self._bus.id, device=member.id, blocks=len(smaller))
-        return bool(smaller)
-
-    def _judge(self, member: Member, at: float) -> None:
-        """After a miss: is it this device, or all of them?"""
-        probed = member.backoff > 0
-        silent = self._watch.missed(member.id, at)
-        if silent:
-            self._say(silent)
-            self._lose_points()
-        if self._watch.silent:
-            for other in self.members.values():
-                if not other.backoff:
-                    self._quarantine(other, at)
-        elif member.watch.misses >= MISSES and not member.backoff and self._alone(member):
-            self._say(member.watch.lose(), *member.points.lose(at))
-            self._quarantine(member, at)
-        if probed:
-            limit = _BACKOFF_SILENT_S if self._watch.silent else BACKOFF_S[1]
-            member.backoff = min(limit, 2 * member.backoff)
-
-    def _alone(self, member: Member) -> bool:
-        """Whether the silence is this device's: others answered meanwhile, or there are none."""
-        return len(self.members) == 1 or self._watch.last_answer >= member.watch.first_miss
-
-    def _quarantine(self, member: Member, at: float) -> None:
-        member.backoff, member.unset = BACKOFF_S[0], bool(member.setup)
-        member.forget_splits()
-        self.schedule.replace(member.id, member.probe(at, member.backoff))
-        log.info("device_quarantined", bus=self._bus.id, device=member.id, reason=member.watch.reason)
+    def _set_up(self, member: Member) -> None:
+        for deed in member.setup:
+            self._put(Job(Kind.SETUP, member, deed=deed))
 
     # Jobs --------------------------------------------------------------------------------------------
 
@@ -397,7 +284,7 @@ class BusPoller:
 
     async def _step(self, job: Job) -> tuple[Scalar | None, Quality] | None:
         if job.deed is not None:
-            return await self._set_up(job)
+            return await self._carry_out(job)
         if job.spec is None:  # pragma: no cover - a job is about a point or a deed
             return None, Quality.INVALID
         if job.kind is Kind.WRITE:
@@ -419,7 +306,7 @@ class BusPoller:
         """Read back and compare. The whole block: that its shape is answered is known."""
         member, block = job.member, job.member.block_of(spec)
         answer = await self._fetch(member, block)
-        self._say(*member.points.accept(block, answer, _now()))
+        self.roll.say(*member.points.accept(block, answer, _now()))
         wanted, seen = shown(spec, on=job.on), block.words(spec, answer)[0]
         if wanted is None or seen == wanted:
             now = member.points.current(spec.name)
@@ -430,7 +317,7 @@ class BusPoller:
         job.not_before = _now() + _VERIFY_S
         return None
 
-    async def _set_up(self, job: Job) -> tuple[Scalar | None, Quality]:
+    async def _carry_out(self, job: Job) -> tuple[Scalar | None, Quality]:
         """One of the writes a device wants at each start; not heard, it is told again at its next answer."""
         member, deed = job.member, job.deed
         if deed is None or deed.value is None:  # pragma: no cover - the profile's reader refuses it
@@ -445,11 +332,11 @@ class BusPoller:
 
     def _alike(self, job: Job) -> list[Job]:
         """Jobs that one write to unit 0 may do at once: only where nobody else is on the line whom it could move, too."""
-        if len(self.members) < _CROWD or not all(m.profile.broadcast for m in self.members.values()):
+        if len(self.roll) < _CROWD or not all(m.profile.broadcast for m in self.roll):
             return []
         same = [other for other in self._jobs if _same(job, other)]
         wants = {other.member.id: other for other in (*same, job)}
-        return list(wants.values()) if wants.keys() == self.members.keys() else []
+        return list(wants.values()) if wants.keys() == self.roll.members.keys() else []
 
     async def _broadcast(self, jobs: list[Job]) -> None:
         """Unit 0: nobody answers, so each one is read back after it."""
@@ -472,12 +359,7 @@ class BusPoller:
             raise
         finally:
             member.rest_until = _now() + member.profile.guard_ms / 1000
-        self._revive(member)
-
-    def _say(self, *events: Reading | DeviceHealth | None) -> None:
-        for event in events:
-            if event is not None:
-                self._report(event)
+        self.roll.revive(member, _now())
 
 
 def _same(job: Job, other: Job) -> bool:

@@ -46,6 +46,34 @@ class Slot(Struct, eq=False):
         return self.due + self.period
 
 
+class Turns(Struct, frozen=True):
+    """How many turns were taken, and how many left out because the bus was too slow."""
+
+    taken: int = 0
+    skipped: int = 0
+    alarms_taken: int = 0
+    alarms_skipped: int = 0
+
+    def since(self, before: Turns) -> Turns:
+        """Those after ``before``."""
+        return Turns(
+            self.taken - before.taken,
+            self.skipped - before.skipped,
+            self.alarms_taken - before.alarms_taken,
+            self.alarms_skipped - before.alarms_skipped,
+        )
+
+    @property
+    def share(self) -> float:
+        """The part left out."""
+        return self.skipped / max(1, self.taken + self.skipped)
+
+    @property
+    def alarm_share(self) -> float:
+        """The part of the alarms' turns left out."""
+        return self.alarms_skipped / max(1, self.alarms_taken + self.alarms_skipped)
+
+
 class Schedule:
     """Every slot of one bus."""
 
@@ -57,9 +85,12 @@ class Schedule:
         self._owed_s = 0.0
         """Time the rest may take although alarms wait."""
         self._count = 0
-        self.skipped = 0
-        """Turns that were missed because the bus was too slow."""
-        self.skipped_alarms = 0
+        self._taken = self._skipped = self._alarms_taken = self._alarms_skipped = 0
+
+    @property
+    def turns(self) -> Turns:
+        """All so far."""
+        return Turns(self._taken, self._skipped, self._alarms_taken, self._alarms_skipped)
 
     def replace(self, device: str, slots: Iterable[Slot]) -> None:
         """Forget what was planned for a device and plan this instead."""
@@ -93,17 +124,23 @@ class Schedule:
             took_s = at - slot.began
             owed_s = self._owed_s + (took_s / ALARM_TIME if slot.block.alarm else -took_s)
             self._owed_s = max(-_ARREARS_S, min(_HOARD_S, owed_s))
+        self._count_turns(1, 0, alarm=slot.block.alarm)
         if slot.gone:
             return
         if retry is not None:
             slot.due = at + retry
         else:
             missed = max(0, int((at - slot.due) / slot.period))
-            if missed:
-                self.skipped += missed
-                self.skipped_alarms += missed if slot.block.alarm else 0
+            self._count_turns(0, missed, alarm=slot.block.alarm)
             slot.due += (missed + 1) * slot.period
         self._wait(slot, slot.due)
+
+    def _count_turns(self, taken: int, skipped: int, *, alarm: bool) -> None:
+        self._taken += taken
+        self._skipped += skipped
+        if alarm:
+            self._alarms_taken += taken
+            self._alarms_skipped += skipped
 
     def _wait(self, slot: Slot, until: float) -> None:
         self._count += 1

@@ -1,0 +1,69 @@
+"""A look back at one bus, once a minute: whether it keeps up, and whether its devices are as quick as was reckoned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import structlog
+
+from gateway.drivers.modbus.line import Tally
+from gateway.drivers.modbus.overload import OverloadWatch
+from gateway.drivers.modbus.schedule import Schedule
+from gateway.drivers.modbus.timing import timing_of
+from gateway.site.model import Bus
+
+log = structlog.get_logger()
+
+OVERLOADED = "overloaded"
+"""Point of the bus itself: whether it leaves out too many turns to be relied on as the site wants it."""
+_ENOUGH = 100  # answers, before anything is said of how long they take
+_FAR_ABOVE, _NOISE_MS = 2.0, 5.0  # times what was reckoned, and more above it than a busy gateway adds by itself
+
+
+class Review:
+    """Of one bus."""
+
+    def __init__(self, bus: Bus, schedule: Schedule, tally: Tally) -> None:
+        self.overload = OverloadWatch()
+        self._bus, self._schedule, self._tally = bus.id, schedule, tally
+        self._reckoned_ms = round(1000 * timing_of(bus).reply_s, 1)
+        self._told_slow = False
+
+    def begin(self, at: float) -> None:
+        """The line is there."""
+        self.overload.begin(at, self._schedule.turns)
+
+    def look_back(self, at: float) -> bool | None:
+        """Once a minute: whether the bus is overloaded, where that is another answer than before."""
+        turns = self._schedule.turns
+        self._tally.line.skipped = turns.skipped
+        if not self.overload.look(at, turns):
+            return None
+        last = self.overload.last
+        if last.skipped:
+            log.warning("cycles_skipped", bus=self._bus, turns=last.skipped, of_alarms=last.alarms_skipped)
+        self._tell_slow()
+        return self.overload.news()
+
+    def _tell_slow(self) -> None:
+        """Once: its devices take much longer than was reckoned, so what ``loudong check`` promised is not to be had."""
+        usual_ms, answers = self._tally.usual_ms()
+        if usual_ms is None or answers < _ENOUGH or self._told_slow:
+            return
+        if usual_ms > max(_FAR_ABOVE * self._reckoned_ms, self._reckoned_ms + _NOISE_MS):
+            self._told_slow = True
+            log.warning("answers_slower", bus=self._bus, p50_ms=usual_ms, reckoned_ms=self._reckoned_ms)
+
+    def standing(self) -> dict[str, Any]:
+        """How the bus as a whole fares: turns of its last whole minute, whether too many were left out, its devices' p50."""
+        last = self.overload.last
+        return {
+            "bus": self._bus,
+            "overloaded": bool(self.overload.overloaded),
+            **msgspec.to_builtins(last),
+            "skipped_pct": round(100 * last.share, 1),
+            "alarms_skipped_pct": round(100 * last.alarm_share, 1),
+            "p50_ms": self._tally.usual_ms()[0],
+            "reckoned_ms": self._reckoned_ms,
+        }
