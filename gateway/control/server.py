@@ -29,6 +29,8 @@ log = structlog.get_logger()
 PATIENCE_S = 30.0
 """How long a connection may take to send a request, or to read a line of the answer."""
 MOST_CONNECTIONS = 32
+REMIND_S = 60.0
+"""The log has one refusal of a kind in this time, with how many there were: a flood must not wear out the disk."""
 _RIGHTS = 0o660  # contract: control.sock is 0660; the state folder decides further
 _UCRED = struct.Struct("iII")  # unix(7): pid, uid, gid
 
@@ -44,6 +46,8 @@ class ControlServer:
         self._open = 0
         self._answering: set[asyncio.Task[None] | None] = set()
         self._ending = False
+        self._logged: dict[str, tuple[float, int]] = {}
+        """Reason -> when a refusal for it was last logged, and how many came since."""
         self.refused = 0
         """Requests that could not be read: garbage, too long, too slow."""
 
@@ -114,7 +118,10 @@ class ControlServer:
             request = decode_request(line)
         except Refusal as refusal:
             self.refused += 1
-            log.warning("control_request_refused", reason=refusal.reason, uid=peer.uid, pid=peer.pid)
+            if times := self._due(refusal.reason):
+                log.warning(
+                    "control_request_refused", reason=refusal.reason, uid=peer.uid, pid=peer.pid, times=times
+                )
             await self._send(writer, Line(error=refusal.reason, detail=refusal.detail))
             return False
         self._answering.add(asyncio.current_task())
@@ -124,6 +131,16 @@ class ControlServer:
         finally:
             self._answering.discard(asyncio.current_task())
         return True
+
+    def _due(self, reason: str) -> int:
+        """How many refusals for this reason there were since the last that was logged, if it is time for one; else 0."""
+        now = asyncio.get_running_loop().time()
+        since, unsaid = self._logged.get(reason, (now - REMIND_S, 0))
+        if now - since < REMIND_S:
+            self._logged[reason] = since, unsaid + 1
+            return 0
+        self._logged[reason] = now, 0
+        return unsaid + 1
 
     async def _answered(self, request: Request, peer: PeerCredentials, writer: asyncio.StreamWriter) -> list[bytes]:
         """The lines of the answer. A bug is told to the asker, and rises."""

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import re
 import stat
 from collections.abc import Iterator
@@ -23,7 +25,8 @@ _BIND_KEY = r"[0-9A-Fa-f]{32}"  # bthome.io/encryption: AES-128
 def read_secret(path: Path, faults: Faults, mark: Mark) -> str | None:
     """The text of a secret file without the white space around it; None after recording why not.
 
-    Refused: a file that is missing, empty, too big, no text, or open to all users of the machine (mode ``o+rwx``).
+    Refused: a file that is missing, empty, too big, no text, open to all users of the machine (mode ``o+rwx``), or open to a
+    group in which there is anybody but root and ourselves.
     """
     if str(path).startswith(CREDENTIAL):
         given = os.environ.get("CREDENTIALS_DIRECTORY")
@@ -39,6 +42,9 @@ def read_secret(path: Path, faults: Faults, mark: Mark) -> str | None:
         if state.st_mode & stat.S_IRWXO:
             faults.add(mark, "fault.secret_open", given=path, mode=f"{stat.S_IMODE(state.st_mode):04o}")
             return None
+        if state.st_mode & stat.S_IRWXG and (others := _others_in(state.st_gid)):
+            faults.add(mark, "fault.secret_shared", given=path, others=", ".join(others))
+            return None
         content = path.read_bytes() if state.st_size <= MAX_SECRET_BYTES else b""
         text = content.decode("utf-8").strip()
     except (FileNotFoundError, NotADirectoryError):
@@ -50,6 +56,25 @@ def read_secret(path: Path, faults: Faults, mark: Mark) -> str | None:
     if not text:
         faults.add(mark, "fault.secret_empty", given=path)
     return text or None
+
+
+def _others_in(gid: int) -> list[str]:
+    """Who is in a group beside root and ourselves. Not asked of root's group (systemd's credentials are of it)."""
+    if gid == 0:
+        return []
+    members = {user.pw_name for user in pwd.getpwall() if user.pw_gid == gid and user.pw_uid not in {0, os.geteuid()}}
+    try:
+        members |= {name for name in grp.getgrgid(gid).gr_mem if not _is_ourselves(name)}
+    except KeyError:  # a number without a name has no list of members
+        pass
+    return sorted(members)
+
+
+def _is_ourselves(name: str) -> bool:
+    try:
+        return pwd.getpwnam(name).pw_uid in {0, os.geteuid()}
+    except KeyError:
+        return False
 
 
 def check_secrets(site: Site, faults: Faults) -> None:

@@ -172,6 +172,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "密钥文件 {given} 谁都能读（权限 {mode}）；请执行 chmod o= {given}。",
         "The secret file {given} is open to every user (mode {mode}); run chmod o= {given}.",
     ),
+    "fault.secret_shared": (
+        "密钥文件 {given} 还有 {others} 能读（同组）；请执行 chmod g= {given}。",
+        "The secret file {given} can be read by {others} too, who is in its group; run chmod g= {given}.",
+    ),
     "fault.secret_unreadable": (
         "读不了密钥文件 {given}（{detail}）。",
         "The secret file {given} cannot be read ({detail}).",

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -123,6 +124,18 @@ def test_what_is_no_request_is_said_to_be_so_and_counted(daemon, sent):
     assert reply["detail"]
     assert daemon.server.refused == 1
     assert list(ControlClient(daemon.folder).ask("still-there"))
+
+
+def test_a_flood_of_refusals_is_one_line_of_the_log_a_minute_and_kind(daemon, monkeypatch):
+    with structlog.testing.capture_logs() as logged:
+        for _ in range(20):
+            reply_to(daemon, b"garbage\n")
+        reply_to(daemon, b"x" * (LONGEST_REQUEST + 2))
+        assert [(line["reason"], line["times"]) for line in logged] == [("malformed", 1), ("too_long", 1)]
+        monkeypatch.setattr("gateway.control.server.REMIND_S", 0.0)  # as if a minute had gone by
+        reply_to(daemon, b"garbage\n")
+    assert (logged[-1]["event"], logged[-1]["uid"], logged[-1]["times"]) == ("control_request_refused", os.getuid(), 20)
+    assert daemon.server.refused == 22
 
 
 def test_an_endless_line_is_cut_off(daemon):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import grp
 import os
+import pwd
 import re
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -32,7 +35,7 @@ def write(path: Path, content: bytes, mode: int = 0o600) -> Path:
 
 def test_a_good_secret_is_read_without_the_space_around_it(tmp_path):
     faults = Faults()
-    for mode in (0o600, 0o400, 0o640):
+    for mode in (0o600, 0o400):
         assert read_secret(write(tmp_path / "k", f"{KEY}\n".encode(), mode), faults, MARK) == KEY
         (tmp_path / "k").unlink()
     assert faults.found == []
@@ -45,6 +48,68 @@ def test_a_secret_open_to_everybody_is_refused(tmp_path, mode):
     assert keys(faults) == ["fault.secret_open"]
     assert f"{mode:04o}" in render(faults, "en")[0]
     assert KEY not in render(faults, "en")[0]
+
+
+class _People(NamedTuple):
+    """What passwd(5) and group(5) say of them."""
+
+    pw_name: str
+    pw_uid: int
+    pw_gid: int
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o660, 0o620])
+@pytest.mark.parametrize(
+    ("members", "primary", "others"),
+    [
+        ([], {}, ""),
+        (["root", "me"], {}, ""),
+        (["me", "zhou"], {}, "zhou"),  # `adduser zhou loudong`: he may answer alerts, not read keys
+        ([], {"li": 7000}, "li"),  # the group of somebody's own
+        (["gone"], {}, "gone"),
+    ],
+    ids=["nobody", "root and ourselves", "a member", "a primary group", "a member without an account"],
+)
+def test_a_secret_open_to_a_group_is_refused_where_anybody_else_is_in_it(
+    tmp_path, monkeypatch, mode, members, primary, others
+):
+    me = os.geteuid()
+    users = [_People("root", 0, 0), _People("me", me, 7000), _People("zhou", 4001, 4001)]
+    users += [_People(name, 4002, gid) for name, gid in primary.items()]
+    monkeypatch.setattr("gateway.site.secret_files.pwd.getpwall", lambda: users)
+    monkeypatch.setattr(
+        "gateway.site.secret_files.pwd.getpwnam", lambda name: {user.pw_name: user for user in users}[name]
+    )
+    monkeypatch.setattr(
+        "gateway.site.secret_files.grp.getgrgid", lambda gid: grp.struct_group(("loudong", "x", gid, members))
+    )
+    file, faults = write(tmp_path / "k", KEY.encode(), mode), Faults()
+    real = Path.stat
+
+    def of_the_group(path: Path, **given: Any) -> os.stat_result:
+        found = list(real(path, **given))
+        found[5] = 7000  # st_gid
+        return os.stat_result(found)
+
+    monkeypatch.setattr(Path, "stat", of_the_group)
+    assert read_secret(file, faults, MARK) == (None if others else KEY)
+    assert keys(faults) == (["fault.secret_shared"] if others else [])
+    for language in ("en", "zh"):
+        assert all(others in line and KEY not in line for line in render(faults, language))
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to another group")
+def test_a_real_file_of_a_real_group_with_somebody_in_it(tmp_path):
+    other = next((user for user in pwd.getpwall() if user.pw_uid and user.pw_gid), None)
+    if other is None:
+        pytest.skip("no user but root here")
+    file, faults = write(tmp_path / "k", KEY.encode(), 0o640), Faults()
+    os.chown(file, 0, other.pw_gid)
+    assert read_secret(file, faults, MARK) is None
+    assert keys(faults) == ["fault.secret_shared"]
+    assert other.pw_name in render(faults, "en")[0]
+    file.chmod(0o600)
+    assert read_secret(file, Faults(), MARK) == KEY
 
 
 @pytest.mark.parametrize(
