@@ -18,7 +18,7 @@ from gateway.actions import Reply
 from gateway.alerts import Alert
 from gateway.app.local_time import wall_ms
 from gateway.app.naming import rule_name
-from gateway.control.protocol import PeerCredentials, Refusal, Request
+from gateway.control.protocol import UNSEEN, PeerCredentials, Refusal, Request
 from gateway.events import Command, Verb
 from gateway.inbox import Report
 from gateway.instant import Anchor, Instant
@@ -152,6 +152,8 @@ class Desk:
             raise Refusal("not_a_date", str(given)) from None
 
     def _who(self, asked: str, peer: PeerCredentials) -> str:
+        if peer.login == UNSEEN:
+            raise Refusal("unseen")
         own = next((p.id for p in self._people.values() if p.login and p.login == peer.login), "")
         if asked and asked != own and not _is_master(peer):
             raise Refusal("not_allowed", f"{peer.login}: {asked}")

@@ -57,7 +57,7 @@ def _commission_sheet(asked: argparse.Namespace, bus: Any, device: Any) -> int:
 
 def _commission_one(asked: argparse.Namespace, bus: Any, wanted: Any) -> int:
     from gateway.app.commissioning import carry_out
-    from gateway.app.running import set_up_logging
+    from gateway.app.logs import set_up_logging
     from gateway.control.folder import StateFolderTaken, state_folder
     from gateway.faults import DeviceFault
 

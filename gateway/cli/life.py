@@ -15,11 +15,12 @@ from gateway.words import say
 
 
 def add(command: Command) -> None:
-    """``run``, ``reload``, ``backup`` and ``restore``."""
+    """``run``, ``reload``, ``porter``, ``backup`` and ``restore``."""
     run = command("run", _run)
     site_argument(run)
     state_option(run)
     state_option(command("reload", _reload))
+    state_option(command("porter", _porter))
     _moving(command("backup", _backup))
     restore = command("restore", _restore)
     restore.add_argument("--force", action="store_true", help=say("cli.force", language()))
@@ -32,8 +33,9 @@ def _moving(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(asked: argparse.Namespace) -> int:
+    from gateway.app.logs import set_up_logging
     from gateway.app.orders import FaultySite
-    from gateway.app.running import run, set_up_logging
+    from gateway.app.running import run
     from gateway.control.folder import StateFolderTaken, state_folder
 
     set_up_logging(as_json=True if asked.json else None)
@@ -60,6 +62,16 @@ def _reload(asked: argparse.Namespace) -> int:
 
     code = ask(asked, "reload", {"language": language("")}, show, verdict.update)
     return FAULTY if code == OK and verdict.get("done") is False else code
+
+
+def _porter(asked: argparse.Namespace) -> int:
+    from gateway.app.logs import set_up_logging
+    from gateway.control.folder import state_folder
+    from gateway.control.porter import stand
+
+    set_up_logging(as_json=True if asked.json else None)
+    stand(state_folder(asked.state))
+    return OK
 
 
 def _counted(done: Item) -> Item:

@@ -15,6 +15,8 @@ from pathlib import Path
 from gateway.faults import LoudongError
 
 SOCKET_NAME = "control.sock"
+PORTER_NAME = "people.sock"
+"""Where the porter listens (``porter.py``), if there is one."""
 _LONGEST_ADDRESS = 107  # unix(7): sun_path holds 108 bytes, one of them the closing zero
 
 

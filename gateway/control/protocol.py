@@ -18,11 +18,27 @@ LONGEST_REQUEST = 64 * 1024
 """Bytes of a request line: a reason is a sentence, not a book."""
 
 
-class Request(Struct, frozen=True, forbid_unknown_fields=True):
+class Caller(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who asked the porter, as the kernel told him."""
+
+    pid: int
+    uid: int
+    gid: int
+
+
+class Request(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What somebody on this machine asks for."""
 
     verb: str
     arguments: dict[str, Any] = {}
+    caller: Caller | None = None
+    """From the porter alone, who is the daemon's own user (or root): for whom he asks. From anybody else it is refused."""
+
+
+NO_DAEMON = "no_daemon"
+"""The porter's own word: nobody answers behind him."""
+UNSEEN = "?"
+"""No login name has this letter (useradd(8))."""
 
 
 class PeerCredentials(Struct, frozen=True):
@@ -32,7 +48,7 @@ class PeerCredentials(Struct, frozen=True):
     uid: int
     gid: int
     login: str
-    """Login name; ``uid:1234`` where the system knows none."""
+    """Login name; ``uid:1234`` where the system knows none, ``UNSEEN`` where the kernel does not tell us who it is."""
 
 
 class Line(Struct, frozen=True, omit_defaults=True):

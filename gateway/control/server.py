@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import pwd
 import socket
 import struct
@@ -21,7 +22,16 @@ from typing import Any
 import structlog
 
 from gateway.control.folder import address
-from gateway.control.protocol import LONGEST_REQUEST, Line, PeerCredentials, Refusal, Request, decode_request, encode
+from gateway.control.protocol import (
+    LONGEST_REQUEST,
+    UNSEEN,
+    Line,
+    PeerCredentials,
+    Refusal,
+    Request,
+    decode_request,
+    encode,
+)
 from gateway.faults import DeviceFault, StoreFault, UplinkFault
 
 log = structlog.get_logger()
@@ -33,6 +43,9 @@ REMIND_S = 60.0
 """The log has one refusal of a kind in this time, with how many there were: a flood must not wear out the disk."""
 _RIGHTS = 0o660  # contract: control.sock is 0660; the state folder decides further
 _UCRED = struct.Struct("iII")  # unix(7): pid, uid, gid
+_NOBODY = 65534  # user_namespaces(7): the number of everybody who has none in ours
+_USER_MAP = Path("/proc/self/uid_map")
+_EVERYBODY = ["0", "0", "4294967295"]  # user_namespaces(7): what the first namespace shows
 
 Answer = Callable[[Request, PeerCredentials], Awaitable[Iterable[dict[str, Any]]]]
 """Gives the items of the answer, or raises ``Refusal`` or a fault of the world; anything else it raises is a bug."""
@@ -116,12 +129,11 @@ class ControlServer:
             if not line:
                 return False
             request = decode_request(line)
+            peer = _spoken_for(request, peer)
         except Refusal as refusal:
             self.refused += 1
             if times := self._due(refusal.reason):
-                log.warning(
-                    "control_request_refused", reason=refusal.reason, uid=peer.uid, pid=peer.pid, times=times
-                )
+                log.warning("control_request_refused", reason=refusal.reason, uid=peer.uid, pid=peer.pid, times=times)
             await self._send(writer, Line(error=refusal.reason, detail=refusal.detail))
             return False
         self._answering.add(asyncio.current_task())
@@ -198,11 +210,32 @@ def _named(fault: StoreFault | DeviceFault | UplinkFault | OSError) -> tuple[str
 def credentials(connection: socket.socket) -> PeerCredentials:
     """Who is at the other end, from the kernel."""
     pid, uid, gid = _UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-    try:
-        login = pwd.getpwuid(uid).pw_name
-    except KeyError:
-        login = f"uid:{uid}"
+    login = UNSEEN if uid == _NOBODY and _users_are_hidden() else _login(uid)
     return PeerCredentials(pid, uid, gid, login)
+
+
+def _spoken_for(request: Request, peer: PeerCredentials) -> PeerCredentials:
+    """For whom a request is; only who may speak for everybody anyway may pass one on."""
+    if request.caller is None:
+        return peer
+    if peer.uid not in {0, os.getuid()}:
+        raise Refusal("not_allowed", f"{peer.login}: caller")
+    return PeerCredentials(request.caller.pid, request.caller.uid, request.caller.gid, _login(request.caller.uid))
+
+
+def _login(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid:{uid}"
+
+
+def _users_are_hidden() -> bool:
+    """Whether we are in a user namespace (``PrivateUsers=``), in which the kernel does not tell everybody's number."""
+    try:
+        return _USER_MAP.read_text(encoding="ascii").split() != _EVERYBODY
+    except OSError:
+        return True
 
 
 def _listen(path: Path) -> socket.socket:

@@ -13,7 +13,8 @@ import json
 from pathlib import Path
 
 from gateway.app.house import Surroundings
-from gateway.app.running import run, set_up_logging
+from gateway.app.logs import set_up_logging
+from gateway.app.running import run
 from gateway.drivers.ble.source import Advert, Hear
 
 _AGAIN_S = 0.5

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import os
 import pwd
@@ -19,6 +20,8 @@ from gateway.site.model import Site
 
 MAX_SECRET_BYTES = 64 * 1024
 """A certificate chain has a few kB."""
+_NOGROUP = 65534
+"""What the kernel shows of every group but our own and root's under ``PrivateUsers=`` (user_namespaces(7))."""
 _BIND_KEY = r"[0-9A-Fa-f]{32}"  # bthome.io/encryption: AES-128
 
 
@@ -62,11 +65,11 @@ def _others_in(gid: int) -> list[str]:
     """Who is in a group beside root and ourselves. Not asked of root's group (systemd's credentials are of it)."""
     if gid == 0:
         return []
+    if gid == _NOGROUP:
+        return ["nogroup"]
     members = {user.pw_name for user in pwd.getpwall() if user.pw_gid == gid and user.pw_uid not in {0, os.geteuid()}}
-    try:
+    with contextlib.suppress(KeyError):  # a number without a name has no list of members
         members |= {name for name in grp.getgrgid(gid).gr_mem if not _is_ourselves(name)}
-    except KeyError:  # a number without a name has no list of members
-        pass
     return sorted(members)
 
 

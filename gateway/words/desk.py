@@ -43,6 +43,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "最近关闭的 N 条(默认 20)",
         "the N most recently closed ones instead (20 if no number is given)",
     ),
+    "cli.porter": (
+        "替看不到来人的网关看清是谁(由 systemd 启动)",
+        "see who knocks for a gateway that cannot (started by systemd)",
+    ),
     "cli.reload": (
         "让运行中的网关改用现在的小区文件",
         "let the running gateway live by its site file as it stands now",
@@ -361,6 +365,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "refusal.who_is_needed": (
         "请用 --as 写明是谁;用户 {detail} 在小区文件里没有对应的人",
         "say who answers with --as; the site file ties nobody to the user {detail}",
+    ),
+    "refusal.unseen": (
+        "网关看不到您是谁:门房进程没有运行(systemctl status loudong-porter)",
+        "the gateway cannot see who you are: the porter does not run (systemctl status loudong-porter)",
     ),
     "refusal.not_a_person": ("小区文件里没有这个人", "the site file has no such person"),
     "refusal.not_allowed": ("没有权限({detail})", "not allowed ({detail})"),

@@ -70,7 +70,7 @@ def compound(tmp_path, *units):
 def run(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
     # The log goes to this test's standard error, which is gone with the test.
-    monkeypatch.setattr("gateway.app.running.set_up_logging", lambda **_: None)
+    monkeypatch.setattr("gateway.app.logs.set_up_logging", lambda **_: None)
 
     def commission(*words):
         code = main(

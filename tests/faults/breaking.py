@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.app import hanging
-from gateway.app.running import run, set_up_logging
+from gateway.app.logs import set_up_logging
+from gateway.app.running import run
 from gateway.events import Reading
 from gateway.rules.bare import Unasked
 from gateway.rules.compound import Rule

@@ -20,7 +20,8 @@ from gateway.actions import Publish
 from gateway.actuators.outputs import OutputReconciler
 from gateway.app import rooms
 from gateway.app.inbox import Inbox
-from gateway.app.running import run, set_up_logging
+from gateway.app.logs import set_up_logging
+from gateway.app.running import run
 from gateway.drivers.modbus.poller import BusPoller
 from gateway.store.database import Database
 from gateway.uplink.departures import Departures, Kind

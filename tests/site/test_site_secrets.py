@@ -99,6 +99,14 @@ def test_a_secret_open_to_a_group_is_refused_where_anybody_else_is_in_it(
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to another group")
+def test_a_group_the_kernel_hides_from_the_hardened_daemon_is_somebody_else(tmp_path):
+    file, faults = write(tmp_path / "k", KEY.encode(), 0o640), Faults()
+    os.chown(file, 0, 65534)
+    assert read_secret(file, faults, MARK) is None
+    assert "nogroup" in render(faults, "en")[0]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to another group")
 def test_a_real_file_of_a_real_group_with_somebody_in_it(tmp_path):
     other = next((user for user in pwd.getpwall() if user.pw_uid and user.pw_gid), None)
     if other is None:

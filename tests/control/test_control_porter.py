@@ -1,0 +1,140 @@
+"""The porter: who knocks is told to a daemon that cannot see it, and by nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import pwd
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+
+from gateway.control import server
+from gateway.control.client import ControlClient, DaemonNotRunning
+from gateway.control.folder import PORTER_NAME, SOCKET_NAME
+from gateway.control.porter import Porter
+from gateway.control.protocol import Caller, Refusal, Request
+
+CALLER = Caller(77, 1, 1)
+AS_SOMEBODY = """
+import json, os, sys
+from pathlib import Path
+from gateway.control.client import ControlClient
+from gateway.control.protocol import Caller, Refusal, Request
+os.setgroups([]); os.setgid(0); os.setuid(int(sys.argv[1]))
+caller = Caller(1, 0, 0) if sys.argv[3:] else None
+try:
+    print(json.dumps(list(ControlClient(Path(sys.argv[2])).put(Request("who", {}, caller)))))
+except Refusal as refusal:
+    print(json.dumps(refusal.reason))
+"""
+as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can ask as somebody else")
+
+
+@pytest.fixture
+def tmp_path():
+    """One that other users may enter, too; pytest's own they may not."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture
+def porter(tmp_path):
+    """A porter before the folder of ``daemon``, in a thread of his own."""
+    loop = asyncio.new_event_loop()
+    standing = Porter(tmp_path)
+    task = loop.create_task(standing.run())
+
+    def stand() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            loop.run_until_complete(task)
+
+    thread = threading.Thread(target=stand)
+    thread.start()
+    try:
+        while thread.is_alive() and not (tmp_path / PORTER_NAME).exists():
+            thread.join(0.01)
+        yield standing
+    finally:
+        loop.call_soon_threadsafe(task.cancel)
+        thread.join(10)
+        loop.close()
+
+
+def through(folder: Path) -> ControlClient:
+    return ControlClient(folder, door=PORTER_NAME)
+
+
+def asked_as(uid: int, folder: Path, *forging: str) -> object:
+    command = [sys.executable, "-c", AS_SOMEBODY, str(uid), str(folder), *forging]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout)
+
+
+def test_what_is_asked_and_answered_passes_whole(daemon, porter):
+    (answer,) = through(daemon.folder).ask("ack", alert="a1")
+    assert (answer["verb"], answer["arguments"], answer["uid"]) == ("ack", {"alert": "a1"}, os.getuid())
+    assert answer["pid"] == os.getpid()
+    assert len(list(through(daemon.folder).ask("many", count=500))) == 500
+    with pytest.raises(Refusal) as refused:
+        list(through(daemon.folder).ask("refuse"))
+    assert refused.value.reason == "not_authorised"
+
+
+def test_no_word_of_the_asker_becomes_one_of_the_porters(daemon, porter):
+    """Arguments named like the parts of a request once would have ended him."""
+    words = {"verb": "x", "self": 1, "caller": {"uid": 0}, "arguments": {}}
+    (answer,) = through(daemon.folder).put(Request("ack", words))
+    assert (answer["verb"], answer["arguments"]) == ("ack", words)
+
+
+@as_root
+def test_each_is_known_by_what_the_kernel_told_the_porter(daemon, porter):
+    (answer,) = asked_as(1, daemon.folder)  # type: ignore[misc]
+    assert (answer["uid"], answer["login"]) == (1, pwd.getpwuid(1).pw_name)
+    assert asked_as(1, daemon.folder, "forging") == "not_allowed"  # the porter is not told by anybody who he is
+
+
+@as_root
+def test_only_the_daemons_own_user_may_ask_for_others(daemon):
+    (answer,) = ControlClient(daemon.folder).put(Request("ack", {}, CALLER))
+    assert (answer["uid"], answer["pid"], answer["login"]) == (1, 77, pwd.getpwuid(1).pw_name)
+    assert asked_as(1, daemon.folder, "forging") == "not_allowed"
+    (answer,) = asked_as(1, daemon.folder)  # type: ignore[misc]
+    assert answer["uid"] == 1  # without a porter an ordinary daemon sees for itself
+
+
+@as_root
+def test_somebody_the_kernel_hides_has_no_name(daemon, tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "_USER_MAP", tmp_path / "uid_map")
+    (tmp_path / "uid_map").write_text("         0          0          1\n")
+    (answer,) = asked_as(65534, daemon.folder)  # type: ignore[misc]
+    assert answer["login"] == "?"
+    (answer,) = asked_as(1, daemon.folder)  # type: ignore[misc]
+    assert answer["login"] != "?"
+    (tmp_path / "uid_map").write_text("         0          0 4294967295\n")
+    (answer,) = asked_as(65534, daemon.folder)  # type: ignore[misc]
+    assert answer["login"] == pwd.getpwuid(65534).pw_name
+
+
+def test_a_porter_without_a_daemon_says_so(tmp_path, porter):
+    with pytest.raises(DaemonNotRunning):
+        list(through(tmp_path).ask("alerts"))
+    assert not (tmp_path / SOCKET_NAME).exists()
+
+
+@as_root
+def test_a_porter_that_died_leaves_the_daemons_own_door(daemon):
+    left_behind = daemon.folder / PORTER_NAME
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(left_behind))
+    left_behind.chmod(0o660)
+    (answer,) = asked_as(1, daemon.folder)  # type: ignore[misc]
+    assert answer["uid"] == 1
