@@ -88,12 +88,21 @@ def _judge(row: Row, acks: int, files: dict[str, bytes], folder: Path) -> None:
 
 
 async def daemon(folder: Path, budget: Budget) -> Row:
-    """No state of the disk may lack a change that had been given to the broker's socket and called durable."""
-    row = Row()
-    before, operations = await record_daemon(folder)
-    left = sum(op[0] == "told" for op in operations)
-    row.notes.append(f"{len(operations)} operations recorded, {left} messages that left among them")
-    await asyncio.to_thread(judge_all, row, budget, before, operations)
+    """No state of the disk may lack a change that had been given to the broker's socket and called durable.
+
+    One recording after another, each in all its states, for as long as there is time.
+    """
+    row, until, recorded_ones = Row(), time.monotonic() + budget.seconds, 0
+    operations_in_all = left = states = 0
+    while row.trials < budget.trials and (not recorded_ones or time.monotonic() < until):
+        before, operations = await record_daemon(folder / str(recorded_ones))
+        recorded_ones += 1
+        operations_in_all += len(operations)
+        left += sum(op[0] == "told" for op in operations)
+        rest = Budget(budget.trials - row.trials, max(until - time.monotonic(), 1.0))
+        states += await asyncio.to_thread(judge_all, row, rest, before, operations, recorded_ones)
+    row.notes.append(f"{operations_in_all} operations in {recorded_ones} recordings, {left} messages left meanwhile")
+    row.notes.append(f"{row.trials} of {states} states")
     return row
 
 
@@ -183,16 +192,15 @@ def _operations(log: Path, folder: Path, before: dict[str, bytes]) -> list[tuple
     return operations
 
 
-def judge_all(row: Row, budget: Budget, before: dict[str, bytes], operations: list[tuple]) -> None:
-    """A fair sample of all states, within the budget."""
+def judge_all(row: Row, budget: Budget, before: dict[str, bytes], operations: list[tuple], seed: int = 1) -> int:
+    """All states, or a fair sample of them, within the budget; answers how many there are."""
     places = [
         (at, strict, fate)
         for at in range(len(operations) + 1)
         for strict in (True, False)
         for fate in ("drop", "keep", "torn")
     ]
-    dice, until = random.Random(1), time.monotonic() + budget.seconds
-    row.notes.append(f"{len(places)} states")
+    dice, until = random.Random(seed), time.monotonic() + budget.seconds
     chosen = sorted(
         dice.sample(places, min(len(places), budget.trials)), key=lambda place: (place[1], place[2], place[0])
     )
@@ -205,10 +213,11 @@ def judge_all(row: Row, budget: Budget, before: dict[str, bytes], operations: li
             told.append(op[1:]) if op[0] == "told" else disk.feed(op)
         fed = at
         _lay_deep(disk.image(fate, dice), home / "state")
-        _judge_daemon(row, told, home / "state")
+        judge_disk(row, told, home / "state")
         if time.monotonic() > until:
             break
     shutil.rmtree(home)
+    return len(places)
 
 
 def _as_before(strict: bool, before: dict[str, bytes]) -> Disk:
@@ -226,7 +235,8 @@ def _lay_deep(files: dict[str, bytes], folder: Path) -> None:
         (folder / name).write_bytes(content)
 
 
-def _judge_daemon(row: Row, told: list[tuple], folder: Path) -> None:
+def judge_disk(row: Row, told: list[tuple], folder: Path) -> None:
+    """What a store that a cut left behind holds, beside what had left as durable: (alert, revision)."""
     began = time.monotonic()
     database = Database.open(folder)
     loaded = database.load()

@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from . import bugs, clocks, cuts, disks, floods, kills, lines, radios, soak
+from . import bugs, clocks, cuts, disks, ext4, floods, kills, lines, radios, soak
 from .rows import Budget, Row
 
 
@@ -31,7 +31,9 @@ FAULTS: dict[str, Fault] = {
     "kill-9-between-deeds": Fault(_real(kills.between_deeds), (240, 3600), (6, 60), splits=True),
     "kill-9-in-a-drain": Fault(_real(kills.draining), (60, 3600), (1, 60), splits=True),
     "power-cut": Fault(cuts.store, (40_000, 1200), (600, 30)),
-    "power-cut-of-the-daemon": Fault(_real(cuts.daemon), (20_000, 1200), (200, 30)),
+    "power-cut-of-the-daemon": Fault(_real(cuts.daemon), (20_000, 1800), (200, 30)),
+    "power-cut-ext4": Fault(_real(ext4.daemon), (60, 1200), (2, 40)),
+    "power-cut-ext4-store": Fault(ext4.store, (1000, 1200), (8, 20)),
     "disk-full": Fault(_real(disks.full), (20, 600), (1, 40)),
     "disk-fsync-eio": Fault(_real(disks.eio), (20, 600), (1, 40)),
     "disk-read-only": Fault(_real(disks.read_only), (20, 600), (1, 40)),
