@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from gateway.app.inbox import Inbox
 from gateway.app.logs import set_up_logging
 from gateway.app.running import run
 from gateway.drivers.modbus.poller import BusPoller
+from gateway.store import access
 from gateway.store.database import Database
 from gateway.uplink.departures import Departures, Kind
 from gateway.uplink.mqtt import MqttUplink
@@ -126,6 +128,12 @@ def build_in(place: str, rule: str, fuse: Fuse) -> None:
         case "hushed":  # the answer is on disk; the siren has not been switched off yet
             _hold_up(lambda point, on: point == "relay2" and not on)
             before(MqttUplink, "_deliver", fuse, lambda *_: True)
+        case "migrating":  # between two statements of the migration
+            _between_statements(fuse)
+        case "counted":  # this run has its name; nothing was read
+            after(Database, "next_run", fuse, lambda *_: True)
+        case "loaded":  # what was known is read; nobody lives yet
+            after(Database, "load", fuse, lambda *_: True)
         case _:
             sys.exit(f"no such place: {place}")
 
@@ -140,6 +148,20 @@ def _hold_up(which: Callable[[str, bool], bool]) -> None:
         await real(poller, device, point, on)
 
     BusPoller.write = write  # type: ignore[method-assign]
+
+
+def _between_statements(fuse: Fuse) -> None:
+    """Each statement of a migration is a passage, before it is carried out."""
+    real = access.migrate
+
+    def migrate(connection: sqlite3.Connection, schemas: dict[int, str]) -> tuple[int, int]:
+        connection.set_trace_callback(lambda _: fuse.pass_(relevant=True))
+        try:
+            return real(connection, schemas)
+        finally:
+            connection.set_trace_callback(None)
+
+    access.migrate = migrate
 
 
 def main() -> None:

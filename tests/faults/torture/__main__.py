@@ -99,7 +99,7 @@ def _try(name: str, budget: Budget) -> Row:
     folder = Path(tempfile.mkdtemp(prefix="torture-"))
     try:
         row = FAULTS[name].run(folder, budget)
-    except (AssertionError, TimeoutError, ExceptionGroup) as broken:
+    except (AssertionError, TimeoutError, ProcessLookupError, ExceptionGroup) as broken:
         row = Row(trials=1, wrong=[f"broke off (seed {budget.seed}): {type(broken).__name__} {broken}"])
     if not row.clean and row.trials:
         for log in folder.rglob("daemon.log"):

@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from . import bugs, clocks, cuts, disks, ext4, floods, kills, lines, radios, soak
+from . import bugs, climbs, clocks, cuts, disks, ext4, floods, kills, lines, old_stores, radios, soak
 from .rows import Budget, Row
 
 
@@ -28,8 +28,10 @@ def _real(story: Callable[[Path, Budget], Coroutine[Any, Any, Row]]) -> Callable
 
 FAULTS: dict[str, Fault] = {
     "kill-9-anywhere": Fault(_real(kills.anywhere), (1000, 7200), (5, 40), splits=True),
-    "kill-9-between-deeds": Fault(_real(kills.between_deeds), (240, 3600), (6, 60), splits=True),
+    "kill-9-between-deeds": Fault(_real(kills.between_deeds), (240, 3600), (10, 90), splits=True),
     "kill-9-in-a-drain": Fault(_real(kills.draining), (60, 3600), (1, 60), splits=True),
+    "kill-9-in-a-climb": Fault(_real(climbs.climbing), (60, 3600), (1, 60), splits=True),
+    "kill-9-in-a-migration": Fault(_real(old_stores.migrating), (50, 3600), (1, 60), splits=True),
     "power-cut": Fault(cuts.store, (40_000, 1200), (600, 30)),
     "power-cut-of-the-daemon": Fault(_real(cuts.daemon), (20_000, 1800), (200, 30)),
     "power-cut-ext4": Fault(_real(ext4.daemon), (60, 1200), (2, 40)),

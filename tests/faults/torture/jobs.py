@@ -78,17 +78,21 @@ def _stop(budget: Budget, running: list[asyncio.Task[Row]]) -> None:
 async def _job(part: Path, name: str, trials: int, budget: Budget, n: int, progress: Progress) -> Row:
     asked = {"--into": part, "--trials": trials, "--seconds": budget.seconds, "--seed": f"{budget.seed}/{n}"}
     options = [str(word) for pair in asked.items() for word in pair]
+    path = (os.environ.get("PYTHONPATH"), str(TESTS))
     process = await asyncio.create_subprocess_exec(
         *leashed([sys.executable, "-m", "faults.torture", "--job", *options, name]),
         stdout=asyncio.subprocess.PIPE,
         start_new_session=True,
-        env=os.environ | {"PYTHONPATH": str(TESTS), "TMPDIR": str(part.parent)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path)), "TMPDIR": str(part.parent)},
     )
     passing_on = asyncio.create_task(_pass_on(budget, process))
     try:
         assert process.stdout is not None
         async for line in process.stdout:
-            progress.told(int(line), n)
+            if line.strip().isdigit():
+                progress.told(int(line), n)
+            else:  # the stage prints why it broke down
+                sys.stderr.buffer.write(line)
         code = await process.wait()
     finally:
         passing_on.cancel()

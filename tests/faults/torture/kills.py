@@ -2,26 +2,30 @@
 
 In each life some buttons are pressed and a terminal speaks, the daemon is killed, and the next life must bring all of it to the
 receiver, once and in order. A press is repeated on the air until one life has listened for two seconds: what is lost is lost by
-the gateway, not by a button that fell silent while nobody was there.
+the gateway, not by a button that fell silent while nobody was there. Old presses of the encrypted button are sent again to each
+new life; an alert of one would be one too many, and counts as doubled.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import random
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from faults.test_faults_process import CRASHING
 
 from .rows import Budget, Row
-from .stage import Stage
+from .stage import READ, WRITTEN, Stage
 
 PRESSES = 4
-PLACES = "handled", "committed", "sent", "puback", "arrived", "advanced"
 PRESS_TO_KILL_S = 1.5
 START_TO_KILL_S = 1.5
 STARTS = 5
 """Every so many-th life is killed while it starts."""
+TO_ITS_PLACE_S = 8.0
+GAS = frozenset({"gas-high", "gas-low"})
 
 
 async def anywhere(folder: Path, budget: Budget) -> Row:
@@ -29,6 +33,7 @@ async def anywhere(folder: Path, budget: Budget) -> Row:
     row, dice = Row(), budget.dice()
     async with Stage(folder, seed=budget.seed) as stage:
         await stage.up()
+        await stage.record()
         for n in budget.rounds():
             stage.press_some(PRESSES, held=True)
             stage.stranger()
@@ -41,34 +46,160 @@ async def anywhere(folder: Path, budget: Budget) -> Row:
                 row.trials += 1
             killed = asyncio.get_running_loop().time()
             await stage.up()
+            await stage.replay()
             await stage.until_heard_since(killed, row)
             await stage.close_all()
             row.trials += 1
         return stage.close_account(row)
+
+
+# Between two deeds ------------------------------------------------------------------------------------
+
+
+class Life:
+    """One life with a crash built in, and what is asked of the next."""
+
+    def __init__(self, stage: Stage, place: str, dice: random.Random, row: Row) -> None:
+        self.stage, self.place, self.dice, self.row = stage, place, dice, row
+        self.came = True
+        """Whether it came by its place."""
+        self.seen = self.sirens = 0
+
+    async def begin(self, rule: str = "", passages: int = 1) -> None:
+        await self.stage.up(CRASHING, self.place, rule, str(passages))
+
+    async def end(self) -> None:
+        """At its place; else from outside."""
+        try:
+            await self.stage.died(TO_ITS_PLACE_S)
+        except TimeoutError:
+            self.came = False
+            await self.stage.kill()
+
+    async def next(self) -> None:
+        """The life after it, without a crash."""
+        self.seen, self.sirens = len(self.stage.world.relay.requests), len(self.stage.siren_at)
+        killed = asyncio.get_running_loop().time()
+        await self.stage.up()
+        await self.stage.replay()
+        await self.stage.until_heard_since(killed, self.row)
+
+    def wrong(self, what: str, *, unless: bool) -> None:
+        if not unless:
+            self.row.wrong.append(f"{self.place}: {what}")
+
+    def judge_looks(self) -> None:
+        """The outputs were read before anything was written to them."""
+        functions = [function for function, *_ in self.stage.world.relay.requests[self.seen :]]
+        looked = next((n for n, function in enumerate(functions) if function in READ), len(functions))
+        acted = next((n for n, function in enumerate(functions) if function in WRITTEN), len(functions))
+        self.wrong("an output was written before it was read", unless=looked < acted)
+
+    def judge_silence(self) -> None:
+        self.wrong("a silenced siren sounded again", unless=len(self.stage.siren_at) == self.sirens)
+
+    def judge_answer(self, alert: str) -> None:
+        told = [one.body["data"]["change"] for one in self.stage.office.arrivals if one.alert == alert]
+        self.wrong(f"acknowledged {told.count('acknowledged')} times", unless=told.count("acknowledged") == 1)
+
+
+async def _press(life: Life) -> None:
+    stage = life.stage
+    await life.begin("sos", life.dice.randint(1, PRESSES))
+    stage.press_some(PRESSES, held=True)
+    stage.stranger()
+    await life.end()
+    await life.next()
+
+
+async def _leak(life: Life) -> None:
+    """A leak shuts the valve; the life after it is killed, too, once the alert is answered and the siren silent."""
+    stage, world = life.stage, life.stage.world
+    stage.open_valve_by_hand()
+    wanted = len(world.world.site.outputs) + life.dice.randint(1, 2)  # each output is wanted once at the start
+    await life.begin("", wanted if life.place == "wanted" else 1)
+    for rule in sorted(GAS):
+        stage.cause(rule, "gas-301")
+    world.leak("gas-301", 26)
+    await life.end()
+    await life.next()
+    await stage.until(lambda: world.valve_shut and world.siren_on, "shut, and loud")
+    life.judge_looks()
+    alert = stage.raised["gas-high", "gas-301"][-1]
+    reply = await stage.answered("ack", alert, on_site=True, command_id=f"ack-{alert}")
+    life.wrong(f"the answer was refused: {reply}", unless=reply["accepted"])
+    await stage.until(lambda: not world.siren_on, "silent")
+    await stage.kill()
+    await life.next()
+    returned = stage.changes("gas-high", "gas-301").count("returned")
+    world.leak("gas-301", 0)
+    await stage.alert("gas-high", "gas-301", "returned", times=returned + 1)
+    life.judge_looks()
+    life.judge_silence()
+    life.judge_answer(alert)
+    life.wrong("the valve is open", unless=world.valve_shut)
+
+
+async def _answer(life: Life) -> None:
+    """Somebody answers a press while the siren sounds, and hears nothing of it before the next life."""
+    stage = life.stage
+    await life.begin()
+    (button,) = stage.press_some(1, held=True)
+    await stage.all_heard()
+    await stage.until(lambda: stage.world.siren_on, "it sounds")
+    alert = stage.raised["sos", button][-1]
+    answer = {"on_site": True, "command_id": f"ack-{alert}"}
+    asking = asyncio.create_task(stage.command("ack", alert, **answer))
+    await life.end()
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    await life.next()
+    reply = await stage.answered("ack", alert, **answer)
+    life.wrong(f"the answer was refused: {reply}", unless=reply["accepted"])
+    await stage.until(lambda: not stage.world.siren_on, "silent")
+    await stage.until(lambda: stage.changes("sos", button)[-1:] == ["acknowledged"], "the answer is told")
+    life.judge_looks()
+    life.judge_silence()
+    life.judge_answer(alert)
+
+
+PLACES: dict[str, Callable[[Life], Awaitable[None]]] = {
+    "handled": _press,
+    "wanted": _leak,
+    "committed": _press,
+    "command": _answer,
+    "sent": _press,
+    "puback": _press,
+    "written": _leak,
+    "arrived": _press,
+    "hushed": _answer,
+    "advanced": _press,
+}
+"""Place of ``crashing.py`` -> what makes a life come by it."""
 
 
 async def between_deeds(folder: Path, budget: Budget) -> Row:
     """At the n-th passage of each place; the life after it sets all right."""
     row, dice, missed = Row(), budget.dice(), 0
+    places = list(PLACES.items())
+    dice.shuffle(places)  # a job with few trials is no stranger to the last ones
     async with Stage(folder, seed=budget.seed) as stage:
-        for _, place in zip(budget.rounds(), itertools.cycle(PLACES), strict=False):
-            await stage.up(CRASHING, place, "sos", str(dice.randint(1, PRESSES)))
-            stage.press_some(PRESSES, held=True)
-            stage.stranger()
-            try:
-                await stage.died(8)
-            except TimeoutError:
-                missed += 1
-                await stage.kill()
-            killed = asyncio.get_running_loop().time()
-            await stage.up()
-            await stage.until_heard_since(killed, row)
-            await stage.close_all()
+        await stage.up()
+        await stage.record()
+        await stage.kill()
+        for _, (place, story) in zip(budget.rounds(), itertools.cycle(places), strict=False):
+            life = Life(stage, place, dice, row)
+            await story(life)
+            await stage.close_all({"sos", "stranger", *GAS})
             await stage.kill()
+            missed += not life.came
             row.trials += 1
         if missed:
             row.notes.append(f"{missed} of {row.trials} did not come by their place and were killed from outside")
         return stage.close_account(row)
+
+
+# While a backlog leaves -------------------------------------------------------------------------------
 
 
 async def draining(folder: Path, budget: Budget) -> Row:
