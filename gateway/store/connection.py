@@ -51,9 +51,14 @@ def is_damage(error: sqlite3.Error) -> bool:
     return code(error) in _DAMAGE
 
 
+def is_refusal(error: sqlite3.Error) -> bool:
+    """Whether the disk or the file is to blame, and not what was asked."""
+    return code(error) in _DISK | _DAMAGE
+
+
 def fault(error: sqlite3.Error) -> StoreFault:
     """The disk's refusal as a ``StoreFault``; any other error is a bug and is raised as it is."""
-    if code(error) not in _DISK | _DAMAGE:
+    if not is_refusal(error):
         raise error
     return StoreFault(f"{getattr(error, 'sqlite_errorname', 'SQLITE')}: {error}")
 

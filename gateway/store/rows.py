@@ -145,6 +145,8 @@ class Damage(Struct):
     """Messages refused because their id is kept with another body; they lie in ``damaged`` too."""
     renumbered: int = 0
     """Messages whose place in the lane was taken by another id; they were put behind it."""
+    unfolded: int = 0
+    """Rows of the commit log that no table took; they lie in ``damaged`` too."""
 
 
 class Pruned(Struct, frozen=True):

@@ -82,6 +82,8 @@ class Store:
         self._uplinks: set[str] = set()
         self._wake = asyncio.Event()
         self._failures = 0
+        self._unfolded = 0
+        """Rows set aside of which somebody was told."""
         self._due: float | None = None
         self._tidy_due = 0.0
         self._at = 0
@@ -101,7 +103,7 @@ class Store:
         """
         loaded, reason = await self._worker.open()
         self._at = 0 if loaded.stamp is None else loaded.stamp[0]
-        self._tidy_due = _now() + TIDY_FIRST_S
+        self._tidy_due, self._unfolded = _now() + TIDY_FIRST_S, self._worker.damage.unfolded
         if reason:
             self._enter_memory(reason)
         else:
@@ -118,6 +120,7 @@ class Store:
         False: something is in memory only and now lost. A disk that hangs keeps neither this nor the process (its thread is
         a daemon).
         """
+        until = _now() + within_s
         self._stopping = True
         self._wake.set()
         if self._task is not None:
@@ -125,7 +128,7 @@ class Store:
             self._task.cancel()
         clean = not self._left
         _answer((*self._committing, *self._queue), durable=False)
-        await self._worker.close()
+        await self._worker.close(until - _now())
         log.info("store_stopped", clean=clean)
         return clean
 
@@ -273,7 +276,7 @@ class Store:
     def on_mode(self, callback: Callable[[Mode, str], None]) -> None:
         """Call back at each change with the new mode and the reason.
 
-        ``rebuilt``: the file was replaced, put all state again. ``late``: what the disk holds was never loaded, and what was
+        ``set_aside``: something that was acknowledged could not be brought into the tables. ``rebuilt``: the file was replaced, put all state again. ``late``: what the disk holds was never loaded, and what was
         held is on it now; only a new start brings the two together.
         """
         self._callbacks.append(callback)
@@ -389,6 +392,10 @@ class Store:
         _answer(entries, durable=True)
         if batch.messages:
             self._departures.announce()
+        self._worker.fold()
+        if self._worker.damage.unfolded > self._unfolded:
+            self._unfolded = self._worker.damage.unfolded
+            self._report("set_aside")
 
     async def _finish_stalled(self, commit: asyncio.Future[None]) -> None:
         """The disk answered at last. What it took is on it, with messages in words that nobody was told."""

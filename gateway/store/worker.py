@@ -29,6 +29,11 @@ STALL_S = 3.0
 OPEN_S = 5.0
 """The longest a start waits for the disk: half of an alarm's 10 s. The opening goes on behind, so that the next start finds
 the file in the page cache where it was only slow (80 MB are read and checked)."""
+FOLD_STEP = 2 << 20
+"""Bytes of the commit log that one job folds at most: all of it, as a rule, for every job writes the same dozen pages again."""
+FOLD_S = 0.5
+"""A fold that takes longer makes the next ones half as big, down to ``FOLD_LEAST``: an alert may find one in its way."""
+FOLD_LEAST = 64 << 10
 _T = TypeVar("_T")
 
 
@@ -42,6 +47,8 @@ class Worker:
         self._database: Database | None = None
         self._missed = False
         self._running: dict[asyncio.Future[Any], float] = {}
+        self._folding: asyncio.Future[None] | None = None
+        self._step = FOLD_STEP
 
     async def open(self) -> tuple[Loaded, str]:
         """Open the database and count this run. The reason is empty, or says why the disk cannot be written.
@@ -75,6 +82,22 @@ class Worker:
         """Run a job some time, behind those given before; a refusal is logged."""
         self._submit(lambda: job(self._present())).add_done_callback(_look_away)
 
+    def fold(self) -> None:
+        """Where the commit log has grown long, let a step of it go to the tables, behind whatever waits now. Nobody's answer
+        hangs on it; that it was refused is told to the next commit.
+        """
+        database = self._database
+        if database is None or not database.fold_due or not (self._folding is None or self._folding.done()):
+            return
+        begun, step = asyncio.get_running_loop().time(), self._step
+        self._folding = self._submit(lambda: database.fold(step))
+        self._folding.add_done_callback(lambda fold: self._folded(fold, begun))
+
+    def _folded(self, fold: asyncio.Future[None], begun: float) -> None:
+        slow = asyncio.get_running_loop().time() - begun > FOLD_S
+        self._step = max(self._step // 2, FOLD_LEAST) if slow else min(self._step * 2, FOLD_STEP)
+        _look_away(fold)
+
     @property
     def stalled(self) -> bool:
         """Whether a job has been running for longer than a sound disk takes."""
@@ -96,14 +119,21 @@ class Worker:
         """A database is open, and the start had to go on without what it holds."""
         return self._missed and self._database is not None
 
-    async def close(self) -> None:
-        """Close the database; returns at once where the disk is stalled."""
-        if self._running:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            return
-        if self._database is not None:
-            await self._submit(self._database.close)
-        self._pool.shutdown()
+    async def close(self, within_s: float) -> None:
+        """Close the database. What is not done in time is left to its thread, which the process may leave behind: all of it is
+        on the disk, if not yet in the tables.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + within_s
+        if await self._rests(within_s) and self._database is not None:
+            self._submit(self._database.close).add_done_callback(_look_away)
+        rests = await self._rests(until - loop.time())
+        self._pool.shutdown(wait=rests, cancel_futures=not rests)
+
+    async def _rests(self, within_s: float) -> bool:
+        """Wait until no job is left; False where one still is."""
+        jobs = [job for job in self._running if not job.done()]
+        return not jobs or not (await asyncio.wait(jobs, timeout=max(0.0, within_s)))[1]
 
     def _submit(self, job: Callable[[], _T]) -> asyncio.Future[_T]:
         loop = asyncio.get_running_loop()

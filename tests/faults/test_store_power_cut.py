@@ -38,7 +38,7 @@ from gateway.store import connection, database as module
 from gateway.store.database import Database
 from gateway.store.rows import Batch, HistoryRow, JournalRow, Message, StateRow
 connection._CHECKPOINT_PAGES = 24  # so that folding the log back happens within a few commits
-module.FOLD_BYTES = 1 << 20
+module.FOLD_LIMIT = 1 << 20
 database = Database.open(Path(sys.argv[1]))
 for n in range(1, 13):
     database.commit(Batch(
@@ -50,6 +50,10 @@ database.close()
 """
 FOLDING = COMMITS.replace("1 << 20", "700")
 """The commit log is folded into the tables every other commit."""
+STEPPING = COMMITS.replace(
+    "    os.write", "    database.fold(1 << 20 if n % 5 == 0 else 1) if n % 2 else None\n    os.write", 1
+)
+"""The log is folded a record at a time, behind those that come, and all of it now and then."""
 TABLES = COMMITS.replace("database =", "Database._is_ordinary = lambda *_: False\ndatabase =", 1)
 """No commit log: every commit straight into the tables."""
 NORMAL = TABLES.replace("for n in", 'database._access.connection.execute("PRAGMA synchronous = NORMAL")\nfor n in', 1)
@@ -271,7 +275,7 @@ def ram(tmp_path):
     shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize("program", [COMMITS, FOLDING, TABLES], ids=["log", "folding", "tables"])
+@pytest.mark.parametrize("program", [COMMITS, FOLDING, STEPPING, TABLES], ids=["log", "folding", "stepping", "tables"])
 def test_no_power_cut_loses_an_acknowledged_commit_or_their_order(tmp_path, ram, program):
     (tmp_path / "run").mkdir()
     operations = _record(program, tmp_path / "run", tmp_path / "log")

@@ -94,7 +94,7 @@ def test_nothing_outlives_a_wipe(tmp_path):
 
 
 def test_a_fold_that_was_refused_stops_the_next_commit_and_loses_nothing(tmp_path, monkeypatch, make_batch):
-    monkeypatch.setattr("gateway.store.database.FOLD_BYTES", 100)
+    monkeypatch.setattr("gateway.store.database.FOLD_LIMIT", 100)
     database = Database.open(tmp_path)
 
     def refuse(_self):

@@ -34,6 +34,11 @@ def _seen(database):
     }
 
 
+def _beside(folder):
+    with Recording(folder) as recording:
+        return [*recording.rows()], recording.first, recording.last, recording.until, recording.steps
+
+
 @pytest.mark.parametrize("folded_before", range(7))
 def test_every_answer_is_the_same_before_and_after_folding(tmp_path, make_batch, folded_before):
     database = Database.open(tmp_path)
@@ -50,13 +55,12 @@ def test_every_answer_is_the_same_before_and_after_folding(tmp_path, make_batch,
         if place == folded_before:
             database.fold()
         database.commit(batch)
-    before = _seen(database)
-    with Recording(tmp_path) as recording:
-        beside = [*recording.rows()], recording.first, recording.last, recording.until, recording.steps
-    database.fold()
-    assert _seen(database) == before
-    with Recording(tmp_path) as recording:
-        assert ([*recording.rows()], recording.first, recording.last, recording.until, recording.steps) == beside
+    before, beside = _seen(database), _beside(tmp_path)
+    while database._unfolded:  # a record at a time
+        database.fold(1)
+        assert _seen(database) == before
+        assert _beside(tmp_path) == beside
+    assert database._log.size == 0
     assert [row.n for row in before["journal"]] == [1, 2, 3, 4, 5, 6]
     assert [row.key for row in before["closed"]] == ["a3", "a1"]
     assert {row.key for row in before["state"]} == {"a2", "a4"}

@@ -1,0 +1,218 @@
+"""Folding the commit log: in nobody's way, a step at a time, and whatever a record holds."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import sqlite3
+import threading
+
+import pytest
+from instruments.waiting import until
+
+from gateway.faults import StoreFault
+from gateway.store import database as database_module
+from gateway.store import store as store_module
+from gateway.store import tables
+from gateway.store.database import Database
+from gateway.store.store import Store
+
+
+def _histories(database) -> int:
+    return database._access.connection.execute("SELECT COUNT(*) FROM history").fetchone()[0]
+
+
+@pytest.fixture
+def held_up(monkeypatch):
+    """Folds that wait for a word; counts them."""
+
+    class Disk:
+        begun = 0
+        goes_on = threading.Event()
+        patience_s = 60
+
+    real = Database.fold
+
+    def fold(self, most=None):
+        if most is not None:
+            Disk.begun += 1
+            Disk.goes_on.wait(Disk.patience_s)
+        real(self, most)
+
+    monkeypatch.setattr(Database, "fold", fold)
+    monkeypatch.setattr(database_module, "FOLD_BYTES", 400)
+    yield Disk
+    Disk.goes_on.set()
+
+
+def test_an_alert_is_safe_when_its_record_is_however_long_the_fold_takes(tmp_path, make_part, held_up):
+    """Was: the fold ran inside the commit, and an alert whose record was synced was told as not durable."""
+
+    async def life():
+        store = Store(tmp_path)
+        await store.start()
+        n = 0
+        while not held_up.begun:
+            n += 1
+            assert await asyncio.wait_for(store.put(make_part(n)), 60)
+        assert store.mode == "disk"
+        held_up.goes_on.set()
+        assert await asyncio.wait_for(store.put(make_part(n + 1)), 60)  # behind the fold
+        assert await store.stop()
+
+    asyncio.run(life())
+    database = Database.open(tmp_path)
+    assert {message.body for message in database.take("n", "critical", 99)} == {b"told durable"}
+    database.close()
+
+
+def test_an_alert_that_meets_a_fold_that_hangs_is_told_from_memory(tmp_path, make_part, held_up, monkeypatch):
+    monkeypatch.setattr(store_module, "STALL_S", 0.15)
+
+    async def life():
+        store, n = Store(tmp_path), 0
+        await store.start()
+        while not held_up.begun:
+            n += 1
+            assert await asyncio.wait_for(store.put(make_part(n)), 60)
+        assert not await asyncio.wait_for(store.put(make_part(n + 1)), 60)
+        held_up.goes_on.set()
+        await until(lambda: store.mode == "disk")
+        assert await store.stop()
+
+    asyncio.run(life())
+
+
+def test_a_stop_leaves_a_fold_that_hangs_to_its_thread(tmp_path, make_part, held_up):
+    async def life():
+        store, n = Store(tmp_path), 0
+        await store.start()
+        while not held_up.begun:
+            n += 1
+            assert await store.put(make_part(n))
+        assert await asyncio.wait_for(store.stop(within_s=0.2), 60)
+        shutil.copytree(tmp_path, tmp_path / "cut")  # what the next start finds
+        return n
+
+    n = asyncio.run(life())
+    database = Database.open(tmp_path / "cut")
+    assert len(list(database.journal())) == n
+    database.close()
+
+
+def test_a_slow_disk_folds_in_smaller_steps_and_begins_the_log_anew_for_all_that(tmp_path, make_part, monkeypatch):
+    monkeypatch.setattr(database_module, "FOLD_BYTES", 4_000)
+    monkeypatch.setattr("gateway.store.worker.FOLD_STEP", 8_000)
+    monkeypatch.setattr("gateway.store.worker.FOLD_LEAST", 1_000)
+    monkeypatch.setattr("gateway.store.worker.FOLD_S", -1.0)  # whatever it takes is too long
+    steps, real = [], Database.fold
+
+    def fold(self, most=None):
+        steps.append(most)
+        real(self, most)
+
+    monkeypatch.setattr(Database, "fold", fold)
+
+    async def life():
+        store = Store(tmp_path)
+        await store.start()
+        sizes = []
+        for n in range(1, 200):
+            assert await store.put(make_part(n))
+            sizes.append(store._worker._database._log.size)
+        assert await store.stop()
+        return sizes
+
+    sizes = asyncio.run(life())
+    assert max(sizes) < 12_000
+    assert sizes != sorted(sizes)
+    assert steps[:4] == [8_000, 4_000, 2_000, 1_000]
+
+
+def test_nobody_having_folded_it_a_commit_does_at_the_limit(tmp_path, make_batch, monkeypatch):
+    monkeypatch.setattr(database_module, "FOLD_LIMIT", 1_000)
+    database = Database.open(tmp_path)
+    for n in range(1, 20):
+        database.commit(make_batch(n, size=100))
+        assert database._log.size < 1_000
+    database.close()
+
+
+@pytest.fixture
+def cursed(monkeypatch):
+    """A row of history that no table takes."""
+    real = tables.write
+
+    def write(connection, batch, serial):
+        if any(row.alert == "a2" for row in batch.history):
+            raise AttributeError("what nobody thought of")
+        real(connection, batch, serial)
+
+    monkeypatch.setattr(tables, "write", write)
+
+
+def test_a_record_that_cannot_be_folded_costs_that_row_alone_and_no_start(tmp_path, make_batch, cursed):
+    database = Database.open(tmp_path / "state")
+    for n in (1, 2, 3):
+        database.commit(make_batch(n))
+    shutil.copytree(tmp_path / "state", tmp_path / "cut")
+    database = Database.open(tmp_path / "cut")
+    assert _histories(database) == 2
+    loaded = database.load()
+    assert loaded.notes == ("rows_unfolded: 1",)
+    assert [row.key for row in loaded.state if row.kind == "alert"] == ["a1", "a2", "a3"]
+    assert [row.id for row in database.journal()] == ["run.1", "run.2", "run.3"]
+    assert [message.sequence for message in database.take("n", "critical", 9)] == [1, 2, 3]
+    [(origin, reason, row)] = database._access.connection.execute("SELECT origin, reason, row FROM damaged").fetchall()
+    assert (origin, reason) == ("log", "unfoldable")
+    assert json.loads(row)[1]["history"][0]["alert"] == "a2"
+    for n in (4, 5):
+        database.commit(make_batch(n))
+    database.fold()
+    assert _histories(database) == 4
+    assert database.damage.unfolded == 1
+    database.close()
+
+
+def test_a_disk_that_refuses_sets_no_row_aside(tmp_path, make_batch, cursed, monkeypatch):
+    database = Database.open(tmp_path)
+    for n in (1, 2):
+        database.commit(make_batch(n))
+    before, calls = tables.write, []
+
+    def write(connection, batch, serial):
+        calls.append(1)
+        if len(calls) > 3:  # while it is done carefully
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+            raise error
+        before(connection, batch, serial)
+
+    with monkeypatch.context() as sick:
+        sick.setattr(tables, "write", write)
+        with pytest.raises(StoreFault):
+            database.fold()
+    assert database.damage.unfolded == 0
+    database.fold()
+    assert database.damage.unfolded == 1
+    assert _histories(database) == 1
+    database.close()
+
+
+def test_a_row_set_aside_while_running_is_told(tmp_path, make_part, cursed, monkeypatch):
+    monkeypatch.setattr(database_module, "FOLD_BYTES", 100)
+    reasons = []
+
+    async def life():
+        store = Store(tmp_path)
+        store.on_mode(lambda mode, reason: reasons.append((mode, reason)))
+        await store.start()
+        for n in range(1, 9):
+            assert await store.put(make_part(n))
+        await until(lambda: store.damage.unfolded == 1)
+        await store.put(make_part(9))
+        assert await store.stop()
+
+    asyncio.run(life())
+    assert reasons == [("disk", "set_aside")]
