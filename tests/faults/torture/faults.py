@@ -54,7 +54,7 @@ FAULTS: dict[str, Fault] = {
     **{f"clock-{name}": Fault(story, (100, 900), (2, 10)) for name, story in clocks.FAULTS.items()},
     "load-every-button": Fault(_real(floods.buttons), (10, 600), (2, 30)),
     "load-old-face-events": Fault(_real(floods.old_faces), (20_000, 900), (500, 60)),
-    "load-points-at-once": Fault(_real(floods.points), (400, 300), (60, 60)),
+    "load-points-at-once": Fault(_real(floods.points), (1_000, 600), (60, 60)),
     "load-chattering-sensor": Fault(_real(floods.chattering), (20, 600), (1, 20)),
     "load-babbling-client": Fault(_real(floods.babbling), (20, 600), (1, 20)),
     "load-backlog": Fault(_real(floods.backlog), (50_000, 3600), (400, 60)),
