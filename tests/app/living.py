@@ -79,6 +79,7 @@ class Living:
         self.hall = gas_detector(3)
         self.one, self.two = SimTcp([*self.gas.values(), self.relay]), SimTcp([self.air, self.hall])
         self.text = SITE
+        self.surroundings = Surroundings()
         self._stack = contextlib.AsyncExitStack()
         self.house: House
         self.reloader: Reloader
@@ -100,7 +101,7 @@ class Living:
     async def start(self) -> None:
         """Build and live, as `loudong run` does."""
         orders = read_orders(self.path, self.state, Faults())
-        self.house = await build(orders, self.state, self.clock, Surroundings())
+        self.house = await build(orders, self.state, self.clock, self.surroundings)
         self.reloader = Reloader(self.house, self.path, self.state)
         self.house.desk.offer("reload", self.reloader.answer)
         ready = asyncio.Event()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from e2e.walking import needs
 from .torture.cuts import judge_all, record_daemon
 from .torture.faults import FAULTS
 from .torture.jobs import in_jobs, shares
+from .torture.register import Register
 from .torture.rows import Budget, Row, keep, kept, table
 
 pytestmark = pytest.mark.filterwarnings("ignore:isSet:DeprecationWarning")  # modbus_tk's own
@@ -105,3 +107,30 @@ def test_a_run_that_is_gone_on_with_adds_up(tmp_path):
     assert (both.recover_s_p50, both.recover_s_max) == (2.0, 9.0)
     assert "kill   3       12      1     0        0             3             2.0            9.0" in table([both])
     assert list(Budget(3, 0).rounds()) == [0]
+
+
+def _told(alert: str, revision: int, sequence: int, change: str = "raised") -> bytes:
+    data = {"rule": "sos", "subject": "pb-1", "change": change}
+    body = {"id": f"{alert}/{revision}", "subject": alert, "lane": "critical", "sequence": str(sequence), "data": data}
+    return json.dumps(body).encode()
+
+
+@pytest.mark.parametrize(
+    ("heard", "wrong"),
+    [
+        ([_told("a", 1, 1), _told("b", 1, 2), _told("a", 2, 3), _told("a", 1, 1)], {}),
+        ([_told("a", 1, 1)], {"lost": 1}),
+        ([_told("a", 1, 1), _told("b", 1, 2), _told("c", 1, 3)], {"doubled": 1}),
+        ([_told("a", 1, 1), _told("b", 1, 2), _told("b", 1, 2, "told")], {"doubled": 1}),
+        ([_told("a", 1, 1), _told("b", 1, 3), _told("b", 2, 2)], {"out_of_order": 1}),
+        ([_told("a", 1, 1), _told("b", 1, 3)], {"wrong": ["lane critical: 1 of 3 messages never came"]}),
+    ],
+)
+def test_a_register_finds_what_is_lost_doubled_or_out_of_order(heard, wrong):
+    register = Register()
+    register.caused["sos", "pb-1"] += 2
+    for raw in heard:
+        register.take(raw)
+    register.close_account(row := Row())
+    found = {"lost": row.lost, "doubled": row.doubled, "out_of_order": row.out_of_order, "wrong": row.wrong}
+    assert {name: value for name, value in found.items() if value} == wrong

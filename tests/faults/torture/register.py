@@ -1,0 +1,112 @@
+"""What a receiver needs to keep of a hundred thousand messages to judge them: numbers and checksums, no bodies.
+
+``gateway.sim.score`` and ``DutyOffice`` keep every body; at this length that would be gigabytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator
+
+import aiomqtt
+import msgspec
+from msgspec import Struct
+
+from .rows import Row
+
+Kind = tuple[str, str]
+"""Rule and subject."""
+
+
+class _Data(Struct):
+    rule: str
+    subject: str
+    change: str
+
+
+class _Body(Struct):
+    id: str
+    subject: str
+    lane: str
+    sequence: int | str
+    data: _Data
+
+
+class Register:
+    """Takes alert messages, and is told what was caused before it is caused."""
+
+    def __init__(self) -> None:
+        self.caused: Counter[Kind] = Counter()
+        self.alerts: defaultdict[Kind, set[str]] = defaultdict(set)
+        """Ids of alerts raised, by what they are about."""
+        self.telemetry = 0
+        self._sums: dict[str, int] = {}
+        self._lanes: defaultdict[str, set[int]] = defaultdict(set)
+        self._highest: dict[str, int] = {}
+        self.repeats = self.doubled = self.disordered = 0
+        self._decoder = msgspec.json.Decoder(_Body)
+
+    def __len__(self) -> int:
+        """Different messages so far."""
+        return len(self._sums)
+
+    def take(self, raw: bytes) -> None:
+        """One alert message as it came. Raises ``msgspec.DecodeError`` for what is none."""
+        body, checksum = self._decoder.decode(raw), zlib.crc32(raw)
+        if body.id in self._sums:
+            self.repeats += 1
+            self.doubled += self._sums[body.id] != checksum
+            return
+        self._sums[body.id] = checksum
+        sequence, revision = int(body.sequence), int(body.id.rpartition("/")[2])
+        self._lanes[body.lane].add(sequence)
+        self.disordered += self._behind(f"lane {body.lane}", sequence) or self._behind(body.subject, revision)
+        self.alerts[body.data.rule, body.data.subject].add(body.subject)
+
+    def _behind(self, line: str, place: int) -> bool:
+        before = self._highest.get(line, 0)
+        self._highest[line] = max(before, place)
+        return place < before
+
+    async def listen(self, port: int, ready: asyncio.Event) -> None:
+        """Hear everything that passes a broker, for ever."""
+        async with aiomqtt.Client("127.0.0.1", port, max_queued_incoming_messages=0) as client:
+            await client.subscribe("loudong/v1/+/+/alerts", qos=1)
+            await client.subscribe("loudong/v1/+/+/telemetry/+", qos=1)
+            ready.set()
+            async for message in client.messages:
+                if str(message.topic).endswith("/alerts"):
+                    self.take(bytes(message.payload))
+                else:
+                    self.telemetry += 1
+
+    def missing(self) -> int:
+        """Alerts that did not come of something caused."""
+        return sum(max(0, n - len(self.alerts[kind])) for kind, n in self.caused.items())
+
+    def close_account(self, row: Row) -> None:
+        """What was caused against what came. (Alerts about things nobody caused, such as a lost device, are not asked after.)"""
+        row.raised += self.caused.total()
+        row.lost += self.missing()
+        row.doubled += self.doubled + sum(max(0, len(self.alerts[kind]) - n) for kind, n in self.caused.items())
+        row.out_of_order += self.disordered
+        row.wire_repeats += self.repeats
+        for lane, seen in self._lanes.items():
+            if len(seen) != max(seen):
+                row.wrong.append(f"lane {lane}: {max(seen) - len(seen)} of {max(seen)} messages never came")
+
+
+@contextlib.asynccontextmanager
+async def listening(register: Register, port: int) -> AsyncIterator[asyncio.Task[None]]:
+    """Somebody hears while the block runs."""
+    ready = asyncio.Event()
+    task = asyncio.create_task(register.listen(port, ready))
+    try:
+        await asyncio.wait_for(ready.wait(), 30)
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
