@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from . import bugs, climbs, clocks, cuts, disks, ext4, floods, kills, lines, offline, old_stores, radios, soak
+from . import bugs, climbs, clocks, cuts, disks, ext4, floods, kills, lines, offline, old_stores, radios, soak, years
 from .rows import Budget, Row
 
 
@@ -58,6 +58,7 @@ FAULTS: dict[str, Fault] = {
     "load-chattering-sensor": Fault(_real(floods.chattering), (20, 600), (1, 20)),
     "load-babbling-client": Fault(_real(floods.babbling), (20, 600), (1, 20)),
     "load-backlog": Fault(_real(floods.backlog), (50_000, 3600), (400, 60)),
+    "year-of-growth": Fault(years.growth, (365, 3600), (40, 60)),
     "offline-week": Fault(offline.week, (50_000, 3600), (400, 60)),
     "bug-in-a-service-worker": Fault(_real(bugs.service), (28, 900), (1, 30)),
     "bug-in-a-life-worker": Fault(_real(bugs.life), (40, 1200), (1, 30)),
