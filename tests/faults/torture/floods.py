@@ -28,6 +28,11 @@ from .stage import Stage
 LIMIT_S = 2.0
 CHATTER_S = 5.0
 AN_ENDPOINT = 170
+PATIENT = (
+    ("grid: 2s, community: 4s, street: 6s, district: 8s", "grid: 1h, community: 2h, street: 3h, district: 4h"),
+    ("grid: 3s, community: 6s, street: 9s, district: 12s", "grid: 1h, community: 2h, street: 3h, district: 4h"),
+)
+"""A ladder that is not climbed while a thousand alerts leave: five messages each would be measured instead of the crossing."""
 PATIENCE_S = 300.0
 """A thousand crossings on a machine that has other things to do."""
 
@@ -107,7 +112,7 @@ async def points(folder: Path, budget: Budget) -> Row:
     """So many detectors rise above both limits at once; a trial is one crossing. Somebody presses, passes and commands meanwhile."""
     count = budget.trials // 2
     row, loop = Row(), asyncio.get_running_loop()
-    async with Stage(folder, ("  peer:", f"{_crowd(count)}  peer:")) as stage, _crowd_answers(stage):
+    async with Stage(folder, ("  peer:", f"{_crowd(count)}  peer:"), *PATIENT) as stage, _crowd_answers(stage):
         await stage.up()
         await stage.until(lambda: stage.presence() == "online", "every detector is known", PATIENCE_S)
         crossed, cpu = loop.time(), cpu_s(stage)
