@@ -102,7 +102,7 @@ def _try(name: str, budget: Budget) -> Row:
     except (AssertionError, TimeoutError, ProcessLookupError, ExceptionGroup) as broken:
         row = Row(trials=1, wrong=[f"broke off (seed {budget.seed}): {type(broken).__name__} {broken}"])
     if not row.clean and row.trials:
-        for log in folder.rglob("daemon.log"):
+        for log in sorted(folder.rglob("daemon.log"), key=lambda log: log.stat().st_mtime)[-1:]:
             kept_log = RESULT.parent / "torture" / f"{name}-{budget.seed.replace('/', '-')}.log"
             kept_log.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(log, kept_log)

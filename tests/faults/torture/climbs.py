@@ -100,7 +100,7 @@ async def climbing(folder: Path, budget: Budget) -> Row:
     """Three presses one after the other; killed again and again until all have climbed to the top."""
     row, dice, late = Row(), budget.dice(), list[float]()
     async with Stage(folder, seed=budget.seed) as stage:
-        await stage.up()
+        await stage.live()
         for _ in budget.rounds():
             climbs: list[Climb] = []
             for _ in range(3):
@@ -124,7 +124,7 @@ async def _killed_on_the_way(stage: Stage, climbs: list[Climb], dice: random.Ran
         row.trials += 1
         await asyncio.sleep(dice.uniform(0, DOWN_S))
         killed = asyncio.get_running_loop().time()
-        await stage.up()
+        await stage.live()
         await stage.until_heard_since(killed, row)
         if not chosen.answered and "grid" in chosen.told and not chosen.over:
             await chosen.answer()

@@ -32,7 +32,7 @@ async def anywhere(folder: Path, budget: Budget) -> Row:
     """At a random instant after a press, and sometimes of the start."""
     row, dice = Row(), budget.dice()
     async with Stage(folder, seed=budget.seed) as stage:
-        await stage.up()
+        await stage.live()
         await stage.record()
         for n in budget.rounds():
             stage.press_some(PRESSES, held=True)
@@ -45,7 +45,7 @@ async def anywhere(folder: Path, budget: Budget) -> Row:
                 await stage.kill()
                 row.trials += 1
             killed = asyncio.get_running_loop().time()
-            await stage.up()
+            await stage.live()
             await stage.replay()
             await stage.until_heard_since(killed, row)
             await stage.close_all()
@@ -80,7 +80,7 @@ class Life:
         """The life after it, without a crash."""
         self.seen, self.sirens = len(self.stage.world.relay.requests), len(self.stage.siren_at)
         killed = asyncio.get_running_loop().time()
-        await self.stage.up()
+        await self.stage.live()
         await self.stage.replay()
         await self.stage.until_heard_since(killed, self.row)
 
@@ -184,7 +184,7 @@ async def between_deeds(folder: Path, budget: Budget) -> Row:
     places = list(PLACES.items())
     dice.shuffle(places)  # a job with few trials is no stranger to the last ones
     async with Stage(folder, seed=budget.seed) as stage:
-        await stage.up()
+        await stage.live()
         await stage.record()
         await stage.kill()
         for _, (place, story) in zip(budget.rounds(), itertools.cycle(places), strict=False):
@@ -206,7 +206,7 @@ async def draining(folder: Path, budget: Budget) -> Row:
     """Alerts gather while the broker is away; then it is killed again and again while they leave."""
     row, dice = Row(), budget.dice()
     async with Stage(folder, seed=budget.seed) as stage:
-        await stage.up()
+        await stage.live()
         for n in budget.rounds():
             stage.stranger()
             await stage.all_heard()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import itertools
 import random
 import shutil
 import sqlite3
@@ -96,26 +97,27 @@ def _body(connection: sqlite3.Connection, name: str, lane: str, sequence: int) -
 async def migrating(folder: Path, budget: Budget) -> Row:
     """Each round is a box of its own."""
     row, dice, left = Row(), budget.dice(), 0
+    statements = itertools.cycle(dice.sample(range(1, STATEMENTS + 1), STATEMENTS))
     for n in budget.rounds():
         async with Stage(folder / str(n), seed=budget.seed) as stage:
             old = OldStore(stage.world.state)
             for rule, subject in (("sos", BUTTON), ("sos", BUTTON), ("gas-high", DETECTOR), ("gas-low", DETECTOR)):
                 stage.cause(rule, subject)
             mine = Row()
-            left += await _killed_in_its_start(stage, old, dice, mine)
+            left += await _killed_in_its_start(stage, old, next(statements), dice, mine)
             row += await _judged(stage, old, mine)
     row.notes.append(f"{left} of {row.trials} kills left the old version, each whole")
     return row
 
 
-async def _killed_in_its_start(stage: Stage, old: OldStore, dice: random.Random, row: Row) -> int:
-    """Kill it some times; how often the store was of the old version afterwards."""
+async def _killed_in_its_start(stage: Stage, old: OldStore, statement: int, dice: random.Random, row: Row) -> int:
+    """Kill it some times, first before this statement; how often the store was of the old version afterwards."""
     left = 0
     for kill in range(KILLS):
-        place, last = PLACES[0] if kill == 0 else dice.choice(PLACES)
         if kill % 2 == 0:
-            rule = dice.choice(("sos", "gas-high"))
-            await stage.start(CRASHING, place, rule, str(dice.randint(1, last)), waiting=False)
+            place, last = dice.choice(PLACES)
+            place, passage = ("migrating", statement) if kill == 0 else (place, dice.randint(1, last))
+            await stage.start(CRASHING, place, dice.choice(("sos", "gas-high")), str(passage), waiting=False)
             with contextlib.suppress(TimeoutError):
                 await stage.died(TO_ITS_PLACE_S)
         else:
@@ -130,7 +132,7 @@ async def _killed_in_its_start(stage: Stage, old: OldStore, dice: random.Random,
 
 async def _judged(stage: Stage, old: OldStore, row: Row) -> Row:
     killed = asyncio.get_running_loop().time()
-    await stage.up()
+    await stage.live()
     await stage.until_heard_since(killed, row)
     heard = {arrival.id for arrival in stage.office.arrivals}
     await stage.until(lambda: set(old.undelivered) <= {a.id for a in stage.office.arrivals}, "all is delivered")

@@ -217,6 +217,10 @@ class Stage(Walk):
                 await asyncio.sleep(0.02)
         return self.alive
 
+    async def live(self) -> None:
+        """Start it as it is started every day; it must not end by itself."""
+        assert await self.up(), f"it ended with {self.daemon and self.daemon.returncode} when it was started"
+
     def _online(self) -> bool:
         return self.presence(self._since) in {"online", "degraded"}
 
