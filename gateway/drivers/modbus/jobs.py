@@ -36,6 +36,11 @@ class Job(Struct, eq=False):
     not_before: float = 0.0
 
     @property
+    def reads(self) -> bool:
+        """Whether its next step is to read."""
+        return self.deed is None and (self.kind is Kind.READ or self.written)
+
+    @property
     def wanted(self) -> bool:
         """Whether anybody still cares; a write that was made is read back in any case."""
         return self.done is None or not self.done.done() or self.written

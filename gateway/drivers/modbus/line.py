@@ -39,6 +39,8 @@ class Counters(Struct):
     foreign_frames: int = 0
     late: int = 0
     """Answers that came after their timeout; never taken for another question's."""
+    doubled: int = 0
+    """Answers that came a second time; never taken for another question's."""
     wrong: int = 0
     """Answers of the wrong shape (TCP)."""
     broadcasts: int = 0
@@ -129,8 +131,8 @@ class Line(Protocol):
         """From now on the line is quiet for at least that long before this unit is addressed."""
         ...
 
-    def free_at(self, unit: int) -> float:
-        """Loop time before which this unit must not be addressed: an answer of it may still be under way."""
+    def free_at(self, unit: int, *, to_read: bool = True) -> float:
+        """Loop time before which this unit must not be read (or not be written): an answer of it may still be under way."""
         ...
 
     async def read(self, unit: int, space: Space, address: int, count: int, timeout_ms: int = TIMEOUT_MS) -> list[int]:

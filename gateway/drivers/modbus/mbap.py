@@ -85,9 +85,9 @@ class MbapLine(Asking):
     def pace(self, unit: int, gap_s: float) -> None:
         """There is no line to be quiet; what a device needs is its ``guard``."""
 
-    def free_at(self, unit: int) -> float:
-        """At once: the transaction id tells late answers apart."""
-        del unit
+    def free_at(self, unit: int, *, to_read: bool = True) -> float:
+        """At once: the transaction id tells late answers and doubles apart."""
+        del unit, to_read
         return 0.0
 
     async def send(self, request: Request, timeout_ms: int = TIMEOUT_MS) -> bytes:

@@ -177,7 +177,7 @@ class BusPoller:
         return free
 
     def _free_for(self, job: Job) -> float:
-        return max(job.not_before, job.member.rest_until, self.line.free_at(job.member.unit))
+        return max(job.not_before, job.member.rest_until, self.line.free_at(job.member.unit, to_read=job.reads))
 
     def _renew(self, at: float) -> None:
         """Outputs that want to be written again."""

@@ -5,7 +5,8 @@ answers (facts/modbus 0.1: the usual libraries return another register's value, 
 
 * *Silence.* A request leaves only after 3.5 characters of quiet, so devices can tell where a frame begins.
 * *Settle.* After a timeout that unit is not addressed again until its late frame was seen or ``SETTLE_S`` passed. A late
-  frame teaches the unit's latency (``patience.py``). Other units are served meanwhile.
+  frame teaches the unit's latency (``patience.py``). Other units are served meanwhile. (And a unit that says everything twice
+  is waited for as long as its second word may take: ``doubles.py``.)
 
 A broadcast (unit 0) is answered by nobody; the line rests for the turnaround delay then, while the devices do it (Serial
 Line 2.4.1). Only loop time is used, so tests may run on a virtual clock.
@@ -21,6 +22,7 @@ import structlog
 from msgspec import Struct
 
 from gateway.drivers.modbus import frames
+from gateway.drivers.modbus.doubles import Doubles
 from gateway.drivers.modbus.frames import Answer, Request
 from gateway.drivers.modbus.line import TIMEOUT_MS, Asking, Refused, Tally
 from gateway.drivers.modbus.patience import Patience
@@ -36,6 +38,7 @@ TURNAROUND_S = 0.2  # Serial Line 2.4.1: typically 100 to 200 ms at 9600 baud
 _GRAIN_S = 0.001
 """The event loop rounds up to whole milliseconds (epoll_wait(2)); at 9600 baud that is 2 % of each transaction."""
 _INSTANT_S = 1e-6  # a timer of the loop fires up to its clock's resolution early, and would be set again for nothing
+_READS = frozenset(frames.READ_FUNCTION.values())
 _CHATTER_S = 0.1  # a line that never falls silent is asked all the same: noise may not stop the polling
 
 
@@ -66,6 +69,7 @@ class RtuLine(Asking):
         self._gaps: dict[int, float] = {}
         self._owed: dict[int, _Owed] = {}
         self._patience: defaultdict[int, Patience] = defaultdict(Patience)
+        self._doubles = Doubles()
 
     @property
     def connected(self) -> bool:
@@ -75,6 +79,7 @@ class RtuLine(Asking):
         async with self._lock:
             if not self.wire.is_open:
                 self._buffer.clear()
+                self._doubles.begin()
                 await self.wire.open(self._on_bytes, self._on_lost)
                 self._rest(asyncio.get_running_loop().time())
                 self.tally.line.opened += 1
@@ -90,21 +95,21 @@ class RtuLine(Asking):
     def pace(self, unit: int, gap_s: float) -> None:
         self._gaps[unit] = gap_s
 
-    def free_at(self, unit: int) -> float:
+    def free_at(self, unit: int, *, to_read: bool = True) -> float:
         owed = self._owed.get(unit)
-        return owed.until if owed else 0.0
+        return max(owed.until if owed else 0.0, self._doubles.free_at(unit) if to_read else 0.0)
 
     def timeout_s(self, unit: int, timeout_ms: int) -> float:
         """How long this unit is waited for: what its profile says, or longer where it was seen to need it."""
         return self._latency_s + self._patience[unit].timeout_s(timeout_ms / 1000)
 
     async def send(self, request: Request, timeout_ms: int = TIMEOUT_MS) -> bytes:
-        loop = asyncio.get_running_loop()
+        loop, reads = asyncio.get_running_loop(), request.function in _READS
         while True:
             # Outside the lock, so that other units are served while this one settles.
-            await asyncio.sleep(max(0.0, self.free_at(request.unit) - loop.time()))
+            await asyncio.sleep(max(0.0, self.free_at(request.unit, to_read=reads) - loop.time()))
             async with self._lock:
-                if self.free_at(request.unit) > loop.time():
+                if self.free_at(request.unit, to_read=reads) > loop.time():
                     continue
                 return await self._exchange(request, timeout_ms)
 
@@ -189,6 +194,7 @@ class RtuLine(Asking):
         if damaged:
             return DeviceFault("bad_crc", f"unit {request.unit}")
         self._patience[request.unit].missed()
+        self._doubles.missed(request.unit)
         self._owe(request, asked_at)
         return DeviceFault("timeout", f"unit {request.unit}")
 
@@ -199,6 +205,7 @@ class RtuLine(Asking):
     def _on_bytes(self, chunk: bytes) -> None:
         self._rest(asyncio.get_running_loop().time())
         self._buffer += chunk
+        self._strip_doubles()
         if self._owed:
             self._settle()
         if self._request is not None and self._answer is not None and not self._answer.done():
@@ -213,7 +220,27 @@ class RtuLine(Asking):
         """Cut the answer out of the buffer, counting what lay before it."""
         if found.start:
             self._discard(found.start, request.unit)
-        del self._buffer[: found.end - found.start]
+        self._cut(request, 0, found.end - found.start)
+
+    def _cut(self, request: Request, start: int, end: int) -> None:
+        """Take a frame out of the buffer, remembering it for its double."""
+        frame = bytes(self._buffer[start:end])
+        del self._buffer[start:end]
+        now = asyncio.get_running_loop().time()
+        self._doubles.said(request.unit, frame, now, to_read=request.function in _READS)
+        self._strip_doubles(answered=True)
+
+    def _strip_doubles(self, *, answered: bool = False) -> None:
+        """What units say a second time is nobody's answer."""
+        if not self._buffer:
+            return
+        asked = [owed.request for owed in self._owed.values()]
+        if self._request is not None and not answered:
+            asked.append(self._request)
+        for unit, news in self._doubles.strip(self._buffer, asyncio.get_running_loop().time(), asked):
+            self.tally.add(unit, "doubled")
+            if news:
+                log.warning("answers_twice", port=self.wire.name, unit_id=unit)
 
     def _settle(self) -> None:
         """Late answers among what came: they free their unit and teach its latency, and are nobody's value."""
@@ -222,8 +249,8 @@ class RtuLine(Asking):
             found = frames.search(bytes(self._buffer), owed.request)
             if found is None or (self._request is not None and self._request.unit == unit):
                 continue
-            del self._buffer[found.start : found.end]
             del self._owed[unit]
+            self._cut(owed.request, found.start, found.end)
             self.tally.add(unit, "late")
             self._patience[unit].late(self._took(owed.request, owed.asked_at))
             log.info(

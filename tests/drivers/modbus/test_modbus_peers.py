@@ -77,9 +77,10 @@ def fill(server):
 
 async def converse(line):
     """The same conversation with every peer."""
-    for _ in range(60):  # modbus_tk listens from a thread that may not have begun
+    for _ in range(60):  # modbus_tk listens from a thread that may not have begun, and a first answer may be slow
         with contextlib.suppress(DeviceFault):
             await line.connect()
+            await line.read(1, Space.HOLDING, 0, 1)
             break
         await asyncio.sleep(0.05)
     assert await line.read(1, Space.HOLDING, 5, 10) == [1005 + n for n in range(10)]
