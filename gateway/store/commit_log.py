@@ -16,7 +16,6 @@ from the front again after each fold, so it stays small and old records lie behi
 
 from __future__ import annotations
 
-import contextlib
 import os
 import struct
 import zlib
@@ -66,6 +65,8 @@ class CommitLog:
         self._end = 0
         self.sick = False
         """A sync was refused: only ``restart`` makes it usable again."""
+        self.doubtful = False
+        """What was refused could not be blanked either: a later start may find it."""
 
     @property
     def size(self) -> int:
@@ -84,15 +85,14 @@ class CommitLog:
             _write_all(self._handle, record, self._end)
             os.fdatasync(self._handle)
         except OSError as error:
-            self.sick = True
-            self._blank()
+            self.sick, self.doubtful = True, not self._blank()
             raise StoreFault(f"{self._path.name}: {error.strerror}") from error
         self._end += len(record)
         return record
 
     def restart(self) -> None:
         """Everything is in the tables: begin at the front again."""
-        self._end, self.sick = 0, False
+        self._end, self.sick, self.doubtful = 0, False, False
 
     def wipe(self) -> None:
         """Leave nothing of what was ever written, for what is to be forgotten. After a fold. Raises StoreFault."""
@@ -126,11 +126,15 @@ class CommitLog:
         if fresh:
             files.sync_folder(self._path.parent)
 
-    def _blank(self) -> None:
-        with contextlib.suppress(OSError):
+    def _blank(self) -> bool:
+        """Take back the record whose sync was refused; False where that is refused, too."""
+        try:
             if self._handle >= 0:
                 _write_all(self._handle, bytes(_HEAD.size), self._end)
                 os.fdatasync(self._handle)
+        except OSError:
+            return False
+        return True
 
 
 class Reading(Struct, frozen=True):

@@ -16,7 +16,7 @@ import contextlib
 import secrets
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -35,6 +35,7 @@ from gateway.store.retention import CLOSED, DEFAULT, Keep
 from gateway.store.rows import AuditRow, Batch, Damage, HistoryRow, JournalRow, Loaded, Message, Pruned, StateRow
 from gateway.store.sealed import Sealed, put_meta
 from gateway.store.tables import unpack_stamp
+from gateway.store.told import Told
 from gateway.store.unfolded import Unfolded
 
 log = structlog.get_logger()
@@ -55,6 +56,7 @@ class Database:
         self._access = Access(path, self._take_over)
         self._outbox = Outbox()
         self._log = CommitLog(path.with_name(commit_log.NAME))
+        self._told = Told(path.parent)
         self._unfolded = Unfolded()
         self._last: dict[str, int] = {}
         """Highest sequence of each lane, so that no commit has to look through a backlog; empty: look."""
@@ -91,16 +93,21 @@ class Database:
 
     def _recover(self) -> None:
         """Take in what the log holds that the tables do not. Raises StoreFault where the log cannot be read."""
-        found = self._log.find(self._serial)
+        found, told = self._log.find(self._serial), self._told.read()
         if found.missing or found.unreadable:
             blocks = f", {found.unreadable} blocks" if found.unreadable else ""
             self._notes.append(f"log_damaged: {found.missing}{blocks}")
             log.error("log_damaged", missing=found.missing, unreadable=found.unreadable)
-        if not found.entries:
+        self._take_in([_as_told(entry, told) for entry in found.entries])
+        if told:
+            self._retell(told)
+
+    def _take_in(self, entries: Sequence[Entry]) -> None:
+        if not entries:
             return
-        self._unfolded = Unfolded(found.entries)
-        self._serial = found.entries[-1].serial
-        for entry in found.entries:
+        self._unfolded = Unfolded(entries)
+        self._serial = entries[-1].serial
+        for entry in entries:
             for uplink, lane, sequence in entry.cursors:
                 self._outbox.restore(uplink, lane, sequence)
         with contextlib.suppress(StoreFault):  # a read-only disk: it is read from memory, and refuses commits
@@ -108,6 +115,19 @@ class Database:
         with self._access.reading() as connection:
             self._outbox.restored(connection)
             self._past = self._last_sequences(connection)
+
+    def _retell(self, told: Mapping[str, Message]) -> None:
+        """What is in the tables in other words than it was told in gets the words it was told in."""
+        with contextlib.suppress(StoreFault):  # a read-only disk
+            with self._access.writing() as connection:
+                for message in told.values():
+                    self._outbox.reword(connection, message)
+            self._told.clear()
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a commit that was refused may be found on the disk by a later start."""
+        return self._log.doubtful or self._doubtful is not None
 
     def close(self) -> None:
         """Close the files; folds the log back where the disk allows it."""
@@ -454,6 +474,16 @@ class Database:
         self.damage.unfolded += found.unfolded
         if found.conflicts or found.renumbered:
             log.error("messages_conflict", conflicts=found.conflicts, renumbered=found.renumbered)
+
+
+def _as_told(entry: Entry, told: Mapping[str, Message]) -> Entry:
+    """The entry with those messages that were told in other words in the words they were told in."""
+    if not any(message.id in told for message in entry.batch.messages):
+        return entry
+    messages = tuple(
+        structs.replace(message, body=told.get(message.id, message).body) for message in entry.batch.messages
+    )
+    return structs.replace(entry, batch=structs.replace(entry.batch, messages=messages))
 
 
 def _without(batch: Batch, landed: Sequence[Batch]) -> Batch:

@@ -23,7 +23,7 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def touch_private(path: Path) -> bool:
+def touch_private(path: Path, *, synced: bool = True) -> bool:
     """Make an empty file only its owner may read; True if it was not there. Raises OSError."""
     try:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE)
@@ -31,7 +31,8 @@ def touch_private(path: Path) -> bool:
         return False
     try:
         os.fchmod(handle, PRIVATE)  # the umask may have taken bits, never given any
-        os.fsync(handle)
+        if synced:
+            os.fsync(handle)
     finally:
         os.close(handle)
     return True

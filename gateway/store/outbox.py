@@ -181,6 +181,16 @@ class Outbox:
                 (seals.describe("outbox", seals.seal_message(message)),),
             )
 
+    def reword(self, connection: sqlite3.Connection, message: Message) -> None:
+        """If this message is kept, it is in these words."""
+        query = "SELECT lane, sequence, topic, alert, body FROM outbox WHERE id = ?"
+        kept = connection.execute(query, (message.id,)).fetchone()
+        if kept is not None and seals.inflated(kept[4]) != message.body:
+            lane, sequence, topic, alert, _ = kept
+            told = Message(lane, sequence, message.id, topic, message.body, alert)
+            connection.execute("DELETE FROM outbox WHERE lane = ? AND sequence = ?", (lane, sequence))
+            self._append(connection, told, Damage())
+
     def _append(self, connection: sqlite3.Connection, message: Message, found: Damage, *, taken: bool = False) -> None:
         place = (message.lane, message.sequence)
         if taken or connection.execute("SELECT 1 FROM outbox WHERE lane = ? AND sequence = ?", place).fetchone():

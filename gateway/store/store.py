@@ -7,7 +7,8 @@ Theory. Nothing is told before it is committed, and nothing waits for a sick dis
 message can be taken once its commit returned. When a commit is refused, or has not returned in three seconds, the store goes
 into ``memory`` mode: tickets answer False at once, messages are rendered again as not durable and can be taken from memory,
 and everything held is tried again with growing pauses until the disk takes it; then the mode is ``disk`` again. A message
-has one wording for the whole world: the one that was told is the one that ends on the disk.
+has one wording for the whole world: the one that was told is the one that ends on the disk, over a crash in between, too
+(``told.py``).
 """
 
 from __future__ import annotations
@@ -375,6 +376,7 @@ class Store:
         commit = self._worker.write(lambda database: jobs.commit(database, self._bearable(batch), cursors))
         await asyncio.wait({commit}, timeout=STALL_S)
         if not commit.done():
+            await self._note_told(entries)
             self._hold(self._flight, entries)
             self._committing = []
             self._enter_memory("stalled")
@@ -383,6 +385,8 @@ class Store:
         try:
             commit.result()
         except StoreFault as fault:
+            if self._worker.in_doubt:
+                await self._note_told(entries)
             self._hold(self._held, entries)
             self._committing = []
             self._enter_memory(str(fault))
@@ -396,6 +400,12 @@ class Store:
         if self._worker.damage.unfolded > self._unfolded:
             self._unfolded = self._worker.damage.unfolded
             self._report("set_aside")
+
+    async def _note_told(self, entries: list[Entry]) -> None:
+        """Their messages are told from memory, and may be found on the disk in the words made for the commit."""
+        told = [message.message(durable=False) for part, _ in entries for message in part.messages]
+        if told:
+            await self._worker.note_told(told)
 
     async def _finish_stalled(self, commit: asyncio.Future[None]) -> None:
         """The disk answered at last. What it took is on it, with messages in words that nobody was told."""
@@ -433,6 +443,7 @@ class Store:
             self._set_due(0)
             return
         self._failures = 0
+        self._worker.forget_told()
         self._mode = "disk"
         self._departures.surface()
         self._departures.announce()  # what nobody could read may be taken now

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,8 +18,9 @@ from msgspec import structs
 
 from gateway.faults import StoreFault
 from gateway.store.database import Database
-from gateway.store.rows import Damage, Loaded
+from gateway.store.rows import Damage, Loaded, Message
 from gateway.store.thread import DiskThread
+from gateway.store.told import Told
 
 log = structlog.get_logger()
 
@@ -34,6 +35,10 @@ FOLD_STEP = 2 << 20
 FOLD_S = 0.5
 """A fold that takes longer makes the next ones half as big, down to ``FOLD_LEAST``: an alert may find one in its way."""
 FOLD_LEAST = 64 << 10
+TOLD_S = 0.5
+"""The longest that telling from memory waits for its words to be written down; that takes a millisecond where the system is not
+held up by the disk.
+"""
 _T = TypeVar("_T")
 
 
@@ -49,6 +54,9 @@ class Worker:
         self._running: dict[asyncio.Future[Any], float] = {}
         self._folding: asyncio.Future[None] | None = None
         self._step = FOLD_STEP
+        self._told = Told(folder)
+        self._beside: DiskThread | None = None
+        """Writes down what is told from memory, while the disk's own thread is stuck."""
 
     async def open(self) -> tuple[Loaded, str]:
         """Open the database and count this run. The reason is empty, or says why the disk cannot be written.
@@ -98,6 +106,24 @@ class Worker:
         self._step = max(self._step // 2, FOLD_LEAST) if slow else min(self._step * 2, FOLD_STEP)
         _look_away(fold)
 
+    async def note_told(self, messages: Sequence[Message]) -> None:
+        """These are about to be told from memory, while other words of them may yet be found on the disk. Never fails."""
+        loop = asyncio.get_running_loop()
+        thread = self._beside = self._beside or DiskThread("told")
+        writing = loop.run_in_executor(thread, self._told.write, messages)
+        loop.run_in_executor(thread, self._told.sync)
+        await asyncio.wait({writing}, timeout=TOLD_S)
+
+    def forget_told(self) -> None:
+        """All that was told from memory is on the disk in the words it was told in."""
+        if self._beside is not None:
+            asyncio.get_running_loop().run_in_executor(self._beside, self._told.clear)
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a commit that was refused may be found on the disk by a later start."""
+        return self._database is not None and self._database.in_doubt
+
     @property
     def stalled(self) -> bool:
         """Whether a job has been running for longer than a sound disk takes."""
@@ -128,6 +154,8 @@ class Worker:
         if await self._rests(within_s) and self._database is not None:
             self._submit(self._database.close).add_done_callback(_look_away)
         rests = await self._rests(until - loop.time())
+        if self._beside is not None:
+            self._beside.shutdown(wait=False)
         self._pool.shutdown(wait=rests, cancel_futures=not rests)
 
     async def _rests(self, within_s: float) -> bool:

@@ -1,0 +1,183 @@
+"""One id, one body: what was told from memory is what a start after a crash sends, whatever it finds of the commit."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import shutil
+import threading
+from contextlib import contextmanager
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from instruments.waiting import until
+
+from gateway.store import store as store_module
+from gateway.store import told as told_module
+from gateway.store import worker as worker_module
+from gateway.store.access import Access
+from gateway.store.database import Database
+from gateway.store.rows import Message
+from gateway.store.store import Store
+from gateway.store.told import Told
+
+MEMORY = b"told from memory"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(store_module, "STALL_S", 0.15)
+    monkeypatch.setattr(worker_module, "STALL_S", 0.15)
+    monkeypatch.setattr(store_module, "RETRY_S", (0.02, 0.05))
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """Syncs of the commit log that do not return until they may; what was written is with the system all the same."""
+    may, real = threading.Event(), os.fdatasync
+    may.set()
+
+    def fdatasync(handle):
+        may.wait(60)
+        real(handle)
+
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    yield may
+    may.set()
+
+
+def _after_a_kill(folder, other):
+    """Body of each message that the next start would send."""
+    shutil.copytree(folder, other)
+    database = Database.open(other)
+    found = {message.sequence: message.body for message in database.take("n", "critical", 99)}
+    assert database.damage.conflicts == database.damage.renumbered == 0
+    database.close()
+    assert not (other / told_module.NAME).exists() or not (other / told_module.NAME).read_bytes()
+    return found
+
+
+def test_killed_while_the_disk_is_slow(tmp_path, make_part, slow):
+    async def life():
+        store = Store(tmp_path / "state")
+        await store.start()
+        assert await store.put(make_part(1))
+        slow.clear()
+        assert not await asyncio.wait_for(store.put(make_part(2)), 60)
+        assert [m.body for m in await store.take("n", "critical", 9)] == [MEMORY]  # somebody is told
+        assert _after_a_kill(tmp_path / "state", tmp_path / "stuck") == {1: b"told durable", 2: MEMORY}
+        slow.set()
+        await until(lambda: store.mode == "disk")
+        assert await store.stop()
+
+    asyncio.run(life())
+    assert _after_a_kill(tmp_path / "state", tmp_path / "well") == {1: b"told durable", 2: MEMORY}
+
+
+def test_killed_after_the_stalled_commit_landed_and_before_its_words_were_put_right(
+    tmp_path, make_part, slow, monkeypatch
+):
+    async def life():
+        store = Store(tmp_path / "state")
+        await store.start()
+        slow.clear()
+        assert not await asyncio.wait_for(store.put(make_part(1)), 60)
+        with monkeypatch.context() as held:
+            never = asyncio.Event()
+            held.setattr(Store, "_retry", lambda _store: never.wait())
+            slow.set()
+            await until(lambda: not store._flight)
+            assert _after_a_kill(tmp_path / "state", tmp_path / "cut") == {1: MEMORY}
+        never.set()
+        store._set_due(0)
+        await until(lambda: store.mode == "disk")
+        assert await store.stop()
+
+    asyncio.run(life())
+
+
+def test_killed_when_neither_the_sync_nor_taking_the_record_back_was_taken(tmp_path, make_part, monkeypatch):
+    async def life():
+        store = Store(tmp_path / "state")
+        await store.start()
+        assert await store.put(make_part(1))
+        with monkeypatch.context() as sick:
+
+            def refused(_handle):
+                raise OSError(errno.EIO, "Input/output error")
+
+            sick.setattr(os, "fdatasync", refused)
+            sick.setattr("gateway.store.commit_log.CommitLog._blank", lambda _log: False)
+            assert not await store.put(make_part(2))
+            assert _after_a_kill(tmp_path / "state", tmp_path / "cut") == {1: b"told durable", 2: MEMORY}
+        await until(lambda: store.mode == "disk")
+        assert await store.stop()
+
+    asyncio.run(life())
+    assert _after_a_kill(tmp_path / "state", tmp_path / "well") == {1: b"told durable", 2: MEMORY}
+
+
+def test_killed_when_a_commit_to_the_tables_landed_late(tmp_path, make_part, monkeypatch):
+    monkeypatch.setattr(Database, "_is_ordinary", lambda *_: False)
+    landed, may, real = threading.Event(), threading.Event(), Access.writing
+    may.set()
+
+    @contextmanager
+    def writing(self):
+        with real(self) as connection:
+            yield connection
+        if not may.is_set():
+            landed.set()
+        may.wait(60)
+
+    monkeypatch.setattr(Access, "writing", writing)
+
+    async def life():
+        store = Store(tmp_path / "state")
+        await store.start()
+        may.clear()
+        try:
+            assert not await asyncio.wait_for(store.put(make_part(1)), 60)
+            await until(landed.is_set)
+            shutil.copytree(tmp_path / "state", tmp_path / "copy")
+        finally:
+            may.set()
+        await until(lambda: store.mode == "disk")
+        assert await store.stop()
+
+    asyncio.run(life())
+    assert _after_a_kill(tmp_path / "copy", tmp_path / "cut") == {1: MEMORY}
+
+
+def test_words_that_cannot_be_written_down_hold_up_nobody(tmp_path, make_part, slow, monkeypatch):
+    monkeypatch.setattr(Told, "write", lambda _told, _messages: slow.wait(60))
+    monkeypatch.setattr(worker_module, "TOLD_S", 0.1)
+
+    async def life():
+        store = Store(tmp_path / "state")
+        await store.start()
+        slow.clear()
+        assert not await asyncio.wait_for(store.put(make_part(1)), 60)
+        slow.set()
+        await until(lambda: store.mode == "disk")
+        assert await store.stop()
+
+    asyncio.run(life())
+
+
+@given(st.binary(max_size=200))
+def test_no_file_of_words_prevents_a_start(tmp_path_factory, content):
+    folder = tmp_path_factory.mktemp("told")
+    (folder / told_module.NAME).write_bytes(content)
+    assert Told(folder).read() == {}
+
+
+def test_words_of_several_stalls_are_kept_over_restarts_until_the_disk_has_them(tmp_path):
+    for n in (1, 2, 3):
+        Told(tmp_path).write([Message("critical", n, f"a{n}/1", "alerts", b"m%d" % n, "a")])
+        Told(tmp_path).sync()
+    assert [message.body for message in Told(tmp_path).read().values()] == [b"m1", b"m2", b"m3"]
+    Told(tmp_path).clear()
+    assert Told(tmp_path).read() == {}
