@@ -43,6 +43,11 @@ class Usual(Struct, frozen=True):
         """A silence of this length is strange."""
         return min(max(_TIMES * self.interval_ms, _TIMES_IRREGULAR * self.nine_in_ten_ms, _SHORTEST_MS), _LONGEST_MS)
 
+    @property
+    def beats(self) -> bool:
+        """Whether it is heard though nobody presses it: one that is usually silent for as long as we would wait is not."""
+        return self.nine_in_ten_ms < _LONGEST_MS
+
     def means_another(self, before: Usual | None) -> bool:
         """Whether somebody would act on the difference: known at last, or off by half and more."""
         return before is None or not before.interval_ms / 2 < self.interval_ms < before.interval_ms * 2
@@ -121,7 +126,7 @@ class IntervalLearner:
         return min(dues, default=None)
 
     def _due(self, ear: _Ear) -> Instant | None:
-        if self._since is None or ear.usual is None:
+        if self._since is None or ear.usual is None or not ear.usual.beats:
             return None
         return Instant(max(self._since, ear.last or self._since) + ear.usual.limit_ms)
 

@@ -103,6 +103,13 @@ class TestQuiet:
         made.hear("b", Instant(0))
         assert list(made.news(Instant(DAY))) == []
 
+    def test_one_that_is_usually_silent_for_days_only_speaks_when_it_is_pressed(self):
+        made = learner()
+        at = teach(made, *[5 * 86_400] * 10) * S
+        assert made.known("b") is not None
+        assert made.next_due() is None
+        assert ("b", True) not in list(made.news(Instant(at + 4 * DAY)))
+
     def test_an_irregular_button_is_waited_for_longer_and_none_less_than_five_minutes_or_more_than_a_day(self):
         assert Usual(60_000, 60 * MINUTE).limit_ms == 180 * MINUTE
         assert Usual(2_000, 2_000).limit_ms == 5 * MINUTE
