@@ -56,6 +56,11 @@ class SlowLiving(Living):
         assert in_the_hall in SITE
         self.text = slow_twins(folder, SITE.replace(in_the_hall, ""))
 
+    def forget_questions(self) -> None:
+        """The simulated units remember all they were ever asked; that would grow, and is not the house's."""
+        for unit in (*self.gas.values(), self.relay, self.air, self.hall):
+            unit.requests.clear()
+
 
 @contextlib.contextmanager
 def slow_ticks(seconds: float) -> Iterator[None]:

@@ -90,6 +90,7 @@ async def _leak(living: SlowLiving, row: Row) -> None:
 
 
 def _size(living: SlowLiving) -> Size:
+    living.forget_questions()
     gc.collect()
     status = Path("/proc/self/status").read_text(encoding="ascii")
     files = [path for path in living.state.rglob("*") if path.is_file()]

@@ -174,7 +174,7 @@ async def _alert(lived: _Lived, button: SimButton, name: str, minutes: float) ->
     for _ in range(3):
         lived.ears.hear(Advert(button.address, {SERVICE: frame}, {}, -60))
     await asyncio.sleep(60 * minutes)
-    raised = [one.id for one in lived.house.engine.alerts() if one.subject == name]
+    raised = [one.id for one in lived.house.engine.alerts() if (one.rule, one.subject) == ("sos", name)]
     assert len(raised) == 1, f"{len(raised)} alerts of a press at {name}"
     said = {"alert": raised[0], "who": "head", "mistaken": True, "reason": "spoken to"}
     await lived.house.desk.answer(Request("close", said), US)
