@@ -2,7 +2,8 @@
 
 A tar archive, compressed: ``manifest.json`` first, then the files it names with their SHA-256. The database in it is a whole
 one of a single moment (``VACUUM INTO``, sqlite.org/lang_vacuum.html), taken beside a gateway that may be running, without its
-free pages: what was deleted is not carried away. Telemetry is left out, for it is droppable.
+free pages: what was deleted is not carried away. The commit log is read before it; should it have been folded and begun anew
+while it was read, what was read is of two moments, and both are taken again. Telemetry is left out, for it is droppable.
 
 Nothing of an archive is believed before all of it was read: names are those of the table here, sums are compared, and the
 database's pages are proved, all in a folder beside the place where they are to live.
@@ -28,7 +29,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.faults import LoudongError, StoreFault
-from gateway.store import commit_log, database, files, registry
+from gateway.store import commit_log, database, files, registry, tables
 from gateway.store import connection as dialling
 from gateway.store.connection import Damaged
 from gateway.store.migrations import shipped
@@ -72,9 +73,7 @@ def make(folder: Path, out: Path, *, loudong: str, made_ms: int) -> Manifest:
     draft = out.with_name(out.name + ".new")
     with tempfile.TemporaryDirectory(prefix=".loudong-", dir=out.parent) as shelf:  # 0700
         sources: dict[str, Path] = {}
-        _carry(LOG, folder, shelf, sources)  # before the database: what is folded meanwhile is then found there
-        snapshot = sources[DATABASE] = Path(shelf) / DATABASE
-        schema = _snapshot(folder / DATABASE, snapshot)
+        schema = _take_both(folder, shelf, sources)
         for name in BESIDE:  # after the database: a key that was destroyed meanwhile is not carried away
             _carry(name, folder, shelf, sources)
         sums = {name: _sum_of(path) for name, path in sources.items()}
@@ -87,6 +86,27 @@ def make(folder: Path, out: Path, *, loudong: str, made_ms: int) -> Manifest:
             raise
     files.sync_folder(out.parent)
     return manifest
+
+
+def _take_both(folder: Path, shelf: str, sources: dict[str, Path]) -> int:
+    """Log and database of one moment; answers the database's version."""
+    snapshot = sources[DATABASE] = Path(shelf) / DATABASE
+    for _ in range(commit_log.READINGS):
+        _carry(LOG, folder, shelf, sources)  # before the database: what is folded meanwhile is then found there
+        snapshot.unlink(missing_ok=True)
+        version = _snapshot(folder / DATABASE, snapshot)
+        if not commit_log.read(Path(shelf) / LOG, _folded(snapshot)).found.missing:
+            break
+    return version
+
+
+def _folded(snapshot: Path) -> int:
+    try:
+        with contextlib.closing(sqlite3.connect(snapshot)) as connection:
+            found = connection.execute("SELECT body FROM meta WHERE key = 'serial'").fetchone()
+            return tables.folded(connection, found[0] if found else None)
+    except sqlite3.Error as error:
+        raise dialling.fault(error) from error
 
 
 def _carry(name: str, folder: Path, shelf: str, sources: dict[str, Path]) -> None:

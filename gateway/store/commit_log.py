@@ -33,6 +33,10 @@ _MAGIC = b"LDC1"
 _HEAD = struct.Struct(">4sQII")
 """Magic, serial, length of the body, CRC-32 over serial and body."""
 _LONGEST = 64 << 20  # longer than any batch memory mode may hold; a length beyond it is no length
+READINGS = 3
+"""How often somebody who reads beside the gateway does so until nothing is missing: a log that is begun anew meanwhile is read as
+two halves of different moments. What is missing after that is missing.
+"""
 _BLOCK = 4_096  # what a card gives, or gives no more
 
 

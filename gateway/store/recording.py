@@ -43,13 +43,15 @@ class Recording:
         """What the store knows of the alerts' histories."""
         self._in_tables = 0
         self._tail: tuple[JournalRow, ...] = ()
-        log = commit_log.read(self._path.with_name(commit_log.NAME), 0).found.entries
         self.damaged = self.holes = 0
         """Rows that failed their checksum, and numbers that are missing between the first and the last."""
         try:
             self._persons = PersonKeys(self._path.parent)
             self._connection = dialling.dial_reader(self._path)
-            self._fix_ends(log)
+            for _ in range(commit_log.READINGS):
+                log = commit_log.read(self._path.with_name(commit_log.NAME), 0).found.entries
+                if self._fix_ends(log):
+                    break
         except OSError as error:
             raise StoreFault(f"{self._path}: {error.strerror}") from error
         except sqlite3.Error as error:
@@ -96,8 +98,10 @@ class Recording:
         at, name, kind, body, _ = columns
         return packing.unpacked(JournalRow(at, name, kind, body, n))
 
-    def _fix_ends(self, log: Sequence[Entry]) -> None:
-        """All of one moment: where the journal begins and ends, and what the histories say by then."""
+    def _fix_ends(self, log: Sequence[Entry]) -> bool:
+        """All of one moment: where the journal begins and ends, and what the histories say by then. False where the log, read
+        before it, lacks a commit.
+        """
         self._connection.execute("BEGIN")
         with contextlib.ExitStack() as stack:
             stack.callback(self._connection.execute, "COMMIT")
@@ -115,7 +119,9 @@ class Recording:
         self.first = self.first or min(1, len(self._tail))
         stamps = (entry.batch.stamp[0] for entry in later if entry.batch.stamp)
         self.until = max([self.until, *stamps, *(row.at for row in self._tail)])
+        serials = [entry.serial for entry in later]
         self.steps = frozenset(steps | {(step.alert, step.revision, step.kind, step.at) for step in later.history()})
+        return serials == list(range(folded + 1, folded + 1 + len(serials)))
 
     def _first_number(self, n: int) -> int:
         """Of the first row: one that stands for many is numbered by its last."""

@@ -46,16 +46,23 @@ def held_up(monkeypatch):
     Disk.goes_on.set()
 
 
+async def _until_it_folds(store, make_part, held_up) -> int:
+    """Alerts, each of them safe, until a fold is under way; how many."""
+    for n in range(1, 100):
+        assert await asyncio.wait_for(store.put(make_part(n)), 60)
+        if store._worker._folding is not None:
+            await until(lambda: held_up.begun)
+            return n
+    raise AssertionError("never folded")
+
+
 def test_an_alert_is_safe_when_its_record_is_however_long_the_fold_takes(tmp_path, make_part, held_up):
     """Was: the fold ran inside the commit, and an alert whose record was synced was told as not durable."""
 
     async def life():
         store = Store(tmp_path)
         await store.start()
-        n = 0
-        while not held_up.begun:
-            n += 1
-            assert await asyncio.wait_for(store.put(make_part(n)), 60)
+        n = await _until_it_folds(store, make_part, held_up)
         assert store.mode == "disk"
         held_up.goes_on.set()
         assert await asyncio.wait_for(store.put(make_part(n + 1)), 60)  # behind the fold
@@ -68,14 +75,11 @@ def test_an_alert_is_safe_when_its_record_is_however_long_the_fold_takes(tmp_pat
 
 
 def test_an_alert_that_meets_a_fold_that_hangs_is_told_from_memory(tmp_path, make_part, held_up, monkeypatch):
-    monkeypatch.setattr(store_module, "STALL_S", 0.15)
-
     async def life():
-        store, n = Store(tmp_path), 0
+        store = Store(tmp_path)
         await store.start()
-        while not held_up.begun:
-            n += 1
-            assert await asyncio.wait_for(store.put(make_part(n)), 60)
+        n = await _until_it_folds(store, make_part, held_up)
+        monkeypatch.setattr(store_module, "STALL_S", 0.15)
         assert not await asyncio.wait_for(store.put(make_part(n + 1)), 60)
         held_up.goes_on.set()
         await until(lambda: store.mode == "disk")
@@ -86,11 +90,9 @@ def test_an_alert_that_meets_a_fold_that_hangs_is_told_from_memory(tmp_path, mak
 
 def test_a_stop_leaves_a_fold_that_hangs_to_its_thread(tmp_path, make_part, held_up):
     async def life():
-        store, n = Store(tmp_path), 0
+        store = Store(tmp_path)
         await store.start()
-        while not held_up.begun:
-            n += 1
-            assert await store.put(make_part(n))
+        n = await _until_it_folds(store, make_part, held_up)
         assert await asyncio.wait_for(store.stop(within_s=0.2), 60)
         shutil.copytree(tmp_path, tmp_path / "cut")  # what the next start finds
         return n

@@ -28,16 +28,32 @@ MEMORY = b"told from memory"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(store_module, "STALL_S", 0.15)
-    monkeypatch.setattr(worker_module, "STALL_S", 0.15)
     monkeypatch.setattr(store_module, "RETRY_S", (0.02, 0.05))
+
+
+class Gate(threading.Event):
+    """Open until ``shut``; from then on the store waits for it no longer than a moment."""
+
+    def __init__(self, monkeypatch):
+        super().__init__()
+        self._monkeypatch = monkeypatch
+        self.set()
+
+    def shut(self):
+        self.clear()
+        self._monkeypatch.setattr(store_module, "STALL_S", 0.15)
+        self._monkeypatch.setattr(worker_module, "STALL_S", 0.15)
+
+    def open(self):
+        self._monkeypatch.setattr(store_module, "STALL_S", 60)
+        self._monkeypatch.setattr(worker_module, "STALL_S", 60)
+        self.set()
 
 
 @pytest.fixture
 def slow(monkeypatch):
     """Syncs of the commit log that do not return until they may; what was written is with the system all the same."""
-    may, real = threading.Event(), os.fdatasync
-    may.set()
+    may, real = Gate(monkeypatch), os.fdatasync
 
     def fdatasync(handle):
         may.wait(60)
@@ -64,11 +80,11 @@ def test_killed_while_the_disk_is_slow(tmp_path, make_part, slow):
         store = Store(tmp_path / "state")
         await store.start()
         assert await store.put(make_part(1))
-        slow.clear()
+        slow.shut()
         assert not await asyncio.wait_for(store.put(make_part(2)), 60)
         assert [m.body for m in await store.take("n", "critical", 9)] == [MEMORY]  # somebody is told
         assert _after_a_kill(tmp_path / "state", tmp_path / "stuck") == {1: b"told durable", 2: MEMORY}
-        slow.set()
+        slow.open()
         await until(lambda: store.mode == "disk")
         assert await store.stop()
 
@@ -82,12 +98,12 @@ def test_killed_after_the_stalled_commit_landed_and_before_its_words_were_put_ri
     async def life():
         store = Store(tmp_path / "state")
         await store.start()
-        slow.clear()
+        slow.shut()
         assert not await asyncio.wait_for(store.put(make_part(1)), 60)
         with monkeypatch.context() as held:
             never = asyncio.Event()
             held.setattr(Store, "_retry", lambda _store: never.wait())
-            slow.set()
+            slow.open()
             await until(lambda: not store._flight)
             assert _after_a_kill(tmp_path / "state", tmp_path / "cut") == {1: MEMORY}
         never.set()
@@ -121,8 +137,7 @@ def test_killed_when_neither_the_sync_nor_taking_the_record_back_was_taken(tmp_p
 
 def test_killed_when_a_commit_to_the_tables_landed_late(tmp_path, make_part, monkeypatch):
     monkeypatch.setattr(Database, "_is_ordinary", lambda *_: False)
-    landed, may, real = threading.Event(), threading.Event(), Access.writing
-    may.set()
+    landed, may, real = threading.Event(), Gate(monkeypatch), Access.writing
 
     @contextmanager
     def writing(self):
@@ -137,13 +152,13 @@ def test_killed_when_a_commit_to_the_tables_landed_late(tmp_path, make_part, mon
     async def life():
         store = Store(tmp_path / "state")
         await store.start()
-        may.clear()
+        may.shut()
         try:
             assert not await asyncio.wait_for(store.put(make_part(1)), 60)
             await until(landed.is_set)
             shutil.copytree(tmp_path / "state", tmp_path / "copy")
         finally:
-            may.set()
+            may.open()
         await until(lambda: store.mode == "disk")
         assert await store.stop()
 
@@ -158,9 +173,9 @@ def test_words_that_cannot_be_written_down_hold_up_nobody(tmp_path, make_part, s
     async def life():
         store = Store(tmp_path / "state")
         await store.start()
-        slow.clear()
+        slow.shut()
         assert not await asyncio.wait_for(store.put(make_part(1)), 60)
-        slow.set()
+        slow.open()
         await until(lambda: store.mode == "disk")
         assert await store.stop()
 
