@@ -2,7 +2,9 @@
 
 aiomqtt 2.5 (a) takes a PUBACK that *refuses* for one that accepts, (b) lets a broker that hangs up before CONNACK run into
 the timeout and forgets why, (c) acknowledges a command before anybody has read it. Each would lose an alert or a command,
-so ``Session`` overrides those callbacks; tests pin the behaviour of the library version in use.
+so ``Session`` overrides those callbacks; tests pin the behaviour of the library version in use. And (d) it asks the kernel
+whether a socket that has nothing to send may be written to, and wakes the loop through a pipe before and after: what leaves
+is written at the end of the turn instead, and the kernel is asked only about what it did not take.
 
 The broker keeps what comes for us while we are away, up to ``SESSION_EXPIRY_S``: days-old commands among it. Their age can be
 judged only by a trusted clock; so whoever connects without one has the broker forget them first. What we send is not touched
@@ -282,6 +284,24 @@ class Session(aiomqtt.Client):
         allowed = int(getattr(properties, "ReceiveMaximum", WINDOW))
         self.window = max(1, min(WINDOW, allowed))
         super()._on_connect(client, userdata, flags, reason_code, properties)
+
+    def _on_socket_register_write(self, client: paho.Client, userdata: Any, sock: Any) -> None:
+        """Paho has something to send. While it connects it says so in a thread of its own, and the library's way stands."""
+        if self._opening:
+            super()._on_socket_register_write(client, userdata, sock)
+        else:
+            self._loop.call_soon(self._write)
+
+    def _write(self) -> None:
+        try:
+            self._client.loop_write()
+        except OSError as fault:  # as the library does: the connection is broken
+            if not self._disconnected.done():
+                self._disconnected.set_exception(fault)
+            return
+        sock = self._client.socket()
+        if sock is not None and self._client.want_write():
+            super()._on_socket_register_write(self._client, None, sock)
 
     def _on_publish(
         self, client: paho.Client, userdata: Any, mid: int, reason_code: ReasonCode, properties: Properties
