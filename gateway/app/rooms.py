@@ -197,7 +197,8 @@ class Rooms:
         memory = {press.press.button: (press.press, press.at) for press in engine.presses.values()}
         self.radio = RadioWatcher(
             site.radio, site.buttons, orders.secrets.bind_keys, self._inbox.timeline.now, self._inbox.report, memory,
-            self._beat(RADIO), held=self._held(site), sources=self._sources, neighbour=self._neighbour,
+            self._beat(RADIO), earlier={press.press.button: press.earlier for press in engine.presses.values()},
+            held=self._held(site), sources=self._sources, neighbour=self._neighbour,
             usual=self._usual(site), learnt=self._learnt,
         )  # fmt: skip
         return Hand(RADIO, Ring.LIFE, self.radio.run)

@@ -47,6 +47,7 @@ from gateway.rules.facts import ClockRow, FactBoard, Segment
 from gateway.rules.ledger import Ledger, Row, Table
 from gateway.rules.presence import GRANTED, Presence
 from gateway.rules.presence import when as passed_at
+from gateway.rules.presses import LastPress, follow
 from gateway.rules.question import Fact
 from gateway.rules.register import AlertRegister
 from gateway.rules.signs import Sign
@@ -74,13 +75,6 @@ class Outcome(Struct, frozen=True):
 
 class Driven(Struct, frozen=True):
     """An output we asked on, and have not seen off since: the next life, too, may switch it off."""
-
-
-class LastPress(Struct, frozen=True):
-    """The last press of a button: what the radio's tracker must know again after a restart."""
-
-    at: Instant
-    press: Press
 
 
 class Engine:
@@ -252,7 +246,7 @@ class Engine:
     def _press(self, press: Press, stamped: Stamped) -> None:
         if press.button not in self.compound.subjects:
             return
-        self.presses.put(LastPress(stamped.at, press), press.button)
+        self.presses.put(follow(self.presses.get(press.button), press, stamped.at), press.button)
         occasion = f"{press.button}:{press.key}" if press.key else stamped.id
         self._watches.pulse(press.button, press, occasion, stamped.at)
         if press.suspect is None:

@@ -12,14 +12,15 @@ from its cache. What tells one press from the next depends on what the button gi
   pressed. A frame of the same id in which nobody presses is another transmission, and ends the press before it.
 * nothing: a *state*, whose edge is the press (``states.py``).
 
-Memory is restored from the last ``Press`` event of each button, because that is what was committed together with it.
+Memory is restored from the last ``Press`` event of each button, because that is what was committed together with it, and
+from the digests of encrypted presses before it: a recording must not become news by a restart.
 What BlueZ has cached at start is the baseline: it makes no press, unless it is newer than the last one we know of.
 Facts: ble 1.3 (defects of others, each a test here), 1.4 (rules).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 
 from msgspec import Struct
@@ -151,14 +152,15 @@ class PressTracker:
         self._habits, self._otherwise = habits or {}, otherwise or Habit(HOLD_MS)
         self._memories: dict[str, _Memory] = {}
 
-    def restore(self, button: str, press: Press, at: Instant) -> None:
+    def restore(self, button: str, press: Press, at: Instant, earlier: Iterable[str] = ()) -> None:
         """Take up where the last run ended: ``press`` is the last one committed for this button, at ``at``.
 
-        May be called for several presses of one button, in any order.
+        ``earlier``: digests of presses before it, as in ``Press.digest``, oldest first. May be called for several presses of one button, in any order.
         """
         memory = self._memory(button)
         digest, _, floor = press.digest.partition("<")
-        memory.mark(digest)
+        for mark in (*(one.partition("<")[0] for one in earlier), digest):
+            memory.mark(mark)
         if press.kind in {PressKind.HOLD, PressKind.LONG}:
             memory.held[press.index] = at
         if press.encrypted and press.counter is not None:

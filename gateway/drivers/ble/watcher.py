@@ -59,6 +59,7 @@ class RadioWatcher:
         memory: Mapping[str, tuple[Press, Instant]],
         beat: Callable[[], None],
         *,
+        earlier: Mapping[str, Sequence[str]] | None = None,
         held: Mapping[str, Instant | None] | None = None,
         sources: Sequence[AdvertSource] | None = None,
         patience: Patience | None = None,
@@ -68,6 +69,7 @@ class RadioWatcher:
         learnt: Learnt | None = None,
     ) -> None:
         """``keys``: 16-byte bind key by button id. ``memory``: the last committed press of each button, and when.
+        ``earlier``: digests of encrypted presses before it, oldest first.
 
         ``held``: buttons without counter that were pressed when the last run ended, and when that was said last, on the
         timeline of ``now`` (None: nobody knows).
@@ -83,7 +85,7 @@ class RadioWatcher:
         self._decoders = {button.id: decoder_of(button, keys.get(button.id)) for button in buttons.values()}
         self._tracker = PressTracker({button.id: habit_of(button) for button in buttons.values()})
         for button, (press, at) in memory.items():
-            self._tracker.restore(button, press, at)
+            self._tracker.restore(button, press, at, (earlier or {}).get(button, ()))
         self._pressed = dict.fromkeys(held or (), Instant(0))
         """Buttons without counter that were said to be pressed, and when."""
         for button, said_at in (held or {}).items():

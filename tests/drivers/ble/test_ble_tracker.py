@@ -203,6 +203,14 @@ class TestEncrypted:
             "new",
         ]
 
+    def test_restart_knows_presses_before_the_last_one_too(self):
+        """Who recorded yesterday's presses need not wait for a restart to have them heard as news."""
+        [first, second, last] = play((0, sealed(1000)), (1, sealed(1001)), (2, sealed(1002)))
+        tracker = PressTracker()
+        tracker.restore("b", last.press, Instant(2 * S), [first.press.digest, f"{second.press.digest}<1002"])
+        replayed = reasons((3, sealed(1000)), (4, sealed(1001)), (5, sealed(999)), (6, sealed(1003)), tracker=tracker)
+        assert replayed == ["duplicate", "duplicate", "suspect", "new"]
+
     def test_restart_after_a_suspect_press_keeps_the_higher_counter(self):
         old = PressTracker()
         suspect = play((0, sealed(1000)), (1, sealed(5)), tracker=old)[1].press
