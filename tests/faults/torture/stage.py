@@ -33,6 +33,8 @@ OLD_FRAMES = 3
 """So many presses of an encrypted button are kept by whoever records them, to be sent again."""
 READ, WRITTEN = frozenset({1, 2, 3, 4}), frozenset({5, 6, 15, 16})
 """Modbus function codes."""
+RECORDING = "sos-suspect"
+"""The rule of authentic presses that are older than others: here only recordings are, and they are known."""
 SPOKEN_TO = frozenset({"sos", "stranger"})
 """Rules whose alerts end when somebody has spoken to somebody."""
 PATIENCE_S = 60.0
@@ -141,7 +143,9 @@ class Stage(Walk):
                 self.recorded[button].append(frame)
             while heard * REPEAT_S < HELD_S:
                 await self.world.air.send(sim.address, frame, sim.rssi_dbm + self.dice.randint(-6, 6))
-                heard = heard + 1 if self.world.air.heard and self.alive else 0
+                listening = self.world.air.heard and self.alive
+                if listening or ("sos", button) in self.waiting_for():
+                    heard = heard + 1 if listening else 0
                 await asyncio.sleep(REPEAT_S)
 
     async def record(self) -> None:
@@ -238,6 +242,7 @@ class Stage(Walk):
         summary, tally = self.score.summary(), self.office.tally
         row.raised, row.lost, row.wire_repeats = summary["raised"], summary["lost"], summary["wire_repeats"]
         row.doubled = summary["doubled"] + tally["doubled"]
+        row.doubled += sum(len(alerts) for (rule, _), alerts in self.raised.items() if rule == RECORDING)
         row.out_of_order = summary["out_of_order"] + tally["disordered"]
         if self.office.missing:
             row.wrong.append(f"gaps in a lane: {self.office.missing}")
