@@ -57,7 +57,7 @@ class Found(Struct, frozen=True):
     missing: int = 0
     """Commits between them that cannot be read any more."""
     unreadable: int = 0
-    """Blocks the disk does not give any more; what lay there may have been news."""
+    """Blocks the disk does not give any more, or that we never wrote; what lay there may have been news."""
 
 
 class CommitLog:
@@ -151,6 +151,8 @@ class Reading(Struct, frozen=True):
 def read(path: Path, folded: int) -> Reading:
     """Read a log that another may be writing. A missing file holds nothing. Raises StoreFault."""
     content, unreadable = _content(path)
+    if not _is_ours(content):
+        unreadable += 1
     entries: dict[int, Entry] = {}
     ends: dict[int, int] = {}
     at = content.find(_MAGIC)
@@ -167,6 +169,12 @@ def read(path: Path, folded: int) -> Reading:
     newest = max(entries)
     found = Found(tuple(entries[n] for n in sorted(entries)), newest - folded - len(entries), unreadable)
     return Reading(found, ends[newest])
+
+
+def _is_ours(content: bytes) -> bool:
+    """Whether it begins as a log does, or as a cut or a refused sync leaves it: with a record, whole or torn, or with zeros."""
+    head = content[: len(_MAGIC)]
+    return head == _MAGIC[: len(head)] or not any(head)
 
 
 def _content(path: Path) -> tuple[bytes, int]:

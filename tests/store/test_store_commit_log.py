@@ -219,3 +219,30 @@ def test_a_block_that_cannot_be_read_any_more_costs_what_lay_in_it_and_not_the_s
     assert any(note.startswith("log_damaged") for note in loaded.notes)
     reborn.close()
     database.close()
+
+
+def test_a_log_that_somebody_else_wrote_over_is_said_to_be_damaged(tmp_path, make_batch):
+    """Nothing of it can be read, so no serial number shows what is missing; but no cut leaves such a beginning."""
+    database = Database.open(tmp_path / "state")
+    for n in (1, 2, 3):
+        database.commit(make_batch(n))
+    shutil.copytree(tmp_path / "state", tmp_path / "foreign")
+    database.close()
+    log = tmp_path / "foreign" / commit_log.NAME
+    log.write_bytes(b"\xa5" * log.stat().st_size)
+    reborn = Database.open(tmp_path / "foreign")
+    assert any(note.startswith("log_damaged") for note in reborn.load().notes)
+    reborn.commit(make_batch(4))
+    reborn.close()
+    again = Database.open(tmp_path / "foreign")
+    assert again.load().notes == ()
+    again.close()
+
+
+@pytest.mark.parametrize("whole", [b"", b"LD", bytes(2), bytes(9_000), b"LDC1" + bytes(40)])
+def test_what_a_power_cut_may_leave_of_a_first_record_is_no_damage(tmp_path, whole):
+    Database.open(tmp_path).close()
+    (tmp_path / commit_log.NAME).write_bytes(whole)
+    database = Database.open(tmp_path)
+    assert database.load().notes == ()
+    database.close()

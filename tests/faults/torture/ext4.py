@@ -13,7 +13,6 @@ import asyncio
 import fcntl
 import json
 import os
-import random
 import shutil
 import signal
 import sqlite3
@@ -147,7 +146,7 @@ def possible() -> bool:
 
 async def daemon(folder: Path, budget: Budget) -> Row:
     """Presses, strangers and gas under way; cut at a random instant of them or of a start. The next life must bring all of it."""
-    row, dice = Row(), random.Random(19)
+    row, dice = Row(), budget.dice()
     if not possible():
         return Row(notes=[NOT_HERE])
     with Ext4(folder / "power") as disk:
@@ -228,7 +227,7 @@ def endless(program: str) -> str:
 
 def store(folder: Path, budget: Budget) -> Row:
     """Commits as fast as the disk takes them, and documents, cut at a random instant: all acknowledged ones are there, in order."""
-    row, dice = Row(), random.Random(23)
+    row, dice = Row(), budget.dice()
     if not possible():
         return Row(notes=[NOT_HERE])
     programs: tuple[tuple[str, Callable[[Path], int]], ...] = (

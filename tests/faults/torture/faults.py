@@ -9,7 +9,23 @@ from typing import Any
 
 from msgspec import Struct
 
-from . import bugs, climbs, clocks, cuts, disks, ext4, floods, kills, lines, offline, old_stores, radios, soak, years
+from . import (
+    bugs,
+    climbs,
+    clocks,
+    cuts,
+    damage,
+    disks,
+    ext4,
+    floods,
+    kills,
+    lines,
+    offline,
+    old_stores,
+    radios,
+    soak,
+    years,
+)
 from .rows import Budget, Row
 
 
@@ -34,8 +50,9 @@ FAULTS: dict[str, Fault] = {
     "kill-9-in-a-migration": Fault(_real(old_stores.migrating), (50, 3600), (1, 60), splits=True),
     "power-cut": Fault(cuts.store, (40_000, 1200), (600, 30)),
     "power-cut-of-the-daemon": Fault(_real(cuts.daemon), (20_000, 1800), (200, 30)),
-    "power-cut-ext4": Fault(_real(ext4.daemon), (60, 1200), (2, 40)),
-    "power-cut-ext4-store": Fault(ext4.store, (1000, 1200), (8, 20)),
+    "power-cut-ext4": Fault(_real(ext4.daemon), (60, 1200), (2, 40), splits=True),
+    "power-cut-ext4-store": Fault(ext4.store, (1000, 1200), (8, 20), splits=True),
+    "store-corrupted": Fault(_real(damage.files), (90, 1800), (2, 40), splits=True),
     "disk-full": Fault(_real(disks.full), (20, 600), (1, 40)),
     "disk-fsync-eio": Fault(_real(disks.eio), (20, 600), (1, 40)),
     "disk-read-only": Fault(_real(disks.read_only), (20, 600), (1, 40)),

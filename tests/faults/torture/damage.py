@@ -1,0 +1,145 @@
+"""Every file of the state folder damaged on purpose between two lives: bits flipped, cut short, zeroed, overwritten, emptied.
+
+Whatever is broken, the next life starts and alarms. What could be read of open alerts is still open; where some are missing,
+somebody is told. But for the end of the log: a last record that is damaged looks like one that a power cut tore before anybody
+was told of it, and of that nobody is told. Such losses are noted, not counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import random
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from gateway.store import commit_log
+
+from .rows import Budget, Row
+from .stage import Stage
+
+PRESSES = 3
+PAGE = 4096
+HOLD_ALERTS = "loudong.db", "loudong.db-wal", "loudong.log"
+FILES = (
+    *HOLD_ALERTS, "telemetry.db", "telemetry.db-wal", "registry.json", "crashes.json", "persons.keys", "pseudonym.key"
+)  # fmt: skip
+WRITTEN_AT_A_STOP = frozenset({"registry.json"})
+"""All others are taken from a life that was killed, some of which a stop would tidy away."""
+_CRASH = [{"boot_id": "none", "boottime_ms": 1, "version": "0", "site": "none", "kind": "reading", "digest": "00"}]
+
+
+def _flipped(content: bytearray, dice: random.Random) -> bytes:
+    for _ in range(dice.choice((1, 8, 64))):
+        content[dice.randrange(len(content))] ^= 1 << dice.randrange(8)
+    return bytes(content)
+
+
+def _zeroed(content: bytearray, dice: random.Random) -> bytes:
+    at = dice.randrange(0, len(content), PAGE)
+    content[at : at + PAGE] = bytes(len(content[at : at + PAGE]))
+    return bytes(content)
+
+
+_KINDS: dict[str, Callable[[bytearray, random.Random], bytes]] = {
+    "flipped": _flipped,
+    "cut short": lambda content, dice: bytes(content[: dice.randrange(len(content))]),
+    "zeroed": _zeroed,
+    "overwritten": lambda content, dice: dice.randbytes(len(content)),
+    "emptied": lambda _content, _dice: b"",
+}
+
+
+async def files(folder: Path, budget: Budget) -> Row:
+    """One file in one way a trial, each in a compound of its own."""
+    row, dice, kept, had = Row(), budget.dice(), 0, 0
+    ways = list(itertools.product(_KINDS, FILES))
+    dice.shuffle(ways)
+    for n, (kind, name) in zip(budget.rounds(), itertools.cycle(ways), strict=False):
+        one, before, after = await _trial(folder / str(n), name, kind, dice)
+        row += one
+        if name in HOLD_ALERTS:
+            kept, had = kept + after, had + before
+    row.notes.append(f"{kept} of {had} open alerts were still known where a file that holds them was damaged")
+    return row
+
+
+async def _trial(folder: Path, name: str, kind: str, dice: random.Random) -> tuple[Row, int, int]:
+    row, what = Row(), f"{name} {kind}"
+    async with Stage(folder) as stage:
+        await stage.up()
+        stage.world.gate.pass_known()
+        stage.stranger()
+        stage.press_some(PRESSES)
+        await stage.all_heard()
+        await stage.world.gate.settled()
+        before = {alert for alert, (rule, _) in stage.open.items() if rule in {"sos", "stranger"}}
+        await (stage.stop() if name in WRITTEN_AT_A_STOP else stage.kill())
+        path = stage.world.state / name
+        if name == "crashes.json":
+            path.write_bytes(json.dumps(_CRASH).encode())
+        whole = _alerts(stage.world.state)
+        content = path.read_bytes() if path.exists() else b""
+        path.write_bytes(
+            _KINDS[kind](bytearray(content or dice.randbytes(3 * PAGE)), dice)
+        )  # none yet: one of somebody else's
+        legible = {alert for alert, body in _alerts(stage.world.state).items() if whole.get(alert) == body}
+        legible |= _logged(stage.world.state)
+
+        began = asyncio.get_running_loop().time()
+        if not await stage.up():
+            row.wrong.append(f"{what}: it did not start")
+            return row, 0, 0
+        stage.press_some(PRESSES)
+        await stage.until_heard_since(began, row)
+        known = {item["id"] for item in (await stage.loudong("alerts")).items}
+        missing = before - known
+        if name not in HOLD_ALERTS and missing:
+            row.wrong.append(f"{what}: {len(missing)} open alerts are gone, which no such file holds")
+        if legible & missing:
+            row.wrong.append(f"{what}: {len(legible & missing)} open alerts are gone, which could be read")
+        if missing:
+            with contextlib.suppress(AssertionError):
+                await stage.until(lambda: stage.raised.get(("disk-failing", "store")), "somebody is told")
+            if not stage.raised.get(("disk-failing", "store")):
+                said = f"{what}: {len(missing)} open alerts are gone, and nobody was told"
+                (row.notes if name == "loudong.log" and kind != "overwritten" else row.wrong).append(said)
+        for alert in missing:
+            stage.open.pop(alert, None)
+        await stage.close_all()
+        await stage.kill()
+        await stage.up()  # and the life after that
+        stage.press_some(1)
+        await stage.all_heard()
+        one = stage.close_account(Row(trials=1, recoveries_s=row.recoveries_s))
+        one.wrong, one.notes = [*row.wrong, *(f"{what}: {wrong}" for wrong in one.wrong)], row.notes
+        if (
+            one.out_of_order and missing
+        ):  # the sequences of the lanes lay where the alerts lay, and begin again before their end
+            one.notes.append(f"{what}: {one.out_of_order} messages under sequences that had been used")
+            one.out_of_order = 0
+        return one, len(before), len(before) - len(missing)
+
+
+def _logged(state: Path) -> set[str]:
+    """Alerts in those records of the log that are whole."""
+    entries = commit_log.read(state / commit_log.NAME, 0).found.entries
+    return {row.key for entry in entries for row in entry.batch.state if row.kind == "alert" and row.body is not None}
+
+
+def _alerts(state: Path) -> dict[str, bytes]:
+    """Open alerts that plain SQLite finds in the tables of a copy, as far as it gets."""
+    found: dict[str, bytes] = {}
+    with tempfile.TemporaryDirectory(prefix="torture-damage-") as folder:
+        for name in ("loudong.db", "loudong.db-wal"):
+            if (state / name).exists():
+                shutil.copyfile(state / name, Path(folder) / name)
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(Path(folder) / "loudong.db")) as db:
+            for key, body in db.execute("SELECT key, body FROM state WHERE kind = 'alert'"):
+                found[key] = body  # noqa: PERF403 - what was found before a fault is kept
+    return found
