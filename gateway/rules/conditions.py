@@ -155,23 +155,16 @@ class Between(Struct, frozen=True):
     end_min: int
 
     def find(self, case: Case) -> Finding:
-        local = case.view.local_ms(case.at)
-        if local is None:
+        wall = case.view.wall(case.at)
+        if wall is None:
             return Finding(True)
-        minute = local % DAY / MINUTE
-        if self.start_min <= self.end_min:
-            inside = self.start_min <= minute < self.end_min
-        else:
-            inside = minute >= self.start_min or minute < self.end_min
-        edges = [self._edge(case, local, edge) for edge in (self.start_min, self.end_min)]
-        return Finding(inside, (), min(edges))
-
-    def _edge(self, case: Case, local: int, minute: int) -> Instant:
-        """When the clock on the wall next shows that minute, also where summer time begins or ends before."""
-        wait = (minute * MINUTE - local % DAY) % DAY or DAY
-        then = case.view.local_ms(Instant(case.at + wait))
-        shifted = 0 if then is None else then - local - wait
-        return Instant(case.at + wait - shifted) if shifted < wait else Instant(case.at + wait)
+        opens = (self.start_min * MINUTE - wall.earliest) % DAY
+        closes = (self.end_min * MINUTE - wall.earliest) % DAY or DAY
+        inside = opens <= wall.latest - wall.earliest or closes < opens
+        waits = [(edge * MINUTE - wall.shown) % DAY or DAY for edge in (self.start_min, self.end_min)]
+        if wall.turns_in_ms is not None:
+            waits.append(wall.turns_in_ms)  # what lies behind it is asked then
+        return Finding(inside, (), Instant(case.at + min(waits)))
 
 
 class All(Struct, frozen=True):

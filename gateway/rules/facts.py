@@ -16,6 +16,7 @@ from gateway.rules.coverage import Coverage
 from gateway.rules.ledger import Table
 from gateway.rules.question import Fact
 from gateway.rules.signs import PRESENT, Leave
+from gateway.rules.wall import Wall, shown
 
 _NO_SPEC = FactSpec()
 _GREATEST = 2**63
@@ -159,13 +160,9 @@ class FactBoard:
         known = self.compound.subjects.get(subject)
         return known is not None and press.kind.value not in known.meanings
 
-    def local_ms(self, at: Instant) -> int | None:
+    def wall(self, at: Instant) -> Wall | None:
         anchor = self.anchor_at(at)
-        if anchor is None:
-            return None
-        utc = anchor.wall_ms(at)
-        offset = next((offset for start, offset in reversed(self.compound.zone) if utc >= start), 0)
-        return utc + offset
+        return None if anchor is None else shown(self.compound.zone, anchor.wall_ms(at))
 
     def anchor_at(self, at: Instant) -> Anchor | None:
         """The tie to true time for this moment, if it is known."""

@@ -17,6 +17,7 @@ from gateway.events import Event, Press, Quality, Scalar
 from gateway.instant import Instant
 from gateway.rules.memory import Memory
 from gateway.rules.signs import Leave, Sign
+from gateway.rules.wall import Wall
 
 _IN_DOUBT = (Quality.WARM_UP, Quality.COMMS)
 """The value was read, but the device heats up, or its own word on its health did not come: an alarm counts all the same."""
@@ -75,8 +76,8 @@ class View(Protocol):
         """Whether the site leaves this press its meaning."""
         ...
 
-    def local_ms(self, at: Instant) -> int | None:
-        """Local wall time in ms since 1970 local, None while the clock is not trusted."""
+    def wall(self, at: Instant) -> Wall | None:
+        """What the clock on the wall shows; None while it is not trusted."""
         ...
 
     def awake_since(self) -> Instant:

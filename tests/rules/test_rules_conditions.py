@@ -24,13 +24,14 @@ from gateway.rules.conditions import (
     mixes,
     negated,
 )
+from gateway.rules.wall import shown
 
 
 class Board:
     """A view with just what a test puts there."""
 
-    def __init__(self, *, local=0, bus="", **facts):
-        self.facts, self._local, self.bus, self.stale = facts, local, bus, {}
+    def __init__(self, *, wall_ms=0, zone=((0, 0),), bus="", **facts):
+        self.facts, self._wall_ms, self._zone, self.bus, self.stale = facts, wall_ms, zone, bus, {}
 
     def fact(self, subject, name):
         return self.facts.get(name)
@@ -53,8 +54,8 @@ class Board:
     def means_sos(self, subject, press):
         return press.kind is not PressKind.DOUBLE
 
-    def local_ms(self, at):
-        return self._local(at) if callable(self._local) else None if self._local is None else at + self._local
+    def wall(self, at):
+        return None if self._wall_ms is None else shown(self._zone, at + self._wall_ms)
 
 
 def fact(value, quality=Quality.GOOD, since=0):
@@ -183,33 +184,62 @@ def minute(hour, at=0):
     ],
 )  # fmt: skip
 def test_times_of_day_also_over_midnight(start, end, clock, inside, next_edge):
-    found = ask(Between(minute(*start), minute(*end)), Board(local=minute(*clock) * MINUTE))
+    found = ask(Between(minute(*start), minute(*end)), Board(wall_ms=minute(*clock) * MINUTE))
     assert (found.truth, found.due) == (inside, next_edge * MINUTE)
 
 
 def test_while_the_clock_is_not_trusted_every_time_counts_as_inside_also_its_opposite():
     night = Between(minute(22), minute(6))
-    assert ask(night, Board(local=None)).truth is True
-    assert ask(negated(night), Board(local=None)).truth is True, "better an alarm by day than none by night"
-    assert ask(negated(All((night, Fixed("T")))), Board(local=None)).truth is True
+    assert ask(night, Board(wall_ms=None)).truth is True
+    assert ask(negated(night), Board(wall_ms=None)).truth is True, "better an alarm by day than none by night"
+    assert ask(negated(All((night, Fixed("T")))), Board(wall_ms=None)).truth is True
 
 
-@pytest.mark.parametrize("month", [3, 10])
-def test_an_edge_is_met_on_the_day_summer_time_changes(month):
-    """Berlin, 2026: the clocks change at 01:00 UTC on 29 March and 25 October."""
-    zone = zone_offsets("Europe/Berlin")
-    day = {3: 29, 10: 25}[month]
-    start = int(dt.datetime(2026, month, day, 0, 30, tzinfo=dt.UTC).timestamp() * 1000)
+def open_spells(start, end, zone, day):
+    """The spells in which a window is open in the day from 18:00 UTC before ``day``, in UTC; woken only when it asks to be."""
+    begins = dt.datetime(*day, tzinfo=dt.UTC) - dt.timedelta(hours=6)
+    board = Board(zone=zone_offsets(zone), wall_ms=int(begins.timestamp() * 1000))
+    at, spells, window = 0, [], Between(start, end)
+    while at < DAY:
+        found = ask(window, board, at)
+        assert found.due > at
+        if found.truth and spells and spells[-1][1] == at:
+            spells[-1][1] = found.due
+        elif found.truth:
+            spells.append([at, found.due])
+        at = found.due
+    return [tuple(f"{begins + dt.timedelta(milliseconds=moment):%H:%M}" for moment in spell) for spell in spells]
 
-    def local(at):
-        utc = start + at
-        return utc + next(offset for since, offset in reversed(zone) if utc >= since)
 
-    found = ask(Between(minute(8), minute(18)), Board(local=local))
-    assert found.truth is False
-    shown = local(found.due) % DAY
-    assert shown == 8 * HOUR or found.due < 6 * HOUR, shown / HOUR
-    assert found.due == (6 if month == 3 else 7) * HOUR - 30 * MINUTE
+SPRING, AUTUMN = (2026, 3, 29), (2026, 10, 25)
+"""Berlin: put forward at 01:00 UTC from 02:00 to 03:00, put back at 01:00 UTC from 03:00 to 02:00."""
+
+
+@pytest.mark.parametrize(
+    ("day", "start", "end", "spells"),
+    [
+        (SPRING, (8, 0), (14, 0), [("06:00", "12:00")]),
+        (SPRING, (22, 0), (5, 30), [("21:00", "03:30")]),
+        (SPRING, (2, 15), (4, 0), [("01:00", "02:00")]),
+        (SPRING, (1, 30), (2, 15), [("00:30", "01:00")]),
+        (SPRING, (2, 15), (2, 45), []),
+        (AUTUMN, (8, 0), (14, 0), [("07:00", "13:00")]),
+        (AUTUMN, (22, 0), (5, 30), [("20:00", "04:30")]),
+        (AUTUMN, (22, 0), (2, 30), [("20:00", "01:30")]),
+        (AUTUMN, (2, 30), (6, 0), [("00:30", "05:00")]),
+        (AUTUMN, (2, 15), (2, 45), [("00:15", "01:45")]),
+        (AUTUMN, (1, 0), (3, 0), [("23:00", "02:00")]),
+        (AUTUMN, (3, 0), (4, 0), [("02:00", "03:00")]),
+    ],
+)
+def test_a_window_opens_once_on_the_day_summer_time_changes(day, start, end, spells):
+    """Not twice in the hour that comes twice, and not late where its edge lies in the hour that is left out."""
+    assert open_spells(minute(*start), minute(*end), "Europe/Berlin", day) == spells
+
+
+@pytest.mark.parametrize("day", [SPRING, AUTUMN])
+def test_a_zone_without_summer_time_knows_no_such_day(day):
+    assert open_spells(minute(2, 15), minute(2, 45), "Asia/Shanghai", day) == [("18:15", "18:45")]
 
 
 def test_a_press_has_a_kind_a_doubt_and_a_meaning():
