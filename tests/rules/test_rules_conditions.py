@@ -7,7 +7,7 @@ import pytest
 
 from gateway.app.compound import zone_offsets
 from gateway.events import Entry, Press, PressKind, Quality
-from gateway.instant import DAY, HOUR, MINUTE, Instant
+from gateway.instant import DAY, MINUTE, Instant
 from gateway.rules.conditions import (
     All,
     Any,

@@ -28,6 +28,7 @@ from gateway.drivers.face.scalars import (
     flag,
     is_fresh,
     iso_time,
+    last_of_two,
     number,
     plain,
     text,
@@ -152,13 +153,14 @@ def _decode_event(event: Document, envelope: Document, terminal: Terminal, now_m
     seq = number(event.get("serialNo"), MAX_SERIAL)
     door = number(event.get("doorNo"))
     replay = flag(event.get("currentEvent"))
+    known_by_ms, time_ms = time_ms, last_of_two(time_ms, time_quality, terminal.zone, now_ms)
     live = is_fresh(time_ms, now_ms) if replay is None else replay
     occurrence = [
         terminal.id,
         str(major),
         str(minor),
         str(seq),
-        text(raw_time) if time_ms is None else str(time_ms),
+        text(raw_time) if known_by_ms is None else str(known_by_ms),
         str(door),
         person or "",
         "asks" if asks else "",

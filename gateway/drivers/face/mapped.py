@@ -11,7 +11,17 @@ from msgspec import Struct
 
 from gateway.drivers.face.bodies import TOO_MANY, BodyFault, Text
 from gateway.drivers.face.documents import Document, read_documents
-from gateway.drivers.face.scalars import MAX_SERIAL, NO_ID, fingerprint, is_fresh, iso_time, number, plain, time_doubts
+from gateway.drivers.face.scalars import (
+    MAX_SERIAL,
+    NO_ID,
+    fingerprint,
+    is_fresh,
+    iso_time,
+    last_of_two,
+    number,
+    plain,
+    time_doubts,
+)
 from gateway.drivers.face.terminal import (
     LONGEST_SERIAL,
     MAX_EVENTS,
@@ -79,6 +89,7 @@ def _decode_event(event: Document, mapping: DoorMapping, terminal: Terminal, now
         terminal.id, code, str(seq), str(time_ms), str(door), pseudonym or "", natural,
         "" if seq is not None or natural else fingerprint(event),
     ]  # fmt: skip
+    time_ms = last_of_two(time_ms, quality, terminal.zone, now_ms)
     doubts = {
         "unmapped_code": not code,
         "no_serial": seq is None,

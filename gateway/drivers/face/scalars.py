@@ -18,6 +18,8 @@ CLOCK_OFF_MS = 60 * SECOND
 """Facts/face 4, last default: a live event dated further off than this tells of a wrong terminal clock."""
 UNPROVEN = "freshness_unproven"
 """Anomaly of an event of which nobody can say whether it is live."""
+ASSUMED = "assumed_tz"
+"""Time quality of a local time that named no offset."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NO_ID = frozenset({"", "null", "none"})
 MAX_SERIAL = 2**53
@@ -67,10 +69,21 @@ def iso_time(raw: object, zone: tzinfo | None) -> tuple[int | None, str]:
         if when.tzinfo is None:
             if zone is None:
                 return None, "received"
-            when, quality = when.replace(tzinfo=zone), "assumed_tz"
+            when, quality = when.replace(tzinfo=zone), ASSUMED
         return (when - EPOCH) // timedelta(milliseconds=1), quality
     except (ValueError, OverflowError):
         return None, "received"
+
+
+def last_of_two(time_ms: int | None, quality: str, zone: tzinfo | None, now_ms: int | None) -> int | None:
+    """Of a time without offset, in the hour that comes twice as summer time ends, the last that has been.
+
+    ``iso_time`` takes the first, always: what an entry is known by must not change with the moment it is read.
+    """
+    if time_ms is None or quality != ASSUMED or zone is None or now_ms is None:
+        return time_ms
+    again = (datetime.fromtimestamp(time_ms / 1000, zone).replace(fold=1) - EPOCH) // timedelta(milliseconds=1)
+    return again if time_ms < again <= now_ms + AHEAD_MS else time_ms
 
 
 def iso_text(time_ms: int) -> str:

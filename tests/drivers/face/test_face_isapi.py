@@ -7,6 +7,7 @@ import json
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import example, given, settings
@@ -140,6 +141,27 @@ class TestTime:
         assert (one(top=bare).terminal_time_ms, one(top=bare).time_quality) == (None, "received")
         local = Terminal("g", sealer(KEY), zone=timezone(timedelta(hours=8)))
         assert (one(local, top=bare).terminal_time_ms, one(local, top=bare).time_quality) == (THEN_MS, "assumed_tz")
+
+    @pytest.mark.parametrize(("minutes_on", "again"), [(0, 0), (50, 0), (60, 60), (61, 60), (600, 60)])
+    def test_of_a_time_that_comes_twice_it_is_the_last_that_has_been(self, minutes_on: int, again: int) -> None:
+        """Berlin, 02:30 in the night of 25 October 2026: at 00:30 and at 01:30 UTC. A terminal that names no offset."""
+        first_ms = int(datetime(2026, 10, 25, 0, 30, tzinfo=UTC).timestamp() * 1000)
+        berlin, top = Terminal("g", sealer(KEY), zone=ZoneInfo("Europe/Berlin")), {"dateTime": "2026-10-25T02:30:00"}
+        entry = one(berlin, first_ms + minutes_on * 60_000, top)
+        assert entry.terminal_time_ms == first_ms + again * 60_000
+        assert entry.key == one(berlin, first_ms, top).key, "a resend is the same entry, whenever it comes"
+
+    def test_in_the_second_of_two_hours_what_happens_now_is_live(self) -> None:
+        second_ms = int(datetime(2026, 10, 25, 1, 30, tzinfo=UTC).timestamp() * 1000)
+        berlin = Terminal("g", sealer(KEY), zone=ZoneInfo("Europe/Berlin"))
+        told = json.loads(without("currentEvent")) | {"dateTime": "2026-10-25T02:30:00"}
+        (entry,) = decode(as_json(told), "application/json", berlin, second_ms + 2_000).entries
+        assert entry.live
+
+    def test_a_time_that_is_left_out_is_an_hour_later(self) -> None:
+        berlin = Terminal("g", sealer(KEY), zone=ZoneInfo("Europe/Berlin"))
+        entry = one(berlin, None, {"dateTime": "2026-03-29T02:30:00"})
+        assert entry.terminal_time_ms == int(datetime(2026, 3, 29, 1, 30, tzinfo=UTC).timestamp() * 1000)
 
     @pytest.mark.parametrize("nonsense", ["", "soon", None, 12, "2026-13-45T99:00:00", "0001-01-01T00:00:00+23:59"])
     def test_nonsense_costs_the_time_not_the_event(self, nonsense: object) -> None:

@@ -7,6 +7,7 @@ import base64
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -125,6 +126,14 @@ class TestWhatIsMapped:
     def test_times(self, form: str, said: Any, is_: int | None) -> None:
         of = terminal({**HTTPV2, "time": {"from": "Time", "as": form}}, zone=ZoneInfo("Asia/Shanghai"))
         assert one(of, Time=said).terminal_time_ms == is_
+
+    def test_of_a_time_that_comes_twice_it_is_the_last_that_has_been(self) -> None:
+        """02:30 in Berlin, in the night in which summer time ends, told at 01:30 UTC and once more at 00:30 UTC."""
+        of = terminal({**HTTPV2, "time": {"from": "Time", "as": "iso"}}, zone=ZoneInfo("Europe/Berlin"))
+        second_ms = int(datetime(2026, 10, 25, 1, 30, tzinfo=UTC).timestamp() * 1000)
+        entries = [one(of, now_ms, Time="2026-10-25 02:30:00") for now_ms in (second_ms, second_ms - 3_600_000)]
+        assert [entry.terminal_time_ms for entry in entries] == [second_ms, second_ms - 3_600_000]
+        assert entries[0].key == entries[1].key
 
     def test_one_event_has_one_key_and_two_have_two(self) -> None:
         assert one().key == one(Photo="other", UserName="x").key
