@@ -299,6 +299,7 @@ NEEDS = (
     Need("libc6-dev", "/usr/include/stdio.h", required=False),
     Need("libmodbus-dev", "/usr/include/modbus/modbus.h", required=False),
     Need("systemd", "systemd-analyze", required=False),
+    Need("faketime", "faketime", required=False),
 )
 
 

@@ -24,6 +24,8 @@ from . import (
     old_stores,
     radios,
     soak,
+    summer_time,
+    walls,
     years,
 )
 from .rows import Budget, Row
@@ -69,6 +71,8 @@ FAULTS: dict[str, Fault] = {
     "broker-failover-and-back": Fault(_real(lines.failover), (5, 900), (0, 0)),
     **{f"radio-{name}": Fault(_real(story), (20, 600), (1, 20)) for name, story in radios.FAILURES.items()},
     **{f"clock-{name}": Fault(story, (100, 900), (2, 10)) for name, story in clocks.FAULTS.items()},
+    "clock-daylight-saving": Fault(summer_time.nights, (30, 1800), (3, 90)),
+    **{f"clock-{name}": Fault(_real(story), (10, 900), (2, 90)) for name, story in walls.FAULTS.items()},
     "load-every-button": Fault(_real(floods.buttons), (10, 600), (2, 30)),
     "load-old-face-events": Fault(_real(floods.old_faces), (20_000, 900), (500, 60)),
     "load-points-at-once": Fault(_real(floods.points), (1_000, 600), (60, 60)),

@@ -155,14 +155,14 @@ async def session_forgotten(folder: Path, budget: Budget) -> Row:
     return await _hurt(folder, budget, hurt)
 
 
-_TLS = ('protocol: "${protocol}"', 'protocol: "${protocol}"\n    tls: true\n    ca_file: ca/ca.pem')
+TLS_EDIT = ('protocol: "${protocol}"', 'protocol: "${protocol}"\n    tls: true\n    ca_file: ca/ca.pem')
 
 
 def _certificate(days: tuple[int, int] = (-1, 30), *, foreign: bool = False) -> Callable[[Path, Budget], object]:
     async def story(folder: Path, budget: Budget) -> Row:
         (folder / "world").mkdir(parents=True)
         ours, theirs = Authority(folder / "world", "ca"), Authority(folder, "their-ca")
-        good, bad = _context(*ours.issue("broker")), _context(*(theirs if foreign else ours).issue("bad", days=days))
+        good, bad = context(*ours.issue("broker")), context(*(theirs if foreign else ours).issue("bad", days=days))
 
         @asynccontextmanager
         async def hurt(stage: Stage, between: Between) -> AsyncIterator[None]:
@@ -178,7 +178,7 @@ def _certificate(days: tuple[int, int] = (-1, 30), *, foreign: bool = False) -> 
             await between.open()
 
         row, between = Row(), Between(0, good)
-        async with Stage(folder, _TLS, uplink_port=between.port) as stage:
+        async with Stage(folder, TLS_EDIT, uplink_port=between.port) as stage:
             between._target = stage.broker.port
             async with between:
                 await stage.up()
@@ -241,7 +241,7 @@ async def failover(folder: Path, budget: Budget) -> Row:
     return row
 
 
-def _context(certificate: str, key: str) -> ssl.SSLContext:
+def context(certificate: str, key: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     return context

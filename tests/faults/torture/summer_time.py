@@ -1,0 +1,129 @@
+"""A night on which the clock is put forward, back, or neither, in the whole house on virtual time.
+
+The air is stale all night, and rules with windows of the day watch it; gas leaks before the change, and the ladder climbs over
+it. Windows open once, at what the wall shows; what is timed by uptime does not move. The process lives in another zone still.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import os
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from app.living import Living
+from instruments.virtual import virtual_run
+
+from gateway.instant import MINUTE
+from gateway.store.recording import Recording
+
+from .clocks import CLIMB_S, LEAK, LOOK_S
+from .rows import Budget, Row
+
+BEFORE_MIN, LATE_MIN = 50, 1
+_RULE = """
+  - rule: {0}
+    subjects: {{ kind: air-sensor }}
+    when: {{ all: [{{ point: co2, above: 400 ppm }}, {{ between: {1} }}] }}
+    priority: medium
+    grade: small
+    text: {{ zh: 空气, en: The air }}
+"""
+RULES = "rules:" + "".join(
+    _RULE.format(name, times)
+    for name, times in {
+        "evening": '["22:00", "02:30"]',
+        "morning": '["02:30", "04:00"]',
+        "short": '["02:15", "02:45"]',
+    }.items()
+)
+Spells = dict[str, tuple[int, int] | None]
+"""Window -> minutes after 02:00 on the wall, as it is first shown or left out, of opening and closing; None: not on this night.
+
+Counted by hand. The evening's window is open before the house is.
+"""
+NIGHTS: tuple[tuple[str, str, Spells], ...] = (
+    ("2026-10-25T00:00Z", "Europe/Berlin", {"evening": (-BEFORE_MIN, 90), "morning": (30, 180), "short": (15, 105)}),
+    ("2026-03-29T01:00Z", "Europe/Berlin", {"evening": (-BEFORE_MIN, 0), "morning": (0, 60), "short": None}),
+    ("2026-10-24T18:00Z", "Asia/Shanghai", {"evening": (-BEFORE_MIN, 30), "morning": (30, 120), "short": (15, 45)}),
+)
+
+
+def nights(folder: Path, budget: Budget) -> Row:
+    """Put back, put forward, left alone, in turn."""
+    row = Row()
+    with _elsewhere("America/New_York"):
+        for n in budget.rounds():
+            (home := folder / str(n)).mkdir()
+            virtual_run(_night(home, n, row), patience_s=0.0)
+    return row
+
+
+@contextlib.contextmanager
+def _elsewhere(zone: str) -> Iterator[None]:
+    """The process in another zone than the site."""
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = zone
+    time.tzset()
+    try:
+        yield
+    finally:
+        os.environ.pop("TZ")
+        os.environ |= {} if before is None else {"TZ": before}
+        time.tzset()
+
+
+async def _night(folder: Path, n: int, row: Row) -> None:
+    two_o_clock, zone, spells = NIGHTS[n % len(NIGHTS)]
+    turn_ms = int(dt.datetime.fromisoformat(two_o_clock).timestamp() * 1000)
+
+    def before(living: Living) -> None:
+        living.edit("timezone: Asia/Shanghai", f"timezone: {zone}")
+        living.edit("outputs:\n", RULES + "outputs:\n")
+        living.clock.step_wall(turn_ms - BEFORE_MIN * MINUTE - living.clock.true_ms())
+
+    loop, dice = asyncio.get_running_loop(), random.Random(n)
+    async with Living(folder, before=before) as living:
+        started = loop.time()
+        leaks = dice.uniform(1, BEFORE_MIN)
+        await asyncio.sleep(60 * leaks)
+        living.gas[1].holding[1] = LEAK
+        ends = max(spell[1] for spell in spells.values() if spell)
+        await asyncio.sleep(60 * (BEFORE_MIN + ends + 1) - (loop.time() - started))
+        _judge_climb(living, row)
+        _judge_windows(living, spells, turn_ms, row)
+    row.raised += 1 + sum(spell is not None for spell in spells.values())
+    row.trials += 1
+
+
+def _judge_climb(living: Living, row: Row) -> None:
+    alert = living.open().get(("gas-high", "gas-301"))
+    row.lost += alert is None
+    told = {} if alert is None else {told.rung.value: (told.at - alert.opened_at) / 1000 for told in alert.told}
+    if alert is None or len(alert.told) != 1 + len(CLIMB_S):
+        row.wrong.append(f"rungs told: {told}")
+    for rung, seconds in CLIMB_S.items():
+        if not seconds <= told.get(rung, seconds) <= seconds + LOOK_S:
+            row.wrong.append(f"{rung} was told {told[rung]} s after the leak")
+
+
+def _judge_windows(living: Living, spells: Spells, turn_ms: int, row: Row) -> None:
+    with Recording(living.state) as recording:
+        steps = sorted(recording.steps, key=lambda step: step[1])
+    anchor_ms = living.clock.wall_ms() - living.house.timeline.now()
+    for window, spell in spells.items():
+        alert = living.open().get((window, "air-hall"))
+        if alert is None or spell is None:
+            row.lost += spell is not None
+            row.doubled += alert is not None
+            continue
+        changes = [(kind, (at + anchor_ms - turn_ms) / MINUTE) for known, _, kind, at in steps if known == alert.id]
+        moved = [(kind, round(minute, 1)) for kind, minute in changes if kind not in {"told", "regraded"}]
+        if [kind for kind, _ in moved] != ["raised", "returned"] or any(
+            not due <= minute <= due + LATE_MIN for (_, minute), due in zip(moved, spell, strict=True)
+        ):
+            row.wrong.append(f"{window}: {moved}, not {spell}")
