@@ -144,6 +144,7 @@ class Walk:
         self.district = DutyOffice(self.district_broker.port, protocol="3.1.1", principal="district")
         self.tap = Tap(self.broker.port)
         self.daemon: asyncio.subprocess.Process | None = None
+        self._said: list[bytes] = []
         self._occurrences = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._stack = contextlib.AsyncExitStack()
@@ -169,6 +170,9 @@ class Walk:
         await self._stack.aclose()
 
     async def _end(self) -> None:
+        """What passed the broker and what the command line said stays in the folder: ``instruments/canaries.py`` reads it."""
+        heard = [topic.encode() + b" " + body for topic, body, _ in self.tap.heard]
+        (self.folder / "heard.log").write_bytes(b"\n".join([*heard, *self._said]))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -231,6 +235,7 @@ class Walk:
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=self.environment(),
         )  # fmt: skip
         out, complaint = await process.communicate()
+        self._said += [out, complaint]
         return Said(process.returncode or 0, [json.loads(line) for line in out.splitlines()], complaint.decode())
 
     async def fidget(self, alert: str, times: int) -> None:

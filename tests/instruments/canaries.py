@@ -1,0 +1,110 @@
+"""No secret but in its own file: looked for after every test of the whole suite, as soon as it is torn down.
+
+What a test left in its folder tells which secrets it used (``*.key``, ``*.token``, ``*.password``, the gateway's own keys, and
+whatever a site file names as ``…_file``). None of them, as text or bytes, may stand in another file of that folder (databases
+with their logs, the daemon's log, what passed the broker), in what the test printed or logged, or in the arguments of a
+process it started. The names, numbers and pictures of the pushed bodies (``wire/face_bodies.py``) are looked for likewise in
+whatever a gateway keeps. Costs milliseconds a test. Loaded by ``conftest.py``.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+SECRET_SUFFIXES = {".key", ".token", ".password"}
+OWN_KEYS = {"pseudonym.key", "persons.keys"}
+MAY_HOLD = {".tar", ".pem", ".conf", ".crt"}
+"""Backups are keys (docs/decisions/0011); certificates and the brokers' own configuration are not the gateway's."""
+SHORTEST = 12
+"""What is shorter is found by chance."""
+_NAMED = re.compile(r"\b\w+_file: *[\"']?([^\s,}\"']+)")
+_HEX = re.compile(rb"(?:[0-9A-Fa-f]{2}){12,}")
+_LARGEST = 64 * 1024 * 1024
+_started: list[str] = []
+
+
+def _hear(event: str, arguments: tuple[object, ...]) -> None:
+    if event == "subprocess.Popen":
+        _started.append(repr(arguments[1]))
+
+
+def forms(secret: bytes) -> set[bytes]:
+    """How a secret may be written."""
+    found = {secret, secret.hex().encode(), base64.b64encode(secret)}
+    if _HEX.fullmatch(secret):
+        raw = bytes.fromhex(secret.decode())
+        found |= {raw, secret.upper(), secret.lower(), base64.b64encode(raw)}
+    return found
+
+
+def secrets_of(files: Iterable[Path]) -> dict[Path, bytes]:
+    """Every secret of a folder, by its file; of ``persons.keys`` each line."""
+    files = list(files)
+    named = {
+        (file.parent / name).resolve()
+        for file in files
+        if file.suffix == ".yaml" and file.stat().st_size < 1_000_000
+        for name in _NAMED.findall(file.read_text(encoding="utf-8", errors="replace"))
+        if not name.endswith((".pem", ".crt"))
+    }
+    found: dict[Path, bytes] = {}
+    for file in files:
+        if file.suffix in SECRET_SUFFIXES or file.name in OWN_KEYS or file.resolve() in named:
+            content = file.read_bytes() if file.stat().st_size < 100_000 else b""
+            found[file] = content if file.name in OWN_KEYS else content.strip()
+    return {file: secret for file, secret in found.items() if len(secret) >= SHORTEST}
+
+
+def leaks(folder: Path, spoken: dict[str, bytes]) -> Iterator[str]:
+    """Where which secret of the folder stands that should not; ``spoken``: what was said, by where."""
+    files = [file for file in folder.rglob("*") if file.is_file() and not file.is_symlink()]
+    secrets = secrets_of(files)
+    if not secrets:
+        return
+    holders = {secret for secret in secrets.values()}
+    places = {
+        str(file.relative_to(folder)): file
+        for file in files
+        if file not in secrets and file.suffix not in MAY_HOLD and file.name not in OWN_KEYS
+    }
+    for place, content in ((name, _read(file)) for name, file in places.items()):
+        if content.strip() in holders:  # a copy of the file itself
+            continue
+        yield from (f"{one.name} in {place}" for one, secret in secrets.items() if _holds(content, secret))
+    for place, content in spoken.items():
+        yield from (f"{one.name} in {place}" for one, secret in secrets.items() if _holds(content, secret))
+
+
+def _holds(content: bytes, secret: bytes) -> bool:
+    return any(form in content for form in forms(secret))
+
+
+def _read(file: Path) -> bytes:
+    return file.read_bytes() if file.stat().st_size <= _LARGEST else b""
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """The last report of each test: it fails where its secrets went astray."""
+    outcome = yield
+    if call.when == "setup":
+        _started.clear()
+    folder = getattr(item, "funcargs", None) and item.funcargs.get("tmp_path")  # type: ignore[attr-defined]
+    if call.when != "teardown" or not isinstance(folder, Path) or not folder.is_dir():
+        return
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    if not report.passed or item.get_closest_marker("leaks_on_purpose"):
+        return
+    spoken = {title: text.encode() for title, text in report.sections}
+    spoken["the arguments of a process"] = "\n".join(_started).encode()
+    if found := list(leaks(folder, spoken)):
+        report.outcome, report.longrepr = "failed", "secrets outside their files:\n  " + "\n  ".join(found)
+
+
+sys.addaudithook(_hear)

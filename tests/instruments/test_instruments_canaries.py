@@ -1,0 +1,82 @@
+"""The lookout for secrets sees what it should: a test that lets one out fails, one that does not passes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from instruments.canaries import leaks
+
+KEY = "231d39c1d7cc1ab1aee224cd096db932"
+TESTS = Path(__file__).parents[1]
+STORY = """
+import subprocess, sys
+def test_it(tmp_path):
+    (tmp_path / "gate.token").write_text("a-token-of-some-length")
+    {deed}
+"""
+
+
+def keep(folder: Path, **files: bytes) -> list[str]:
+    for name, content in files.items():
+        (folder / name.replace("_", ".")).write_bytes(content)
+    return list(leaks(folder, {"what was said": b"nothing"}))
+
+
+@pytest.mark.leaks_on_purpose
+@pytest.mark.parametrize(
+    "written", [KEY.encode(), KEY.upper().encode(), bytes.fromhex(KEY), b"Ix05wdfMGrGu4iTNCW25Mg=="], ids=repr
+)
+def test_a_key_is_found_however_it_is_written(tmp_path, written):
+    assert keep(tmp_path, sos_key=KEY.encode(), daemon_log=b"begin " + written + b" end") == ["sos.key in daemon.log"]
+
+
+@pytest.mark.leaks_on_purpose
+def test_a_file_the_site_names_is_a_secret_whatever_its_name(tmp_path):
+    site = b"doors:\n  gate: { password_file: p, ca_file: ca.pem }\n"
+    found = keep(tmp_path, p=b"long-enough-a-password\n", site_yaml=site, loudong_db=b"..long-enough-a-password..")
+    assert found == ["p in loudong.db"]
+
+
+@pytest.mark.leaks_on_purpose
+def test_copies_backups_and_short_words_are_no_leak(tmp_path):
+    token = b"a-token-of-some-length"
+    assert keep(tmp_path, a_token=token, copy=token + b"\n", b_tar=b"x" + token, c_password=b"short", d=b"short") == []
+
+
+@pytest.mark.parametrize(
+    ("deed", "place"),
+    [
+        ("pass", ""),
+        ("(tmp_path / 'daemon.log').write_text('POST /gate/a-token-of-some-length')", "daemon.log"),
+        ("print('a-token-of-some-length', file=sys.stderr)", "Captured"),
+        ("__import__('logging').getLogger('x').warning('a-token-of-some-length')", "Captured log"),
+        ("subprocess.run(['true', '--token=a-token-of-some-length'])", "arguments of a process"),
+    ],
+    ids=["nothing", "a file", "printed", "logged", "an argument"],
+)
+def test_a_test_that_lets_a_secret_out_fails(tmp_path, deed, place):
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "test_inner.py").write_text(STORY.format(deed=deed))
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "instruments.canaries",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(tmp_path),
+    ]
+    environment = os.environ | {"PYTHONPATH": str(TESTS), "PYTEST_ADDOPTS": ""}
+    command += ["--basetemp", str(tmp_path / "inner"), str(tmp_path / "test_inner.py")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
+    assert done.returncode == (1 if place else 0), done.stdout
+    assert not place or ("gate.token in " in done.stdout and place in done.stdout)
+    for written in tmp_path.rglob("*"):  # or this very test would be caught
+        if written.is_file():
+            written.unlink()
