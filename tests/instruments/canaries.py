@@ -67,7 +67,7 @@ def leaks(folder: Path, spoken: dict[str, bytes]) -> Iterator[str]:
     secrets = secrets_of(files)
     if not secrets:
         return
-    holders = {secret for secret in secrets.values()}
+    holders = set(secrets.values())
     places = {
         str(file.relative_to(folder)): file
         for file in files

@@ -18,6 +18,7 @@ from . import (
     disks,
     ext4,
     floods,
+    fuzzing,
     kills,
     lines,
     offline,
@@ -87,5 +88,6 @@ FAULTS: dict[str, Fault] = {
     "bug-hang-in-the-core": Fault(_real(bugs.hang), (10, 900), (1, 60)),
     "bug-at-every-start": Fault(_real(bugs.at_the_start), (10, 900), (1, 60)),
     "bug-in-a-site-rule": Fault(_real(bugs.rule), (20, 900), (1, 60)),
+    "hostile-bytes": Fault(fuzzing.hostile_bytes, (15, 1800), (15, 90)),
     "soak": Fault(soak.weeks, (28, 7200), (1, 60)),
 }
