@@ -37,6 +37,8 @@ class Asked:
     by_core: bool = True
     """False: the idle state assumed until the core says something."""
     tried: bool = False
+    given: bool | None = None
+    """Of a momentary output: the state its coil was last brought to; None: not yet, or the feedback says it was in vain."""
     told: Actuated | None = None
     superseded: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -52,6 +54,7 @@ class Circuit:
         self.proves = output.feedback_means or str(state_name(self.kind, energised=True))
         """State that a true feedback proves; a false one proves its opposite."""
         self.disproves = opposite(self.proves)
+        self.momentary = output.momentary
         idle = OutputState.LEAVE if self.kind is Kind.VALVE else OutputState.OFF
         first = Want(output.id, idle, ())
         self.asked = Asked(first, ask_of(self.kind, first), by_core=False)
@@ -88,8 +91,16 @@ class Circuit:
     def must_look(self) -> bool:
         """Whether to read before deciding: at the start, to verify, and where only the look can tell what to do.
 
-        A fresh or failed ask toward safe is written without looking: that saves a transaction when it counts.
+        A fresh or failed ask toward safe is written without looking: that saves a transaction when it counts. The coil of a
+        momentary output has let go by itself: nothing can be seen there.
         """
+        return not self.momentary and self._wants_a_look()
+
+    def must_look_at_feedback(self) -> bool:
+        """The same for a momentary output, of which only the feedback knows: not to pulse again what is done already."""
+        return self.momentary and self.feedback is not None and not self.proven and self._wants_a_look()
+
+    def _wants_a_look(self) -> bool:
         return not self.looked or self.proven or not (self.asked.ask.stands or self._to_be_put_off())
 
     def _to_be_put_off(self) -> bool:
@@ -107,6 +118,8 @@ class Circuit:
         if asked is not self.asked:
             return reports
         self.proven = outcome is not None and outcome.confirmed
+        if outcome is not None and outcome.actual is not None and not outcome.confirmed:
+            asked.given = None  # the feedback says it is not so: once more
         self.failures = 0 if self.proven else self.failures + 1
         if self.proven and asked.ask in {Ask.OFF, Ask.HELD_OFF}:
             self.ours = False

@@ -9,6 +9,10 @@ device, so a dead board delays no other, and a siren waits for nothing but the o
 the lane chooses: it alone knows which of them rests or is left in peace after a silence.) A write is never cut short: a
 request abandoned on a serial line makes the next answer worthless (facts/modbus 0.1). Reading a feedback may be abandoned
 at any time, because it may stand on another bus that is dead.
+
+A *momentary* output (a pulse that ends by itself) cannot be read back. It is pulsed once for each ask, and again only after a
+write that failed or a feedback that says, in good quality, that its state was not reached; without a feedback it is never
+looked at again.
 """
 
 from __future__ import annotations
@@ -161,6 +165,8 @@ class OutputReconciler:
         queue twice. Returns what was served, the deed, the coil's state after it and the reason of a fault.
         """
         output, seen, energised = circuit.output, None, None
+        if circuit.must_look_at_feedback():  # outside the turn: its bus may be dead
+            await self._look_at_feedback(circuit, circuit.asked)
         while True:
             async with self._turns[output.device].take(circuit, urgent=circuit.urgent()):
                 looked = False
@@ -168,12 +174,14 @@ class OutputReconciler:
                     looked, seen, circuit.looked = True, circuit.asked, True
                     energised = await self._read(output.device, output.point)
                 asked = circuit.asked
-                known = energised if asked is seen else None
+                known = asked.given if circuit.momentary else energised if asked is seen else None
                 deed = decide(circuit.kind, asked.ask, known, circuit.ours)
                 if deed not in _COIL:
                     return asked, deed, known, ""
                 if not looked or asked is not seen:
-                    return asked, deed, _COIL[deed], await self._write(output, _COIL[deed])
+                    fault = await self._write(output, _COIL[deed])
+                    asked.given = None if fault else _COIL[deed]
+                    return asked, deed, _COIL[deed], fault
             if circuit.proven and known is not None:
                 self.counters["drifted"] += 1
                 log.warning("output_drifted", output=output.id, wanted=asked.ask)
@@ -192,7 +200,7 @@ class OutputReconciler:
         self, circuit: Circuit, asked: Asked, deed: Deed, energised: bool | None, group: asyncio.TaskGroup
     ) -> Outcome | None:
         if energised is None:
-            return None
+            return Outcome(None, confirmed=True) if circuit.momentary and not asked.ask.stands else None
         actual = state_name(circuit.kind, energised)
         if deed is Deed.HOLD_AND_REPORT:
             return Outcome(actual, confirmed=True, reason=HELD)
@@ -218,6 +226,12 @@ class OutputReconciler:
                 return Outcome(shown, confirmed=False, reason=NOT_CONFIRMED if shown else FEEDBACK_UNKNOWN)
             await _sleep(min(self._pace.poll_s, deadline - loop.time()), asked.superseded)
         return None
+
+    async def _look_at_feedback(self, circuit: Circuit, asked: Asked) -> None:
+        circuit.looked = True
+        shown = await self._read_feedback(circuit, asked)
+        if shown is not None:
+            asked.given = (circuit.proves if shown else circuit.disproves) == state_name(circuit.kind, energised=True)
 
     async def _read_feedback(self, circuit: Circuit, asked: Asked) -> bool | None:
         device, point = circuit.feedback or ("", "")
@@ -255,6 +269,8 @@ class OutputReconciler:
         if outcome is None or not outcome.confirmed:
             doublings = max(0, min(circuit.failures - 1, 16))  # beyond the cap anyway; keeps the number small
             return min(self._pace.retry_cap_s, self._pace.retry_first_s * 2.0**doublings)
+        if circuit.momentary and not circuit.feedback:
+            return None
         return self._pace.verify_s if circuit.asked.ask.stands or outcome.reason == HELD else None
 
 

@@ -294,6 +294,8 @@ class Output(Struct, frozen=True):
     """State (shut, on) that a true feedback proves."""
     ex_rated: bool = False
     confirm_ms: int = 5_000
+    momentary: bool = False
+    """Its point is a pulse, or cannot be read: the coil says nothing of the state (from the profile)."""
 
 
 class Broker(Struct, frozen=True):

@@ -140,6 +140,11 @@ class PointSpec(Struct, frozen=True):
     """On must be written again at least this often or the device lets go; 0: it stays."""
 
     @property
+    def momentary(self) -> bool:
+        """Whether it cannot be read off the point whether it is on: a pulse that ends by itself, or one never read."""
+        return self.write_only or (self.pulse_ms > 0 and not self.repeat_ms)
+
+    @property
     def says_yes_or_no(self) -> bool:
         """Whether its decoded value is a bool."""
         named = self.enum and self.true_when is None

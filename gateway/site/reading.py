@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
+
 from gateway.nodes import Faults, Mark, Node, Reader
 from gateway.site import checks, shapes
 from gateway.site.buttons import check_button, check_radio
@@ -284,7 +286,12 @@ class _Reading:
         reader, values = self._read(name, node, shapes.OUTPUT)
         output = Output(id=name, mark=mark, **values)
         checks.check_output(output, reader, self._ground)
-        return output
+        return msgspec.structs.replace(output, momentary=self._is_momentary(output))
+
+    def _is_momentary(self, output: Output) -> bool:
+        device = self._ground.devices.get(output.device)
+        points = device.profile.points if device else ()
+        return any(point.momentary for point in points if point.name == output.point)
 
     def _uplink(self, name: str, node: Node, mark: Mark) -> Uplink:
         reader, values = self._read(name, node, shapes.UPLINK)

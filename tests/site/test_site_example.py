@@ -31,7 +31,7 @@ GARDEN = ROOT / "examples" / "fukang-garden"
 
 TABLES = {
     "PERSON": {"id", "mark"}, "PLACE_TABLE": {"path"}, "DEVICE": {"id", "mark"}, "BUS": {"id", "mark", "devices"}, "BUTTON": {"id", "mark"},
-    "RADIO": set(), "LISTENER": set(), "RETENTION": set(), "DOOR": {"id", "mark"}, "OUTPUT": {"id", "mark"}, "UPLINK": {"id", "mark"}, "GRID": set(),
+    "RADIO": set(), "LISTENER": set(), "RETENTION": set(), "DOOR": {"id", "mark"}, "OUTPUT": {"id", "mark", "momentary"}, "UPLINK": {"id", "mark"}, "GRID": set(),
     "HEADING": {"mark", "fingerprint", *SECTIONS},
 }  # fmt: skip
 """Each table and what of its model does not come from it."""
@@ -185,3 +185,24 @@ def test_whatever_stands_anywhere_in_the_site_the_reader_never_rises_and_renders
     for fault in faults.found:
         wanted = {name for text in CATALOGUE[fault.key] for _, name, _, _ in Formatter().parse(text) if name}
         assert wanted <= {name for name, _ in fault.fields}, fault
+
+
+@pytest.mark.parametrize(
+    ("more", "momentary"),
+    [("", False), ("pulse: 2s", True), ("pulse: 10s, repeat: 4s", False), ("write_only: true", True)],
+)
+def test_whether_an_output_is_momentary_is_its_profiles_to_say(load, good, more, momentary):
+    pulse = f"""
+id: pulse
+kind: relay
+name: {{zh: 脉冲, en: pulse}}
+status: manual
+source: test
+points:
+  relay1: {{space: coil, address: 0, writable: true, {more}}}
+  relay2: {{space: coil, address: 1, writable: true}}
+  input1: {{space: discrete, address: 0}}
+"""
+    loaded = load(good.replace("profile: relay,", "profile: pulse,"), {"profiles/pulse.yaml": pulse})
+    assert not loaded.faults.errors, loaded.faults.errors
+    assert loaded.site.outputs["valve-1"].momentary is momentary

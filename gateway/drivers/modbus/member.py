@@ -11,6 +11,7 @@ from gateway.drivers.modbus.reporting import Points
 from gateway.drivers.modbus.schedule import Slot
 from gateway.drivers.modbus.watch import STRIKES, DeviceWatch
 from gateway.events import Health
+from gateway.faults import DeviceFault
 from gateway.site.model import ModbusDevice
 from gateway.site.profile import PointClass, PointSpec
 
@@ -77,8 +78,11 @@ class Member:
         return [Slot(self.id, alone(spec, self.profile), self.backoff, at + after_s) for _, spec in asked[:1]]
 
     def block_of(self, spec: PointSpec) -> Block:
-        """The block that reads a point."""
-        return next(block for block in self.blocks if spec in block.points)
+        """The block that reads a point; raises ``DeviceFault("bad_request")`` for one that is never read."""
+        for block in self.blocks:
+            if spec in block.points:
+                return block
+        raise DeviceFault("bad_request", f"{self.id}.{spec.name} cannot be read")
 
     def exchange(self, block: Block, smaller: Sequence[Block]) -> None:
         """Ask these from now on instead of a block it refused."""

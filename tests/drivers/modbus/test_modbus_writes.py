@@ -220,3 +220,20 @@ def test_a_hole_that_is_refused_by_silence_is_read_around(kit):
             assert not [h for h in ear.health("dev1") if h[1] == "lost"]
 
     asyncio.run(story())
+
+
+def test_what_cannot_be_read_is_a_fault_of_the_asker_and_ends_nothing(kit):
+    async def story():
+        unit = SimUnit(1, coils={0: 0}, holding={5: 9})
+        mute = kit.point("mute", 0, Space.COIL, writable=True, write_only=True)
+        async with (
+            SimBus([unit]) as wire,
+            kit.polling(kit.bus(wire.path, (1, kit.profile(mute, kit.point("level", 5))))) as (poller, _),
+        ):
+            with pytest.raises(DeviceFault) as caught:
+                await poller.read("dev1", "mute")
+            assert caught.value.reason == "bad_request"
+            poller.reread("dev1", "mute")
+            assert (await poller.read("dev1", "level"))[0] == 9
+
+    asyncio.run(story())
