@@ -70,7 +70,8 @@ def main() -> None:
         wall(*given)
     else:
         uptime(int(given[0]))
-    from gateway.app.running import run, set_up_logging  # not before the process has begun anew: it would be read twice
+    from gateway.app.logs import set_up_logging  # not before the process has begun anew: all would be read twice
+    from gateway.app.running import run
 
     set_up_logging(as_json=True)
     run(Path(site), Path(state))
