@@ -18,6 +18,7 @@ from msgspec import Struct
 from gateway.actions import Reply
 from gateway.events import COMMAND_FRESH_MS, Command
 from gateway.instant import Instant
+from gateway.rules import strangers
 from gateway.rules.commands import Verdict
 from gateway.rules.ledger import Key, Table
 
@@ -58,6 +59,13 @@ class AnsweredCommands:
             self._keys.setdefault(key[0], []).append((row.at, key))
         for keys in self._keys.values():
             heapify(keys)
+
+    def forget_silent(self, at: Instant) -> None:
+        """Drop what is kept of principals that have ordered nothing for so long: nobody knows whether they are still there."""
+        silent = strangers.long_gone((self.done,), (), at)
+        strangers.forget((self.done, self.latest), silent)
+        for principal in silent:
+            self._keys.pop(principal, None)
 
     def earlier(self, command: Command) -> Reply | None:
         """The answer this command has got already or must get without being carried out; None: it is new."""

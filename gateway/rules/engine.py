@@ -37,7 +37,7 @@ from gateway.events import (
     Verb,
 )
 from gateway.instant import Anchor, Instant
-from gateway.rules import outputs
+from gateway.rules import outputs, strangers
 from gateway.rules.answered import AnsweredCommands
 from gateway.rules.away import AWAY
 from gateway.rules.commands import Verdict, carry_out
@@ -352,6 +352,11 @@ class Engine:
             if output[0] not in self.compound.outputs:
                 self._wants.drop(*output)
         self._watches.forget_strangers()
+        books = (self.presses, *self._terminals.books)
+        gone = strangers.long_gone(books, self.compound.subjects, stamped.at)
+        strangers.forget(books, gone)
+        self._terminals.forget(gone)
+        self._answered.forget_silent(stamped.at)
         self.board.await_unheard(stamped.at)
         self.board.coverage.begin(stamped.at, self.board.lost())
         self.board.away.forget_all_but(name for name, s in self.compound.subjects.items() if s.care is not None)

@@ -6,6 +6,7 @@ its serial number, and only a live one may begin an alarm. Nothing is decided he
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 
 from msgspec import Struct
@@ -91,6 +92,16 @@ class TerminalBook:
             self._seen_keys.setdefault(terminal, []).append((seen.at, key))
         for keys in self._seen_keys.values():
             heapify(keys)
+
+    @property
+    def books(self) -> tuple[Table[Seen], Table[Cursor], Table[OpenGap], Table[Pin]]:
+        """All rows; their keys begin with the terminal."""
+        return self.seen, self.cursors, self.gaps, self.pins
+
+    def forget(self, gone: Iterable[str]) -> None:
+        """The rows of these terminals were dropped."""
+        for terminal in gone:
+            self._seen_keys.pop(terminal, None)
 
     # Questions ------------------------------------------------------------------------------------
 

@@ -32,9 +32,10 @@ NAME = "registry.json"
 WRITE_MS = 10 * 60_000
 """The least time between two writes for mere learning: 100 kB each makes 14 MB a day at worst."""
 RETRY_MS = 60_000
-KEPT = {"neighbour": 512}
+KEPT = {"neighbour": 512, "button": 1_000, "output": 1_000}
 """How many of a kind are kept, the ones not heard of for longest forgotten first. Whoever passes the gate with a telephone is a
-neighbour, under a new random address every 15 min; the other kinds number what the site file names."""
+neighbour, under a new random address every 15 min; of the other kinds a site names fewer, and devices that left it go by and by.
+"""
 LAST_S = 1.0
 """How long an end waits for the last write; what was learnt can be learnt again, a stop cannot wait."""
 _TURN_S = 5.0  # how often the writer looks whether it is time
