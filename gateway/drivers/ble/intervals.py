@@ -7,10 +7,14 @@ Theory. A *silence* is the pause between two transmissions; the frames of one tr
 last silences the median is the usual one: a lost frame makes one of them twice as long and moves it not at all. The ninth
 decile says how regular the button is. A silence counts only if we listened all the while. Ten usual silences are no
 accident, unless the button is irregular; and nothing shorter than five minutes is worth a word, for people walk past radios.
+
+Frames come by the hundred a second, so a frame looks at its own button alone, and the others wait in a heap for when they are due. A
+frame moves that moment later; the heap learns of it only when it comes to the top.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
 from collections.abc import Iterator, Mapping
 from math import floor, log10
@@ -64,6 +68,8 @@ class _Ear:
         self.silences: deque[int] = deque(maxlen=SAMPLES)
         self.quiet: bool | None = None
         """As told last."""
+        self.filed: Instant | None = None
+        """Where it stands in the heap: not after the moment it is due; None: it does not."""
 
 
 class IntervalLearner:
@@ -74,6 +80,9 @@ class IntervalLearner:
         self._ears = {button: _Ear(usual) for button, usual in known.items()}
         self._since: Instant | None = None
         """When we began to listen; None: deaf."""
+        self._dues: list[tuple[Instant, str]] = []
+        self._touched: dict[str, None] = {}
+        """Buttons of which there may be news before they are due."""
 
     def listen(self, at: Instant) -> None:
         """A radio hears again, or for the first time. What was silent before tells nothing."""
@@ -81,14 +90,22 @@ class IntervalLearner:
             self._since = at
             for ear in self._ears.values():
                 ear.began = ear.last = None
+            self._refile()
 
     def deafen(self) -> None:
         """No radio hears."""
         self._since = None
+        self._refile()
 
     def hear(self, button: str, at: Instant) -> Usual | None:
         """A sign of life; what is usual now, if this taught something."""
         ear = self._ears[button]
+        learnt = self._learn(ear, at)
+        self._touched[button] = None
+        self._file(button, ear)
+        return learnt
+
+    def _learn(self, ear: _Ear, at: Instant) -> Usual | None:
         if ear.last is None or ear.began is None:
             ear.began = ear.last = at
             return None
@@ -112,18 +129,50 @@ class IntervalLearner:
 
     def news(self, at: Instant) -> Iterator[tuple[str, bool]]:
         """Buttons that have become quiet, or are quiet no longer, since this was asked last."""
-        for button, ear in self._ears.items():
+        asked, self._touched = self._touched, {}
+        while self._dues and self._dues[0][0] <= at:
+            filed, button = heapq.heappop(self._dues)
+            if self._ears[button].filed == filed:
+                self._ears[button].filed = None
+                asked[button] = None
+        for button in asked:
+            ear = self._ears[button]
             due = self._due(ear)
             quiet = due is not None and at >= due
             heard = ear.last is not None
             if (quiet and ear.quiet is not True) or (heard and not quiet and ear.usual and ear.quiet is not False):
                 ear.quiet = quiet
                 yield button, quiet
+            self._file(button, ear)
 
     def next_due(self) -> Instant | None:
         """When the next button becomes quiet if it is not heard before."""
-        dues = (due for ear in self._ears.values() if ear.quiet is not True and (due := self._due(ear)) is not None)
-        return min(dues, default=None)
+        while self._dues:
+            filed, button = self._dues[0]
+            ear = self._ears[button]
+            due = self._due(ear)
+            if ear.filed == filed == due and ear.quiet is not True:
+                return due
+            heapq.heappop(self._dues)
+            if ear.filed == filed:
+                ear.filed = None
+                self._file(button, ear)
+        return None
+
+    def _file(self, button: str, ear: _Ear) -> None:
+        """Into the heap, unless it stands there for this moment or an earlier one."""
+        due = self._due(ear)
+        if due is not None and ear.quiet is not True and (ear.filed is None or due < ear.filed):
+            ear.filed = due
+            heapq.heappush(self._dues, (due, button))
+
+    def _refile(self) -> None:
+        """What is due of all has changed."""
+        self._dues.clear()
+        self._touched = dict.fromkeys(self._ears)
+        for button, ear in self._ears.items():
+            ear.filed = None
+            self._file(button, ear)
 
     def _due(self, ear: _Ear) -> Instant | None:
         if self._since is None or ear.usual is None or not ear.usual.beats:

@@ -128,3 +128,41 @@ def test_whatever_it_hears_its_limits_are_sane(silences):
         due = made.next_due()
         assert due is None or due >= 5 * MINUTE
         list(made.news(Instant(at)))
+
+
+class Scanning(IntervalLearner):
+    """Looks at every button each time: slow, and plainly right."""
+
+    def news(self, at):
+        for button, ear in self._ears.items():
+            due = self._due(ear)
+            quiet, heard = due is not None and at >= due, ear.last is not None
+            if (quiet and ear.quiet is not True) or (heard and not quiet and ear.usual and ear.quiet is not False):
+                ear.quiet = quiet
+                yield button, quiet
+
+    def next_due(self):
+        dues = [self._due(ear) for ear in self._ears.values() if ear.quiet is not True]
+        return min((due for due in dues if due is not None), default=None)
+
+
+KNOWN = {"a": Usual(30_000, 40_000), "b": Usual(600_000, 700_000), "c": None}
+
+
+@given(st.lists(st.tuples(st.sampled_from([*KNOWN, "tick", "deaf", "listen"]), st.integers(0, 4_000)), max_size=80))
+def test_looking_only_at_who_was_heard_or_is_due_misses_nobody(deeds):
+    at, learners = 0, [IntervalLearner(KNOWN), Scanning(KNOWN)]
+    for learner_ in learners:
+        learner_.listen(Instant(0))
+    for deed, later_s in deeds:
+        at += later_s * S
+        for one in learners:
+            if deed == "deaf":
+                one.deafen()
+            elif deed == "listen":
+                one.listen(Instant(at))
+            elif deed in KNOWN:
+                one.hear(deed, Instant(at))
+        quick, slow = (sorted(one.news(Instant(at))) for one in learners)
+        assert quick == slow
+        assert learners[0].next_due() == learners[1].next_due()
