@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -22,8 +24,8 @@ def tool(name: str):
     return module
 
 
-dependencies, links, tree, words, bootstrap, bill = map(
-    tool, ("check_dependencies", "check_links", "check_tree", "check_words", "bootstrap", "bill")
+dependencies, links, tree, words, bootstrap, bill, audit = map(
+    tool, ("check_dependencies", "check_links", "check_tree", "check_words", "bootstrap", "bill", "audit")
 )
 
 
@@ -69,6 +71,50 @@ def test_the_bill_names_every_package_once_with_hash_licence_and_scope():
     versions = dependencies.locked((ROOT / "requirements" / "run.txt").read_text())
     assert {n: c["version"] for n, c in components.items() if c["scope"] == "required"} == versions
     assert bill.bill() == made
+
+
+def test_the_bill_is_what_cyclonedx_says_a_bill_is():
+    schema = json.loads((ROOT / "tests/instruments/cyclonedx-1.6.json").read_text(encoding="utf-8"))
+    judge = jsonschema.Draft7Validator(schema)
+    made = json.loads(json.dumps(bill.bill()))
+    assert [error.message for error in judge.iter_errors(made)] == []
+    for spoil in (
+        {"scope": "shipped"},
+        {"hashes": [{"alg": "SHA-256", "content": "abc"}]},
+        {"type": None},
+        {"colour": 1},
+    ):
+        wrong = made | {"components": [made["components"][0] | spoil]}
+        assert list(judge.iter_errors(wrong)), spoil
+
+
+@pytest.mark.parametrize(
+    ("answers", "code", "said"),
+    [
+        ({"pypi": '{"dependencies": [{"name": "a", "version": "1", "vulns": []}]}'}, 0, "no known weakness"),
+        ({"pypi": '{"dependencies": [{"name": "a", "version": "1", "vulns": [{"id": "CVE-1"}]}]}'}, 1, "a 1: CVE-1"),
+        ({"pypi": "", "osv": ""}, 75, "NO VERDICT"),
+        ({"pypi": '{"dependencies": [{"name": "a", "skip_reason": "not found"}]}', "osv": ""}, 75, "a: not found"),
+        ({"pypi": "", "osv": '{"dependencies": [{"name": "a", "version": "1", "vulns": []}]}'}, 0, "osv: no known"),
+        ({"pypi": '{"dependencies": []}', "osv": "[]"}, 75, "NO VERDICT"),
+    ],
+    ids=[
+        "clean",
+        "weak",
+        "nobody answers",
+        "unknown there, nobody elsewhere",
+        "the second answers",
+        "nothing was asked",
+    ],
+)
+def test_an_audit_that_reached_nobody_is_not_clean(tmp_path, capsys, answers, code, said):
+    for source, answer in answers.items():
+        (tmp_path / source).write_text(answer)
+    program = tmp_path / "pip-audit"
+    program.write_text(f'#!/bin/sh\ncat "{tmp_path}/$2"\necho trouble >&2\n')
+    program.chmod(0o755)
+    assert audit.main(str(program)) == code
+    assert said in capsys.readouterr().out
 
 
 HASH = "    --hash=sha256:" + "0" * 64

@@ -103,7 +103,10 @@ def test_stream_log_and_mapping_let_no_person_through_and_no_log_line_names_one(
         places |= {"printed": "".join(capfd.readouterr()).encode(), "logged": caplog.text.encode()}
         assert b"listener_opened" in places["printed"] + places["logged"]  # the log is where we look
         assert {one.terminal for one in entries if one.person} == {"gate", "east", "garage"}
-        forms = {canary: (canary.encode(), canary.encode("gb18030"), json.dumps(canary)[1:-1].encode()) for canary in UNWANTED}
+        forms = {
+            canary: (canary.encode(), canary.encode("gb18030"), json.dumps(canary)[1:-1].encode())
+            for canary in UNWANTED
+        }
         found = [(p, c) for p, body in places.items() for c, ways in forms.items() if any(way in body for way in ways)]
         assert found == []
         assert not [place for place, body in places.items() if re.search(b"\xff\xd8\xff", body)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from pathlib import Path
 
@@ -46,6 +47,11 @@ def traces(folder: Path, *words: bytes) -> dict[str, list[bytes]]:
     return {name: words for name, words in found.items() if words}
 
 
+def keys_of(folder: Path) -> set[bytes]:
+    """The keys as they stand in their file."""
+    return set(re.findall(rb'"key":"([^"]+)"', (folder / NAME).read_bytes()))
+
+
 def test_a_row_about_a_person_is_read_back_as_it_was_and_never_written_in_clear(database, tmp_path):
     rows = (entry(1, CANARY), JournalRow(2, "r.2", "reading", b"{}"), entry(3, OTHER))
     database.commit(Batch(rows))
@@ -81,8 +87,14 @@ def test_a_day_beyond_the_limit_is_unreadable_in_every_copy_and_he_who_did_not_c
     with sqlite3.connect(tmp_path / "copy.db") as copy:
         database._access.connection.backup(copy)
     copy.close()
+    before = keys_of(tmp_path)
     pruned = database.prune(Keep(), now=41 * DAY_MS)
     assert (pruned.journal, pruned.keys) == (2, 2)  # one day, one person
+    destroyed = before - keys_of(tmp_path)
+    assert len(destroyed) == 2
+    assert (
+        traces(tmp_path, CANARY.encode(), *destroyed) == {}
+    )  # not in the database, its log, or a free block of theirs
     assert database.person_number(CANARY) is None
     assert [row.id for row in database.journal()] == ["r.3"]
     (tmp_path / "copy.db").rename(tmp_path / "loudong-copy.db")
