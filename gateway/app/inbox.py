@@ -98,7 +98,11 @@ class Inbox:
         self._run, self._keeper, self._message = run, keeper, message
         self._count = 0
         self._kept_at = Instant(0)
+        self._stamped = (Instant(-1), b"")
+        """The last instant that was kept, and what the clocks showed then."""
         self._news = asyncio.Event()
+        self._asleep_until: Instant | None = None
+        """The deadline that ``run`` waits for."""
         self._bug: BaseException | None = None
         self.guard: Guard = _Trusting()
         """Knows the events that broke the core before."""
@@ -134,14 +138,17 @@ class Inbox:
         if self.guard.quarantines(event):
             return self._set_aside(stamped)
         self.guard.suspect = stamped
-        with self.whole(event_kind=_kind(event), event_id=stamped.id):
+        try:
             outcome = self.engine.handle(stamped)
             self._act(outcome)
             kept = self._keep(
                 outcome, (_journalled(stamped, quiet=not outcome.urgent),), _remarks(stamped, outcome, self.engine)
             )
+        except BaseException as bug:
+            self._break(bug, event_kind=_kind(event), event_id=stamped.id)
+            raise
         self.guard.suspect = None
-        self._news.set()
+        self._wake_early()
         self._on_event(stamped)
         return Kept(outcome.actions, kept)
 
@@ -163,9 +170,16 @@ class Inbox:
             self._wake()
             self._mark_time()
             beat()
+            self._asleep_until = self.engine.next_due()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._pause_s()):
                     await self._news.wait()
+
+    def _wake_early(self) -> None:
+        """A deadline comes sooner than ``run`` expects. Woken by every event, it cost a tenth of a reading."""
+        due = self.engine.next_due()
+        if due is not None and (self._asleep_until is None or due < self._asleep_until):
+            self._news.set()
 
     @contextlib.contextmanager
     def whole(self, **about: str) -> Iterator[None]:
@@ -173,10 +187,13 @@ class Inbox:
         try:
             yield
         except BaseException as bug:
-            log.critical("core_failed", **about)
-            self._bug = bug
-            self._news.set()
+            self._break(bug, **about)
             raise
+
+    def _break(self, bug: BaseException, **about: str) -> None:
+        log.critical("core_failed", **about)
+        self._bug = bug
+        self._news.set()
 
     def _wake(self) -> None:
         due = self.engine.next_due()
@@ -195,7 +212,13 @@ class Inbox:
         now = self.timeline.now()
         if now - self._kept_at >= MARK_MS:
             self._kept_at = now
-            self._keeper.put(Part(stamp=(now, _encode(self.timeline.clock.stamp()))))
+            self._keeper.put(Part(stamp=self._stamp(now)))
+
+    def _stamp(self, now: Instant) -> tuple[Instant, bytes]:
+        """What the clocks show; asked once for all readings of one answer, which come within a millisecond."""
+        if now != self._stamped[0]:
+            self._stamped = (now, _encode(self.timeline.clock.stamp()))
+        return self._stamped
 
     def _pause_s(self) -> float:
         """Until the soonest deadline, but never longer than a beat may take."""
@@ -228,7 +251,7 @@ class Inbox:
                 state=tuple(StateRow(row.kind, row.key, row.body) for row in outcome.rows),
                 history=(*map(_history, changes), *received),
                 messages=tuple(self._message(action, now) for action in published),
-                stamp=(now, _encode(self.timeline.clock.stamp())),
+                stamp=self._stamp(now),
                 urgent=outcome.urgent,
                 idle=outcome.idle,
             )
