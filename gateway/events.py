@@ -102,7 +102,7 @@ class SiteLoaded(Struct, frozen=True, tag_field="event", tag="site_loaded"):
     fingerprint: str
 
 
-class Reading(Struct, frozen=True, tag_field="event", tag="reading"):
+class Reading(Struct, frozen=True, tag_field="event", tag="reading", gc=False):
     """One point of one device: a value in the point's unit, reported by exception."""
 
     device: str
@@ -295,7 +295,7 @@ Event = (
 )
 
 
-class Stamped(Struct, frozen=True):
+class Stamped(Struct, frozen=True, gc=False):
     """An event with its place on the timeline, given once by the inbox."""
 
     at: Instant

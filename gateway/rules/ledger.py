@@ -21,7 +21,7 @@ _ESCAPE = "\x1e"
 _encoder = msgspec.msgpack.Encoder()
 
 
-class Row(Struct, frozen=True):
+class Row(Struct, frozen=True, gc=False):
     """One row as the store keeps it; ``body`` None deletes it."""
 
     kind: str

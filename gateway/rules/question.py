@@ -25,7 +25,7 @@ _BEYOND = (Quality.OVER_RANGE, Quality.UNDER_RANGE)
 """A detector beyond its range still knows its own alarm."""
 
 
-class Fact(Struct, frozen=True):
+class Fact(Struct, frozen=True, gc=False):
     """The last word on one fact of one subject."""
 
     value: Scalar | None

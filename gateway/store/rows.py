@@ -15,7 +15,7 @@ Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 """A number a table can hold (sqlite.org/datatype3.html); checked where a commit enters the log, see ``commit_log.py``."""
 
 
-class JournalRow(Struct, frozen=True):
+class JournalRow(Struct, frozen=True, gc=False):
     """One input of the core, in order. Rows get their number ``n`` when they are written."""
 
     at: Whole
@@ -32,7 +32,7 @@ class JournalRow(Struct, frozen=True):
     """Nobody was told anything for it: many of its kind may be kept as one."""
 
 
-class StateRow(Struct, frozen=True):
+class StateRow(Struct, frozen=True, gc=False):
     """The latest state of one thing. ``body`` None deletes it."""
 
     kind: str

@@ -46,7 +46,7 @@ _LAST_S = 1.0  # how long an end waits for the last block; samples are droppable
 _WHOLE = 1 << 63  # a 64-bit integer ends here; a counter beyond is kept as text
 
 
-class Sample(Struct, frozen=True):
+class Sample(Struct, frozen=True, gc=False):
     """One point of one device at one moment of the site timeline."""
 
     device: str

@@ -44,7 +44,7 @@ class Wording(Struct, frozen=True):
     """``device.point`` -> what the residents call it."""
 
 
-class Reported(Struct, frozen=True):
+class Reported(Struct, frozen=True, gc=False):
     """One reading for a telemetry batch."""
 
     point: str

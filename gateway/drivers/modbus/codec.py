@@ -7,6 +7,7 @@ nobody named) never leaves as a value: it leaves as a quality, because ``nan >= 
 
 from __future__ import annotations
 
+import functools
 import math
 import struct
 from collections.abc import Mapping, Sequence
@@ -32,7 +33,7 @@ ORDERS = ("ABCD", "CDAB", "BADC", "DCBA")
 WORD = 0x10000
 
 
-class Decoded(Struct, frozen=True):
+class Decoded(Struct, frozen=True, gc=False):
     """A value in the point's unit, and its quality; the value is None where there is none."""
 
     value: Scalar | None
@@ -41,15 +42,22 @@ class Decoded(Struct, frozen=True):
 
 def width(spec: PointSpec) -> int:
     """Registers (or bits) a point takes."""
-    if spec.space in {Space.COIL, Space.DISCRETE}:
+    return _width(spec.space, spec.type, spec.length)
+
+
+@functools.lru_cache(maxsize=256)
+def _width(space: Space, kind: str, length: int) -> int:
+    """Asked twice for each point of each answer."""
+    if space in {Space.COIL, Space.DISCRETE}:
         return 1
-    if spec.type in {"string", "bits"}:
-        return max(1, spec.length)
-    if spec.type in {*_DIGITS, *_SIGNED}:
-        return 2 if spec.type.endswith("32") else 1
-    return struct.calcsize(_FORMAT.get(spec.type, ">H")) // 2
+    if kind in {"string", "bits"}:
+        return max(1, length)
+    if kind in {*_DIGITS, *_SIGNED}:
+        return 2 if kind.endswith("32") else 1
+    return struct.calcsize(_FORMAT.get(kind, ">H")) // 2
 
 
+@functools.lru_cache(maxsize=256)
 def places(order: str, size: int) -> tuple[int, ...]:
     """For each byte of the wire, its significance (0 the highest).
 
@@ -71,6 +79,8 @@ def places(order: str, size: int) -> tuple[int, ...]:
 
 def _arrange(registers: Sequence[int], order: str) -> bytes:
     wire = struct.pack(f">{len(registers)}H", *registers)
+    if order in {"", "ABCD"}:
+        return wire
     arranged = bytearray(len(wire))
     for byte, place in zip(wire, places(order, len(wire)), strict=True):
         arranged[place] = byte

@@ -29,6 +29,7 @@ _MEASURED = {Quality.GOOD, Quality.INVALID, *_BEYOND}
 REFRESH_S = 60.0
 """How often a point that does not move is reported all the same."""
 _AWAY = float("inf")
+_UNREAD = Decoded(None, Quality.COMMS)
 
 
 class _Beat(Struct):
@@ -38,7 +39,7 @@ class _Beat(Struct):
     since: float
 
 
-class _Told(Struct):
+class _Told(Struct, gc=False):
     value: Scalar | None
     quality: Quality
     at: float
@@ -162,7 +163,9 @@ class Points:
 
     def _seen(self, spec: PointSpec, overlay: Quality) -> Decoded:
         """A point's own fault says more than the device's, but "beyond the range" more than a sentinel."""
-        own = self._now.get(spec.name, Decoded(None, Quality.COMMS))
+        own = self._now.get(spec.name, _UNREAD)
+        if overlay is Quality.GOOD:
+            return own
         if overlay in _BEYOND and not _speaks(spec):
             return Decoded(None, overlay) if _measures(spec) and own.quality in _MEASURED else own
         if _speaks(spec) or own.quality is not Quality.GOOD:
