@@ -3,6 +3,7 @@
 Such a box usually says who it is in its first bytes (a registration packet set by its maker's tool) and sends a few bytes now
 and then to keep the connection alive (a heartbeat). Several boxes may dial the same port: each is told by its registration.
 The newest connection of a box is the good one, since a box that lost its line dials again before the old one is known dead.
+Two boxes of one name would take the line from each other for ever; ``contest.py`` knows them.
 
 ``Reception`` is one listening port; ``DialInWire`` is the wire of one bus that waits there.
 """
@@ -13,6 +14,7 @@ import asyncio
 
 import structlog
 
+from gateway.drivers.modbus.contest import Contest
 from gateway.drivers.modbus.tcp_wire import Connection
 from gateway.drivers.modbus.wire import Hear, Lost
 from gateway.faults import DeviceFault
@@ -125,6 +127,9 @@ class _Caller(Connection):
             self._refuse()
             return
         guest, rest = found
+        if not guest.welcomes(self.peer):
+            self._refuse()
+            return
         self._done()
         guest.take(self, self.peer, rest)
 
@@ -165,6 +170,8 @@ class DialInWire:
         self._connection: Connection | None = None
         self._hear: Hear | None = None
         self._lost: Lost | None = None
+        self._from, self._heard_at = "", float("-inf")
+        self.contest = Contest()
 
     @property
     def name(self) -> str:
@@ -181,18 +188,27 @@ class DialInWire:
             raise DeviceFault("port_gone", f"{self.name}: nobody has dialled in")
         self._hear, self._lost = hear, lost
 
+    def welcomes(self, peer: str) -> bool:
+        """Whether this caller, who is of our name, may have the line; told once where two boxes fight for it."""
+        if self._connection is None or not self.contest.stays(asyncio.get_running_loop().time(), self._heard_at):
+            return True
+        if self.contest.begun:
+            log.warning("registration_contested", port=self.name, kept=self._from, refused=peer)
+        return False
+
     def take(self, connection: Connection, peer: str, rest: bytes) -> None:
         """It has dialled in; an older connection is given up for it."""
         if self._connection is not None:
             self._connection.drop()
             self._gone("dialled in anew")
-        self._connection = connection
+        self._connection, self._from, self._heard_at = connection, peer, float("-inf")
         connection.hear, connection.lost = self._heard, self._gone
         log.info("device_dialled_in", port=self.name, peer=peer)
         if rest:
             self._heard(rest)
 
     def _heard(self, data: bytes) -> None:
+        self._heard_at = asyncio.get_running_loop().time()
         while self.heartbeat and data.startswith(self.heartbeat):
             # A short one in front of something may be the beginning of a frame.
             if len(self.heartbeat) < _UNMISTAKABLE and data != self.heartbeat:

@@ -6,6 +6,7 @@ import contextlib
 import msgspec
 import structlog
 
+from gateway.drivers.modbus.contest import CALM_S, Contest
 from gateway.drivers.modbus.dial_in import DialInWire, Reception
 from gateway.drivers.modbus.lines import line_of
 from gateway.sim.modbus import SimUnit, checksum
@@ -198,14 +199,57 @@ def test_a_bus_knows_its_framing(kit):
 
 
 def test_a_heartbeat_glued_to_an_answer_is_cut_off_where_it_cannot_be_mistaken():
-    for heartbeat, data, passed, beats in (
-        (b"BEAT", b"BEATBEAT\x01\x03", b"\x01\x03", 2),
-        (b"BEAT", b"BEAT", b"", 1),
-        (b"\xfe", b"\xfe", b"", 1),
-        (b"\xfe", b"\xfe\x03\x02", b"\xfe\x03\x02", 0),  # unit 0xFE answers
-    ):
-        heard = bytearray()
-        wire = DialInWire(Reception("127.0.0.1", 0), heartbeat=heartbeat)
-        wire._hear = heard.extend
-        wire._heard(data)
-        assert (bytes(heard), wire.heartbeats) == (passed, beats)
+    async def story():
+        for heartbeat, data, passed, beats in (
+            (b"BEAT", b"BEATBEAT\x01\x03", b"\x01\x03", 2),
+            (b"BEAT", b"BEAT", b"", 1),
+            (b"\xfe", b"\xfe", b"", 1),
+            (b"\xfe", b"\xfe\x03\x02", b"\xfe\x03\x02", 0),  # unit 0xFE answers
+        ):
+            heard = bytearray()
+            wire = DialInWire(Reception("127.0.0.1", 0), heartbeat=heartbeat)
+            wire._hear = heard.extend
+            wire._heard(data)
+            assert (bytes(heard), wire.heartbeats) == (passed, beats)
+
+    asyncio.run(story())
+
+
+def test_two_boxes_of_one_name_do_not_kick_each_other_out_for_ever(kit):
+    async def story():
+        gas = kit.profile(kit.alarm("gas", 1, period_ms=50))
+        boxes = [Box(SimUnit(1, holding={1: n}), say=b"box") for n in (7, 8)]
+        with structlog.testing.capture_logs() as lines:
+            async with waiting(kit, (1, gas), registration=b"box") as (line, _, port):
+                ending = asyncio.get_running_loop().time() + 30
+                while not line.wire.contest.turned_away and asyncio.get_running_loop().time() < ending:
+                    for box in boxes:  # each dials as soon as it finds its connection gone
+                        before = line.tally.line.answers
+                        await box.dial(port)
+                        await kit.until(lambda n=before, box=box: line.tally.line.answers > n + 1 or box.running.done())
+                kept = line.tally.line.opened
+                for _ in range(5):
+                    await boxes[0].dial(port)
+                    await boxes[1].dial(port)
+                    before = line.tally.line.answers
+                    await kit.until(lambda n=before: line.tally.line.answers > n + 2, 10)
+                assert line.tally.line.opened == kept, "the line changed hands"
+                assert line.wire.contest.turned_away >= 9
+        told = [line for line in lines if line["event"] == "registration_contested"]
+        assert len(told) == 1
+
+    asyncio.run(story())
+
+
+def test_one_that_says_nothing_any_more_keeps_no_line():
+    contest = Contest()
+    assert [contest.stays(at, heard_at=at) for at in (1.0, 2.0, 3.0)] == [False, False, True]
+    assert contest.stays(20.0, heard_at=19.0)
+    assert not contest.begun
+    assert not contest.stays(40.0, heard_at=30.0), "it is silent: the newcomer may be the box itself"
+    assert not contest.stays(20.0 + CALM_S + 1, heard_at=20.0 + CALM_S), "the fight is over"
+
+
+def test_a_box_on_a_bad_line_that_dials_anew_now_and_then_is_no_fight():
+    contest = Contest()
+    assert not any(contest.stays(at, heard_at=at - 1) for at in (0.0, 40.0, 80.0, 120.0, 160.0))
