@@ -219,6 +219,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}：写了 {field} 就要在 care 下写明用途和同意日期，否则不得记录。",
         "{name}: {field} may be recorded only with a purpose and a consent under care.",
     ),
+    "fault.person_id_telling": (
+        "{name}：像是姓名或号码；被照护人的编号会随警情上报，请改用代号，如 elder-301。",
+        "{name} looks like a name or a number, and goes upstream with alerts; use a pseudonym, such as elder-301.",
+    ),
     "fault.person_unheard": (
         "{name}：没有门口机编号（pseudonyms）也没有读数（signs），无从知道其平安。",
         "{name}: neither a terminal (pseudonyms) nor a reading (signs) tells of this person, so nothing can be missed.",

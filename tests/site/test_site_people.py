@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from gateway.alerts import Priority, Rung
 from gateway.instant import DAY, HOUR, MINUTE
 
@@ -71,3 +73,24 @@ def test_nobody_anywhere_is_a_warning_for_each_rung(load, good):
         "nobody stands on rung street",
         "nobody stands on rung district",
     ]
+
+
+CARE = 'signs: gas-101.gas, care: {gas-low: {purpose: p, consent: "2026-11-01"}}, place: b1/s1/101}'
+
+
+@pytest.mark.parametrize(
+    ("name", "telling"),
+    [
+        ("elder-301", False), ("elder-b1-s1-1203", False), ("liang-301", False), ("line-2", False), ("he-301", False), ("wang-2", False),
+        ("13800138000", True), ("e-110101190001010017", True), ("wang-xiuying", True), ("zhangsan", True), ("li-xiao-ming", True),
+    ],
+)  # fmt: skip
+def test_an_id_under_care_that_looks_like_a_name_or_a_number_is_a_warning(spoil, name, telling):
+    loaded = spoil(("  boss: {", f'  "{name}": {{{CARE}\n  boss: {{'))
+    assert loaded.errors() == []
+    warned = [line for line in loaded.lines() if "looks like a name or a number" in line]
+    assert len(warned) == telling, loaded.lines()
+
+
+def test_a_person_without_care_may_be_called_what_he_is_called(spoil):
+    assert spoil(("  boss: {", "  wang-gang: {}\n  boss: {")).lines() == []
