@@ -306,14 +306,14 @@ class House:
     def _set_retention(self, site: Site) -> None:
         """How long what is kept; it takes effect with the next round of tidying."""
         asked = site.retention
-        self.store.keep = Keep(asked.journal_ms, asked.closed_ms, bytes=asked.store_mb * MB)
+        self.store.tidying.keep = Keep(asked.journal_ms, asked.closed_ms, bytes=asked.store_mb * MB)
         self.telemetry.age_ms, self.telemetry.most_bytes = asked.telemetry_ms, asked.telemetry_mb * MB
 
     # What the rooms tell each other -----------------------------------------------------------------
 
     def counts(self) -> dict[str, int]:
         """What was counted since the start, for the status and for whoever looks for a bad cable."""
-        kept: dict[str, int] = {f"store.pruned_{name}": n for name, n in self.store.pruned.items()}
+        kept: dict[str, int] = {f"store.pruned_{name}": n for name, n in self.store.tidying.pruned.items()}
         kept |= {f"store.dropped_{name}": n for name, n in self.store.dropped.items()}
         kept |= {f"telemetry.{name}": n for name, n in msgspec.to_builtins(self.telemetry.counters).items()}
         kept["core.quarantined"] = self.crashes.held_back

@@ -28,7 +28,7 @@ class Records:
     async def history(self, alert: str) -> list[dict[str, Any]]:
         """Every step of an alert, oldest first; of a closed one the beginning of its id may be given."""
         try:
-            rows = await self._store.history(await self._closed_id(alert))
+            rows = await self._store.past.history(await self._closed_id(alert))
         except StoreFault as fault:
             raise Refusal("store_fault", str(fault)) from None
         return [
@@ -39,7 +39,7 @@ class Records:
     async def closed(self, most: int) -> list[Alert]:
         """The alerts closed last, newest first."""
         try:
-            rows = await self._store.recent_closed(min(most, CLOSED_SEARCHED))
+            rows = await self._store.past.recent_closed(min(most, CLOSED_SEARCHED))
         except StoreFault as fault:
             raise Refusal("store_fault", str(fault)) from None
         return [msgspec.msgpack.decode(row.body, type=Alert) for row in rows if row.body is not None]
@@ -48,7 +48,7 @@ class Records:
         """The whole id of a closed alert of which the beginning was given."""
         if len(asked) >= ID_DIGITS or not asked:
             return asked
-        found = [row.key for row in await self._store.recent_closed(CLOSED_SEARCHED) if row.key.startswith(asked)]
+        found = [row.key for row in await self._store.past.recent_closed(CLOSED_SEARCHED) if row.key.startswith(asked)]
         if len(found) > 1:
             raise Refusal("ambiguous", " ".join(found))
         return found[0] if found else asked

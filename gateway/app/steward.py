@@ -40,9 +40,9 @@ class Steward:
         """When a person passed where, as far as the journal goes back."""
         store, (persons, _) = self._house.store, self._whom(arguments)
         await store.put(Part(urgent=True))  # what waits counts, too
-        numbers = [number for one in persons if (number := await store.person_number(one)) is not None]
+        numbers = [number for one in persons if (number := await store.past.person_number(one)) is not None]
         await self._note(peer, "passages", " ".join(numbers))
-        rows = [row for one in persons for row in await store.person_rows(one)]
+        rows = [row for one in persons for row in await store.past.person_rows(one)]
         return [shown for row in sorted(rows, key=lambda row: row.n) if (shown := self._passage(row.at, row.body))]
 
     async def forget(self, arguments: Mapping[str, Any], peer: PeerCredentials) -> list[dict[str, Any]]:
@@ -52,7 +52,7 @@ class Steward:
         if not reason:
             raise Refusal("needs_reason")
         await store.put(Part(urgent=True))
-        numbers = {one: number for one in persons if (number := await store.person_number(one)) is not None}
+        numbers = {one: number for one in persons if (number := await store.past.person_number(one)) is not None}
         if not numbers and not subjects:
             raise Refusal("no_such_person")
         await self._note(peer, "forget", f"{' '.join(numbers.values())}: {reason}")
@@ -64,7 +64,9 @@ class Steward:
 
     async def audit(self, _arguments: Mapping[str, Any], _peer: PeerCredentials) -> list[dict[str, Any]]:
         """Who did what, newest first."""
-        return [self._dated(row.at) | msgspec.to_builtins(row) for row in await self._house.store.audit(NOTES_SHOWN)]
+        return [
+            self._dated(row.at) | msgspec.to_builtins(row) for row in await self._house.store.past.audit(NOTES_SHOWN)
+        ]
 
     def _whom(self, arguments: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         """Pseudonyms, and names in the site file, of whom is asked by either. Raises Refusal."""
@@ -91,7 +93,7 @@ class Steward:
         return {"at": at, "wall_ms": None if anchor is None else anchor.wall_ms(Instant(at))}
 
     async def _note(self, peer: PeerCredentials, verb: str, about: str) -> None:
-        await self._house.store.note(AuditRow(self._house.timeline.now(), peer.login, verb, about))
+        await self._house.store.past.note(AuditRow(self._house.timeline.now(), peer.login, verb, about))
 
 
 def pseudonyms(compound: Compound) -> dict[str, frozenset[str]]:

@@ -14,10 +14,8 @@ has one wording for the whole world: the one that was told is the one that ends 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Executor
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -29,8 +27,9 @@ from gateway.store import jobs
 from gateway.store.database import Database
 from gateway.store.departures import Departures
 from gateway.store.holding import Held
-from gateway.store.retention import CLOSED, Keep
-from gateway.store.rows import AuditRow, Batch, Damage, HistoryRow, JournalRow, Loaded, Message, Part, Pruned, StateRow
+from gateway.store.past import Past
+from gateway.store.rows import Batch, Damage, Loaded, Message, Part
+from gateway.store.tidying import TIDY_AGAIN_S, Tidying
 from gateway.store.worker import STALL_S, Worker
 
 log = structlog.get_logger()
@@ -46,15 +45,9 @@ CURSOR_S = 10.0
 """The longest a cursor waits for a commit to ride on; a kill before repeats at most the deliveries of this time."""
 RETRY_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Pauses between attempts in memory mode; the last one repeats."""
-TIDY_S = 3_600.0
-TIDY_FIRST_S = 60.0
-"""After a start, so that one that begins anew every half hour is tidied, too."""
-TIDY_AGAIN_S = 0.5
-"""Pause between two rounds where one was not enough: alerts go first, and a card has time for them."""
 STOP_S = 5.0
 TURN_S = 5.0
 """The writer shows that it lives at least this often, even where nothing happens."""
-_SEARCHED = 5_000  # rows of the journal looked through in one go: some milliseconds
 _EARLY_S = 1e-6  # asyncio lets a timer fire that early (its clock's resolution); waiting once more would be for nothing
 _STOP_RETRY_S = 0.2  # at the end there is no time for growing pauses
 _IO = Path("/proc/self/io")
@@ -80,18 +73,15 @@ class Store:
         self._queue: list[Entry] = []
         self._committing: list[Entry] = []
         self._held, self._flight = Held(), Held()
+        self.past = Past(self._worker, lambda: (self._flight, self._held))
+        """What was put, looked up again."""
         self._uplinks: set[str] = set()
         self._wake = asyncio.Event()
         self._failures = 0
         self._unfolded = 0
         """Rows set aside of which somebody was told."""
         self._due: float | None = None
-        self._tidy_due = 0.0
-        self._at = 0
-        """The last instant put, in whose time things grow old."""
-        self.keep = Keep()
-        """How long what is kept; may be changed at any time."""
-        self.pruned = Counter(messages=0, journal=0, closed=0, keys=0)
+        self.tidying = Tidying(self._worker)
         self._stopping = False
         self._beat: Callable[[], None] = lambda: None
         self._task: asyncio.Task[None] | None = None
@@ -103,8 +93,8 @@ class Store:
         hangs: see ``Loaded.notes``.
         """
         loaded, reason = await self._worker.open()
-        self._at = 0 if loaded.stamp is None else loaded.stamp[0]
-        self._tidy_due, self._unfolded = _now() + TIDY_FIRST_S, self._worker.damage.unfolded
+        self.tidying.begin(_now(), loaded.stamp)
+        self._unfolded = self._worker.damage.unfolded
         if reason:
             self._enter_memory(reason)
         else:
@@ -158,7 +148,7 @@ class Store:
             self._hold(self._held, [(part, future)])
             return future
         self._queue.append((part, future))
-        self._at = self._at if part.stamp is None else part.stamp[0]
+        self.tidying.note_time(part.stamp)
         if part.urgent or len(self._queue) >= MANY:
             self._set_due(0)
         elif not part.idle:
@@ -219,46 +209,7 @@ class Store:
             last[message.lane] = max(message.sequence, last.get(message.lane, 0))
         return last
 
-    # Looking back ------------------------------------------------------------------------------------------------
-
-    async def history(self, alert: str) -> list[HistoryRow]:
-        """Every step of one alert, oldest first, those in memory included. Raises StoreFault."""
-        held = self._flight.history(alert) + self._held.history(alert)
-        kept = await self._worker.ask(lambda database: database.history(alert))
-        return kept + [row for row in held if row not in kept]
-
-    async def recent_closed(self, n: int) -> list[StateRow]:
-        """The last ``n`` closed alerts, newest first. Raises StoreFault."""
-        held = self._held.state(CLOSED) + self._flight.state(CLOSED)
-        kept = await self._worker.ask(lambda database: database.recent_closed(n))
-        return list({row.key: row for row in reversed((*held, *kept))}.values())[::-1][:n]
-
-    async def journal(self, since: int, n: int) -> list[JournalRow]:
-        """Up to ``n`` journal rows behind number ``since``, as far as they are on disk. Raises StoreFault."""
-        return await self._worker.ask(lambda database: database.journal_block(since, n))
-
-    async def note(self, row: AuditRow) -> None:
-        """Write down what somebody did before it is done. Raises StoreFault."""
-        await self._worker.ask(lambda database: database.note(row))
-
-    async def audit(self, n: int) -> list[AuditRow]:
-        """The last ``n`` notes of who did what, newest first. Raises StoreFault."""
-        return await self._worker.ask(lambda database: database.audit(n))
-
-    # Persons ---
-
-    async def person_number(self, person: str) -> str | None:
-        """Under which number the journal speaks of a person; None where it says nothing of him. Raises StoreFault."""
-        return await self._worker.ask(lambda database: database.person_number(person))
-
-    async def person_rows(self, person: str) -> list[JournalRow]:
-        """All that the journal says of a person, oldest first, looked for in blocks between which others go. Raises StoreFault."""
-        since, last = await self._worker.ask(Database.journal_ends)
-        since, found = since - 1, list[JournalRow]()
-        while since < last:
-            found += await self._worker.ask(partial(Database.person_rows, person=person, since=since, n=_SEARCHED))
-            since += _SEARCHED
-        return found
+    # Persons -----------------------------------------------------------------------------------------------------
 
     async def forget(self, person: str) -> bool:
         """Destroy a person's key. What waits of him is written, and so sealed, before. Raises StoreFault, also in memory mode."""
@@ -321,22 +272,8 @@ class Store:
                 if not self._left:
                     return
                 await asyncio.sleep(_STOP_RETRY_S)
-            elif self._mode == "disk" and _now() >= self._tidy_due:
-                await self._tidy()
-
-    async def _tidy(self) -> None:
-        """One round, and soon another where there is more to do."""
-        keep, at = self.keep, self._at
-        try:
-            pruned = await self._worker.ask(lambda database: database.prune(keep, at))
-        except StoreFault as fault:
-            log.warning("store_job_failed", job="prune", fault=str(fault))
-            pruned = Pruned()
-        found = {"messages": pruned.messages, "journal": pruned.journal, "closed": pruned.closed, "keys": pruned.keys}
-        self.pruned.update(found)
-        self._tidy_due = _now() + (TIDY_AGAIN_S if pruned.more else TIDY_S)
-        if pruned.more:
-            self._set_due(TIDY_AGAIN_S)
+            elif self._mode == "disk" and self.tidying.is_due(_now()) and await self.tidying.tidy(_now):
+                self._set_due(TIDY_AGAIN_S)
 
     async def _wait_due(self) -> None:
         while not self._stopping:

@@ -213,11 +213,11 @@ def test_after_a_reload_a_restart_goes_on_from_the_new_site(tmp_path):
 
 def test_retention_follows_the_site_file_and_what_it_does_is_counted(tmp_path):
     async def story(living):
-        assert living.house.store.keep.journal_ms == 30 * DAY
+        assert living.house.store.tidying.keep.journal_ms == 30 * DAY
         living.edit("outputs:", "retention: { journal: 1d, telemetry_mb: 20 }\noutputs:")
         done = await living.reload()
         assert done.ended == done.begun == ()
-        assert living.house.store.keep.journal_ms == DAY
+        assert living.house.store.tidying.keep.journal_ms == DAY
         assert living.house.telemetry.most_bytes == 20_000_000
         counted = living.house.counts()
         assert {

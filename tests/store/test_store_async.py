@@ -195,7 +195,7 @@ def test_a_full_disk_means_memory_mode_and_all_is_written_when_there_is_room(tin
         again = await store.take("n", "critical", 99)
         assert [message.sequence for message in again] == list(range(31, 61))
         assert [m.body for m in again[:-1]] == [m.body for m in told[30:]]  # the same words on disk as were told
-        assert len(await store.history("a59")) == 1
+        assert len(await store.past.history("a59")) == 1
         assert await store.stop()
 
     asyncio.run(life())

@@ -127,7 +127,7 @@ def test_the_store_tidies_by_itself_round_after_round_while_alerts_go_on(tmp_pat
     async def life():
         store = Store(tmp_path)
         await store.start()
-        store.keep = Keep(journal_rows=100)
+        store.tidying.keep = Keep(journal_rows=100)
         await store.put(
             Part(tuple(JournalRow(n, f"r.{n}", "reading", b"") for n in range(4_500)), stamp=(4_500, b""), urgent=True)
         )
@@ -135,8 +135,8 @@ def test_the_store_tidies_by_itself_round_after_round_while_alerts_go_on(tmp_pat
             durable = await store.put(Part((JournalRow(5_000 + n, f"p.{n}", "press", b""),), urgent=True))
             assert durable
             await asyncio.sleep(1)
-        left = await store.journal(0, 10_000)
-        assert store.pruned["journal"] >= 4_400
+        left = await store.past.journal(0, 10_000)
+        assert store.tidying.pruned["journal"] >= 4_400
         assert [row.id for row in left][-1] == "p.99"
         assert await store.stop()
 
