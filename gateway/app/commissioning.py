@@ -44,13 +44,16 @@ def sheet(bus: Bus, device: ModbusDevice) -> list[dict[str, Any]]:
             "value": deed.value if deed.value is not None else device.unit_id if deed.name == "unit_id" else None,
             "low": deed.low,
             "high": deed.high,
+            "codes": {name: code for code, name in deed.codes},
         }
         for deed in deeds_of(device.profile)
     ]
 
 
-def order(device: ModbusDevice, write: str, value: int | None, at_unit: int | None) -> Order:
+def order(device: ModbusDevice, write: str, value: str | None, at_unit: int | None) -> Order:
     """One write, complete: ``value`` where the profile leaves it open, ``at_unit`` where it answers to another id yet.
+
+    Where the register holds a code, ``value`` is what the code stands for (``9600``).
 
     Raises ``WrongOrder``.
     """
@@ -61,12 +64,29 @@ def order(device: ModbusDevice, write: str, value: int | None, at_unit: int | No
         raise WrongOrder("commission.unknown_write", device=device.id, given=write, known=known)
     # A factory-new device answers to the maker's unit id until it was told its own.
     now = at_unit or ((device.profile.unit_id or device.unit_id) if deed.name == "unit_id" else device.unit_id)
-    return Order(device, deed, _value(deed, device, value), now)
+    return Order(device, deed, _value(deed, device, _number(deed, value)), now)
+
+
+def _number(deed: Deed, value: str | None) -> int | None:
+    if value is None:
+        return None
+    codes = {name: code for code, name in deed.codes}
+    if codes and value not in codes:
+        raise WrongOrder("commission.no_code", write=deed.name, given=value, known=" | ".join(codes))
+    try:
+        return codes[value] if codes else int(value)
+    except ValueError:
+        raise WrongOrder(
+            "commission.out_of_bounds", write=deed.name, given=value, low=deed.low, high=deed.high
+        ) from None
 
 
 def _value(deed: Deed, device: ModbusDevice, value: int | None) -> int:
     if value is None:
         value = device.unit_id if deed.name == "unit_id" else deed.value
+    if value is None and deed.codes:
+        known = " | ".join(name for _, name in deed.codes)
+        raise WrongOrder("commission.which_code", write=deed.name, known=known)
     if value is None:
         raise WrongOrder("commission.which_value", write=deed.name, low=deed.low, high=deed.high)
     if deed.value is not None and value != deed.value:

@@ -16,7 +16,7 @@ def add(command: Command) -> None:
     site_argument(parser)
     parser.add_argument("device", help=say("cli.commission.device", language()))
     parser.add_argument("what", nargs="?", default="", metavar="WHAT", help=say("cli.commission.what", language()))
-    parser.add_argument("value", nargs="?", type=int, metavar="VALUE", help=say("cli.commission.value", language()))
+    parser.add_argument("value", nargs="?", metavar="VALUE", help=say("cli.commission.value", language()))
     parser.add_argument("--at", type=int, metavar="UNIT", help=say("cli.commission.at", language()))
     parser.add_argument("--write", action="store_true", help=say("cli.commission.write", language()))
     parser.add_argument("--yes", action="store_true", help=say("cli.commission.yes", language()))
@@ -51,7 +51,9 @@ def _commission_sheet(asked: argparse.Namespace, bus: Any, device: Any) -> int:
         print(say("commission.none", language(), device=device.id, profile=device.profile.id))
     for row in rows:
         key = "commission.line" if row["value"] is not None else "commission.line_open"
-        print_item(row) if asked.json else print(say(key, language(), **row))
+        key = "commission.line_codes" if row["codes"] else key
+        told = {**row, "codes": " | ".join(row["codes"])}
+        print_item(row) if asked.json else print(say(key, language(), **told))
     return OK
 
 
@@ -88,4 +90,4 @@ def _commission_one(asked: argparse.Namespace, bus: Any, wanted: Any) -> int:
     print_item({**told, "written": True, "outcome": outcome}) if asked.json else print(
         say(f"commission.{outcome}", language(), **told)
     )
-    return OK if outcome in {"confirmed", "unread"} else REFUSED
+    return OK if outcome in {"confirmed", "accepted", "unread"} else REFUSED

@@ -168,6 +168,10 @@ class Deed(Struct, frozen=True):
     """FC05 with ``value`` as its 16 bits."""
     low: int = 0
     high: int = 0xFFFF
+    codes: tuple[tuple[int, str], ...] = ()
+    """Where the register holds a code: code -> what it stands for and a person says (``9600``)."""
+    read_back: bool = True
+    """Whether the register shows afterwards what was written; a command does not."""
     on_start: bool = False
     """Written by the gateway when the device is first heard and whenever it returns, not once by a person."""
     expect: str = ""

@@ -67,7 +67,7 @@ def read_point(point: str, node: Node, faults: Faults, profile: str, notation: N
         unit=reader.take_text("unit"), resolution=reader.take_number("resolution", 0, low=0),
         low=take_number_or_none(reader, "low"), high=take_number_or_none(reader, "high"),
         invalid=tuple((float(raw) if raw % 1 else int(raw), q) for raw, q in take_qualities(reader, "invalid", number=True)),
-        enum=_named(reader, "enum"), bits=_named(reader, "bits"),
+        enum=take_names(reader, "enum"), bits=take_names(reader, "bits"),
         quality_of=take_qualities(reader, "quality_of"), speaks_for=reader.take_texts("speaks_for"),
         true_when=_scalars(reader, "true_when"),
         true_above=take_number_or_none(reader, "true_above"), latched=reader.take_flag("latched"),
@@ -306,7 +306,7 @@ def scalar(raw: object) -> Scalar:
     return str(raw) if number is None else number
 
 
-def _named(reader: Reader, key: str) -> tuple[tuple[int, str], ...]:
+def take_names(reader: Reader, key: str) -> tuple[tuple[int, str], ...]:
     """A mapping of whole numbers to names."""
     node = reader.take(key)
     if node is None:

@@ -100,7 +100,7 @@ def _place() -> Schema:
 def _deed() -> Schema:
     value = {"anyOf": [*_WHOLE["anyOf"], {"type": "array", "items": _WHOLE, "minItems": 1}]}
     more = {"value": value, "low": _WHOLE, "high": _WHOLE, "function": _FUNCTION, "raw": _FLAG}
-    return _closed({**_place(), **more, "on_start": _FLAG, "expect": _TEXT})
+    return _closed({**_place(), **more, "codes": _NAMES, "read_back": _FLAG, "on_start": _FLAG, "expect": _TEXT})
 
 
 def _point() -> Schema:

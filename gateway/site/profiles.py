@@ -20,6 +20,7 @@ from gateway.site.profile_points import (
     refuse,
     scalar,
     take_function,
+    take_names,
     take_number_or_none,
     take_qualities,
     take_whole,
@@ -134,6 +135,10 @@ def _set_points(reader: Reader, faults: Faults) -> SetPoints | None:
 # Writes --------------------------------------------------------------------------------------------
 
 
+_COMMANDS = ("self_test", "reset")
+"""A register that is told to do something; what it shows afterwards means nothing."""
+
+
 def _one_deed(reader: Reader, key: str, notation: Notation) -> Deed | None:
     node = reader.take(key)
     return None if node is None else _deed(key, node, reader.faults, reader.name, notation)
@@ -150,12 +155,16 @@ def _deed(name: str, node: Node, faults: Faults, profile: str, notation: Notatio
         name=name, space=space, address=address, value=value, also=also,
         function=take_function(reader, "function", space), raw=raw,
         low=_word(reader, "low", high) or 0, high=high if (top := _word(reader, "high", high)) is None else top,
+        codes=take_names(reader, "codes"), read_back=reader.take_flag("read_back", default=name not in _COMMANDS),
         on_start=reader.take_flag("on_start"), expect=reader.take_text("expect"),
     )  # fmt: skip
     if space in {Space.DISCRETE, Space.INPUT}:
         faults.add(reader.mark("space"), "fault.profile_read_only_space", name=reader.name, space=space)
     if deed.value is None and (deed.on_start or name in {"self_test", "reset"}):
         faults.add(node.mark, "fault.missing", name=reader.name, field="value")
+    for code, _ in deed.codes:
+        if not deed.low <= code <= deed.high:
+            refuse(reader, "codes", "fault.out_of_bounds", code, low=deed.low, high=deed.high)
     if deed.low >= deed.high:
         faults.add(
             reader.mark("high"), "fault.profile_low_not_below_high", name=reader.name, low=deed.low, high=deed.high

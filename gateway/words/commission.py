@@ -21,6 +21,16 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{write}:{space} {address},值 {low} 到 {high} 由您定",
         "{write}: {space} {address}, a value from {low} to {high}, to be chosen",
     ),
+    "commission.line_codes": (
+        "{write}:{space} {address},由您定:{codes}",
+        "{write}: {space} {address}, to be chosen: {codes}",
+    ),
+    "commission.which_code": ("{write}:请给出值:{known}", "{write}: give one of {known}"),
+    "commission.no_code": ("{write}:没有 {given};可写:{known}", "{write}: there is no {given}; there is: {known}"),
+    "commission.accepted": (
+        "{device}:{write} 已执行,设备(地址 {at})已应答。",
+        "{device}: {write} was done; the device (unit {at}) said yes.",
+    ),
     "commission.none": (
         "{device}:型号 {profile} 没有可写的设置",
         "{device}: profile {profile} names nothing to be written",

@@ -23,6 +23,7 @@ points:
 commissioning:
   unit_id: { address: 0x7D0, low: 1, high: 247 }
   baud: { address: 0x7D1, low: 0, high: 5 }
+  speed: { address: 0x7D5, low: 0, high: 2, codes: { 0: "4800", 1: "9600", 2: "19200" } }
   own: { address: 0x7D2, value: 3, on_start: true }
   polynomial: { address: 0x7D3, value: 7, function: 16 }
 reset: { address: 0x7D4, value: 234 }
@@ -90,7 +91,7 @@ def test_without_a_word_it_lists_and_touches_nothing(tmp_path, run):
         code, rows = run()
         assert code == 0
         assert [(row["write"], row["value"]) for row in rows] == [
-            ("unit_id", 5), ("baud", None), ("polynomial", 7), ("reset", 234)
+            ("unit_id", 5), ("baud", None), ("speed", None), ("polynomial", 7), ("reset", 234)
         ]  # fmt: skip
         code, (told,) = run("unit_id")
         assert (code, told["written"], told["at"], told["value"]) == (0, False, 1, 5)
@@ -133,6 +134,22 @@ def test_the_rest_is_written_to_the_device_itself_and_read_back(tmp_path, run):
         assert (code, told["error"], told["reason"]) == (1, "fault", "timeout")
 
 
+def test_a_code_is_called_by_what_it_stands_for(tmp_path, run):
+    unit = SimUnit(5, holding=registers() | {0x7D5: 0})
+    with compound(tmp_path, unit):
+        told = run("speed", "9600", "--write", "--yes")[1][0]
+        assert (told["outcome"], told["value"], unit.holding[0x7D5]) == ("confirmed", 1, 1)
+
+
+def test_a_command_is_done_and_not_read_back(tmp_path, run):
+    unit = SimUnit(5, holding=registers())
+    with compound(tmp_path, unit):
+        unit.on_write = lambda address, _: unit.holding.update({address: 0})
+        code, (told,) = run("reset", "--write", "--yes")
+        assert (code, told["outcome"], told["at"]) == (0, "accepted", 5)
+        assert [asked for asked in unit.requests if asked[1] == 0x7D4] == [(6, 0x7D4, 234)]
+
+
 @pytest.mark.parametrize(
     ("words", "error"),
     [
@@ -141,6 +158,9 @@ def test_the_rest_is_written_to_the_device_itself_and_read_back(tmp_path, run):
         (["baud"], "which_value"),
         (["baud", "6"], "out_of_bounds"),
         (["unit_id", "0"], "out_of_bounds"),
+        (["baud", "fast"], "out_of_bounds"),
+        (["speed"], "which_code"),
+        (["speed", "1"], "no_code"),
         (["reset", "1"], "only_value"),
     ],
 )

@@ -52,7 +52,11 @@ class Done(Struct, frozen=True):
     """The unit id under which the device was heard afterwards; None: it was not heard."""
 
     def outcome(self, order: Order) -> str:
-        """``confirmed``, ``unread`` (it said yes; the register cannot be read), ``differs`` or ``vanished``."""
+        """``confirmed``, ``accepted`` (it said yes; there is nothing to read back), ``unread`` (nor can it be), ``differs``
+        or ``vanished``.
+        """
+        if not order.deed.read_back:
+            return "accepted"
         if self.answers_at is None:
             return "vanished"
         if self.shown == order.value or (order.moves and self.answers_at == order.value):
@@ -75,6 +79,8 @@ async def commission(bus: Bus, order: Order) -> Done:
         if order.moves and order.value != order.at_unit and await _anybody(line, order.value, order.device.profile):
             raise DeviceFault("unit_taken", str(order.value))
         await line.send(deed_request(order.at_unit, order.deed, order.value), timeout_ms)
+        if not order.deed.read_back:
+            return Done(None, order.at_unit)
         await asyncio.sleep(_SETTLE_S)
         return await _look(line, order)
     finally:

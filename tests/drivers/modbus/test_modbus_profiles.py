@@ -355,3 +355,10 @@ def test_gas_alarms_within_the_bounds_of_the_standards(kit, points, fits):
     )
     _, faults = kit.read(text)
     assert bool(faults.errors) is not fits
+
+
+def test_a_code_beyond_what_may_be_written_is_refused(kit):
+    text = (kit.SHIPPED / "siren-sentera-alrm1.yaml").read_text()
+    assert dict(kit.shipped("siren-sentera-alrm1").commissioning[1].codes)[1] == "9600"
+    _, faults = kit.read(text.replace('6: "230400"', '7: "230400"'))
+    assert [fault.key for fault in faults.errors] == ["fault.out_of_bounds"]
