@@ -33,7 +33,6 @@ WINDOW = 20  # Mosquitto's default max_inflight_messages; a broker may announce 
 _KEPT_FOR_REPLIES = 2
 _KEPT_FOR_CRITICAL = 2
 _READ_AHEAD = 100  # each asking of the disk costs as much as sending twenty
-_READ_ON = 60  # with so few left the next ones are read while these are sent
 TELEMETRY_KEPT = 1000
 
 
@@ -68,12 +67,6 @@ class _Lane:
         self.answer: set[int] = set()
         """What the outbox had to give when it was asked last."""
         self.dry = False
-        self.reading: asyncio.Task[None] | None = None
-        """Is reading on."""
-        self.plenty = False
-        """The outbox gave all that was asked for: there is more."""
-        self.told_since: set[int] = set()
-        """Counted as delivered while somebody was reading on: what he brings of them is no news."""
 
     def ask(self) -> int:
         """How many messages must be taken to see new ones behind those the outbox still counts as waiting."""
@@ -82,7 +75,7 @@ class _Lane:
     def put(self, taken: list[Message]) -> None:
         """Keep what is news. A lower number may be news after a higher one: the outbox could not read it before."""
         self.answer = {message.sequence for message in taken}
-        fresh = [one for one in taken if one.sequence not in self.read and one.sequence not in self.told_since]
+        fresh = [message for message in taken if message.sequence not in self.read]
         if fresh:
             self.ready.extend(fresh)
             self.read.update(message.sequence for message in fresh)
@@ -104,8 +97,6 @@ class _Lane:
 
     def told(self, sequence: int) -> None:
         """The outbox counts everything up to here as delivered."""
-        if self.reading is not None:
-            self.told_since.update(one for one in self.read if one <= sequence)
         self.read = {one for one in self.read if one > sequence}
         self.arrived = {one for one in self.arrived if one > sequence}
 
@@ -138,9 +129,6 @@ class Departures:
 
     def restart(self) -> None:
         """A new session: forget what was on its way, and say again how everything stands."""
-        for lane in self._lanes.values():
-            if lane.reading is not None:
-                lane.reading.cancel()
         self._lanes = {lane: _Lane() for lane in LANES}
         self.counts["telemetry_dropped"] += sum(parcel.kind is Kind.TELEMETRY for parcel in self._under_way)
         self._under_way = set()
@@ -216,29 +204,13 @@ class Departures:
 
     async def _from_lane(self, name: str) -> Message | None:
         lane = self._lanes[name]
-        if lane.reading is not None and (lane.reading.done() or not lane.ready):
-            await lane.reading
-            lane.reading = None
-        if lane.dry:
-            pass
-        elif not lane.ready:
-            await self._read(name, lane)
-        elif lane.plenty and len(lane.ready) <= _READ_ON and lane.reading is None:
-            # By turns, sending and reading took 1.4 times as long (bench/outbox.py).
-            lane.reading = asyncio.create_task(self._read(name, lane))
+        if not lane.ready and not lane.dry:
+            lane.dry = True  # before asking: a look() meanwhile must not be forgotten
+            try:
+                lane.put(await self._outbox.take(self._uplink, name, lane.ask()))
+            except StoreFault as fault:  # the store says so loudly itself; we ask again at the next look
+                log.warning("outbox_not_read", uplink=self._uplink, lane=name, fault=str(fault))
         return lane.ready.popleft() if lane.ready else None
-
-    async def _read(self, name: str, lane: _Lane) -> None:
-        lane.dry, lane.plenty = True, False  # before asking: a look() meanwhile must not be forgotten
-        lane.told_since.clear()
-        asked = lane.ask()
-        try:
-            taken = await self._outbox.take(self._uplink, name, asked)
-        except StoreFault as fault:  # the store says so loudly itself; we ask again at the next look
-            log.warning("outbox_not_read", uplink=self._uplink, lane=name, fault=str(fault))
-            return
-        lane.plenty = len(taken) >= asked
-        lane.put(taken)
 
     def _from_devices(self) -> Parcel | None:
         while self._devices_due:
