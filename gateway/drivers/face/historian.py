@@ -202,7 +202,8 @@ class Historian:
         """The terminal's own clock; where it does not tell, ours. Raises DeviceFault where neither is known."""
         told, fault = None, DeviceFault("no_clock")
         try:
-            told = pages.clock_ms(await self._client.get(pages.TIME), self._terminal().zone)
+            page = await self._client.get(pages.TIME)
+            told = pages.clock_ms(page, self._terminal().zone, self._intake.wall_ms())
         except DeviceFault as refused:
             if refused.reason != "http_status":
                 raise

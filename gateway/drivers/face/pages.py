@@ -7,15 +7,18 @@ Pages are XML or JSON by the firmware's mood; fields are looked for by name, whe
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta, tzinfo
+from datetime import tzinfo
 
 from msgspec import Struct
 
 from gateway.drivers.face.bodies import BodyFault, Text
 from gateway.drivers.face.documents import decode_text, parse_documents
-from gateway.drivers.face.scalars import EPOCH, plain
+from gateway.drivers.face.scalars import iso_time, last_of_two, plain
+from gateway.instant import MINUTE
 
 TIME, DEVICE, HOSTS = "/ISAPI/System/time", "/ISAPI/System/deviceInfo", "/ISAPI/Event/notification/httpHosts"
+_HALF_MS = 30 * MINUTE
+"""Half of the hour between two times that read alike: a terminal's clock may be ahead of ours."""
 
 
 class PushHost(Struct, frozen=True):
@@ -28,17 +31,15 @@ class PushHost(Struct, frozen=True):
     https: bool
 
 
-def clock_ms(page: bytes, zone: tzinfo | None) -> int | None:
-    """The terminal's clock in ms since 1970; a time without offset is of ``zone``."""
+def clock_ms(page: bytes, zone: tzinfo | None, now_ms: int | None = None) -> int | None:
+    """The terminal's clock in ms since 1970; a time without offset is of ``zone``.
+
+    One that comes twice, as summer time ends, is the one nearer to ``now_ms``, our own clock; the first, where we have none.
+    """
     for name, value in _fields(page):
         if name == "localTime":
-            try:
-                when = datetime.fromisoformat(value)
-                if when.tzinfo is None and zone is None:
-                    return None
-                return (when.replace(tzinfo=when.tzinfo or zone) - EPOCH) // timedelta(milliseconds=1)
-            except (ValueError, OverflowError):
-                return None
+            told, quality = iso_time(value, zone)
+            return last_of_two(told, quality, zone, None if now_ms is None else now_ms + _HALF_MS)
     return None
 
 

@@ -97,7 +97,7 @@ async def _clock(door: model.Door, intake: Intake, client: TerminalClient) -> tu
     """And the terminal's own time, for what is asked next."""
     ours = intake.wall_ms()
     try:
-        told = pages.clock_ms(await client.get(pages.TIME), intake.terminals[door.id].zone)
+        told = pages.clock_ms(await client.get(pages.TIME), intake.terminals[door.id].zone, ours)
     except DeviceFault as fault:
         return Finding("clock", Verdict.UNKNOWN, fault.reason, fault.detail), ours
     if told is None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -110,6 +111,16 @@ class TestPages:
         assert pages.clock_ms(page.replace(b"+08:00", b""), UTC) == then + 8 * 3_600_000
         assert pages.clock_ms(b"<Time/>", UTC) is None
         assert pages.clock_ms(b'{"Time": {"localTime": "soon"}}', UTC) is None
+
+    @pytest.mark.parametrize(("minutes_on", "again"), [(None, 0), (0, 0), (29, 0), (59, 60), (60, 60), (600, 60)])
+    def test_a_clock_whose_time_comes_twice_is_read_as_the_one_nearer_to_ours(
+        self, minutes_on: int | None, again: int
+    ) -> None:
+        """Berlin, 02:30 in the night of 25 October 2026: at 00:30 and at 01:30 UTC."""
+        first_ms = int(datetime(2026, 10, 25, 0, 30, tzinfo=UTC).timestamp() * 1000)
+        page = b"<Time><localTime>2026-10-25T02:30:00</localTime></Time>"
+        now_ms = None if minutes_on is None else first_ms + minutes_on * 60_000
+        assert pages.clock_ms(page, ZoneInfo("Europe/Berlin"), now_ms) == first_ms + again * 60_000
 
     def test_push_hosts_in_xml_and_json(self) -> None:
         slot = "<HttpHostNotification><id>{}</id><url>{}</url><ipAddress>{}</ipAddress><portNo>80</portNo></HttpHostNotification>"
