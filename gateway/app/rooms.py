@@ -323,19 +323,19 @@ class Rooms:
     def _usual(self, site: Site) -> dict[str, Usual]:
         """The usual intervals of the buttons, as they were learnt in runs before."""
         learnt = {button: self._registry.get(BUTTON, button).get(INTERVAL) for button in site.buttons}
-        return {button: Usual(pair[0], pair[1]) for button, pair in learnt.items() if _is_interval(pair)}
+        return {button: Usual(*numbers) for button, numbers in learnt.items() if _is_interval(numbers)}
 
     def _learnt(self, button: str, usual: Usual, means_another: bool) -> None:
-        fields = {INTERVAL: [usual.interval_ms, usual.nine_in_ten_ms]}
+        fields = {INTERVAL: [usual.interval_ms, usual.nine_in_ten_ms, usual.longest_ms]}
         self._registry.note(BUTTON, button, fields, meaning=means_another)
 
     def _neighbour(self, address: str, name: str, rssi: int | None) -> None:
         self._registry.note("neighbour", address, {"name": name, "rssi_dbm": rssi})
 
 
-def _is_interval(pair: object) -> TypeGuard[list[int]]:
+def _is_interval(numbers: object) -> TypeGuard[list[int]]:
     """What the registry holds may be of another version, or of another hand."""
-    return isinstance(pair, list) and len(pair) == 2 and all(type(one) is int and one > 0 for one in pair)
+    return isinstance(numbers, list) and len(numbers) in {2, 3} and all(type(one) is int and one > 0 for one in numbers)
 
 
 class _Lane:

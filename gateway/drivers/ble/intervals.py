@@ -7,6 +7,8 @@ Theory. A *silence* is the pause between two transmissions; the frames of one tr
 last silences the median is the usual one: a lost frame makes one of them twice as long and moves it not at all. The ninth
 decile says how regular the button is. A silence counts only if we listened all the while. Ten usual silences are no
 accident, unless the button is irregular; and nothing shorter than five minutes is worth a word, for people walk past radios.
+A button without a heartbeat is heard when somebody presses it, and that may be nine times within an hour, by an installer; so
+nothing is learnt before it was heard over a day, and one that within a week was silent for as long as we would wait is not waited for.
 
 Frames come by the hundred a second, so a frame looks at its own button alone, and the others wait in a heap for when they are due. A
 frame moves that moment later; the heap learns of it only when it comes to the top.
@@ -31,6 +33,9 @@ _CONTINUOUS_MS = 10 * SECOND  # a beacon that shouts all the time has no pauses;
 _TIMES = 10
 _TIMES_IRREGULAR = 3
 _SHORTEST_MS, _LONGEST_MS = 5 * MINUTE, DAY
+_HEARD_OVER_MS = DAY
+_REMEMBERED_MS = 7 * DAY
+"""How long the longest silence counts: many presses in a row would else push it out of the samples."""
 _DIGITS = 2  # more would be a new meaning, and a write, every minute
 
 
@@ -41,6 +46,8 @@ class Usual(Struct, frozen=True):
     """Median silence, two digits."""
     nine_in_ten_ms: int
     """Nine of ten silences are no longer."""
+    longest_ms: int = 0
+    """The longest of a week; 0 where it was not noted."""
 
     @property
     def limit_ms(self) -> int:
@@ -50,11 +57,13 @@ class Usual(Struct, frozen=True):
     @property
     def beats(self) -> bool:
         """Whether it is heard though nobody presses it: one that is usually silent for as long as we would wait is not."""
-        return self.nine_in_ten_ms < _LONGEST_MS
+        return max(self.nine_in_ten_ms, self.longest_ms) < _LONGEST_MS
 
     def means_another(self, before: Usual | None) -> bool:
-        """Whether somebody would act on the difference: known at last, or off by half and more."""
-        return before is None or not before.interval_ms / 2 < self.interval_ms < before.interval_ms * 2
+        """Whether somebody would act on the difference: known at last, off by half and more, or waited for no more."""
+        if before is None or before.beats != self.beats:
+            return True
+        return not before.interval_ms / 2 < self.interval_ms < before.interval_ms * 2
 
 
 class _Ear:
@@ -66,6 +75,9 @@ class _Ear:
         """First frame of the transmission going on; None: not heard since we listen."""
         self.last: Instant | None = None
         self.silences: deque[int] = deque(maxlen=SAMPLES)
+        self.over_ms = 0
+        """How long we listened between its frames, in all."""
+        self.longest_ms, self.longest_at = 0, Instant(0)
         self.quiet: bool | None = None
         """As told last."""
         self.filed: Instant | None = None
@@ -110,14 +122,17 @@ class IntervalLearner:
             ear.began = ear.last = at
             return None
         silence, ear.last = at - ear.last, at
+        ear.over_ms += silence
         if silence < _BURST_MS and at - ear.began < _CONTINUOUS_MS:
             return None
         ear.began = at
         ear.silences.append(max(silence, _BURST_MS))
-        if len(ear.silences) < ENOUGH:
+        if silence >= ear.longest_ms or at - ear.longest_at > _REMEMBERED_MS:
+            ear.longest_ms, ear.longest_at = max(ear.silences), at
+        if len(ear.silences) < ENOUGH or ear.over_ms < _HEARD_OVER_MS:
             return None
         ranked = sorted(ear.silences)
-        learnt = Usual(_rounded(ranked[len(ranked) // 2]), _rounded(ranked[len(ranked) * 9 // 10]))
+        learnt = Usual(*map(_rounded, (ranked[len(ranked) // 2], ranked[len(ranked) * 9 // 10], ear.longest_ms)))
         if learnt == ear.usual:
             return None
         ear.usual = learnt

@@ -309,20 +309,20 @@ def test_it_learns_how_often_a_button_is_heard_and_says_when_it_is_strangely_qui
     async def scene(air, sim_button):
         air.learnt = lambda *told: learnt.append(told)
         air.start()
-        for _ in range(12):
+        for _ in range(75):
             await air.hear(ADDRESS, sim_button.heartbeat())
-            await asyncio.sleep(65)
+            await asyncio.sleep(1_200)
         await air.stop()
         air.usual = {button: usual for button, usual, _ in learnt}
         air.start()
-        await asyncio.sleep(700)
+        await asyncio.sleep(13_000)
         await air.hear(ADDRESS, sim_button.heartbeat())
         await asyncio.sleep(1)
 
     air = play(scene, *BUTTONS["Xiaomi, sealed"], start=False)
-    assert [(usual.interval_ms, another) for _, usual, another in learnt] == [(65_000, True)]
+    assert [(usual.interval_ms, another) for _, usual, another in learnt] == [(1_200_000, True)]
     told = [(at, e.value) for at, e in air.events if isinstance(e, Reading) and e.point == "quiet"]
-    assert told == [(8 * 65_000, False), (12 * 65_000 + 650_000, True), (12 * 65_000 + 700_000, False)]
+    assert told == [(72 * 1_200_000, False), (75 * 1_200_000 + 12_000_000, True), (75 * 1_200_000 + 13_000_000, False)]
 
 
 def test_the_air_of_a_whole_stairwell():

@@ -27,47 +27,71 @@ def teach(made, *silences_s, at=0):
 class TestLearning:
     def test_the_median_of_the_silences(self):
         made = learner()
-        teach(made, *[65] * 9)
-        assert made.known("b") == Usual(65_000, 65_000)
+        teach(made, *[65] * 1_400)
+        assert made.known("b") == Usual(65_000, 65_000, 65_000)
 
     def test_not_before_there_are_enough(self):
         made = learner()
-        teach(made, *[65] * ENOUGH)  # the first is no silence between two
+        teach(made, *[20_000] * ENOUGH)  # the first is no silence between two
         assert made.known("b") is None
+        teach(made, 20_000, at=20_000 * ENOUGH)
+        assert made.known("b") is not None
+
+    def test_nine_presses_of_an_installer_are_no_heartbeat(self):
+        """A button that only speaks when it is pressed: nine times within an hour, and then, for good, once in a few days."""
+        made = learner()
+        at = teach(made, *[60] * 9)
+        assert made.known("b") is None
+        assert ("b", True) not in list(made.news(Instant(3 * DAY)))
+        at = teach(made, *[3 * 86_400] * 2, *[60] * 40, at=at)
+        assert not made.known("b").beats, "nor are forty, however soon one is forgotten"
+        assert made.next_due() is None
+        assert ("b", True) not in list(made.news(Instant(at * S + 4 * DAY)))
+
+    def test_a_button_that_was_away_for_a_day_is_waited_for_again_a_week_later(self):
+        made = learner()
+        at = teach(made, *[60] * 1_500)
+        assert made.known("b").beats
+        at = teach(made, 90_000, 60, at=at)
+        assert not made.known("b").beats
+        teach(made, *[60] * 7 * 1_440, 60, 60, at=at)
+        assert made.known("b") == Usual(60_000, 60_000, 60_000)
 
     def test_repeats_of_one_transmission_are_no_silence(self):
         made = learner()
-        teach(made, *[60, 0.2, 0.2, 0.2, 0.2] * 10)
+        teach(made, *[60, 0.2, 0.2, 0.2, 0.2] * 1_500)
         assert made.known("b").interval_ms == 60_000
 
     def test_a_beacon_that_never_pauses_is_heard_every_two_seconds_at_least(self):
         made = learner()
-        teach(made, *[0.5] * 400)
-        assert made.known("b") == Usual(2_000, 2_000)
+        teach(made, *[0.5] * 180_000)
+        assert made.known("b").interval_ms == 2_000
+        assert made.known("b").nine_in_ten_ms == 2_000
 
     def test_lost_frames_and_one_long_walk_do_not_move_it(self):
         made = learner()
-        teach(made, *[60, 60, 120, 60, 60, 60, 7_200, 60, 180, 60] * 3)
+        teach(made, *[60, 60, 120, 60, 60, 60, 7_200, 60, 180, 60] * 12)
         assert made.known("b").interval_ms == 60_000
 
     def test_it_follows_a_new_setting(self):
         made = learner(Usual(60_000, 60_000))
-        teach(made, *[600] * 40)
+        teach(made, *[600] * 150)
         assert made.known("b").interval_ms == 600_000
 
     def test_a_silence_over_which_we_were_deaf_is_none(self):
         made = learner()
-        at = teach(made, *[60] * 9)
+        at = teach(made, *[60] * 1_500)
         made.deafen()
         made.listen(Instant((at + 7_000) * S))
         teach(made, 7_001, *[60] * 4, at=at)
-        assert made.known("b") == Usual(60_000, 60_000)
+        assert made.known("b") == Usual(60_000, 60_000, 60_000)
 
     def test_what_means_another(self):
         assert Usual(60_000, 60_000).means_another(None)
         assert not Usual(65_000, 65_000).means_another(Usual(60_000, 60_000))
         assert Usual(120_000, 120_000).means_another(Usual(60_000, 60_000))
         assert Usual(30_000, 30_000).means_another(Usual(60_000, 60_000))
+        assert Usual(60_000, 60_000, DAY).means_another(Usual(60_000, 60_000))
 
 
 class TestQuiet:
@@ -123,7 +147,7 @@ def test_whatever_it_hears_its_limits_are_sane(silences):
         at += silence
         usual = made.hear("b", Instant(at))
         if usual is not None:
-            assert 1_900 <= usual.interval_ms <= usual.nine_in_ten_ms
+            assert 1_900 <= usual.interval_ms <= usual.nine_in_ten_ms <= usual.longest_ms
             assert 5 * MINUTE <= usual.limit_ms <= DAY
         due = made.next_due()
         assert due is None or due >= 5 * MINUTE
