@@ -12,6 +12,7 @@ import pytest
 from e2e.walking import needs
 
 from .torture.cuts import judge_all, record_daemon
+from .torture.document import added, markdown
 from .torture.faults import FAULTS
 from .torture.jobs import in_jobs, shares
 from .torture.register import Register
@@ -107,6 +108,26 @@ def test_a_run_that_is_gone_on_with_adds_up(tmp_path):
     assert (both.recover_s_p50, both.recover_s_max) == (2.0, 9.0)
     assert "kill   3       12      1     0        0             3             2.0            9.0" in table([both])
     assert list(Budget(3, 0).rounds()) == [0]
+
+
+def test_what_was_kept_is_printed_as_the_table_of_the_document():
+    first = Row("soak", trials=1200, recoveries_s=[1.234], notes=["6 resets, 0.1234 s", "day 30: 5 MB", "same"])
+    second = Row("soak", trials=1, lost=2, notes=["14 resets, 0.2 s", "day 90: 7 MB", "same"], wrong=["a", "a"])
+    lines = markdown(added([{"soak": first}, {"soak": second, "x": Row("x", trials=1)}]).values(), {"soak": 28}).split(
+        "\n"
+    )
+    assert lines[0].startswith("| fault | trials | raised | lost ")
+    assert lines[1].count("---") == lines[0].count("|") - 1
+    assert lines[2:] == [
+        "| soak | 1,201 | 0 | 2 | 0 | 0 | 0 | 1.23 | 1.23 | 28 |",
+        "| x | 1 | 0 | 0 | 0 | 0 | 0 | – | – | – |",
+        "",
+        "- soak: **wrong**: a (2 times)",
+        "- soak: 6 to 14 resets, 0.12 to 0.2 s (2 times)",
+        "- soak: day 30: 5 MB",
+        "- soak: same (2 times)",
+        "- soak: day 90: 7 MB",
+    ]
 
 
 def _told(alert: str, revision: int, sequence: int, change: str = "raised") -> bytes:

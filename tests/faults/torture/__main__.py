@@ -1,5 +1,6 @@
 """``make torture [ARGS="--quick --resume --jobs 4 FAULT …"]``: break everything, count, print one table, keep ``build/torture.json``.
 
+``--print`` runs nothing: it shows what was kept, of several files added up, as the table of docs/reliability.md.
 Ctrl-C ends it after the round under way and keeps what was measured; a second one ends it at once.
 """
 
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import structlog
 
+from .document import added, markdown
 from .faults import FAULTS
 from .jobs import Progress, in_jobs
 from .rows import Budget, Row, keep, kept, table
@@ -30,9 +32,13 @@ def main() -> int:
     asked = parser.parse_args()
     if unknown := [name for name in asked.faults if name not in FAULTS]:
         parser.error(f"no such fault: {', '.join(unknown)}")
+    if asked.print:
+        return _print(parser, asked)
+    if len(asked.into) > 1:
+        parser.error("--into: what is measured is kept in one file")
     logging.disable(logging.CRITICAL)  # what libraries say of the trouble we make for them
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    path = asked.into or (QUICK if asked.quick else RESULT)
+    (path,) = _files(asked)
     rows = kept(path) if asked.resume else {}
     for name in asked.faults or FAULTS:
         before = rows.get(name, Row(name))
@@ -58,11 +64,30 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--resume", action="store_true", help="go on where an earlier run stopped, and add up")
     parser.add_argument("--trials", type=int, help="of each fault, instead of its own number")
     parser.add_argument("--seconds", type=float, help="at most for each fault; it is said which did not get through")
-    parser.add_argument("--into", type=Path, help=f"another file than {RESULT}")
+    parser.add_argument("--into", type=Path, action="append", default=[], help=f"another file than {RESULT}")
+    parser.add_argument(
+        "--print",
+        action="store_true",
+        help="run nothing: what was kept, as a Markdown table (--into A --into B: added)",
+    )
     parser.add_argument("--jobs", type=int, default=1, help="so many processes at once, where a fault can be split")
     parser.add_argument("--seed", help="other dice than those of the number of trials made so far")
     parser.add_argument("--job", action="store_true", help=argparse.SUPPRESS)  # one of several: see jobs.py
     return parser
+
+
+def _files(asked: argparse.Namespace) -> list[Path]:
+    return asked.into or [QUICK if asked.quick else RESULT]
+
+
+def _print(parser: argparse.ArgumentParser, asked: argparse.Namespace) -> int:
+    files = _files(asked)
+    if missing := [str(path) for path in files if not path.exists()]:
+        parser.error(f"nothing is kept in {', '.join(missing)}")
+    rows = added(map(kept, files))
+    names = asked.faults or [*(name for name in FAULTS if name in rows), *sorted(rows.keys() - FAULTS.keys())]
+    print(markdown([rows[name] for name in names if name in rows], {n: fault.full[0] for n, fault in FAULTS.items()}))
+    return 0
 
 
 def _budget(name: str, asked: argparse.Namespace, before: Row) -> Budget:
