@@ -55,7 +55,7 @@ def _begin_anew(stage: Path, who: str) -> int:
     try:
         loaded = database.load()
         open_ = [row for row in loaded.state if row.kind == "alert" and row.body is not None]
-        database.commit(Batch(state=tuple(_leapt(row) for row in open_)))
+        database.commit(Batch(state=tuple(leapt(row) for row in open_)))
         database.begin_lineage()
         database.note(AuditRow(loaded.stamp[0] if loaded.stamp else 0, who, "restore", ""))
     finally:
@@ -63,7 +63,8 @@ def _begin_anew(stage: Path, who: str) -> int:
     return len(open_)
 
 
-def _leapt(row: StateRow) -> StateRow:
+def leapt(row: StateRow) -> StateRow:
+    """An open alert whose next revision is one that was never said."""
     alert = msgspec.msgpack.decode(row.body or b"", type=Alert)
     further = msgspec.structs.replace(alert, revision=alert.revision + LEAP)
     return StateRow(row.kind, row.key, msgspec.msgpack.encode(further))

@@ -65,12 +65,15 @@ class AlertRegister:
             if not alert.open:
                 self._owed[alert.id] = None
 
-    def continue_lanes(self, sequences: Mapping[str, int]) -> None:
-        """Never give a number again that the outbox has given, even where our own memory of it was lost."""
-        for lane, sequence in sequences.items():
-            last = self.lanes.get(lane)
-            if last is None or last.sequence < sequence:
-                self.lanes.put(Lane(sequence), lane)
+    def continue_lanes(self, sequences: Mapping[str, int], floor: int = 0) -> None:
+        """Never give a number again that the outbox has given, even where our own memory of it was lost.
+
+        ``floor``: nor one up to here, in any lane: even the outbox's memory was lost once.
+        """
+        for lane in dict.fromkeys((*sequences, *(priority.value for priority in Priority))):
+            reached, last = max(sequences.get(lane, 0), floor), self.lanes.get(lane)
+            if reached > (last.sequence if last else 0):
+                self.lanes.put(Lane(reached), lane)
 
     def standing(self, rule: str, subject: str) -> Alert | None:
         """The open alert of a rule about a subject."""

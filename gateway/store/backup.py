@@ -95,16 +95,17 @@ def _take_both(folder: Path, shelf: str, sources: dict[str, Path]) -> int:
         _carry(LOG, folder, shelf, sources)  # before the database: what is folded meanwhile is then found there
         snapshot.unlink(missing_ok=True)
         version = _snapshot(folder / DATABASE, snapshot)
-        if not commit_log.read(Path(shelf) / LOG, _folded(snapshot)).found.missing:
+        if not commit_log.read(Path(shelf) / LOG, *_noted(snapshot)).found.damaged:
             break
     return version
 
 
-def _folded(snapshot: Path) -> int:
+def _noted(snapshot: Path) -> tuple[int, int]:
+    """What the tables say of their log: the last serial number in them, and how long it is."""
     try:
         with contextlib.closing(sqlite3.connect(snapshot)) as connection:
-            found = connection.execute("SELECT body FROM meta WHERE key = 'serial'").fetchone()
-            return tables.folded(connection, found[0] if found else None)
+            meta: dict[str, bytes] = dict(connection.execute("SELECT key, body FROM meta"))
+            return tables.folded(connection, meta.get("serial")), int(meta.get(database.ROOM, 0))
     except sqlite3.Error as error:
         raise dialling.fault(error) from error
 

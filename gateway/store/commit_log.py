@@ -5,13 +5,21 @@ a time (``Database.fold``). Here live the form of the file and its reading; what
 
 Theory. A commit to the tables rewrites some dozen pages of 4 KiB, most of them the same ones every time; a record costs the one
 or two blocks it fills. On a memory card that is the difference between 100 kB and 6 kB an alert. The file is used in place,
-from the front again after each fold, so it stays small and old records lie behind the new ones. Three rules keep that safe:
+from the front again after each fold, so it stays small and old records lie behind the new ones. Four rules keep that safe:
 
 * each record has the serial number of its commit, and the tables hold the number of the last one folded into them: a record
   that is not newer is no news, wherever it lies;
 * a record counts only whole (its checksum), and reading goes on behind a bad one: what comes after it was acknowledged;
 * a record of which the sync was refused is blanked if the disk lets us, and its place is not used again before the tables
-  hold that serial number.
+  hold that serial number;
+* the file is laid out before it is used: a first sector that is never written again, then letters, never zeros, and its size is
+  noted in the tables (``room``). A power cut may tear the one record that was being written, and leaves the rest as it was.
+
+So this is damage, and told as such (``Found.missing``, ``Found.unreadable``): a file that is gone, emptied or shorter than noted;
+a first sector that is another; a sector of one byte repeated, as a lost block reads; a bad record before a good one, or before
+one whose head can still be read, for each was begun only when the one before it was safe. What cannot be told from a torn record,
+and is not told: the last record alone gone bad; several last ones of which no head but the first can be read, and nothing reads as
+lost; a whole log exchanged for an older copy of itself; and any of these before the size was noted, with the first commit.
 """
 
 from __future__ import annotations
@@ -38,6 +46,11 @@ READINGS = 3
 two halves of different moments. What is missing after that is missing.
 """
 _BLOCK = 4_096  # what a card gives, or gives no more
+_SECTOR = 512  # what a disk writes whole or not at all
+_LETTERS = b"loudong\n"
+_FIRST = (b"LDH1" + _LETTERS * (_SECTOR // len(_LETTERS)))[:_SECTOR]
+_ROOM = 8 << 10
+"""Of a new file; doubled whenever that is too little. On a full disk, what is laid out still takes commits."""
 
 
 class Entry(Struct, frozen=True):
@@ -57,7 +70,12 @@ class Found(Struct, frozen=True):
     missing: int = 0
     """Commits between them that cannot be read any more."""
     unreadable: int = 0
-    """Blocks the disk does not give any more, or that we never wrote; what lay there may have been news."""
+    """Blocks the disk does not give any more, or does not give as we wrote them; what lay there may have been news."""
+
+    @property
+    def damaged(self) -> bool:
+        """Whether something is, or may be, lost."""
+        return self.missing > 0 or self.unreadable > 0
 
 
 class CommitLog:
@@ -67,6 +85,9 @@ class CommitLog:
         self._path = path
         self._handle = -1
         self._end = 0
+        self._laid_out = self._damaged = False
+        self.room = 0
+        """Bytes that are laid out, durably; to be noted where this file is not, and given to ``find``."""
         self.sick = False
         """A sync was refused: only ``restart`` makes it usable again."""
         self.doubtful = False
@@ -75,7 +96,7 @@ class CommitLog:
     @property
     def size(self) -> int:
         """Bytes of records since the last ``restart``."""
-        return self._end
+        return max(0, self._end - _SECTOR)
 
     def append(self, entry: Entry) -> bytes:
         """Make a commit durable; answers its record. Raises StoreFault; then it may yet be found by a later start, see the rules above.
@@ -86,6 +107,7 @@ class CommitLog:
         record = encode(entry)
         try:
             self._open()
+            self._make_room(len(record))
             _write_all(self._handle, record, self._end)
             os.fdatasync(self._handle)
         except OSError as error:
@@ -96,25 +118,33 @@ class CommitLog:
 
     def restart(self) -> None:
         """Everything is in the tables: begin at the front again."""
-        self._end, self.sick, self.doubtful = 0, False, False
+        self._end, self.sick, self.doubtful = _SECTOR if self._laid_out else 0, False, False
+        if not self._laid_out:
+            self.close()
 
     def wipe(self) -> None:
         """Leave nothing of what was ever written, for what is to be forgotten. After a fold. Raises StoreFault."""
         try:
-            if self._path.exists():
-                self._open()
-                _write_all(self._handle, bytes(os.fstat(self._handle).st_size), 0)
-                os.ftruncate(self._handle, 0)
-                os.fsync(self._handle)
+            for path in self._path.parent.glob(f"{self._path.name}*"):  # and what was set aside
+                with path.open("r+b") as file:
+                    file.write(_lay(_FIRST, os.fstat(file.fileno()).st_size))
+                    file.flush()
+                    os.fsync(file.fileno())
         except OSError as error:
             raise StoreFault(f"{self._path.name}: {error.strerror}") from error
         self.restart()
 
-    def find(self, folded: int) -> Found:
-        """What is newer than serial ``folded``; writing goes on behind it. Raises StoreFault where it cannot be read."""
-        found = read(self._path, folded)
-        self._end = found.end
-        return found.found
+    def find(self, folded: int, room: int = 0) -> Found:
+        """What is newer than serial ``folded``; writing goes on behind it. ``room`` as noted last, 0 where it was not.
+
+        Raises StoreFault where it cannot be read.
+        """
+        reading = read(self._path, folded, room)
+        self._damaged = reading.found.damaged
+        self._laid_out = reading.laid_out and not self._damaged
+        self._end = max(reading.end, _SECTOR if self._laid_out else 0)
+        self.room = max(room, self._end) if self._laid_out else room
+        return reading.found
 
     def close(self) -> None:
         """Let go of the file."""
@@ -125,10 +155,29 @@ class CommitLog:
     def _open(self) -> None:
         if self._handle >= 0:
             return
-        fresh = files.touch_private(self._path)
+        if not self._laid_out and not self._end:  # nothing in it is news
+            self._begin_file()
         self._handle = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
-        if fresh:
-            files.sync_folder(self._path.parent)
+
+    def _begin_file(self) -> None:
+        """A new file in the place of none, of one of an earlier version, or of a damaged one, which is evidence."""
+        if self._damaged and self._path.exists():
+            files.set_aside(self._path)
+        room = max(self.room, _ROOM)
+        files.write_whole(self._path, _lay(_FIRST, room))
+        self.room, self._end, self._laid_out, self._damaged = room, _SECTOR, True, False
+
+    def _make_room(self, length: int) -> None:
+        """Lay out more of the file, durably, where the next record would not fit."""
+        need = self._end + length
+        if not self._laid_out or need <= self.room:
+            return
+        room = max(self.room, _ROOM)
+        while room < need:
+            room *= 2
+        _write_all(self._handle, _lay(b"", room - self.room), self.room)
+        os.fdatasync(self._handle)
+        self.room = room
 
     def _blank(self) -> bool:
         """Take back the record whose sync was refused; False where that is refused, too."""
@@ -142,43 +191,72 @@ class CommitLog:
 
 
 class Reading(Struct, frozen=True):
-    """What was read of a file, and behind which byte the newest record ends."""
+    """What was read of a file, behind which byte the newest record ends, and whether the file was laid out."""
 
     found: Found
     end: int
+    laid_out: bool
 
 
-def read(path: Path, folded: int) -> Reading:
-    """Read a log that another may be writing. A missing file holds nothing. Raises StoreFault."""
+def read(path: Path, folded: int, room: int = 0) -> Reading:
+    """Read a log that another may be writing; ``room`` as noted last, 0 where it was not. A missing file holds nothing.
+
+    Raises StoreFault.
+    """
     content, unreadable = _content(path)
-    if not _is_ours(content):
-        unreadable += 1
+    laid_out = content[:_SECTOR] == _FIRST
+    unreadable += _lost_blocks(content, room) if room else not (laid_out or _is_earlier(content))
     entries: dict[int, Entry] = {}
     ends: dict[int, int] = {}
+    begun: set[int] = set()
     at = content.find(_MAGIC)
     while at >= 0:
         entry, end = decode(content, at)
-        if entry is None or entry.serial <= folded:
-            at = content.find(_MAGIC, end)
-            continue
-        entries[entry.serial] = entry
-        ends[entry.serial] = end
+        if entry is None:
+            begun.add(_begun(content, at))
+        elif entry.serial > folded:
+            entries[entry.serial] = entry
+            ends[entry.serial] = end
         at = content.find(_MAGIC, end)
-    if not entries:
-        return Reading(Found(unreadable=unreadable), 0)
-    newest = max(entries)
-    found = Found(tuple(entries[n] for n in sorted(entries)), newest - folded - len(entries), unreadable)
-    return Reading(found, ends[newest])
+    newest = max(entries, default=folded)
+    # A record is begun when the one before it is safe. Further on than this file has place for is no serial number.
+    last = max((n - 1 for n in begun if newest < n <= newest + len(content) // _HEAD.size), default=newest)
+    found = Found(tuple(entries[n] for n in sorted(entries)), last - folded - len(entries), unreadable)
+    return Reading(found, ends.get(newest, 0), laid_out)
 
 
-def _is_ours(content: bytes) -> bool:
-    """Whether it begins as a log does, or as a cut or a refused sync leaves it: with a record, whole or torn, or with zeros."""
+def _begun(content: bytes, at: int) -> int:
+    """The serial number in the head of a record that is not whole; 0 where the head may be torn, too."""
+    if at + _HEAD.size > len(content) or at // _SECTOR != (at + _HEAD.size - 1) // _SECTOR:
+        return 0
+    serial: int = _HEAD.unpack_from(content, at)[1]
+    return serial
+
+
+def _lost_blocks(content: bytes, room: int) -> int:
+    """Blocks of a file laid out up to ``room`` that no write of ours, whole or torn, could have made what they are."""
+    lost = {0} if content[:_SECTOR] != _FIRST else set()
+    lost |= set(range(min(len(content), room) // _BLOCK, room // _BLOCK))
+    for at in range(0, min(len(content), room), _SECTOR):
+        sector = content[at : at + _SECTOR]
+        if sector.count(sector[0]) == len(sector):
+            lost.add(at // _BLOCK)
+    return len(lost)
+
+
+def _is_earlier(content: bytes) -> bool:
+    """Whether it begins as a log of an earlier version, or as a cut leaves that: with a record, whole or torn, or with zeros."""
     head = content[: len(_MAGIC)]
     return head == _MAGIC[: len(head)] or not any(head)
 
 
+def _lay(first: bytes, size: int) -> bytes:
+    """So many bytes of a file as it is laid out: no sector of it reads like a lost one, and none like a record."""
+    return (first + _LETTERS * (size // len(_LETTERS) + 1))[:size]
+
+
 def _content(path: Path) -> tuple[bytes, int]:
-    """All that the disk gives of a file, zeros for the rest, and how many blocks that were. Raises StoreFault."""
+    """All that the disk gives of a file, letters for the rest, and how many blocks that were. Raises StoreFault."""
     content, unreadable = bytearray(), 0
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -192,7 +270,7 @@ def _content(path: Path) -> tuple[bytes, int]:
             try:
                 block = os.pread(handle, _BLOCK, len(content))
             except OSError:  # a worn card: one block must not cost the rest, nor the tables
-                block, unreadable = bytes(_BLOCK), unreadable + 1
+                block, unreadable = _lay(b"", _BLOCK), unreadable + 1
             if not block:
                 break  # somebody shortened it meanwhile
             content += block

@@ -45,7 +45,10 @@ FOLD_BYTES = 1 << 20
 """A log of this size is to be folded: some 250 alerts, or two hours of restless air; a second's work on a memory card."""
 FOLD_LIMIT = 4 * FOLD_BYTES
 """A log of this size is folded by the commit that meets it, should nobody have done it before."""
+LEAP = 100_000
+"""Places of a lane that may have been used by what was lost: more than a log of ``FOLD_LIMIT`` can hold."""
 _BLOCK = 500  # journal rows read at a time
+FLOOR, ROOM = "floor", "log"  # notes: no lane uses a place up to the one any more; the log is as long as the other
 
 
 class Database:
@@ -63,6 +66,8 @@ class Database:
         self._unfoldable = False
         """The last fold was refused: no commit is taken before one succeeds."""
         self._notes: list[str] = []
+        self._noted_room = 0
+        self._lossy = False
         self._serial = 0
         self._doubtful: Batch | None = None
         self._landed: list[Batch] = []
@@ -93,11 +98,17 @@ class Database:
 
     def _recover(self) -> None:
         """Take in what the log holds that the tables do not. Raises StoreFault where the log cannot be read."""
-        found, told = self._log.find(self._serial), self._told.read()
-        if found.missing or found.unreadable:
+        with self._access.reading() as connection:
+            self._noted_room = int(self._rows.meta(connection, ROOM) or 0)
+        found, told = self._log.find(self._serial, self._noted_room), self._told.read()
+        if found.damaged:
             blocks = f", {found.unreadable} blocks" if found.unreadable else ""
             self._notes.append(f"log_damaged: {found.missing}{blocks}")
             log.error("log_damaged", missing=found.missing, unreadable=found.unreadable)
+        if found.damaged or self.rebuilt or self.damage.rows:
+            self._lossy = True
+            with contextlib.suppress(StoreFault):  # a read-only disk: a run of it has a name that nobody draws again
+                self._leap(message.sequence for entry in found.entries for message in entry.batch.messages)
         self._take_in([_as_told(entry, told) for entry in found.entries])
         if told:
             self._retell(told)
@@ -160,6 +171,8 @@ class Database:
                 stamp=self._unfolded.stamp() or (None if stamp is None else unpack_stamp(stamp)),
                 runs=int(runs or 0),
                 sequences=self._last_sequences(connection),
+                floor=int(self._rows.meta(connection, FLOOR) or 0),
+                lossy=self._lossy,
                 created=self._access.created,
                 writable=dialling.writable(connection),
                 notes=tuple(notes),
@@ -219,6 +232,17 @@ class Database:
         with self._access.writing() as connection:
             put_meta(connection, "lineage", secrets.token_hex(4).encode())
 
+    def _leap(self, sequences: Iterable[int]) -> None:
+        """Something is lost that had a name and a place in a lane: begin a lineage, and let the lanes count on behind a leap.
+
+        ``sequences``: places that are taken and that the tables do not know of yet. Raises StoreFault.
+        """
+        with self._access.writing() as connection:
+            last = self._last_sequences(connection)
+            floor = max((int(self._rows.meta(connection, FLOOR) or 0), *last.values(), *sequences)) + LEAP
+            put_meta(connection, "lineage", secrets.token_hex(4).encode())
+            put_meta(connection, FLOOR, str(floor).encode())
+
     def commit(self, batch: Batch) -> None:
         """Write all of a batch, and the cursors that moved, or nothing. Raises StoreFault; then it may be tried again."""
         if not self._is_ordinary(batch):
@@ -234,9 +258,17 @@ class Database:
         self._unfolded.add(entry, record)
         self._last |= {message.lane: message.sequence for message in batch.messages}
         self._outbox.settle(moved)
+        if self._log.room != self._noted_room:
+            with contextlib.suppress(StoreFault):  # then a log that is cut short is not known to be
+                self._note_room()
         if self._log.size >= FOLD_LIMIT:
             with contextlib.suppress(StoreFault):  # this commit is safe; the next one is told
                 self.fold()
+
+    def _note_room(self) -> None:
+        with self._access.writing() as connection:
+            put_meta(connection, ROOM, str(self._log.room).encode())
+        self._noted_room = self._log.room
 
     @property
     def fold_due(self) -> bool:

@@ -347,7 +347,9 @@ def test_store_log_prefixes_are_prefixes_of_the_commits(tmp_path, ram, make_log)
 
 
 def test_commit_log_prefixes_are_prefixes_of_the_commits(tmp_path, ram):
-    """The commit log cut off at every 29th byte and around each record's end, with zeros, noise or an old record behind."""
+    """The commit log torn at every 29th byte and around each record's end: behind that lies what lay there before, some noise
+    of a record under way, or an old record.
+    """
     program = COMMITS.replace("database.close()", "os._exit(0)")
     Database.open(tmp_path / "run").close()
     ran = subprocess.run(
@@ -355,16 +357,18 @@ def test_commit_log_prefixes_are_prefixes_of_the_commits(tmp_path, ram):
     )
     assert ran.stdout.count(b"ack") == 12
     main, log = ((tmp_path / "run" / name).read_bytes() for name in (NAME, LOG))
-    ends, at = [], 0
-    while at < len(log):
+    ends, at = [], log.index(commit_log._MAGIC)
+    begin = at
+    while len(ends) < 12:
         entry, at = commit_log.decode(log, at)
         assert entry is not None
         ends.append(at)
+    laid, written = commit_log._lay(commit_log._FIRST, len(log)), ends[-1]
     dice = random.Random(4)
-    places = {*range(0, len(log), 29), *(end + off for end in ends for off in (-1, 0, 1)), len(log)}
-    for n, cut in enumerate(sorted(place for place in places if 0 <= place <= len(log))):
-        behind = (b"", bytes(500), dice.randbytes(500), log[: ends[0]])[n % 4]
-        _lay({NAME: main, LOG: log[:cut] + behind}, ram / "state")
+    places = {*range(begin, written, 29), *(end + off for end in ends for off in (-1, 0, 1)), written}
+    for n, cut in enumerate(sorted(place for place in places if begin <= place <= written)):
+        behind = (b"", dice.randbytes(300), dice.randbytes(500), log[begin : ends[0]])[n % 4]
+        _lay({NAME: main, LOG: log[:cut] + behind + laid[cut + len(behind) :]}, ram / "state")
         assert _commits(ram / "state") == max(sum(end <= cut for end in ends), n % 4 == 3)
 
 
@@ -372,7 +376,7 @@ def test_a_record_gone_bad_hides_none_behind_it_and_is_told(tmp_path, ram):
     program = COMMITS.replace("database.close()", "os._exit(0)")
     subprocess.run([sys.executable, "-c", program, str(tmp_path / "run")], capture_output=True, check=True, timeout=60)
     log = bytearray((tmp_path / "run" / LOG).read_bytes())
-    _, end = commit_log.decode(bytes(log), 0)
+    _, end = commit_log.decode(bytes(log), log.index(commit_log._MAGIC))
     log[end + 40] ^= 1
     (tmp_path / "run" / LOG).write_bytes(log)
     database = Database.open(tmp_path / "run")

@@ -228,6 +228,18 @@ def test_identity_does_not_depend_on_time_or_run(make):
     assert one.alert("sos").occasion == "button:c7"
 
 
+def test_where_even_the_outbox_forgot_all_lanes_go_on_behind_the_floor(core):
+    core.press(SECOND)
+    core.engine.register.continue_lanes({"critical": 7}, 100)
+    core.read("water", "water", True)
+    core.engine.register.continue_lanes({"critical": 7}, 100)
+    core.ask("ack", "sos")
+    later = [(p.lane.value, p.sequence) for p in core.changes if p.sequence > 10]
+    assert ("high", 101) in later
+    assert next(n for lane, n in later if lane == "critical") == 101
+    assert len(later) == len(set(later))
+
+
 def test_revisions_and_lanes_have_no_gaps_over_restarts(core):
     core.press(SECOND)
     core.read("water", "water", True)

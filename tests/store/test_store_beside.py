@@ -90,7 +90,7 @@ def test_a_backup_of_a_log_begun_anew_while_it_is_copied_is_whole(gateway, tmp_p
 def test_what_is_really_missing_is_missing_in_the_copy_too(gateway, tmp_path):
     log = gateway.folder / commit_log.NAME
     content = bytearray(log.read_bytes())
-    content[LONG + LONG // 2] ^= 1  # in the second record
+    content[LONG + LONG // 2 + 512] ^= 1  # in the second record
     log.write_bytes(content)
     backup.make(gateway.folder, tmp_path / "b", loudong="x", made_ms=0)
     with Recording(gateway.folder) as recording:

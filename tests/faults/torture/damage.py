@@ -1,8 +1,8 @@
 """Every file of the state folder damaged on purpose between two lives: bits flipped, cut short, zeroed, overwritten, emptied.
 
 Whatever is broken, the next life starts and alarms. What could be read of open alerts is still open; where some are missing,
-somebody is told. But for the end of the log: a last record that is damaged looks like one that a power cut tore before anybody
-was told of it, and of that nobody is told. Such losses are noted, not counted.
+somebody is told, and no place of a lane is used again. But for a last record of the log with flipped bits: it looks like one that
+a power cut tore before anybody was told of it, and of that nobody is told. Such losses are noted, not counted.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ HOLD_ALERTS = "loudong.db", "loudong.db-wal", "loudong.log"
 FILES = (
     *HOLD_ALERTS, "telemetry.db", "telemetry.db-wal", "registry.json", "crashes.json", "persons.keys", "pseudonym.key"
 )  # fmt: skip
+UNDECIDABLE = "loudong.log", "flipped"
 WRITTEN_AT_A_STOP = frozenset({"registry.json"})
 """All others are taken from a life that was killed, some of which a stop would tidy away."""
 _CRASH = [{"boot_id": "none", "boottime_ms": 1, "version": "0", "site": "none", "kind": "reading", "digest": "00"}]
@@ -108,7 +109,7 @@ async def _trial(folder: Path, name: str, kind: str, dice: random.Random) -> tup
                 await stage.until(lambda: stage.raised.get(("disk-failing", "store")), "somebody is told")
             if not stage.raised.get(("disk-failing", "store")):
                 said = f"{what}: {len(missing)} open alerts are gone, and nobody was told"
-                (row.notes if name == "loudong.log" and kind != "overwritten" else row.wrong).append(said)
+                (row.notes if (name, kind) == UNDECIDABLE else row.wrong).append(said)
         for alert in missing:
             stage.open.pop(alert, None)
         await stage.close_all()
@@ -118,9 +119,7 @@ async def _trial(folder: Path, name: str, kind: str, dice: random.Random) -> tup
         await stage.all_heard()
         one = stage.close_account(Row(trials=1, recoveries_s=row.recoveries_s))
         one.wrong, one.notes = [*row.wrong, *(f"{what}: {wrong}" for wrong in one.wrong)], row.notes
-        if (
-            one.out_of_order and missing
-        ):  # the sequences of the lanes lay where the alerts lay, and begin again before their end
+        if one.out_of_order and missing and (name, kind) == UNDECIDABLE:
             one.notes.append(f"{what}: {one.out_of_order} messages under sequences that had been used")
             one.out_of_order = 0
         return one, len(before), len(before) - len(missing)
