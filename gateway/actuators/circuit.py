@@ -38,7 +38,7 @@ class Asked:
     """False: the idle state assumed until the core says something."""
     tried: bool = False
     given: bool | None = None
-    """Of a momentary output: the state its coil was last brought to; None: not yet, or the feedback says it was in vain."""
+    """Of a momentary output: the state its coil was last brought to; None: not yet, in vain says the feedback, or a cause came."""
     told: Actuated | None = None
     superseded: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -54,7 +54,7 @@ class Circuit:
         self.proves = output.feedback_means or str(state_name(self.kind, energised=True))
         """State that a true feedback proves; a false one proves its opposite."""
         self.disproves = opposite(self.proves)
-        self.momentary = output.momentary
+        self.momentary, self.unread = output.momentary, output.unread
         idle = OutputState.LEAVE if self.kind is Kind.VALVE else OutputState.OFF
         first = Want(output.id, idle, ())
         self.asked = Asked(first, ask_of(self.kind, first), by_core=False)
@@ -71,9 +71,15 @@ class Circuit:
         self._owed: list[Asked] = []
 
     def want(self, want: Want) -> None:
-        """Take a want. The same state once more (another cause) is no new ask, but a reason to look at once."""
+        """Take a want. The same state once more (another cause) is no new ask, but a reason to look at once.
+
+        A momentary output is given another pulse for a new cause, unless its feedback shows that there is no need: since the
+        last one somebody may have undone what it did.
+        """
         ask = ask_of(self.kind, want)
         if ask is self.asked.ask:
+            if not set(want.causes) <= set(self.asked.want.causes):
+                self.asked.given = None
             self.asked.want, self.asked.by_core = want, True
         else:
             self._replace(Asked(want, ask))
@@ -92,13 +98,16 @@ class Circuit:
         """Whether to read before deciding: at the start, to verify, and where only the look can tell what to do.
 
         A fresh or failed ask toward safe is written without looking: that saves a transaction when it counts. The coil of a
-        momentary output has let go by itself: nothing can be seen there.
+        momentary output has let go by itself, and some relays are never read: nothing can be seen there.
         """
-        return not self.momentary and self._wants_a_look()
+        return not (self.momentary or self.unread) and self._wants_a_look()
 
     def must_look_at_feedback(self) -> bool:
         """The same for a momentary output, of which only the feedback knows: not to pulse again what is done already."""
-        return self.momentary and self.feedback is not None and not self.proven and self._wants_a_look()
+        if not self.momentary or self.feedback is None:
+            return False
+        once_more = self.asked.tried and self.asked.given is None
+        return once_more or (not self.proven and self._wants_a_look())
 
     def _wants_a_look(self) -> bool:
         return not self.looked or self.proven or not (self.asked.ask.stands or self._to_be_put_off())

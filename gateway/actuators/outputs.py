@@ -10,9 +10,10 @@ the lane chooses: it alone knows which of them rests or is left in peace after a
 request abandoned on a serial line makes the next answer worthless (facts/modbus 0.1). Reading a feedback may be abandoned
 at any time, because it may stand on another bus that is dead.
 
-A *momentary* output (a pulse that ends by itself) cannot be read back. It is pulsed once for each ask, and again only after a
-write that failed or a feedback that says, in good quality, that its state was not reached; without a feedback it is never
-looked at again.
+A *momentary* output (a valve on a pulse that ends by itself) shows nothing on its coil. It is pulsed once for each cause, and
+again only after a write that failed or a feedback that says, in good quality, that its state was not reached; without a
+feedback it is never looked at again. A relay that is *unread* is written again at each verification, for it may have lost its
+power; without a feedback no state asked of it is ever called confirmed.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ NOT_CONFIRMED = "not_confirmed"
 """The feedback says, in good quality, that the output is not in its state."""
 FEEDBACK_UNKNOWN = "feedback_unknown"
 """The feedback cannot be read, or not be believed."""
+UNPROVEN = "unproven"
+"""Written, and nothing can show that it was taken: a relay never read, and no feedback."""
 NO_ANSWER = "no_answer"
 _GLANCE_S = 0.02
 _REASONS = {"timeout": NO_ANSWER}
@@ -68,6 +71,8 @@ class Pace(Struct, frozen=True):
     retry_first_s: float = 0.5
     retry_cap_s: float = 30.0
     """A relay board may come back at any time; the probe of a dead slave costs the bus little at this pace (facts/modbus 4)."""
+    look_s: float = 0.5
+    """For a feedback that may spare a pulse; longer is no valve kept open. An answer takes a tenth of it (facts/modbus 1)."""
     verify_s: float = 30.0
     pulse_s: float = 5.0
     """Beat; the watchdog needs several within its period."""
@@ -153,12 +158,12 @@ class OutputReconciler:
 
     async def _settle(self, circuit: Circuit, group: asyncio.TaskGroup) -> tuple[Asked, Outcome | None]:
         """One round: look if needed, do what is to be done, prove it."""
-        asked, deed, energised, fault = await self._act(circuit)
+        asked, deed, energised, fault = await self._act(circuit, group)
         if fault:
             return asked, Outcome(None, confirmed=False, reason=fault)
         return asked, await self._judge(circuit, asked, deed, energised, group)
 
-    async def _act(self, circuit: Circuit) -> tuple[Asked, Deed, bool | None, str]:
+    async def _act(self, circuit: Circuit, group: asyncio.TaskGroup) -> tuple[Asked, Deed, bool | None, str]:
         """Look and write, or write at once; one transaction a turn, and always for the newest ask.
 
         What is asked may change while we queue and while we look; then the turn is kept, for nobody asked urgently should
@@ -166,7 +171,7 @@ class OutputReconciler:
         """
         output, seen, energised = circuit.output, None, None
         if circuit.must_look_at_feedback():  # outside the turn: its bus may be dead
-            await self._look_at_feedback(circuit, circuit.asked)
+            await self._look_at_feedback(circuit, circuit.asked, group)
         while True:
             async with self._turns[output.device].take(circuit, urgent=circuit.urgent()):
                 looked = False
@@ -200,12 +205,15 @@ class OutputReconciler:
         self, circuit: Circuit, asked: Asked, deed: Deed, energised: bool | None, group: asyncio.TaskGroup
     ) -> Outcome | None:
         if energised is None:
-            return Outcome(None, confirmed=True) if circuit.momentary and not asked.ask.stands else None
+            nothing_asked = (circuit.momentary or circuit.unread) and not asked.ask.stands
+            return Outcome(None, confirmed=True) if nothing_asked else None
         actual = state_name(circuit.kind, energised)
         if deed is Deed.HOLD_AND_REPORT:
             return Outcome(actual, confirmed=True, reason=HELD)
         if circuit.feedback and (asked.ask.stands or deed is Deed.WRITE_OFF):
             return await self._prove(circuit, asked, str(actual), group)
+        if circuit.unread:  # of one put off no alarm is made: it goes off of itself where it lost its power
+            return Outcome(None, confirmed=not asked.ask.stands, reason=UNPROVEN)
         return Outcome(actual, confirmed=True)
 
     async def _prove(self, circuit: Circuit, asked: Asked, target: str, group: asyncio.TaskGroup) -> Outcome | None:
@@ -213,13 +221,9 @@ class OutputReconciler:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + circuit.output.confirm_ms / 1000
         while not asked.superseded.is_set():
-            reading = group.create_task(self._read_feedback(circuit, asked))
-            newer = group.create_task(asked.superseded.wait())
-            await asyncio.wait({reading, newer}, return_when=asyncio.FIRST_COMPLETED)
-            newer.cancel()
-            if not reading.done():
-                break  # left to end by itself: its bus may be dead, and somebody wants something newer
-            shown = None if reading.result() is None else circuit.proves if reading.result() else circuit.disproves
+            shown = await self._glance(circuit, asked, group)
+            if asked.superseded.is_set() and shown is None:
+                break
             if shown == target:
                 return Outcome(shown, confirmed=True)
             if loop.time() >= deadline:
@@ -227,11 +231,27 @@ class OutputReconciler:
             await _sleep(min(self._pace.poll_s, deadline - loop.time()), asked.superseded)
         return None
 
-    async def _look_at_feedback(self, circuit: Circuit, asked: Asked) -> None:
+    async def _look_at_feedback(self, circuit: Circuit, asked: Asked, group: asyncio.TaskGroup) -> None:
+        """Learn whether a pulse is needed; one that is wanted does not wait for a bus that may be dead."""
         circuit.looked = True
-        shown = await self._read_feedback(circuit, asked)
+        shown = await self._glance(circuit, asked, group, self._pace.look_s if asked.ask.stands else None)
         if shown is not None:
-            asked.given = (circuit.proves if shown else circuit.disproves) == state_name(circuit.kind, energised=True)
+            asked.given = shown == state_name(circuit.kind, energised=True)
+
+    async def _glance(
+        self, circuit: Circuit, asked: Asked, group: asyncio.TaskGroup, limit_s: float | None = None
+    ) -> str | None:
+        """The state the feedback shows; None where it cannot be believed, or not be had before a newer want or the limit.
+
+        The reading is then left to end by itself: its bus may be dead.
+        """
+        reading = group.create_task(self._read_feedback(circuit, asked))
+        newer = group.create_task(asked.superseded.wait())
+        await asyncio.wait({reading, newer}, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+        newer.cancel()
+        if not reading.done() or reading.result() is None:
+            return None
+        return circuit.proves if reading.result() else circuit.disproves
 
     async def _read_feedback(self, circuit: Circuit, asked: Asked) -> bool | None:
         device, point = circuit.feedback or ("", "")
@@ -266,11 +286,13 @@ class OutputReconciler:
 
     def _pause(self, circuit: Circuit, outcome: Outcome | None) -> float | None:
         """Seconds until the output is looked at again without being asked; None: never."""
+        if circuit.momentary and not circuit.feedback and outcome and (outcome.confirmed or outcome.reason == UNPROVEN):
+            return None
+        if outcome is not None and outcome.reason == UNPROVEN:
+            return self._pace.verify_s if circuit.asked.ask.stands else None
         if outcome is None or not outcome.confirmed:
             doublings = max(0, min(circuit.failures - 1, 16))  # beyond the cap anyway; keeps the number small
             return min(self._pace.retry_cap_s, self._pace.retry_first_s * 2.0**doublings)
-        if circuit.momentary and not circuit.feedback:
-            return None
         return self._pace.verify_s if circuit.asked.ask.stands or outcome.reason == HELD else None
 
 

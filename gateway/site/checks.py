@@ -177,9 +177,19 @@ def check_output(output: Output, reader: Reader, ground: Ground) -> None:
         if first is not None:
             fields = {"given": f"{output.device}.{output.point}", "first": f"{first.file}:{first.line}"}
             faults.add(reader.mark("point"), "fault.point_twice", name=output.id, **fields)
+        _check_shown(output, point, reader)
     _check_feedback(output, reader, ground)
     if output.kind in {"siren", "fan"} and not output.ex_rated and (gas := _gas_at(output.place, ground)):
         faults.warn(output.mark, "fault.may_spark", name=output.id, kind=output.kind, place=output.place, device=gas)
+
+
+def _check_shown(output: Output, point: PointSpec, reader: Reader) -> None:
+    """A pulse shuts a valve for good, but ends a siren while the danger lasts; what a relay does not show a feedback must."""
+    given = f"{output.device}.{output.point}"
+    if point.momentary and output.kind != "valve":
+        reader.faults.add(reader.mark("point"), "fault.pulse_ends", name=output.id, given=given, kind=output.kind)
+    if point.unread and not reader.has("feedback"):
+        reader.faults.warn(output.mark, "fault.output_unproven", name=output.id, given=given)
 
 
 def _check_feedback(output: Output, reader: Reader, ground: Ground) -> None:

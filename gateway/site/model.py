@@ -295,7 +295,9 @@ class Output(Struct, frozen=True):
     ex_rated: bool = False
     confirm_ms: int = 5_000
     momentary: bool = False
-    """Its point is a pulse, or cannot be read: the coil says nothing of the state (from the profile)."""
+    """A valve on a pulse, which does the deed for good and ends by itself: the coil says nothing of the state (from the profile)."""
+    unread: bool = False
+    """Nothing shows that its relay took what was written: only a feedback proves it (from the profile)."""
 
 
 class Broker(Struct, frozen=True):

@@ -70,6 +70,10 @@ class Scaling(Struct, frozen=True):
     factors: tuple[Factor, ...]
 
 
+SEEN_MS = 1_000
+"""A pulse shorter than this may be over when it is read back."""
+
+
 class PointSpec(Struct, frozen=True):
     """One point of a product: where it is, how its bytes read, what its values mean, how it is written."""
 
@@ -141,8 +145,16 @@ class PointSpec(Struct, frozen=True):
 
     @property
     def momentary(self) -> bool:
-        """Whether it cannot be read off the point whether it is on: a pulse that ends by itself, or one never read."""
-        return self.write_only or (self.pulse_ms > 0 and not self.repeat_ms)
+        """Whether on ends by itself, so that the point does not say afterwards what was done."""
+        return self.pulse_ms > 0 and not self.repeat_ms
+
+    @property
+    def unread(self) -> bool:
+        """Whether nothing shows that on was taken: never read, a pulse that may be over when it is read back, or a register
+        of which nobody said what it shows after a command to another.
+        """
+        untold = self.space is Space.HOLDING and self.write_on_address is not None and self.shown_on is None
+        return self.write_only or untold or 0 < self.pulse_ms < SEEN_MS
 
     @property
     def says_yes_or_no(self) -> bool:

@@ -286,12 +286,13 @@ class _Reading:
         reader, values = self._read(name, node, shapes.OUTPUT)
         output = Output(id=name, mark=mark, **values)
         checks.check_output(output, reader, self._ground)
-        return msgspec.structs.replace(output, momentary=self._is_momentary(output))
-
-    def _is_momentary(self, output: Output) -> bool:
         device = self._ground.devices.get(output.device)
-        points = device.profile.points if device else ()
-        return any(point.momentary for point in points if point.name == output.point)
+        points = [p for p in device.profile.points if p.name == output.point] if device else []
+        return msgspec.structs.replace(
+            output,
+            momentary=output.kind == "valve" and any(p.momentary for p in points),
+            unread=any(p.unread for p in points),
+        )
 
     def _uplink(self, name: str, node: Node, mark: Mark) -> Uplink:
         reader, values = self._read(name, node, shapes.UPLINK)

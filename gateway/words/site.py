@@ -404,6 +404,14 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}：没有 feedback，阀门真关没关无从证明。",
         "{name}: no feedback: nothing proves that the valve is shut.",
     ),
+    "fault.pulse_ends": (
+        "{name}：{given} 是脉冲，到时自己停；{kind} 要一直开到有人处理。请在型号文件里写 repeat（比 pulse 短）。",
+        "{name}: {given} is a pulse that ends by itself, but a {kind} must go on until somebody answers: give the point a repeat shorter than its pulse.",
+    ),
+    "fault.output_unproven": (
+        "{name}：{given} 不能回读，又没有 feedback；每次动作都会报“联动动作未确认”。",
+        "{name}: {given} cannot be read back and there is no feedback: each time it is switched on it will be reported as not confirmed.",
+    ),
     "fault.may_spark": (
         "{name}：{kind} 就在燃气探测器 {device} 的地方（{place}），又不是防爆的；有燃气时不会启动它。",
         "{name}: this {kind} stands in the place of gas detector {device} ({place}) and is not ex_rated; it will not start while there is gas.",

@@ -31,7 +31,7 @@ GARDEN = ROOT / "examples" / "fukang-garden"
 
 TABLES = {
     "PERSON": {"id", "mark"}, "PLACE_TABLE": {"path"}, "DEVICE": {"id", "mark"}, "BUS": {"id", "mark", "devices"}, "BUTTON": {"id", "mark"},
-    "RADIO": set(), "LISTENER": set(), "RETENTION": set(), "DOOR": {"id", "mark"}, "OUTPUT": {"id", "mark", "momentary"}, "UPLINK": {"id", "mark"}, "GRID": set(),
+    "RADIO": set(), "LISTENER": set(), "RETENTION": set(), "DOOR": {"id", "mark"}, "OUTPUT": {"id", "mark", "momentary", "unread"}, "UPLINK": {"id", "mark"}, "GRID": set(),
     "HEADING": {"mark", "fingerprint", *SECTIONS},
 }  # fmt: skip
 """Each table and what of its model does not come from it."""
@@ -187,22 +187,55 @@ def test_whatever_stands_anywhere_in_the_site_the_reader_never_rises_and_renders
         assert wanted <= {name for name, _ in fault.fields}, fault
 
 
-@pytest.mark.parametrize(
-    ("more", "momentary"),
-    [("", False), ("pulse: 2s", True), ("pulse: 10s, repeat: 4s", False), ("write_only: true", True)],
-)
-def test_whether_an_output_is_momentary_is_its_profiles_to_say(load, good, more, momentary):
-    pulse = f"""
+_PULSE = """
 id: pulse
 kind: relay
 name: {{zh: 脉冲, en: pulse}}
 status: manual
 source: test
 points:
-  relay1: {{space: coil, address: 0, writable: true, {more}}}
+  relay1: {{address: 0, writable: true, {more}}}
   relay2: {{space: coil, address: 1, writable: true}}
   input1: {{space: discrete, address: 0}}
 """
-    loaded = load(good.replace("profile: relay,", "profile: pulse,"), {"profiles/pulse.yaml": pulse})
+
+
+@pytest.mark.parametrize(
+    ("more", "momentary", "unread"),
+    [
+        ("", False, False),
+        ("pulse: 2s", True, False),
+        ("pulse: 500ms", True, True),
+        ("pulse: 10s, repeat: 4s", False, False),
+        ("write_only: true", False, True),
+        ("write_on_address: 8, space: holding", False, True),
+        ("write_on_address: 8, space: holding, shown_on: 1", False, False),
+    ],
+)
+def test_whether_a_valve_is_momentary_or_unread_is_its_profiles_to_say(load, good, more, momentary, unread):
+    more = more if "space" in more else f"space: coil, {more}"
+    profiles = {"profiles/pulse.yaml": _PULSE.format(more=more)}
+    loaded = load(good.replace("profile: relay,", "profile: pulse,"), profiles)
     assert not loaded.faults.errors, loaded.faults.errors
-    assert loaded.site.outputs["valve-1"].momentary is momentary
+    valve = loaded.site.outputs["valve-1"]
+    assert (valve.momentary, valve.unread) == (momentary, unread)
+
+
+@pytest.mark.parametrize("kind", ["siren", "fan"])
+@pytest.mark.parametrize(("more", "refused"), [("pulse: 10s", True), ("pulse: 10s, repeat: 4s", False), ("", False)])
+def test_what_must_go_on_is_not_given_a_pulse_that_ends(load, good, kind, more, refused):
+    good = good.replace("profile: relay,", "profile: pulse,").replace("kind: valve, device", f"kind: {kind}, device")
+    loaded = load(
+        good.replace("feedback_means: shut", "feedback_means: 'on'"),
+        {"profiles/pulse.yaml": _PULSE.format(more=f"space: coil, {more}")},
+    )
+    assert [f.key for f in loaded.faults.errors] == (["fault.pulse_ends"] if refused else [])
+    assert [line for line in loaded.lines("zh-CN") if "repeat" in line] or not refused
+
+
+def test_a_relay_that_shows_nothing_wants_a_feedback(load, good):
+    good = good.replace("profile: relay,", "profile: pulse,").replace(
+        "feedback: relay-1.input1, feedback_means: shut", ""
+    )
+    loaded = load(good, {"profiles/pulse.yaml": _PULSE.format(more="space: coil, write_only: true")})
+    assert "fault.output_unproven" in [f.key for f in loaded.faults.warnings]

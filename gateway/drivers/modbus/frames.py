@@ -27,7 +27,6 @@ COIL_ON = 0xFF00  # Application Protocol 6.5: the only value besides 0 that the 
 EXCEPTION_BIT = 0x80
 EXCEPTION_BYTES = 5  # unit, function, code, CRC
 ECHO_BYTES = 8  # unit, function, address, value or count, CRC
-_SEEN_MS = 1_000  # a pulse shorter than this may be over when it is read back
 MAX_FRAME = 256  # Serial Line 2.3: longest RTU frame
 
 
@@ -130,7 +129,7 @@ def _written(unit: int, space: Space, address: int, value: int, function: int, *
 def shown(spec: PointSpec, *, on: bool) -> int | None:
     """What a point must read once it was written; None where that cannot be known."""
     named = spec.shown_on if on else spec.shown_off
-    if spec.write_only or (on and 0 < spec.pulse_ms < _SEEN_MS):
+    if spec.write_only or (on and spec.unread):
         return None
     if named is not None:
         return named
