@@ -29,7 +29,7 @@ from msgspec import Struct
 
 from gateway.actions import Want
 from gateway.actuators.circuit import SUPERSEDED, Asked, Circuit, Outcome
-from gateway.actuators.decide import Deed, decide, state_name
+from gateway.actuators.decide import Ask, Deed, decide, state_name
 from gateway.actuators.turns import Turns
 from gateway.events import Quality, Scalar
 from gateway.faults import DeviceFault
@@ -210,7 +210,8 @@ class OutputReconciler:
         actual = state_name(circuit.kind, energised)
         if deed is Deed.HOLD_AND_REPORT:
             return Outcome(actual, confirmed=True, reason=HELD)
-        if circuit.feedback and (asked.ask.stands or deed is Deed.WRITE_OFF):
+        to_be_off = asked.ask is Ask.OFF and (circuit.ours or deed is Deed.WRITE_OFF)
+        if circuit.feedback and (asked.ask.stands or to_be_off):
             return await self._prove(circuit, asked, str(actual), group)
         if circuit.unread:  # of one put off no alarm is made: it goes off of itself where it lost its power
             return Outcome(None, confirmed=not asked.ask.stands, reason=UNPROVEN)

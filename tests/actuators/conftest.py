@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from types import SimpleNamespace
 
 import pytest
@@ -70,11 +70,13 @@ class FakeLane:
 class Bench:
     """A reconciler under test with everything it said."""
 
-    def __init__(self, outputs: list[Output], lanes: dict[str, Lane], pace: Pace | None = None) -> None:
+    def __init__(
+        self, outputs: list[Output], lanes: dict[str, Lane], pace: Pace | None = None, ours: Collection[str] = ()
+    ) -> None:
         self.reports: list[tuple[float, Actuated]] = []
         self.beats: list[float] = []
         self.answer: Callable[[Actuated], None] = lambda _: None
-        self.reconciler = OutputReconciler({o.id: o for o in outputs}, lanes, self._report, self._beat, pace)
+        self.reconciler = OutputReconciler({o.id: o for o in outputs}, lanes, self._report, self._beat, pace, ours=ours)
 
     def want(self, output: str, state: str, *causes: str) -> None:
         self.reconciler.want(Want(output, OutputState(state), causes))

@@ -111,3 +111,19 @@ def test_a_siren_that_goes_on_sounding_is_not_confirmed_off(one, play):
 
     play(b, script)
     assert b.said()[-1] == ("off", "off", True, "")
+
+
+def test_one_of_ours_found_sounding_at_the_start_is_not_off_because_its_coil_is(bench, fake_lane, an_output, play):
+    lane = fake_lane()
+    lane.state["board", "sounding"] = True  # the relay's contact is welded: the coil let go, the siren did not
+    siren = an_output("s", feedback="board.sounding", feedback_means="on")
+    b = bench([siren], {"board": lane}, PATIENT, ours={"s"})
+
+    async def script():
+        await asyncio.sleep(20)
+        assert b.said() == [("off", "on", False, "not_confirmed")]
+        lane.state["board", "sounding"] = False
+        await asyncio.sleep(10)
+
+    play(b, script)
+    assert b.said()[1:] == [("off", "off", True, "")]
