@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from wire.face_bodies import CANARIES, EMPLOYEE
 
@@ -48,13 +49,15 @@ ADDRESS = "A4:C1:38:00:00:01"
 TELLING = tuple(canary for canary in CANARIES if canary != EMPLOYEE)
 """Five digits in a row are in some digest by chance (atheris found one)."""
 TYPES = ("", "application/json", "multipart/form-data; boundary=MIME_boundary", "text/xml", "multipart/form-data")
-GATE = Terminal("gate-1", sealer(b"k" * 32), enrolment="compound", direction="in")
-EAST = Terminal(
-    "east", sealer(b"k" * 32), enrolment="compound", direction="in",
-    mapping=mapping_of(
+ZONES = (None, *map(ZoneInfo, ("Asia/Shanghai", "Europe/Berlin", "America/New_York")))
+"""Of times without offset."""
+GATES = tuple(Terminal("gate-1", sealer(b"k" * 32), enrolment="compound", direction="in", zone=zone) for zone in ZONES)
+EASTS = tuple(
+    Terminal("east", sealer(b"k" * 32), enrolment="compound", direction="in", zone=zone, mapping=mapping_of(
         {"events": "info", "type": {"from": "RecordType", "values": {"1": "access.granted"}}, "person": "UserID",
-         "time": {"from": "Time", "as": "epoch_s"}, "seq": "RecordID", "device": "SN"}, Faults(), "east",
-    ),
+         "time": time, "seq": "RecordID", "device": "SN"}, Faults(), "east",
+    ))
+    for time, zone in (({"from": "Time", "as": "epoch_s"}, None), *(("Time", zone) for zone in ZONES[1:]))
 )  # fmt: skip
 
 
@@ -101,17 +104,18 @@ def _entries(decoded: Decoded) -> None:
 
 def face_push(data: bytes) -> None:
     """A push gives entries of known types, or a BodyFault; nothing personal of the corpus is in either."""
-    content_type = TYPES[data[0] % len(TYPES)] if data else ""
+    zone, form = divmod(data[0] if data else 0, len(TYPES))
     try:
-        _entries(decode_push(data[1:], content_type, GATE, THEN_MS))
+        _entries(decode_push(data[1:], TYPES[form], GATES[zone % len(GATES)], THEN_MS))
     except BodyFault as fault:
         assert not [canary for canary in TELLING if canary in str(fault)]  # noqa: PT017 - both ways out are judged
 
 
 def face_mapped(data: bytes) -> None:
     """A body read by a mapping: entries of known types or a BodyFault."""
-    with suppress(BodyFault):
-        _entries(decode_texts([Text(data)], EAST, THEN_MS))
+    for east in EASTS:
+        with suppress(BodyFault):
+            _entries(decode_texts([Text(data)], east, THEN_MS))
 
 
 def face_stream(data: bytes) -> None:
@@ -126,8 +130,9 @@ def face_stream(data: bytes) -> None:
 def face_history(data: bytes) -> None:
     """A page of a terminal's log, and its other pages: entries that are not live, or a BodyFault."""
     with suppress(BodyFault):
-        assert not [entry for entry in read_page(data, GATE).entries if entry.live]
-    pages.clock_ms(data, None)
+        assert not [entry for entry in read_page(data, GATES[0]).entries if entry.live]
+    for zone in ZONES:
+        pages.clock_ms(data, zone, THEN_MS)
     pages.identities(data)
     pages.push_hosts(data)
 

@@ -33,6 +33,9 @@ MOST_PAGES = 200
 LOOKBACK_MS = 7 * DAY
 """Where nothing tells when the missing events were."""
 
+_LATEST_MS = 253_402_128_000_000
+"""9999-12-30: a day is left, for whichever offset."""
+
 
 class Dialect(Struct, frozen=True):
     """One way in which a log can be asked."""
@@ -113,5 +116,6 @@ def _from_log(entry: Entry) -> Entry:
 
 
 def _iso(at_ms: int, zone: tzinfo | None) -> str:
-    """A time with its offset, to the second: what the terminal takes."""
-    return datetime.fromtimestamp(at_ms / 1000, zone or UTC).isoformat(timespec="seconds")
+    """A time with its offset, to the second: what the terminal takes. What its calendar does not reach is asked for to its end."""
+    within_ms = min(max(at_ms, 0), _LATEST_MS)
+    return datetime.fromtimestamp(within_ms / 1000, zone or UTC).isoformat(timespec="seconds")

@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, tzinfo
 
+from gateway.drivers.face.bodies import BodyFault
 from gateway.instant import SECOND
 
 AHEAD_MS, BEHIND_MS = 5 * SECOND, 90 * SECOND
@@ -70,7 +72,8 @@ def iso_time(raw: object, zone: tzinfo | None) -> tuple[int | None, str]:
             if zone is None:
                 return None, "received"
             when, quality = when.replace(tzinfo=zone), ASSUMED
-        return (when - EPOCH) // timedelta(milliseconds=1), quality
+        # The years 0 and 10000, as an offset may make them, are no times: nothing could show them.
+        return (when.astimezone(UTC) - EPOCH) // timedelta(milliseconds=1), quality
     except (ValueError, OverflowError):
         return None, "received"
 
@@ -82,7 +85,10 @@ def last_of_two(time_ms: int | None, quality: str, zone: tzinfo | None, now_ms: 
     """
     if time_ms is None or quality != ASSUMED or zone is None or now_ms is None:
         return time_ms
-    again = (datetime.fromtimestamp(time_ms / 1000, zone).replace(fold=1) - EPOCH) // timedelta(milliseconds=1)
+    try:
+        again = (datetime.fromtimestamp(time_ms / 1000, zone).replace(fold=1) - EPOCH) // timedelta(milliseconds=1)
+    except (ValueError, OverflowError, OSError):  # at the ends of the calendar no hour comes twice
+        return time_ms
     return again if time_ms < again <= now_ms + AHEAD_MS else time_ms
 
 
@@ -107,6 +113,11 @@ def time_doubts(time_ms: int | None, now_ms: int | None, *, is_live: bool | None
 
 
 def fingerprint(event: Mapping[str, object], without: Collection[str] = ()) -> str:
-    """Stands in for the serial number of an event that has none, so that two of one second stay two. Sealed, never shown."""
+    """Stands in for the serial number of an event that has none, so that two of one second stay two. Sealed, never shown.
+
+    Raises BodyFault ``too_deep``: the stack that was just enough to read an event may not be to write it.
+    """
     lasting = {name: value for name, value in event.items() if name not in without}
-    return json.dumps(lasting, sort_keys=True, default=str)
+    with suppress(RecursionError):
+        return json.dumps(lasting, sort_keys=True, default=str)
+    raise BodyFault("too_deep")
