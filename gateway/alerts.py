@@ -84,6 +84,8 @@ class NoteKind(StrEnum):
     RESET = "reset"
     RECEIVED = "received"
     REFUSED = "refused"
+    THINNED = "thinned"
+    """Stands for steps that were alike, so many as its reason says (``store/thinning.py``)."""
 
 
 class Why(Struct, frozen=True):

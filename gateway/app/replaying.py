@@ -24,8 +24,8 @@ from gateway.store.recording import Recording
 from gateway.store.rows import JournalRow
 
 _PROGRESS_ROWS = 20_000
-_BESIDE_THE_CORE = frozenset({NoteKind.RECEIVED.value, NoteKind.REFUSED.value})
-"""Steps of a history that the inbox adds of itself: they change no alert."""
+_BESIDE_THE_CORE = frozenset({NoteKind.RECEIVED.value, NoteKind.REFUSED.value, NoteKind.THINNED.value})
+"""Steps of a history that the inbox, or the store's tidying, adds of itself: they change no alert."""
 
 
 class Agreement(Struct, frozen=True):

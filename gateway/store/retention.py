@@ -6,7 +6,8 @@ old; time of which nobody knows how long it was makes nothing older.
 Theory. The file is bounded by reuse: SQLite gives the pages of deleted rows to new ones, so a file whose *used* bytes stay
 below a bound does not grow beyond it. Giving bytes back to the disk (VACUUM) would copy the whole file and hold up every
 alert meanwhile. Where the bytes in use pass the bound, the journal gives way first and closed alerts next, whatever their age;
-open alerts, and those of which an uplink still owes delivery, never.
+open alerts, and those of which an uplink still owes delivery, never. What of an open alert's history only says the same again is
+thinned (``thinning.py``), once neither age nor the journal, which a replay holds it beside, speaks for it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sqlite3
 
 from msgspec import Struct
 
+from gateway.store import thinning
 from gateway.store.outbox import Outbox
 from gateway.store.rows import Pruned
 
@@ -52,9 +54,12 @@ def tidy(connection: sqlite3.Connection, outbox: Outbox, keep: Keep, now: int) -
     journal = _tidy_journal(connection, keep, now, crowded=crowded)
     # The journal is what can be done without; only when it is gone must alerts give way to the bound.
     closed = _tidy_closed(connection, outbox, keep, now, crowded=crowded and not journal)
+    first = connection.execute("SELECT at FROM journal ORDER BY n LIMIT 1").fetchone()
+    steps = thinning.thin(connection, min(now - keep.journal_ms, first[0] if first else now))
     connection.execute("DELETE FROM audit WHERE at < ?", (now - keep.audit_ms,))
     connection.execute("DELETE FROM damaged WHERE n <= (SELECT MAX(n) FROM damaged) - ?", (_DAMAGED_ROWS,))
-    return Pruned(messages, journal, closed, more=journal >= JOURNAL_ROUND or closed >= CLOSED_ROUND)
+    more = journal >= JOURNAL_ROUND or closed >= CLOSED_ROUND or steps >= thinning.ROUND
+    return Pruned(messages, journal, closed, steps=steps, more=more)
 
 
 def used_bytes(connection: sqlite3.Connection) -> int:

@@ -41,7 +41,7 @@ class StateRow(Struct, frozen=True, gc=False):
 
 
 class HistoryRow(Struct, frozen=True):
-    """One step in the life of one alert; only ever added, never changed; it goes with the closed alert."""
+    """One step in the life of one alert; only ever added, never changed; it goes with the closed alert, or is thinned (``thinning.py``)."""
 
     alert: str
     revision: Whole
@@ -161,5 +161,7 @@ class Pruned(Struct, frozen=True):
     closed: int = 0
     keys: int = 0
     """Keys destroyed: of days and persons beyond the journal's limit."""
+    steps: int = 0
+    """Of the histories of open alerts."""
     more: bool = False
     """The round took as many as it may: there is probably more."""

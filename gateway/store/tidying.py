@@ -34,7 +34,7 @@ class Tidying:
         """The last instant put, in whose time things grow old."""
         self.keep = Keep()
         """How long what is kept; may be changed at any time."""
-        self.pruned = Counter(messages=0, journal=0, closed=0, keys=0)
+        self.pruned = Counter(messages=0, journal=0, closed=0, keys=0, steps=0)
         """What went so far."""
 
     def begin(self, now: float, stamp: tuple[int, bytes] | None) -> None:
@@ -57,7 +57,6 @@ class Tidying:
         except StoreFault as fault:
             log.warning("store_job_failed", job="prune", fault=str(fault))
             pruned = Pruned()
-        found = {"messages": pruned.messages, "journal": pruned.journal, "closed": pruned.closed, "keys": pruned.keys}
-        self.pruned.update(found)
+        self.pruned.update({name: getattr(pruned, name) for name in self.pruned})
         self._due = now() + (TIDY_AGAIN_S if pruned.more else TIDY_S)
         return pruned.more

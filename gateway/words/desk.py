@@ -194,6 +194,11 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "step.reset": ("已复位", "reset"),
     "step.received": ("上级已收到", "received"),
     "step.refused": ("未执行", "refused"),
+    "step.thinned": ("已精简", "thinned"),
+    "step.thinned_of": (
+        "此前 {count} 步重复情况已略去",
+        "{count} steps before this one, which said the same again, are left out",
+    ),
     "done.on_disk": ("已完成:{done} {alert}({who}),已写入磁盘", "done: {done} {alert} by {who}, on disk"),
     "done.in_memory": (
         "已完成:{done} {alert}({who});磁盘拒绝写入,只在内存里",

@@ -224,6 +224,7 @@ def test_retention_follows_the_site_file_and_what_it_does_is_counted(tmp_path):
             "store.pruned_journal",
             "store.pruned_closed",
             "store.pruned_keys",
+            "store.pruned_steps",
             "telemetry.pruned",
         } <= counted.keys()
 

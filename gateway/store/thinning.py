@@ -1,0 +1,70 @@
+"""Histories of open alerts that come and go for months: steps that say the same again are thinned out, and counted.
+
+Works inside the transaction of ``retention.py``. Messages and revisions are not touched: only the looking back is shortened.
+
+Theory. An alert that nobody answers is open for ever, and each time its condition returns it gets a step or two, and its rungs are
+told anew. What a person needs of that: how it began, whom it reached, what people did, how often it came and went, and how it
+stands. So the first step of each kind stays (of rungs told: a whole climb with its repeats), the last ones stay, everything a
+person did stays; of the rest, what is older than the journal becomes one step that says how many there were.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+
+from gateway.alerts import ChangeKind, NoteKind
+from gateway.store import seals
+from gateway.store.rows import HistoryRow
+
+FIRST = {
+    ChangeKind.TOLD.value: 20,  # five rungs, each told four times
+    ChangeKind.RE_ALARMED.value: 1,
+    ChangeKind.RETURNED.value: 1,
+    NoteKind.REPEATED.value: 1,
+    NoteKind.RECEIVED.value: 20,
+}
+"""Kinds of steps that come again and again without a person's doing, and how many of the first ones are kept."""
+LAST = 50
+"""So many of the last ones are kept, however old."""
+ROUND = 1_000
+"""Steps that one round drops at most: some ten milliseconds on a memory card."""
+
+
+def thin(connection: sqlite3.Connection, before: int) -> int:
+    """Drop what came before this instant; answers how many steps. Raises sqlite3.Error."""
+    query = (
+        "SELECT alert FROM history WHERE alert IN (SELECT key FROM state WHERE kind = 'alert') "
+        "GROUP BY alert HAVING COUNT(*) > ?"
+    )
+    dropped = 0
+    for (alert,) in connection.execute(query, (LAST,)).fetchall():
+        if dropped < ROUND:
+            dropped += _thin_one(connection, alert, before, ROUND - dropped)
+    return dropped
+
+
+def _thin_one(connection: sqlite3.Connection, alert: str, before: int, most: int) -> int:
+    query = "SELECT n, kind, at, revision FROM history WHERE alert = ? ORDER BY n"
+    seen: Counter[str] = Counter()
+    again: list[tuple[int, int, int]] = []
+    for n, kind, at, revision in connection.execute(query, (alert,)):
+        seen[kind] += 1
+        if seen[kind] > FIRST.get(kind, seen[kind]):
+            again.append((n, at, revision))
+    gone = [step for step in again[:-LAST] if step[1] < before][:most]
+    if not gone:
+        return 0
+    told = connection.execute(
+        "SELECT n, reason FROM history WHERE alert = ? AND kind = ?", (alert, NoteKind.THINNED.value)
+    ).fetchall()
+    places = [(alert, n) for n, *_ in (*gone, *told)]
+    connection.executemany("DELETE FROM history WHERE alert = ? AND n = ?", places)
+    count = len(gone) + sum(int(reason) for _, reason in told if reason.isdecimal())
+    last, at, revision = gone[-1]
+    row = HistoryRow(alert, revision, NoteKind.THINNED.value, at, None, str(count), b"")
+    connection.execute(
+        "INSERT INTO history (n, alert, revision, kind, at, who, reason, body, sum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (last, *seals.seal_history(row)),
+    )
+    return len(gone)

@@ -1,0 +1,105 @@
+"""The history of an alert that nobody answers and that comes and goes: short, counted, and true in what it keeps."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.store import thinning
+from gateway.store.database import Database
+from gateway.store.retention import DAY_MS, Keep
+from gateway.store.rows import Batch, HistoryRow, Message, StateRow
+
+ALERT, NOW = "a1", 200 * DAY_MS
+
+
+@pytest.fixture
+def database(tmp_path):
+    database = Database.open(tmp_path)
+    yield database
+    database.close()
+
+
+def step(revision: int, kind: str, at: int, who: str | None = None) -> HistoryRow:
+    return HistoryRow(ALERT, revision, kind, at, who, "", b"body" * 100)
+
+
+def flap(database, days: range) -> None:
+    """It comes and goes once a day, its first rung is told each time, and somebody has it each time."""
+    for day in days:
+        kinds = ("raised" if day == 0 else "re-alarmed", "told", "received", "returned")
+        rows = tuple(step(4 * day + n + 1, kind, day * DAY_MS) for n, kind in enumerate(kinds))
+        told = tuple(Message("low", row.revision, f"{ALERT}/{row.revision}", "alerts", b"m", ALERT) for row in rows)
+        database.commit(Batch(state=(StateRow("alert", ALERT, b"open"),), history=rows, messages=told))
+
+
+def tidy(database, now: int = NOW) -> int:
+    steps, more = 0, True
+    while more:
+        pruned = database.prune(Keep(), now=now)
+        steps, more = steps + pruned.steps, pruned.more
+    return steps
+
+
+def test_what_says_the_same_again_goes_and_is_counted(database):
+    flap(database, range(100))
+    database.commit(Batch(history=(step(500, "shelved", 50 * DAY_MS, "li"), step(501, "refused", 51 * DAY_MS, "wu"))))
+    before = database.history(ALERT)
+    dropped = tidy(database)
+    after = database.history(ALERT)
+    (thinned,) = [row for row in after if row.kind == "thinned"]
+    kept = [row for row in after if row != thinned]
+    assert thinned.reason == str(dropped) == str(len(before) - len(kept))
+    assert kept == [row for row in before if row in kept], "in order, and none is another"
+    assert [row.kind for row in kept].count("raised") == 1
+    assert {row.who for row in kept} == {None, "li", "wu"}
+    assert kept[:4] == before[:4]
+    assert [row for row in before if row.kind == "told"][:20] == [row for row in kept if row.kind == "told"][:20]
+    again = [row for row in before if row.kind in thinning.FIRST]
+    assert again[-thinning.LAST :] == [row for row in kept if row.kind in thinning.FIRST][-thinning.LAST :]
+    assert len(after) < 110
+    assert tidy(database) == 0
+
+
+def test_it_stays_short_however_long_it_goes_on(database):
+    for month in range(6):
+        flap(database, range(30 * month, 30 * month + 30))
+        tidy(database, (30 * month + 30) * DAY_MS)
+    flap(database, range(180, 181))
+    tidy(database, 400 * DAY_MS)
+    rows = database.history(ALERT)
+    assert len(rows) < 110
+    (thinned,) = [row for row in rows if row.kind == "thinned"]
+    assert int(thinned.reason) + len(rows) - 1 == 4 * 181
+    assert [row.at for row in rows] == sorted(row.at for row in rows)
+    assert database.damage.rows == 0
+
+
+def test_what_is_younger_than_the_journal_stays(database):
+    flap(database, range(100))
+    assert tidy(database, 29 * DAY_MS) == 0
+    assert len(database.history(ALERT)) == 400
+
+
+def test_nothing_that_an_uplink_has_not_got_yet_is_touched(database):
+    database.add_uplink("city")
+    flap(database, range(100))
+    owed = database.take("city", "low", 1_000)
+    assert len(owed) == 400
+    assert tidy(database) > 0
+    assert database.take("city", "low", 1_000) == owed
+
+
+def test_a_closed_alert_keeps_what_it_has(database):
+    flap(database, range(100))
+    database.commit(Batch(state=(StateRow("alert", ALERT, None), StateRow("closed", ALERT, b"c"))))
+    assert tidy(database) == 0
+    assert len(database.history(ALERT)) == 400
+
+
+def test_one_round_is_short(database, monkeypatch):
+    monkeypatch.setattr(thinning, "ROUND", 60)
+    flap(database, range(100))
+    pruned = database.prune(Keep(), now=NOW)
+    assert (pruned.steps, pruned.more) == (60, True)
+    assert tidy(database) > 60
+    assert len([row for row in database.history(ALERT) if row.kind == "thinned"]) == 1
