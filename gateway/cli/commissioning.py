@@ -87,7 +87,8 @@ def _commission_one(asked: argparse.Namespace, bus: Any, wanted: Any) -> int:
         return complain(asked, key, REFUSED, device=wanted.device.id, reason=reason, detail=fault.detail)
     outcome = done.outcome(wanted)
     told = {**about, "at": done.answers_at, "shown": done.shown}
+    point = wanted.deed.expect
     print_item({**told, "written": True, "outcome": outcome}) if asked.json else print(
-        say(f"commission.{outcome}", language(), **told)
+        say(f"commission.{outcome}_by" if point else f"commission.{outcome}", language(), **told, point=point)
     )
     return OK if outcome in {"confirmed", "accepted", "unread"} else REFUSED

@@ -28,8 +28,20 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "commission.which_code": ("{write}:请给出值:{known}", "{write}: give one of {known}"),
     "commission.no_code": ("{write}:没有 {given};可写:{known}", "{write}: there is no {given}; there is: {known}"),
     "commission.accepted": (
-        "{device}:{write} 已执行,设备(地址 {at})已应答。",
-        "{device}: {write} was done; the device (unit {at}) said yes.",
+        "{device}:{write} 设备(地址 {at})已接受,但没有证明做到了;请到现场看。",
+        "{device}: {write} was accepted (unit {at}) but not proven; look at the device.",
+    ),
+    "commission.confirmed_by": (
+        "{device}:{write} 已执行,{point} 随之为真,已证实。",
+        "{device}: {write} was done, and {point} became true: proven.",
+    ),
+    "commission.differs_by": (
+        "{device}:{write} 设备已接受,但 {point} 没有变为真:没有做到。",
+        "{device}: {write} was accepted, but {point} did not become true: it failed.",
+    ),
+    "commission.unproven_by": (
+        "{device}:{write} 设备已接受,但 {point} 之前已为真或读不到,什么也没有证明。",
+        "{device}: {write} was accepted, but {point} was true before or cannot be read: nothing is proven.",
     ),
     "commission.none": (
         "{device}:型号 {profile} 没有可写的设置",

@@ -9,6 +9,7 @@ import pytest
 from gateway.cli import main
 from gateway.control.folder import claim
 from gateway.sim.modbus import SimBus, SimUnit
+from gateway.words import say
 
 PROFILE = """
 id: gas-x
@@ -20,12 +21,14 @@ timeout: 100ms
 unit_id: 1
 points:
   gas: { space: holding, address: 0, unit: "%LEL", class: alarm }
+  sounding: { space: input, address: 4, true_when: [1] }
 commissioning:
   unit_id: { address: 0x7D0, low: 1, high: 247 }
   baud: { address: 0x7D1, low: 0, high: 5 }
   speed: { address: 0x7D5, low: 0, high: 2, codes: { 0: "4800", 1: "9600", 2: "19200" } }
   own: { address: 0x7D2, value: 3, on_start: true }
   polynomial: { address: 0x7D3, value: 7, function: 16 }
+self_test: { address: 0x7D6, value: 2, expect: sounding }
 reset: { address: 0x7D4, value: 234 }
 """
 SITE = """
@@ -91,7 +94,7 @@ def test_without_a_word_it_lists_and_touches_nothing(tmp_path, run):
         code, rows = run()
         assert code == 0
         assert [(row["write"], row["value"]) for row in rows] == [
-            ("unit_id", 5), ("baud", None), ("speed", None), ("polynomial", 7), ("reset", 234)
+            ("unit_id", 5), ("baud", None), ("speed", None), ("polynomial", 7), ("self_test", 2), ("reset", 234)
         ]  # fmt: skip
         code, (told,) = run("unit_id")
         assert (code, told["written"], told["at"], told["value"]) == (0, False, 1, 5)
@@ -148,6 +151,42 @@ def test_a_command_is_done_and_not_read_back(tmp_path, run):
         code, (told,) = run("reset", "--write", "--yes")
         assert (code, told["outcome"], told["at"]) == (0, "accepted", 5)
         assert [asked for asked in unit.requests if asked[1] == 0x7D4] == [(6, 0x7D4, 234)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "code", "outcome"),
+    [
+        ({4: 0}, {4: 1}, 0, "confirmed"),
+        ({4: 0}, {4: 0}, 1, "differs"),
+        ({4: 1}, {4: 1}, 1, "unproven"),  # it howled already
+        ({}, {}, 1, "unproven"),  # no such register
+    ],
+)
+def test_a_self_test_is_proven_by_the_point_it_makes_true(tmp_path, run, monkeypatch, before, after, code, outcome):
+    monkeypatch.setattr("gateway.drivers.modbus.commissioning.EXPECT_S", 10 if outcome == "confirmed" else 0.5)
+    unit = SimUnit(5, holding=registers() | {0x7D6: 0}, input=dict(before))
+    with compound(tmp_path, unit):
+        unit.on_write = lambda *_: unit.input.update(after)
+        done, (told,) = run("self_test", "--write", "--yes")
+        assert (done, told["outcome"], told["at"]) == (code, outcome, 5)
+        assert (6, 0x7D6, 2) in unit.requests
+
+
+def test_a_self_test_that_takes_its_time_is_waited_for(tmp_path, run, monkeypatch):
+    monkeypatch.setattr("gateway.drivers.modbus.commissioning.EXPECT_S", 60)
+    unit = SimUnit(5, holding=registers() | {0x7D6: 0}, input={4: 0})
+    with compound(tmp_path, unit):
+        unit.on_write = lambda *_: threading.Timer(1.0, unit.input.update, [{4: 1}]).start()
+        code, (told,) = run("self_test", "--write", "--yes")
+        assert (code, told["outcome"]) == (0, "confirmed")
+
+
+@pytest.mark.parametrize("outcome", ["confirmed", "differs", "unproven"])
+def test_what_became_of_a_self_test_is_said_in_words(outcome):
+    for language in ("zh-CN", "en"):
+        said = say(f"commission.{outcome}_by", language, device="s", write="self_test", at=5, point="sounding")
+        assert "sounding" in said
+        assert "commission." not in said, "there are no words for it"
 
 
 @pytest.mark.parametrize(
