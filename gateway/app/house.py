@@ -357,8 +357,8 @@ class House:
         if reason == "rebuilt":
             rows = self.engine.snapshot()
             self.store.put(Part(state=tuple(StateRow(row.kind, row.key, row.body) for row in rows), urgent=True))
-        # late: what the disk holds waits for the next start; set_aside: a person has to look at what no table took
-        well = mode == "disk" and reason not in {"late", "set_aside"}
+        # late: what the disk holds waits for the next start; set_aside, rebuilt: a person has to look at what was lost
+        well = mode == "disk" and reason not in {"late", "set_aside", "rebuilt"}
         said = "" if well else "store_memory" if mode == "memory" else "store_mended"
         self.inbox.report(DeviceHealth(STORE, Health.OK if well else Health.FAULTY, said, reason))
 

@@ -78,8 +78,8 @@ class Store:
         self._uplinks: set[str] = set()
         self._wake = asyncio.Event()
         self._failures = 0
-        self._unfolded = 0
-        """Rows set aside of which somebody was told."""
+        self._told_of = {"rebuilt": 0, "set_aside": 0}
+        """Repairs, and rows set aside, of which somebody was told."""
         self._due: float | None = None
         self.tidying = Tidying(self._worker)
         self._stopping = False
@@ -94,7 +94,8 @@ class Store:
         """
         loaded, reason = await self._worker.open()
         self.tidying.begin(_now(), loaded.stamp)
-        self._unfolded = self._worker.damage.unfolded
+        self._told_of = self._repairs()
+        self._worker.after_job = self._look_for_repairs
         if reason:
             self._enter_memory(reason)
         else:
@@ -228,8 +229,9 @@ class Store:
     def on_mode(self, callback: Callable[[Mode, str], None]) -> None:
         """Call back at each change with the new mode and the reason.
 
-        ``set_aside``: something that was acknowledged could not be brought into the tables. ``rebuilt``: the file was replaced, put all state again. ``late``: what the disk holds was never loaded, and what was
-        held is on it now; only a new start brings the two together.
+        ``set_aside``: something that was acknowledged could not be brought into the tables. ``rebuilt``: the file was damaged
+        and was replaced by what could be read of it, in whichever job that was met; put all state again. ``late``: what the
+        disk holds was never loaded, and what was held is on it now; only a new start brings the two together.
         """
         self._callbacks.append(callback)
 
@@ -268,6 +270,8 @@ class Store:
             else:
                 await self._flush()
             self._beat()
+            if self._mode == "disk":
+                self._tell_repairs()
             if last:
                 if not self._left:
                     return
@@ -334,9 +338,6 @@ class Store:
         if batch.messages:
             self._departures.announce()
         self._worker.fold()
-        if self._worker.damage.unfolded > self._unfolded:
-            self._unfolded = self._worker.damage.unfolded
-            self._report("set_aside")
 
     async def _note_told(self, entries: list[Entry]) -> None:
         """Their messages are told from memory, and may be found on the disk in the words made for the commit."""
@@ -360,7 +361,7 @@ class Store:
     async def _retry(self) -> None:
         """Write all that is held; what comes meanwhile is held for the next round."""
         self._flight, self._held = self._held, Held()
-        batch, rebuilt, cursors = self._flight.batch(), self._worker.rebuilt, self._departures.cursors
+        batch, cursors = self._flight.batch(), self._departures.cursors
         try:
             job = self._worker.write(
                 lambda database: jobs.commit_held(database, self._bearable(batch), self._uplinks, cursors)
@@ -384,7 +385,10 @@ class Store:
         self._mode = "disk"
         self._departures.surface()
         self._departures.announce()  # what nobody could read may be taken now
-        self._report("late" if self._worker.late else "rebuilt" if self._worker.rebuilt > rebuilt else "written")
+        if self._worker.late:
+            self._report("late")
+        elif not self._tell_repairs():
+            self._report("written")
 
     def _bearable(self, batch: Batch) -> Batch:
         """What may be laid over a database that was never loaded: its own clock and facts stand, and so does its stamp."""
@@ -411,6 +415,22 @@ class Store:
         log.warning("store_mode", mode=self._mode, reason=reason)
         for callback in self._callbacks:
             callback(self._mode, reason)
+
+    def _repairs(self) -> dict[str, int]:
+        return {"rebuilt": self._worker.rebuilt, "set_aside": self._worker.damage.unfolded}
+
+    def _look_for_repairs(self) -> None:
+        """Behind each job, whatever it was for: the writer is to tell of a repair, now, or when memory mode ends."""
+        if self._mode == "disk" and self._repairs() != self._told_of:
+            self._set_due(0)
+
+    def _tell_repairs(self) -> bool:
+        """Tell of what had to be mended since the last time; False where there was nothing."""
+        told, self._told_of = self._told_of, self._repairs()
+        grown = [reason for reason, n in self._told_of.items() if n > told[reason]]
+        for reason in grown:
+            self._report(reason)
+        return bool(grown)
 
     def _in_memory(self, lane: str) -> dict[int, Message]:
         return self._flight.messages(lane) | self._held.messages(lane)

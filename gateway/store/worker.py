@@ -54,6 +54,8 @@ class Worker:
         self._running: dict[asyncio.Future[Any], float] = {}
         self._folding: asyncio.Future[None] | None = None
         self._step = FOLD_STEP
+        self.after_job: Callable[[], None] = lambda: None
+        """Called behind each job, whoever gave it: any of them may have had to mend the database."""
         self._told = Told(folder)
         self._beside: DiskThread | None = None
         """Writes down what is told from memory, while the disk's own thread is stuck."""
@@ -175,6 +177,7 @@ class Worker:
         # The next job in the row begins now.
         now = asyncio.get_running_loop().time()
         self._running = dict.fromkeys(self._running, now)
+        self.after_job()
 
     def _open(self) -> tuple[Loaded, str]:
         try:

@@ -203,17 +203,17 @@ def test_a_disk_that_refuses_sets_no_row_aside(tmp_path, make_batch, cursed, mon
 
 
 def test_a_row_set_aside_while_running_is_told(tmp_path, make_part, cursed, monkeypatch):
-    monkeypatch.setattr(database_module, "FOLD_BYTES", 100)
     reasons = []
 
     async def life():
         store = Store(tmp_path)
         store.on_mode(lambda mode, reason: reasons.append((mode, reason)))
         await store.start()
-        for n in range(1, 9):
+        for n in range(1, 8):
             assert await store.put(make_part(n))
-        await until(lambda: store.damage.unfolded == 1)
-        await store.put(make_part(9))
+        monkeypatch.setattr(database_module, "FOLD_BYTES", 100)
+        assert await store.put(make_part(8))
+        await until(lambda: reasons)  # of the fold itself: nothing need be put behind it
         assert await store.stop()
 
     asyncio.run(life())
