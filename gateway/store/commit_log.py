@@ -108,7 +108,7 @@ class CommitLog:
         try:
             self._open()
             self._make_room(len(record))
-            _write_all(self._handle, record, self._end)
+            files.write_all(self._handle, record, self._end)
             os.fdatasync(self._handle)
         except OSError as error:
             self.sick, self.doubtful = True, not self._blank()
@@ -175,7 +175,7 @@ class CommitLog:
         room = max(self.room, _ROOM)
         while room < need:
             room *= 2
-        _write_all(self._handle, _lay(b"", room - self.room), self.room)
+        files.write_all(self._handle, _lay(b"", room - self.room), self.room)
         os.fdatasync(self._handle)
         self.room = room
 
@@ -183,7 +183,7 @@ class CommitLog:
         """Take back the record whose sync was refused; False where that is refused, too."""
         try:
             if self._handle >= 0:
-                _write_all(self._handle, bytes(_HEAD.size), self._end)
+                files.write_all(self._handle, bytes(_HEAD.size), self._end)
                 os.fdatasync(self._handle)
         except OSError:
             return False
@@ -309,9 +309,3 @@ _decode = msgspec.msgpack.Decoder(tuple[Batch, tuple[tuple[str, str, int], ...]]
 
 def _check(serial: int, body: bytes) -> int:
     return zlib.crc32(body, zlib.crc32(serial.to_bytes(8, "big")))
-
-
-def _write_all(handle: int, data: bytes, at: int) -> None:
-    written = 0
-    while written < len(data):
-        written += os.pwrite(handle, data[written:], at + written)

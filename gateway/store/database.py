@@ -51,6 +51,10 @@ _BLOCK = 500  # journal rows read at a time
 FLOOR, ROOM = "floor", "log"  # notes: no lane uses a place up to the one any more; the log is as long as the other
 
 
+class _GaveWayError(StoreFault):
+    """A fold made room for the end of the gateway; the log holds what it was about to write."""
+
+
 class Database:
     """One open store. Make it with ``open``."""
 
@@ -65,6 +69,7 @@ class Database:
         """Highest sequence of each lane, so that no commit has to look through a backlog; empty: look."""
         self._unfoldable = False
         """The last fold was refused: no commit is taken before one succeeds."""
+        self._giving_way = False
         self._notes: list[str] = []
         self._noted_room = 0
         self._lossy = False
@@ -298,14 +303,19 @@ class Database:
     def fold(self, most: int | None = None) -> None:
         """Write what the log holds into the tables, in one transaction: the oldest ``most`` bytes of it, or all.
 
-        A row that no table takes is set aside (``damage.unfolded``). Raises StoreFault; then the log still holds it.
+        A row that no table takes is set aside (``damage.unfolded``). Raises StoreFault; then the log still holds it. So it does
+        where one of so many bytes gave way (see ``give_way``); one of all does not.
         """
         if not self._unfolded:
             self._unfoldable = False  # a refused fold that landed after all leaves nothing to mistrust
             return
-        self._unfoldable, entries = True, self._unfolded.oldest(most)
+        before, self._unfoldable = self._unfoldable, True
+        entries = self._unfolded.oldest(most)
         try:
-            found = self._fold(entries, Folder.write)
+            found = self._fold(entries if most is None else self._passing(entries), Folder.write)
+        except _GaveWayError:
+            self._unfoldable = before  # nobody refused it
+            raise
         except StoreFault:
             raise
         except Exception as bug:  # noqa: BLE001 (told, and what caused it is set aside: see folding.py)
@@ -319,7 +329,19 @@ class Database:
             self._log.restart()
         self._count(found)
 
-    def _fold(self, entries: Sequence[Entry], write: Callable[[Folder, Iterable[Entry]], None]) -> Damage:
+    def give_way(self) -> None:
+        """The gateway is to stop, and a commit that waits behind a fold under way has little time: from now on a fold of a part of
+        the log, which can be done at any time, leaves off. May be called by any thread.
+        """
+        self._giving_way = True
+
+    def _passing(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        for entry in entries:
+            if self._giving_way:
+                raise _GaveWayError("the gateway is to stop")
+            yield entry
+
+    def _fold(self, entries: Iterable[Entry], write: Callable[[Folder, Iterable[Entry]], None]) -> Damage:
         with self._access.writing() as connection:
             folder = Folder(connection, self._outbox, Damage())
             folded = tables.folded(connection, self._rows.meta(connection, "serial"))  # somebody may have folded it

@@ -55,6 +55,13 @@ def write_whole(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
+def write_all(handle: int, data: bytes, at: int) -> None:
+    """Write all of it at a place; a disk that fills up on the way takes a part, and refuses the rest. Raises OSError."""
+    written = 0
+    while written < len(data):
+        written += os.pwrite(handle, data[written:], at + written)
+
+
 def set_aside(path: Path, because: str = "damaged") -> Path:
     """Rename a file, and SQLite's companions with it, to the first free ``….damaged-N``. Raises OSError.
 

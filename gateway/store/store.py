@@ -114,6 +114,7 @@ class Store:
         """
         until = _now() + within_s
         self._stopping = True
+        self._worker.hurry()
         self._wake.set()
         if self._task is not None:
             await asyncio.wait({self._task}, timeout=within_s)

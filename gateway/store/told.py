@@ -6,7 +6,7 @@ go into a small file of their own, which the next start lays over what it finds.
 stays here too long does no harm; the file is emptied when the disk has them all.
 
 The write is waited for, its sync is not: a killed process leaves what it wrote to the system, and a disk that holds up one sync
-would hold up the other, too.
+would hold up the other, too. So no write stands behind a sync either: each has a thread of its own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ log = structlog.get_logger()
 
 
 class Told:
-    """The file, in the folder of a store; used by one thread. No method raises for what the disk refuses."""
+    """The file, in the folder of a store; ``sync`` may be called beside the others, by a second thread. No method raises for what
+    the disk refuses.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / NAME
@@ -45,9 +47,10 @@ class Told:
         """Add messages; not synced."""
         try:
             files.touch_private(self._path, synced=False)
-            with self._path.open("ab", buffering=0) as file:
-                place = os.fstat(file.fileno()).st_size + 1  # a serial that no other record of the file has
-                file.write(commit_log.encode(Entry(place, Batch(messages=tuple(messages)))))
+            with self._path.open("r+b", buffering=0) as file:
+                end = os.fstat(file.fileno()).st_size
+                entry = Entry(end + 1, Batch(messages=tuple(messages)))  # a serial that no other record of the file has
+                files.write_all(file.fileno(), commit_log.encode(entry), end)
         except OSError as error:
             log.warning("told_unwritten", fault=str(error))
 

@@ -57,8 +57,8 @@ class Worker:
         self.after_job: Callable[[], None] = lambda: None
         """Called behind each job, whoever gave it: any of them may have had to mend the database."""
         self._told = Told(folder)
-        self._beside: DiskThread | None = None
-        """Writes down what is told from memory, while the disk's own thread is stuck."""
+        self._beside: tuple[DiskThread, DiskThread] | None = None
+        """Write down what is told from memory, and sync that, while the disk's own thread is stuck."""
 
     async def open(self) -> tuple[Loaded, str]:
         """Open the database and count this run. The reason is empty, or says why the disk cannot be written.
@@ -111,15 +111,15 @@ class Worker:
     async def note_told(self, messages: Sequence[Message]) -> None:
         """These are about to be told from memory, while other words of them may yet be found on the disk. Never fails."""
         loop = asyncio.get_running_loop()
-        thread = self._beside = self._beside or DiskThread("told")
-        writing = loop.run_in_executor(thread, self._told.write, messages)
-        loop.run_in_executor(thread, self._told.sync)
+        pen, syncing = self._beside = self._beside or (DiskThread("told"), DiskThread("told-sync"))
+        writing = loop.run_in_executor(pen, self._told.write, messages)
         await asyncio.wait({writing}, timeout=TOLD_S)
+        loop.run_in_executor(syncing, self._told.sync)
 
     def forget_told(self) -> None:
         """All that was told from memory is on the disk in the words it was told in."""
         if self._beside is not None:
-            asyncio.get_running_loop().run_in_executor(self._beside, self._told.clear)
+            asyncio.get_running_loop().run_in_executor(self._beside[0], self._told.clear)
 
     @property
     def in_doubt(self) -> bool:
@@ -147,18 +147,24 @@ class Worker:
         """A database is open, and the start had to go on without what it holds."""
         return self._missed and self._database is not None
 
+    def hurry(self) -> None:
+        """The gateway is to stop: a fold under way gives way to the commit behind it."""
+        if self._database is not None:
+            self._database.give_way()
+
     async def close(self, within_s: float) -> None:
-        """Close the database. What is not done in time is left to its thread, which the process may leave behind: all of it is
-        on the disk, if not yet in the tables.
+        """Close the database. What is not done in time is left to its thread, which goes on with it, commits that wait their turn
+        included, for as long as the process lives. A commit that was answered is on the disk, if not yet in the tables.
         """
+        self.hurry()
         loop = asyncio.get_running_loop()
         until = loop.time() + within_s
         if await self._rests(within_s) and self._database is not None:
             self._submit(self._database.close).add_done_callback(_look_away)
         rests = await self._rests(until - loop.time())
-        if self._beside is not None:
-            self._beside.shutdown(wait=False)
-        self._pool.shutdown(wait=rests, cancel_futures=not rests)
+        for thread in self._beside or ():
+            thread.shutdown(wait=False)
+        self._pool.shutdown(wait=rests)
 
     async def _rests(self, within_s: float) -> bool:
         """Wait until no job is left; False where one still is."""

@@ -7,6 +7,7 @@ import json
 import shutil
 import sqlite3
 import threading
+import time
 
 import pytest
 from instruments.waiting import until
@@ -16,6 +17,8 @@ from gateway.store import database as database_module
 from gateway.store import store as store_module
 from gateway.store import tables
 from gateway.store.database import Database
+from gateway.store.folding import Folder
+from gateway.store.jobs import gather
 from gateway.store.store import Store
 
 
@@ -100,6 +103,61 @@ def test_a_stop_leaves_a_fold_that_hangs_to_its_thread(tmp_path, make_part, held
     n = asyncio.run(life())
     database = Database.open(tmp_path / "cut")
     assert len(list(database.journal())) == n
+    database.close()
+
+
+def test_a_fold_under_way_gives_way_to_the_alert_behind_it_when_the_gateway_is_to_stop(
+    tmp_path, make_part, monkeypatch
+):
+    """Was: the commit that waited behind the fold was cancelled, and the alert was nowhere."""
+    monkeypatch.setattr(database_module, "FOLD_BYTES", 2_000)
+    begun, real = threading.Event(), Folder._write
+
+    def write(folder, entry):
+        begun.set()
+        time.sleep(0.5)  # a card on which all of it takes longer than a stop does
+        real(folder, entry)
+
+    monkeypatch.setattr(Folder, "_write", write)
+
+    async def life():
+        store = Store(tmp_path)
+        await store.start()
+        n = 100  # as many quiet events, each a record
+        for m in range(n):
+            store._worker.write(lambda database, m=m: database.commit(gather([make_part(m + 1, urgent=False)])))
+        ticket = store.put(make_part(n + 1))
+        assert await ticket
+        await until(begun.is_set)
+        monkeypatch.setattr(Database, "close", lambda _database: None)  # as cut off there: it would fold all the rest
+        ticket = store.put(make_part(n + 2))
+        assert await store.stop(within_s=20)
+        assert await ticket
+        return n + 2
+
+    n = asyncio.run(life())
+    monkeypatch.undo()
+    database = Database.open(shutil.copytree(tmp_path, tmp_path / "next"))
+    assert f"a{n}" in {row.key for row in database.load().state}
+    database.close()
+
+
+def test_a_stop_that_is_over_before_a_fold_is_cancels_no_commit_behind_it(tmp_path, make_part, held_up):
+    async def life():
+        store = Store(tmp_path)
+        await store.start()
+        n = await _until_it_folds(store, make_part, held_up)
+        ticket = store.put(make_part(n + 1))
+        await until(lambda: store._committing)
+        assert not await asyncio.wait_for(store.stop(within_s=0.2), 60)
+        assert not await ticket  # nobody knows yet
+        held_up.goes_on.set()
+        await asyncio.to_thread(store._worker._pool._thread.join, 60)
+        return n + 1
+
+    n = asyncio.run(life())
+    database = Database.open(tmp_path)
+    assert f"a{n}" in {row.key for row in database.load().state}
     database.close()
 
 

@@ -182,6 +182,51 @@ def test_words_that_cannot_be_written_down_hold_up_nobody(tmp_path, make_part, s
     asyncio.run(life())
 
 
+def test_killed_in_a_second_stall_while_the_sync_of_the_first_words_still_hangs(tmp_path, make_part, slow, monkeypatch):
+    held = threading.Event()
+    monkeypatch.setattr(Told, "sync", lambda _told: held.wait(120))
+    monkeypatch.setattr(worker_module, "TOLD_S", 5)  # long enough for a write, whatever else the machine does
+
+    async def life():
+        store = Store(tmp_path / "state")
+        await store.start()
+        assert await store.put(make_part(1))
+        for n in (2, 3):
+            slow.shut()
+            assert not await asyncio.wait_for(store.put(make_part(n)), 60)
+            if n == 2:
+                slow.open()
+                await until(lambda: store.mode == "disk")
+        assert {m.sequence: m.body for m in await store.take("n", "critical", 9)}[3] == MEMORY
+        assert _after_a_kill(tmp_path / "state", tmp_path / "cut")[3] == MEMORY
+        slow.open()
+        await until(lambda: store.mode == "disk")
+        assert await store.stop()
+
+    try:
+        asyncio.run(life())
+    finally:
+        held.set()
+
+
+def test_a_disk_that_fills_up_takes_the_words_piece_by_piece(tmp_path, monkeypatch):
+    real = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda handle, data, at: real(handle, data[:7], at))
+    Told(tmp_path).write([Message("critical", 1, "a1/1", "alerts", MEMORY, "a")])
+    assert [message.body for message in Told(tmp_path).read().values()] == [MEMORY]
+
+
+def test_words_that_found_no_place_are_told_of_and_spoil_none_after_them(tmp_path, tiny_disk, capsys):
+    told, ballast = Told(tiny_disk.path), b"m" * 3_000
+    told.write([Message("critical", 1, "a1/1", "alerts", MEMORY, "a")])
+    tiny_disk.fill()
+    told.write([Message("critical", 2, "a2/1", "alerts", os.urandom(9_000), "a")])  # a page has place for some of it
+    assert "told_unwritten" in capsys.readouterr().out
+    tiny_disk.free()
+    told.write([Message("critical", 3, "a3/1", "alerts", ballast, "a")])
+    assert [message.body for message in told.read().values()] == [MEMORY, ballast]
+
+
 @given(st.binary(max_size=200))
 def test_no_file_of_words_prevents_a_start(tmp_path_factory, content):
     folder = tmp_path_factory.mktemp("told")
