@@ -105,11 +105,8 @@ class House:
     def found(self, loaded: Loaded, clock: Clock) -> None:
         """Stand the core where the last run left it, build the rooms around it, and tell it of the boot."""
         now = clock.stamp()
-        last = (
-            None
-            if loaded.stamp is None
-            else (Instant(loaded.stamp[0]), msgspec.json.decode(loaded.stamp[1], type=Stamp))
-        )
+        last, notes = _remembered(loaded.stamp)
+        loaded = msgspec.structs.replace(loaded, notes=(*loaded.notes, *notes))
         origin, downtime = resume(last, now)
         self.timeline = Timeline(clock, origin, now)
         self._downtime = downtime
@@ -373,6 +370,22 @@ def without(compound: Compound, subject: str) -> Compound:
     return msgspec.structs.replace(
         compound, fingerprint=f"{compound.fingerprint}, one forgotten", subjects=subjects, rules=rules
     )
+
+
+def _remembered(stamp: tuple[int, bytes] | None) -> tuple[tuple[Instant, Stamp] | None, tuple[str, ...]]:
+    """Where the timeline of the last run stood and what the clocks said, and what is to be noted of that.
+
+    What cannot be read of the clocks (a later version may have written it) is no more than a boot of which nothing is known: the
+    instant stands, for every deadline of an open alert is told in it.
+    """
+    if stamp is None:
+        return None, ()
+    instant, clocks = stamp
+    try:
+        return (Instant(instant), msgspec.json.decode(clocks, type=Stamp)), ()
+    except (msgspec.DecodeError, RecursionError) as error:
+        log.warning("stamp_unreadable", error=str(error))
+        return (Instant(instant), Stamp("", 0, 0, ClockQuality.UNSYNCED)), ("stamp_unreadable",)
 
 
 def _loaded(orders: Orders) -> SiteLoaded:

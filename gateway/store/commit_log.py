@@ -213,7 +213,8 @@ def read(path: Path, folded: int, room: int = 0) -> Reading:
     while at >= 0:
         entry, end = decode(content, at)
         if entry is None:
-            begun.add(_begun(content, at))
+            was_safe = end > at + len(_MAGIC)
+            begun.add(_HEAD.unpack_from(content, at)[1] + 1 if was_safe else _begun(content, at))
         elif entry.serial > folded:
             entries[entry.serial] = entry
             ends[entry.serial] = end
@@ -288,7 +289,10 @@ def encode(entry: Entry) -> bytes:
 
 
 def decode(content: bytes, at: int) -> tuple[Entry | None, int]:
-    """The record at this place and where it ends; None and the next place to look where there is none."""
+    """The record at this place and where it ends; None and the next place to look where there is none.
+
+    None and where it ends, too, where it is whole and yet nothing we can read: a later version may have written it, or a bug.
+    """
     behind = at + len(_MAGIC)
     if at + _HEAD.size > len(content):
         return None, behind
@@ -299,8 +303,13 @@ def decode(content: bytes, at: int) -> tuple[Entry | None, int]:
         return None, behind
     try:
         batch, cursors = _decode(deflate.inflated(body))
-    except (zlib.error, msgspec.DecodeError):
-        return None, behind
+    except (
+        zlib.error,
+        msgspec.DecodeError,
+        RecursionError,
+        MemoryError,
+    ):  # whatever its depth and size: it prevents no start
+        return None, end
     return Entry(serial, batch, cursors), end
 
 

@@ -13,6 +13,7 @@ FIRST = b"\x78"
 """First byte of every stream made here (RFC 1950, 2.2: deflate, 32 KiB window)."""
 _FDICT = 0x20
 _LEVEL = 6
+_MOST = 128 << 20  # twice what memory mode may hold: no body is longer, and a start must not die of one that says it is
 
 # What is met most often stands last, where a reference to it is shortest (zlib.h, deflateSetDictionary).
 _DICTIONARY = (
@@ -53,10 +54,12 @@ def deflated(plain: bytes) -> bytes:
 
 
 def inflated(stream: bytes) -> bytes:
-    """The bytes again, also of a stream made without the dictionary. Raises zlib.error for anything that is no whole stream."""
+    """The bytes again, also of a stream made without the dictionary. Raises zlib.error for anything that is no whole stream, or
+    that becomes longer than anything we deflate.
+    """
     needs = len(stream) > 1 and stream[1] & _FDICT
     machine = zlib.decompressobj(zdict=_DICTIONARY) if needs else zlib.decompressobj()
-    plain = machine.decompress(stream)
+    plain = machine.decompress(stream, _MOST)
     if not machine.eof:
-        raise zlib.error("the stream ends too early")
+        raise zlib.error("the stream ends too early, or too late")
     return plain

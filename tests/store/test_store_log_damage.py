@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from gateway.store import commit_log, files
+from gateway.store import commit_log, deflate, files, told
 from gateway.store.commit_log import NAME
 from gateway.store.database import LEAP, Database
-from gateway.store.rows import JournalRow
+from gateway.store.rows import JournalRow, StateRow
 
 SECTOR, BLOCK = 512, 4_096
 
@@ -187,4 +187,38 @@ def test_a_database_that_was_set_aside_leaves_no_place_to_be_used_again(cut):
     assert loaded.lossy
     assert loaded.floor >= LEAP
     assert database.next_run().partition("-")[0] != lineage
+    database.close()
+
+
+def _sealed_record(serial, plain):
+    """A record as a later version, or a bug, may write it: its checksum holds."""
+    body = deflate.deflated(plain)
+    return commit_log._HEAD.pack(commit_log._MAGIC, serial, len(body), commit_log._check(serial, body)) + body
+
+
+NOTHING_WE_KNOW = {
+    "deep": b"\x92\x81\xa1x" + b"\x91" * 300_000 + b"\xc0" + b"\x90",  # an unknown field, nested so deep
+    "other": b"\x93\xc0\xc0\xc0",
+    "long": bytes(30_000),  # of what inflates to more than anything we write
+}
+
+
+@pytest.mark.parametrize("content", NOTHING_WE_KNOW)
+@pytest.mark.parametrize("name", [NAME, told.NAME])
+def test_a_sound_record_of_nothing_we_know_prevents_no_start_and_is_noted(
+    tmp_path, make_batch, monkeypatch, name, content
+):
+    database = Database.open(tmp_path)
+    database.commit(make_batch(1))
+    database.close()
+    if content == "long":
+        monkeypatch.setattr(deflate, "_MOST", 20_000)
+    with (tmp_path / name).open("r+b" if name == NAME else "wb") as file:
+        file.seek(SECTOR if name == NAME else 0)
+        file.write(_sealed_record(2, NOTHING_WE_KNOW[content]))
+    database = Database.open(tmp_path)
+    loaded = database.load()
+    assert [note for note in loaded.notes if "damaged" in note] == ["log_damaged: 1"] * (name == NAME)
+    assert StateRow("alert", "a1", b"s" * 20) in loaded.state
+    database.commit(make_batch(3))
     database.close()
