@@ -33,6 +33,7 @@ from gateway.store import commit_log, database, files, registry, tables
 from gateway.store import connection as dialling
 from gateway.store.connection import Damaged
 from gateway.store.migrations import shipped
+from gateway.store.sealed import sound_meta
 
 FORMAT = "loudong-backup"
 VERSION = 1
@@ -104,8 +105,8 @@ def _noted(snapshot: Path) -> tuple[int, int]:
     """What the tables say of their log: the last serial number in them, and how long it is."""
     try:
         with contextlib.closing(sqlite3.connect(snapshot)) as connection:
-            meta: dict[str, bytes] = dict(connection.execute("SELECT key, body FROM meta"))
-            return tables.folded(connection, meta.get("serial")), int(meta.get(database.ROOM, 0))
+            serial, room = sound_meta(connection, "serial"), sound_meta(connection, database.ROOM)
+            return tables.folded(connection, serial), int(room or 0)
     except sqlite3.Error as error:
         raise dialling.fault(error) from error
 

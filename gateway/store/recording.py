@@ -21,6 +21,7 @@ from gateway.store.commit_log import Entry
 from gateway.store.database import NAME
 from gateway.store.persons import PersonKeys
 from gateway.store.rows import JournalRow
+from gateway.store.sealed import sound_meta
 from gateway.store.tables import unpack_stamp
 from gateway.store.unfolded import Unfolded
 
@@ -108,11 +109,11 @@ class Recording:
             first, last, at = self._connection.execute("SELECT MIN(n), MAX(n), MAX(at) FROM journal").fetchone()
             self._in_tables, self.until = last or 0, at or 0
             steps = set(self._connection.execute("SELECT alert, revision, kind, at FROM history"))
-            meta = dict(self._connection.execute("SELECT key, body FROM meta WHERE key IN ('stamp', 'serial')"))
+            stamp = sound_meta(self._connection, "stamp")
             self.first = self._first_number(first) if first else 0
-            folded = tables.folded(self._connection, meta.get("serial"))
-        if "stamp" in meta:
-            self.until = max(self.until, unpack_stamp(meta["stamp"])[0])
+            folded = tables.folded(self._connection, sound_meta(self._connection, "serial"))
+        if stamp is not None:
+            self.until = max(self.until, unpack_stamp(stamp)[0])
         later = Unfolded(log).behind(folded)
         self._tail = tuple(later.journal(self._in_tables))
         self.last = self._in_tables + len(self._tail)

@@ -93,6 +93,12 @@ def _move(connection: sqlite3.Connection, table: str, key: tuple[Any, ...], row:
     connection.execute(f"DELETE FROM {table} WHERE {tests}", raw)  # noqa: S608 (our own names)
 
 
+def sound_meta(connection: sqlite3.Connection, key: str) -> bytes | None:
+    """One of the database's own notes, for somebody who only reads; None where it is missing or fails its checksum."""
+    row = connection.execute("SELECT key, body, sum FROM meta WHERE key = ?", (key,)).fetchone()
+    return row[1] if row is not None and seals.sound("meta", row) else None
+
+
 def put_meta(connection: sqlite3.Connection, key: str, body: bytes) -> None:
     """Write one of the database's own notes."""
     connection.execute("INSERT OR REPLACE INTO meta (key, body, sum) VALUES (?, ?, ?)", seals.seal("meta", key, body))

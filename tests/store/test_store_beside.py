@@ -102,3 +102,13 @@ def test_what_is_really_missing_is_missing_in_the_copy_too(gateway, tmp_path):
     assert restored.load().notes == ("log_damaged: 1",)
     assert [row.id for row in restored.journal()] == [f"run.{n}" for n in (1, 3, 4, 5, 6)]
     restored.close()
+
+
+@pytest.mark.parametrize("body", [b"no number", b"\xff", b"99"])
+def test_a_damaged_note_of_the_last_commit_ends_neither_a_backup_nor_a_recording(gateway, tmp_path, body):
+    gateway.database.fold()
+    gateway.commit(7)
+    gateway.database._access.connection.execute("UPDATE meta SET body = ? WHERE key = 'serial'", (body,))
+    backup.make(gateway.folder, tmp_path / "archive", loudong="test", made_ms=0)
+    with Recording(gateway.folder) as recording:
+        assert [row.id for row in recording.rows()] == [f"run.{n}" for n in range(1, 8)]
