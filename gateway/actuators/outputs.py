@@ -109,9 +109,9 @@ class OutputReconciler:
             self._turns[circuit.output.device].hurry(circuit)
 
     def device_back(self, device: str) -> None:
-        """A device answers again: what failed on it is tried now, not at the end of its pause."""
+        """A device answers again: what failed on it, or was let go while it was without power, is seen to now, not later."""
         for circuit in self._circuits.values():
-            if circuit.failures and device in _devices(circuit):
+            if (circuit.failures or circuit.asked.ask.stands) and device in _devices(circuit):
                 circuit.woken.set()
 
     async def run(self) -> None:

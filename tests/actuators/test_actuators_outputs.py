@@ -166,6 +166,20 @@ def test_a_board_known_to_be_back_is_tried_at_once(one, play):
     play(b, script)
 
 
+def test_a_board_that_was_away_for_a_moment_is_looked_at_as_soon_as_it_is_back(one, play):
+    b, lane = one("s")
+
+    async def script():
+        b.want("s", "on", "alert-1")
+        await asyncio.sleep(10)
+        lane.state["board", "relay-s"] = False  # it lost its power between two verifications
+        b.reconciler.device_back("board")
+        await asyncio.sleep(0.2)
+        assert lane.state["board", "relay-s"] is True
+
+    play(b, script)
+
+
 def test_a_board_away_at_the_start_is_no_report_while_nothing_is_asked_of_it(one, play):
     b, lane = one("s")
     lane.dead.add("board")
