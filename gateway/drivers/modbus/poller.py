@@ -331,8 +331,12 @@ class BusPoller:
         return deed.value, Quality.GOOD
 
     def _alike(self, job: Job) -> list[Job]:
-        """Jobs that one write to unit 0 may do at once: only where nobody else is on the line whom it could move, too."""
-        if len(self.roll) < _CROWD or not all(m.profile.broadcast for m in self.roll):
+        """Jobs that one write to unit 0 may do at once: only where nobody else is on the line whom it could move, too.
+
+        Nobody answers to unit 0, so what is not read back is written to each alone.
+        """
+        alone = job.spec is None or job.spec.unread
+        if alone or len(self.roll) < _CROWD or not all(m.profile.broadcast for m in self.roll):
             return []
         same = [other for other in self._jobs if _same(job, other)]
         wants = {other.member.id: other for other in (*same, job)}

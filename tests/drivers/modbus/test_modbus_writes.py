@@ -111,6 +111,26 @@ def test_one_broadcast_for_all_that_want_the_same_and_each_is_read_back(kit):
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("more", [{"write_only": True}, {"pulse_ms": 300}])
+def test_what_is_not_read_back_is_written_to_each_alone_so_that_each_says_yes(kit, more):
+    """A broadcast nobody answers to and nobody is asked about afterwards would be taken for done."""
+    mute = kit.point("mute", 0, Space.COIL, writable=True, **more)
+    profile = kit.profile(mute, kit.point("heard", 1, Space.COIL), broadcast=True)
+
+    async def story():
+        units = [SimUnit(n, coils={0: 0, 1: 0}) for n in (1, 2, 3)]
+        async with (
+            Crowd(units) as wire,
+            kit.polling(kit.bus(wire.path, *((n, profile) for n in (1, 2, 3)))) as (poller, ear),
+        ):
+            await kit.until(lambda: len(ear.values("heard")) == 3)
+            await asyncio.gather(*(poller.write(f"dev{n}", "mute", ON) for n in (1, 2, 3)))
+            assert poller.line.tally.line.broadcasts == 0
+            assert [unit.coils[0] for unit in units] == [1, 1, 1]
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize("bystander", [False, True])
 def test_no_broadcast_that_could_move_somebody_else(kit, bystander):
     """Two of three want it, or a device of another kind stands on the line: each is written alone."""
