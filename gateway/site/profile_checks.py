@@ -95,6 +95,9 @@ def _check_writes(spec: PointSpec, reader: Reader) -> None:
     if spec.write_on == spec.write_off and same_place:
         key = "write_on" if reader.has("write_on") else "write_off"
         faults.add(reader.mark(key), "fault.profile_same_write", name=reader.name, given=spec.write_on)
+    if 0 < spec.pulse_ms < spec.repeat_ms:
+        fields = {"repeat": spec.repeat_ms / 1000, "pulse": spec.pulse_ms / 1000}
+        faults.add(reader.mark("repeat"), "fault.profile_repeat_too_late", name=reader.name, **fields)
     if spec.write_raw and spec.space is not Space.COIL:
         faults.add(reader.mark("write_raw"), "fault.profile_raw_not_here", name=reader.name)
     if spec.write_only and not spec.writable:

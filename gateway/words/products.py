@@ -31,6 +31,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}：low（{low}）必须小于 high（{high}）。",
         "{name}: low ({low}) must be below high ({high}).",
     ),
+    "fault.profile_repeat_too_late": (
+        "{name}：repeat（{repeat} 秒）不能长于 pulse（{pulse} 秒），否则中间会断开。",
+        "{name}: repeat ({repeat} s) cannot be longer than pulse ({pulse} s): it would let go in between.",
+    ),
     "fault.profile_bit_beyond": (
         "{name}：bits 里没有第 {given} 位；位号从 0 到 {high}。",
         "{name}: bits has no bit {given}; they are numbered from 0 to {high}.",

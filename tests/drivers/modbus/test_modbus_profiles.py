@@ -327,6 +327,8 @@ def test_each_mistake_about_the_device_is_named(kit, more, key):
     [
         ("writable: true, write_raw: true", "fault.profile_raw_not_here"),
         ("write_only: true", "fault.needs"),
+        ("writable: true, pulse: 3s, repeat: 4s", "fault.profile_repeat_too_late"),
+        ("writable: true, pulse: 3s, repeat: 3s", None),
         ("writable: true, write_function: 5", "fault.not_allowed"),
         ("writable: true, write_on: 0, write_on_address: 7", None),
         ("writable: true, write_on_address: 70000", "fault.out_of_bounds"),
