@@ -2,16 +2,20 @@
 
 Theory. A bug in the core ends the process, and systemd starts it anew in two seconds. If the world says the same thing again
 (a terminal resends, a value stays), the same bug ends it again, and nobody is guarded. So the event that was under way is
-quarantined: the next life journals it and does not show it to the core. A core that hangs has crashed, too (``hanging.py``). Where that is no cure, after three crashes in five
-minutes, the built-in life-safety rules run alone, until somebody reloads the site file or starts the gateway anew in quiet.
-A quarantine ends with the version or the site file that it was for.
+quarantined: the next life journals it and does not show it to the core. A core that hangs has crashed, too (``hanging.py``).
+Where that is no cure, after three crashes in five minutes, the built-in life-safety rules run alone, until somebody reloads the
+site file or starts the gateway anew in quiet. A quarantine ends with the version or the site file that it was for.
+
+A press or an alarm point's reading is another matter: smoke is the same reading every time, and put aside it would be smoke that
+nobody is told of, ever. So where such an event broke the core, the built-in life-safety rules run alone at once, and hear it.
+Only if it breaks them, too, it is put aside, so that all others are guarded, and only for five minutes: then it is shown again.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -47,6 +51,10 @@ class Crash(Struct, frozen=True):
     kind: str = ""
     """Of the event that was being handled, or of the chore; empty where there was none."""
     digest: str = ""
+    life_safety: bool = False
+    """It was a press, or a reading of an alarm point."""
+    alone: bool = False
+    """The built-in life-safety rules ran alone."""
 
 
 _crashes = msgspec.json.Decoder(tuple[Crash, ...])
@@ -57,11 +65,14 @@ class Crashes:
 
     def __init__(self, folder: Path, clock: Clock, version: str, site: str) -> None:
         self._path, self._clock, self._version, self._site = folder / NAME, clock, version, site
-        now = clock.stamp()
         self._before = _read(self._path)
-        self._quarantined = {one.digest: one.kind for one in self._before if one.digest and self._concerns(one)}
-        recent = [one for one in self._before if one.boot_id == now.boot_id]
-        self.too_many = sum(now.boottime_ms - one.boottime_ms <= WITHIN_MS for one in recent) >= TOO_MANY
+        concern = [one for one in self._before if one.digest and self._concerns(one)]
+        self._quarantined = {one.digest: one for one in concern if one.alone or not one.life_safety}
+        recent = [one for one in self._before if self._is_recent(one)]
+        self.alone = len(recent) >= TOO_MANY or any(one.life_safety and self._concerns(one) for one in recent)
+        """Whether only the built-in life-safety rules are asked."""
+        self.is_vital: Callable[[Event], bool] = lambda _event: False
+        """Whether a person may be in danger where this event is not acted on."""
         self.suspect: Stamped | Chore | None = None
         """What the core is at work on; should it be the last, it is remembered."""
         self.held_back = 0
@@ -70,15 +81,16 @@ class Crashes:
     @property
     def kinds(self) -> tuple[str, ...]:
         """Kinds of the events in quarantine."""
-        return tuple(sorted(set(self._quarantined.values())))
+        return tuple(sorted({one.kind for one in self._quarantined.values() if self._holds(one)}))
 
     def quarantines(self, event: Event) -> bool:
         """Whether the very same event broke the core before."""
-        return bool(self._quarantined) and _digest(event) in self._quarantined
+        before = self._quarantined.get(_digest(event)) if self._quarantined else None
+        return before is not None and self._holds(before)
 
     def forgive(self, site: str) -> None:
         """Another site file is another core: try it whole, with everything."""
-        self._site, self._quarantined, self.too_many = site, {}, False
+        self._site, self._quarantined, self.alone = site, {}, False
 
     def __enter__(self) -> Self:
         return self
@@ -99,12 +111,14 @@ class Crashes:
     def remember(self, work: Stamped | Chore | None) -> None:
         """Note a crash, and what the core was at work on; for the next start. A disk that refuses is logged."""
         now = self._clock.stamp()
-        digest = ""
+        digest, vital = "", False
         if isinstance(work, Stamped) and not isinstance(
             work.event, Boot | SiteLoaded
         ):  # without these there is no life
-            digest = _digest(work.event)
-        crash = Crash(now.boot_id, now.boottime_ms, self._version, self._site, self.kind_of(work), digest)
+            digest, vital = _digest(work.event), self.is_vital(work.event)
+        crash = Crash(
+            now.boot_id, now.boottime_ms, self._version, self._site, self.kind_of(work), digest, vital, self.alone
+        )
         try:
             files.write_whole(self._path, _encode((*self._before, crash)[-_KEPT:]))
         except OSError as error:
@@ -120,13 +134,30 @@ class Crashes:
     def _concerns(self, one: Crash) -> bool:
         return (one.version, one.site) == (self._version, self._site)
 
+    def _is_recent(self, one: Crash) -> bool:
+        now = self._clock.stamp()
+        return one.boot_id == now.boot_id and now.boottime_ms - one.boottime_ms <= WITHIN_MS
+
+    def _holds(self, one: Crash) -> bool:
+        return not one.life_safety or self._is_recent(one)
+
 
 def _read(path: Path) -> tuple[Crash, ...]:
-    """A file that cannot be read keeps nobody from starting."""
+    """A file that cannot be read keeps nobody from starting; it is set aside, so that somebody can look into it."""
     try:
         return _crashes.decode(path.read_bytes())
-    except (OSError, msgspec.DecodeError):
+    except FileNotFoundError:
         return ()
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        log.warning("crashes_set_aside", fault=str(error), aside=_set_aside(path))
+        return ()
+
+
+def _set_aside(path: Path) -> str:
+    try:
+        return files.set_aside(path).name
+    except OSError as error:
+        return str(error)
 
 
 def _digest(event: Event) -> str:

@@ -3,7 +3,9 @@
 Theory. A bug that raises ends the process by itself; a loop without an end does not. systemd's watchdog ends it after 30 s but
 knows not by which event, and the next life would be shown the same again. So what the core is at work on is known
 (``Crashes.suspect``), and a thread looks about once a second whether it still is. Looks are counted and not seconds: a process
-that was stopped, a machine that slept or had no time for us makes no looks, either. The asyncio loop cannot look: it hangs, too.
+that was stopped, a machine that slept or had no time for us makes no looks, either. And a loop without an end burns CPU: a core
+that only waits for the world (a page of its code from a sick card, a log that takes nothing) has no bug, and the event it has in
+hand is no culprit. That one is left to the watchdog. The asyncio loop cannot look: it hangs, too.
 
 A C function that never returns and keeps the interpreter's lock stops this thread as well; what is left there is the watchdog.
 """
@@ -14,6 +16,7 @@ import faulthandler
 import os
 import sys
 import threading
+import time
 from typing import Self
 
 import structlog
@@ -29,6 +32,9 @@ LOOKS = 10
 """Nothing has come of it in ten looks. The slowest that was measured is a boot that finds 3,000 parts silent for a day and raises
 2,000 alerts: 0.7 s on a busy machine, so a fifth of its pace is still no hang. And the unit's watchdog (30 s, fed every 5 s) must
 not come first, for it takes no notes."""
+BURNT_S = 5.0
+"""CPU that its thread has used meanwhile. A loop without an end uses that in 10 s where half a core is ours, and in 25 s, still
+before the watchdog, where a fifth is."""
 LAST_WORDS_S = 5.0
 """So long the note may take, on a disk or a log that hangs as well."""
 EXIT_HUNG = 70
@@ -40,11 +46,13 @@ class Hourglass:
 
     def __init__(self) -> None:
         self._crashes: Crashes | None = None
+        self._cpu = time.CLOCK_THREAD_CPUTIME_ID
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep_looking, name="hourglass", daemon=True)
 
     def watch(self, crashes: Crashes) -> None:
-        """Look at this core's work from now on."""
+        """Look at this core's work from now on. Called in the thread in which it works."""
+        self._cpu = time.pthread_getcpuclockid(threading.get_ident())
         self._crashes = crashes
 
     def __enter__(self) -> Self:
@@ -56,13 +64,15 @@ class Hourglass:
         self._thread.join()
 
     def _keep_looking(self) -> None:
-        seen, looks = None, 0
+        seen, looks, begun_s = None, 0, 0.0
         while not self._over.wait(LOOK_S):
             crashes = self._crashes
             work = None if crashes is None else crashes.suspect
-            looks = looks + 1 if work is not None and work is seen else 0
-            seen = work
-            if crashes is not None and work is not None and looks >= LOOKS:
+            if crashes is None or work is None or work is not seen:
+                seen, looks, begun_s = work, 0, time.clock_gettime(self._cpu)
+                continue
+            looks += 1
+            if looks >= LOOKS and time.clock_gettime(self._cpu) - begun_s >= BURNT_S:
                 _end(crashes, work)
 
 

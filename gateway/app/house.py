@@ -23,7 +23,7 @@ from gateway.app.compound import life_safety_alone, worker_subject
 from gateway.app.crashes import Crashes
 from gateway.app.desk import Desk
 from gateway.app.hanging import Hourglass
-from gateway.app.inbox import Inbox, Kept
+from gateway.app.inbox import EVENT_QUARANTINED, Inbox, Kept
 from gateway.app.learning import Learner
 from gateway.app.moving import leapt
 from gateway.app.orders import Orders, Reloaded
@@ -36,7 +36,7 @@ from gateway.clock import Clock, Timeline, resume
 from gateway.control.folder import SOCKET_NAME
 from gateway.control.server import ControlServer
 from gateway.drivers.ble.source import AdvertSource
-from gateway.events import Boot, DeviceHealth, Health, SiteLoaded, Stamped
+from gateway.events import Boot, DeviceHealth, Event, Health, SiteLoaded, Stamped
 from gateway.faults import LoudongError
 from gateway.instant import Anchor, ClockQuality, Instant, Stamp
 from gateway.rules.compound import HEALTH, STORE, Compound
@@ -113,7 +113,7 @@ class House:
         self.crashes = Crashes(self._folder, clock, __version__, self.site.fingerprint)
         if self._surroundings.hourglass is not None:
             self._surroundings.hourglass.watch(self.crashes)
-        if self.crashes.too_many:
+        if self.crashes.alone:
             log.critical("life_safety_alone", reason="crashes")
             self.orders = msgspec.structs.replace(
                 self.orders, compound=life_safety_alone(self.site, self.orders.compound)
@@ -130,7 +130,8 @@ class House:
         self.publishing = Publishing(self.site, engine, now.boot_id, loaded.run, self.store)
         self.inbox = Inbox(engine, self.timeline, loaded.run, self.store, self.publishing.message)
         self.inbox.guard = self.crashes
-        self.publishing.bare = self.crashes.too_many
+        self.crashes.is_vital = self._is_vital
+        self.publishing.bare = self.crashes.alone
         self.run_name = loaded.run
         self._furnish()
         self.store.on_mode(self._store_mode)
@@ -147,14 +148,24 @@ class House:
         self.store.put(Part(state=tuple(made.values()), urgent=True))
         return tuple(made[row.key] if row.kind == "alert" else row for row in state)
 
+    def _is_vital(self, event: Event) -> bool:
+        return self.engine.is_vital(event)  # of the core as it is then
+
     def _report_core(self) -> None:
         """Whether the core runs whole; said only where that is, or was, no matter of course."""
         name = worker_subject("core")
-        reason = "safe_mode" if self.crashes.too_many else "event_quarantined" if self.crashes.kinds else ""
+        reason = "safe_mode" if self.crashes.alone else EVENT_QUARANTINED if self.crashes.kinds else ""
         known = self.engine.fact(name, HEALTH)
         if reason or (known is not None and known.value != Health.OK.value):
             health = Health.FAULTY if reason else Health.OK
             self.inbox.report(DeviceHealth(name, health, reason, ", ".join(self.crashes.kinds)))
+
+    def _report_released(self) -> None:
+        """Devices of which something was put aside are heard whole again."""
+        for device in self.orders.compound.subjects:
+            because = self.engine.fact(device, "reason")
+            if because is not None and because.value == EVENT_QUARANTINED and device != worker_subject("core"):
+                self.inbox.report(DeviceHealth(device, Health.OK))
 
     def _report_store(self, notes: tuple[str, ...]) -> None:
         """How the store was found: well, mended, or unwilling."""
@@ -257,6 +268,7 @@ class House:
             self.rooms.want(want)  # an output built anew knows of nothing yet
         self.hire(hands)
         self._report_core()
+        self._report_released()
         withdrawn = len(before - {alert.id for alert in engine.alerts()})
         return kept, tuple(hand.name for hand in hands), withdrawn
 

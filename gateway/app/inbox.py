@@ -18,8 +18,9 @@ import structlog
 from gateway.actions import Action, Note, OpenPairing, Publish, Reenrol, Reply, Reread, Want
 from gateway.alerts import Change, NoteKind
 from gateway.clock import Timeline
-from gateway.events import Command, Entry, Event, Reading, Receipt, Stamped
+from gateway.events import Command, DeviceHealth, Entry, Event, Health, Reading, Receipt, Stamped
 from gateway.instant import MINUTE, Instant
+from gateway.rules.compound import HEALTH
 from gateway.rules.engine import Engine, Outcome
 from gateway.store.rows import HistoryRow, JournalRow, Part, PendingMessage, StateRow
 
@@ -28,6 +29,8 @@ _encode = msgspec.json.Encoder().encode
 MARK_MS = MINUTE
 QUARANTINED = "quarantined"
 """Journal kind of an event that was not shown to the core; its body is wrapped, so that no replay takes it for one."""
+EVENT_QUARANTINED = "event_quarantined"
+"""Reason of a device's health: something it said is not acted on."""
 JOURNAL_KINDS = (*(str(event.__struct_config__.tag) for event in get_args(Event)), QUARANTINED)
 """All kinds of rows in the journal."""
 BEAT_S = 5.0
@@ -159,7 +162,16 @@ class Inbox:
         row = _journalled(stamped, quiet=False)
         wrapped = _encode({"event": QUARANTINED, "of": row.kind, "body": row.body})
         aside = JournalRow(row.at, row.id, QUARANTINED, wrapped, person=row.person)
-        return Kept((), self._keeper.put(Part(journal=(aside,), urgent=True)))
+        kept = Kept((), self._keeper.put(Part(journal=(aside,), urgent=True)))
+        if isinstance(stamped.event, Reading) and self.engine.is_vital(stamped.event):
+            self._call_faulty(stamped.event.device)
+        return kept
+
+    def _call_faulty(self, device: str) -> None:
+        """A detector whose alarm is not acted on: somebody must be told of it by its name."""
+        known = self.engine.fact(device, HEALTH)
+        if known is None or known.value == Health.OK.value:
+            self.report(DeviceHealth(device, Health.FAULTY, EVENT_QUARANTINED))
 
     async def run(self, beat: Callable[[], None]) -> None:
         """Fire the core's deadlines when they are due. Raises what broke the core."""

@@ -14,8 +14,8 @@ from msgspec import Struct
 from gateway.rules.compound import Compound, Rule
 from gateway.rules.question import Case, Finding
 
-LOUD = ("part-failing",)
-"""Rules that are no life safety, but say that something is wrong with us."""
+LOUD = ("part-failing", "device-lost")
+"""Rules that are no life safety, but say that we, or a detector, are no longer to be relied on."""
 
 
 class Unasked(Struct, frozen=True):

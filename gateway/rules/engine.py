@@ -25,6 +25,7 @@ from gateway.events import (
     CommandRefused,
     DeviceHealth,
     Entry,
+    Event,
     Paired,
     Press,
     Quality,
@@ -173,6 +174,14 @@ class Engine:
     def alerts(self) -> list[Alert]:
         """Every open alert, oldest first."""
         return self.register.open_alerts()
+
+    def is_vital(self, event: Event) -> bool:
+        """Whether it is a press, or a reading of an alarm point (one that may not fall silent)."""
+        if isinstance(event, Reading):
+            subject = self.compound.subjects.get(event.device)
+            spec = None if subject is None else subject.facts.get(event.point)
+            return spec is not None and spec.max_age_ms is not None
+        return isinstance(event, Press)
 
     def fact(self, subject: str, name: str) -> Fact | None:
         """The last word on a fact."""
@@ -378,9 +387,8 @@ class Engine:
         the press that is still on the air is known already.
         """
         subject = self.compound.subjects.get(reading.device)
-        spec = None if subject is None else subject.facts.get(reading.point)
         is_button = subject is not None and subject.kind == "button"
-        return not is_button and (spec is None or spec.max_age_ms is None)
+        return not is_button and not self.is_vital(reading)
 
     def _outcome(self, *, urgent: bool, idle: bool = False) -> Outcome:
         said = self._taken()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -41,20 +42,47 @@ def ended(monkeypatch):
     """What the process would have been ended for."""
     found: list[object] = []
     monkeypatch.setattr(hanging, "LOOK_S", 0.001)
+    monkeypatch.setattr(hanging, "BURNT_S", 0.05)
     monkeypatch.setattr(hanging, "_end", lambda _crashes, work: found.append(work))
     return found
 
 
 def look(crashes):
+    """Burn CPU, as a loop without an end does, until there were looks enough."""
     with Hourglass() as hourglass:
         hourglass.watch(crashes)
-        assert crashes.enough.wait(PATIENCE_S)
+        burn(crashes.enough.is_set)
+
+
+def burn(over):
+    last_s = time.monotonic() + PATIENCE_S
+    while not over():
+        assert time.monotonic() < last_s
 
 
 def test_the_same_work_at_every_look_is_a_hang(tmp_path, ended):
     work = Chore("deadline")
-    look(_Looked(tmp_path, lambda _n: work))
+    crashes = _Looked(tmp_path, lambda _n: work)
+    with Hourglass() as hourglass:
+        hourglass.watch(crashes)
+        burn(lambda: ended)
     assert ended[0] is work
+    assert crashes.looks > LOOKS
+
+
+def test_a_core_that_waits_for_the_world_does_not_hang(tmp_path, ended):
+    """A page of its code on a sick card, a log that takes nothing: it uses no CPU, and the event in hand is no culprit."""
+    work = Chore("deadline")
+    crashes = _Looked(tmp_path, lambda _n: work)
+    with Hourglass() as hourglass:
+        hourglass.watch(crashes)
+        assert crashes.enough.wait(PATIENCE_S)
+    assert ended == []
+
+
+def test_the_cpu_of_the_work_before_does_not_count(tmp_path, ended):
+    burn(lambda: time.thread_time() > 4 * hanging.BURNT_S)
+    test_a_core_that_waits_for_the_world_does_not_hang(tmp_path, ended)
 
 
 def test_a_core_that_is_busy_with_one_thing_after_another_does_not_hang(tmp_path, ended):
