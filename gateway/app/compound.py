@@ -66,6 +66,7 @@ def compound_of(site: Site, faults: Faults) -> Compound:
         grid=_grid(site.grid),
         roles={person.id: person.roles for person in site.people.values()},
         zone=zone,
+        principals=frozenset(name for uplink in site.uplinks.values() for name in uplink.principals),
     )
 
 

@@ -10,6 +10,7 @@ the wall clock is judged before it comes here (``uplink/commands.py``). All of i
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Container
 from heapq import heapify, heappop, heappush
 
 import msgspec
@@ -49,6 +50,7 @@ class AnsweredCommands:
     def __init__(self) -> None:
         self.done: Table[Done] = Table("done", Done)
         self.latest: Table[Latest] = Table("latest_order", Latest)
+        self.left: Table[strangers.Left] = Table("left_order", strangers.Left)
         self._keys: dict[str, list[tuple[Instant, Key]]] = {}
         """Principal -> a heap of its commands: forgetting costs little, and a restored core forgets the same ones."""
 
@@ -60,9 +62,9 @@ class AnsweredCommands:
         for keys in self._keys.values():
             heapify(keys)
 
-    def forget_silent(self, at: Instant) -> None:
-        """Drop what is kept of principals that have ordered nothing for so long: nobody knows whether they are still there."""
-        silent = strangers.long_gone((self.done,), (), at)
+    def forget_silent(self, on_site: Container[str], at: Instant) -> None:
+        """Drop what is kept of principals that left the site, and have ordered nothing, for so long."""
+        silent = strangers.long_gone((self.done,), self.left, on_site, at)
         strangers.forget((self.done, self.latest), silent)
         for principal in silent:
             self._keys.pop(principal, None)

@@ -158,6 +158,8 @@ class Compound(Struct, frozen=True):
     """Person id -> roles."""
     zone: tuple[tuple[int, int], ...] = ((0, 0),)
     """The site's UTC offsets: (from, in ms since 1970 UTC; offset in ms), ascending."""
+    principals: frozenset[str] = frozenset()
+    """Who may give orders from afar."""
 
 
 def building_of(place: str) -> str:

@@ -91,6 +91,7 @@ class Engine:
         self._watches = Watchkeeper(compound, self.board, self.register, self._deadlines)
         self._terminals = TerminalBook(self.board)
         self.presses: Table[LastPress] = Table("press", LastPress)
+        self._left: Table[strangers.Left] = Table("left", strangers.Left)
         self._answered = AnsweredCommands()
         self._wants: Table[Want] = Table("want", Want)
         self._driven: Table[Driven] = Table("driven", Driven)
@@ -114,6 +115,8 @@ class Engine:
             self._terminals.cursors,
             self._terminals.gaps,
             self._terminals.pins,
+            self._left,
+            self._answered.left,
         )
 
     # The four entrances ---------------------------------------------------------------------------
@@ -362,10 +365,10 @@ class Engine:
                 self._wants.drop(*output)
         self._watches.forget_strangers()
         books = (self.presses, *self._terminals.books)
-        gone = strangers.long_gone(books, self.compound.subjects, stamped.at)
+        gone = strangers.long_gone(books, self._left, self.compound.subjects, stamped.at)
         strangers.forget(books, gone)
         self._terminals.forget(gone)
-        self._answered.forget_silent(stamped.at)
+        self._answered.forget_silent(self.compound.principals, stamped.at)
         self.board.await_unheard(stamped.at)
         self.board.coverage.begin(stamped.at, self.board.lost())
         self.board.away.forget_all_but(name for name, s in self.compound.subjects.items() if s.care is not None)

@@ -164,6 +164,6 @@ class Ledger:
                 continue
             try:
                 table.restore(row.key, row.body)
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, RecursionError):
                 unreadable.append(f"{row.kind} {row.key}")
         return tuple(unreadable)

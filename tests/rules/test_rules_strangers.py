@@ -42,12 +42,26 @@ def test_who_left_the_site_is_remembered_for_a_year_and_then_no_longer(make):
     away = _without(core.compound, "button", "gate")
     core.restart(after=DAY, compound=away)
     assert _kept(core, OF_DEVICES) == OF_DEVICES
-    core.restart(after=REMEMBERED_MS - 2 * DAY)
+    core.restart(after=REMEMBERED_MS)
     assert _kept(core, OF_DEVICES) == OF_DEVICES
-    core.restart(after=2 * DAY)
+    core.restart(after=DAY)
     assert _kept(core, OF_DEVICES) == set()
-    core.die()  # what is dropped is dropped on the disk
-    assert _kept(core, OF_DEVICES) == set()
+    core.restart(after=DAY)  # what is dropped is dropped on the disk, and so is since when
+    assert _kept(core, OF_DEVICES | {"left"}) == set()
+
+
+def test_the_year_of_a_button_pressed_once_in_years_begins_when_it_is_taken_out(make):
+    core = make()
+    core.press(1_000, key="c900")
+    there, away = core.compound, _without(core.compound, "button")
+    core.restart(after=REMEMBERED_MS + DAY)
+    core.restart(after=DAY, compound=away)
+    core.restart(after=REMEMBERED_MS)  # the day it was taken out is on the disk, too
+    core.restart(after=0, compound=there)
+    assert [press.press.key for press in core.engine.presses.values()] == ["c900"]
+    core.restart(after=DAY, compound=away)  # and a second leave is a leave of its own
+    core.restart(after=REMEMBERED_MS)
+    assert core.engine.presses.values()
 
 
 def test_who_comes_back_within_the_year_finds_his_counters_where_they_were(make):
@@ -74,8 +88,23 @@ def test_one_late_word_keeps_all_that_is_known_of_a_terminal(make):
     assert core.engine.has_seen("gate", "e1")
 
 
-def test_a_principal_that_ordered_nothing_for_a_year_is_forgotten_and_begins_anew(make):
+def test_a_principal_of_the_site_is_never_forgotten_and_its_year_begins_when_it_leaves(make):
     core = _lived(make())
+    of_site = structs.replace(core.compound, principals=frozenset({"local"}))
+    core.restart(after=10 * REMEMBERED_MS, compound=of_site)
+    assert _kept(core, OF_ORDERS) == OF_ORDERS
+    core.restart(after=DAY, compound=structs.replace(of_site, principals=frozenset()))
+    core.restart(after=REMEMBERED_MS)
+    assert _kept(core, OF_ORDERS) == OF_ORDERS
+    core.restart(after=DAY)
+    assert _kept(core, OF_ORDERS) == set()
+    core.restart(after=DAY)
+    assert _kept(core, {"left_order"}) == set()
+
+
+def test_a_principal_of_this_machine_that_ordered_nothing_for_a_year_is_forgotten_and_begins_anew(make):
+    core = _lived(make())
+    core.restart(after=DAY)
     core.restart(after=REMEMBERED_MS - DAY)
     assert _kept(core, OF_ORDERS) == OF_ORDERS
     core.restart(after=2 * DAY)
