@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from gateway.rules.engine import Engine
 from gateway.rules.watches import Watchkeeper
 from gateway.supervise import Ring, Supervisor
 
-LOOK_S = 0.3
+LOOK_S, BURNT_S = 0.3, 0.5
 Factory = Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -68,7 +67,7 @@ def raises(what: str) -> None:
 
 def hangs(_what: str) -> None:
     while True:
-        time.sleep(0.001)  # a loop that leaves the interpreter's lock now and then, as every loop of ours does
+        pass  # burns CPU, and leaves the interpreter's lock now and then, as every loop of ours does
 
 
 def break_core(point: str, low: float, high: float, how: Callable[[str], None]) -> None:
@@ -102,7 +101,7 @@ def break_rule(name: str, how: Callable[[str], None]) -> None:
 
 def main() -> None:
     what, name, figure, site, _, state = sys.argv[1:7]
-    hanging.LOOK_S = LOOK_S
+    hanging.LOOK_S, hanging.BURNT_S = LOOK_S, BURNT_S
     match what:
         case "worker":
             break_worker(name, float(figure))
