@@ -110,6 +110,8 @@ def duration_ms(text: str) -> int | None:
 def duration_text(length_ms: int) -> str:
     """The shortest way to write a duration: ``180000`` is ``3min``."""
     unit = next((u for u in ("d", "h", "min", "s") if length_ms and length_ms % _UNIT_MS[u] == 0), "ms")
+    if unit == "ms" and length_ms > SECOND:
+        return f"{length_ms / SECOND:.3f}".rstrip("0") + "s"
     return f"{length_ms // _UNIT_MS[unit]}{unit}" if length_ms else "0"
 
 

@@ -86,11 +86,15 @@ class Choice:
     def _check_units(self, leaf: Threshold | Moved, subjects: list[Subject], unit: str) -> None:
         for subject in subjects:
             spec = subject.facts.get(leaf.fact)
-            if spec is not None and spec.unit != unit:
-                self._faults.add(
-                    self._node.mark, "fault.unit_mismatch", name=self._name, device=subject.id, point=leaf.fact,
-                    given=unit or "-", allowed=spec.unit or "-",
-                )  # fmt: skip
+            if spec is None or spec.unit == unit:
+                continue
+            about = {"name": self._name, "device": subject.id, "point": leaf.fact}
+            limit = leaf.limit if isinstance(leaf, Threshold) else leaf.by
+            if unit and spec.unit:
+                self._faults.add(self._node.mark, "fault.unit_mismatch", **about, given=unit, allowed=spec.unit)
+            else:
+                key = "fault.unit_superfluous" if unit else "fault.unit_missing"
+                self._faults.add(self._node.mark, key, **about, wanted=f"{limit:g} {spec.unit}".strip())
 
     def settle(self, rule: Rule, by: str, watched: tuple[Subject, ...]) -> Rule:
         """The rule with those it watches, each for itself or together for their place."""

@@ -53,6 +53,14 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "规则 {name}:测点 {point}(设备 {device})的单位不是规则里写的 {given}",
         "rule {name}: point {point} (device {device}) is not in {given}",
     ),
+    "fault.unit_missing": (
+        "规则 {name}:测点 {point}(设备 {device})的限值要带单位:请写 {wanted}",
+        "rule {name}: a limit of point {point} (device {device}) needs its unit: write {wanted}",
+    ),
+    "fault.unit_superfluous": (
+        "规则 {name}:测点 {point}(设备 {device})没有单位:请写 {wanted}",
+        "rule {name}: point {point} (device {device}) has no unit: write {wanted}",
+    ),
     "fault.bad_condition": (
         "规则 {name}:每个条件必须恰好写一种",
         "rule {name}: a condition has exactly one of these words",

@@ -40,6 +40,8 @@ FAULTS = {
     "fault.unknown_point": (HEAD + "  when: { point: gsa, above: 20 %LEL }\n" + TAIL, "", 1, {"given": "gsa", "near": "gas"}),
     "fault.unknown_word": (HEAD + "  when: { health: lots }\n" + TAIL, "", 3, {"given": "lots", "near": "lost"}),
     "fault.unit_mismatch": (HEAD + "  when: { point: gas, above: 20 ppm }\n" + TAIL, "", 1, {"given": "ppm", "allowed": "%LEL"}),
+    "fault.unit_missing": (HEAD + "  when: { point: gas, above: 12 }\n" + TAIL, "", 1, {"point": "gas", "wanted": "12 %LEL"}),
+    "fault.unit_superfluous": (HEAD + "  when: { point: alarm, above: 2 m }\n" + TAIL, "", 1, {"wanted": "2"}),
     "fault.bad_condition": (HEAD + "  when: { piont: gas, above: 20 %LEL }\n" + TAIL, "", 3, {"near": "point"}),
     "fault.bad_times": (HEAD + '  when: { between: ["22:00", "24:00"] }\n' + TAIL, "", 3, {"name": "r"}),
     "fault.not_of_event": ("- rule: r\n  subjects: { kind: button }\n  when: { not: { press: any } }\n" + TAIL, "", 3, {"name": "r"}),
