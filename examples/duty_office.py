@@ -116,6 +116,7 @@ class DutyOffice:
         self._options = options
         self._ledger = Ledger(options.ledger)
         self._line: Line | None = None
+        self._gateways: dict[str, None] = {}
 
     async def run(self) -> None:
         """Listen for ever; a lost broker is tried again."""
@@ -154,6 +155,7 @@ class DutyOffice:
             if leaf == "alerts":
                 await self._alert(event)
             elif leaf == "status":
+                self._gateways[event["source"]] = None
                 say(f"{event['source']} is {event['data']['state']} {event['data']['reason']}".rstrip())
             else:
                 say(f"{event['data']['texts']['en']} ({event['data']['reason']})")
@@ -177,11 +179,18 @@ class DutyOffice:
 
     async def command(self, event: Body, verb: str, *, who: str, **fields: object) -> None:
         """Ask the gateway that raised this alert for something; the answer comes on ``replies``."""
-        body = {
-            "command_id": uuid.uuid4().hex, "issued_at": datetime.now(UTC).isoformat(), "who": who,
-            "alert": event["subject"], **fields,
-        }  # fmt: skip
-        await self._publish(f"{event['source'][1:]}/commands/{self._options.principal}/{verb}", body)
+        await self._ask(event["source"], verb, who=who, alert=event["subject"], **fields)
+
+    async def check(self) -> None:
+        """Whether commands arrive: every gateway that ever told its status is asked for nothing but an answer."""
+        for source in self._gateways:
+            await self._ask(source, "duty-check", who=self._options.who)
+        if not self._gateways:
+            say("no gateway has told its status yet")
+
+    async def _ask(self, source: str, verb: str, **fields: object) -> None:
+        body = {"command_id": uuid.uuid4().hex, "issued_at": datetime.now(UTC).isoformat(), **fields}
+        await self._publish(f"{source[1:]}/commands/{self._options.principal}/{verb}", body)
 
     async def _publish(self, topic: str, body: Body) -> None:
         if self._line is None:
@@ -195,12 +204,17 @@ class DutyOffice:
         orders: dict[str, tuple[str, Body]] = {
             "ack": ("ack", {}), "ack!": ("ack", {"on_site": True}), "close": ("close", {"reason": reason}),
             "mistaken": ("close", {"mistaken": True, "reason": reason}), "silence": ("silence", {}),
-            "reset": ("reset", {}), "check": ("duty-check", {}),
+            "reset": ("reset", {}),
         }  # fmt: skip
-        if word in orders:
-            verb, fields = orders[word]
+        if word in orders and not beginning:
+            say(f"{word} which? give the beginning of an alert's id (list shows them)")
+        elif word == "check" or word in orders:
             try:
-                await self.command(self._ledger.find(beginning), verb, who=self._options.who, **fields)
+                if word == "check":
+                    await self.check()
+                else:
+                    verb, fields = orders[word]
+                    await self.command(self._ledger.find(beginning), verb, who=self._options.who, **fields)
             except (LookupError, aiomqtt.MqttError) as fault:
                 say(str(fault))
         elif word == "list":
@@ -208,7 +222,7 @@ class DutyOffice:
                 for line in shown(event):
                     say(line)
         elif word:
-            say(f"{word}? {' | '.join(orders)} | list")
+            say(f"{word}? {' | '.join(orders)} | check | list")
 
 
 def shown(event: Body) -> Iterator[str]:

@@ -89,10 +89,14 @@ async def _at_the_daemon(whole: Walk) -> None:
         short = raised["alert"][:8]
         await office.shows(f"{short}/1 ")
         await office.shows("told building: head-b1 (raised)")
+        await office.types("check")
+        await office.shows("Done. (done)")
+        await office.types("ack!")
+        await office.shows("ack! which?")
         await office.types("ack nonsense")
         await office.shows("0 alerts begin with 'nonsense'")
         await office.types(f"ack! {short}")
-        await office.shows("Done. (done)")
+        await office.shows("Done. (done)", times=2)
         await office.shows(": acknowledged")
         assert (await whole.alert("sos", "sos-301", "acknowledged"))["who"] == DUTY
     # It is killed, something happens meanwhile, and it comes back with its ledger and its session.
