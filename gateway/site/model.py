@@ -6,6 +6,7 @@ the mark of the line it came from, so that a fault found later (by a rule, by a 
 
 from __future__ import annotations
 
+import unicodedata
 from enum import StrEnum
 
 from msgspec import Struct
@@ -381,7 +382,14 @@ class Site(Struct, frozen=True):
     """Hash of all files read."""
 
     def full_name(self, path: str) -> str:
-        """A place as people find it: ``1号楼1单元301室``. One flat's own name is that of six in six buildings."""
+        """A place as people find it: ``1号楼1单元301室``, ``House 1 Stair 1 Flat 101``.
+
+        One flat's own name is that of six in six buildings.
+        """
         parts = path.split("/")
         wholes = ("/".join(parts[: n + 1]) for n in range(len(parts)))
-        return "".join(self.places[whole].name for whole in wholes if whole in self.places) or path
+        name = ""
+        for own in (self.places[whole].name for whole in wholes if whole in self.places):
+            close = not name or any(unicodedata.east_asian_width(one) in "WF" for one in (name[-1], own[0]))
+            name += own if close else f" {own}"
+        return name or path

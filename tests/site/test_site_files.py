@@ -182,3 +182,19 @@ def test_built_in_rules_come_first(tmp_path, good, profiles):
     assert faults.found == []
     assert [rule.mapping["rule"].value for rule in site.rules] == ["gas-high", "sos", "mine"]
     assert list(site.builtin) == ["gas-high"]
+
+
+@pytest.mark.parametrize(
+    ("names", "spoken"),
+    [
+        (("1号楼", "1单元", "301室"), "1号楼1单元301室"),
+        (("1号楼", "1单元", "301"), "1号楼1单元301"),
+        (("House 1", "Stair 1", "Flat 101"), "House 1 Stair 1 Flat 101"),
+        (("House 1", "2", "101"), "House 1 2 101"),
+    ],
+)
+def test_names_of_places_are_joined_as_their_script_wants(load, good, names, spoken):
+    b9, s1, flat = names
+    places = f"  b9: {{ name: {b9} }}\n  b9/s1: {{ name: {s1} }}\n  b9/s1/301: {{ name: '{flat}' }}\n"
+    loaded = load(good.replace("places:\n", "places:\n" + places.replace(f"name: {s1}", f"name: '{s1}'"), 1))
+    assert loaded.site.full_name("b9/s1/301") == spoken
