@@ -39,7 +39,9 @@ def ask(program: str, level: str, source: str) -> tuple[int, list[str]]:
     done = subprocess.run([program, "-s", source, *how, "-r", lock], capture_output=True, text=True, check=False)
     verdict, why = judged(done.stdout)
     if verdict is NO_VERDICT and done.stderr:
-        why = [*why[:3], done.stderr.strip().splitlines()[-1][:200]]
+        # pip-audit's last line counts only what it could look up: "No known vulnerabilities found" is no verdict here.
+        said = [line for line in done.stderr.strip().splitlines() if not line.startswith("No known vulnerabilities")]
+        why = [*why[:3], *(line[:200] for line in said[-1:])]
     return verdict, why
 
 
