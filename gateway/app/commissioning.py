@@ -28,7 +28,9 @@ def find(site: Site, name: str) -> tuple[Bus, ModbusDevice]:
     """A device and its bus. Raises ``WrongOrder`` where there is none of that name."""
     found = {device.id: (bus, device) for bus in site.buses.values() for device in bus.devices}
     if name not in found:
-        raise WrongOrder("commission.unknown_device", given=name, near=nearest(name, found))
+        if near := nearest(name, found):
+            raise WrongOrder("commission.unknown_device", given=name, near=near)
+        raise WrongOrder("commission.no_device", given=name, known=", ".join(sorted(found)) or "—")
     return found[name]
 
 

@@ -87,7 +87,7 @@ class Desk:
             return await self._history(str(request.arguments.get("alert", "")))
         if request.verb in self._errands:
             if not _is_master(peer):
-                raise Refusal("not_allowed", f"{peer.login}: {request.verb}")
+                raise Refusal("masters_only", f"{peer.login}: {request.verb}")
             return await self._errands[request.verb](request.arguments, peer)
         if request.verb in set(Verb):
             return [await self._command(Verb(request.verb), request.arguments, peer)]
@@ -132,7 +132,8 @@ class Desk:
         durable = await ticket.durable()
         reply = next((a for a in ticket.actions if isinstance(a, Reply) and a.command_id == command.command_id), None)
         if reply is None or not reply.accepted:
-            raise Refusal(reply.reason if reply else "no_reply", command.alert or "")
+            reason = reply.reason if reply else "no_reply"
+            raise Refusal(reason, f"{command.who}: {verb.value}" if reason == "not_allowed" else command.alert or "")
         return {
             "done": verb.value,
             "alert": command.alert or command.button or command.door or command.resident,
@@ -156,9 +157,9 @@ class Desk:
             raise Refusal("unseen")
         own = next((p.id for p in self._people.values() if p.login and p.login == peer.login), "")
         if asked and asked != own and not _is_master(peer):
-            raise Refusal("not_allowed", f"{peer.login}: {asked}")
+            raise Refusal("only_own_name", f"{peer.login}: {asked}")
         if not asked and not own:
-            raise Refusal("who_is_needed", peer.login)
+            raise Refusal("who_is_needed" if _is_master(peer) else "login_unknown", peer.login)
         return asked or own
 
     def _full_id(self, asked: str) -> str:

@@ -200,7 +200,9 @@ class House:
         self.chronicle.connect(rooms.device_back)
         self.publishing.counts = self.counts
         self.desk.offer("doors-test", examiner(lambda door: rooms.test_door(door, self.orders)))
-        self.desk.offer("learn", Learner(lambda: rooms.radio, lambda: self.site.buttons).answer)
+        self.desk.offer(
+            "learn", Learner(lambda: rooms.radio, lambda: self.site.buttons, self.publishing.radio_deaf).answer
+        )
         self.desk.connect(self._status, self._anchor_at, records.history, records.closed, self._named_doors)
 
     # Living -----------------------------------------------------------------------------------------

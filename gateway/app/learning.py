@@ -25,16 +25,25 @@ _SHOWN = 24
 class Learner:
     """Answers the three steps of learning: listen, press, propose."""
 
-    def __init__(self, radio: Callable[[], RadioWatcher | None], buttons: Callable[[], Mapping[str, Button]]) -> None:
-        self._radio, self._buttons = radio, buttons
+    def __init__(
+        self,
+        radio: Callable[[], RadioWatcher | None],
+        buttons: Callable[[], Mapping[str, Button]],
+        deaf: Callable[[], str] = str,
+    ) -> None:
+        """``deaf``: why no radio hears; empty where one does."""
+        self._radio, self._buttons, self._deaf = radio, buttons, deaf
 
     async def answer(self, asked: Mapping[str, Any], _peer: PeerCredentials) -> Iterable[dict[str, Any]]:
-        """The items of one step. Raises ``Refusal``: no_radio, no_such_button, not_listening, busy, unknown_step."""
+        """The items of one step. Raises ``Refusal``: no_radio, radio_deaf, no_such_button, not_listening, busy, unknown_step."""
         radio = self._radio()
         if radio is None:
             raise Refusal("no_radio")
         name, address, place = self._button(str(asked.get("button", "")))
         step = asked.get("step")
+        if step != "propose" and (deaf := self._deaf()):  # nobody is asked to press for nothing
+            radio.unfollow(address)
+            raise Refusal("radio_deaf", deaf)
         if step == "listen":
             if radio.follow(address) is None:
                 raise Refusal("busy")

@@ -86,6 +86,11 @@ class Publishing:
         deaf = {s.id: self._text(s.id, "reason") for s in self._subjects(_EARS) if self._health(s.id) is not Health.OK}
         return deaf | ({"core": "safe_mode"} if self.bare else {})
 
+    def radio_deaf(self) -> str:
+        """The radios and why none of them hears; empty where one does."""
+        radios, deaf = [s.id for s in self._subjects(("radio",))], self.deaf()
+        return ", ".join(f"{r}: {deaf[r]}" for r in radios) if radios and deaf.keys() >= set(radios) else ""
+
     def status(self) -> StatusData:
         """How the gateway fares."""
         deaf, durable = self.deaf(), self._disk.mode == "disk"

@@ -88,10 +88,13 @@ class Reloader:
         try:
             done = await self.reload(faults)
         except FaultySite:
-            return [*_items(faults, spoken), {"done": False, "summary": summary(faults, spoken)}]
+            return [
+                *_items(faults, spoken),
+                {"done": False, "summary": summary(faults, spoken), "language": spoken},
+            ]
         return [
             *_items(faults, spoken),
-            {**msgspec.to_builtins(done), "done": True, "summary": summary(faults, spoken)},
+            {**msgspec.to_builtins(done), "done": True, "summary": summary(faults, spoken), "language": spoken},
         ]
 
 

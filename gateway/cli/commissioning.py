@@ -70,8 +70,7 @@ def _commission_one(asked: argparse.Namespace, bus: Any, wanted: Any) -> int:
         if wanted.moves:
             print(say("commission.alone", language(), **about))
     if not asked.write:
-        if asked.json:
-            print_item({**about, "written": False})
+        print_item({**about, "written": False}) if asked.json else print(say("commission.only_shown", language()))
         return OK
     if not asked.yes and input(say("commission.sure", language(), **about)).strip() != wanted.device.id:
         return complain(asked, "commission.not_sure", REFUSED)

@@ -148,5 +148,10 @@ def _why(step: Item) -> str:
         return say("step.thinned_of", language(), count=step["reason"])
     because = f"because.{step['reason']}"
     reason = say(because, language()) if step["kind"] == "told" and because in CATALOGUE else str(step["reason"])
+    if step["kind"] == "refused":  # "verb: verdict", and what the person gave as his reason in brackets
+        verb, _, verdict = reason.partition(": ")
+        word, _, given = verdict.partition(" ")
+        if f"answer.{word}" in CATALOGUE:
+            reason = f"{verb}: {say(f'answer.{word}', language())} {given}".rstrip()
     told = ", ".join(_told(one) for one in step.get("told", ()))
     return f"{told} ({reason})" if told else reason

@@ -58,7 +58,8 @@ def _reload(asked: argparse.Namespace) -> int:
         *faults, done = items
         yield from (fault["text"] for fault in faults)
         yield done["summary"]
-        yield say("reload.done" if done["done"] else "reload.refused", language(), **_counted(done))
+        spoken = done.get("language") or language()
+        yield say("reload.done" if done["done"] else "reload.refused", spoken, **_counted(done))
 
     code = ask(asked, "reload", {"language": language("")}, show, verdict.update)
     return FAULTY if code == OK and verdict.get("done") is False else code

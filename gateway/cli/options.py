@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +35,37 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
-        self.exit(USAGE, f"{self.prog}: {message}\n")
+        self.exit(USAGE, f"{self.prog}: {_translated(message)}\n")
+
+
+_COMPLAINTS = {
+    re.compile(pattern, re.DOTALL): key
+    for pattern, key in (
+        (r"argument (?P<name>.*?): (?P<rest>.*)", "cli.wrong.argument"),
+        (r"the following arguments are required: (?P<names>.*)", "cli.wrong.required"),
+        (r"one of the arguments (?P<names>.*) is required", "cli.wrong.one_of"),
+        (r"unrecognized arguments: (?P<given>.*)", "cli.wrong.unrecognized"),
+        (r"invalid choice: (?P<given>.*?) \(choose from (?P<known>.*)\)", "cli.wrong.choice"),
+        (r"invalid (?P<type>\w+) value: (?P<given>.*)", "cli.wrong.value"),
+        (r"expected one argument", "cli.wrong.one"),
+        (r"expected at least one argument", "cli.wrong.at_least_one"),
+        (r"not allowed with argument (?P<other>.*)", "cli.wrong.not_with"),
+        (r"ambiguous option: (?P<given>.*) could match (?P<known>.*)", "cli.wrong.ambiguous"),
+        (r"ignored explicit argument (?P<given>.*)", "cli.wrong.no_argument"),
+    )
+}
+"""What argparse (3.11 to 3.13) complains of, and how we say it; it has no catalogue but the machine's gettext."""
+
+
+def _translated(message: str) -> str:
+    """In the reader's language; a complaint we do not know stays as it is."""
+    if language() == "en":
+        return message
+    for pattern, key in _COMPLAINTS.items():
+        if found := pattern.fullmatch(message):
+            told = found.groupdict()
+            return say(key, language(), **(told | {"rest": _translated(told["rest"])} if "rest" in told else told))
+    return message
 
 
 def commands_of(parser: argparse.ArgumentParser, above: str = "") -> Command:

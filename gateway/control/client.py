@@ -37,7 +37,7 @@ class ControlClient:
         """The items of the answer, as they come.
 
         Raises ``DaemonNotRunning`` where none answers or the answer is cut off, ``Refusal`` with the daemon's own reason,
-        ``Refusal("not_allowed")`` where this user may not open the socket.
+        ``Refusal("door_closed")`` where this user may not open the socket.
         """
         yield from self.put(Request(verb, arguments))
 
@@ -87,7 +87,7 @@ class ControlClient:
                 connection.connect(name)
         except PermissionError:
             connection.close()
-            raise Refusal("not_allowed", str(self._folder / door)) from None
+            raise Refusal("door_closed", str(self._folder / door)) from None
         except OSError as error:
             connection.close()
             raise DaemonNotRunning(self._folder, error.strerror or "") from None

@@ -273,7 +273,9 @@ def demo(*, seconds: float | None, as_json: bool, language: str) -> int:
             return 1
         teller.summary(counts)
         good = not counts["lost"] and not counts["doubled"] and counts["raised"] and counts["daemon"] == "well"
-        if not good:
+        if not counts["raised"] and counts["daemon"] == "well":
+            print(say("demo.too_short", language), file=sys.stderr)
+        elif not good:
             log = Path(folder, "daemon.log").read_text(errors="replace")
             print(log[-4000:], file=sys.stderr)
         return 0 if good else 1

@@ -15,6 +15,8 @@ from gateway.words import CATALOGUE, say, wide
 _IN_WORDS = {"means": "heard_by", "radio": "heard_by", "daemon": "ended"}
 """Fields whose values are keys, and the family of words they belong to."""
 
+_LEFT = "left with "
+
 
 class Teller:
     """Prints what happens, or in JSON mode only what the receiver got.
@@ -75,7 +77,10 @@ class Teller:
         )
 
     def _worded(self, name: str, value: object) -> object:
-        word = f"{_IN_WORDS.get(name)}.{value}"
+        family = _IN_WORDS.get(name)
+        if family == "ended" and str(value).startswith(_LEFT):
+            return say("ended.left", self._language, code=str(value).removeprefix(_LEFT))
+        word = f"{family}.{value}"
         return say(word, self._language) if word in CATALOGUE else value
 
     def _details(self, data: dict[str, Any]) -> str:

@@ -48,9 +48,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{device}: profile {profile} names nothing to be written",
     ),
     "commission.would": (
-        "{device}(总线 {bus},现在的地址 {at}):{write} 写入 {value}。加 --write 才会真的写。",
-        "{device} (bus {bus}, now unit {at}): {write} would be set to {value}. Only --write does it.",
+        "{device}(总线 {bus},现在的地址 {at}):{write} 写入 {value}。",
+        "{device} (bus {bus}, now unit {at}): {write} would be set to {value}.",
     ),
+    "commission.only_shown": ("什么也没有写;加 --write 才会真的写。", "Nothing was written; only --write does it."),
     "commission.alone": (
         "改地址时,总线上不能有别的设备也用地址 {at}。",
         "While it is given its unit id, no other device on the line may answer to {at}.",
@@ -77,6 +78,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "没有设备 {given};是不是“{near}”?",
         "there is no device {given}; did you mean “{near}”?",
     ),
+    "commission.no_device": ("没有设备 {given};小区文件里有:{known}", "there is no device {given}; there is: {known}"),
     "commission.unknown_write": (
         "{device}:没有可写的“{given}”;可写:{known}",
         "{device}: nothing named {given} can be written; there is: {known}",

@@ -137,6 +137,17 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "cli.silence": ("消音(不影响逐级上报)", "silence the siren of an alert; the climb goes on"),
     "cli.shelve": ("暂时搁置警情", "shelve an alert for a while"),
     "cli.unshelve": ("取消搁置", "take an alert off the shelf"),
+    "cli.wrong.argument": ("参数 {name}:{rest}", "argument {name}: {rest}"),
+    "cli.wrong.required": ("缺少参数:{names}", "the following arguments are required: {names}"),
+    "cli.wrong.one_of": ("必须给出其中一个:{names}", "one of the arguments {names} is required"),
+    "cli.wrong.unrecognized": ("不认识的参数:{given}", "unrecognized arguments: {given}"),
+    "cli.wrong.choice": ("没有 {given};可选:{known}", "invalid choice: {given} (choose from {known})"),
+    "cli.wrong.value": ("{given} 不对,要的是 {type}", "invalid {type} value: {given}"),
+    "cli.wrong.one": ("后面要有一个值", "expected one argument"),
+    "cli.wrong.at_least_one": ("后面至少要有一个值", "expected at least one argument"),
+    "cli.wrong.not_with": ("不能和 {other} 一起用", "not allowed with argument {other}"),
+    "cli.wrong.ambiguous": ("{given} 不明确,可能是:{known}", "ambiguous option: {given} could match {known}"),
+    "cli.wrong.no_argument": ("后面不能有值({given})", "ignored explicit argument {given}"),
     "cli.usage": ("用法: ", "usage: "),
     "cli.arguments": ("参数", "positional arguments"),
     "cli.options": ("选项", "options"),
@@ -303,6 +314,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "小区文件里还没有按钮,蓝牙没有打开;先写进这个按钮的地址再学",
         "the site file has no button yet, so there is no radio; write this one down with its address first",
     ),
+    "refusal.radio_deaf": (
+        "现在没有蓝牙适配器在听({detail});请先修好(loudong status)",
+        "no radio hears just now ({detail}); mend that first (loudong status)",
+    ),
     "refusal.not_listening": ("没有在听 {detail}", "nobody listens to {detail}"),
     "refusal.unknown_step": ("没有这一步:{detail}", "no such step: {detail}"),
     "cli.pair": (
@@ -368,7 +383,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     ),
     "refusal.ambiguous": ("编号不唯一:{detail}", "more than one alert begins so: {detail}"),
     "refusal.who_is_needed": (
-        "请用 --as 写明是谁;用户 {detail} 在小区文件里没有对应的人",
+        "请用 --as 写明是谁;小区文件里没有人写着 login: {detail}",
         "say who answers with --as; the site file ties nobody to the user {detail}",
     ),
     "refusal.unseen": (
@@ -376,7 +391,26 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "the gateway cannot see who you are: the porter does not run (systemctl status loudong-porter)",
     ),
     "refusal.not_a_person": ("小区文件里没有这个人", "the site file has no such person"),
-    "refusal.not_allowed": ("没有权限({detail})", "not allowed ({detail})"),
+    "refusal.login_unknown": (
+        "小区文件 people 里没有人写着 login: {detail};请加上后 loudong reload",
+        "the site file ties nobody to the user {detail}: write `login: {detail}` at that person in people, then reload",
+    ),
+    "refusal.only_own_name": (
+        "不能用别人的名义({detail});只有 root 和网关用户可以,别人要在 people 里写上自己的 login",
+        "only root and the daemon's own user act in another's name ({detail}); whoever acts in his own has a `login` in people",
+    ),
+    "refusal.masters_only": (
+        "只有 root 和网关用户可以({detail});请用 sudo",
+        "only root and the daemon's own user may ({detail}); use sudo",
+    ),
+    "refusal.door_closed": (
+        "无权打开 {detail};请让这个用户加入网关的用户组(usermod -aG loudong)并重新登录,或用 sudo",
+        "you may not open {detail}: join the daemon's group (usermod -aG loudong) and log in anew, or use sudo",
+    ),
+    "refusal.not_allowed": (
+        "没有权限({detail});要看小区文件 people 里此人的 roles",
+        "not allowed ({detail}): the person's roles in people do not include it",
+    ),
     "refusal.already_closed": ("警情 {detail} 已关闭", "alert {detail} is closed already"),
     "refusal.still_active": (
         "警情 {detail} 的原因还在,不能关闭,只能搁置",
@@ -436,6 +470,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "demo.bad": (
         "有问题!发生 {raised} 起,送达 {delivered} 起,丢失 {lost},重复 {doubled};网关进程:{daemon}",
         "SOMETHING IS WRONG: caused {raised}, delivered {delivered}, lost {lost}, doubled {doubled}; daemon: {daemon}",
+    ),
+    "demo.too_short": (
+        "演示时间太短:还没有发生过任何报警,什么也没有证明;--for 请至少 30s",
+        "the demo was too short: nothing had been caused yet, so nothing is proven; give --for 30s at least",
     ),
     "demo.no_broker": (
         "演示用的消息服务器起不来:{fault};make demo 会装好它",

@@ -49,6 +49,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "heard_by.seam": ("广播直接送入网关(没有 dbus-daemon)", "advertisement seam (no dbus-daemon here)"),
     "ended.well": ("正常", "well"),
     "ended.died": ("意外退出", "died"),
+    "ended.left": ("退出码 {code}", "left with {code}"),
     "simulate.radio": ("{buttons} 个按钮,蓝牙:{means}", "{buttons} buttons; radio: {means}"),
     "simulate.try": (
         "另开一个终端:loudong alerts --state {state};这里可以输入 press …、gas-….gas = 26、quit",

@@ -169,12 +169,12 @@ SENTENCES: dict[str, tuple[str, str]] = {
     ),
     "fault.secret_missing": ("找不到密钥或证书文件 {given}。", "There is no secret or certificate file {given}."),
     "fault.secret_open": (
-        "密钥文件 {given} 谁都能读（权限 {mode}）；请执行 chmod o= {given}。",
-        "The secret file {given} is open to every user (mode {mode}); run chmod o= {given}.",
+        "密钥文件 {given} 谁都能读（权限 {mode}）；请执行 chmod 0600 {given}。",
+        "The secret file {given} is open to every user (mode {mode}); run chmod 0600 {given}.",
     ),
     "fault.secret_shared": (
-        "密钥文件 {given} 还有 {others} 能读（同组）；请执行 chmod g= {given}。",
-        "The secret file {given} can be read by {others} too, who is in its group; run chmod g= {given}.",
+        "密钥文件 {given} 还有 {others} 能读（同组）；请执行 chmod 0600 {given}。",
+        "The secret file {given} can be read by {others} too, who is in its group; run chmod 0600 {given}.",
     ),
     "fault.secret_unreadable": (
         "读不了密钥文件 {given}（{detail}）。",

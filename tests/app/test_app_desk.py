@@ -74,9 +74,9 @@ def test_a_login_speaks_for_the_person_the_site_ties_it_to(room):
 @pytest.mark.parametrize(
     ("login", "uid", "who", "answer"),
     [
-        ("li", STRANGER, "", "head"), ("li", STRANGER, "head", "head"), ("li", STRANGER, "duty", "not_allowed"),
-        ("wang", STRANGER, "head", "not_allowed"), ("nobody", STRANGER, "", "who_is_needed"), ("nobody", STRANGER, "head", "not_allowed"),
-        ("", STRANGER, "", "who_is_needed"), ("", STRANGER, "duty", "not_allowed"), ("uid:4321", STRANGER, "", "who_is_needed"),
+        ("li", STRANGER, "", "head"), ("li", STRANGER, "head", "head"), ("li", STRANGER, "duty", "only_own_name"),
+        ("wang", STRANGER, "head", "only_own_name"), ("nobody", STRANGER, "", "login_unknown"), ("nobody", STRANGER, "head", "only_own_name"),
+        ("", STRANGER, "", "login_unknown"), ("", STRANGER, "duty", "only_own_name"), ("uid:4321", STRANGER, "", "login_unknown"),
         ("root", 0, "", "who_is_needed"), ("root", 0, "duty", "duty"), ("root", 0, "mallory", "not_a_person"),
         ("daemon", os.getuid(), "grid-1", "grid-1"),
     ],

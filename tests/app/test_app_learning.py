@@ -100,3 +100,14 @@ def test_without_a_radio_nothing_is_learnt():
     with pytest.raises(Refusal) as caught:
         asyncio.run(Learner(lambda: None, dict).answer({"button": STRANGER, "step": "listen"}, PEER))
     assert caught.value.reason == "no_radio"
+
+
+def test_nobody_is_asked_to_press_for_a_radio_that_does_not_hear(radio):
+    deaf = ["radio-hci0: adapter_missing"]
+    learner = Learner(lambda: radio, dict, lambda: deaf[0])
+    for step in ("listen", "press"):
+        with pytest.raises(Refusal) as caught:
+            asyncio.run(learner.answer({"button": STRANGER, "step": step}, PEER))
+        assert (caught.value.reason, caught.value.detail) == ("radio_deaf", deaf[0])
+    deaf[0] = ""
+    assert list(asyncio.run(learner.answer({"button": STRANGER, "step": "listen"}, PEER)))

@@ -233,7 +233,7 @@ def test_retention_follows_the_site_file_and_what_it_does_is_counted(tmp_path):
 
 def test_only_root_and_our_own_user_may_reload(tmp_path):
     async def story(living):
-        with pytest.raises(Refusal, match="not_allowed"):
+        with pytest.raises(Refusal, match="masters_only"):
             await living.house.desk.answer(Request("reload", {}), PeerCredentials(1, 4321, 4321, "li"))
 
     live(tmp_path, story)

@@ -179,7 +179,7 @@ def test_somebody_under_care_is_forgotten_by_name_with_what_the_rules_remember(t
 def test_persons_are_no_business_of_everybody_in_the_group(tmp_path):
     async def story(living):
         for verb in ("passages", "forget", "audit"):
-            with pytest.raises(Refusal, match="not_allowed"):
+            with pytest.raises(Refusal, match="masters_only"):
                 await living.house.desk.answer(Request(verb, {"person": CANARY}), PeerCredentials(1, 4321, 4321, "li"))
 
     run(tmp_path, story)

@@ -8,6 +8,7 @@ import io
 import json
 import sys
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -298,3 +299,33 @@ def test_a_pairing_window_is_asked_for(daemon, capsys):
     asked = ["pair", "gate-1", "--as", "head-b1", "--reason", "new terminal", "--state", daemon]
     assert main(asked) == 0
     assert capsys.readouterr().out == "done: pair gate-1 by head-b1, on disk\n"
+
+
+def test_a_refused_deed_is_told_with_its_reason_in_words():
+    step = {"kind": "refused", "reason": "unshelve: not_shelved (local:li)", "told": ()}
+    assert desk._why(step) == "unshelve: The alert is not shelved. (local:li)"
+    assert desk._why(step | {"reason": "ack: something_new (local:li)"}) == "ack: something_new (local:li)"
+
+
+def test_a_reload_answers_in_one_language_alone(monkeypatch, capsys):
+    from gateway.cli import life
+
+    monkeypatch.setenv("LC_ALL", "C")
+    answer = [{"text": "site.yaml:1: 警告"}, {"done": True, "summary": "0 个错误", "language": "zh-CN"}]
+
+    def ask(_asked, _verb, _arguments, show, last):
+        last(answer[-1])
+        print(*show(answer), sep="\n")
+        return 0
+
+    monkeypatch.setattr(life, "ask", ask)
+    assert main(["reload"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("已改用新的小区文件")
+
+
+def test_a_write_that_was_not_asked_for_says_so_and_an_unknown_device_what_there_is(capsys):
+    site = str(Path(__file__).parents[2] / "examples" / "one-stairwell" / "site.yaml")
+    assert main(["commission", site, "zzzz"]) == 64
+    said = capsys.readouterr().err
+    assert "there is no device zzzz; there is: " in said
+    assert "did you mean" not in said

@@ -41,4 +41,4 @@ def test_how_it_was_heard_and_how_it_ended_is_told_in_words(capsys):
     radio, died, left = capsys.readouterr().out.splitlines()
     assert radio.endswith("蓝牙:私有 dbus-daemon 上的 Bleak")
     assert died.endswith("网关进程:意外退出")
-    assert left.endswith("网关进程:left with 3")
+    assert left.endswith("网关进程:退出码 3")
