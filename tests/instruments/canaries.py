@@ -18,12 +18,14 @@ from pathlib import Path
 import pytest
 
 SECRET_SUFFIXES = {".key", ".token", ".password"}
-OWN_KEYS = {"pseudonym.key", "persons.keys"}
+PERSONS = "persons.keys"
+OWN_KEYS = {"pseudonym.key", PERSONS}
 MAY_HOLD = {".tar", ".pem", ".conf", ".crt"}
 """Backups are keys (docs/decisions/0011); certificates and the brokers' own configuration are not the gateway's."""
 SHORTEST = 12
 """What is shorter is found by chance."""
 _NAMED = re.compile(r"\b\w+_file: *[\"']?([^\s,}\"']+)")
+_PERSONS_KEY = re.compile(rb'"key":"([A-Za-z0-9+/]+=*)"')
 _HEX = re.compile(rb"(?:[0-9A-Fa-f]{2}){12,}")
 _LARGEST = 64 * 1024 * 1024
 _started: list[str] = []
@@ -43,8 +45,8 @@ def forms(secret: bytes) -> set[bytes]:
     return found
 
 
-def secrets_of(files: Iterable[Path]) -> dict[Path, bytes]:
-    """Every secret of a folder, by its file; of ``persons.keys`` each line."""
+def secrets_of(files: Iterable[Path]) -> dict[Path, set[bytes]]:
+    """Every secret of a folder, by its file; of ``persons.keys`` the key of each line (who it is of, and its number, are told)."""
     files = list(files)
     named = {
         (file.parent / name).resolve()
@@ -53,12 +55,16 @@ def secrets_of(files: Iterable[Path]) -> dict[Path, bytes]:
         for name in _NAMED.findall(file.read_text(encoding="utf-8", errors="replace"))
         if not name.endswith((".pem", ".crt"))
     }
-    found: dict[Path, bytes] = {}
+    found: dict[Path, set[bytes]] = {}
     for file in files:
         if file.suffix in SECRET_SUFFIXES or file.name in OWN_KEYS or file.resolve() in named:
             content = file.read_bytes() if file.stat().st_size < 100_000 else b""
-            found[file] = content if file.name in OWN_KEYS else content.strip()
-    return {file: secret for file, secret in found.items() if len(secret) >= SHORTEST}
+            if file.name == PERSONS:
+                held = set(map(base64.b64decode, _PERSONS_KEY.findall(content)))
+            else:
+                held = {content if file.name in OWN_KEYS else content.strip()}
+            found[file] = {secret for secret in held if len(secret) >= SHORTEST}
+    return {file: held for file, held in found.items() if held}
 
 
 def leaks(folder: Path, spoken: dict[str, bytes]) -> Iterator[str]:
@@ -67,7 +73,8 @@ def leaks(folder: Path, spoken: dict[str, bytes]) -> Iterator[str]:
     secrets = secrets_of(files)
     if not secrets:
         return
-    holders = set(secrets.values())
+    holders = set().union(*secrets.values())
+    written = [(one, set().union(*map(forms, held))) for one, held in secrets.items()]
     places = {
         str(file.relative_to(folder)): file
         for file in files
@@ -76,13 +83,13 @@ def leaks(folder: Path, spoken: dict[str, bytes]) -> Iterator[str]:
     for place, content in ((name, _read(file)) for name, file in places.items()):
         if content.strip() in holders:  # a copy of the file itself
             continue
-        yield from (f"{one.name} in {place}" for one, secret in secrets.items() if _holds(content, secret))
+        yield from (f"{one.name} in {place}" for one, ways in written if _holds(content, ways))
     for place, content in spoken.items():
-        yield from (f"{one.name} in {place}" for one, secret in secrets.items() if _holds(content, secret))
+        yield from (f"{one.name} in {place}" for one, ways in written if _holds(content, ways))
 
 
-def _holds(content: bytes, secret: bytes) -> bool:
-    return any(form in content for form in forms(secret))
+def _holds(content: bytes, ways: set[bytes]) -> bool:
+    return any(form in content for form in ways)
 
 
 def _read(file: Path) -> bytes:

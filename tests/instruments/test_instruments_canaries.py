@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +11,9 @@ from pathlib import Path
 
 import pytest
 from instruments.canaries import leaks
+
+from gateway.store.persons import PersonKeys
+from gateway.store.rows import JournalRow
 
 KEY = "231d39c1d7cc1ab1aee224cd096db932"
 TESTS = Path(__file__).parents[1]
@@ -39,6 +44,22 @@ def test_a_file_the_site_names_is_a_secret_whatever_its_name(tmp_path):
     site = b"doors:\n  gate: { password_file: p, ca_file: ca.pem }\n"
     found = keep(tmp_path, p=b"long-enough-a-password\n", site_yaml=site, loudong_db=b"..long-enough-a-password..")
     assert found == ["p in loudong.db"]
+
+
+@pytest.mark.leaks_on_purpose
+@pytest.mark.parametrize("way", [bytes, base64.b64encode, lambda key: key.hex().encode()], ids=["raw", "base64", "hex"])
+@pytest.mark.parametrize("line", [0, 1, 2], ids=["a person's", "another's", "a day's"])
+def test_every_key_of_persons_is_a_secret_of_its_own(tmp_path, line, way):
+    keys = PersonKeys(tmp_path)
+    sealed = [keys.seal(JournalRow(0, "g.1.1", "entry", b"secret", person=person)) for person in ("p" * 32, "q" * 32)]
+    lines = [json.loads(one.partition(b" ")[2]) for one in (tmp_path / "persons.keys").read_bytes().split(b"\n") if one]
+    (tmp_path / "loudong.db").write_bytes(b"".join(row.body for row in sealed) + lines[0]["person"].encode())
+    (tmp_path / "b.tar").write_bytes((tmp_path / "persons.keys").read_bytes())
+    assert list(leaks(tmp_path, {})) == []
+    assert {one["type"] for one in lines} == {"person", "day"}
+    key = base64.b64decode(sorted(lines, key=lambda one: one["type"] == "day")[line]["key"])
+    (tmp_path / "daemon.log").write_bytes(b"begin " + way(key) + b" end")
+    assert list(leaks(tmp_path, {})) == ["persons.keys in daemon.log"]
 
 
 @pytest.mark.leaks_on_purpose
