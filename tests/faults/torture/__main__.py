@@ -10,15 +10,17 @@ import argparse
 import logging
 import shutil
 import signal
+import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import structlog
 
 from .document import added, markdown
 from .faults import FAULTS
+from .folders import passing_folder
 from .jobs import Progress, in_jobs
 from .rows import Budget, Row, keep, kept, table
 
@@ -36,6 +38,7 @@ def main() -> int:
         return _print(parser, asked)
     if len(asked.into) > 1:
         parser.error("--into: what is measured is kept in one file")
+    signal.signal(signal.SIGTERM, _end)
     logging.disable(logging.CRITICAL)  # what libraries say of the trouble we make for them
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     (path,) = _files(asked)
@@ -113,6 +116,11 @@ def _say_number(rounds: int) -> None:
     print(rounds, flush=True)
 
 
+def _end(*_: object) -> NoReturn:
+    """Whoever is told to end leaves its contexts: no mount, no loop device, no process outlives it."""
+    sys.exit(128 + signal.SIGTERM)
+
+
 def _stop(budget: Budget) -> None:
     if budget.stopped:
         raise KeyboardInterrupt
@@ -121,19 +129,18 @@ def _stop(budget: Budget) -> None:
 
 def _try(name: str, budget: Budget) -> Row:
     """One fault; what breaks off is a row, too."""
-    folder = Path(tempfile.mkdtemp(prefix="torture-"))
-    try:
-        row = FAULTS[name].run(folder, budget)
-    except (AssertionError, TimeoutError, ProcessLookupError, ExceptionGroup) as broken:
-        row = Row(trials=1, wrong=[f"broke off (seed {budget.seed}): {type(broken).__name__} {broken}"])
-    if not row.clean and row.trials:
-        for log in sorted(folder.rglob("daemon.log"), key=lambda log: log.stat().st_mtime)[-1:]:
-            kept_log = RESULT.parent / "torture" / f"{name}-{budget.seed.replace('/', '-')}.log"
-            kept_log.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(log, kept_log)
-            row.wrong.append(f"the daemon's log is kept in {kept_log}")
-    shutil.rmtree(folder, ignore_errors=True)
-    return row
+    with passing_folder("torture-") as folder:
+        try:
+            row = FAULTS[name].run(folder, budget)
+        except (AssertionError, OSError, subprocess.SubprocessError, ExceptionGroup) as broken:
+            row = Row(trials=1, wrong=[f"broke off (seed {budget.seed}): {type(broken).__name__} {broken}"])
+        if not row.clean and row.trials:
+            for log in sorted(folder.rglob("daemon.log"), key=lambda log: log.stat().st_mtime)[-1:]:
+                kept_log = RESULT.parent / "torture" / f"{name}-{budget.seed.replace('/', '-')}.log"
+                kept_log.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(log, kept_log)
+                row.wrong.append(f"the daemon's log is kept in {kept_log}")
+        return row
 
 
 if __name__ == "__main__":

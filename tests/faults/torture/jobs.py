@@ -13,12 +13,12 @@ import operator
 import os
 import signal
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 from gateway.sim.leash import leashed
 
+from .folders import passing_folder
 from .rows import Budget, Row, kept
 
 PROGRESS_S = 10.0
@@ -58,10 +58,10 @@ def in_jobs(name: str, budget: Budget, jobs: int) -> Row:
 
 async def _in_jobs(name: str, budget: Budget, jobs: int) -> Row:
     progress = Progress(name, budget.trials)
-    with tempfile.TemporaryDirectory(prefix="torture-jobs-") as folder:
+    with passing_folder("torture-jobs-") as folder:
         async with asyncio.TaskGroup() as group:
             running = [
-                group.create_task(_job(Path(folder) / f"{n}.json", name, share, budget, n, progress))
+                group.create_task(_job(folder / f"{n}.json", name, share, budget, n, progress))
                 for n, share in enumerate(shares(budget.trials, jobs))
             ]
             asyncio.get_running_loop().add_signal_handler(signal.SIGINT, _stop, budget, running)
@@ -97,7 +97,7 @@ async def _job(part: Path, name: str, trials: int, budget: Budget, n: int, progr
     finally:
         passing_on.cancel()
         if process.returncode is None:
-            process.terminate()  # what stands on its leash ends with it
+            process.terminate()  # its contexts are left; what stands on its leash ends with it
             await process.wait()
     return kept(part).get(name) or Row(name, trials=1, wrong=[f"job {n} ended with {code} and left no row"])
 
