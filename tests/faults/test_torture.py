@@ -11,9 +11,11 @@ import subprocess
 import pytest
 from e2e.walking import needs
 
+from .torture import kills, old_stores
+from .torture.__main__ import _try
 from .torture.cuts import judge_all, record_daemon
 from .torture.document import added, markdown
-from .torture.faults import FAULTS
+from .torture.faults import FAULTS, Fault
 from .torture.jobs import in_jobs, shares
 from .torture.register import Register
 from .torture.rows import Budget, Row, keep, kept, table
@@ -63,6 +65,48 @@ def test_a_round_under_way_is_the_last_once_somebody_has_seen_enough():
     for n in budget.rounds():
         budget.stopped = n == 2
     assert told == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "broken", [OSError(28, "full"), subprocess.CalledProcessError(1, "mkfs"), AssertionError("odd")]
+)
+def test_a_fault_that_breaks_off_is_a_row_and_leaves_no_folder(monkeypatch, broken):
+    folders = []
+
+    def breaks(folder, _budget):
+        folders.append(folder)
+        raise broken
+
+    monkeypatch.setitem(FAULTS, "breaks", Fault(breaks, (1, 1), (1, 1)))
+    row = _try("breaks", Budget(1, 1))
+    assert (row.trials, row.clean) == (1, False)
+    assert type(broken).__name__ in row.wrong[0]
+    assert not folders[0].exists()
+
+
+def test_a_life_that_never_comes_by_its_place_is_no_trial(tmp_path, monkeypatch):
+    needs()
+    monkeypatch.setattr(kills, "PLACES", {"no-such-place": kills.PLACES["committed"]})
+    with pytest.raises(AssertionError, match="ended with 1 before it came by its place"):
+        FAULTS["kill-9-between-deeds"].run(tmp_path / "a", Budget(1, 60))
+    monkeypatch.setattr(old_stores, "CRASHING", "no-such-program.py")
+    with pytest.raises(AssertionError, match="ended with 2 before it came by its place"):
+        FAULTS["kill-9-in-a-migration"].run(tmp_path / "b", Budget(1, 60))
+
+
+def test_a_place_that_no_trial_came_by_is_wrong_whichever_job_looked_for_it():
+    one, two = Row("a", trials=3), Row("a", trials=2)
+    for row, came in ((one, (False, True, False)), (two, (False, False))):
+        for by in came:
+            row.came_by("sent", by)
+            row.came_by("wanted", came=False)
+    assert one.clean
+    both = one + two
+    assert both.places == {"sent": (5, 1), "wanted": (5, 0)}
+    assert both.said_wrong == ["no trial came by wanted"]
+    assert not both.clean
+    assert "WRONG no trial came by wanted" in table([both])
+    assert "- a: **wrong**: no trial came by wanted\n- a: came by their place: sent 1 of 5" in markdown([both], {})
 
 
 def _may_trace() -> bool:

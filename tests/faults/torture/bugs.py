@@ -114,7 +114,7 @@ async def life(folder: Path, budget: Budget) -> Row:
             died = asyncio.get_running_loop().time()
             if len(_forget_crashes(stage)) != 1:
                 row.wrong.append(f"the bug in {worker} was not remembered once")
-            await stage.up()
+            await stage.live()
             await stage.until_heard_since(died, row)
             await stage.close_all()
             await stage.kill()
@@ -179,7 +179,7 @@ async def at_the_start(folder: Path, budget: Budget) -> Row:
     ):
         async with Stage(folder / str(n), ("rules:\n", STUFFY)) as stage:
             entry = BREAKING, "rule", "stuffy", how
-            await stage.up()  # a life before, with alerts that the others must know
+            await stage.live()  # a life before, with alerts that the others must know
             stage.press_some(PRESSES)
             await stage.all_heard()
             await stage.kill()
@@ -216,7 +216,7 @@ async def rule(folder: Path, budget: Budget) -> Row:
                 row.wrong.append("what broke the rule was not put aside")
             await stage.until_heard_since(died, row)
             await stage.kill()
-            await stage.up()
+            await stage.live()
             stage.stranger()
             await stage.all_heard()
             await stage.close_all()

@@ -109,7 +109,7 @@ async def daemon(folder: Path, budget: Budget) -> Row:
 async def record_daemon(folder: Path) -> tuple[dict[str, bytes], list[tuple]]:
     """Alarms of a living daemon under strace: the files there were, copied while it stood still, and what happened from then on."""
     async with Stage(folder) as stage:
-        await stage.up()
+        await stage.live()
         assert stage.daemon is not None
         pid, state, log = stage.daemon.pid, stage.world.state, folder / "daemon.strace"
         os.kill(pid, signal.SIGSTOP)

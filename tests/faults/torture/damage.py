@@ -74,7 +74,7 @@ async def files(folder: Path, budget: Budget) -> Row:
 async def _trial(folder: Path, name: str, kind: str, dice: random.Random) -> tuple[Row, int, int]:
     row, what = Row(), f"{name} {kind}"
     async with Stage(folder) as stage:
-        await stage.up()
+        await stage.live()
         stage.world.gate.pass_known()
         stage.stranger()
         stage.press_some(PRESSES)
@@ -115,7 +115,7 @@ async def _trial(folder: Path, name: str, kind: str, dice: random.Random) -> tup
             stage.open.pop(alert, None)
         await stage.close_all()
         await stage.kill()
-        await stage.up()  # and the life after that
+        await stage.live()  # and the life after that
         stage.press_some(1)
         await stage.all_heard()
         one = stage.close_account(Row(trials=1, recoveries_s=row.recoveries_s))

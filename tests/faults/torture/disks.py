@@ -68,7 +68,7 @@ async def _sick(folder: Path, budget: Budget, sick: object, *, at_once: bool = T
     row = Row()
     async with Stage(folder) as stage:
         with small_disk(stage.world.state):
-            await stage.up()
+            await stage.live()
             for n in budget.rounds():
                 async with sick(stage):
                     stage.press_some(PRESSES)
@@ -85,7 +85,7 @@ async def _sick(folder: Path, budget: Budget, sick: object, *, at_once: bool = T
                 await stage.until_heard_since(healed, row)
                 stage.world.gate.answers.clear()
                 await stage.kill()
-                await stage.up()
+                await stage.live()
                 known = {item["id"] for item in (await stage.loudong("alerts")).items}
                 if forgotten := set(stage.open) - known:
                     row.lost += len(forgotten)
@@ -140,7 +140,7 @@ async def slow(folder: Path, budget: Budget) -> Row:
     """Two seconds for every fsync; press to siren on a good disk beside it, in the same run and under the same strace."""
     row, good, bad = Row(), [], []
     async with Stage(folder) as stage:
-        await stage.up()
+        await stage.live()
         for _ in budget.rounds():
             async with injected(stage, _SYNC, "delay_enter=1"):
                 for _ in range(3):

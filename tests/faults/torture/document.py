@@ -33,7 +33,11 @@ def markdown(rows: Iterable[Row], full: Mapping[str, int]) -> str:
     rows = list(rows)
     lines = [_line([*HEAD, "full length"]), "|" + "---|" * (len(HEAD) + 1)]
     lines += [_line([*(_cell(getattr(row, name)) for name in HEAD), _cell(full.get(row.fault))]) for row in rows]
-    said = [f"- {row.fault}: {what}" for row in rows for what in (*_wrong(row.wrong), *merged(row.notes))]
+    said = [
+        f"- {row.fault}: {what}"
+        for row in rows
+        for what in (*_wrong(row.said_wrong), *merged(row.notes), *row.said_places)
+    ]
     return "\n".join([*lines, *([""] if said else []), *said])
 
 

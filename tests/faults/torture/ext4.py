@@ -152,7 +152,7 @@ async def daemon(folder: Path, budget: Budget) -> Row:
     with Ext4(folder / "power") as disk:
         async with Stage(folder) as stage:
             stage.world.state = disk.folder / "state"
-            await stage.up()
+            await stage.live()
             stage.cause("gas-low", "gas-301")
             stage.cause("gas-high", "gas-301")
             for n in budget.rounds():
@@ -166,7 +166,7 @@ async def daemon(folder: Path, budget: Budget) -> Row:
                     await asyncio.sleep(dice.uniform(0, START_TO_CUT_S))
                     await _cut(stage, disk, row)
                 back = asyncio.get_running_loop().time()
-                await stage.up()
+                await stage.live()
                 await stage.until_heard_since(back, row)
                 await stage.close_all()
             await stage.kill()

@@ -55,7 +55,7 @@ async def buttons(folder: Path, budget: Budget) -> Row:
     """Every button at once; a trial is one round."""
     row, loop = Row(), asyncio.get_running_loop()
     async with Stage(folder) as stage:
-        await stage.up()
+        await stage.live()
         for _ in budget.rounds():
             pressed = loop.time()
             stage.press_some(len(stage.world.buttons))
@@ -73,7 +73,7 @@ async def old_faces(folder: Path, budget: Budget) -> Row:
     )
     row, loop = Row(), asyncio.get_running_loop()
     async with Stage(folder, ("outputs:\n", f"{door}outputs:\n")) as stage:
-        await stage.up()
+        await stage.live()
         url = stage.world.gate.url
         yesterday = datetime.now(UTC) - timedelta(days=1)
         old = SimTerminal("", clock=lambda: yesterday, first_serial=1)  # what it has in its log
@@ -113,7 +113,7 @@ async def points(folder: Path, budget: Budget) -> Row:
     count = budget.trials // 2
     row, loop = Row(), asyncio.get_running_loop()
     async with Stage(folder, ("  peer:", f"{_crowd(count)}  peer:"), *PATIENT) as stage, _crowd_answers(stage):
-        await stage.up()
+        await stage.live()
         await stage.until(lambda: stage.presence() == "online", "every detector is known", PATIENCE_S)
         crossed, cpu = loop.time(), cpu_s(stage)
         for name in (f"gas-x{n:03}" for n in range(count)):
@@ -175,7 +175,7 @@ async def chattering(folder: Path, budget: Budget) -> Row:
     """A smoke detector switches twenty times a second."""
     row, loop = Row(), asyncio.get_running_loop()
     async with Stage(folder) as stage:
-        await stage.up()
+        await stage.live()
         before = rss_mib(stage)
         for _ in budget.rounds():
             began, on = loop.time(), False
@@ -204,7 +204,7 @@ async def babbling(folder: Path, budget: Budget) -> Row:
     """A client with the right password sends commands as quick as the broker takes them, nearly all of them nonsense."""
     row, loop, dice, sent = Row(), asyncio.get_running_loop(), random.Random(3), 0
     async with Stage(folder) as stage:
-        await stage.up()
+        await stage.live()
         before = rss_mib(stage)
 
         async def babble(enough: asyncio.Event) -> None:
@@ -251,7 +251,7 @@ async def backlog(folder: Path, budget: Budget) -> Row:
     async with Stage(folder, uplink_port=between.port) as stage:
         between._target, between.cut = stage.broker.port, watch
         async with between:
-            await stage.up()
+            await stage.live()
             stage.stranger()
             await stage.all_heard()
             (stranger,) = [alert for alert, (rule, _) in stage.open.items() if rule == "stranger"]

@@ -36,7 +36,7 @@ async def _hurt(
     async with Stage(folder, *edits, uplink_port=between.port) as stage:
         between._target = stage.broker.port
         async with between:
-            await stage.up()
+            await stage.live()
             for _ in budget.rounds():
                 sounded = len(stage.siren_at)
                 async with hurt(stage, between):
@@ -181,7 +181,7 @@ def _certificate(days: tuple[int, int] = (-1, 30), *, foreign: bool = False) -> 
         async with Stage(folder, TLS_EDIT, uplink_port=between.port) as stage:
             between._target = stage.broker.port
             async with between:
-                await stage.up()
+                await stage.live()
                 for _ in budget.rounds():
                     async with hurt(stage, between):
                         stage.press_some(PRESSES)
@@ -212,7 +212,7 @@ async def failover(folder: Path, budget: Budget) -> Row:
         async with Stage(folder, edit) as stage:
             other = DutyOffice(second.port, username="loudong", password=PASSWORD, heard=stage._heard)
             listening = asyncio.create_task(other.run())
-            await stage.up()
+            await stage.live()
             for _ in budget.rounds():
                 await asyncio.to_thread(stage.broker.stop)
                 failed = asyncio.get_running_loop().time()

@@ -24,7 +24,7 @@ def _story(fail: Failure) -> Callable[[Path, Budget], Awaitable[Row]]:
     async def story(folder: Path, budget: Budget) -> Row:
         row, loop = Row(), asyncio.get_running_loop()
         async with Stage(folder) as stage:
-            await stage.up()
+            await stage.live()
             for _ in budget.rounds():
                 stage.press_some(PRESSES)
                 await stage.all_heard()

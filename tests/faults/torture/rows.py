@@ -12,6 +12,9 @@ from msgspec import Struct, convert, field, structs, to_builtins
 
 HEAD = "fault", "trials", "raised", "lost", "doubled", "out_of_order", "wire_repeats", "recover_s_p50", "recover_s_max"
 
+TRIED = 5
+"""So often a place that is not always on the way may be missed before it is wrong that nobody came by."""
+
 
 class Budget(Struct):
     """How much a fault may have: trials, and seconds, whichever ends first. The first trial is always made."""
@@ -53,6 +56,8 @@ class Row(Struct):
     recoveries_s: list[float] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    places: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Where something was to happen -> how often it was tried, and how often a trial came by: one that did not tried nothing."""
     took_s: float = 0
 
     @property
@@ -65,12 +70,36 @@ class Row(Struct):
 
     @property
     def clean(self) -> bool:
-        return self.trials > 0 and not (self.lost or self.doubled or self.out_of_order or self.wrong)
+        return self.trials > 0 and not (self.lost or self.doubled or self.out_of_order or self.said_wrong)
+
+    @property
+    def said_wrong(self) -> list[str]:
+        """What is wrong, places that were tried often enough and that no trial came by included."""
+        missed = [place for place, (tried, came) in self.places.items() if tried >= TRIED and not came]
+        return [*self.wrong, *(f"no trial came by {place}" for place in missed)]
+
+    @property
+    def said_places(self) -> list[str]:
+        came = ", ".join(f"{place} {came} of {tried}" for place, (tried, came) in self.places.items())
+        return [f"came by their place: {came}"] if came else []
+
+    def came_by(self, place: str, came: bool) -> None:
+        """One trial more for a place."""
+        self.places = _sums(self.places, {place: (1, int(came))})
 
     def __add__(self, other: Row) -> Row:
         """The same fault, gone on with."""
         mine, theirs = structs.asdict(self), structs.asdict(other)
-        return Row(**{name: theirs[name] if name == "fault" else mine[name] + theirs[name] for name in mine})
+        added = {name: mine[name] + theirs[name] for name in mine if name not in {"fault", "places"}}
+        return Row(fault=other.fault, places=_sums(self.places, other.places), **added)
+
+
+def _sums(one: dict[str, tuple[int, int]], other: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+    summed = dict(one)
+    for place, (tried, came) in other.items():
+        before = summed.get(place, (0, 0))
+        summed[place] = before[0] + tried, before[1] + came
+    return summed
 
 
 def table(rows: list[Row]) -> str:
@@ -79,8 +108,8 @@ def table(rows: list[Row]) -> str:
     widths = [max(len(line[column]) for line in cells) for column in range(len(HEAD))]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in cells]
     for row in rows:
-        lines += [f"  {row.fault}: WRONG {what}" for what in row.wrong] + [
-            f"  {row.fault}: {what}" for what in row.notes
+        lines += [f"  {row.fault}: WRONG {what}" for what in row.said_wrong] + [
+            f"  {row.fault}: {what}" for what in (*row.notes, *row.said_places)
         ]
     return "\n".join(lines)
 

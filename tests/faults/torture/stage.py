@@ -12,6 +12,7 @@ import hashlib
 import itertools
 import json
 import random
+import signal
 from collections import defaultdict, deque
 from collections.abc import Collection
 from pathlib import Path
@@ -221,9 +222,19 @@ class Stage(Walk):
                 await asyncio.sleep(0.02)
         return self.alive
 
-    async def live(self) -> None:
-        """Start it as it is started every day; it must not end by itself."""
-        assert await self.up(), f"it ended with {self.daemon and self.daemon.returncode} when it was started"
+    async def fell(self, seconds: float) -> bool:
+        """Whether it fell to the SIGKILL that was built into it; one that lives on falls to ours. It must not end otherwise."""
+        try:
+            code = await self.died(seconds)
+        except TimeoutError:
+            await self.kill()
+            return False
+        assert code == -signal.SIGKILL, f"it ended with {code} before it came by its place"
+        return True
+
+    async def live(self, *entry: str) -> None:
+        """Start it, as it is started every day unless an entry is named; it must not end by itself."""
+        assert await self.up(*entry), f"it ended with {self.daemon and self.daemon.returncode} when it was started"
 
     def _online(self) -> bool:
         return self.presence(self._since) in {"online", "degraded"}

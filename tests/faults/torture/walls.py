@@ -144,7 +144,7 @@ async def ntp_steps(folder: Path, budget: Budget) -> Row:
     """A wall clock that is called right all the time steps by hours and years, both ways, about once between two rungs."""
     row, wall, dice = Row(), Wall(folder / "clock"), random.Random(7)
     async with WalledStage(folder) as stage:
-        await stage.up(*wall.entry)
+        await stage.live(*wall.entry)
         for _ in budget.rounds():
             async with _stepping(wall, dice, row):
                 await _climb(stage, row)
@@ -187,7 +187,7 @@ async def boot_in_1970(folder: Path, budget: Budget) -> Row:
         wall = Wall(folder / str(n) / "clock", synced=False)
         wall.show(1970)
         async with WalledStage(folder / str(n)) as stage:
-            await stage.up(*wall.entry)
+            await stage.live(*wall.entry)
             pressed = time.time()
             stage.press_some(PRESSES)
             await stage.all_heard()
@@ -292,7 +292,8 @@ def long_up(*uptimes_s: float, across: bool = False) -> Callable[[Path, Budget],
                 left = wanted - time.clock_gettime(time.CLOCK_BOOTTIME) - offset
                 if across:
                     if left <= 0:
-                        one.notes.append("it was up only after the counter had wrapped")
+                        row.notes.append("not counted: it was up only after the counter had wrapped")
+                        continue
                     await asyncio.sleep(max(0.0, left - CLIMB_S["community"]))
                 await _climb(stage, one)
                 if _ahead(stage) != offset:
