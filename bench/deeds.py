@@ -32,8 +32,9 @@ def measure(*, quick: bool) -> Iterator[Figure]:
         "press_to_siren_ms", percentile(sirens, 0.99), "ms (p99)", ("<=", 50), note=f"p50 {median(sirens):.1f}, {trials} presses; "
         "no disk in it",
     )  # fmt: skip
+    least = percentile(bare, 0.99)
     yield Figure(
-        "press_to_upstream_ms", percentile(arrivals, 0.99), "ms (p99)", ("<=", 50), percentile(bare, 0.99),
+        "press_to_upstream_ms", percentile(arrivals, 0.99), "ms (p99)", ("<=", min(50.0, 3 * least)), least,
         "p99 of a bare aiomqtt publish, no disk", note=f"p50 {median(arrivals):.1f}, bare p50 {median(bare):.1f}; fdatasync included",
     )  # fmt: skip
     for slow_ms, times in ((200, trials), (2000, max(5, trials // 10))):

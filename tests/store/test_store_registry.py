@@ -49,7 +49,13 @@ def test_learning_waits_ten_minutes_and_a_meaning_does_not(tmp_path):
     async def turn():
         await asyncio.sleep(0.03)
 
-    async def life(monkey):
+    async def written(registry, times):
+        async with asyncio.timeout(30):
+            while registry.counters.writes < times:
+                await turn()
+        assert registry.counters.writes == times
+
+    async def life():
         registry = Registry(tmp_path, clock)
         task = asyncio.create_task(registry.run())
         for n in range(50):
@@ -57,15 +63,13 @@ def test_learning_waits_ten_minutes_and_a_meaning_does_not(tmp_path):
         await turn()
         assert registry.counters.writes == 0
         clock.now = WRITE_MS
-        await turn()
-        assert registry.counters.writes == 1
+        await written(registry, 1)
         registry.note("button", "b", {"battery": 49})  # nothing new
         clock.now = 3 * WRITE_MS
         await turn()
         assert registry.counters.writes == 1
         registry.note("button", "b", {"tested": True}, meaning=True)
-        await turn()
-        assert registry.counters.writes == 2
+        await written(registry, 2)
         registry.note("button", "b", {"battery": 1})
         registry.stop()
         await task
@@ -73,7 +77,7 @@ def test_learning_waits_ten_minutes_and_a_meaning_does_not(tmp_path):
 
     with pytest.MonkeyPatch.context() as monkey:
         monkey.setattr("gateway.store.registry._TURN_S", 0.005)
-        asyncio.run(life(monkey))
+        asyncio.run(life())
     assert Registry(tmp_path, clock).get("button", "b") == {"battery": 1, "tested": True}
 
 
