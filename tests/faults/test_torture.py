@@ -11,7 +11,7 @@ import subprocess
 import pytest
 from e2e.walking import needs
 
-from .torture import kills, old_stores
+from .torture import kills, old_stores, years
 from .torture.__main__ import _try
 from .torture.cuts import judge_all, record_daemon
 from .torture.document import added, markdown
@@ -174,6 +174,14 @@ def test_what_was_kept_is_printed_as_the_table_of_the_document():
     ]
 
 
+def test_a_year_that_ended_before_it_could_be_judged_is_not_clean():
+    row, size = Row(trials=8), years.Sizes(10**6, 10**6, 2 * 10**6)
+    years._judge(row, [size] * 8, {"closed": 9})
+    assert row.wrong == ["growth is not judged: it ended with day 8, and only from day 12 on nothing may grow"]
+    years._judge(row := Row(trials=12), [size] * 12, {"closed": 9})
+    assert row.clean
+
+
 def _told(alert: str, revision: int, sequence: int, change: str = "raised") -> bytes:
     data = {"rule": "sos", "subject": "pb-1", "change": change}
     body = {"id": f"{alert}/{revision}", "subject": alert, "lane": "critical", "sequence": str(sequence), "data": data}
@@ -185,6 +193,7 @@ def _told(alert: str, revision: int, sequence: int, change: str = "raised") -> b
     [
         ([_told("a", 1, 1), _told("b", 1, 2), _told("a", 2, 3), _told("a", 1, 1)], {}),
         ([_told("a", 1, 1)], {"lost": 1}),
+        ([_told("a", 1, 1), _told("b", 2, 2, "closed")], {"lost": 1}),
         ([_told("a", 1, 1), _told("b", 1, 2), _told("c", 1, 3)], {"doubled": 1}),
         ([_told("a", 1, 1), _told("b", 1, 2), _told("b", 1, 2, "told")], {"doubled": 1}),
         ([_told("a", 1, 1), _told("b", 1, 3), _told("b", 2, 2)], {"out_of_order": 1}),

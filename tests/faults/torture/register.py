@@ -15,6 +15,8 @@ import aiomqtt
 import msgspec
 from msgspec import Struct
 
+from gateway.alerts import ChangeKind
+
 from .rows import Row
 
 Kind = tuple[str, str]
@@ -64,7 +66,8 @@ class Register:
         sequence, revision = int(body.sequence), int(body.id.rpartition("/")[2])
         self._lanes[body.lane].add(sequence)
         self.disordered += self._behind(f"lane {body.lane}", sequence) or self._behind(body.subject, revision)
-        self.alerts[body.data.rule, body.data.subject].add(body.subject)
+        if body.data.change == ChangeKind.RAISED:  # what else is told of an alert does not stand in for it
+            self.alerts[body.data.rule, body.data.subject].add(body.subject)
 
     def _behind(self, line: str, place: int) -> bool:
         before = self._highest.get(line, 0)

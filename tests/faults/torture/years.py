@@ -32,6 +32,7 @@ from gateway.nodes import Faults
 from gateway.sim.buttons import SERVICE, SimButton
 from gateway.uplink.departures import LANES
 
+from .register import Register
 from .rows import Budget, Row
 from .slow import Inline, slow_ticks
 from .soak import US
@@ -180,14 +181,13 @@ async def _alert(lived: _Lived, button: SimButton, name: str, minutes: float) ->
     await lived.house.desk.answer(Request("close", said), US)
 
 
-async def _deliver(lived: _Lived) -> int:
-    """Take everything, as a broker that is there does; how many messages it was."""
-    taken = 0
+async def _deliver(lived: _Lived, register: Register) -> None:
+    """Take everything, as a broker that is there does, and hand it to whoever counts alerts."""
     for lane in LANES:
         while messages := await lived.house.store.take(UPLINK, lane, 100):
             await lived.house.store.advance(UPLINK, lane, messages[-1].sequence)
-            taken += len(messages)
-    return taken
+            for message in messages:
+                register.take(message.body)
 
 
 # Growth ------------------------------------------------------------------------------------------------
@@ -196,12 +196,11 @@ async def _deliver(lived: _Lived) -> int:
 async def _year(folder: Path, budget: Budget, row: Row) -> None:
     share = min(1.0, budget.trials / YEAR)
     kept = {name: max(LEAST_DAYS[name], round(days * share)) for name, days in KEPT_DAYS.items()}
-    until, sizes = time.monotonic() + budget.seconds, list[Sizes]()
+    until, sizes, register = time.monotonic() + budget.seconds, list[Sizes](), Register()
     async with _living(folder, kept) as lived:
         buttons, air = [SimButton(_address(n)) for n in range(FLATS)], _air()
         for day in range(budget.trials):
-            row.raised += ALERTS_A_DAY
-            row.lost += max(0, ALERTS_A_DAY - await _day(lived, buttons, day, air))
+            await _day(lived, buttons, day, air, register)
             sizes.append(_sizes(lived.state))
             row.trials += 1
             if time.monotonic() > until:
@@ -213,20 +212,20 @@ async def _year(folder: Path, budget: Budget, row: Row) -> None:
     shown = sorted({min(len(sizes), max(1, round(day * share))) for day in SHOWN_AT})
     row.notes += [f"day {day}: {sizes[day - 1]}" for day in shown]
     row.notes.append(f"kept for days: {kept}; {pruned}")
+    register.close_account(row)
     _judge(row, sizes, kept)
 
 
-async def _day(lived: _Lived, buttons: list[SimButton], day: int, air: Iterator[Reading]) -> int:
-    """How many alerts were raised: an alert more has come to be told with each."""
-    told = 0
+async def _day(lived: _Lived, buttons: list[SimButton], day: int, air: Iterator[Reading], register: Register) -> None:
+    """A day's readings, presses and their ends."""
     for n in range(ALERTS_A_DAY):
         for _ in range(READINGS_A_DAY // ALERTS_A_DAY):
             lived.house.inbox.report(next(air))
         flat = (day * ALERTS_A_DAY + n) % FLATS
+        register.caused["sos", f"pb-{flat}"] += 1
         await _alert(lived, buttons[flat], f"pb-{flat}", minutes=30)
-        told += bool(await _deliver(lived))
+        await _deliver(lived, register)
         await asyncio.sleep(86_400 / ALERTS_A_DAY - 30 * 60)
-    return told
 
 
 def _sizes(state: Path) -> Sizes:
@@ -241,6 +240,9 @@ def _judge(row: Row, sizes: list[Sizes], kept: dict[str, int]) -> None:
     """From when all that is kept has been kept for its time, the files are as large as they will be."""
     grown_up = max(kept.values()) + max(2, len(sizes) // 20)
     if len(sizes) <= grown_up:
+        row.wrong.append(
+            f"growth is not judged: it ended with day {len(sizes)}, and only from day {grown_up + 1} on nothing may grow"
+        )
         return
     for name, before, after in zip(Sizes._fields, sizes[grown_up], sizes[-1], strict=True):
         if after > before * MAY_GROW + SLACK_BYTES:
@@ -261,7 +263,7 @@ async def _wear(folder: Path, hours: float, row: Row) -> None:
         buttons, before, count = [SimButton(_address(n)) for n in range(FLATS)], lived.house.store.written_bytes, 0
         for count, button in enumerate(buttons[: max(5, round(30 * hours))], 1):
             await _alert(lived, button, f"pb-{count - 1}", minutes=1)
-            await _deliver(lived)
+            await _deliver(lived, Register())
         spent = (lived.house.store.written_bytes - before) / count
     if not day_mb:
         row.notes.append("bytes to the disk are not counted here: it is memory, or the kernel does not say")
