@@ -86,8 +86,8 @@ async def _hardened(whole: Walk) -> None:
     said = await ask_as(_NEIGHBOUR, world.state, "ack", ack)
     assert '"who": "leader-1"' in said, said
     await whole.alert("sos", "sos-301", "acknowledged")
-    assert await ask_as(_NEIGHBOUR, world.state, "reload") == '"not_allowed"\n'
-    assert await ask_as("messagebus", world.state, "ack", ack) in {'"who_is_needed"\n', ""}
+    assert await ask_as(_NEIGHBOUR, world.state, "reload") == '"masters_only"\n'
+    assert await ask_as("messagebus", world.state, "ack", ack) in {'"login_unknown"\n', ""}
     porter.send_signal(signal.SIGTERM)
     assert await porter.wait() == 0
     assert not (world.state / PORTER_NAME).exists()
