@@ -36,7 +36,7 @@ def _run(asked: argparse.Namespace) -> int:
     from gateway.app.logs import set_up_logging
     from gateway.app.orders import FaultySite
     from gateway.app.running import run
-    from gateway.control.folder import StateFolderTaken, state_folder
+    from gateway.control.folder import StateFolderTaken, StateFolderUnusable, state_folder
 
     set_up_logging(as_json=True if asked.json else None)
     try:
@@ -46,6 +46,9 @@ def _run(asked: argparse.Namespace) -> int:
         return FAULTY
     except StateFolderTaken as taken:
         print(say("cli.state_taken", language(), folder=taken.folder), file=sys.stderr)
+        return REFUSED
+    except StateFolderUnusable as closed:
+        print(say("cli.state_unusable", language(), folder=closed.filename, why=closed.strerror), file=sys.stderr)
         return REFUSED
     return OK
 
@@ -67,11 +70,18 @@ def _reload(asked: argparse.Namespace) -> int:
 
 def _porter(asked: argparse.Namespace) -> int:
     from gateway.app.logs import set_up_logging
-    from gateway.control.folder import state_folder
+    from gateway.control.folder import NotTheOwner, StateFolderTaken, StateFolderUnusable, state_folder
     from gateway.control.porter import stand
 
     set_up_logging(as_json=True if asked.json else None)
-    stand(state_folder(asked.state))
+    try:
+        stand(state_folder(asked.state))
+    except StateFolderTaken as taken:
+        return complain(asked, "cli.porter_taken", REFUSED, folder=taken.folder)
+    except NotTheOwner as stranger:
+        return complain(asked, "cli.porter_of_another", REFUSED, folder=stranger.folder, owner=stranger.owner)
+    except StateFolderUnusable as closed:
+        return complain(asked, "cli.state_unusable", REFUSED, folder=closed.filename, why=closed.strerror)
     return OK
 
 

@@ -17,6 +17,7 @@ from gateway.faults import LoudongError
 SOCKET_NAME = "control.sock"
 PORTER_NAME = "people.sock"
 """Where the porter listens (``porter.py``), if there is one."""
+_PORTER_LOCK = "people.lock"
 _LONGEST_ADDRESS = 107  # unix(7): sun_path holds 108 bytes, one of them the closing zero
 
 
@@ -28,6 +29,18 @@ class StateFolderTaken(LoudongError):
         self.folder = folder
 
 
+class StateFolderUnusable(OSError):
+    """The state folder is missing or closed to us; ``filename`` is the folder, ``strerror`` why."""
+
+
+class NotTheOwner(LoudongError):
+    """Only the user to whom the state folder belongs (``owner``, a uid) may do this."""
+
+    def __init__(self, folder: Path, owner: int) -> None:
+        super().__init__(f"{folder} belongs to uid {owner}")
+        self.folder, self.owner = folder, owner
+
+
 def state_folder(given: str | None, environment: Mapping[str, str] = os.environ) -> Path:
     """``--state DIR``, else ``$STATE_DIRECTORY`` (systemd.exec(5): the first of a colon-separated list), else ``./.loudong``."""
     return Path(given or environment.get("STATE_DIRECTORY", "").split(":")[0] or ".loudong")
@@ -37,10 +50,37 @@ def state_folder(given: str | None, environment: Mapping[str, str] = os.environ)
 def claim(folder: Path) -> Iterator[None]:
     """Holds the folder for this process; makes it (0750) where it is missing.
 
-    Raises ``StateFolderTaken`` where another process holds it, ``OSError`` where it cannot be made or entered.
+    Raises ``StateFolderTaken`` where another process holds it, ``StateFolderUnusable`` where it cannot be made or entered.
     """
-    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise StateFolderUnusable(error.errno, error.strerror, str(folder)) from None
+    with _held(handle, folder):
+        yield
+
+
+@contextmanager
+def claim_porter(folder: Path) -> Iterator[None]:
+    """Holds the porter's place before a folder that is there; by a file beside his socket, for the folder is the daemon's.
+
+    Raises ``StateFolderUnusable``, ``NotTheOwner`` where the folder is another user's (a socket of ours would shut the
+    daemon's people out), ``StateFolderTaken`` where another porter stands.
+    """
+    try:
+        owner = folder.stat().st_uid
+        if owner != os.geteuid():
+            raise NotTheOwner(folder, owner)
+        handle = os.open(folder / _PORTER_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StateFolderUnusable(error.errno, error.strerror, str(folder)) from None
+    with _held(handle, folder):
+        yield
+
+
+@contextmanager
+def _held(handle: int, folder: Path) -> Iterator[None]:
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -15,10 +15,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from gateway.control.client import ControlClient, DaemonNotRunning
-from gateway.control.folder import PORTER_NAME, SOCKET_NAME
+from gateway.control.folder import PORTER_NAME, SOCKET_NAME, claim_porter
 from gateway.control.protocol import NO_DAEMON, Caller, PeerCredentials, Refusal, Request
 from gateway.control.server import MOST_CONNECTIONS, ControlServer
+
+log = structlog.get_logger()
 
 
 class Porter:
@@ -50,14 +54,18 @@ class Porter:
 
 
 def stand(folder: Path) -> None:
-    """Be the porter of a state folder until SIGTERM or SIGINT. Raises OSError."""
+    """Be the porter of a state folder until SIGTERM or SIGINT. Raises what ``claim_porter`` does, and OSError."""
 
     async def until_told() -> None:
         task, loop = asyncio.ensure_future(Porter(folder).run()), asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, task.cancel)
+        await asyncio.sleep(0)  # the first step of a server is its socket
+        if not task.done():
+            log.info("porter_ready", folder=str(folder))
         await asyncio.wait({task})
         if not task.cancelled():
             task.result()
 
-    asyncio.run(until_told())
+    with claim_porter(folder):
+        asyncio.run(until_told())

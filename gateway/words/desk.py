@@ -178,6 +178,12 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "cli.for": ("搁置多久,例如 20min", "for how long, e.g. 20min"),
     "cli.no_daemon": ("{folder} 上没有运行中的网关", "no gateway is running on {folder}"),
     "cli.state_taken": ("{folder} 已被另一个网关使用", "another gateway already runs on {folder}"),
+    "cli.state_unusable": ("不能用状态目录 {folder}:{why}", "the state folder {folder} cannot be used: {why}"),
+    "cli.porter_taken": ("{folder} 已有一个门房进程", "a porter stands before {folder} already"),
+    "cli.porter_of_another": (
+        "门房进程要由 {folder} 的主人(uid {owner})来运行,例如 systemctl start loudong-porter",
+        "the porter must run as the user who owns {folder} (uid {owner}): systemctl start loudong-porter",
+    ),
     "cli.not_a_duration": ("{given} 不是时长(例如 90s)", "{given} is no duration (e.g. 90s)"),
     "alerts.none": ("没有未关闭的警情", "no open alerts"),
     "alerts.none_closed": ("没有已关闭的警情", "no closed alerts"),

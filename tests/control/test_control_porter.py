@@ -21,7 +21,9 @@ from gateway.control.client import ControlClient, DaemonNotRunning
 from gateway.control.folder import PORTER_NAME, SOCKET_NAME
 from gateway.control.porter import Porter
 from gateway.control.protocol import Caller, Refusal, Request
+from gateway.sim.leash import leashed
 
+SITE = Path(__file__).parents[2] / "examples" / "one-stairwell" / "site.yaml"
 CALLER = Caller(77, 1, 1)
 AS_SOMEBODY = """
 import json, os, sys
@@ -138,3 +140,57 @@ def test_a_porter_that_died_leaves_the_daemons_own_door(daemon):
     left_behind.chmod(0o660)
     (answer,) = asked_as(1, daemon.folder)  # type: ignore[misc]
     assert answer["uid"] == 1
+
+
+# Whoever starts a second one, or as somebody else -----------------------------------------------------
+
+
+def loudong(*command: str) -> tuple[int, str]:
+    """Exit code and complaint of a command in a process of its own (it sets up logging)."""
+    environment = os.environ | {"LC_ALL": "en_US.UTF-8"}
+    done = subprocess.run(
+        leashed([sys.executable, "-m", "gateway.cli", *command]),
+        capture_output=True, text=True, check=False, timeout=60, env=environment,
+    )  # fmt: skip
+    return done.returncode, done.stderr
+
+
+def stands(folder: Path) -> subprocess.Popen[str]:
+    """`loudong porter` in a process of its own, ready."""
+    command = [*leashed([sys.executable, "-m", "gateway.cli", "porter", "--json", "--state", str(folder)])]
+    porter = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert porter.stdout is not None
+    assert "porter_ready" in porter.stdout.readline()
+    return porter
+
+
+def test_a_second_porter_is_refused_and_the_first_stays(daemon):
+    first = stands(daemon.folder)
+    try:
+        said = loudong("porter", "--state", str(daemon.folder))
+        assert said == (1, f"a porter stands before {daemon.folder} already\n")
+        assert list(through(daemon.folder).ask("ack", alert="a1"))
+    finally:
+        first.terminate()
+        assert first.wait(30) == 0
+    assert not (daemon.folder / PORTER_NAME).exists()
+    again = stands(daemon.folder)  # the place is free with the process
+    again.kill()
+    again.wait(30)
+
+
+@as_root
+def test_a_porter_that_is_not_the_owner_is_refused(daemon):
+    os.chown(daemon.folder, 4321, 4321)
+    code, said = loudong("porter", "--state", str(daemon.folder))
+    assert code == 1
+    assert said.startswith("the porter must run as the user who owns")
+    assert not (daemon.folder / PORTER_NAME).exists()
+
+
+@pytest.mark.parametrize("command", [["porter"], ["run", str(SITE)]])
+def test_a_state_folder_that_cannot_be_used_is_named(tmp_path, command):
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "state"
+    code, said = loudong(*command, "--state", str(folder))
+    assert (code, said) == (1, f"the state folder {folder} cannot be used: Not a directory\n")
