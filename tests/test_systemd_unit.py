@@ -15,6 +15,7 @@ import pytest
 from instruments import jail
 
 from gateway.clock import BOOT_ID_GIVEN
+from gateway.control.folder import porters_folder
 
 UNIT = Path(__file__).parent.parent / "systemd" / "loudong-gateway.service"
 PORTER = UNIT.with_name("loudong-porter.service")
@@ -183,10 +184,18 @@ def test_those_who_answer_alerts_reach_the_socket_and_are_known_by_name():
     assert unit["PrivateUsers"] == ["yes"]  # SO_PEERCRED shows everybody as nobody there …
     assert "PrivateUsers" not in porter  # … and as himself here
     assert PORTER.name in unit["Wants"][0].split()
-    assert porter["ExecStart"] == ["/usr/bin/env /opt/loudong/.venv/bin/loudong porter"]
-    for name in ("User", "Group", "UMask", "StateDirectory", "StateDirectoryMode"):
+    assert porter["ExecStart"] == ["/usr/bin/env /opt/loudong/.venv/bin/loudong porter --state /var/lib/loudong"]
+    for name in ("User", "UMask"):
         assert porter[name] == unit[name]
+    assert porter["Group"] != unit["Group"] == porter["SupplementaryGroups"]  # the daemon can tell him from itself
     assert unit["StateDirectoryMode"] == ["0750"]
+
+
+def test_the_porter_may_write_nowhere_but_where_his_socket_is_looked_for():
+    porter = settings(PORTER)
+    assert porter["ProtectSystem"] == ["strict"]
+    assert not porter.keys() & {"StateDirectory", "ReadWritePaths", "BindPaths", "CacheDirectory", "LogsDirectory"}
+    assert porters_folder(Path("/var/lib/loudong"), {}) == Path("/run") / porter["RuntimeDirectory"][0]
 
 
 def test_what_hides_the_boot_id_hands_it_over():

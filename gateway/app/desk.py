@@ -2,7 +2,7 @@
 
 Rule: the kernel says who is at the other end of the socket; a person is taken on that login's word only where the site file
 ties the two together. The daemon's own user and root may speak for any person of the site (the operator at the desk who
-answers the telephone).
+answers the telephone), but come in person: whoever was passed on by the porter is a person with a login and no more.
 """
 
 from __future__ import annotations
@@ -171,8 +171,8 @@ class Desk:
 
 
 def _is_master(peer: PeerCredentials) -> bool:
-    """The daemon's own user, or root: may speak for others, and command the gateway itself."""
-    return peer.uid in {0, os.getuid()}
+    """The daemon's own user, or root, seen by ourselves: may speak for others, and command the gateway itself."""
+    return peer.uid in {0, os.getuid()} and not peer.is_vouched_for
 
 
 def _duration(given: object) -> int | None:

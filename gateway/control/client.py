@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gateway.control.folder import PORTER_NAME, SOCKET_NAME, address
+from gateway.control.folder import PORTER_NAME, SOCKET_NAME, address, porters_folder
 from gateway.control.protocol import LONGEST_REQUEST, NO_DAEMON, Refusal, Request, decode_line, encode
 from gateway.faults import LoudongError
 
@@ -67,7 +67,7 @@ class ControlClient:
             return self._knock(self._door)
         if not self._is_known():
             try:
-                return self._knock(PORTER_NAME)
+                return self._knock(PORTER_NAME, porters_folder(self._folder, {}))
             except DaemonNotRunning:  # no porter: an ordinary daemon sees us itself
                 pass
         return self._knock(SOCKET_NAME)
@@ -79,15 +79,16 @@ class ControlClient:
         except OSError:
             return False
 
-    def _knock(self, door: str) -> socket.socket:
+    def _knock(self, door: str, folder: Path | None = None) -> socket.socket:
+        path = (folder or self._folder) / door
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(self._patience_s)
         try:
-            with address(self._folder / door) as name:
+            with address(path) as name:
                 connection.connect(name)
         except PermissionError:
             connection.close()
-            raise Refusal("door_closed", str(self._folder / door)) from None
+            raise Refusal("door_closed", str(path)) from None
         except OSError as error:
             connection.close()
             raise DaemonNotRunning(self._folder, error.strerror or "") from None

@@ -16,8 +16,9 @@ from gateway.faults import LoudongError
 
 SOCKET_NAME = "control.sock"
 PORTER_NAME = "people.sock"
-"""Where the porter listens (``porter.py``), if there is one."""
+"""What the porter (``porter.py``) listens on, if there is one; in a folder of his own, see ``porters_folder``."""
 _PORTER_LOCK = "people.lock"
+_STATE, _RUN = Path("/var/lib"), Path("/run")
 _LONGEST_ADDRESS = 107  # unix(7): sun_path holds 108 bytes, one of them the closing zero
 
 
@@ -46,6 +47,17 @@ def state_folder(given: str | None, environment: Mapping[str, str] = os.environ)
     return Path(given or environment.get("STATE_DIRECTORY", "").split(":")[0] or ".loudong")
 
 
+def porters_folder(state: Path, environment: Mapping[str, str] = os.environ) -> Path:
+    """Where ``people.sock`` stands: what systemd made for him, else that of the state folder's name, else the state folder.
+
+    ``$RUNTIME_DIRECTORY`` is the porter's own (systemd.exec(5)); everybody else goes by the name: of ``/var/lib/loudong`` it is
+    ``/run/loudong-porter``, as in the unit.
+    """
+    if given := environment.get("RUNTIME_DIRECTORY", "").split(":")[0]:
+        return Path(given)
+    return _RUN / f"{state.name}-porter" if state.absolute().parent == _STATE else state
+
+
 @contextmanager
 def claim(folder: Path) -> Iterator[None]:
     """Holds the folder for this process; makes it (0750) where it is missing.
@@ -72,7 +84,7 @@ def claim_porter(folder: Path) -> Iterator[None]:
         owner = folder.stat().st_uid
         if owner != os.geteuid():
             raise NotTheOwner(folder, owner)
-        handle = os.open(folder / _PORTER_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = os.open(porters_folder(folder) / _PORTER_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StateFolderUnusable(error.errno, error.strerror, str(folder)) from None
     with _held(handle, folder):

@@ -2,8 +2,11 @@
 
 The hardened unit gives the daemon a user namespace of its own (``PrivateUsers=yes``), in which the kernel shows it everybody
 but root and itself as 65534, so it cannot know who acknowledges. The porter is the same user without that namespace and
-without network, devices or files to write but his socket: he takes a request, adds who asked, and passes it to the daemon's
-own socket. He decides nothing and remembers nothing. Without him root and the daemon's user still come in.
+without network or devices: he takes a request, adds who asked, and passes it to the daemon's own socket. He decides nothing and
+remembers nothing. Without him root and the daemon's user still come in.
+
+What he could do if he were overcome: answer alerts as any person that has a login, read the state folder (he is its owner; in
+the unit he sees it read-only), and send signals to the daemon. He cannot command the gateway: the daemon knows him by his group.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from typing import Any
 import structlog
 
 from gateway.control.client import ControlClient, DaemonNotRunning
-from gateway.control.folder import PORTER_NAME, SOCKET_NAME, claim_porter
+from gateway.control.folder import PORTER_NAME, SOCKET_NAME, claim_porter, porters_folder
 from gateway.control.protocol import NO_DAEMON, Caller, PeerCredentials, Refusal, Request
 from gateway.control.server import MOST_CONNECTIONS, ControlServer
 
@@ -26,12 +29,13 @@ log = structlog.get_logger()
 
 
 class Porter:
-    """Stands before the daemon of ``folder``."""
+    """Stands before the daemon of ``folder``, for those who may enter it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, door: Path | None = None) -> None:
+        """``door``: the folder of his own socket."""
         self._folder = folder
         self._errands = ThreadPoolExecutor(MOST_CONNECTIONS, "porter")
-        self.server = ControlServer(folder / PORTER_NAME, self._pass_on)
+        self.server = ControlServer((door or folder) / PORTER_NAME, self._pass_on, group=folder)
 
     async def run(self) -> None:
         """Serves until cancelled. Raises ``OSError`` where the socket cannot stand."""
@@ -57,7 +61,7 @@ def stand(folder: Path) -> None:
     """Be the porter of a state folder until SIGTERM or SIGINT. Raises what ``claim_porter`` does, and OSError."""
 
     async def until_told() -> None:
-        task, loop = asyncio.ensure_future(Porter(folder).run()), asyncio.get_running_loop()
+        task, loop = asyncio.ensure_future(Porter(folder, porters_folder(folder)).run()), asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, task.cancel)
         await asyncio.sleep(0)  # the first step of a server is its socket

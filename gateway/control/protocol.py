@@ -49,6 +49,8 @@ class PeerCredentials(Struct, frozen=True):
     gid: int
     login: str
     """Login name; ``uid:1234`` where the system knows none, ``UNSEEN`` where the kernel does not tell us who it is."""
+    is_vouched_for: bool = False
+    """The porter says so, or is it himself: believed of a person who answers alerts, and of nobody who commands the gateway."""
 
 
 class Line(Struct, frozen=True, omit_defaults=True):

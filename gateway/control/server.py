@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import structlog
 
 from gateway.control.folder import address
@@ -54,8 +55,11 @@ Answer = Callable[[Request, PeerCredentials], Awaitable[Iterable[dict[str, Any]]
 class ControlServer:
     """Listens on ``path`` and hands every request to ``answer``. Whoever runs it holds the folder's claim."""
 
-    def __init__(self, path: Path, answer: Answer, *, patience_s: float = PATIENCE_S) -> None:
-        self._path, self._answer, self._patience_s = path, answer, patience_s
+    def __init__(
+        self, path: Path, answer: Answer, *, patience_s: float = PATIENCE_S, group: Path | None = None
+    ) -> None:
+        """``group``: the socket is for the group that this folder has."""
+        self._path, self._answer, self._patience_s, self._group = path, answer, patience_s, group
         self._open = 0
         self._answering: set[asyncio.Task[None] | None] = set()
         self._ending = False
@@ -67,7 +71,7 @@ class ControlServer:
     async def run(self) -> None:
         """Serves until cancelled. Raises ``OSError`` where the socket cannot stand, and whatever bug ``answer`` has."""
         self._ending = False
-        listener = _listen(self._path)
+        listener = _listen(self._path, self._group)
         bug: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         connections: set[asyncio.Task[None]] = set()
 
@@ -129,7 +133,7 @@ class ControlServer:
             if not line:
                 return False
             request = decode_request(line)
-            peer = _spoken_for(request, peer)
+            peer = spoken_for(request, peer, os.getuid(), os.getgid(), _login)
         except Refusal as refusal:
             self.refused += 1
             if times := self._due(refusal.reason):
@@ -214,13 +218,21 @@ def credentials(connection: socket.socket) -> PeerCredentials:
     return PeerCredentials(pid, uid, gid, login)
 
 
-def _spoken_for(request: Request, peer: PeerCredentials) -> PeerCredentials:
-    """For whom a request is; only who may speak for everybody anyway may pass one on."""
+def spoken_for(
+    request: Request, peer: PeerCredentials, own_uid: int, own_gid: int, login: Callable[[int], str]
+) -> PeerCredentials:
+    """For whom a request is. Pure; raises ``Refusal`` where he may not pass it on.
+
+    Root and the daemon's own user may. The porter is that user in another group, which without rights he cannot change
+    (setgid(2)); so what he says without a caller is not the daemon's own word, either.
+    """
     if request.caller is None:
-        return peer
-    if peer.uid not in {0, os.getuid()}:
+        porter = peer.uid == own_uid != 0 and peer.gid != own_gid
+        return msgspec.structs.replace(peer, is_vouched_for=True) if porter else peer
+    if peer.uid not in {0, own_uid}:
         raise Refusal("not_allowed", f"{peer.login}: caller")
-    return PeerCredentials(request.caller.pid, request.caller.uid, request.caller.gid, _login(request.caller.uid))
+    caller = request.caller
+    return PeerCredentials(caller.pid, caller.uid, caller.gid, login(caller.uid), is_vouched_for=True)
 
 
 def _login(uid: int) -> str:
@@ -238,7 +250,7 @@ def _users_are_hidden() -> bool:
         return True
 
 
-def _listen(path: Path) -> socket.socket:
+def _listen(path: Path, group: Path | None) -> socket.socket:
     """A listening socket at ``path``, in the place of one a dead daemon left behind.
 
     It gets its rights under another name first, so that nobody ever finds it with the wrong ones.
@@ -249,6 +261,8 @@ def _listen(path: Path) -> socket.socket:
     try:
         with address(fresh) as name:
             listener.bind(name)
+        if group is not None and (gid := group.stat().st_gid) != fresh.stat().st_gid:
+            os.chown(fresh, -1, gid)
         fresh.chmod(_RIGHTS)
         listener.listen(MOST_CONNECTIONS)
         fresh.replace(path)

@@ -193,3 +193,18 @@ def test_who_cannot_be_away(caring):
     assert caring.refused("away", resident="head", **{"for": "3d"}) == "no_such_resident"
     assert caring.refused("away", resident="elder-301") == "needs_duration"
     assert caring.refused("away", resident="elder-301", **{"for": "91d"}) == "too_long"
+
+
+@pytest.mark.parametrize("uid", [0, os.getuid()])
+def test_whoever_is_passed_on_by_the_porter_commands_nothing_whatever_number_he_claims(room, uid):
+    async def errand(_arguments, _peer):
+        return [{"done": True}]
+
+    room.desk.offer("reload", errand)
+    claimed = PeerCredentials(1, uid, uid, "root", is_vouched_for=True)
+    for request in (Request("reload"), Request("ack", {"who": "head", "alert": room.alert.id})):
+        with pytest.raises(Refusal) as refusal:
+            asyncio.run(room.desk.answer(request, claimed))
+        assert refusal.value.reason in {"masters_only", "only_own_name"}
+    seen = PeerCredentials(1, uid, uid, "root")
+    assert asyncio.run(room.desk.answer(Request("reload"), seen)) == [{"done": True}]
