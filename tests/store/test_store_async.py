@@ -32,6 +32,13 @@ def quick(monkeypatch):
 
 
 @pytest.fixture
+def patient(quick, monkeypatch):
+    """… and a disk that is only slow, as on a busy machine, is none that stalls."""
+    for module in (store_module, worker_module):
+        monkeypatch.setattr(module, "STALL_S", 60.0)
+
+
+@pytest.fixture
 def refusing(monkeypatch):
     """A disk that can be told to refuse commits; counts them."""
 
@@ -72,7 +79,7 @@ def test_an_urgent_part_is_on_disk_when_its_answer_comes(tmp_path, make_part):
     asyncio.run(life())
 
 
-def test_quiet_parts_share_one_commit_and_ride_along_with_an_urgent_one(tmp_path, make_part, quick, refusing):
+def test_quiet_parts_share_one_commit_and_ride_along_with_an_urgent_one(tmp_path, make_part, quick, refusing, patient):
     async def life():
         store = Store(tmp_path)
         await store.start()

@@ -20,15 +20,29 @@ from gateway.uplink.departures import Departures, Kind, _Lane
 
 @pytest.fixture
 def disk(monkeypatch):
-    """A disk that stalls at a chosen alert, with the store's patience shortened."""
-    for module in (store_module, worker_module):
-        monkeypatch.setattr(module, "STALL_S", 0.15)
+    """A disk that stalls at a chosen alert; the store's patience is short from then until it is free, and else without end."""
+
+    def wait_at_most(seconds: float) -> None:
+        for module in (store_module, worker_module):
+            monkeypatch.setattr(module, "STALL_S", seconds)
+
+    wait_at_most(60.0)
     monkeypatch.setattr(store_module, "RETRY_S", (0.05,))
 
     class Disk:
         stalls_at = 0
         begun, free = threading.Event(), threading.Event()
         before = staticmethod(lambda numbers: None)
+
+        @classmethod
+        def stall_at(cls, number: int) -> None:
+            cls.stalls_at = number
+            wait_at_most(0.15)
+
+        @classmethod
+        def go_on(cls) -> None:
+            wait_at_most(60.0)
+            cls.free.set()
 
     real = Database.commit
 
@@ -37,7 +51,7 @@ def disk(monkeypatch):
         Disk.before(numbers)
         if Disk.stalls_at in numbers:
             Disk.begun.set()
-            assert Disk.free.wait(10)
+            assert Disk.free.wait(60)
         real(self, batch)
 
     monkeypatch.setattr(Database, "commit", commit)
@@ -94,7 +108,7 @@ class _House:
             self.departures.look()
 
     async def has(self, numbers: set[int]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while set(self.got) != numbers:
                 await asyncio.sleep(0.01)
 
@@ -115,28 +129,28 @@ def test_an_alert_that_a_stalled_disk_hides_is_sent_when_the_disk_is_back(tmp_pa
         for n in (1, 2, 3):
             await house.store.put(_part(n))
         await house.has({1, 2, 3})
-        disk.stalls_at = 5
         four_begun, four_may_end = threading.Event(), threading.Event()
 
         def slow(numbers):
             if 4 in numbers:
                 four_begun.set()
-                assert four_may_end.wait(5)
+                assert four_may_end.wait(60)
 
         disk.before = slow
         four = house.store.put(_part(4))
-        await asyncio.to_thread(four_begun.wait, 5)
+        await asyncio.to_thread(four_begun.wait, 60)
         five = house.store.put(_part(5))
+        disk.stall_at(5)  # 4 is waited for as long as it takes
         four_may_end.set()
         assert await four
         assert not await five
         await house.has({1, 2, 3, 5})
         assert house.store.mode == "memory"
-        disk.free.set()
+        disk.go_on()
         await house.has({1, 2, 3, 4, 5})
         await house.store.put(_part(6))
         await house.has({1, 2, 3, 4, 5, 6})
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(60):
             while await house.cursor() != 6:
                 await asyncio.sleep(0.01)
         assert sorted(house.got) == [1, 2, 3, 4, 5, 6]
@@ -153,11 +167,11 @@ def test_a_backlog_that_a_stalled_disk_hides_is_sent_when_the_disk_is_back(tmp_p
         await house.store.add_uplink("city")
         for n in (1, 2, 3, 4):
             await house.store.put(_part(n))
-        disk.stalls_at = 5
+        disk.stall_at(5)
         assert not await house.store.put(_part(5))
         house.connect()
         await house.has({5})
-        disk.free.set()
+        disk.go_on()
         await house.has({1, 2, 3, 4, 5})
         await house.store.put(_part(6))
         await house.has({1, 2, 3, 4, 5, 6})
