@@ -41,6 +41,11 @@ class Access:
         """Whether it is open, and nothing was refused that asks for opening it anew."""
         return self.connection is not None and not self._readonly and not self._must_redial
 
+    @property
+    def hurt(self) -> bool:
+        """Whether damage was met that the next transaction is to mend."""
+        return self._must_check
+
     def hang_up(self) -> None:
         """Close the file."""
         if self.connection is not None:

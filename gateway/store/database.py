@@ -146,9 +146,13 @@ class Database:
         return self._log.doubtful or self._doubtful is not None
 
     def close(self) -> None:
-        """Close the files; folds the log back where the disk allows it."""
-        with contextlib.suppress(StoreFault):
-            self.fold()
+        """Close the files; folds the log back where the disk allows it.
+
+        A hurt database is left to the next start, which says what it lost: mended now, it would look sound.
+        """
+        if not self.hurt:
+            with contextlib.suppress(StoreFault):
+                self.fold()
         self._log.close()
         self._access.hang_up()
 
@@ -156,6 +160,11 @@ class Database:
     def rebuilt(self) -> int:
         """How often a damaged file was replaced since this object was made: state may be missing, put it all again."""
         return self._access.rebuilt
+
+    @property
+    def hurt(self) -> bool:
+        """Whether damage was met that the next commit is to mend, be it an empty one."""
+        return self._access.hurt
 
     # Reading -----------------------------------------------------------------------------------------------------
 

@@ -22,9 +22,9 @@ def gather(waiting: Iterable[Part]) -> Batch:
 
 
 def commit(database: Database, batch: Batch, cursors: Mapping[Line, int]) -> None:
-    """Write what was put, and where each uplink stands. Raises StoreFault."""
+    """Write what was put, and where each uplink stands; mend what is hurt. Raises StoreFault."""
     tell_cursors(database, cursors)
-    if batch != Batch() or database.cursors_moved:
+    if batch != Batch() or database.cursors_moved or database.hurt:
         database.commit(batch)
 
 

@@ -421,8 +421,10 @@ class Store:
         return {"rebuilt": self._worker.rebuilt, "set_aside": self._worker.damage.unfolded}
 
     def _look_for_repairs(self) -> None:
-        """Behind each job, whatever it was for: the writer is to tell of a repair, now, or when memory mode ends."""
-        if self._mode == "disk" and self._repairs() != self._told_of:
+        """Behind each job, whatever it was for: the writer is to mend damage at once, while all state is known, and to tell of it,
+        now, or when memory mode ends.
+        """
+        if self._mode == "disk" and (self._worker.hurt or self._repairs() != self._told_of):
             self._set_due(0)
 
     def _tell_repairs(self) -> bool:

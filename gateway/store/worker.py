@@ -143,6 +143,11 @@ class Worker:
         return self._database.rebuilt if self._database is not None else 0
 
     @property
+    def hurt(self) -> bool:
+        """Whether damage was met that the next commit is to mend."""
+        return self._database is not None and self._database.hurt
+
+    @property
     def late(self) -> bool:
         """A database is open, and the start had to go on without what it holds."""
         return self._missed and self._database is not None

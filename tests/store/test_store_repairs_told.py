@@ -81,7 +81,12 @@ async def _fold(store, make_part):
     await until(lambda: store._worker.rebuilt)
 
 
-@pytest.mark.parametrize("job", [_put, _note, _tidy, _uplink, _fold])
+async def _read(store, _make_part):
+    """Nothing else is asked of the disk: the damage that is met is reason enough to mend it while the state is known."""
+    await _meet(store)
+
+
+@pytest.mark.parametrize("job", [_put, _note, _tidy, _uplink, _fold, _read])
 def test_whoever_meets_it_the_house_is_told_and_no_open_alert_is_gone_at_the_next_start(
     filled, make_part, monkeypatch, job
 ):
@@ -109,4 +114,18 @@ def test_whoever_meets_it_the_house_is_told_and_no_open_alert_is_gone_at_the_nex
     database = Database.open(filled)
     assert {row.key for row in database.load().state} >= {row.key for row in ALERTS}
     assert (filled / f"{NAME}.damaged-1").exists()
+    database.close()
+
+
+def test_a_database_that_is_left_is_not_mended_in_leaving_for_nobody_could_put_its_state_again(filled, make_batch):
+    database = Database.open(filled)
+    _damage(database)
+    database.commit(structs.replace(make_batch(1), messages=()))  # into the log
+    with pytest.raises(StoreFault, match="CORRUPT"):
+        database.load()
+    database.close()
+    assert database.rebuilt == 0
+    database = Database.open(filled)
+    assert [note.split(":")[0] for note in database.load().notes][:1] == ["database_damaged"]
+    assert "a1" in {row.key for row in database.load().state}
     database.close()
