@@ -14,7 +14,7 @@ import asyncio
 
 import structlog
 
-from gateway.drivers.modbus.contest import Contest
+from gateway.drivers.modbus.contest import Contest, Entries
 from gateway.drivers.modbus.tcp_wire import Connection
 from gateway.drivers.modbus.wire import Hear, Lost
 from gateway.faults import DeviceFault
@@ -172,6 +172,7 @@ class DialInWire:
         self._lost: Lost | None = None
         self._from, self._heard_at = "", float("-inf")
         self.contest = Contest()
+        self._entries = Entries()
 
     @property
     def name(self) -> str:
@@ -201,9 +202,10 @@ class DialInWire:
         if self._connection is not None:
             self._connection.drop()
             self._gone("dialled in anew")
-        self._connection, self._from, self._heard_at = connection, peer, float("-inf")
+        self._connection, self._from, self._heard_at = connection, peer, asyncio.get_running_loop().time()
         connection.hear, connection.lost = self._heard, self._gone
-        log.info("device_dialled_in", port=self.name, peer=peer)
+        if (left_out := self._entries.another(self._heard_at)) is not None:
+            log.info("device_dialled_in", port=self.name, peer=peer, left_out=left_out)
         if rest:
             self._heard(rest)
 
@@ -220,7 +222,8 @@ class DialInWire:
 
     def _gone(self, why: str) -> None:
         lost, self._connection, self._hear, self._lost = self._lost, None, None, None
-        log.warning("port_lost", port=self.name, why=why)
+        if (left_out := self._entries.another(asyncio.get_running_loop().time())) is not None:
+            log.warning("port_lost", port=self.name, why=why, left_out=left_out)
         if lost is not None:
             lost(why)
 

@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 
 import msgspec
+import pytest
 import structlog
 
-from gateway.drivers.modbus.contest import CALM_S, Contest
+from gateway.drivers.modbus.contest import CALM_S, Contest, Entries
 from gateway.drivers.modbus.dial_in import DialInWire, Reception
 from gateway.drivers.modbus.lines import line_of
 from gateway.sim.modbus import SimUnit, checksum
@@ -239,6 +240,38 @@ def test_two_boxes_of_one_name_do_not_kick_each_other_out_for_ever(kit):
         assert len(told) == 1
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.02])
+def test_two_boxes_that_dial_anew_before_they_were_asked_are_read_all_the_same(kit, pause_s):
+    async def insist(box, port):
+        while True:
+            with contextlib.suppress(OSError):
+                await box.dial(port)
+                await asyncio.wait((box.running,))
+            await asyncio.sleep(pause_s)
+
+    async def story():
+        gas = kit.profile(kit.alarm("gas", 1, period_ms=100))
+        boxes = [Box(SimUnit(1, holding={1: n}), say=b"box") for n in (7, 8)]
+        async with waiting(kit, (1, gas), registration=b"box") as (line, _, port):
+            fight = [asyncio.ensure_future(insist(box, port)) for box in boxes]
+            await kit.until(lambda: line.tally.line.answers >= 20, 60)
+            for one in fight:
+                one.cancel()
+            await asyncio.wait(fight)
+
+    with structlog.testing.capture_logs() as logs:
+        asyncio.run(story())
+    said = [line["event"] for line in logs]
+    assert said.count("device_dialled_in") + said.count("port_lost") <= 12
+    assert said.count("registration_contested") == 1
+
+
+def test_who_comes_and_goes_without_end_is_written_down_now_and_then():
+    entries = Entries()
+    assert [entries.another(at) for at in range(8)] == [0] * 6 + [None] * 2
+    assert entries.another(100.0) == 2
 
 
 def test_one_that_says_nothing_any_more_keeps_no_line():
