@@ -109,7 +109,7 @@ class RtuLine(Asking):
             # Outside the lock, so that other units are served while this one settles.
             await asyncio.sleep(max(0.0, self.free_at(request.unit, to_read=reads) - loop.time()))
             async with self._lock:
-                if self.free_at(request.unit, to_read=reads) > loop.time():
+                if self.free_at(request.unit, to_read=reads) > loop.time() + _INSTANT_S:
                     continue
                 return await self._exchange(request, timeout_ms)
 
@@ -188,10 +188,12 @@ class RtuLine(Asking):
         return found
 
     def _missed(self, request: Request, asked_at: float) -> DeviceFault:
-        """No answer in time. Where it came damaged nothing is under way any more, and the unit may be asked again."""
+        """No answer in time. Where it came damaged nothing is under way but its double, and the unit may be asked again."""
         damaged = self._discard(len(self._buffer), request.unit, request)
         self.tally.add(request.unit, "timeouts")
         if damaged:
+            if self._doubles.may_repeat(request.unit):
+                self._owe(request, asked_at)
             return DeviceFault("bad_crc", f"unit {request.unit}")
         self._patience[request.unit].missed()
         self._doubles.missed(request.unit)
@@ -218,9 +220,12 @@ class RtuLine(Asking):
 
     def _take(self, found: Answer, request: Request) -> None:
         """Cut the answer out of the buffer, counting what lay before it."""
-        if found.start:
-            self._discard(found.start, request.unit)
+        damaged = self._discard(found.start, request.unit, request)
         self._cut(request, 0, found.end - found.start)
+        if damaged:
+            self._doubles.missed(
+                request.unit
+            )  # this may have been the second word: the next answer is listened to, too
 
     def _cut(self, request: Request, start: int, end: int) -> None:
         """Take a frame out of the buffer, remembering it for its double."""
@@ -228,15 +233,15 @@ class RtuLine(Asking):
         del self._buffer[start:end]
         now = asyncio.get_running_loop().time()
         self._doubles.said(request.unit, frame, now, to_read=request.function in _READS)
-        self._strip_doubles(answered=True)
+        self._strip_doubles(answered=request is self._request)
 
     def _strip_doubles(self, *, answered: bool = False) -> None:
         """What units say a second time is nobody's answer."""
         if not self._buffer:
             return
         asked = [owed.request for owed in self._owed.values()]
-        if self._request is not None and not answered:
-            asked.append(self._request)
+        if self._request is not None and not answered and self._answer is not None and not self._answer.done():
+            asked.append(self._request)  # whoever waits for it may not have had his turn since it was answered
         for unit, news in self._doubles.strip(self._buffer, asyncio.get_running_loop().time(), asked):
             self.tally.add(unit, "doubled")
             if news:
