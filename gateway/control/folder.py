@@ -82,11 +82,15 @@ def claim_porter(folder: Path) -> Iterator[None]:
     """
     try:
         owner = folder.stat().st_uid
-        if owner != os.geteuid():
-            raise NotTheOwner(folder, owner)
-        handle = os.open(porters_folder(folder) / _PORTER_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StateFolderUnusable(error.errno, error.strerror, str(folder)) from None
+    if owner != os.geteuid():
+        raise NotTheOwner(folder, owner)
+    door = porters_folder(folder)
+    try:
+        handle = os.open(door / _PORTER_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StateFolderUnusable(error.errno, error.strerror, str(door)) from None
     with _held(handle, folder):
         yield
 

@@ -155,10 +155,12 @@ def loudong(*command: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-def stands(folder: Path) -> subprocess.Popen[str]:
+def stands(folder: Path, **environment: str) -> subprocess.Popen[str]:
     """`loudong porter` in a process of its own, ready."""
     command = [*leashed([sys.executable, "-m", "gateway.cli", "porter", "--json", "--state", str(folder)])]
-    porter = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    porter = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | environment
+    )
     assert porter.stdout is not None
     assert "porter_ready" in porter.stdout.readline()
     return porter
@@ -177,6 +179,20 @@ def test_a_second_porter_is_refused_and_the_first_stays(daemon):
     again = stands(daemon.folder)  # the place is free with the process
     again.kill()
     again.wait(30)
+
+
+def test_he_writes_nothing_but_in_his_own_folder(daemon, tmp_path):
+    """As in the unit, where the state folder is read-only to him."""
+    door = tmp_path / "run"
+    door.mkdir()
+    before = set(daemon.folder.iterdir())
+    porter = stands(daemon.folder, RUNTIME_DIRECTORY=str(door))
+    try:
+        assert (door / PORTER_NAME).exists()
+        assert set(daemon.folder.iterdir()) == before
+    finally:
+        porter.terminate()
+        assert porter.wait(30) == 0
 
 
 @as_root
