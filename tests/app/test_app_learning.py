@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
 from gateway.app.learning import Learner
+from gateway.app.publishing import Publishing
 from gateway.control.protocol import PeerCredentials, Refusal
 from gateway.drivers.ble.source import Advert, QueueSource
 from gateway.drivers.ble.watcher import RadioWatcher
-from gateway.instant import Instant
+from gateway.events import Boot, DeviceHealth, Health, SiteLoaded, Stamped
+from gateway.instant import ClockQuality, Instant
 from gateway.nodes import Mark
+from gateway.rules.engine import Engine
 from gateway.site.model import Button, Radio
 
 PEER = PeerCredentials(1, 0, 0, "root")
@@ -111,3 +115,17 @@ def test_nobody_is_asked_to_press_for_a_radio_that_does_not_hear(radio):
         assert (caught.value.reason, caught.value.detail) == ("radio_deaf", deaf[0])
     deaf[0] = ""
     assert list(asyncio.run(learner.answer({"button": STRANGER, "step": "listen"}, PEER)))
+
+
+def test_no_radio_hears_while_the_core_knows_all_to_be_deaf(site, compound):
+    engine = Engine(compound)
+    publishing = Publishing(site, engine, "b1", "r1", SimpleNamespace(mode="disk", written_bytes=0))
+    events = (
+        Boot("r1", "b1", ClockQuality.UNSYNCED, None, None, "test"), SiteLoaded("f"),
+        DeviceHealth("radio-hci0", Health.LOST, "adapter_missing"), DeviceHealth("radio-hci0", Health.OK),
+    )  # fmt: skip
+    said = []
+    for n, event in enumerate(events, 1):
+        engine.handle(Stamped(Instant(n), f"r1.{n}", event))
+        said.append(publishing.radio_deaf())
+    assert said == ["", "", "radio-hci0: adapter_missing", ""]
