@@ -122,6 +122,7 @@ class Departures:
         self._retained: set[str] = set()
         """Devices of which the broker was told in this session."""
         self._taken: set[Kind] = set()
+        self._unheard = False
         self._held = False
         self._landed = asyncio.Event()
         self.wake = asyncio.Event()
@@ -132,7 +133,7 @@ class Departures:
         self._lanes = {lane: _Lane() for lane in LANES}
         self.counts["telemetry_dropped"] += sum(parcel.kind is Kind.TELEMETRY for parcel in self._under_way)
         self._under_way = set()
-        self._taken = set()
+        self._taken, self._unheard = set(), False
         self._held = False
         self._status_due = True
         self._devices_due = dict(self._devices())
@@ -173,10 +174,15 @@ class Departures:
     def proven(self) -> bool:
         """The broker has taken an alert in this session; or anything, and no alert is on its way or waits."""
         settled = all(lane.dry and not lane.ready and not lane.under_way for lane in self._lanes.values())
-        return Kind.ALERT in self._taken or (bool(self._taken) and settled)
+        return Kind.ALERT in self._taken or self._unheard or (bool(self._taken) and settled)
+
+    def unheard(self) -> None:
+        """The broker takes alerts, and has nobody for them yet: the one on trial stays so."""
+        self._unheard = True
+        self.wake.set()
 
     @property
-    def _on_trial(self) -> bool:
+    def on_trial(self) -> bool:
         """The first alert of a session travels alone.
 
         A broker that takes no alerts from us says so once and may hang up (Mosquitto 2.0 does); bytes sent behind that alert
@@ -187,7 +193,7 @@ class Departures:
     async def next(self, window: int = WINDOW) -> Parcel | None:
         """The next parcel that may leave now, or None: nothing to send, or the window has no place for it."""
         room = max(1, window - _KEPT_FOR_REPLIES) - len(self._under_way)
-        if room <= 0 or self._held or self._on_trial:
+        if room <= 0 or self._held or self.on_trial:
             return None
         if self._status_due:
             self._status_due = False

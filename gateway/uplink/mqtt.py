@@ -31,7 +31,7 @@ from gateway.uplink.hearing import Heard, Hearing
 from gateway.uplink.outbox import Outbox
 from gateway.uplink.payloads import reply_body, status_body, topic
 from gateway.uplink.preference import ANSWERS_NEEDED, Preference
-from gateway.uplink.session import ANSWER_S, Session, SessionLost, publish_properties, refused
+from gateway.uplink.session import ANSWER_S, Session, SessionLost, publish_properties, refused, unheard
 from gateway.uplink.sweeping import sweep
 
 log = structlog.get_logger()
@@ -41,6 +41,8 @@ BACKOFF_MAX_S = 10.0  # NFPA 72 and GB/T 26875.3 both think in tens of seconds; 
 STEADY_S = 30.0  # a session that lived this long was a real one: the next attempt starts without delay
 PROBE_S = 20.0  # three answers in a row make a minute: longer than a broker's restart, shorter than a shift's patience
 LOOK_AGAIN_S = 2.0  # how long a forgotten wake-up of the outbox could hold an alert back at most
+NOBODY_S = 60.0  # receivers come back to a broker that was restarted within about a minute
+_ASK_AGAIN_S = 1.0
 _LOOK_PAUSE_S = 0.005  # an outbox that wakes us for nothing must not keep a core busy
 _GOODBYE_S = 2.0
 _HANDED_OVER = 50  # commands and receipts reported but not yet on disk; beyond it the broker keeps them
@@ -71,6 +73,7 @@ class MqttUplink:
         look_again_s: float = LOOK_AGAIN_S,
         probe_s: float = PROBE_S,
         answers_needed: int = ANSWERS_NEEDED,
+        nobody_s: float = NOBODY_S,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -83,6 +86,7 @@ class MqttUplink:
         self._probe_s, self._preference = probe_s, Preference(uplink.brokers, answers_needed)
         self._departures = Departures(uplink.id, outbox, status, devices)
         self._devices, self._swept = devices, set[Broker]()
+        self._nobody_s, self._patience_s, self._patient_until = nobody_s, nobody_s, 0.0
         self._told: tuple[Health | None, str] = (None, "")
         self._last_reason = ""
         self._deaf_to_commands = False
@@ -131,6 +135,7 @@ class MqttUplink:
         session = self._session(broker, self._will())
         await session.open()
         self.counts["connected"] += 1
+        self._patient_until = asyncio.get_running_loop().time() + self._patience_s
         log.info("uplink_connected", uplink=self.uplink.id, host=broker.host, port=broker.port)
         try:
             session.on_lost(self._departures.wake.set)
@@ -239,7 +244,31 @@ class MqttUplink:
                 # It must not count as delivered, and nothing behind it in its lane may overtake it for good.
                 session.fail(SessionLost("publish_refused", str(answer.result())))
                 return
+        if parcel.kind is Kind.ALERT and not self._is_heard(answer.result()):
+            self._departures.unheard()
+            asyncio.get_running_loop().call_later(_ASK_AGAIN_S, self._ask_again, session, parcel)
+            return
         self._departures.arrived(parcel)
+
+    def _is_heard(self, code: ReasonCode) -> bool:
+        """Whether somebody has this alert, or we have waited long enough for anybody who might.
+
+        A broker that lost its memory has forgotten who listens, and drops what comes before they are back. So the first alert
+        of a session, which travels alone, is sent until somebody subscribes. Where nobody came in time nobody is waited for
+        again, until one is seen: there are brokers that hand on what they take in other ways than to subscribers.
+        """
+        if not unheard(code):
+            self._patience_s = self._nobody_s
+            return True
+        self.counts["alert_unheard"] += 1
+        if self._departures.on_trial and asyncio.get_running_loop().time() < self._patient_until:
+            return False
+        self._patience_s = 0.0
+        return True
+
+    def _ask_again(self, session: Session, parcel: Parcel) -> None:
+        with contextlib.suppress(SessionLost):  # then the next session begins with this very message
+            self._depart(session, parcel)
 
     async def _watch_outbox(self) -> None:
         while True:

@@ -56,6 +56,7 @@ _AUTH_CODES = frozenset({0x86, 0x87, 0x8C})
 _PROTOCOL_CODES = frozenset({0x82, 0x84})
 _TAKEN_OVER_CODE = 0x8E
 _KEEPALIVE_CODE = 0x8D
+_NO_MATCHING_SUBSCRIBERS = 0x10
 _FIRST_FAILURE = 0x80
 # openssl verify(1): the two verdicts that depend on our clock
 _NOT_YET_VALID, _EXPIRED = 9, 10
@@ -375,6 +376,11 @@ class Session(aiomqtt.Client):
 def refused(code: ReasonCode | int) -> bool:
     """Whether a PUBACK or SUBACK says no (MQTT 5, 2.4, and MQTT 3.1.1, 3.9.3: 0x80 and above)."""
     return (code if isinstance(code, int) else int(code.value)) >= _FIRST_FAILURE
+
+
+def unheard(code: ReasonCode) -> bool:
+    """Whether the broker took a message and has nobody to give it to (MQTT 5, 3.4.2.1; 3.1.1 cannot say so)."""
+    return int(code.value) == _NO_MATCHING_SUBSCRIBERS
 
 
 def _connect_properties(expiry_s: int) -> Properties:

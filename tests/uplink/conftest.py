@@ -138,7 +138,18 @@ class Core:
 class Gateway:
     """One uplink with its outbox and core."""
 
-    def __init__(self, port, outbox=None, core=None, wall_ms=None, password=None, answer_s=3.0, probe_s=0.1, **fields):
+    def __init__(
+        self,
+        port,
+        outbox=None,
+        core=None,
+        wall_ms=None,
+        password=None,
+        answer_s=3.0,
+        probe_s=0.1,
+        nobody_s=0.0,
+        **fields,
+    ):
         self.outbox, self.core = outbox or MemoryOutbox(), core or Core()
         self.state = wire.Presence.ONLINE
         self.bodies = {"gas-501": b'{"device":"gas-501"}', "button-7": b'{"device":"button-7"}'}
@@ -164,6 +175,7 @@ class Gateway:
             answer_s=answer_s,
             backoff_max_s=0.3,
             probe_s=probe_s,
+            nobody_s=nobody_s,
         )
 
     @property

@@ -276,3 +276,34 @@ def test_going_away_while_connecting_leaves_nothing_behind(house):
         assert task.cancelled()
 
     asyncio.run(story())
+
+
+def test_an_alert_that_nobody_subscribes_to_yet_waits_for_its_receiver(house, mosquitto):
+    """A broker that comes back without its memory says so in the PUBACK (MQTT 5, 3.4.2.1: no matching subscribers)."""
+
+    async def story():
+        port = mosquitto().port
+        gateway, duty = house.Gateway(port, nobody_s=60.0), DutyOffice(port)
+        gateway.outbox.add("critical", 3)
+        gateway.outbox.add("high", 2)
+        async with house.running(gateway.mqtt):
+            await house.until(lambda: gateway.mqtt.counts["alert_unheard"] >= 2)
+            assert gateway.outbox.cursors.get(("city", "critical"), 0) == 0, "nobody has it"
+            async with house.running(duty):
+                await duty.settle(5)
+                await house.until(lambda: gateway.outbox.cursors.get(("city", "high")) == 2)
+        assert lanes_of(duty) == ["critical"] * 3 + ["high"] * 2
+        assert duty.missing == {}
+
+    asyncio.run(story())
+
+
+def test_a_broker_to_which_nobody_ever_listens_holds_up_nothing_for_good(house, mosquitto):
+    async def story():
+        gateway = house.Gateway(mosquitto().port, nobody_s=0.0)
+        gateway.outbox.add("critical", 3)
+        async with house.running(gateway.mqtt):
+            await house.until(lambda: gateway.outbox.cursors.get(("city", "critical")) == 3)
+        assert gateway.mqtt.counts["alert_unheard"] == 3
+
+    asyncio.run(story())
