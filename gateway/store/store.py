@@ -43,8 +43,8 @@ MANY = 1_024
 """Quiet parts that are enough for a commit of their own."""
 CURSOR_S = 10.0
 """The longest a cursor waits for a commit to ride on; a kill before repeats at most the deliveries of this time."""
-RETRY_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-"""Pauses between attempts in memory mode; the last one repeats."""
+RETRY_S = (1.0, 2.0, 4.0, 5.0)
+"""Pauses between attempts in memory mode; the last one repeats, and so long a disk that is well again goes unnoticed at most."""
 STOP_S = 5.0
 TURN_S = 5.0
 """The writer shows that it lives at least this often, even where nothing happens."""
