@@ -16,12 +16,12 @@ SIZE = 1_500_000
 
 
 @contextlib.contextmanager
-def small_disk(folder: Path):
+def small_disk(folder: Path, size: str = SIZE):
     """A file system of its own, as small as that."""
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small file system to fill")
     folder.mkdir(parents=True, exist_ok=True)
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", folder], check=False)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=False)
     if mounted.returncode:
         pytest.skip("no file system can be mounted here")
     try:

@@ -20,6 +20,8 @@ from .rows import Budget, Row
 from .stage import Stage
 
 PRESSES = 3
+ROOM = "64m"
+"""For what many rounds leave behind: a disk that is full by itself does not become well again."""
 _SYNC = "fsync,fdatasync"
 _WRITES = "write,pwrite64,pwritev,ftruncate,fsync,fdatasync"
 
@@ -67,7 +69,7 @@ async def _sick(folder: Path, budget: Budget, sick: object, *, at_once: bool = T
     """
     row = Row()
     async with Stage(folder) as stage:
-        with small_disk(stage.world.state):
+        with small_disk(stage.world.state, ROOM):
             await stage.live()
             for n in budget.rounds():
                 async with sick(stage):

@@ -79,6 +79,7 @@ class Stage(Walk):
             name: deque(maxlen=OLD_FRAMES) for name, sim in self.world.buttons.items() if sim.key is not None
         }
         self.replayed = 0
+        self.held_s = HELD_S
         self.dice = random.Random(seed)
         self.world.relay.on_write = self._wired(self.world.relay.on_write)
 
@@ -129,7 +130,7 @@ class Stage(Walk):
         return self.dice.sample(free, min(n, len(free)))
 
     def press_some(self, n: int, *, held: bool = False) -> list[str]:
-        """Press n idle buttons at once; ``held``: until a life has listened for ``HELD_S`` (else the vendor's one second)."""
+        """Press n idle buttons at once; ``held``: until a life has listened for ``held_s`` (else the vendor's one second)."""
         chosen = self.idle(n)
         for button in chosen:
             self.cause("sos", button)
@@ -142,7 +143,7 @@ class Stage(Walk):
             frame, heard = sim.press(), 0
             if button in self.recorded:
                 self.recorded[button].append(frame)
-            while heard * REPEAT_S < HELD_S:
+            while heard * REPEAT_S < self.held_s:
                 await self.world.air.send(sim.address, frame, sim.rssi_dbm + self.dice.randint(-6, 6))
                 listening = self.world.air.heard and self.alive
                 if listening or ("sos", button) in self.waiting_for():
@@ -170,6 +171,14 @@ class Stage(Walk):
         """As a plumber does; not while a gateway lives that wants it shut."""
         self.world.relay.coils[VALVE] = 0
         self.world.world._move(self.world.world.site.outputs["valve-301"], on=False)
+
+    async def acquaint(self) -> None:
+        """Every button is pressed once and forgiven: of one never heard before, a press that the radio remembers is no news."""
+        await self.live()
+        self.press_some(len(self.world.buttons))
+        await self.all_heard()
+        await self.close_all()
+        await self.kill()
 
     def stranger(self) -> None:
         """At the east gate, unless the last one is still talked about."""
