@@ -20,7 +20,7 @@ from .torture.folders import mounted_below, passing_folder
 from .torture.jobs import TESTS
 from .torture.rows import Budget, Row
 
-TRIES = 20
+TRIES = 60
 pytestmark = pytest.mark.skipif(not ext4.possible(), reason=ext4.NOT_HERE)
 
 
