@@ -309,12 +309,7 @@ def decode(content: bytes, at: int) -> tuple[Entry | None, int]:
         return None, behind
     try:
         batch, cursors = _decode(deflate.inflated(body))
-    except (
-        zlib.error,
-        msgspec.DecodeError,
-        RecursionError,
-        MemoryError,
-    ):  # whatever its depth and size: it prevents no start
+    except (zlib.error, msgspec.DecodeError, RecursionError, MemoryError):  # whatever it holds, it prevents no start
         return None, end
     return Entry(serial, batch, cursors), end
 

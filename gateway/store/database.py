@@ -332,9 +332,7 @@ class Database:
             found = self._fold(entries, Folder.write_carefully)
         self._unfoldable = False
         self._unfolded = self._unfolded.behind(entries[-1].serial)
-        if (
-            not self._unfolded and not self._log.sick
-        ):  # sick: what was refused may lie there, with a number no table holds yet
+        if not self._unfolded and not self._log.sick:  # sick: what was refused may lie there, in no table yet
             self._log.restart()
         self._count(found)
 
