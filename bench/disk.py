@@ -12,9 +12,7 @@ import contextlib
 import sys
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import Executor, Future
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -28,6 +26,7 @@ from gateway.app.secrets import read_secrets
 from gateway.nodes import Faults
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
+from instruments.inline import Inline
 from instruments.virtual import VirtualClock, VirtualLoop
 
 DAY_S = 86_400
@@ -46,18 +45,6 @@ def measure(*, quick: bool) -> Iterator[Figure]:
     )  # fmt: skip
 
 
-class _Inline(Executor):
-    """Runs the disk's work where it is asked for: the loop's time is not the disk's."""
-
-    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as fault:  # noqa: BLE001 - an executor hands every exception on
-            future.set_exception(fault)
-        return future
-
-
 async def _day(seconds: float) -> tuple[int, str]:
     with tempfile.TemporaryDirectory() as name:
         folder, loop = Path(name), asyncio.get_running_loop()
@@ -69,7 +56,7 @@ async def _day(seconds: float) -> tuple[int, str]:
         state.mkdir()
         secrets = read_secrets(quiet, state, Faults())
         house = await build(
-            Orders(quiet, compound, secrets), state, VirtualClock(loop), Surroundings(sources=[], pool=_Inline())
+            Orders(quiet, compound, secrets), state, VirtualClock(loop), Surroundings(sources=[], pool=Inline())
         )
         living = asyncio.create_task(house.run(lambda: None))
         await asyncio.sleep(60)

@@ -13,19 +13,11 @@ from e2e.walking import SITE, Walk, walk
 
 from gateway.app.hanging import EXIT_HUNG
 
+from .torture.bugs import CO2_PPM, STUFFY
+
 pytestmark = pytest.mark.filterwarnings("ignore:isSet:DeprecationWarning")  # modbus_tk's own
 BREAKING = str(Path(__file__).with_name("breaking.py"))
-CO2_PPM = 5
-"""Register of the air sensor in the hall."""
 LONG_S = 60.0
-STUFFY = """
-  - rule: stuffy
-    subjects: { kind: air-sensor }
-    when: { point: co2, above: 1500 ppm }
-    priority: low
-    grade: small
-    text: { zh: 闷, en: Stuffy }
-"""
 
 
 def test_the_event_at_which_the_core_hangs_is_put_aside_by_the_next_life(tmp_path):
@@ -53,7 +45,7 @@ def test_the_event_at_which_the_core_hangs_is_put_aside_by_the_next_life(tmp_pat
 def test_a_core_that_hangs_while_it_starts_comes_up_with_life_safety_alone(tmp_path):
     """A rule of the site without an end: it is asked when the site file is loaded, and when the last state is laid open."""
     site = tmp_path / "stuffy.yaml"
-    site.write_text(SITE.read_text(encoding="utf-8").rstrip("\n") + STUFFY, encoding="utf-8")
+    site.write_text(SITE.read_text(encoding="utf-8").rstrip("\n") + STUFFY.removeprefix("rules:"), encoding="utf-8")
 
     async def story(whole: Walk) -> None:
         entry = (BREAKING, "rule", "stuffy", "hangs")

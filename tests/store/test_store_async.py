@@ -6,9 +6,9 @@ import asyncio
 import os
 import threading
 import time
-from concurrent.futures import Executor, Future
 
 import pytest
+from instruments.inline import Inline
 from instruments.waiting import until
 from msgspec import structs
 
@@ -387,12 +387,6 @@ def test_written_bytes_grow_with_what_is_written(tmp_path, make_part):
 
 def test_an_inline_pool_needs_no_thread(tmp_path, make_part):
     """For loops with virtual time, which cannot wait for a thread."""
-
-    class Inline(Executor):
-        def submit(self, fn, /, *args, **kwargs):
-            future: Future = Future()
-            future.set_result(fn(*args, **kwargs))
-            return future
 
     async def life():
         store = Store(tmp_path, Inline())

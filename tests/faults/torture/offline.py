@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 from app.living import Living
+from instruments.inline import Inline
 from instruments.virtual import VirtualClock, virtual_run
 
 from gateway.app.house import Surroundings
@@ -40,7 +41,7 @@ from gateway.uplink.departures import TELEMETRY_KEPT
 from .between import PUBACK, PUBLISH, Between
 from .register import Register, listening
 from .rows import Budget, Row
-from .slow import Inline, slow_ticks, slow_twins
+from .slow import slow_ticks, slow_twins
 from .soak import US
 
 WEEK_DAYS, FULL_WEEK = 7, 10_000

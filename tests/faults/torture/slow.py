@@ -8,9 +8,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
-from concurrent.futures import Executor, Future
 from pathlib import Path
-from typing import Any
 
 import yaml
 from app.living import SITE, Living
@@ -79,15 +77,3 @@ def slow_ticks(seconds: float) -> Iterator[None]:
     finally:
         for (module, name, _), value in zip(every, before, strict=True):
             setattr(module, name, value)
-
-
-class Inline(Executor):
-    """Runs the store's work where it is asked for: on virtual time the disk takes none, and no thread has to be waited for."""
-
-    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as fault:  # noqa: BLE001 - an executor hands every exception on
-            future.set_exception(fault)
-        return future

@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from instruments.inline import Inline
 from instruments.virtual import VirtualClock, virtual_run
 from msgspec import structs
 
@@ -34,7 +35,7 @@ from gateway.uplink.departures import LANES
 
 from .register import Register
 from .rows import Budget, Row
-from .slow import Inline, slow_ticks
+from .slow import slow_ticks
 from .soak import US
 
 YEAR = 365
