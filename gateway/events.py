@@ -88,6 +88,8 @@ class Boot(Struct, frozen=True, tag_field="event", tag="boot"):
     offset_ms: int | None
     """Anchor of the timeline where the wall clock is synchronised, else None."""
     version: str
+    losses: int = 0
+    """More than at the boot before: what the store held, and perhaps told, may be lost."""
 
 
 class ClockSynced(Struct, frozen=True, tag_field="event", tag="clock_synced"):

@@ -25,7 +25,6 @@ from gateway.app.desk import Desk
 from gateway.app.hanging import Hourglass
 from gateway.app.inbox import EVENT_QUARANTINED, Inbox, Kept
 from gateway.app.learning import Learner
-from gateway.app.moving import leapt
 from gateway.app.orders import Orders, Reloaded
 from gateway.app.publishing import Publishing
 from gateway.app.records import Records
@@ -124,8 +123,7 @@ class House:
     def _begin(self, loaded: Loaded, now: Stamp, downtime: int | None) -> None:
         with self.crashes.chore("start"):
             engine = Engine(self.orders.compound)
-            state = self._leapt(loaded.state) if loaded.lossy else loaded.state
-            unreadable = engine.restore(Row(row.kind, row.key, row.body) for row in state)
+            unreadable = engine.restore(Row(row.kind, row.key, row.body) for row in loaded.state)
             engine.register.continue_lanes(loaded.sequences, loaded.floor)
         self.publishing = Publishing(self.site, engine, now.boot_id, loaded.run, self.store)
         self.inbox = Inbox(engine, self.timeline, loaded.run, self.store, self.publishing.message)
@@ -136,17 +134,11 @@ class House:
         self._furnish()
         self.store.on_mode(self._store_mode)
         offset = self.timeline.offset_ms(now) if now.clock is ClockQuality.SYNCED else None
-        self.inbox.report(Boot(loaded.run, now.boot_id, now.clock, downtime, offset, __version__))
+        self.inbox.report(Boot(loaded.run, now.boot_id, now.clock, downtime, offset, __version__, loaded.losses))
         self.inbox.report(_loaded(self.orders))
         notes = (*loaded.notes, *self.orders.secrets.notes, *(f"state_unreadable: {row}" for row in unreadable))
         self._report_store(notes)
         self._report_core()
-
-    def _leapt(self, state: tuple[StateRow, ...]) -> tuple[StateRow, ...]:
-        """Revisions of open alerts may have been said that the store lost: they go on behind a leap."""
-        made = {row.key: leapt(row) for row in state if row.kind == "alert"}
-        self.store.put(Part(state=tuple(made.values()), urgent=True))
-        return tuple(made[row.key] if row.kind == "alert" else row for row in state)
 
     def _is_vital(self, event: Event) -> bool:
         return self.engine.is_vital(event)  # of the core as it is then

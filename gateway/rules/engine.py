@@ -102,6 +102,7 @@ class Engine:
             self.register.closed,
             self.register.lanes,
             self.register.occasions,
+            self.register.reached,
             self._watches.rows,
             self._watches.memories,
             self.board.coverage.rows,
@@ -124,6 +125,7 @@ class Engine:
     def handle(self, stamped: Stamped) -> Outcome:
         """Let one event take effect. ``stamped.at`` is never less than that of the event before."""
         if isinstance(stamped.event, Boot):
+            self.register.leap(stamped.event.losses)
             self._count_as_blind(stamped.event, stamped.at)
         self._fire_until(stamped.at)
         self._now = stamped.at

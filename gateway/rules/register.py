@@ -26,6 +26,8 @@ from gateway.rules.ledger import Table
 _replace = msgspec.structs.replace
 UNDATED_KEPT = 200
 """Closed alerts kept for a clock that may never come right: a day's worth of a very bad day."""
+LEAP = 1_000
+"""Revisions that an alert may have been told in and that are lost; a climb with all its repeats is some dozens."""
 OCCASIONS_KEPT = 64
 """More alerts of one button than a person can close while a frame is worth playing back."""
 
@@ -34,6 +36,13 @@ class Lane(Struct, frozen=True):
     """The last sequence number given in a lane."""
 
     sequence: int
+
+
+class Reached(Struct, frozen=True):
+    """Revisions up to this one may have been told of alerts that we know nothing of."""
+
+    losses: int = 0
+    revision: int = 0
 
 
 class Occasions(Struct, frozen=True):
@@ -51,6 +60,7 @@ class AlertRegister:
         self.closed: Table[Alert] = Table("closed", Alert, written_only=True)
         self.lanes: Table[Lane] = Table("lane", Lane)
         self.occasions: Table[Occasions] = Table("occasion", Occasions)
+        self.reached: Table[Reached] = Table("reached", Reached)
         self.said: list[Action] = []
         """Actions of the event being handled; the engine empties it."""
         self._open: dict[tuple[str, str], str] = {}
@@ -75,6 +85,24 @@ class AlertRegister:
             if reached > (last.sequence if last else 0):
                 self.lanes.put(Lane(reached), lane)
 
+    def leap(self, losses: int) -> None:
+        """Never tell under an id again that may have been told under, where the store lost what it held (``losses``, see ``Boot``).
+
+        A message's id is alert and revision, and an alert that is lost is raised anew, under its old id, by an occasion that is
+        heard again (a press, an entry). So all alerts, those to come, too, go on behind whatever was reached.
+        """
+        before = self._reached
+        if losses > before.losses:
+            last = max([before.revision, *(alert.revision for alert in self.alerts.values())])
+            revision = max(last, (losses - 1) * LEAP) + LEAP
+            self.reached.put(Reached(losses, revision), "revision")
+            for alert in self.alerts.values():
+                self.alerts.put(_replace(alert, revision=revision), alert.id)
+
+    @property
+    def _reached(self) -> Reached:
+        return self.reached.get("revision") or Reached()
+
     def standing(self, rule: str, subject: str) -> Alert | None:
         """The open alert of a rule about a subject."""
         key = self._open.get((rule, subject))
@@ -93,7 +121,7 @@ class AlertRegister:
         first = rule.regrades[0].after_ms if rule.regrades else None
         alert = Alert(
             id=identity,
-            revision=0,
+            revision=self._reached.revision,
             rule=rule.id,
             subject=subject,
             place=place,

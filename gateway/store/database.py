@@ -13,7 +13,6 @@ reopening that the failed one did land, its rows are recognised in the retry and
 from __future__ import annotations
 
 import contextlib
-import secrets
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -29,6 +28,7 @@ from gateway.store import connection as dialling
 from gateway.store.access import Access
 from gateway.store.commit_log import CommitLog, Entry
 from gateway.store.folding import Folder
+from gateway.store.lineage import Lineage
 from gateway.store.outbox import Outbox
 from gateway.store.persons import PersonKeys
 from gateway.store.retention import CLOSED, DEFAULT, Keep
@@ -45,10 +45,8 @@ FOLD_BYTES = 1 << 20
 """A log of this size is to be folded: some 250 alerts, or two hours of restless air; a second's work on a memory card."""
 FOLD_LIMIT = 4 * FOLD_BYTES
 """A log of this size is folded by the commit that meets it, should nobody have done it before."""
-LEAP = 100_000
-"""Places of a lane that may have been used by what was lost: more than a log of ``FOLD_LIMIT`` can hold."""
 _BLOCK = 500  # journal rows read at a time
-FLOOR, ROOM = "floor", "log"  # notes: no lane uses a place up to the one any more; the log is as long as the other
+ROOM = "log"  # note: so long is the log
 
 
 class _GaveWayError(StoreFault):
@@ -72,7 +70,6 @@ class Database:
         self._giving_way = False
         self._notes: list[str] = []
         self._noted_room = 0
-        self._lossy = False
         self._serial = 0
         self._doubtful: Batch | None = None
         self._landed: list[Batch] = []
@@ -81,6 +78,7 @@ class Database:
         """What was there before; None since the uplinks were named."""
         self.damage = Damage()
         self._rows = Sealed(self.damage)
+        self._lineage = Lineage(path, self._rows)
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -111,9 +109,7 @@ class Database:
             self._notes.append(f"log_damaged: {found.missing}{blocks}")
             log.error("log_damaged", missing=found.missing, unreadable=found.unreadable)
         if found.damaged or self.rebuilt or self.damage.rows:
-            self._lossy = True
-            with contextlib.suppress(StoreFault):  # a read-only disk: a run of it has a name that nobody draws again
-                self._leap(message.sequence for entry in found.entries for message in entry.batch.messages)
+            self._leap([message for entry in found.entries for message in entry.batch.messages])
         self._take_in([_as_told(entry, told) for entry in found.entries])
         if told:
             self._retell(told)
@@ -171,9 +167,12 @@ class Database:
     def load(self) -> Loaded:
         """All state but closed alerts, the last stamp, and what was found amiss. Raises StoreFault."""
         with self._access.reading() as connection:
+            bad = self.damage.rows
             rows = self._rows.rows(connection, "state", "WHERE kind <> ? ORDER BY kind, key", CLOSED)
+            if self.damage.rows > bad:
+                self._leap()
             state = {(row[0], row[1]): StateRow(*row[:-1]) for _, row in rows}
-            stamp, runs = self._rows.meta(connection, "stamp"), self._rows.meta(connection, "runs")
+            stamp = self._rows.meta(connection, "stamp")
             state |= {(row.kind, row.key): row for row in self._unfolded.state() if row.kind != CLOSED}
             notes = [*self._access.notes, *self._notes]
             if self.damage.rows:
@@ -183,10 +182,10 @@ class Database:
             return Loaded(
                 state=tuple(row for row in state.values() if row.body is not None),
                 stamp=self._unfolded.stamp() or (None if stamp is None else unpack_stamp(stamp)),
-                runs=int(runs or 0),
+                runs=self._lineage.runs(connection),
                 sequences=self._last_sequences(connection),
-                floor=int(self._rows.meta(connection, FLOOR) or 0),
-                lossy=self._lossy,
+                floor=self._lineage.floor(connection),
+                losses=self._lineage.losses(connection),
                 created=self._access.created,
                 writable=dialling.writable(connection),
                 notes=tuple(notes),
@@ -233,29 +232,24 @@ class Database:
         a lineage of its own, so that losing the file does not start the names over. Raises StoreFault.
         """
         with self._access.writing() as connection:
-            counted, lineage = self._rows.meta(connection, "runs"), self._rows.meta(connection, "lineage")
-            if counted is None or lineage is None:
-                counted, lineage = counted or b"0", secrets.token_hex(4).encode()
-            runs = int(counted) + 1
-            put_meta(connection, "lineage", lineage)
-            put_meta(connection, "runs", str(runs).encode())
-        return f"{lineage.decode()}-{runs}"
+            return self._lineage.next_run(connection)
 
     def begin_lineage(self) -> None:
-        """From now on runs are named as no other copy of this database names them. Raises StoreFault."""
+        """From now on nothing is named as any other copy of this database names it. Raises StoreFault."""
         with self._access.writing() as connection:
-            put_meta(connection, "lineage", secrets.token_hex(4).encode())
+            self._lineage.part(connection)
 
-    def _leap(self, sequences: Iterable[int]) -> None:
-        """Something is lost that had a name and a place in a lane: begin a lineage, and let the lanes count on behind a leap.
-
-        ``sequences``: places that are taken and that the tables do not know of yet. Raises StoreFault.
+    def _leap(self, waiting: Iterable[Message] = ()) -> None:
+        """Something is lost that had a name. ``waiting``: messages that the tables do not know of yet. Raises StoreFault where
+        nothing can be read.
         """
-        with self._access.writing() as connection:
+        with self._access.reading() as connection:
             last = self._last_sequences(connection)
-            floor = max((int(self._rows.meta(connection, FLOOR) or 0), *last.values(), *sequences)) + LEAP
-            put_meta(connection, "lineage", secrets.token_hex(4).encode())
-            put_meta(connection, FLOOR, str(floor).encode())
+            for message in waiting:
+                last[message.lane] = max(message.sequence, last.get(message.lane, 0))
+            self._lineage.find_leap(connection, last)
+        with contextlib.suppress(StoreFault), self._access.writing() as connection:  # a read-only disk
+            self._lineage.note_leap(connection)
 
     def commit(self, batch: Batch) -> None:
         """Write all of a batch, and the cursors that moved, or nothing. Raises StoreFault; then it may be tried again."""

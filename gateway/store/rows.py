@@ -121,8 +121,8 @@ class Loaded(Struct, frozen=True):
     """Highest sequence each lane ever used, delivered and pruned ones included."""
     floor: int = 0
     """No lane may use a place up to here, whatever ``sequences`` says: more was used and is lost."""
-    lossy: bool = False
-    """Something that was acknowledged, and perhaps told, may be missing."""
+    losses: int = 0
+    """Grows whenever something that was acknowledged, and perhaps told, may be missing."""
     created: bool = False
     """The database is new: a first start, or the old one was lost (then ``notes`` says so)."""
     writable: bool = True

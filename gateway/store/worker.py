@@ -41,6 +41,8 @@ TOLD_S = 0.5
 """The longest that telling from memory waits for its words to be written down; that takes a millisecond where the system is not
 held up by the disk.
 """
+_UNKNOWN = 100_000
+"""Of so many numbers one is drawn for a run that does not know what was told before: what it tells has other ids."""
 _T = TypeVar("_T")
 
 
@@ -73,7 +75,7 @@ class Worker:
             return opening.result()
         self._missed = True
         opening.add_done_callback(_look_away)
-        return _uncounted(Loaded(), "stalled"), "stalled"
+        return _unread("stalled"), "stalled"
 
     def write(self, job: Callable[[Database], _T]) -> asyncio.Future[_T]:
         """Run a job, opening the database first where that failed before. Its future may raise StoreFault."""
@@ -201,7 +203,7 @@ class Worker:
             loaded = database.load()
         except StoreFault as fault:
             self._missed = True
-            return _uncounted(Loaded(), str(fault)), str(fault)
+            return _unread(str(fault)), str(fault)
         try:
             return structs.replace(loaded, run=database.next_run(), runs=loaded.runs + 1), ""
         except StoreFault as fault:
@@ -216,6 +218,10 @@ class Worker:
         if self._database is None:
             raise StoreFault("not open")
         return self._database
+
+
+def _unread(reason: str) -> Loaded:
+    return _uncounted(Loaded(losses=1 + secrets.randbelow(_UNKNOWN)), reason)
 
 
 def _uncounted(loaded: Loaded, reason: str) -> Loaded:

@@ -12,9 +12,10 @@ import pytest
 from app.living import SIREN, Living
 from instruments.virtual import virtual_run
 
-from gateway.app.moving import LEAP, back_up, restore
+from gateway.app.moving import back_up, restore
 from gateway.cli import main
 from gateway.control.folder import StateFolderTaken, claim
+from gateway.rules.register import LEAP
 from gateway.store.backup import MANIFEST, BackupFault
 from gateway.store.database import Database
 
@@ -110,7 +111,7 @@ def test_a_backup_is_for_its_owner_alone(archive):
 def test_what_is_restored_is_private(archive, tmp_path):
     restore(archive, tmp_path / "new", force=False, who="root")
     assert {p.name: p.stat().st_mode & 0o777 for p in (tmp_path / "new").iterdir()} == {
-        "loudong.db": 0o600, "loudong.log": 0o600, "pseudonym.key": 0o600,
+        "loudong.db": 0o600, "pseudonym.key": 0o600,
     }  # fmt: skip
     assert (tmp_path / "new" / "pseudonym.key").read_bytes() == b"k" * 32
 

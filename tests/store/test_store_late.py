@@ -315,3 +315,19 @@ def test_what_the_late_database_knows_of_time_stands(tmp_path, monkeypatch):
         ("alert", "newer"): b"x",
         ("clock", "clock"): b"ten days",
     }
+
+
+def test_a_start_that_could_not_read_what_was_told_takes_it_for_a_loss(tmp_path, monkeypatch):
+    """What it hears again may be told already, under ids that it does not know."""
+
+    def refuse(_folder):
+        raise StoreFault("SQLITE_CANTOPEN")
+
+    async def story():
+        monkeypatch.setattr(Database, "open", refuse)
+        store = Store(tmp_path)
+        loaded = await store.start()
+        await store.stop(within_s=0.1)
+        return loaded.losses
+
+    assert asyncio.run(story()) > 0

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
 from msgspec import structs
 
+from gateway.faults import StoreFault
 from gateway.store import commit_log, deflate, files, told
+from gateway.store.access import Access
 from gateway.store.commit_log import NAME
-from gateway.store.database import LEAP, Database
+from gateway.store.database import Database
+from gateway.store.lineage import LEAP
 from gateway.store.rows import JournalRow, StateRow
 
 SECTOR, BLOCK = 512, 4_096
@@ -79,13 +84,13 @@ def test_a_log_that_was_damaged_is_told_and_the_next_life_is_well(cut, way, make
     database = Database.open(cut)
     loaded = database.load()
     assert [note.split(":")[0] for note in loaded.notes] == ["log_damaged"]
-    assert loaded.lossy
+    assert loaded.losses == 1
     database.commit(make_batch(90_000))
     assert (cut / f"{NAME}.damaged-1").exists(), "it is evidence"
     shutil.copytree(cut, cut.with_name("after"))
     database.close()
     after = Database.open(cut.with_name("after"))
-    assert (after.load().notes, after.load().lossy) == ((), False)
+    assert (after.load().notes, after.load().losses) == ((), 1), "it is not lost a second time"
     assert "run.90000" in [row.id for row in after.journal()]
     after.close()
 
@@ -106,7 +111,7 @@ def test_a_torn_last_record_is_no_damage(cut, share):
     log.write_bytes(content[:torn] + commit_log._lay(commit_log._FIRST, len(content))[torn:])
     database = Database.open(cut)
     loaded = database.load()
-    assert (loaded.notes, loaded.lossy, loaded.floor) == ((), False, 0)
+    assert (loaded.notes, loaded.losses, loaded.floor) == ((), 0, 0)
     assert [row.id for row in database.journal()] == [f"run.{n}" for n in range(1, 12)]
     database.close()
 
@@ -184,9 +189,35 @@ def test_a_database_that_was_set_aside_leaves_no_place_to_be_used_again(cut):
     database = Database.open(cut)
     loaded = database.load()
     assert any(note.startswith("database_damaged") for note in loaded.notes)
-    assert loaded.lossy
+    assert loaded.losses == 1
     assert loaded.floor >= LEAP
     assert database.next_run().partition("-")[0] != lineage
+    database.close()
+
+
+def test_a_row_of_state_gone_bad_is_a_loss_too(cut):
+    Database.open(cut).close()
+    with contextlib.closing(sqlite3.connect(cut / "loudong.db")) as connection, connection:
+        assert connection.execute("UPDATE state SET body = x'00' WHERE n = 12").rowcount
+    database = Database.open(cut)
+    loaded = database.load()
+    assert loaded.losses == 1
+    assert loaded.floor >= LEAP
+    assert database.load().losses == 1, "once"
+    database.close()
+
+
+def test_a_disk_that_may_not_be_written_leaps_all_the_same(cut, monkeypatch):
+    (cut / NAME).write_bytes(b"")
+
+    def refuse(_access):
+        raise StoreFault("read-only")
+
+    monkeypatch.setattr(Access, "writing", refuse)
+    database = Database.open(cut)
+    loaded = database.load()
+    assert loaded.losses == 1
+    assert loaded.floor >= LEAP
     database.close()
 
 

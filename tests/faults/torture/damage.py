@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from gateway.store import commit_log
-from gateway.store.database import LEAP
+from gateway.store.lineage import LEAP
 
 from .rows import Budget, Row
 from .stage import Stage
