@@ -50,7 +50,7 @@ def _begin_anew(stage: Path, who: str) -> int:
     try:
         loaded = database.load()
         database.begin_lineage()
-        database.note(AuditRow(loaded.stamp[0] if loaded.stamp else 0, who, "restore", ""))
+        database.disclosure.note(AuditRow(loaded.stamp[0] if loaded.stamp else 0, who, "restore", ""))
     finally:
         database.close()
     return sum(row.kind == "alert" for row in loaded.state)

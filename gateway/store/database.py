@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -27,12 +26,15 @@ from gateway.store import commit_log, packing, persons, retention, seals, tables
 from gateway.store import connection as dialling
 from gateway.store.access import Access
 from gateway.store.commit_log import CommitLog, Entry
+from gateway.store.disclosure import Disclosure
+from gateway.store.doubt import Doubt
 from gateway.store.folding import Folder
 from gateway.store.lineage import Lineage
 from gateway.store.outbox import Outbox
 from gateway.store.persons import PersonKeys
+from gateway.store.recovery import Recovery
 from gateway.store.retention import CLOSED, DEFAULT, Keep
-from gateway.store.rows import AuditRow, Batch, Damage, HistoryRow, JournalRow, Loaded, Message, Pruned, StateRow
+from gateway.store.rows import Batch, Damage, HistoryRow, JournalRow, Loaded, Message, Pruned, StateRow
 from gateway.store.sealed import Sealed, put_meta
 from gateway.store.tables import unpack_stamp
 from gateway.store.told import Told
@@ -58,10 +60,11 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self._persons: PersonKeys
+        self.disclosure: Disclosure
+        """What it says of a person."""
         self._access = Access(path, self._take_over)
         self._outbox = Outbox()
         self._log = CommitLog(path.with_name(commit_log.NAME))
-        self._told = Told(path.parent)
         self._unfolded = Unfolded()
         self._last: dict[str, int] = {}
         """Highest sequence of each lane, so that no commit has to look through a backlog; empty: look."""
@@ -71,14 +74,14 @@ class Database:
         self._notes: list[str] = []
         self._noted_room = 0
         self._serial = 0
-        self._doubtful: Batch | None = None
-        self._landed: list[Batch] = []
+        self._doubt = Doubt()
         self._opened = False
         self._past: dict[str, int] | None = None
         """What was there before; None since the uplinks were named."""
         self.damage = Damage()
         self._rows = Sealed(self.damage)
         self._lineage = Lineage(path, self._rows)
+        self._recovery = Recovery(self._access, self._log, Told(path.parent), self._outbox, self._lineage)
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -95,6 +98,9 @@ class Database:
             database._persons = PersonKeys(folder)
         except OSError as error:
             raise StoreFault(f"{persons.NAME}: {error.strerror}") from error
+        database.disclosure = Disclosure(
+            database._access, database._rows, database._persons, database._log, database.fold
+        )
         database._access.dial(check=True)
         database._recover()
         return database
@@ -103,16 +109,9 @@ class Database:
         """Take in what the log holds that the tables do not. Raises StoreFault where the log cannot be read."""
         with self._access.reading() as connection:
             self._noted_room = int(self._rows.meta(connection, ROOM) or 0)
-        found, told = self._log.find(self._serial, self._noted_room), self._told.read()
-        if found.damaged:
-            blocks = f", {found.unreadable} blocks" if found.unreadable else ""
-            self._notes.append(f"log_damaged: {found.missing}{blocks}")
-            log.error("log_damaged", missing=found.missing, unreadable=found.unreadable)
-        if found.damaged or self.rebuilt or self.damage.rows:
-            self._leap([message for entry in found.entries for message in entry.batch.messages])
-        self._take_in([_as_told(entry, told) for entry in found.entries])
-        if told:
-            self._retell(told)
+        hurt = self.rebuilt > 0 or self.damage.rows > 0
+        self._take_in(self._recovery.news(self._serial, self._noted_room, hurt=hurt, notes=self._notes))
+        self._recovery.retell()
 
     def _take_in(self, entries: Sequence[Entry]) -> None:
         if not entries:
@@ -128,18 +127,10 @@ class Database:
             self._outbox.restored(connection)
             self._past = self._last_sequences(connection)
 
-    def _retell(self, told: Mapping[str, Message]) -> None:
-        """What is in the tables in other words than it was told in gets the words it was told in."""
-        with contextlib.suppress(StoreFault):  # a read-only disk
-            with self._access.writing() as connection:
-                for message in told.values():
-                    self._outbox.reword(connection, message)
-            self._told.clear()
-
     @property
     def in_doubt(self) -> bool:
         """Whether a commit that was refused may be found on the disk by a later start."""
-        return self._log.doubtful or self._doubtful is not None
+        return self._log.doubtful or self._doubt.open
 
     def close(self) -> None:
         """Close the files; folds the log back where the disk allows it.
@@ -170,7 +161,7 @@ class Database:
             bad = self.damage.rows
             rows = self._rows.rows(connection, "state", "WHERE kind <> ? ORDER BY kind, key", CLOSED)
             if self.damage.rows > bad:
-                self._leap()
+                self._recovery.leap(self._unfolded.messages())
             state = {(row[0], row[1]): StateRow(*row[:-1]) for _, row in rows}
             stamp = self._rows.meta(connection, "stamp")
             state |= {(row.kind, row.key): row for row in self._unfolded.state() if row.kind != CLOSED}
@@ -239,18 +230,6 @@ class Database:
         with self._access.writing() as connection:
             self._lineage.part(connection)
 
-    def _leap(self, waiting: Iterable[Message] = ()) -> None:
-        """Something is lost that had a name. ``waiting``: messages that the tables do not know of yet. Raises StoreFault where
-        nothing can be read.
-        """
-        with self._access.reading() as connection:
-            last = self._last_sequences(connection)
-            for message in waiting:
-                last[message.lane] = max(message.sequence, last.get(message.lane, 0))
-            self._lineage.find_leap(connection, last)
-        with contextlib.suppress(StoreFault), self._access.writing() as connection:  # a read-only disk
-            self._lineage.note_leap(connection)
-
     def commit(self, batch: Batch) -> None:
         """Write all of a batch, and the cursors that moved, or nothing. Raises StoreFault; then it may be tried again."""
         if not self._is_ordinary(batch):
@@ -287,7 +266,7 @@ class Database:
         """Whether the log may take it: the disk is well, and its messages are all news in places of their own."""
         if self._log.sick or self._unfoldable or not self._access.well:
             return False
-        if batch.retold or self._landed or self._doubtful is not None:
+        if batch.retold or self._doubt:
             return False
         if not batch.messages:
             return True
@@ -358,19 +337,17 @@ class Database:
     def _commit_to_tables(self, batch: Batch) -> None:
         found = Damage()
         with self._access.writing() as connection:
-            landed = {message.id for failed in self._landed for message in failed.messages}
-            self._doubtful = _without(batch, self._landed)
-            serial = self._serial + 1
-            sealed = tuple(self._persons.seal(row) for row in self._doubtful.journal)
-            tables.write(connection, structs.replace(self._doubtful, journal=sealed), serial)
+            landed = self._doubt.landed_messages
+            news, serial = self._doubt.begin(batch), self._serial + 1
+            sealed = tuple(self._persons.seal(row) for row in news.journal)
+            tables.write(connection, structs.replace(news, journal=sealed), serial)
             for message in batch.messages:
                 self._outbox.insert(connection, message, found, replace=message.id in landed)
             for message in batch.retold:
                 self._outbox.insert(connection, message, found, replace=True)
             moved = self._outbox.write_cursors(connection)
-        self._serial, self._doubtful = serial, None
-        self._last = {}
-        self._landed.clear()
+        self._serial, self._last = serial, {}
+        self._doubt.settle()
         self._outbox.settle(moved)
         self._count(found)
 
@@ -380,52 +357,6 @@ class Database:
         with self._access.writing() as connection:
             pruned = retention.tidy(connection, self._outbox, keep, now)
         return structs.replace(pruned, keys=self._persons.expire(now - keep.journal_ms))
-
-    def note(self, row: AuditRow) -> None:
-        """Write down, durably and at once, what somebody did. Raises StoreFault."""
-        with self._access.writing() as connection:
-            connection.execute(
-                "INSERT INTO audit (at, who, verb, about, sum) VALUES (?, ?, ?, ?, ?)",
-                seals.seal("audit", row.at, row.who, row.verb, row.about),
-            )
-
-    def audit(self, n: int) -> list[AuditRow]:
-        """The last ``n`` notes, newest first. Raises StoreFault."""
-        with self._access.reading() as connection:
-            rows = self._rows.first(connection, "audit", "WHERE TRUE ORDER BY n DESC", n)
-            return [AuditRow(*row[:-1]) for _, row in rows]
-
-    def person_number(self, person: str) -> str | None:
-        """Under which number the journal speaks of a person; None where it says nothing of him."""
-        return self._persons.number(person)
-
-    def person_rows(self, person: str, since: int, n: int) -> list[JournalRow]:
-        """What the journal says of a person among the ``n`` rows behind number ``since``. Raises StoreFault."""
-        number = self._persons.number(person)
-        if number is None:
-            return []
-        self.fold()
-        tail, mark = "WHERE n > ? AND n <= ? AND instr(body, ?) > 0 ORDER BY n", persons.SEALED + number.encode()
-        with self._access.reading() as connection:
-            rows = self._rows.rows(connection, "journal", tail, since, since + n, mark)
-            found = [JournalRow(at, name, kind, body, key[0]) for key, (at, name, kind, body, _) in rows]
-        return [self._persons.unseal(row) for row in found]
-
-    def journal_ends(self) -> tuple[int, int]:
-        """Numbers of the first and the last row of the journal; (0, 0) where it is empty. Raises StoreFault."""
-        self.fold()
-        with self._access.reading() as connection:
-            first, last = connection.execute("SELECT MIN(n), MAX(n) FROM journal").fetchone()
-            return first or 0, last or 0
-
-    def forget(self, person: str) -> bool:
-        """Destroy a person's key, and leave nothing in the logs. False where nothing was known of him. Raises StoreFault."""
-        forgotten = self._persons.forget(person)
-        self.fold()
-        self._log.wipe()
-        with self._access.reading() as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return forgotten
 
     @property
     def used_bytes(self) -> int:
@@ -516,10 +447,9 @@ class Database:
             if not self._opened:
                 self._past, self._opened = self._outbox.last_sequences(connection), True
             serial = tables.folded(connection, self._rows.meta(connection, "serial"))
-        if self._doubtful is not None and serial == self._serial + 1:
-            self._landed.append(self._doubtful)
+        if self._doubt.resolve(landed=serial == self._serial + 1):
             log.warning("commit_landed_late", serial=serial)
-        self._doubtful, self._last = None, {}
+        self._last = {}
         self._unfolded = self._unfolded.behind(serial)  # a refused fold may have landed
         self._serial = max(serial, self._serial)
 
@@ -529,27 +459,3 @@ class Database:
         self.damage.unfolded += found.unfolded
         if found.conflicts or found.renumbered:
             log.error("messages_conflict", conflicts=found.conflicts, renumbered=found.renumbered)
-
-
-def _as_told(entry: Entry, told: Mapping[str, Message]) -> Entry:
-    """The entry with those messages that were told in other words in the words they were told in."""
-    if not any(message.id in told for message in entry.batch.messages):
-        return entry
-    messages = tuple(
-        structs.replace(message, body=told.get(message.id, message).body) for message in entry.batch.messages
-    )
-    return structs.replace(entry, batch=structs.replace(entry.batch, messages=messages))
-
-
-def _without(batch: Batch, landed: Sequence[Batch]) -> Batch:
-    """The batch without journal and history rows that an earlier, failed commit left on the disk after all."""
-    written = Counter[object](row for failed in landed for row in (*failed.journal, *failed.history))
-    if not written:
-        return batch
-
-    def news(row: object) -> bool:
-        written[row] -= 1
-        return written[row] < 0
-
-    journal, history = tuple(filter(news, batch.journal)), tuple(filter(news, batch.history))
-    return structs.replace(batch, journal=journal, history=history)

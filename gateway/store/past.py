@@ -44,21 +44,25 @@ class Past:
 
     async def note(self, row: AuditRow) -> None:
         """Write down what somebody did before it is done. Raises StoreFault."""
-        await self._worker.ask(lambda database: database.note(row))
+        await self._worker.ask(lambda database: database.disclosure.note(row))
 
     async def audit(self, n: int) -> list[AuditRow]:
         """The last ``n`` notes of who did what, newest first. Raises StoreFault."""
-        return await self._worker.ask(lambda database: database.audit(n))
+        return await self._worker.ask(lambda database: database.disclosure.audit(n))
 
     async def person_number(self, person: str) -> str | None:
         """Under which number the journal speaks of a person; None where it says nothing of him. Raises StoreFault."""
-        return await self._worker.ask(lambda database: database.person_number(person))
+        return await self._worker.ask(lambda database: database.disclosure.number(person))
 
     async def person_rows(self, person: str) -> list[JournalRow]:
         """All that the journal says of a person, oldest first, looked for in blocks between which others go. Raises StoreFault."""
-        since, last = await self._worker.ask(Database.journal_ends)
+        since, last = await self._worker.ask(lambda database: database.disclosure.ends())
         since, found = since - 1, list[JournalRow]()
         while since < last:
-            found += await self._worker.ask(partial(Database.person_rows, person=person, since=since, n=_SEARCHED))
+            found += await self._worker.ask(partial(_rows_of, person=person, since=since))
             since += _SEARCHED
         return found
+
+
+def _rows_of(database: Database, *, person: str, since: int) -> list[JournalRow]:
+    return database.disclosure.rows(person, since, _SEARCHED)

@@ -218,7 +218,7 @@ class Store:
         await self.put(Part(urgent=True))
         if self._mode == "memory":
             raise StoreFault("in memory mode")
-        return await self._worker.ask(lambda database: database.forget(person))
+        return await self._worker.ask(lambda database: database.disclosure.forget(person))
 
     # Health ------------------------------------------------------------------------------------------------------
 

@@ -48,7 +48,7 @@ def test_an_old_store_is_brought_to_the_newest_schema_and_nothing_in_it_is_bad(o
     assert database.cursor("street", "critical") == 3
     assert [message.sequence for message in database.take("street", "critical", 100)] == [4, 5, 6, 7, 8]
     assert len(database.recent_closed(10)) == 1
-    database.note(AuditRow(1, "root", "backup", ""))
+    database.disclosure.note(AuditRow(1, "root", "backup", ""))
     database.commit(Batch((JournalRow(200_000, "x.1", "reading", b"{}"),)))
     database.close()
 

@@ -78,7 +78,7 @@ for n in range(1, 10):
     at = n // 4 * 86_400_000  # some on another day
     database.commit(Batch((JournalRow(at, f"r.{n}", "entry", b"secret %d" % n, person=f"p-{n % 3}"),)))
     os.write(1, b"ack %d" % n)
-database.forget("p-0")
+database.disclosure.forget("p-0")
 os.write(1, b"ack forgotten")
 database.close()
 """
@@ -319,7 +319,7 @@ def test_no_power_cut_parts_a_row_from_its_key_or_brings_a_destroyed_one_back(tm
         database = Database.open(ram / "state")
         rows = list(database.journal())
         assert len(rows) >= min(acks, 9)
-        forgotten = database.person_number("p-0") is None and acks >= 9
+        forgotten = database.disclosure.number("p-0") is None and acks >= 9
         assert forgotten or acks < 10, "a destroyed key is back"
         for n, row in enumerate(rows, 1):
             if n % 3 or not forgotten:

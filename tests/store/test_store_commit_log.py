@@ -87,7 +87,7 @@ def test_nothing_outlives_a_wipe(tmp_path):
     database = Database.open(tmp_path)
     database.commit(Batch(state=(StateRow("k", "canary-7f3a", os.urandom(64)),)))
     database.commit(Batch(state=(StateRow("k", "canary-7f3a", None),)))
-    database.forget("nobody")
+    database.disclosure.forget("nobody")
     left = b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.name.startswith(commit_log.NAME))
     assert not left.removeprefix(commit_log._FIRST).replace(commit_log._LETTERS, b"")
     assert database.load().state == ()
@@ -163,7 +163,7 @@ def test_a_refused_fold_that_landed_ends_the_mistrust(tmp_path, monkeypatch, mak
         sick.setattr(Access, "writing", landing)
         with pytest.raises(StoreFault):
             database.fold()
-    database.note(AuditRow(1, "li", "looked", "a1"))  # opens the file anew, and finds the fold there
+    database.disclosure.note(AuditRow(1, "li", "looked", "a1"))  # opens the file anew, and finds the fold there
     for n in (2, 3):
         database.commit(make_batch(n))
     assert [one.serial for one in commit_log.read(tmp_path / commit_log.NAME, 1).found.entries] == [3]

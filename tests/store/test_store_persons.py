@@ -58,26 +58,26 @@ def test_a_row_about_a_person_is_read_back_as_it_was_and_never_written_in_clear(
     assert [(row.body, row.person) for row in database.journal()] == [(row.body, row.person) for row in rows]
     assert traces(tmp_path, SECRET) == {}
     assert traces(tmp_path, CANARY.encode()) == {NAME: [CANARY.encode()]}
-    assert [row.id for row in database.person_rows(CANARY, 0, 100)] == ["r.1"]
+    assert [row.id for row in database.disclosure.rows(CANARY, 0, 100)] == ["r.1"]
 
 
 def test_after_forgetting_no_file_holds_a_trace_and_nothing_can_be_opened(database, tmp_path):
     database.commit(Batch((entry(1, CANARY), entry(2, OTHER))))
-    number, key = database.person_number(CANARY), (tmp_path / NAME).read_bytes()
+    number, key = database.disclosure.number(CANARY), (tmp_path / NAME).read_bytes()
     copies = [line.split(b'"key":"')[1].split(b'"')[0] for line in key.splitlines() if CANARY.encode() in line]
-    assert database.forget(CANARY)
+    assert database.disclosure.forget(CANARY)
     assert traces(tmp_path, SECRET, CANARY.encode(), *copies) == {}
     rows = {row.id: row for row in database.journal()}
     assert SECRET not in rows["r.1"].body
     assert number is not None
     assert number.encode() in rows["r.1"].body  # nothing ties that number to anybody any more
     assert rows["r.2"].person == OTHER
-    assert database.person_rows(CANARY, 0, 100) == []
-    assert not database.forget(CANARY)
+    assert database.disclosure.rows(CANARY, 0, 100) == []
+    assert not database.disclosure.forget(CANARY)
     # Seen again he is somebody else, whose number is another.
     database.commit(Batch((entry(3, CANARY),)))
-    assert database.person_number(CANARY) not in {None, number}
-    assert [row.id for row in database.person_rows(CANARY, 0, 100)] == ["r.3"]
+    assert database.disclosure.number(CANARY) not in {None, number}
+    assert [row.id for row in database.disclosure.rows(CANARY, 0, 100)] == ["r.3"]
 
 
 def test_a_day_beyond_the_limit_is_unreadable_in_every_copy_and_he_who_did_not_come_since_is_unknown(
@@ -95,7 +95,7 @@ def test_a_day_beyond_the_limit_is_unreadable_in_every_copy_and_he_who_did_not_c
     assert (
         traces(tmp_path, CANARY.encode(), *destroyed) == {}
     )  # not in the database, its log, or a free block of theirs
-    assert database.person_number(CANARY) is None
+    assert database.disclosure.number(CANARY) is None
     assert [row.id for row in database.journal()] == ["r.3"]
     (tmp_path / "copy.db").rename(tmp_path / "loudong-copy.db")
     with Recording(tmp_path / "loudong-copy.db") as recording:
@@ -150,7 +150,7 @@ def test_a_key_that_cannot_be_destroyed_is_still_there(database, monkeypatch):
 
     monkeypatch.setattr(persons.files, "write_whole", refuse)
     with pytest.raises(StoreFault):
-        database.forget(CANARY)
+        database.disclosure.forget(CANARY)
     monkeypatch.undo()
     assert [row.person for row in database.journal()] == [CANARY]
 
@@ -172,5 +172,5 @@ def test_what_only_looks_sealed_is_left_as_it_is(tmp_path, body):
 def test_the_file_is_private(database, tmp_path):
     database.commit(Batch((entry(1, CANARY),)))
     assert (tmp_path / NAME).stat().st_mode & 0o777 == 0o600
-    database.forget(CANARY)
+    database.disclosure.forget(CANARY)
     assert (tmp_path / NAME).stat().st_mode & 0o777 == 0o600

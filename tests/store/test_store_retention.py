@@ -117,10 +117,10 @@ def test_beyond_the_bound_the_journal_gives_way_first_and_the_file_stops_growing
 
 
 def test_notes_of_who_did_what_grow_old_too(database):
-    database.note(AuditRow(0, "root", "backup", ""))
-    database.note(AuditRow(NOW, "root", "reload", "f"))
+    database.disclosure.note(AuditRow(0, "root", "backup", ""))
+    database.disclosure.note(AuditRow(NOW, "root", "reload", "f"))
     database.prune(Keep(), now=NOW)
-    assert [row.verb for row in database.audit(10)] == ["reload"]
+    assert [row.verb for row in database.disclosure.audit(10)] == ["reload"]
 
 
 def test_the_store_tidies_by_itself_round_after_round_while_alerts_go_on(tmp_path):

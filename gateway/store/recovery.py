@@ -1,0 +1,79 @@
+"""What a start finds of the last life: the commit log's news, the words that were told from memory, and what is lost.
+
+A loss is noted before anything is folded: whoever opens the store after a kill in between finds the tables whole, and would not
+know of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping
+
+import structlog
+from msgspec import Struct, structs
+
+from gateway.faults import StoreFault
+from gateway.store.access import Access
+from gateway.store.commit_log import CommitLog, Entry
+from gateway.store.lineage import Lineage
+from gateway.store.outbox import Outbox
+from gateway.store.rows import Message
+from gateway.store.told import Told
+
+log = structlog.get_logger()
+
+
+class Recovery(Struct, frozen=True):
+    """Of one database."""
+
+    access: Access
+    log: CommitLog
+    told: Told
+    outbox: Outbox
+    lineage: Lineage
+
+    def news(self, serial: int, room: int, *, hurt: bool, notes: list[str]) -> list[Entry]:
+        """What the log holds behind commit ``serial``, in the words it was told in; ``notes`` are added to. ``hurt``: the tables
+        lost something. Raises StoreFault where the log cannot be read.
+        """
+        found, told = self.log.find(serial, room), self.told.read()
+        if found.damaged:
+            blocks = f", {found.unreadable} blocks" if found.unreadable else ""
+            notes.append(f"log_damaged: {found.missing}{blocks}")
+            log.error("log_damaged", missing=found.missing, unreadable=found.unreadable)
+        if found.damaged or hurt:
+            self.leap(message for entry in found.entries for message in entry.batch.messages)
+        return [_as_told(entry, told) for entry in found.entries]
+
+    def retell(self) -> None:
+        """What is in the tables in other words than it was told in gets the words it was told in."""
+        told = self.told.read()
+        if not told:
+            return
+        with contextlib.suppress(StoreFault):  # a read-only disk
+            with self.access.writing() as connection:
+                for message in told.values():
+                    self.outbox.reword(connection, message)
+            self.told.clear()
+
+    def leap(self, waiting: Iterable[Message]) -> None:
+        """Something is lost that had a name. ``waiting``: messages that the tables do not know of yet. Raises StoreFault where
+        nothing can be read.
+        """
+        with self.access.reading() as connection:
+            last = self.outbox.last_sequences(connection)
+            for message in waiting:
+                last[message.lane] = max(message.sequence, last.get(message.lane, 0))
+            self.lineage.find_leap(connection, last)
+        with contextlib.suppress(StoreFault), self.access.writing() as connection:  # a read-only disk
+            self.lineage.note_leap(connection)
+
+
+def _as_told(entry: Entry, told: Mapping[str, Message]) -> Entry:
+    """The entry with those messages that were told in other words in the words they were told in."""
+    if not any(message.id in told for message in entry.batch.messages):
+        return entry
+    messages = tuple(
+        structs.replace(message, body=told.get(message.id, message).body) for message in entry.batch.messages
+    )
+    return structs.replace(entry, batch=structs.replace(entry.batch, messages=messages))
