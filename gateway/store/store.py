@@ -23,10 +23,10 @@ import structlog
 from msgspec import structs
 
 from gateway.faults import StoreFault
-from gateway.store import jobs
+from gateway.store import jobs, memory
 from gateway.store.database import Database
 from gateway.store.departures import Departures
-from gateway.store.holding import Held
+from gateway.store.memory import Memory
 from gateway.store.past import Past
 from gateway.store.rows import Batch, Damage, Loaded, Message, Part
 from gateway.store.tidying import TIDY_AGAIN_S, Tidying
@@ -43,8 +43,6 @@ MANY = 1_024
 """Quiet parts that are enough for a commit of their own."""
 CURSOR_S = 10.0
 """The longest a cursor waits for a commit to ride on; a kill before repeats at most the deliveries of this time."""
-RETRY_S = (1.0, 2.0, 4.0, 5.0)
-"""Pauses between attempts in memory mode; the last one repeats, and so long a disk that is well again goes unnoticed at most."""
 STOP_S = 5.0
 TURN_S = 5.0
 """The writer shows that it lives at least this often, even where nothing happens."""
@@ -67,17 +65,16 @@ class Store:
         """``pool`` runs the disk's work, one job at a time; None: a thread. (A virtual-time loop wants one that is inline.)"""
         self._worker = Worker(folder, pool, open_s)
         self._kept_late = kept_late
-        self._departures = Departures(self._worker, self._in_memory, lambda: self._set_due(CURSOR_S))
+        self._memory = Memory()
+        self._departures = Departures(self._worker, self._memory.messages, lambda: self._set_due(CURSOR_S))
         self._mode: Mode = "disk"
         self._callbacks: list[Callable[[Mode, str], None]] = []
         self._queue: list[Entry] = []
         self._committing: list[Entry] = []
-        self._held, self._flight = Held(), Held()
-        self.past = Past(self._worker, lambda: (self._flight, self._held))
+        self.past = Past(self._worker, lambda: self._memory.rounds)
         """What was put, looked up again."""
         self._uplinks: set[str] = set()
         self._wake = asyncio.Event()
-        self._failures = 0
         self._told_of = {"rebuilt": 0, "set_aside": 0}
         """Repairs, and rows set aside, of which somebody was told."""
         self._due: float | None = None
@@ -147,7 +144,7 @@ class Store:
         """Hand over what one event leaves behind. Answers True once it is on disk, False when it is only in memory."""
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         if self._mode == "memory" or (self._task is not None and self._task.done()):
-            self._hold(self._held, [(part, future)])
+            self._hold([(part, future)])
             return future
         self._queue.append((part, future))
         self.tidying.note_time(part.stamp)
@@ -207,7 +204,7 @@ class Store:
     async def last_sequences(self) -> dict[str, int]:
         """Highest sequence each lane ever used, on disk or in memory. Raises StoreFault where the disk cannot be read."""
         last = await self._worker.ask(Database.last_sequences)
-        for message in (*self._flight.told(), *self._held.told()):
+        for message in self._memory.told():
             last[message.lane] = max(message.sequence, last.get(message.lane, 0))
         return last
 
@@ -244,12 +241,7 @@ class Store:
     @property
     def dropped(self) -> dict[str, int]:
         """What memory mode could not hold, by kind."""
-        one, two = self._flight, self._held
-        return {
-            "journal": one.dropped_journal + two.dropped_journal,
-            "history": one.dropped_history + two.dropped_history,
-            "messages": one.dropped_messages + two.dropped_messages,
-        }
+        return self._memory.dropped
 
     @property
     def written_bytes(self) -> int:
@@ -295,7 +287,7 @@ class Store:
     @property
     def _left(self) -> bool:
         """Whether anything is not on the disk."""
-        return bool(self._queue or self._committing or self._held or self._flight)
+        return bool(self._queue or self._committing or self._memory)
 
     async def _outwait(self, job: asyncio.Future[None]) -> None:
         """Wait for the disk as long as it takes. Raises StoreFault."""
@@ -319,7 +311,8 @@ class Store:
         await asyncio.wait({commit}, timeout=STALL_S)
         if not commit.done():
             await self._note_told(entries)
-            self._hold(self._flight, entries)
+            self._memory.stall(part for part, _ in entries)
+            self._tell_held(entries)
             self._committing = []
             self._enter_memory("stalled")
             await self._finish_stalled(commit)
@@ -329,7 +322,7 @@ class Store:
         except StoreFault as fault:
             if self._worker.in_doubt:
                 await self._note_told(entries)
-            self._hold(self._held, entries)
+            self._hold(entries)
             self._committing = []
             self._enter_memory(str(fault))
             return
@@ -347,41 +340,32 @@ class Store:
             await self._worker.note_told(told)
 
     async def _finish_stalled(self, commit: asyncio.Future[None]) -> None:
-        """The disk answered at last. What it took is on it, with messages in words that nobody was told."""
-        landed = Held()
-        landed.keep_counts(self._flight)
+        """The disk answers at last, whatever it answers."""
         try:
             await self._outwait(commit)
-            landed.retell(self._flight.told())
+            self._memory.end_stall(landed=True)
         except StoreFault:
-            landed = self._flight
-        landed.merge(self._held)
-        self._flight, self._held = Held(), landed
+            self._memory.end_stall(landed=False)
         self._set_due(0)
 
     async def _retry(self) -> None:
         """Write all that is held; what comes meanwhile is held for the next round."""
-        self._flight, self._held = self._held, Held()
-        batch, cursors = self._flight.batch(), self._departures.cursors
+        batch, cursors = self._memory.take_off(), self._departures.cursors
         try:
             job = self._worker.write(
                 lambda database: jobs.commit_held(database, self._bearable(batch), self._uplinks, cursors)
             )
             await self._outwait(job)
         except StoreFault as fault:
-            self._flight.merge(self._held)
-            self._flight, self._held = Held(), self._flight
-            pause = RETRY_S[min(self._failures, len(RETRY_S) - 1)]
-            self._failures += 1
+            pause = self._memory.turn_back()
             log.warning("store_refused", fault=str(fault), retry_s=pause)
             self._set_due(pause)
             return
-        self._held.keep_counts(self._flight)
-        self._flight = Held()
-        if self._held:
+        self._memory.land()
+        if self._memory.waits:
             self._set_due(0)
             return
-        self._failures = 0
+        self._memory.rest()
         self._worker.forget_told()
         self._mode = "disk"
         self._departures.surface()
@@ -401,13 +385,15 @@ class Store:
         self._mode = "memory"
         self._departures.sink()
         entries, self._queue = self._queue, []
-        self._hold(self._held, entries)
-        self._set_due(RETRY_S[0])
+        self._hold(entries)
+        self._set_due(memory.RETRY_S[0])
         self._report(reason)
 
-    def _hold(self, held: Held, entries: list[Entry]) -> None:
-        for part, _ in entries:
-            held.add(part, [message.message(durable=False) for message in part.messages])
+    def _hold(self, entries: list[Entry]) -> None:
+        self._memory.hold(part for part, _ in entries)
+        self._tell_held(entries)
+
+    def _tell_held(self, entries: list[Entry]) -> None:
         _answer(entries, durable=False)
         if any(part.messages for part, _ in entries):
             self._departures.announce()
@@ -434,9 +420,6 @@ class Store:
         for reason in grown:
             self._report(reason)
         return bool(grown)
-
-    def _in_memory(self, lane: str) -> dict[int, Message]:
-        return self._flight.messages(lane) | self._held.messages(lane)
 
     async def _try(self, what: str, job: Callable[[Database], object]) -> None:
         """A job that may as well fail: it only costs repeats, or waits for another time."""

@@ -16,10 +16,10 @@ from gateway.store.database import Database
 CHILD = """
 import asyncio, os, sys
 from pathlib import Path
-from gateway.store import store as module
+from gateway.store import memory, store as module
 from gateway.store.rows import JournalRow, Part, PendingMessage, StateRow
 from gateway.store.store import Store
-module.QUIET_S, module.RETRY_S = 0.02, (0.01,)
+module.QUIET_S, memory.RETRY_S = 0.02, (0.01,)
 
 async def main(folder, first, last, size):
     store = Store(folder)

@@ -13,6 +13,7 @@ from instruments.waiting import until
 from msgspec import structs
 
 from gateway.faults import StoreFault
+from gateway.store import memory
 from gateway.store import store as store_module
 from gateway.store import worker as worker_module
 from gateway.store.database import NAME, Database
@@ -24,7 +25,7 @@ from gateway.store.store import Store
 @pytest.fixture
 def quick(monkeypatch):
     """The same store with shorter pauses."""
-    monkeypatch.setattr(store_module, "RETRY_S", (0.02, 0.05))
+    monkeypatch.setattr(memory, "RETRY_S", (0.02, 0.05))
     monkeypatch.setattr(store_module, "QUIET_S", 0.05)
     monkeypatch.setattr(store_module, "CURSOR_S", 0.05)
     monkeypatch.setattr(store_module, "STALL_S", 0.15)

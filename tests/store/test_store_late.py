@@ -12,6 +12,7 @@ import pytest
 from instruments.waiting import until
 
 from gateway.faults import StoreFault
+from gateway.store import memory
 from gateway.store import store as store_module
 from gateway.store import worker as worker_module
 from gateway.store.database import Database
@@ -22,7 +23,7 @@ from gateway.store.thread import DiskThread
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(store_module, "RETRY_S", (0.02, 0.05))
+    monkeypatch.setattr(memory, "RETRY_S", (0.02, 0.05))
     monkeypatch.setattr(store_module, "STALL_S", 0.15)
     monkeypatch.setattr(worker_module, "STALL_S", 0.15)
     monkeypatch.setattr(worker_module, "OPEN_S", 0.2)

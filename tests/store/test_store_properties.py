@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.faults import StoreFault
+from gateway.store import memory
 from gateway.store import store as store_module
 from gateway.store import worker as worker_module
 from gateway.store.database import Database
@@ -185,7 +186,7 @@ def test_no_order_of_events_loses_or_reorders_what_was_promised(steps):
     folder = Path(tempfile.mkdtemp(dir=shm if shm.is_dir() else None))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Database, "commit", commit)
-        patch.setattr(store_module, "RETRY_S", (0.005,))
+        patch.setattr(memory, "RETRY_S", (0.005,))
         patch.setattr(store_module, "QUIET_S", 0.01)
         patch.setattr(store_module, "STALL_S", 0.02)
         patch.setattr(worker_module, "STALL_S", 0.02)

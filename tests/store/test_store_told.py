@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from instruments.waiting import until
 
+from gateway.store import memory
 from gateway.store import store as store_module
 from gateway.store import told as told_module
 from gateway.store import worker as worker_module
@@ -28,7 +29,7 @@ MEMORY = b"told from memory"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(store_module, "RETRY_S", (0.02, 0.05))
+    monkeypatch.setattr(memory, "RETRY_S", (0.02, 0.05))
 
 
 class Gate(threading.Event):
@@ -104,7 +105,7 @@ def test_killed_after_the_stalled_commit_landed_and_before_its_words_were_put_ri
             never = asyncio.Event()
             held.setattr(Store, "_retry", lambda _store: never.wait())
             slow.open()
-            await until(lambda: not store._flight)
+            await until(lambda: not store._memory.rounds[0])
             assert _after_a_kill(tmp_path / "state", tmp_path / "cut") == {1: MEMORY}
         never.set()
         store._set_due(0)

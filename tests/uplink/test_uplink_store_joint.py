@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.store import memory
 from gateway.store import store as store_module
 from gateway.store import worker as worker_module
 from gateway.store.database import Database
@@ -27,7 +28,7 @@ def disk(monkeypatch):
             monkeypatch.setattr(module, "STALL_S", seconds)
 
     wait_at_most(60.0)
-    monkeypatch.setattr(store_module, "RETRY_S", (0.05,))
+    monkeypatch.setattr(memory, "RETRY_S", (0.05,))
 
     class Disk:
         stalls_at = 0
