@@ -18,8 +18,10 @@ class Kind(IntEnum):
     """Who goes first."""
 
     WRITE = 0
-    SETUP = 1
-    READ = 2
+    RENEW = 1
+    """A write of the gateway's own, of an output that its device lets go else."""
+    SETUP = 2
+    READ = 3
 
 
 class Job(Struct, eq=False):
@@ -41,8 +43,15 @@ class Job(Struct, eq=False):
         return self.deed is None and (self.kind is Kind.READ or self.written)
 
     @property
+    def writes(self) -> bool:
+        """Whether it is about setting a point."""
+        return self.kind in {Kind.WRITE, Kind.RENEW}
+
+    @property
     def wanted(self) -> bool:
-        """Whether anybody still cares; a write that was made is read back in any case."""
+        """Whether anybody still cares; a write that was made is read back in any case, a dead device is renewed nothing."""
+        if self.kind is Kind.RENEW:
+            return not self.member.backoff
         return self.done is None or not self.done.done() or self.written
 
     def finish(self, outcome: tuple[Scalar | None, Quality]) -> None:
@@ -72,6 +81,14 @@ class Jobs:
         """One more, or one that has further steps to go."""
         self._jobs.append(job)
 
+    def renews(self, member: Member, spec: PointSpec) -> bool:
+        """Whether a renewal of this point waits."""
+        return any(_renews(job, member, spec) and job.wanted for job in self._jobs)
+
+    def drop_renewals(self, member: Member, spec: PointSpec) -> None:
+        """What is wanted of this point is something else now."""
+        self._jobs = [job for job in self._jobs if not _renews(job, member, spec)]
+
     def take(self, at: float, free_for: Callable[[Job], float]) -> Job | None:
         """The first that may be done now, by kind; those nobody waits for any more are dropped."""
         self._jobs = [job for job in self._jobs if job.wanted]
@@ -85,3 +102,7 @@ class Jobs:
         jobs, self._jobs = self._jobs, []
         for job in jobs:
             job.fail(DeviceFault(fault.reason, fault.detail))
+
+
+def _renews(job: Job, member: Member, spec: PointSpec) -> bool:
+    return job.kind is Kind.RENEW and job.member is member and job.spec == spec

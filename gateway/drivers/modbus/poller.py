@@ -23,6 +23,7 @@ from gateway.drivers.modbus.lines import line_of
 from gateway.drivers.modbus.member import Member
 from gateway.drivers.modbus.plan import Block
 from gateway.drivers.modbus.probing import ProbeBudget
+from gateway.drivers.modbus.renewing import Renewals
 from gateway.drivers.modbus.review import OVERLOADED, Review
 from gateway.drivers.modbus.roll import Roll
 from gateway.drivers.modbus.schedule import Schedule, Slot
@@ -40,7 +41,6 @@ _IDLE_S = 1.0
 _VERIFY_S = 0.05  # a relay may show its coil a moment after it confirmed the write
 _VERIFY_TRIES = 3
 _CROWD = 2  # devices from which on one broadcast is worth its turnaround delay
-_RENEW = 0.5  # part of the time after which a device lets go: one renewal may fail
 
 
 class BusPoller:
@@ -59,8 +59,7 @@ class BusPoller:
         self.review = Review(bus, self.schedule, self.line.tally)
         self.budget = ProbeBudget(0.0)
         self._jobs = Jobs()
-        self._held: dict[tuple[str, str], float] = {}
-        """Outputs that their device lets go unless they are written again -> when."""
+        self._renewals = Renewals()
         self._wake = asyncio.Event()
         self._connect_at = 0.0
         self._refused_by = ""
@@ -101,10 +100,15 @@ class BusPoller:
         if not spec.writable:
             raise DeviceFault("not_writable", f"{device}.{point}")
         switch_request(member.unit, spec, on=on)  # raises where no frame can say it
-        self._held.pop((device, point), None)
-        await self._wait_for(Job(Kind.WRITE, member, spec, on=on))
-        if on and spec.repeat_ms:
-            self._held[device, point] = _now() + _RENEW * spec.repeat_ms / 1000
+        self._renewals.release(device, point)
+        self._jobs.drop_renewals(member, spec)
+        try:
+            await self._wait_for(Job(Kind.WRITE, member, spec, on=on))
+            if on:
+                self._renewals.hold(member, spec, _now())
+        finally:
+            if not on:
+                self._renewals.release(device, point)  # an "on" from before may have been confirmed meanwhile
 
     async def read(self, device: str, point: str) -> tuple[Scalar | None, Quality]:
         """Read a point now, ahead of the polls; raises ``DeviceFault`` as ``Line``."""
@@ -155,8 +159,8 @@ class BusPoller:
             await self.line.close()
             await self._reconnect(at)
             return
-        if self._held:
-            self._renew(at)
+        for member, spec in self._renewals.take(at, self._jobs.renews) if self._renewals else ():
+            self._jobs.put(Job(Kind.RENEW, member, spec, on=True))
         job = self._jobs.take(at, self._free_for) if self._jobs else None
         if job is not None:
             await self._serve(job)
@@ -166,7 +170,7 @@ class BusPoller:
             await self._poll(chosen)
         else:
             until = min((self._free_for(job) for job in self._jobs), default=chosen)
-            await self._sleep(min(chosen, until, *self._held.values()) - at)
+            await self._sleep(min(chosen, until, self._renewals.next_at()) - at)
         self._look_back(at)
 
     def _free_at(self, device: str) -> float:
@@ -178,15 +182,6 @@ class BusPoller:
 
     def _free_for(self, job: Job) -> float:
         return max(job.not_before, job.member.rest_until, self.line.free_at(job.member.unit, to_read=job.reads))
-
-    def _renew(self, at: float) -> None:
-        """Outputs that want to be written again."""
-        for (device, point), due in list(self._held.items()):
-            if due <= at:
-                member = self.roll[device]
-                spec = member.specs[point]
-                self._held[device, point] = at + _RENEW * spec.repeat_ms / 1000
-                self._jobs.put(Job(Kind.WRITE, member, spec, on=True))
 
     async def _sleep(self, wait: float) -> None:
         """Nothing is due: wait for it, or for somebody who wants something."""
@@ -287,7 +282,7 @@ class BusPoller:
             return await self._carry_out(job)
         if job.spec is None:  # pragma: no cover - a job is about a point or a deed
             return None, Quality.INVALID
-        if job.kind is Kind.WRITE:
+        if job.writes:
             return await self._verify(job, job.spec) if job.written else await self._write(job, job.spec)
         await self._ask(job.member, job.member.block_of(job.spec), (job.spec.name,) if job.done is None else ())
         now = job.member.points.current(job.spec.name)
@@ -367,7 +362,7 @@ class BusPoller:
 
 
 def _same(job: Job, other: Job) -> bool:
-    waits = other.kind is Kind.WRITE and not other.written
+    waits = other.writes and not other.written
     return waits and other.on == job.on and other.spec == job.spec
 
 

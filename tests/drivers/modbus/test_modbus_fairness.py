@@ -11,7 +11,7 @@ from instruments.virtual import virtual_run
 
 from gateway.drivers.modbus.line import Tally
 from gateway.faults import DeviceFault
-from gateway.site.profile import PointClass
+from gateway.site.profile import PointClass, Space
 
 READ_S = 0.023
 SETTLE_S = 1.0
@@ -145,3 +145,96 @@ def test_quarantined_devices_are_probed_ever_more_rarely(kit):
     assert max(gaps) <= 32
     assert gaps[-1] > 29
     assert len(gaps) < 15
+
+
+class Holding(ModelLine):
+    """Its relay lets each output go unless it is written again; it shows 1 for all of them."""
+
+    def __init__(self):
+        super().__init__()
+        self.written = []
+
+    async def read(self, unit, space, address, count, timeout_ms=300):
+        await self._talk(unit, timeout_ms)
+        return [1] * count
+
+    async def send(self, request, timeout_ms=300):
+        self.written.append((asyncio.get_running_loop().time(), request.frame[3], request.frame[4] == 0xFF))
+        await super().send(request, timeout_ms)
+
+
+def held(kit, tell, outputs=4):
+    """A relay that holds outputs for four seconds each, a gas detector beside it."""
+    relay = kit.profile(
+        *(kit.point(f"r{n}", n, Space.COIL, point_class=PointClass.FEEDBACK, writable=True, repeat_ms=4000,
+                    shown_on=1, shown_off=1) for n in range(outputs))
+    )  # fmt: skip
+    line = Holding()
+
+    async def story():
+        async with kit.polling(kit.bus("", (1, relay), (2, kit.profile(kit.alarm("gas", 0)))), line=line) as (
+            poller,
+            _,
+        ):
+            await asyncio.sleep(5)
+            for n in range(outputs):
+                await poller.write("dev1", f"r{n}", True)
+            await tell(poller, line)
+
+    virtual_run(story())
+
+
+@pytest.mark.parametrize("minutes", [5, 60])
+def test_outputs_held_on_a_dead_relay_gather_nothing_and_the_order_to_end_them_goes_first(kit, minutes):
+    async def tell(poller, line):
+        loop = asyncio.get_running_loop()
+        line.dead.add(1)
+        await asyncio.sleep(60 * minutes)
+        line.dead.discard(1)
+        back = loop.time()
+        await poller.write("dev1", "r0", False)
+        assert loop.time() - back <= SETTLE_S + 2 * 0.3 + 2 * READ_S
+        await asyncio.sleep(1)
+        since = [(point, on) for at, point, on in line.written if at >= back]
+        assert since[0] == (0, False), "somebody waited for what nobody waits for"
+        assert sorted(since[1:]) == [(n, True) for n in (1, 2, 3)], "each that is still held is renewed once"
+        await asyncio.sleep(10)
+        assert (0, True) not in [(point, on) for at, point, on in line.written if at >= back]
+        assert max(line.gaps(2, back - 30)) <= 1.5
+
+    held(kit, tell)
+
+
+def test_while_a_relay_is_quarantined_nothing_is_renewed(kit):
+    async def tell(poller, line):
+        line.dead.add(1)
+        await asyncio.sleep(20)
+        count = len(line.written)
+        await asyncio.sleep(300)
+        assert len(line.written) == count
+
+    held(kit, tell)
+
+
+def test_an_order_that_ends_an_output_ends_its_renewal_that_waits(kit):
+    async def tell(poller, line):
+        loop = asyncio.get_running_loop()
+        for n in range(30):
+            await asyncio.sleep(1.9 + 0.007 * n)  # a renewal waits, is under way, is being read back
+            await poller.write("dev1", "r0", False)
+            off = loop.time()
+            await asyncio.sleep(4.5)
+            assert not [at for at, point, on in line.written if point == 0 and on and at >= off]
+            await poller.write("dev1", "r0", True)
+
+    held(kit, tell, outputs=1)
+
+
+def test_on_and_off_wanted_at_once_leave_nothing_to_renew(kit):
+    async def tell(poller, line):
+        await asyncio.gather(poller.write("dev1", "r0", True), poller.write("dev1", "r0", False))
+        count = len(line.written)
+        await asyncio.sleep(10)
+        assert len(line.written) == count
+
+    held(kit, tell, outputs=1)
