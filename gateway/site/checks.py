@@ -52,8 +52,7 @@ def check_bus(bus: Bus, reader: Reader, ground: Ground) -> None:
         return
     if _SHIFTING_PORT.fullmatch(bus.port):
         faults.warn(reader.mark("port"), "fault.port_shifts", name=bus.id, given=bus.port)
-    if any(reader.has(key) for key in _FORMAT):
-        ground.format_stated.add(bus.id)
+    ground.format_stated[bus.id] = {key for key in _FORMAT if reader.has(key)}
     for key in _FORMAT if bus.speaks is Framing.TCP and not bus.line_behind else ():
         if reader.has(key):
             faults.warn(reader.mark(key), "fault.no_line", name=bus.id, field=key)
@@ -112,18 +111,24 @@ def check_unit(name: str, unit_id: int, bus: Bus, reader: Reader, ground: Ground
 def check_profile(profile: Profile, bus: Bus, reader: Reader, ground: Ground) -> None:
     """A port speaks one serial format; registers nobody has seen in a manual are said to be so."""
     mark = reader.mark("profile")
-    speaks, line = _format(profile), _format(bus)
-    if bus.serial and speaks != line and ground.taken("format", f"{bus.id} {profile.id}", mark) is None:
-        note = ground.faults.warn if bus.id in ground.format_stated else ground.faults.add
-        note(mark, "fault.serial_format", name=reader.name, bus=bus.id, given=speaks, line=line)
+    line = _format(bus) if bus.serial or bus.line_behind else {}
+    odd = {key for key, its in line.items() if its != _format(profile)[key]}
+    if odd and ground.taken("format", f"{bus.id} {profile.id}", mark) is None:
+        note = ground.faults.warn if odd <= ground.format_stated[bus.id] else ground.faults.add
+        note(mark, "fault.serial_format", name=reader.name, bus=bus.id, given=_said(profile), line=_said(bus))
     if profile.status == "unverified" and ground.taken("unverified", profile.id, mark) is None:
         ground.faults.warn(mark, "fault.profile_unverified", name=reader.name, profile=profile.id)
 
 
-def _format(speaker: Profile | Bus) -> str:
-    """``9600 8N1``."""
+def _format(speaker: Profile | Bus) -> dict[str, int | str]:
     bits = speaker.data_bits if isinstance(speaker, Bus) else 8
-    return f"{speaker.baud} {bits}{speaker.parity[:1].upper()}{speaker.stop_bits}"
+    return dict(zip(_FORMAT, (speaker.baud, bits, speaker.parity, speaker.stop_bits), strict=True))
+
+
+def _said(speaker: Profile | Bus) -> str:
+    """``9600 8N1``."""
+    baud, bits, parity, stop_bits = _format(speaker).values()
+    return f"{baud} {bits}{str(parity)[:1].upper()}{stop_bits}"
 
 
 def check_door(door: Door, reader: Reader, ground: Ground) -> None:

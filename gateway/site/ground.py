@@ -38,8 +38,8 @@ class Ground:
         self.devices: dict[str, ModbusDevice] = {}
         self.listening: list[Bus] = []
         """Buses that wait for a device to dial in."""
-        self.format_stated: set[str] = set()
-        """Buses whose serial format the installer wrote down."""
+        self.format_stated: dict[str, set[str]] = {}
+        """Bus -> what of its serial format the installer wrote down: to that he has set the devices."""
         self._taken: dict[str, dict[str, Mark]] = {}
 
     def claim(self, name: str, mark: Mark) -> None:

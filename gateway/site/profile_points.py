@@ -40,6 +40,8 @@ class PointType(StrEnum):
 
 
 FLOATS = frozenset({PointType.FLOAT32, PointType.FLOAT64})
+_COUNTED = re.compile(r"[134][0-9]{4,5}")
+"""A number as Modicon counts them, table first (``40001``), which is an address, too; ``0`` (coils) would be any hexadecimal."""
 BYTES = {
     PointType.BCD32: 4, PointType.SIGN32: 4,
     PointType.UINT32: 4, PointType.INT32: 4, PointType.FLOAT32: 4,
@@ -48,8 +50,8 @@ BYTES = {
 """Bytes of the types longer than one register."""
 
 
-def read_point(point: str, node: Node, faults: Faults, profile: str, notation: Notation) -> PointSpec:
-    """One point; its faults are added to ``faults`` and replaced by defaults."""
+def read_point(point: str, node: Node, faults: Faults, profile: str, notation: Notation | None) -> PointSpec:
+    """One point; its faults are added to ``faults`` and replaced by defaults. ``notation``: None where the profile states none."""
     reader = Reader(node, faults, f"{profile}.{point}")
     if not re.fullmatch(POINT, point):
         faults.add(node.mark, "fault.bad_form", name=profile, field="points", given=point, form="a-z 0-9 _")
@@ -76,8 +78,8 @@ def read_point(point: str, node: Node, faults: Faults, profile: str, notation: N
         period_ms=reader.take_duration("period", 0, low=5),
         writable=reader.take_flag("writable"), write_on=write_on, write_off=write_off, write_raw=raw,
         write_function=take_function(reader, "write_function", space),
-        write_on_address=_address_of(reader, "write_on_address"),
-        write_off_address=_address_of(reader, "write_off_address"),
+        write_on_address=_address_of(reader, "write_on_address", space, notation),
+        write_off_address=_address_of(reader, "write_off_address", space, notation),
         shown_on=_word(reader, "shown_on"), shown_off=_word(reader, "shown_off"),
         write_only=reader.take_flag("write_only"),
         pulse_ms=reader.take_duration("pulse", 0, low=10), repeat_ms=reader.take_duration("repeat", 0, low=100),
@@ -143,14 +145,17 @@ def _word(reader: Reader, key: str) -> int | None:
 # Where it is ------------------------------------------------------------------------------------------
 
 
-def place_of(reader: Reader, space: Space, notation: Notation) -> tuple[Space, int, str]:
+def place_of(reader: Reader, space: Space, notation: Notation | None) -> tuple[Space, int, str]:
     """Table, address on the wire, and the manual's own number where it is given: the two must agree."""
     vendor = _vendor(reader)
     if not vendor:
-        return space, _address(reader), ""
-    found = from_vendor(vendor, space, notation)
+        return space, _plain_address(reader, space, notation), ""
+    if notation is None and _COUNTED.fullmatch(vendor):
+        refuse(reader, "vendor", "fault.profile_vendor_unstated", vendor)
+    how = notation or Notation.WIRE
+    found = from_vendor(vendor, space, how)
     if found is None:
-        refuse(reader, "vendor", "fault.profile_vendor_form", vendor, notation=notation.value)
+        refuse(reader, "vendor", "fault.profile_vendor_form", vendor, notation=how.value)
         return space, _address(reader) if reader.has("address") else 0, vendor
     table, address = found
     if reader.has("space") and table is not space:
@@ -203,14 +208,40 @@ def _address(reader: Reader) -> int:
     if not 0 <= address < 0x10000:
         refuse(reader, "address", "fault.out_of_bounds", address, low=0, high=0xFFFF)
         return 0
-    if (30_001 <= address <= 39_999 or 40_001 <= address <= 49_999) and not reader.has("vendor"):
-        # Manuals number input registers from 30001 and holding registers from 40001; the wire counts from 0.
-        reader.faults.add(reader.mark("address"), "fault.profile_counted_address", name=reader.name, given=address)
     return address
 
 
-def _address_of(reader: Reader, key: str) -> int | None:
-    return _word(reader, key)
+def _plain_address(reader: Reader, space: Space, notation: Notation | None) -> int:
+    address = _address(reader)
+    refuse_counted(reader, "address", address, notation, space)
+    return address
+
+
+def _address_of(reader: Reader, key: str, space: Space, notation: Notation | None) -> int | None:
+    address = _word(reader, key)
+    if address is not None:
+        refuse_counted(reader, key, address, notation, space)
+    return address
+
+
+def refuse_counted(
+    reader: Reader, key: str, address: int, notation: Notation | None, space: Space | None = None
+) -> None:
+    """A bare address that looks like a manual's number, unless the profile says that its numbers are the wire's.
+
+    Manuals number discrete inputs from 10001, input registers from 30001 and holding registers from 40001 (Modicon), some from
+    one less; the wire counts from 0. Coils (from 1) cannot be told. ``space`` is None where an address is of any table.
+    """
+    bits, registers = 10_000 <= address < 20_000, 30_000 <= address < 50_000
+    doubtful = {
+        Space.COIL: bits,
+        Space.DISCRETE: bits,
+        Space.INPUT: registers,
+        Space.HOLDING: registers,
+        None: registers,
+    }
+    if doubtful[space] and notation is not Notation.WIRE:
+        reader.faults.add(reader.mark(key), "fault.profile_counted_address", name=reader.name, given=address)
 
 
 # How it is written ------------------------------------------------------------------------------------

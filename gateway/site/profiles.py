@@ -18,6 +18,7 @@ from gateway.site.profile_points import (
     place_of,
     read_point,
     refuse,
+    refuse_counted,
     scalar,
     take_function,
     take_names,
@@ -44,16 +45,16 @@ def read_profile(node: Node, faults: Faults) -> Profile:
     kind = reader.take_one_of("kind", KINDS, "other", required=True)
     status = reader.take_one_of("status", STATUSES, "unverified", required=True)
     source = reader.take_text("source", required=True)
-    notation = reader.take_choice("notation", Notation, Notation.WIRE)
-    points = reader.take_each("points", lambda point, child: read_point(point, child, faults, name, notation))
+    stated = reader.take_choice("notation", Notation, Notation.WIRE) if reader.has("notation") else None
+    points = reader.take_each("points", lambda point, child: read_point(point, child, faults, name, stated))
     if not points:
         faults.add(reader.mark("points"), "fault.profile_without_points", name=name)
     profile = Profile(
         identity, kind, zh, en, status, source, tuple(points.values()),
         max_read=reader.take_int("max_read", 125, low=1, high=125),
         max_hole=reader.take_int("max_hole", 124, high=124),
-        no_read=_ranges(reader, faults, name),
-        windows=_several(reader, "windows", _window),
+        no_read=_ranges(reader, name, stated),
+        windows=_several(reader, "windows", lambda inner: _window(inner, stated)),
         bit_step=reader.take_int("bit_step", 1, low=1, high=2000),
         guard_ms=reader.take_duration("guard", 0, high=5_000),
         min_gap_ms=reader.take_duration("min_gap", 0, high=1_000),
@@ -64,13 +65,13 @@ def read_profile(node: Node, faults: Faults) -> Profile:
         baud=reader.take_int("baud", 9600, low=300, high=1_000_000),
         parity=reader.take_one_of("parity", PARITIES, "none"),
         stop_bits=reader.take_int("stop_bits", 1, low=1, high=2),
-        notation=notation,
+        notation=stated or Notation.WIRE,
         ex_rated=reader.take_flag("ex_rated"),
         warm_up_ms=reader.take_duration("warm_up"),
         set_points=_set_points(reader, faults),
-        commissioning=tuple(reader.take_each("commissioning", lambda n, c: _deed(n, c, faults, name, notation)).values()),
-        self_test=_one_deed(reader, "self_test", notation),
-        reset=_one_deed(reader, "reset", notation),
+        commissioning=tuple(reader.take_each("commissioning", lambda n, c: _deed(n, c, faults, name, stated)).values()),
+        self_test=_one_deed(reader, "self_test", stated),
+        reset=_one_deed(reader, "reset", stated),
         examples=_several(reader, "examples", _example),
     )  # fmt: skip
     reader.done()
@@ -88,7 +89,7 @@ def _names(reader: Reader, faults: Faults, name: str) -> tuple[str, str]:
     return both
 
 
-def _ranges(reader: Reader, faults: Faults, name: str) -> tuple[tuple[int, int], ...]:
+def _ranges(reader: Reader, name: str, notation: Notation | None) -> tuple[tuple[int, int], ...]:
     """``no_read: [[13, 14], 20]``: closed ranges, or single addresses."""
     node = reader.take("no_read")
     ranges: list[tuple[int, int]] = []
@@ -96,9 +97,10 @@ def _ranges(reader: Reader, faults: Faults, name: str) -> tuple[tuple[int, int],
         ends = [whole(end.value) for end in item.items] if item.items else [whole(item.value)]
         known = [end for end in ends if end is not None]
         if len(known) != len(ends) or len(known) > 2 or known[0] > known[-1]:
-            faults.add(item.mark, "fault.profile_bad_range", name=name, field="no_read")
+            reader.faults.add(item.mark, "fault.profile_bad_range", name=name, field="no_read")
         else:
             ranges.append((known[0], known[-1]))
+            refuse_counted(reader, "no_read", known[0], notation)
     return tuple(ranges)
 
 
@@ -112,11 +114,12 @@ def _several(reader: Reader, key: str, read: Callable[[Reader], T]) -> tuple[T, 
     return tuple(read(Reader(item, reader.faults, f"{reader.name}.{key}")) for item in node.items)
 
 
-def _window(reader: Reader) -> Window:
+def _window(reader: Reader, notation: Notation | None) -> Window:
     space = reader.take_choice("space", Space, Space.HOLDING, required=True)
     first, last = take_whole(reader, "first", 0) or 0, take_whole(reader, "last", 0) or 0
     if not 0 <= first <= last < 0x10000:
         reader.faults.add(reader.node.mark, "fault.profile_bad_range", name=reader.name, field="windows")
+    refuse_counted(reader, "first", first, notation, space)
     window = Window(space, first, last, reader.take_flag("exact"))
     reader.done()
     return window
@@ -139,12 +142,12 @@ _COMMANDS = ("self_test", "reset")
 """A register that is told to do something; what it shows afterwards means nothing."""
 
 
-def _one_deed(reader: Reader, key: str, notation: Notation) -> Deed | None:
+def _one_deed(reader: Reader, key: str, notation: Notation | None) -> Deed | None:
     node = reader.take(key)
     return None if node is None else _deed(key, node, reader.faults, reader.name, notation)
 
 
-def _deed(name: str, node: Node, faults: Faults, profile: str, notation: Notation) -> Deed:
+def _deed(name: str, node: Node, faults: Faults, profile: str, notation: Notation | None) -> Deed:
     reader = Reader(node, faults, f"{profile}.{name}")
     space = reader.take_choice("space", Space, Space.HOLDING)
     space, address, _ = place_of(reader, space, notation)

@@ -49,8 +49,12 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}: it is longer than one read (max_read).",
     ),
     "fault.profile_counted_address": (
-        "{name}：地址 {given} 像说明书的编号；线上地址从 0 算，如 40001 写 0、30001 写 0；或写明 vendor。",
-        "{name}: address {given} looks like a manual's register number; on the wire they count from 0 (40001 is 0, 30001 is 0). Where it is the address indeed, say so in vendor.",
+        "{name}：地址 {given} 像说明书的编号；线上地址从 0 算，如 40001 写 0、30001 写 0；若确为线上地址，请写 notation: wire。",
+        "{name}: address {given} looks like a manual's register number; on the wire they count from 0 (40001 is 0, 30001 is 0). Where it is the address indeed, state notation: wire.",
+    ),
+    "fault.profile_vendor_unstated": (
+        "{name}：编号 {given} 可能是 40001 式的编号（线上 0），也可能就是线上地址；请写明 notation（modicon 或 wire）。",
+        "{name}: number {given} may count as in 40001 (0 on the wire) or be the address itself; state notation (modicon or wire).",
     ),
     "fault.profile_vendor_form": (
         "{name}：“{given}”不是 {notation} 写法的寄存器编号。",

@@ -222,6 +222,18 @@ def test_stated_serial_format_makes_the_odd_device_a_warning_and_says_the_profil
     assert "not backed by a manual" in loaded.warnings()[1]
 
 
+def test_only_what_is_stated_of_the_format_may_differ(spoil):
+    loaded = spoil((PORT, PORT + "\n    parity: none"), ("profile: gas,", "profile: slow,"))
+    assert [line.split(": ")[2] for line in loaded.errors()] == ["gas-101"]
+    assert "ships with 4800 8N1" in loaded.errors()[0]
+
+
+def test_a_line_behind_a_tcp_gateway_has_one_format_too(spoil):
+    behind = PORT.replace(PORT.strip(), "host: 10.0.0.9\n    line_behind: true")
+    loaded = spoil((PORT, behind), ("profile: gas,", "profile: slow,"))
+    assert len([line for line in loaded.errors() if "ships with 4800 8N1" in line]) == 1
+
+
 def test_loopback_needs_no_tls(spoil):
     for host in ("localhost", "127.0.0.2", '"::1"'):
         assert spoil(("host: mqtt.example, tls: true", f"host: {host}")).lines() == []
