@@ -7,6 +7,7 @@ here can hold up or hurt the core.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
@@ -17,6 +18,7 @@ from gateway.rules.compound import Compound
 from gateway.uplink.payloads import Reported, telemetry_body
 
 TURN_S = 0.1
+"""What comes within it is worked off together. Where nothing comes, nobody is woken."""
 NOTED = 10_000
 BATCH_S = 10.0
 """Readings of one device go upstream together; telemetry is pictures, not alarms."""
@@ -64,6 +66,7 @@ class Chronicle:
         self._compound, self._gateway = compound, gateway
         self._samples, self._registry, self._uplinks = samples, registry, list(uplinks)
         self._noted: deque[Stamped] = deque(maxlen=NOTED)
+        self._news = asyncio.Event()
         self._batches: dict[str, list[Reported]] = {}
         self._full: list[str] = []
         """Devices whose batch is full."""
@@ -90,6 +93,7 @@ class Chronicle:
             self._device_back(stamped.event.device)
         self.dropped += len(self._noted) == NOTED
         self._noted.append(stamped)
+        self._news.set()
 
     def _take(self, stamped: Stamped) -> None:
         event, at = stamped.event, stamped.at
@@ -109,7 +113,7 @@ class Chronicle:
         loop = asyncio.get_running_loop()
         due = loop.time() + BATCH_S
         while True:
-            await asyncio.sleep(TURN_S)
+            await self._noted_by(due)
             await self._work_off(now, anchor, run)
             if loop.time() < due:
                 continue
@@ -123,6 +127,15 @@ class Chronicle:
                 self._send(device, readings, now(), anchor(now()), run)
                 await asyncio.sleep(0)
             beat()
+
+    async def _noted_by(self, due: float) -> None:
+        """Wait until there are notes, and a little for more of them; at most until then."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(due):
+                if not self._noted:
+                    self._news.clear()
+                    await self._news.wait()
+                await asyncio.sleep(TURN_S)
 
     async def _work_off(self, now: Callable[[], Instant], anchor: Callable[[Instant], Anchor | None], run: str) -> None:
         """All that was noted until now, giving the loop back in between; what is noted meanwhile waits for the next turn."""

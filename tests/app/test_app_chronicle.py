@@ -3,9 +3,9 @@
 import asyncio
 
 import msgspec
-from instruments.virtual import virtual_run
+from instruments.virtual import VirtualLoop, virtual_run
 
-from gateway.app.chronicle import BATTERIES_KEPT, MOST_IN_BATCH, NOTED, Chronicle
+from gateway.app.chronicle import BATCH_S, BATTERIES_KEPT, MOST_IN_BATCH, NOTED, Chronicle
 from gateway.events import DeviceHealth, Health, Press, PressKind, Reading, Stamped
 from gateway.instant import Instant
 
@@ -133,3 +133,32 @@ def test_a_batch_that_met_a_bug_does_not_stop_those_behind_it(compound):
 
     virtual_run(main())
     assert [sample["value"] for _, samples in ear.batches for sample in samples] == [7.0, 7.0]
+
+
+def test_where_nothing_happens_nobody_is_woken(compound):
+    class Counting(VirtualLoop):
+        timers = 0
+
+        def call_at(self, *timer, **rest):
+            self.timers += 1
+            return super().call_at(*timer, **rest)
+
+    chronicle, _, ear, _ = room(compound)
+
+    async def main():
+        loop, beats = asyncio.get_running_loop(), []
+        running = asyncio.create_task(
+            chronicle.run(lambda: Instant(60_000), lambda _: None, "r1", lambda: beats.append(1))
+        )
+        await asyncio.sleep(3_600)
+        quiet = loop.timers
+        chronicle.follow(Stamped(Instant(1), "r.1", Reading("air-301", "co2", 900)))
+        await asyncio.sleep(1.5 * BATCH_S)
+        running.cancel()
+        return quiet, len(beats)
+
+    with asyncio.Runner(loop_factory=Counting) as runner:
+        quiet, beats = runner.run(main())
+    assert quiet <= 3_600 / BATCH_S + 2
+    assert beats >= 3_600 / BATCH_S
+    assert len(ear.batches) == 1
