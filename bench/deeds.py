@@ -105,7 +105,8 @@ def _slowly(fsync_ms: int) -> tuple[str, ...]:
         raise RuntimeError("strace is missing: sudo apt-get install --no-install-recommends strace")
     calls = "fsync,fdatasync"
     inject = f"inject={calls}:delay_enter={1000 * fsync_ms}"
-    return ("strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", f"trace={calls}", "-e", inject)
+    # -I2: the signal by which our end ends it (rig.py); with -o it would block that.
+    return ("strace", "-I2", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", f"trace={calls}", "-e", inject)
 
 
 async def _until(came: Callable[[], object], within_s: float = 60) -> None:

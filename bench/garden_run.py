@@ -38,7 +38,7 @@ async def _live(seconds: float) -> tuple[Usage, Usage, str]:
         folder = Path(name)
 
         def broker(uplink: str) -> tuple[int, str]:
-            brokers[uplink] = Mosquitto(folder / f"broker-{uplink}")
+            brokers[uplink] = Mosquitto(folder / f"broker-{uplink}", leashed=True)
             return brokers[uplink].port, "5"
 
         staged = stage(GARDEN, folder / "site", broker)

@@ -122,7 +122,7 @@ async def _syncs(messages: int) -> float:
         raise RuntimeError("strace is missing: sudo apt-get install --no-install-recommends strace")
     with tempfile.TemporaryDirectory() as name:
         trace = Path(name) / "syncs"
-        wrap = ("strace", "-f", "--seccomp-bpf", "-qq", "-o", str(trace), "-e", "trace=fsync,fdatasync")
+        wrap = ("strace", "-I2", "-f", "--seccomp-bpf", "-qq", "-o", str(trace), "-e", "trace=fsync,fdatasync")
         async with (
             broker() as mqtt,
             SimCompound(Path(name) / "world", mqtt.port, protocol="5", with_bluez=False) as world,

@@ -30,7 +30,7 @@ _BLOCK_S = 0.02
 def measure(*, quick: bool) -> Iterator[Figure]:
     """``adverts_per_s`` and ``advert_cpu_us``."""
     frames = RATE_PER_S * (4 if quick else 20)
-    bus = PrivateBus()
+    bus = PrivateBus(leashed=True)
     address = bus.start()
     os.environ["DBUS_SYSTEM_BUS_ADDRESS"] = address
     try:

@@ -17,6 +17,7 @@ import aiomqtt
 from msgspec import Struct
 
 from gateway.sim.broker import Mosquitto
+from gateway.sim.leash import hold, leashed
 
 _TICK = os.sysconf("SC_CLK_TCK")
 PATIENCE_S = 60.0
@@ -54,7 +55,7 @@ class Helper:
 
     async def __aenter__(self) -> Self:
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+            *leashed([sys.executable, *self._command]), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
         )
         await self.hear()
         return self
@@ -98,12 +99,14 @@ class Daemon:
         self.started_at = 0.0
 
     async def __aenter__(self) -> Self:
+        command = [sys.executable, "-m", "gateway.cli", "run", str(self._site), "--state", str(self._state)]
+        if self._wrap:
+            command = [*self._wrap, *leashed(command, parent=0)]
         with self.log.open("ab") as out:
             self.started_at = time.monotonic()
             self._process = await asyncio.create_subprocess_exec(
-                *self._wrap, sys.executable, "-m", "gateway.cli", "run", str(self._site), "--state", str(self._state),
-                stdout=out, stderr=out, env=self._environment,
-            )  # fmt: skip
+                *command, stdout=out, stderr=out, env=self._environment, preexec_fn=hold
+            )
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -183,7 +186,7 @@ async def broker() -> AsyncIterator[Mosquitto]:
     if Mosquitto.path() is None:
         raise RuntimeError("mosquitto is missing: sudo apt-get install --no-install-recommends mosquitto")
     with tempfile.TemporaryDirectory() as folder:
-        server = Mosquitto(Path(folder) / "broker")
+        server = Mosquitto(Path(folder) / "broker", leashed=True)
         await asyncio.to_thread(server.start)
         try:
             yield server

@@ -28,6 +28,7 @@ from gateway.app.check import BUILTIN
 from gateway.drivers.modbus.poller import BusPoller
 from gateway.events import DeviceHealth, Event, Quality, Reading
 from gateway.nodes import Faults
+from gateway.sim.leash import leashed
 from gateway.site.reading import load_site
 
 UNITS, REGISTERS, DETECTORS = 31, 10, 10
@@ -89,7 +90,7 @@ async def line(units: dict[int, dict[str, Any]]) -> AsyncIterator[tuple[str, dic
     """A paced line; what it saw is in the dictionary once the block is left."""
     config = json.dumps({"units": units})
     wire = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.wire", config,
+        *leashed([sys.executable, "-m", "bench.wire", config]),
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=1 << 28,
     )  # fmt: skip
     assert wire.stdout is not None
