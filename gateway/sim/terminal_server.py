@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +23,8 @@ from msgspec import Struct
 from gateway.sim.terminal import BOUNDARY, CANARY_USER, SimTerminal, picture
 
 REALM = "DS-K1T671"
+_PIECE_S = 0.6
+"""Between two pieces: whoever reads takes them for events of their own."""
 _OLD_NAMES = {"majorEventType": "major", "subEventType": "minor"}
 _NOT_IN_LOG = {"frontSerialNo", "currentEvent", "deviceName"}
 _LOCKED = (
@@ -57,8 +59,11 @@ class TerminalServer:
         push_url: str = "",
         port: int = 0,
         stream_heartbeat_s: float = 10.0,
+        stream_preface: Sequence[bytes] = (),
     ) -> None:
-        """``push_url``: what stands in its ``httpHosts``."""
+        """``push_url``: what stands in its ``httpHosts``; ``stream_preface``: what its first stream says before anything else,
+        piece by piece.
+        """
         self.terminal, self.firmware = terminal, firmware or Firmware()
         self.login, self.push_url = login, push_url
         self.port = port
@@ -67,7 +72,7 @@ class TerminalServer:
         self.failures = 0
         self.streams = 0
         """Streams opened so far."""
-        self._stream_heartbeat_s = stream_heartbeat_s
+        self._stream_heartbeat_s, self._preface = stream_heartbeat_s, stream_preface
         self._nonce = secrets.token_hex(8)
         self._runner: web.AppRunner | None = None
         self._streaming: asyncio.Task[Any] | None = None
@@ -207,6 +212,10 @@ class TerminalServer:
         waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.terminal.watchers.append(waiting.put_nowait)
         try:
+            preface, self._preface = self._preface, ()
+            for piece in preface:
+                await answer.write(piece)
+                await asyncio.sleep(_PIECE_S)
             for envelope in list(self.terminal.log):
                 old = {**envelope["AccessControllerEvent"], "currentEvent": False}  # type: ignore[dict-item]
                 await answer.write(_part({**envelope, "AccessControllerEvent": old}))
