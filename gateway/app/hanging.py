@@ -35,6 +35,12 @@ not come first, for it takes no notes."""
 BURNT_S = 5.0
 """CPU that its thread has used meanwhile. A loop without an end uses that in 10 s where half a core is ours, and in 25 s, still
 before the watchdog, where a fifth is."""
+BURNT_WHOLE_S = 15.0
+"""The same of work on the whole site at once, which grows with it: those 0.7 s are 5 s on the slowest machine that a gateway is put
+on, where it starts with everything else. A start called hung three times would leave life safety alone, of a site that only is
+large. Nothing is fed before the start is over, so the unit's TimeoutStartSec (120 s) is what must not come first."""
+WHOLE = frozenset({"start", "boot", "site_loaded", "rehearsal"})
+"""Kinds of such work."""
 LAST_WORDS_S = 5.0
 """So long the note may take, on a disk or a log that hangs as well."""
 EXIT_HUNG = 70
@@ -72,7 +78,8 @@ class Hourglass:
                 seen, looks, begun_s = work, 0, time.clock_gettime(self._cpu)
                 continue
             looks += 1
-            if looks >= LOOKS and time.clock_gettime(self._cpu) - begun_s >= BURNT_S:
+            most_s = BURNT_WHOLE_S if crashes.kind_of(work) in WHOLE else BURNT_S
+            if looks >= LOOKS and time.clock_gettime(self._cpu) - begun_s >= most_s:
                 _end(crashes, work)
 
 

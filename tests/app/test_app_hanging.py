@@ -13,8 +13,11 @@ from gateway.app.crashes import Crashes
 from gateway.app.hanging import LOOKS, Hourglass
 from gateway.app.inbox import Chore
 from gateway.clock import SystemClock
+from gateway.events import Boot, SiteLoaded, Stamped
+from gateway.instant import ClockQuality, Instant
 
 PATIENCE_S = 30.0
+BOOT = Boot("r", "boot-1", ClockQuality.SYNCED, None, None, "1")
 
 
 class _Looked(Crashes):
@@ -43,6 +46,7 @@ def ended(monkeypatch):
     found: list[object] = []
     monkeypatch.setattr(hanging, "LOOK_S", 0.001)
     monkeypatch.setattr(hanging, "BURNT_S", 0.05)
+    monkeypatch.setattr(hanging, "BURNT_WHOLE_S", 0.5)
     monkeypatch.setattr(hanging, "_end", lambda _crashes, work: found.append(work))
     return found
 
@@ -68,6 +72,22 @@ def test_the_same_work_at_every_look_is_a_hang(tmp_path, ended):
         burn(lambda: ended)
     assert ended[0] is work
     assert crashes.looks > LOOKS
+
+
+@pytest.mark.parametrize(
+    "work",
+    [Chore("start"), Chore("rehearsal"), *(Stamped(Instant(1), "r.1", event) for event in (BOOT, SiteLoaded("f")))],
+    ids=Crashes.kind_of,
+)
+def test_work_on_the_whole_site_may_take_longer_and_is_a_hang_all_the_same(tmp_path, ended, work):
+    """A large site on a slow machine, at every start."""
+    crashes = _Looked(tmp_path, lambda _n: work)
+    with Hourglass() as hourglass:
+        hourglass.watch(crashes)
+        begun_s = time.thread_time()
+        burn(lambda: ended)
+        assert time.thread_time() - begun_s > 0.9 * hanging.BURNT_WHOLE_S
+    assert ended[0] is work
 
 
 def test_a_core_that_waits_for_the_world_does_not_hang(tmp_path, ended):

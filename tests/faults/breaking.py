@@ -3,6 +3,7 @@
     python tests/faults/breaking.py worker NAME SECONDS SITE --state DIR
     python tests/faults/breaking.py core POINT FROM,TO SITE --state DIR     raises
     python tests/faults/breaking.py hang POINT FROM,TO SITE --state DIR     never comes back
+    python tests/faults/breaking.py slow POINT FROM,TO SITE --state DIR     takes most of the CPU that a hang is known by
     python tests/faults/breaking.py rule NAME raises|hangs SITE --state DIR
 
 A hang is looked for more often than in the shipped code, so that a trial takes seconds. Every worker that is hired is said on
@@ -16,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,9 @@ from gateway.rules.watches import Watchkeeper
 from gateway.supervise import Ring, Supervisor
 
 LOOK_S, BURNT_S = 0.3, 0.5
+SLOW_S = 0.8 * BURNT_S
+SLOW = '{"slow": "begun"}', '{"slow": "done"}'
+"""Said on stderr around what is slow."""
 Factory = Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -70,6 +75,14 @@ def hangs(_what: str) -> None:
         pass  # burns CPU, and leaves the interpreter's lock now and then, as every loop of ours does
 
 
+def dawdles(_what: str) -> None:
+    print(SLOW[0], file=sys.stderr, flush=True)
+    until_s = time.thread_time() + SLOW_S
+    while time.thread_time() < until_s:
+        pass
+    print(SLOW[1], file=sys.stderr, flush=True)
+
+
 def break_core(point: str, low: float, high: float, how: Callable[[str], None]) -> None:
     """Readings of this point between these values break it."""
     real = Engine._dispatch
@@ -101,13 +114,13 @@ def break_rule(name: str, how: Callable[[str], None]) -> None:
 
 def main() -> None:
     what, name, figure, site, _, state = sys.argv[1:7]
-    hanging.LOOK_S, hanging.BURNT_S = LOOK_S, BURNT_S
+    hanging.LOOK_S, hanging.BURNT_S, hanging.BURNT_WHOLE_S = LOOK_S, BURNT_S, 3 * BURNT_S
     match what:
         case "worker":
             break_worker(name, float(figure))
-        case "core" | "hang":
+        case "core" | "hang" | "slow":
             low, high = figure.split(",")
-            break_core(name, float(low), float(high), raises if what == "core" else hangs)
+            break_core(name, float(low), float(high), {"core": raises, "hang": hangs, "slow": dawdles}[what])
         case "rule":
             break_rule(name, {"raises": raises, "hangs": hangs}[figure])
         case _:

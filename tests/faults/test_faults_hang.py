@@ -5,19 +5,24 @@ No watchdog of systemd stands behind these: what hangs must be ended by the gate
 
 from __future__ import annotations
 
+import asyncio
 import json
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from e2e.walking import SITE, Walk, walk
 
-from gateway.app.hanging import EXIT_HUNG
+from gateway.app.hanging import EXIT_HUNG, LOOKS
 
+from .breaking import LOOK_S, SLOW
 from .torture.bugs import CO2_PPM, STUFFY
 
 pytestmark = pytest.mark.filterwarnings("ignore:isSet:DeprecationWarning")  # modbus_tk's own
 BREAKING = str(Path(__file__).with_name("breaking.py"))
 LONG_S = 60.0
+TRIES = 10
 
 
 def test_the_event_at_which_the_core_hangs_is_put_aside_by_the_next_life(tmp_path):
@@ -61,3 +66,46 @@ def test_a_core_that_hangs_while_it_starts_comes_up_with_life_safety_alone(tmp_p
         assert not whole.score.lost()
 
     walk(tmp_path, story, site=site)
+
+
+@pytest.mark.parametrize(
+    ("stopped_s", "runs_s"),
+    [(3 * LOOKS * LOOK_S, LONG_S), (1.1 * LOOK_S, 0.02)],
+    ids=["stopped once, for thrice as long as a hang takes", "starved: a twentieth of a core is its own"],
+)
+def test_a_core_that_gets_no_time_is_no_core_that_hangs(tmp_path, stopped_s, runs_s):
+    """A debugger, a suspended machine, a neighbour that takes all: slow work takes longer than any hang, and nobody ends it."""
+
+    async def story(whole: Walk) -> None:
+        world, (begun, done) = whole.world, SLOW
+        await whole.start(BREAKING, "slow", "co2", "1300,1999")
+        assert whole.daemon is not None
+        took_s = 0.0
+        for n in range(1, TRIES):
+            world.air_hall.holding[CO2_PPM] = 1300 + n
+            await whole.until(lambda n=n: whole.log_text().count(begun) == n, "the core is at slow work", LONG_S)
+            began = asyncio.get_running_loop().time()
+            while whole.log_text().count(done) < n:
+                whole.daemon.send_signal(signal.SIGSTOP)
+                await asyncio.sleep(stopped_s)
+                whole.daemon.send_signal(signal.SIGCONT)
+                await _while(lambda n=n: whole.log_text().count(done) < n, runs_s)
+            took_s = asyncio.get_running_loop().time() - began
+            if took_s > LOOKS * LOOK_S:
+                break
+        assert took_s > LOOKS * LOOK_S, "whoever should stop it came too late each time"
+        whole.caused("sos", "sos-301")
+        await world.press("sos-301")
+        await whole.alert("sos", "sos-301")
+        assert "core_hung" not in whole.log_text()
+        assert not (world.state / "crashes.json").exists()
+        assert not whole.score.lost()
+
+    walk(tmp_path, story)
+
+
+async def _while(holds: Callable[[], bool], seconds: float) -> None:
+    """As long as it does, and at most so long."""
+    until = asyncio.get_running_loop().time() + seconds
+    while holds() and asyncio.get_running_loop().time() < until:
+        await asyncio.sleep(0.002)
