@@ -89,6 +89,8 @@ class _Broker:
         program = self.path()
         if program is None:
             raise BrokerFault(f"{self.program} is not installed")
+        if self._accepts():  # else it would be taken for ours, and so would everybody who speaks to it
+            raise BrokerFault(f"somebody else listens on port {self.port}")
         command = [program, *self._arguments()]
         log = self.folder / "broker.log"
         with log.open("ab") as out:
