@@ -199,7 +199,7 @@ class Walk:
             await self.until(lambda: self.world.air.heard, "it listens to the radio")
 
     def environment(self) -> dict[str, str]:
-        return os.environ | self.world.air.environment() | {"LC_ALL": "C.UTF-8"}
+        return os.environ | self.world.air.environment() | {"LC_ALL": "C.UTF-8", "PYTHONFAULTHANDLER": "1"}
 
     async def kill(self) -> None:
         """kill -9."""

@@ -11,7 +11,7 @@ import subprocess
 import pytest
 from e2e.walking import needs
 
-from .torture import kills, old_stores, years
+from .torture import kills, old_stores, stage, years
 from .torture.__main__ import _try
 from .torture.cuts import judge_all, record_daemon
 from .torture.document import added, markdown
@@ -92,6 +92,18 @@ def test_a_life_that_never_comes_by_its_place_is_no_trial(tmp_path, monkeypatch)
     monkeypatch.setattr(old_stores, "CRASHING", "no-such-program.py")
     with pytest.raises(AssertionError, match="ended with 2 before it came by its place"):
         FAULTS["kill-9-in-a-migration"].run(tmp_path / "b", Budget(1, 60))
+
+
+def test_a_life_that_does_not_come_up_says_what_it_lacks_and_where_it_stands(tmp_path, monkeypatch):
+    needs()
+    monkeypatch.setattr(stage, "PATIENCE_S", 3.0)
+
+    async def story() -> None:
+        async with stage.Stage(tmp_path / "stage") as whole:
+            with pytest.raises(AssertionError, match=r"without \['ears', .*\n(.*\n)*.* in dawdle"):
+                await whole.up("-c", "import time\ndef dawdle():\n    time.sleep(600)\ndawdle()")
+
+    asyncio.run(story())
 
 
 def test_a_place_that_no_trial_came_by_is_wrong_whichever_job_looked_for_it():

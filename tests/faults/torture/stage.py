@@ -226,10 +226,30 @@ class Stage(Walk):
     async def up(self, *entry: str) -> bool:
         """Start it another way and wait until it listens; False where it died before."""
         await self.start(*entry, waiting=False)
-        async with asyncio.timeout(PATIENCE_S):
-            while self.alive and not (self.world.air.heard and self.office.statuses and self._online()):
-                await asyncio.sleep(0.02)
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while self.alive and self._missing():
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise AssertionError(
+                f"not up in {PATIENCE_S:g} s, without {self._missing()}{await self._stacks()}"
+            ) from None
         return self.alive
+
+    def _missing(self) -> list[str]:
+        """What a life that is up has, and this one has not yet."""
+        has = {"ears": self.world.air.heard, "statuses": self.office.statuses, "a presence": self._online()}
+        return [what for what, there in has.items() if not there]
+
+    async def _stacks(self) -> str:
+        """Where each thread of a life stands that does not come up; it ends by being asked (its log has them, too)."""
+        assert self.daemon is not None
+        if not self.alive:
+            return f"; it ended with {self.daemon.returncode}"
+        before = len(self.log_text())
+        self.daemon.send_signal(signal.SIGABRT)
+        await self.died(30)
+        return f"\n{self.log_text()[before:]}"
 
     async def fell(self, seconds: float) -> bool:
         """Whether it fell to the SIGKILL that was built into it; one that lives on falls to ours. It must not end otherwise."""
