@@ -1,0 +1,195 @@
+"""Absence on a living core: nothing for so long, by whoever could have heard it; gaps, outages and leaves among them."""
+
+from __future__ import annotations
+
+import pytest
+from rules.asking import HEALTH, rule
+
+from gateway.events import SequenceGap
+from gateway.instant import DAY, HOUR, MINUTE
+from gateway.rules.compound import Care, Subject
+
+NOON = 1_767_268_800_000
+"""2026-01-01T12:00:00Z"""
+
+
+@pytest.fixture
+def quiet_gate(make):
+    return make(rule("{ absent: { entry: access.granted }, for: 12h }", "terminal"))
+
+
+def test_nothing_for_so_long(quiet_gate):
+    quiet_gate.entry("access.granted", "1", HOUR)
+    quiet_gate.wait(13 * HOUR - 1)
+    assert quiet_gate.said("r") == []
+    quiet_gate.wait(13 * HOUR)
+    assert quiet_gate.said("r")[0] == "raised"
+    assert (quiet_gate.alert("r").why[0].value, quiet_gate.alert("r").why[0].limit) == (12.0, 12.0)
+    quiet_gate.entry("access.granted", "2", 14 * HOUR)
+    assert quiet_gate.said("r")[-1] == "returned"
+
+
+def test_whoever_was_deaf_says_nothing(quiet_gate):
+    quiet_gate.entry("access.granted", "1", 0)
+    quiet_gate.health("gate", "lost", HOUR)
+    quiet_gate.health("gate", "ok", 2 * HOUR)
+    quiet_gate.wait(14 * HOUR - 1)
+    assert quiet_gate.said("r") == []
+    quiet_gate.wait(14 * HOUR)  # twelve hours in which it would have been heard
+    assert quiet_gate.said("r")[0] == "raised"
+
+
+def test_a_short_outage_is_forgiven(quiet_gate):
+    quiet_gate.entry("access.granted", "1", 0)
+    quiet_gate.health("gate", "lost", HOUR)
+    quiet_gate.health("gate", "ok", HOUR + 10 * MINUTE)
+    quiet_gate.wait(12 * HOUR)
+    assert quiet_gate.said("r")[0] == "raised"
+
+
+@pytest.mark.parametrize(("reason", "heard"), [("recovered", True), ("absent", True), ("given_up", False)])
+def test_a_gap_must_be_accounted_for(quiet_gate, reason, heard):
+    quiet_gate.give(SequenceGap("gate", 5, 7), HOUR)
+    quiet_gate.give(SequenceGap("gate", 5, 7, open=False, reason=reason), 3 * HOUR)
+    quiet_gate.wait(12 * HOUR)
+    assert quiet_gate.said("r")[:1] == (["raised"] if heard else [])
+    quiet_gate.wait(15 * HOUR)
+    assert quiet_gate.said("r")[0] == "raised"
+
+
+def test_nobody_can_tell_is_an_answer_of_its_own(make):
+    absent = "{ absent: { entry: access.granted }, for: 12h }"
+    core = make(rule(absent, "terminal") + rule(f"{{ unknown: {absent} }}", "terminal").replace("rule: r", "rule: u"))
+    core.give(SequenceGap("gate", 5, 7), HOUR)
+    core.wait(12 * HOUR)
+    assert (core.said("r"), core.said("u")[0]) == ([], "raised")
+    core.give(SequenceGap("gate", 5, 7, open=False, reason="recovered"), 13 * HOUR)
+    assert (core.said("r")[0], core.said("u")[-1]) == ("raised", "returned")
+
+
+@pytest.mark.parametrize("downtime", [20 * HOUR, None])
+def test_a_time_nobody_ran_proves_nothing(quiet_gate, downtime):
+    quiet_gate.entry("access.granted", "1", 0)
+    quiet_gate.wait(HOUR)
+    quiet_gate.restart(after=downtime)
+    boot = quiet_gate.at
+    quiet_gate.wait(boot + 12 * HOUR - 1)
+    assert quiet_gate.said("r") == []
+    quiet_gate.wait(boot + 12 * HOUR)
+    assert quiet_gate.said("r")[0] == "raised"
+
+
+def test_absent_after_something(make):
+    core = make(rule("{ absent: { door: closed }, for: 10min, after: { entry: access.granted } }", "terminal"))
+    core.wait(DAY)
+    assert core.said("r") == []
+    core.entry("access.granted", "1", DAY)
+    core.entry("door.closed", "2", DAY + 5 * MINUTE)
+    core.wait(2 * DAY)
+    assert core.said("r") == []
+    core.entry("door.opened", "3", 2 * DAY)
+    core.entry("access.granted", "4", 2 * DAY)
+    core.wait(2 * DAY + 10 * MINUTE)
+    assert core.said("r")[0] == "raised"
+
+
+def test_absent_of_a_state_that_holds_is_never_true(make):
+    core = make(rule("{ absent: { door: opened }, for: 1h }", "terminal"))
+    core.entry("door.opened", "1", 0)
+    core.wait(DAY)
+    assert core.said("r") == []
+    core.entry("door.closed", "2", DAY)
+    core.wait(DAY + HOUR)
+    assert core.said("r")[0] == "raised"
+
+
+def test_a_changed_question_begins_anew(make, house):
+    core = make(rule("{ absent: { entry: access.granted }, for: 12h }", "terminal"))
+    core.wait(10 * HOUR)
+    core.restart(after=0, compound=house(rule("{ absent: { entry: access.denied }, for: 12h }", "terminal")))
+    core.wait(21 * HOUR)
+    assert core.said("r") == []
+    core.wait(22 * HOUR)
+    assert core.said("r")[0] == "raised"
+
+
+# Away, together ------------------------------------------------------------------------------------
+
+COUPLE = tuple(
+    Subject(name, "person", "b1/s1/302", care=Care(("welfare",), {"gate": name})) for name in ("elder", "spouse")
+)
+TOGETHER = """
+- rule: welfare
+  by: flat
+  subjects: { kind: person }
+  when: { absent: { seen: any }, for: 24h }
+  priority: high
+  grade: small
+"""
+
+
+@pytest.fixture
+def couple(make, subjects):
+    others = tuple(subject for subject in subjects if subject.id != "elder")
+    return make(TOGETHER, subjects=(*others, *COUPLE))
+
+
+def test_a_flat_whose_people_are_all_away_is_not_silent(couple):
+    for person in ("elder", "spouse"):
+        assert couple.ask("away", "", HOUR, alert=None, resident=person, for_ms=3 * DAY) == "done"
+    couple.wait(3 * DAY + HOUR)
+    assert couple.said() == []
+    couple.wait(4 * DAY + HOUR)  # a day after they should be back
+    assert couple.said("welfare")[0] == "raised"
+
+
+def test_whoever_stays_at_home_is_waited_for_as_before(couple):
+    couple.ask("away", "", HOUR, alert=None, resident="elder", for_ms=3 * DAY)
+    couple.entry("access.granted", "1", 2 * HOUR, person="spouse", live=True)
+    couple.wait(26 * HOUR)
+    assert couple.said("welfare")[0] == "raised"
+
+
+# Away, without a clock -----------------------------------------------------------------------------
+
+
+def test_a_leave_that_is_longer_over_than_it_was_long_is_over_whatever_the_clock_says(make):
+    core = make(TOGETHER.replace("  by: flat\n", ""), offset=None)
+    core.ask("away", "", HOUR, alert=None, resident="elder", for_ms=DAY)
+    core.restart(after=None)  # the timeline stood still, and was never ahead of the wall
+    core.wait(2 * DAY)
+    assert core.said() == [], "between, nobody can tell"
+    core.wait(2 * DAY + 2 * HOUR)
+    assert core.said("welfare")[0] == "raised"
+
+
+def test_a_planned_leave_that_was_over_before_the_clock_was_lost_hides_nobody(make, subjects):
+    spring = (NOON - 10 * DAY, NOON - 2 * DAY)
+    elder = Subject("elder", "person", "b1/s1/302", care=Care(("welfare",), {"gate": "p1"}, away=(spring,)))
+    others = tuple(subject for subject in subjects if subject.id != "elder")
+    core = make(TOGETHER.replace("  by: flat\n", ""), subjects=(*others, elder), offset=NOON)
+    core.restart(after=None)
+    core.wait(DAY + HOUR)
+    assert core.said("welfare")[0] == "raised"
+
+
+def test_a_planned_leave_that_may_have_begun_since_leaves_it_open(make, subjects):
+    soon = (NOON + 2 * DAY, NOON + 20 * DAY)
+    elder = Subject("elder", "person", "b1/s1/302", care=Care(("welfare",), {"gate": "p1"}, away=(soon,)))
+    others = tuple(subject for subject in subjects if subject.id != "elder")
+    core = make(TOGETHER.replace("  by: flat\n", ""), subjects=(*others, elder), offset=NOON)
+    core.restart(after=None)
+    core.wait(3 * DAY)
+    assert core.said() == []
+
+
+def test_a_button_is_not_silent_while_the_radio_is_deaf(make, subjects):
+    radio = Subject("radio-hci0", "radio", "b1", facts=dict(HEALTH))
+    button = Subject("sos", "button", "b1/s1/301", facts=dict(HEALTH), ears=("radio-hci0",))
+    core = make(rule("{ absent: { press: any }, for: 12h }", "button"), subjects=(radio, button, *subjects[-2:]))
+    core.health("radio-hci0", "lost", HOUR)
+    core.wait(DAY)
+    assert core.said("r") == []
+    core.health("radio-hci0", "ok", DAY)
+    core.wait(DAY + 12 * HOUR)
+    assert core.said("r")[0] == "raised"

@@ -1,0 +1,124 @@
+"""Groups on a living core: one alert for several subjects of a place; and a rule that another one implies."""
+
+from __future__ import annotations
+
+from rules.asking import HEALTH, rule
+
+from gateway.events import DeviceHealth, Health, Quality
+from gateway.instant import DAY, HOUR, MINUTE
+from gateway.rules.compound import FactSpec, Subject
+
+HOUSE = (
+    *(
+        Subject(f"smoke-{flat}", "smoke-detector", f"b1/s{flat[0]}/{flat}", (), {"smoke": FactSpec("", HOUR)} | HEALTH)
+        for flat in ("101", "102", "201")
+    ),
+    *(Subject(f"sos-{flat}", "button", f"b1/s{flat[0]}/{flat}", (), dict(HEALTH)) for flat in ("101", "102")),
+)
+
+
+def two(when: str, **more: str) -> str:
+    return rule(when, "[smoke-detector, button]", **more)
+
+
+def test_one_alert_for_each_stair(make):
+    core = make(two("{ point: smoke, is: true }", by="stair"), subjects=HOUSE, outputs=())
+    core.read("smoke-101", "smoke", True, 0)
+    core.read("smoke-102", "smoke", True, 1)
+    core.read("smoke-201", "smoke", True, 2)
+    alerts = core.engine.alerts()
+    assert [(a.subject, a.place) for a in alerts] == [("b1/s1", "b1/s1"), ("b1/s2", "b1/s2")]
+    assert [w.of for w in alerts[0].why] == ["smoke-101"]
+    core.read("smoke-101", "smoke", False, 3)
+    assert "returned" not in core.said("r")
+    core.read("smoke-102", "smoke", False, 4)
+    assert core.said("r")[-1] == "returned"
+
+
+def test_two_detectors_of_a_stair_at_once(make):
+    core = make(
+        rule("{ count: { point: smoke, is: true }, at_least: 2, of: subjects }", "smoke-detector", by="stair"),
+        subjects=HOUSE,
+        outputs=(),
+    )
+    core.read("smoke-101", "smoke", True, 0)
+    core.read("smoke-201", "smoke", True, 0)
+    assert core.said("r") == []
+    core.read("smoke-102", "smoke", True, DAY // 48)
+    assert core.said("r")[0] == "raised"
+    assert {w.of for w in core.alert("r").why} == {"", "smoke-101", "smoke-102"}
+
+
+def test_two_flats_of_a_building_within_a_time(make):
+    core = make(
+        rule("{ count: { press: any }, at_least: 2, of: subjects, within: 5min }", "button", by="building"),
+        subjects=HOUSE,
+        outputs=(),
+    )
+    from gateway.events import Press, PressKind
+
+    for at in (0, 1, 2):
+        core.give(Press("sos-101", PressKind.SINGLE), at)
+    assert core.said("r") == []
+    core.give(Press("sos-102", PressKind.SINGLE), 5 * MINUTE)
+    assert core.said("r")[0] == "raised"
+
+
+def test_different_devices_of_one_flat_say_it_together(make):
+    core = make(
+        two("{ sequence: [ { press: any }, { point: smoke, is: true } ], within: 1min }", by="flat"),
+        subjects=HOUSE,
+        outputs=(),
+    )
+    from gateway.events import Press, PressKind
+
+    core.give(Press("sos-101", PressKind.SINGLE), 0)
+    core.read("smoke-102", "smoke", True, 1)
+    assert core.said("r") == []
+    core.read("smoke-101", "smoke", True, 2)
+    assert core.said("r")[0] == "raised"
+    assert core.alert("r").subject == "b1/s1/101"
+
+
+def test_a_stale_member_keeps_the_alert_of_its_place(make):
+    core = make(two("{ point: smoke, is: true }", by="stair"), subjects=HOUSE, outputs=())
+    core.read("smoke-101", "smoke", True, 0)
+    core.read("smoke-102", "smoke", False, 0)
+    core.read("smoke-101", "smoke", None, 1, Quality.COMMS)
+    assert "returned" not in core.said("r")
+    core.read("smoke-101", "smoke", False, 2)
+    assert core.said("r")[-1] == "returned"
+
+
+# What another rule says already --------------------------------------------------------------------
+
+LEVELS = """
+- rule: high
+  subjects: { kind: gas-detector }
+  when: { point: gas, above: 20 %LEL, deadband: 4 %LEL }
+  priority: critical
+  grade: big
+- rule: low
+  subjects: { kind: gas-detector }
+  when: { point: gas, above: 10 %LEL, deadband: 3 %LEL }
+  implied_by: high
+  priority: high
+  grade: small
+"""
+
+
+def test_the_lesser_alert_is_not_raised_beside_the_greater(make):
+    core = make(LEVELS)
+    core.read("gas", "gas", 25.0, 0)
+    assert (core.said("high")[0], core.said("low")) == ("raised", [])
+    core.read("gas", "gas", 12.0, 1)
+    assert (core.said("high")[-1], core.said("low")[0]) == ("returned", "raised")
+
+
+def test_the_lesser_alert_that_stands_stays(make):
+    core = make(LEVELS)
+    core.read("gas", "gas", 12.0, 0)
+    core.read("gas", "gas", 25.0, 1)
+    assert core.said("low")[0] == "raised"
+    assert "returned" not in core.said("low")
+    core.give(DeviceHealth("gas", Health.LOST), 2)
