@@ -17,7 +17,7 @@ from gateway.faults import StoreFault
 from gateway.store import connection as dialling
 from gateway.store import files, salvage
 from gateway.store.connection import Damaged
-from gateway.store.migrations import migrate, shipped
+from gateway.store.migrations import is_intact, migrate, shipped
 
 log = structlog.get_logger()
 
@@ -29,6 +29,7 @@ class Access:
         self._path, self._taken_over = path, taken_over
         self.connection: sqlite3.Connection | None = None
         self._must_redial = self._must_check = self._readonly = False
+        self._condemned = ""
         self.created = False
         """Whether there was no file before."""
         self.rebuilt = 0
@@ -46,6 +47,12 @@ class Access:
         """Whether damage was met that the next transaction is to mend."""
         return self._must_check
 
+    def condemn(self, reason: str) -> None:
+        """What was read shows that the file is not sound, whatever SQLite finds: the next transaction begins with replacing it."""
+        log.error("database_condemned", reason=reason)
+        self._condemned = self._condemned or reason
+        self._must_redial = self._must_check = True
+
     def hang_up(self) -> None:
         """Close the file."""
         if self.connection is not None:
@@ -58,9 +65,13 @@ class Access:
             self.hang_up()  # SQLite shares a read-only index among all connections of a process
         try:
             try:
+                if self._condemned:
+                    raise Damaged(self._condemned)  # noqa: TRY301 (one more finding)
                 fresh = self._open_file(check=check)
             except Damaged as finding:
                 fresh = self._replace(str(finding))
+            except UnicodeDecodeError:  # of the words in which SQLite says what it cannot read in the schema
+                fresh = self._replace("schema")
             except sqlite3.DatabaseError as error:
                 if not dialling.is_damage(error):
                     raise
@@ -72,6 +83,7 @@ class Access:
         self.hang_up()
         self.connection = fresh
         self._must_redial = self._must_check = self._readonly = False
+        self._condemned = ""
         self._taken_over()
 
     def _open_file(self, *, check: bool) -> sqlite3.Connection:
@@ -82,24 +94,28 @@ class Access:
         try:
             connection = dialling.dial(self._path)
         except sqlite3.OperationalError as error:
+            if dialling.code(error) == sqlite3.SQLITE_ERROR:  # no question was asked yet: of a format it does not know
+                raise Damaged(str(error)) from error
             if dialling.code(error) not in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}:
                 raise
             connection = dialling.dial_readonly(self._path)
         try:
             if check:
-                dialling.prove(connection)
+                dialling.prove(connection, whole=self._must_check)
+                if not is_intact(connection):
+                    raise Damaged("schema")  # noqa: TRY301 (one more finding)
             migrate(connection, shipped())
-        except (sqlite3.Error, Damaged):
+        except (sqlite3.Error, UnicodeDecodeError, Damaged):
             connection.close()
             raise
         return connection
 
     def _replace(self, reason: str) -> sqlite3.Connection:
         self.hang_up()
-        saved, aside = salvage.rebuild(self._path)
+        saved, bad, aside = salvage.rebuild(self._path)
         self.rebuilt += 1
-        self.notes.append(f"database_damaged: {reason}; {saved} rows saved; {aside.name}")
-        log.error("database_replaced", reason=reason, saved=saved, aside=aside.name)
+        self.notes.append(f"database_damaged: {reason}; {saved} rows saved, {bad} bad; {aside.name}")
+        log.error("database_replaced", reason=reason, saved=saved, bad=bad, aside=aside.name)
         return self._open_file(check=False)
 
     @contextmanager
@@ -126,6 +142,11 @@ class Access:
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+
+    def mend(self) -> None:
+        """Open or replace the file now, where the next transaction would. Raises StoreFault."""
+        with self.writing():
+            pass
 
     def _failed(self, error: sqlite3.Error) -> StoreFault:
         """What a refusal asks of the next try. A full disk asks for nothing; after any other the file is opened anew."""

@@ -240,7 +240,7 @@ def _prove(manifest: Manifest, stage: Path) -> None:
             raise BackupFault("damaged", name)
     try:
         with contextlib.closing(sqlite3.connect(stage / DATABASE)) as connection:
-            dialling.prove(connection)
+            dialling.prove(connection, whole=False)
     except (sqlite3.Error, Damaged) as error:
         raise BackupFault("damaged", f"{DATABASE}: {error}") from error
 

@@ -29,8 +29,9 @@ from gateway.store.commit_log import CommitLog, Entry
 from gateway.store.disclosure import Disclosure
 from gateway.store.doubt import Doubt
 from gateway.store.folding import Folder
+from gateway.store.inspection import Inspector
 from gateway.store.lineage import Lineage
-from gateway.store.outbox import Outbox
+from gateway.store.outbox import Outbox, unsealed
 from gateway.store.persons import PersonKeys
 from gateway.store.recovery import Recovery
 from gateway.store.retention import CLOSED, DEFAULT, Keep
@@ -63,7 +64,10 @@ class Database:
         self.disclosure: Disclosure
         """What it says of a person."""
         self._access = Access(path, self._take_over)
-        self._outbox = Outbox()
+        self.damage = Damage()
+        self._rows = Sealed(self.damage, self._access.condemn)
+        self._outbox = Outbox(self._rows)
+        self._inspector = Inspector(path, self._access, self._rows)
         self._log = CommitLog(path.with_name(commit_log.NAME))
         self._unfolded = Unfolded()
         self._last: dict[str, int] = {}
@@ -78,8 +82,6 @@ class Database:
         self._opened = False
         self._past: dict[str, int] | None = None
         """What was there before; None since the uplinks were named."""
-        self.damage = Damage()
-        self._rows = Sealed(self.damage)
         self._lineage = Lineage(path, self._rows)
         self._recovery = Recovery(self._access, self._log, Told(path.parent), self._outbox, self._lineage)
 
@@ -99,9 +101,12 @@ class Database:
         except OSError as error:
             raise StoreFault(f"{persons.NAME}: {error.strerror}") from error
         database.disclosure = Disclosure(
-            database._access, database._rows, database._persons, database._log, database.fold
+            database._access, database._rows, database._persons, database._log, database._inspector, database.fold
         )
         database._access.dial(check=True)
+        if database.hurt:
+            with contextlib.suppress(StoreFault):  # a read-only disk: what can be found is read
+                database._access.mend()
         database._recover()
         return database
 
@@ -141,6 +146,7 @@ class Database:
             with contextlib.suppress(StoreFault):
                 self.fold()
         self._log.close()
+        self._inspector.end()
         self._access.hang_up()
 
     @property
@@ -160,8 +166,9 @@ class Database:
         with self._access.reading() as connection:
             bad = self.damage.rows
             rows = self._rows.rows(connection, "state", "WHERE kind <> ? ORDER BY kind, key", CLOSED)
-            if self.damage.rows > bad:
-                self._recovery.leap(self._unfolded.messages())
+        if self.damage.rows > bad:
+            self._recovery.leap(self._unfolded.messages())
+        with self._access.reading() as connection:
             state = {(row[0], row[1]): StateRow(*row[:-1]) for _, row in rows}
             stamp = self._rows.meta(connection, "stamp")
             state |= {(row.kind, row.key): row for row in self._unfolded.state() if row.kind != CLOSED}
@@ -354,8 +361,13 @@ class Database:
     def prune(self, keep: Keep = DEFAULT, now: int = 0) -> Pruned:
         """One round of tidying: a bounded number of rows, oldest first. ``now`` is the site's instant. Raises StoreFault."""
         self.fold()
+        with self._access.reading() as connection:
+            old = retention.look(connection, self._rows, self._outbox, keep, now)
+        if self.hurt:
+            self._access.mend()
+            return Pruned(more=True)
         with self._access.writing() as connection:
-            pruned = retention.tidy(connection, self._outbox, keep, now)
+            pruned = retention.tidy(connection, self._rows, self._outbox, old)
         return structs.replace(pruned, keys=self._persons.expire(now - keep.journal_ms))
 
     @property
@@ -405,12 +417,22 @@ class Database:
         return self._outbox.uplinks()
 
     def take(self, uplink: str, lane: str, n: int) -> list[Message]:
-        """The next ``n`` messages of a lane behind the uplink's cursor, in order. Raises StoreFault."""
+        """The next ``n`` messages of a lane behind the uplink's cursor, in order. Raises StoreFault.
+
+        Places of a lane follow each other; where they do not, a damaged key may hide what lies between.
+        """
+        taken = self._take(uplink, lane, n)
+        since = max(self._outbox.cursor(uplink, lane), self._outbox.beginning(uplink, lane))
+        if self._inspector.is_gapless(lane, [since, *(one.sequence for one in taken if one.sequence > since)]):
+            return taken
+        self._access.mend()
+        return self._take(uplink, lane, n)
+
+    def _take(self, uplink: str, lane: str, n: int) -> list[Message]:
         with self._access.reading() as connection:
             due, values = self._outbox.waiting(uplink, lane)
             tail = f"WHERE {due} ORDER BY sequence"
-            rows = [row for _, row in self._rows.first(connection, "outbox", tail, n, *values)]
-            kept = [Message(row[0], row[1], row[2], row[3], seals.inflated(row[5]), row[4]) for row in rows]
+            kept = [unsealed(row) for _, row in self._rows.first(connection, "outbox", tail, n, *values)]
         if len(kept) >= n:
             return kept  # what is not folded has higher numbers, or it would not have been taken for ordinary
         later = (message for message in self._unfolded.messages() if message.lane == lane)
@@ -438,12 +460,21 @@ class Database:
         with self._access.reading() as connection:
             return self._last_sequences(connection)
 
+    def inspect(self) -> bool:
+        """Look at some more rows of a walk through all of them; False where it ended. Raises StoreFault.
+
+        A bad row is set aside; one out of its place makes this database ``hurt``.
+        """
+        return self._inspector.step()
+
     def _take_over(self) -> None:
         """Read what this object itself keeps in memory from the file just opened."""
+        self._inspector.end()
         with self._access.reading() as connection:
             for _, (uplink, lane, sequence, _) in self._rows.rows(connection, "cursors"):
                 self._outbox.restore(uplink, lane, sequence)
             self._outbox.restored(connection)
+            self._inspector.look_at_last(connection)
             if not self._opened:
                 self._past, self._opened = self._outbox.last_sequences(connection), True
             serial = tables.folded(connection, self._rows.meta(connection, "serial"))

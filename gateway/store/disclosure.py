@@ -10,6 +10,7 @@ from collections.abc import Callable
 from gateway.store import persons, seals
 from gateway.store.access import Access
 from gateway.store.commit_log import CommitLog
+from gateway.store.inspection import Inspector
 from gateway.store.persons import PersonKeys
 from gateway.store.rows import AuditRow, JournalRow
 from gateway.store.sealed import Sealed
@@ -19,9 +20,16 @@ class Disclosure:
     """Of one database; ``fold`` brings what its log holds into its tables."""
 
     def __init__(
-        self, access: Access, rows: Sealed, keys: PersonKeys, log: CommitLog, fold: Callable[[], None]
+        self,
+        access: Access,
+        rows: Sealed,
+        keys: PersonKeys,
+        log: CommitLog,
+        inspector: Inspector,
+        fold: Callable[[], None],
     ) -> None:
         self._access, self._rows, self._keys, self._log, self._fold = access, rows, keys, log, fold
+        self._inspector = inspector
 
     def note(self, row: AuditRow) -> None:
         """Write down, durably and at once, what somebody did. Raises StoreFault."""
@@ -65,6 +73,7 @@ class Disclosure:
         forgotten = self._keys.forget(person)
         self._fold()
         self._log.wipe()
+        self._inspector.end()
         with self._access.reading() as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return forgotten

@@ -6,6 +6,8 @@ its ``PRAGMA user_version``; so a power cut leaves a whole version, and the next
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import re
 import sqlite3
 from importlib import resources
@@ -29,6 +31,31 @@ def versions(folder: Traversable, family: str = "schema") -> dict[int, str]:
 def shipped(family: str = "schema") -> dict[int, str]:
     """The versions this gateway ships."""
     return versions(resources.files(__package__), family)
+
+
+def is_intact(connection: sqlite3.Connection, family: str = "schema") -> bool:
+    """Whether tables and indices are those that its version made, before anything is migrated. Raises sqlite3.Error.
+
+    Of a flipped bit in what a column is called, SQLite says at the next question that there is no such column; of one in the number
+    of the version, that there is a table already. A version newer than this gateway's is believed to have more than this one.
+    """
+    version, newest = connection.execute("PRAGMA user_version").fetchone()[0], max(shipped(family))
+    there = _described(connection)
+    if version > newest:
+        return there != _made(family, newest)
+    made = _made(family, version)
+    return made <= there and there.isdisjoint(_made(family, newest) - made)
+
+
+@functools.cache
+def _made(family: str, version: int) -> frozenset[object]:
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as model:
+        migrate(model, {number: sql for number, sql in shipped(family).items() if number <= version})
+        return _described(model)
+
+
+def _described(connection: sqlite3.Connection) -> frozenset[object]:
+    return frozenset(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE sql IS NOT NULL"))
 
 
 def migrate(connection: sqlite3.Connection, schemas: dict[int, str]) -> tuple[int, int]:

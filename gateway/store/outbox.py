@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from gateway.store import seals
 from gateway.store.rows import Damage, Message
+from gateway.store.sealed import Sealed
 
 _BEGINNING = "from "
 """Before the name of a lane: the cursor row that holds an uplink's beginning there."""
@@ -30,7 +32,8 @@ _KEEP_ROUND = 1_000  # rows pruned per lane and round, so that an alert never wa
 class Outbox:
     """Messages and cursors of one database; no method commits."""
 
-    def __init__(self) -> None:
+    def __init__(self, rows: Sealed) -> None:
+        self._rows = rows
         self._cursors: dict[tuple[str, str], int] = {}
         self._moved: set[tuple[str, str]] = set()
         self._floor: dict[str, int] | None = None
@@ -81,6 +84,10 @@ class Outbox:
 
     def _newest_of_open(self, connection: sqlite3.Connection, lane: str, last: int) -> frozenset[int]:
         return frozenset(row[0] for row in connection.execute(_NEWEST_OF_OPEN, (lane, last)))
+
+    def beginning(self, uplink: str, lane: str) -> int:
+        """Behind this number everything of the lane is for this uplink."""
+        return self.cursor(uplink, _BEGINNING + lane)
 
     def past_beginning(self, uplink: str, lane: str) -> bool:
         """Whether everything behind the cursor is for this uplink."""
@@ -166,15 +173,15 @@ class Outbox:
         core lost its memory, the disk did not) is no reason to lose a message: it goes behind the last one. Taken is also
         what lies below a cursor that was on the disk before: nobody would ever take a message from there.
         """
-        kept = connection.execute("SELECT lane, sequence, body FROM outbox WHERE id = ?", (message.id,)).fetchone()
+        kept, _ = self._kept(connection, message.id)
         if kept is None:
             low = message.sequence <= (self._floor or {}).get(message.lane, 0)
             self._append(connection, message, found, taken=low)
-        elif seals.inflated(kept[2]) != message.body and replace:
-            moved = Message(kept[0], kept[1], message.id, message.topic, message.body, message.alert)
-            connection.execute("DELETE FROM outbox WHERE lane = ? AND sequence = ?", kept[:2])
+        elif kept.body != message.body and replace:
+            moved = Message(kept.lane, kept.sequence, message.id, message.topic, message.body, message.alert)
+            connection.execute("DELETE FROM outbox WHERE lane = ? AND sequence = ?", (kept.lane, kept.sequence))
             self._append(connection, moved, found)
-        elif seals.inflated(kept[2]) != message.body:
+        elif kept.body != message.body:
             found.conflicts += 1
             connection.execute(
                 "INSERT INTO damaged (origin, reason, row) VALUES ('outbox', 'conflict', ?)",
@@ -182,14 +189,19 @@ class Outbox:
             )
 
     def reword(self, connection: sqlite3.Connection, message: Message) -> None:
-        """If this message is kept, it is in these words."""
-        query = "SELECT lane, sequence, topic, alert, body FROM outbox WHERE id = ?"
-        kept = connection.execute(query, (message.id,)).fetchone()
-        if kept is not None and seals.inflated(kept[4]) != message.body:
-            lane, sequence, topic, alert, _ = kept
-            told = Message(lane, sequence, message.id, topic, message.body, alert)
-            connection.execute("DELETE FROM outbox WHERE lane = ? AND sequence = ?", (lane, sequence))
+        """If this message is kept, it is in these words. One that is kept, and bad, is as it was told."""
+        kept, was_bad = self._kept(connection, message.id)
+        if was_bad:
+            self._append(connection, message, Damage())
+        if kept is not None and kept.body != message.body:
+            told = Message(kept.lane, kept.sequence, message.id, kept.topic, message.body, kept.alert)
+            connection.execute("DELETE FROM outbox WHERE lane = ? AND sequence = ?", (kept.lane, kept.sequence))
             self._append(connection, told, Damage())
+
+    def _kept(self, connection: sqlite3.Connection, name: str) -> tuple[Message | None, bool]:
+        """The message of this id, and whether there was one that is bad: it has made room."""
+        kept, was_bad = self._rows.one(connection, "outbox", "WHERE id = ?", name)
+        return (None if kept is None else unsealed(kept[1])), was_bad
 
     def _append(self, connection: sqlite3.Connection, message: Message, found: Damage, *, taken: bool = False) -> None:
         place = (message.lane, message.sequence)
@@ -204,7 +216,11 @@ class Outbox:
 
     def last_sequences(self, connection: sqlite3.Connection) -> dict[str, int]:
         """Highest sequence ever used in each lane: what is kept, and what was delivered and pruned."""
-        last: dict[str, int] = dict(connection.execute("SELECT lane, MAX(sequence) FROM outbox GROUP BY lane"))
+        last: dict[str, int] = {}
+        for (name,) in connection.execute("SELECT DISTINCT lane FROM outbox").fetchall():
+            # A damaged name may be no text; what is said under it is not believed.
+            tail, raw = "WHERE lane = CAST(? AS TEXT) ORDER BY sequence DESC", name.encode("utf-8", "surrogateescape")
+            last |= {lane: sequence for (lane, sequence), _ in self._rows.first(connection, "outbox", tail, 1, raw)}
         for lane, sequence in self._reached().items():
             last[lane] = max(sequence, last.get(lane, 0))
         return last
@@ -217,19 +233,34 @@ class Outbox:
             for lane, end in last.items()
         }
 
-    def prune(self, connection: sqlite3.Connection) -> int:
-        """Delete messages that every uplink has, a bounded number; the newest of a lane stays to hold its number, and that
-        of an open alert, for uplinks to come.
+    def passed(self, connection: sqlite3.Connection) -> list[tuple[str, int]]:
+        """Lane and place of messages that every uplink has, a bounded number; but for the newest of a lane, which holds its number,
+        and that of an open alert, for uplinks to come.
 
-        Without any uplink nothing was delivered, so nothing goes.
+        Without any uplink nothing was delivered, so nothing goes. Not in a transaction: bad rows are set aside on the way.
         """
-        uplinks, deleted = self.uplinks(), 0
+        uplinks, found = self.uplinks(), list[tuple[str, int]]()
         for lane, last in self.last_sequences(connection).items():
             passed = min((self.cursor(uplink, lane) for uplink in uplinks), default=0)
-            deleted += connection.execute(
-                "DELETE FROM outbox WHERE lane = ? AND sequence IN (SELECT sequence FROM outbox "  # noqa: S608 (constants)
+            spared = f"WHERE lane = ? AND sequence IN ({_NEWEST_OF_OPEN})"
+            if self._rows.all_sound(connection, "outbox", spared, lane, lane, passed) is None:
+                continue  # one is no alert's newest: the next round knows which are
+            chosen = (
                 f"WHERE lane = ? AND sequence <= ? AND sequence < ? AND sequence NOT IN ({_NEWEST_OF_OPEN}) "
-                "ORDER BY sequence LIMIT ?)",
-                (lane, lane, passed, last, lane, last, _KEEP_ROUND),
-            ).rowcount
-        return deleted
+                "ORDER BY sequence LIMIT ?"
+            )
+            values = (lane, passed, last, lane, passed, _KEEP_ROUND)
+            found += [key for key, _ in self._rows.all_sound(connection, "outbox", chosen, *values) or ()]
+        return found
+
+    def prune(self, connection: sqlite3.Connection, passed: Iterable[tuple[str, int]]) -> int:
+        """Delete what ``passed`` found."""
+        places = list(passed)
+        connection.executemany("DELETE FROM outbox WHERE lane = ? AND sequence = ?", places)
+        return len(places)
+
+
+def unsealed(columns: tuple[Any, ...]) -> Message:
+    """The message of a sound row."""
+    lane, sequence, name, topic, alert, body, _ = columns
+    return Message(lane, sequence, name, topic, seals.inflated(body), alert)

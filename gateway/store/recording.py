@@ -108,7 +108,9 @@ class Recording:
             stack.callback(self._connection.execute, "COMMIT")
             first, last, at = self._connection.execute("SELECT MIN(n), MAX(n), MAX(at) FROM journal").fetchone()
             self._in_tables, self.until = last or 0, at or 0
-            steps = set(self._connection.execute("SELECT alert, revision, kind, at FROM history"))
+            columns = ", ".join(seals.COLUMNS["history"])
+            history = self._connection.execute(f"SELECT {columns} FROM history")  # noqa: S608 (our own names)
+            steps = {row[:4] for row in history if seals.sound("history", row)}
             stamp = sound_meta(self._connection, "stamp")
             self.first = self._first_number(first) if first else 0
             folded = tables.folded(self._connection, sound_meta(self._connection, "serial"))

@@ -8,17 +8,24 @@ below a bound does not grow beyond it. Giving bytes back to the disk (VACUUM) wo
 alert meanwhile. Where the bytes in use pass the bound, the journal gives way first and closed alerts next, whatever their age;
 open alerts, and those of which an uplink still owes delivery, never. What of an open alert's history only says the same again is
 thinned (``thinning.py``), once neither age nor the journal, which a replay holds it beside, speaks for it.
+
+What is to go is looked for before the transaction that deletes it, in rows whose checksums hold: a flipped bit makes nothing old.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
+from itertools import takewhile
+from typing import Any
 
 from msgspec import Struct
 
+from gateway.alerts import ChangeKind
 from gateway.store import thinning
 from gateway.store.outbox import Outbox
 from gateway.store.rows import Pruned
+from gateway.store.sealed import Pair, Sealed
 
 DAY_MS = 86_400_000
 CLOSED = "closed"
@@ -29,6 +36,9 @@ JOURNAL_ROUND = 1_000
 """Rows of the journal that one round deletes at most: some ten milliseconds on a memory card."""
 CLOSED_ROUND = 50
 """Closed alerts that one round deletes at most, each with a history of some ten steps."""
+_CLOSING = ChangeKind.CLOSED.value
+_AUDIT_ROUND = 1_000
+_FEW = 20  # rows read to see whether there is anything old
 _BACKLOG = 5_000  # messages not delivered yet: with more, closed alerts wait, for each would be looked for among them
 _DAMAGED_ROWS = 1_000  # bad rows kept for a person to look at
 
@@ -47,19 +57,44 @@ class Keep(Struct, frozen=True):
 DEFAULT = Keep()
 
 
-def tidy(connection: sqlite3.Connection, outbox: Outbox, keep: Keep, now: int) -> Pruned:
-    """One round. Raises sqlite3.Error."""
-    messages = outbox.prune(connection)
+class Old(Struct, frozen=True):
+    """What is to go in one round."""
+
+    messages: list[tuple[str, int]]
+    """Lane and place."""
+    journal: int
+    """Up to this number; 0: nothing."""
+    audit: int
+    closed: list[str]
+    steps: int
+    """Steps before this instant."""
+
+
+def look(connection: sqlite3.Connection, rows: Sealed, outbox: Outbox, keep: Keep, now: int) -> Old:
+    """Not in a transaction: bad rows are set aside on the way. Raises sqlite3.Error."""
     crowded = used_bytes(connection) > keep.bytes
-    journal = _tidy_journal(connection, keep, now, crowded=crowded)
+    first, journal = _old_journal(connection, rows, keep, now, crowded=crowded)
     # The journal is what can be done without; only when it is gone must alerts give way to the bound.
-    closed = _tidy_closed(connection, outbox, keep, now, crowded=crowded and not journal)
-    first = connection.execute("SELECT at FROM journal ORDER BY n LIMIT 1").fetchone()
-    steps = thinning.thin(connection, min(now - keep.journal_ms, first[0] if first else now))
-    connection.execute("DELETE FROM audit WHERE at < ?", (now - keep.audit_ms,))
-    connection.execute("DELETE FROM damaged WHERE n <= (SELECT MAX(n) FROM damaged) - ?", (_DAMAGED_ROWS,))
-    more = journal >= JOURNAL_ROUND or closed >= CLOSED_ROUND or steps >= thinning.ROUND
-    return Pruned(messages, journal, closed, steps=steps, more=more)
+    closed = _old_closed(connection, rows, outbox, keep, now, crowded=crowded and not journal)
+    audit = _old(connection, rows, "audit", _AUDIT_ROUND, lambda _, row: row[0] < now - keep.audit_ms)
+    steps = min(now - keep.journal_ms, now if first is None else first)
+    return Old(outbox.passed(connection), journal, audit[-1][0][0] if audit else 0, closed, steps)
+
+
+def tidy(connection: sqlite3.Connection, rows: Sealed, outbox: Outbox, old: Old) -> Pruned:
+    """One round. Raises sqlite3.Error."""
+    messages = outbox.prune(connection, old.messages)
+    journal = connection.execute("DELETE FROM journal WHERE n <= ?", (old.journal,)).rowcount
+    gone = [(key,) for key in old.closed]
+    connection.executemany("DELETE FROM history WHERE alert = ?", gone)
+    connection.executemany(f"DELETE FROM state WHERE kind = '{CLOSED}' AND key = ?", gone)  # noqa: S608 (our own name)
+    steps = thinning.thin(connection, rows, old.steps)
+    connection.execute("DELETE FROM audit WHERE n <= ?", (old.audit,))
+    connection.execute(
+        "DELETE FROM damaged WHERE n <= (SELECT n FROM damaged ORDER BY n DESC LIMIT 1 OFFSET ?)", (_DAMAGED_ROWS,)
+    )
+    more = journal >= JOURNAL_ROUND or len(gone) >= CLOSED_ROUND or steps >= thinning.ROUND
+    return Pruned(messages, journal, len(gone), steps=steps, more=more)
 
 
 def used_bytes(connection: sqlite3.Connection) -> int:
@@ -70,38 +105,62 @@ def used_bytes(connection: sqlite3.Connection) -> int:
     return int((pages - free) * size)
 
 
-def _tidy_journal(connection: sqlite3.Connection, keep: Keep, now: int, *, crowded: bool) -> int:
-    newest = connection.execute("SELECT MAX(n) FROM journal").fetchone()[0]
-    if newest is None:
-        return 0
-    last = connection.execute("SELECT n FROM journal ORDER BY n LIMIT 1 OFFSET ?", (JOURNAL_ROUND - 1,)).fetchone()
-    edge = newest if last is None else last[0]  # rows, not numbers: one row may stand for many
-    if not crowded:
-        aged = connection.execute("SELECT MAX(n) FROM journal WHERE n <= ? AND at < ?", (edge, now - keep.journal_ms))
-        edge = min(edge, max(aged.fetchone()[0] or 0, newest - keep.journal_rows))
-    return connection.execute("DELETE FROM journal WHERE n <= ?", (edge,)).rowcount
+def _old_journal(
+    connection: sqlite3.Connection, rows: Sealed, keep: Keep, now: int, *, crowded: bool
+) -> tuple[int | None, int]:
+    """The instant of the first row that stays, as far as it was read, and the number of the last one that goes."""
+    newest = connection.execute("SELECT COALESCE(MAX(n), 0) FROM journal").fetchone()[0]
+    beyond = newest - keep.journal_rows
+
+    def is_old(key: tuple[Any, ...], row: tuple[Any, ...]) -> bool:
+        return crowded or key[0] <= beyond or row[0] < now - keep.journal_ms
+
+    old = _old(connection, rows, "journal", JOURNAL_ROUND, is_old)
+    edge = old[-1][0][0] if old else 0
+    first = rows.first(connection, "journal", "WHERE n > ? ORDER BY n", 1, edge)
+    return (first[0][1][0] if first else None), edge
 
 
-def _tidy_closed(connection: sqlite3.Connection, outbox: Outbox, keep: Keep, now: int, *, crowded: bool) -> int:
-    """Closed alerts with their histories, from the one closed longest ago."""
+def _old(
+    connection: sqlite3.Connection,
+    rows: Sealed,
+    table: str,
+    most: int,
+    is_old: Callable[[tuple[Any, ...], tuple[Any, ...]], bool],
+) -> list[Pair]:
+    """The first rows of a table, up to the first that is not old; few are read where few are."""
+    limit = _FEW
+    while True:
+        found = rows.first(connection, table, "WHERE TRUE ORDER BY n", limit)
+        old = list(takewhile(lambda pair: is_old(*pair), found))
+        if len(old) < limit or limit == most:
+            return old
+        limit = most
+
+
+def _old_closed(
+    connection: sqlite3.Connection, rows: Sealed, outbox: Outbox, keep: Keep, now: int, *, crowded: bool
+) -> list[str]:
+    """Closed alerts, from the one closed longest ago."""
     floors = outbox.floors(connection)
     if sum(max(0, last - floor) for floor, last in floors.values()) > _BACKLOG:
-        return 0
-    query = (
-        "SELECT key, (SELECT MAX(at) FROM history WHERE alert = key) FROM state "
-        "WHERE kind = 'closed' ORDER BY n LIMIT ?"
-    )
-    oldest = connection.execute(query, (CLOSED_ROUND,)).fetchall()
+        return []
+    first = rows.first(connection, "state", f"WHERE kind = '{CLOSED}' ORDER BY n", CLOSED_ROUND)
+    oldest = [(key[1], _last_step(connection, rows, key[1])) for key, _ in first]
     old = oldest if crowded else _before(oldest, now - keep.closed_ms)
+    waiting = "WHERE lane = ? AND sequence > ?"
     owed = {
-        alert
+        row[4]
         for lane, (floor, _) in (floors.items() if old else ())
-        for (alert,) in connection.execute("SELECT alert FROM outbox WHERE lane = ? AND sequence > ?", (lane, floor))
+        for _, row in rows.rows(connection, "outbox", waiting, lane, floor)
     }
-    gone = [(key,) for key, _ in old if key not in owed]
-    connection.executemany("DELETE FROM history WHERE alert = ?", gone)
-    connection.executemany(f"DELETE FROM state WHERE kind = '{CLOSED}' AND key = ?", gone)  # noqa: S608 (our own name)
-    return len(gone)
+    return [key for key, _ in old if key not in owed]
+
+
+def _last_step(connection: sqlite3.Connection, rows: Sealed, alert: str) -> int | None:
+    """When a closed alert had its last step; None where that is not known: the step that closed it may have been found bad."""
+    steps = [row for _, row in rows.rows(connection, "history", "WHERE alert = ?", alert)]
+    return max(at for _, _, _, at, *_ in steps) if any(kind == _CLOSING for _, _, kind, *_ in steps) else None
 
 
 def _before(oldest: list[tuple[str, int | None]], edge: int) -> list[tuple[str, int | None]]:

@@ -3,6 +3,9 @@
 Order of steps, so that a power cut between any two leaves a whole store: the new database is built beside the old one under
 ``….new`` and made durable; the old one is renamed aside, never deleted; the new one takes its name. ``finish`` completes
 an exchange that was cut short.
+
+Rows are read in the order of the pages and believed by their checksums: one whose key is wrong would lie in the new database
+where nobody looks for it, so it goes to ``damaged``. Numbers that stand outside the checksums follow the order of the pages.
 """
 
 from __future__ import annotations
@@ -11,9 +14,10 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
-from gateway.store import files
+from gateway.store import files, seals
 from gateway.store.migrations import migrate, shipped
 
 _ORDERS = {
@@ -26,6 +30,8 @@ _ORDERS = {
     "audit": "n",
     "damaged": "n",
 }
+_UNREADABLE = (sqlite3.DatabaseError, UnicodeDecodeError)
+"""SQLite's own words may hold what is no text, where they are about a damaged schema."""
 _LINEAGE = "lineage"  # a new file is a new lineage, see Database
 
 
@@ -44,10 +50,11 @@ def finish(path: Path) -> None:
         files.sync_folder(path.parent)
 
 
-def rebuild(path: Path) -> tuple[int, Path]:
+def rebuild(path: Path) -> tuple[int, int, Path]:
     """Put a new database in the place of a damaged one, with every row that can still be read.
 
-    Answers how many rows were saved and where the damaged file lies now. Raises OSError, sqlite3.Error when the disk refuses.
+    Answers how many rows were saved and how many were read but fail their checksum, and where the damaged file lies now.
+    Raises OSError, sqlite3.Error when the disk refuses.
     """
     fresh = _fresh(path)
     files.remove(fresh)
@@ -57,7 +64,7 @@ def rebuild(path: Path) -> tuple[int, Path]:
         target.execute("PRAGMA synchronous = FULL")
         migrate(target, shipped())
         target.execute("BEGIN IMMEDIATE")
-        saved = _copy(path, target)
+        saved, bad = _copy(path, target)
         target.execute("COMMIT")
     finally:
         target.close()
@@ -65,42 +72,112 @@ def rebuild(path: Path) -> tuple[int, Path]:
     aside = files.set_aside(path)
     fresh.rename(path)
     files.sync_folder(path.parent)
-    return saved, aside
+    return saved, bad, aside
 
 
 def _fresh(path: Path) -> Path:
     return path.with_name(path.name + ".new")
 
 
-def _copy(path: Path, target: sqlite3.Connection) -> int:
+def _copy(path: Path, target: sqlite3.Connection) -> tuple[int, int]:
     if not path.stat().st_size:
-        return 0  # SQLite would delete the log beside an empty file, and that log is evidence
+        return 0, 0  # SQLite would delete the log beside an empty file, and that log is evidence
     source = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)
-    # Text that is no longer UTF-8 is carried over readable; its checksum tells on it later.
+    # Text that is no longer UTF-8 is carried over readable; its checksum tells on it.
     source.text_factory = lambda raw: raw.decode("utf-8", "replace")
     # Lets SQLite read a file shorter than its header says (lockBtree in btree.c; so does its own .recover command).
     with contextlib.suppress(sqlite3.Error):
         source.execute("PRAGMA writable_schema = ON")
-    saved = 0
+    saved = lost = 0
     with contextlib.closing(source):
         for table, order in _ORDERS.items():
             names = [name for _, name, *_ in target.execute(f"PRAGMA table_info({table})")]
-            insert = f"INSERT OR IGNORE INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 (names from our own schema)
+            insert, bad = _insertion(table, names), set[bytes]()
             for row in _readable(source, table, names, order):
                 if table == "meta" and row[0] == _LINEAGE:
                     continue
+                if told := _told_on(table, names, row):
+                    bad.add(told)
+                    continue
                 with contextlib.suppress(sqlite3.IntegrityError):  # a column that lost its type or became NULL
                     saved += target.execute(insert, row).rowcount
-    return saved
+            for told in bad:
+                target.execute("INSERT INTO damaged (origin, reason, row) VALUES (?, 'checksum', ?)", (table, told))
+            lost += len(bad)
+    return saved, lost
 
 
-def _readable(source: sqlite3.Connection, table: str, names: list[str], order: str) -> Iterator[tuple[object, ...]]:
+def _insertion(table: str, names: list[str]) -> str:
+    into = f"INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+    if table == "state":  # searches led astray may have left an earlier row beside a later one
+        changes = ", ".join(f"{name} = excluded.{name}" for name in names)
+        return f"INSERT {into} ON CONFLICT DO UPDATE SET {changes} WHERE excluded.n > state.n"
+    return f"INSERT OR IGNORE {into}"
+
+
+def _told_on(table: str, names: list[str], row: tuple[Any, ...]) -> bytes:
+    """The row for a person to look at, where its checksum fails; empty where it is sound."""
+    if table not in seals.COLUMNS:
+        return b""
+    columns = dict(zip(names, row, strict=True))
+    sealed = [columns[name] for name in seals.COLUMNS[table]]
+    return b"" if seals.sound(table, sealed) else seals.describe(table, sealed)
+
+
+def _readable(source: sqlite3.Connection, table: str, names: list[str], order: str) -> Iterator[tuple[Any, ...]]:
     """Rows from the front up to the first unreadable page, then from the back down to the last one."""
-    backwards = ", ".join(f"{column} DESC" for column in order.split(", "))
-    for direction in (order, backwards):
-        query = f"SELECT {', '.join(names)} FROM {table} ORDER BY {direction}"  # noqa: S608 (as above)
-        try:
-            yield from source.execute(query)
-        except sqlite3.DatabaseError:
-            continue
-        return
+    keys = [names.index(key) for key in order.split(", ")]
+    order = ", ".join(str(key + 1) for key in keys)
+    columns = ", ".join(names)
+    # By place, for a column may be called otherwise there, where the schema is damaged.
+    query = f"WITH found({columns}) AS (SELECT * FROM {table}) SELECT {columns} FROM found ORDER BY "  # noqa: S608 (names from our own schema)
+    try:
+        source.execute(f"{query} 1 LIMIT 0")
+    except _UNREADABLE:
+        query = f"SELECT {columns} FROM {table} ORDER BY "  # noqa: S608 (as above)
+    try:
+        rows = source.execute(query + order)
+        yield from _numbered(rows, keys) if table in seals.NUMBERED else rows
+    except _UNREADABLE:
+        backwards = ", ".join(f"{column} DESC" for column in order.split(", "))
+        with contextlib.suppress(*_UNREADABLE):
+            yield from source.execute(query + backwards)
+
+
+def _numbered(rows: Iterator[tuple[Any, ...]], keys: list[int]) -> Iterator[tuple[Any, ...]]:
+    """The rows with numbers that grow, as they did before a bit of one was flipped; all others stay what they are."""
+    *group, place = keys
+    line: list[object] = []
+    last: int | None = None
+    for row, after in _with_next(rows):
+        mine = [row[key] for key in group]
+        if mine != line:
+            line, last = mine, None
+        follows = after is not None and [after[key] for key in group] == mine
+        last = _number(row[place], last, after[place] if after is not None and follows else None)
+        yield (*row[:place], last, *row[place + 1 :])
+
+
+def _with_next(rows: Iterator[tuple[Any, ...]]) -> Iterator[tuple[tuple[Any, ...], tuple[Any, ...] | None]]:
+    held = None
+    try:
+        for row in rows:
+            if held is not None:
+                yield held, row
+            held = row
+    except _UNREADABLE:
+        if held is not None:
+            yield held, None
+        raise
+    if held is not None:
+        yield held, None
+
+
+def _number(n: object, last: int | None, follower: object) -> int:
+    """Between its neighbours; of one that stands for many rows it is that of the last of them."""
+    if last is None:
+        return n if isinstance(n, int) else 1
+    before = follower if isinstance(follower, int) and last < follower <= last + seals.LEAP else None
+    if isinstance(n, int) and last < n <= last + seals.LEAP and (before is None or n < before):
+        return n
+    return last + 1 if before is None else max(last + 1, before - 1)

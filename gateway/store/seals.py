@@ -41,6 +41,14 @@ KEYS: dict[str, tuple[str, ...]] = {
 }
 
 
+NUMBERED = frozenset({"journal", "history", "audit"})
+"""Tables whose rows have a number ``n`` that stands outside the seal: the order of the pages is the truth of it."""
+LEAP = 1 << 20
+"""Numbers of such rows that follow each other lie closer together than this. Where they do not, one of them is wrong: so many rows in a
+row neither fail their checksums nor are thinned out.
+"""
+
+
 def read_text(raw: bytes) -> str:
     """For ``Connection.text_factory``: a flipped bit must reach the checksum, not end the reading."""
     return raw.decode("utf-8", "surrogateescape")

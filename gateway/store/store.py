@@ -23,7 +23,7 @@ import structlog
 from msgspec import structs
 
 from gateway.faults import StoreFault
-from gateway.store import jobs, memory
+from gateway.store import jobs, memory, rounds
 from gateway.store.database import Database
 from gateway.store.departures import Departures
 from gateway.store.memory import Memory
@@ -82,6 +82,7 @@ class Store:
         self._stopping = False
         self._beat: Callable[[], None] = lambda: None
         self._task: asyncio.Task[None] | None = None
+        self._rounds: asyncio.Task[None] | None = None
 
     # Life --------------------------------------------------------------------------------------------------------
 
@@ -101,6 +102,7 @@ class Store:
             log.warning("store_mended", note=note)
         self._task = asyncio.create_task(self._write_on(), name="store")
         self._task.add_done_callback(self._broken)
+        self._rounds = asyncio.create_task(rounds.go(self._worker), name="store-rounds")
         return loaded
 
     async def stop(self, within_s: float = STOP_S) -> bool:
@@ -112,6 +114,8 @@ class Store:
         until = _now() + within_s
         self._stopping = True
         self._worker.hurry()
+        if self._rounds is not None:
+            self._rounds.cancel()
         self._wake.set()
         if self._task is not None:
             await asyncio.wait({self._task}, timeout=within_s)
@@ -133,10 +137,15 @@ class Store:
 
     async def ended(self) -> None:
         """Returns when the store was stopped; raises what broke it. For the supervisor of the life ring."""
-        if self._task is not None:
-            await asyncio.wait({self._task})
-            if not self._task.cancelled():
-                self._task.result()
+        tasks = {task for task in (self._task, self._rounds) if task is not None}
+        if not tasks:
+            return
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if self._stopping and self._task is not None:
+            done, _ = await asyncio.wait({self._task})
+        for task in done:
+            if not task.cancelled():
+                task.result()
 
     # Putting -----------------------------------------------------------------------------------------------------
 
@@ -227,7 +236,8 @@ class Store:
     def on_mode(self, callback: Callable[[Mode, str], None]) -> None:
         """Call back at each change with the new mode and the reason.
 
-        ``set_aside``: something that was acknowledged could not be brought into the tables. ``rebuilt``: the file was damaged
+        ``set_aside``: something that was acknowledged could not be brought into the tables, or is no longer what was written.
+        ``rebuilt``: the file was damaged
         and was replaced by what could be read of it, in whichever job that was met; put all state again. ``late``: what the
         disk holds was never loaded, and what was held is on it now; only a new start brings the two together.
         """
@@ -404,7 +414,8 @@ class Store:
             callback(self._mode, reason)
 
     def _repairs(self) -> dict[str, int]:
-        return {"rebuilt": self._worker.rebuilt, "set_aside": self._worker.damage.unfolded}
+        damage = self._worker.damage
+        return {"rebuilt": self._worker.rebuilt, "set_aside": damage.unfolded + damage.rows}
 
     def _look_for_repairs(self) -> None:
         """Behind each job, whatever it was for: the writer is to mend damage at once, while all state is known, and to tell of it,

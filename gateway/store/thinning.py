@@ -16,6 +16,7 @@ from collections import Counter
 from gateway.alerts import ChangeKind, NoteKind
 from gateway.store import seals
 from gateway.store.rows import HistoryRow
+from gateway.store.sealed import Sealed
 
 FIRST = {
     ChangeKind.TOLD.value: 20,  # five rungs, each told four times
@@ -27,11 +28,12 @@ FIRST = {
 """Kinds of steps that come again and again without a person's doing, and how many of the first ones are kept."""
 LAST = 50
 """So many of the last ones are kept, however old."""
+_OF_ONE = "WHERE alert = ? ORDER BY n"
 ROUND = 1_000
 """Steps that one round drops at most: some ten milliseconds on a memory card."""
 
 
-def thin(connection: sqlite3.Connection, before: int) -> int:
+def thin(connection: sqlite3.Connection, rows: Sealed, before: int) -> int:
     """Drop what came before this instant; answers how many steps. Raises sqlite3.Error."""
     query = (
         "SELECT alert FROM history WHERE alert IN (SELECT key FROM state WHERE kind = 'alert') "
@@ -40,24 +42,24 @@ def thin(connection: sqlite3.Connection, before: int) -> int:
     dropped = 0
     for (alert,) in connection.execute(query, (LAST,)).fetchall():
         if dropped < ROUND:
-            dropped += _thin_one(connection, alert, before, ROUND - dropped)
+            dropped += _thin_one(connection, rows, alert, before, ROUND - dropped)
     return dropped
 
 
-def _thin_one(connection: sqlite3.Connection, alert: str, before: int, most: int) -> int:
-    query = "SELECT n, kind, at, revision FROM history WHERE alert = ? ORDER BY n"
+def _thin_one(connection: sqlite3.Connection, rows: Sealed, alert: str, before: int, most: int) -> int:
+    if not _any_before(connection, alert, before):
+        return 0
+    steps = [(key[1], HistoryRow(*row[:-1])) for key, row in rows.rows(connection, "history", _OF_ONE, alert)]
     seen: Counter[str] = Counter()
     again: list[tuple[int, int, int]] = []
-    for n, kind, at, revision in connection.execute(query, (alert,)):
-        seen[kind] += 1
-        if seen[kind] > FIRST.get(kind, seen[kind]):
-            again.append((n, at, revision))
+    for n, step in steps:
+        seen[step.kind] += 1
+        if seen[step.kind] > FIRST.get(step.kind, seen[step.kind]):
+            again.append((n, step.at, step.revision))
     gone = [step for step in again[:-LAST] if step[1] < before][:most]
     if not gone:
         return 0
-    told = connection.execute(
-        "SELECT n, reason FROM history WHERE alert = ? AND kind = ?", (alert, NoteKind.THINNED.value)
-    ).fetchall()
+    told = [(n, step.reason) for n, step in steps if step.kind == NoteKind.THINNED.value]
     places = [(alert, n) for n, *_ in (*gone, *told)]
     connection.executemany("DELETE FROM history WHERE alert = ? AND n = ?", places)
     count = len(gone) + sum(int(reason) for _, reason in told if reason.isdecimal())
@@ -68,3 +70,9 @@ def _thin_one(connection: sqlite3.Connection, alert: str, before: int, most: int
         (last, *seals.seal_history(row)),
     )
     return len(gone)
+
+
+def _any_before(connection: sqlite3.Connection, alert: str, before: int) -> bool:
+    """A cheap look, for most have nothing to lose; what is dropped is proved."""
+    query = "SELECT COUNT(*) FROM history WHERE alert = ? AND at < ?"
+    return bool(connection.execute(query, (alert, before)).fetchone()[0] > min(FIRST.values()))

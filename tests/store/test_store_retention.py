@@ -141,3 +141,60 @@ def test_the_store_tidies_by_itself_round_after_round_while_alerts_go_on(tmp_pat
         assert await store.stop()
 
     virtual_run(life())
+
+
+def _age(database, table: str, where: str, change: str = "at = at - (1 << 45)") -> None:
+    """A bit flipped in an instant; the rows stay where they are."""
+    database.fold()
+    database._access.connection.execute(f"UPDATE {table} SET {change} WHERE {where}")  # noqa: S608 (a test's own words)
+
+
+def test_one_flipped_bit_makes_no_row_of_the_journal_old_but_itself_bad(database):
+    database.commit(Batch(tuple(JournalRow(NOW + n, f"r.{n}", "press", b"") for n in range(1, 201))))
+    _age(database, "journal", "n = 190")
+    assert database.prune(Keep(), now=NOW + 300).journal == 0
+    assert len(list(database.journal())) == 199
+    assert database.damage.rows == 1
+
+
+def test_nor_does_one_keep_what_is_old(database):
+    database.commit(Batch(tuple(JournalRow(n, f"r.{n}", "press", b"") for n in range(1, 201))))
+    _age(database, "journal", "n = 10", "at = at + (1 << 45)")
+    assert database.prune(Keep(), now=NOW).journal == 199
+    assert database.damage.rows == 1
+
+
+def test_nor_a_note_of_who_did_what(database):
+    for n in range(30):
+        database.disclosure.note(AuditRow(NOW + n, "root", f"v{n}", ""))
+    _age(database, "audit", "n = 20")
+    database.prune(Keep(), now=NOW + 30)
+    assert len(database.disclosure.audit(100)) == 29
+    assert database.damage.rows == 1
+
+
+def test_nor_a_closed_alert(database):
+    database.commit(closing(1, NOW))
+    began = HistoryRow("a1", 0, "raised", 0, None, "", b"h")
+    database.commit(Batch(history=(began,)))
+    _age(database, "history", "alert = 'a1' AND revision > 0")
+    for _ in range(2):
+        database.prune(Keep(), now=NOW)
+    assert closed(database) == ["a1"]
+    assert database.history("a1") == [began]
+    assert database.damage.rows == 2
+
+
+def test_nor_a_message_of_an_open_alert_one_of_no_alert(database):
+    """The newest message of an open alert is kept for uplinks to come; it is not known by what a flipped bit says."""
+    database.add_uplink("street")
+    database.commit(Batch(state=(StateRow("alert", "a1", b"o"),)))
+    database.commit(Batch(messages=tuple(Message("critical", n, f"a1/{n}", "alerts", b"m", "a1") for n in range(1, 4))))
+    database.commit(Batch(messages=(Message("critical", 4, "a2/1", "alerts", b"m", "a2"),)))
+    database.advance("street", "critical", 4)
+    _age(database, "outbox", "sequence = 3", "alert = 'q1'")
+    database.prune(Keep(), now=NOW)
+    database.prune(Keep(), now=NOW)
+    kept = database._access.connection.execute("SELECT id FROM outbox ORDER BY sequence").fetchall()
+    assert kept == [("a1/2",), ("a2/1",)]
+    assert database.damage.rows == 1
