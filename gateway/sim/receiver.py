@@ -22,7 +22,7 @@ import socket
 import ssl
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -123,11 +123,7 @@ class DutyOffice:
     @property
     def missing(self) -> dict[tuple[str, str], list[int]]:
         """(source, lane) -> sequences between the first and the last that never came."""
-        lanes: dict[tuple[str, str], set[int]] = {}
-        for arrival in self.arrivals:
-            lanes.setdefault((arrival.source, arrival.lane), set()).add(arrival.sequence)
-        gaps = {lane: sorted(set(range(min(seen), max(seen))) - seen) for lane, seen in lanes.items()}
-        return {lane: gap for lane, gap in gaps.items() if gap}
+        return gaps_among(self.arrivals)
 
     async def run(self) -> None:
         """Listen for ever; a lost broker is tried again."""
@@ -279,6 +275,15 @@ class DutyOffice:
         answer = self._waiting.get(body["data"]["command_id"])
         if answer is not None and not answer.done():
             answer.set_result(body["data"])
+
+
+def gaps_among(arrivals: Iterable[Arrival]) -> dict[tuple[str, str], list[int]]:
+    """(source, lane) -> sequences between the first and the last that are not there; arrivals may be those of several receivers."""
+    lanes: dict[tuple[str, str], set[int]] = {}
+    for arrival in arrivals:
+        lanes.setdefault((arrival.source, arrival.lane), set()).add(arrival.sequence)
+    gaps = {lane: sorted(set(range(min(seen), max(seen))) - seen) for lane, seen in lanes.items()}
+    return {lane: gap for lane, gap in gaps.items() if gap}
 
 
 def _still_wanted() -> None:

@@ -100,6 +100,8 @@ async def old_faces(folder: Path, budget: Budget) -> Row:
             row.notes.append(
                 f"forced door at the receiver after {row.recoveries_s[-1]:.2f} s, with {row.trials - before} to come"
             )
+            if row.recoveries_s[-1] > LIMIT_S:
+                row.wrong.append(f"a forced door waited {row.recoveries_s[-1]} s behind old passages")
             if set(answers) != {200}:
                 row.wrong.append(f"answers to old events: {dict(answers)}")
         rules = {rule for rule, subject in stage.raised if subject.startswith("gate")} - {"door-forced"}

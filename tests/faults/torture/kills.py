@@ -16,10 +16,13 @@ from pathlib import Path
 
 from faults.test_faults_process import CRASHING
 
+from .between import Between
 from .rows import Budget, Row
 from .stage import PATIENCE_S, READ, WRITTEN, Stage
 
 PRESSES = 4
+DRAIN_BYTES_PER_S = 60_000.0
+"""The hundred messages of a drain take two seconds or more, so that three kills find it under way."""
 PRESS_TO_KILL_S = 1.5
 START_TO_KILL_S = 1.5
 STARTS = 5
@@ -205,9 +208,13 @@ async def between_deeds(folder: Path, budget: Budget) -> Row:
 
 
 async def draining(folder: Path, budget: Budget) -> Row:
-    """Alerts gather while the broker is away; then it is killed again and again while they leave."""
-    row, dice = Row(), budget.dice()
-    async with Stage(folder, seed=budget.seed) as stage:
+    """Alerts gather while the broker is away; then it is killed again and again while they leave, over a line that takes its time.
+
+    A trial is a kill with something still to come.
+    """
+    row, dice, line = Row(), budget.dice(), Between(0)
+    async with Stage(folder, seed=budget.seed, uplink_port=line.port) as stage, line:
+        line._target = stage.broker.port
         await stage.live()
         for n in budget.rounds():
             stage.stranger()
@@ -217,14 +224,18 @@ async def draining(folder: Path, budget: Budget) -> Row:
             stage.press_some(PRESSES, held=True)
             await stage.fidget(stranger, 40)
             await asyncio.sleep(1)
+            line.bytes_per_s = DRAIN_BYTES_PER_S
             await asyncio.to_thread(stage.broker.start)
             for _ in range(3):
                 await stage.until(stage._online, "it is back at the broker")
                 await asyncio.sleep(dice.uniform(0, 0.3))
                 await stage.kill()
                 killed = asyncio.get_running_loop().time()
+                under_way = stage.changes("stranger", "gate-1").count("unshelved") < 40 * (n + 1)
+                row.came_by("under way", under_way)
+                row.trials += under_way
                 await stage.start(waiting=False)
-                row.trials += 1
+            line.bytes_per_s = None
             await stage.all_heard()
             await stage.alert("stranger", "gate-1", "unshelved", times=40 * (n + 1))  # the last of the backlog
             row.recoveries_s.append(round(asyncio.get_running_loop().time() - killed, 3))

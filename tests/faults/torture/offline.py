@@ -58,6 +58,8 @@ READINGS = 12
 MOMENTS = 0.4, 0.6, 0.8
 """Of the drain, at which somebody presses: the critical lane of the week is through by then."""
 MAY_GROW_MIB = 32
+LIVE_S = 2.0
+"""What a press of now may take in the middle of a drain (a line of a kilobyte a second and a slow card included)."""
 PATIENCE_S = 120.0
 SITE = """
 site: fukang-garden
@@ -292,6 +294,8 @@ async def _drain(
         row.notes.append(f"live press PUBACKed after {row.recoveries_s[-1]:.2f} s, with {left} alerts still to come")
         if not left:
             row.wrong.append("a live press overtook nothing")
+        if row.recoveries_s[-1] > LIVE_S:
+            row.wrong.append(f"a live press waited {row.recoveries_s[-1]} s for its PUBACK")
     await _until(lambda: not register.missing(), register, "all alerts are there")
     drained, heard = loop.time() - began, len(register)
     await _quiet(register)

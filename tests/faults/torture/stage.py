@@ -13,7 +13,7 @@ import itertools
 import json
 import random
 import signal
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import aiomqtt
 from e2e.walking import SITE, Walk
 
 from gateway.sim.compound import SIREN, VALVE
+from gateway.sim.receiver import DutyOffice, gaps_among
 
 from .rows import Row
 
@@ -277,15 +278,16 @@ class Stage(Walk):
         await self.all_heard()
         row.recoveries_s.append(round(asyncio.get_running_loop().time() - moment, 3))
 
-    def close_account(self, row: Row) -> Row:
-        """What the receiver and the score say, at the end."""
-        summary, tally = self.score.summary(), self.office.tally
+    def close_account(self, row: Row, *others: DutyOffice) -> Row:
+        """What the receiver and the score say, at the end. ``others``: receivers at brokers that stood in for the first."""
+        summary, offices = self.score.summary(), (self.office, *others)
+        tally = sum((office.tally for office in offices), Counter[str]())
         row.raised, row.lost, row.wire_repeats = summary["raised"], summary["lost"], summary["wire_repeats"]
         row.doubled = summary["doubled"] + tally["doubled"]
         row.doubled += sum(len(alerts) for (rule, _), alerts in self.raised.items() if rule == RECORDING)
         row.out_of_order = summary["out_of_order"] + tally["disordered"]
-        if self.office.missing:
-            row.wrong.append(f"gaps in a lane: {self.office.missing}")
+        if gaps := gaps_among(itertools.chain.from_iterable(office.arrivals for office in offices)):
+            row.wrong.append(f"gaps in a lane: {gaps}")
         if summary["unreadable"]:
             row.wrong.append(f"{summary['unreadable']} unreadable bodies")
         if self.replayed:
