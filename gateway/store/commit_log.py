@@ -27,19 +27,26 @@ from __future__ import annotations
 import os
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from gateway.faults import StoreFault
-from gateway.store import deflate, files
-from gateway.store.rows import Batch
+from gateway.store import columns, deflate, files, packing, shuffle
+from gateway.store.rows import Batch, JournalRow, StateRow
 
 NAME = "loudong.log"
 _MAGIC = b"LDC1"
 _HEAD = struct.Struct(">4sQII")
 """Magic, serial, length of the body, CRC-32 over serial and body."""
+_COLUMNS = b"\x02"
+"""Begins the body of a record in which runs of quiet journal rows are columns (``columns.py``), and rows of state are shuffled
+(``shuffle.py``). Any other body is a stream of rows, and begins as streams do (``deflate.FIRST``).
+"""
+_MANY = 12
+"""Rows from which on that pays: an alert that comes alone has fewer, and its record stays what it was."""
 _LONGEST = 64 << 20  # longer than any batch memory mode may hold; a length beyond it is no length
 READINGS = 3
 """How often somebody who reads beside the gateway does so until nothing is missing: a log that is begun anew meanwhile is read as
@@ -88,7 +95,7 @@ class CommitLog:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._handle = -1
-        self._end = 0
+        self._end = self._skipped = 0
         self._laid_out = self._damaged = False
         self.room = 0
         """Bytes that are laid out, durably; to be noted where this file is not, and given to ``find``."""
@@ -99,8 +106,8 @@ class CommitLog:
 
     @property
     def size(self) -> int:
-        """Bytes of records since the last ``restart``."""
-        return max(0, self._end - _SECTOR)
+        """Bytes of records since the last ``restart``; in a log that was found, with what lies between them."""
+        return max(0, self._end - _SECTOR - self._skipped)
 
     def append(self, entry: Entry) -> bytes:
         """Make a commit durable; answers its record. Raises StoreFault; then it may yet be found by a later start, see the rules above.
@@ -111,6 +118,7 @@ class CommitLog:
         record = encode(entry)
         try:
             self._open()
+            self._skip_to_a_block(len(record))
             self._make_room(len(record))
             files.write_all(self._handle, record, self._end)
             os.fdatasync(self._handle)
@@ -122,7 +130,8 @@ class CommitLog:
 
     def restart(self) -> None:
         """Everything is in the tables: begin at the front again."""
-        self._end, self.sick, self.doubtful = _SECTOR if self._laid_out else 0, False, False
+        self._end, self._skipped = _SECTOR if self._laid_out else 0, 0
+        self.sick = self.doubtful = False
         if not self._laid_out:
             self.close()
 
@@ -146,7 +155,7 @@ class CommitLog:
         reading = read(self._path, folded, room)
         self._damaged = reading.found.damaged
         self._laid_out = reading.laid_out and not self._damaged
-        self._end = max(reading.end, _SECTOR if self._laid_out else 0)
+        self._end, self._skipped = max(reading.end, _SECTOR if self._laid_out else 0), 0
         self.room = max(room, self._end) if self._laid_out else room
         return reading.found
 
@@ -170,6 +179,15 @@ class CommitLog:
         room = max(self.room, _ROOM)
         files.write_whole(self._path, _lay(_FIRST, room))
         self.room, self._end, self._laid_out, self._damaged = room, _SECTOR, True, False
+
+    def _skip_to_a_block(self, length: int) -> None:
+        """Begin the next record with a block where it fills one less so. What is passed over is no news: it was laid out, or is of
+        a former round.
+        """
+        into = self._end % _BLOCK
+        if self._laid_out and -(-(into + length) // _BLOCK) > -(-length // _BLOCK):
+            self._end += _BLOCK - into
+            self._skipped += _BLOCK - into
 
     def _make_room(self, length: int) -> None:
         """Lay out more of the file, durably, where the next record would not fit."""
@@ -288,9 +306,17 @@ def _content(path: Path) -> tuple[bytes, int]:
 
 def encode(entry: Entry) -> bytes:
     """A record as it lies in the file. Raises msgspec.ValidationError where it could not be read back."""
-    plain = msgspec.msgpack.encode((entry.batch, entry.cursors))
-    _decode(plain)
-    body = deflate.deflated(plain)
+    batch = entry.batch
+    if len(batch.journal) + len(batch.state) < _MANY:
+        body = deflate.deflated(_proven(msgspec.msgpack.encode((batch, entry.cursors)), _decode))
+    else:
+        journal = [
+            each if isinstance(each, JournalRow) else columns.encode(each) for each in packing.runs(batch.journal)
+        ]
+        rest = structs.replace(batch, journal=(), state=())
+        state = (shuffle.encode(batch.state) if len(batch.state) >= _MANY else None) or batch.state
+        plain = _proven(msgspec.msgpack.encode((rest, entry.cursors, journal, state)), _decode_columns)
+        body = _COLUMNS + deflate.deflated(plain)
     return _HEAD.pack(_MAGIC, entry.serial, len(body), _check(entry.serial, body)) + body
 
 
@@ -308,13 +334,41 @@ def decode(content: bytes, at: int) -> tuple[Entry | None, int]:
     if magic != _MAGIC or length > _LONGEST or len(body) != length or check != _check(serial, body):
         return None, behind
     try:
-        batch, cursors = _decode(deflate.inflated(body))
-    except (zlib.error, msgspec.DecodeError, RecursionError, MemoryError):  # whatever it holds, it prevents no start
-        return None, end
+        batch, cursors = _opened(body)
+    except (
+        zlib.error,
+        msgspec.DecodeError,
+        UnicodeDecodeError,
+        columns.BrokenColumns,
+        shuffle.BrokenShuffle,
+        RecursionError,
+        MemoryError,
+    ):
+        return None, end  # whatever it holds, it prevents no start
     return Entry(serial, batch, cursors), end
 
 
-_decode = msgspec.msgpack.Decoder(tuple[Batch, tuple[tuple[str, str, int], ...]]).decode
+def _proven(plain: bytes, decoder: Callable[[bytes], object]) -> bytes:
+    decoder(plain)
+    return plain
+
+
+def _opened(body: bytes) -> tuple[Batch, _Cursors]:
+    if not body.startswith(_COLUMNS):
+        return _decode(deflate.inflated(body))
+    rest, cursors, pieces, state = _decode_columns(deflate.inflated(body[len(_COLUMNS) :]))
+    journal: list[JournalRow] = []
+    for piece in pieces:
+        journal += [piece] if isinstance(piece, JournalRow) else columns.decode(piece)
+    rows = state if isinstance(state, tuple) else shuffle.decode(state)
+    return structs.replace(rest, journal=tuple(journal), state=tuple(rows)), cursors
+
+
+_Cursors = tuple[tuple[str, str, int], ...]
+_decode = msgspec.msgpack.Decoder(tuple[Batch, _Cursors]).decode
+_decode_columns = msgspec.msgpack.Decoder(
+    tuple[Batch, _Cursors, list[JournalRow | bytes], tuple[StateRow, ...] | bytes]
+).decode
 
 
 def _check(serial: int, body: bytes) -> int:

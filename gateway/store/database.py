@@ -215,7 +215,10 @@ class Database:
         with self._access.reading() as connection:
             rows = self._rows.first(connection, "journal", "WHERE n > ? ORDER BY n", n, since)
             kept = [JournalRow(at, name, kind, body, key[0]) for key, (at, name, kind, body, _) in rows]
-            found = [row for one in kept for row in packing.unpacked(one) if row.n > since]
+            found = list[JournalRow]()
+            for one in kept:
+                if len(found) < n:  # one may stand for thousands
+                    found += (row for row in packing.unpacked(one) if row.n > since)
             last = connection.execute("SELECT COALESCE(MAX(n), 0) FROM journal").fetchone()[0]
         if len(found) < n:
             found += [row for row in self._unfolded.journal(last) if row.n > since]
@@ -311,7 +314,7 @@ class Database:
             log.critical("fold_failed", error=type(bug).__name__)
             found = self._fold(entries, Folder.write_carefully)
         self._unfoldable = False
-        self._unfolded = self._unfolded.behind(entries[-1].serial)
+        self._unfolded = self._unfolded.behind(entries.last)
         if not self._unfolded and not self._log.sick:  # sick: what was refused may lie there, in no table yet
             self._log.restart()
         self._count(found)

@@ -1,7 +1,9 @@
-"""Runs of quiet journal rows as one row: what moves all day and means nothing must not cost a page each time.
+"""Runs of quiet journal rows as one: what moves all day and means nothing must not cost a page each time.
 
-Pure: rows in, rows out. A packed row stands for ``count`` rows, the last of which has its number ``n``; so numbers stay those of
+Pure: rows in, rows out. A packed row stands for several rows, the last of which has its number ``n``; so numbers stay those of
 single rows, whichever way they are kept. Urgent rows are never packed: they can be found by their kind.
+
+The commit log packs the same runs (``commit_log.py``); a fold makes longer ones of those of many commits.
 """
 
 from __future__ import annotations
@@ -11,15 +13,15 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from gateway.store import columns, deflate
 from gateway.store.rows import JournalRow
 
 PACKED = "packed"
 """Kind of a packed row; no event has it."""
 LEAST = 4
 """Fewer rows than this stay as they are."""
-MOST = 2_000
-"""Rows in one pack: some 100 kB before packing."""
-_LEVEL = 6
+_COLUMNS = b"\x02"
+"""Begins a body of deflated columns; one of an earlier version is a deflated list of rows, and begins as streams do."""
 _Rows = list[tuple[int, str, str, bytes]]
 
 
@@ -27,26 +29,30 @@ class BrokenPack(ValueError):
     """What should be a pack is none; its checksum held, so it was never one."""
 
 
-def packed(rows: Iterable[JournalRow]) -> Iterator[tuple[JournalRow, int]]:
-    """The rows in order, runs of quiet ones packed, each with the number of rows it stands for."""
+def runs(rows: Iterable[JournalRow]) -> Iterator[JournalRow | list[JournalRow]]:
+    """The rows in order, those of them together that may become one."""
     run: list[JournalRow] = []
     for row in rows:
-        if row.quiet and len(run) < MOST:
+        # Columns hold neither number nor person; and an instant that no table takes must not spoil others.
+        goes_along = row.quiet and not row.n and not row.person and -(2**63) <= row.at < 2**63
+        if not goes_along or len(run) == columns.MOST:
+            yield from _ended(run)
+            run = []
+        if goes_along:
             run.append(row)
-            continue
-        yield from _ended(run)
-        run = [row] if row.quiet else []
-        if not row.quiet:
-            yield row, 1
+        else:
+            yield row
     yield from _ended(run)
 
 
-def _ended(run: list[JournalRow]) -> Iterator[tuple[JournalRow, int]]:
-    if len(run) < LEAST:
-        yield from ((row, 1) for row in run)
-        return
-    body = zlib.compress(msgspec.msgpack.encode([(row.at, row.id, row.kind, row.body) for row in run]), _LEVEL)
-    yield JournalRow(run[-1].at, run[0].id, PACKED, body), len(run)
+def packed(rows: Iterable[JournalRow]) -> Iterator[tuple[JournalRow, int]]:
+    """The rows in order, runs of quiet ones packed, each with the number of rows it stands for."""
+    for piece in runs(rows):
+        if isinstance(piece, JournalRow):
+            yield piece, 1
+        else:
+            body = _COLUMNS + deflate.deflated(columns.encode(piece))
+            yield JournalRow(piece[-1].at, piece[0].id, PACKED, body), len(piece)
 
 
 def unpacked(row: JournalRow) -> list[JournalRow]:
@@ -54,11 +60,26 @@ def unpacked(row: JournalRow) -> list[JournalRow]:
     if row.kind != PACKED:
         return [row]
     try:
-        rows = _decode(zlib.decompress(row.body))
-    except (zlib.error, msgspec.DecodeError) as fault:
+        rows = _opened(row.body)
+    except (zlib.error, msgspec.DecodeError, UnicodeDecodeError, columns.BrokenColumns) as fault:
         raise BrokenPack(str(fault)) from fault
     first = row.n - len(rows) + 1
-    return [JournalRow(*columns, n=first + place, quiet=True) for place, columns in enumerate(rows)]
+    return [
+        JournalRow(one.at, one.id, one.kind, one.body, n=first + place, quiet=True) for place, one in enumerate(rows)
+    ]
 
 
-_decode = msgspec.msgpack.Decoder(_Rows).decode
+def _ended(run: list[JournalRow]) -> Iterator[JournalRow | list[JournalRow]]:
+    if len(run) < LEAST:
+        yield from run
+    else:
+        yield run
+
+
+def _opened(body: bytes) -> list[JournalRow]:
+    if body.startswith(_COLUMNS):
+        return columns.decode(deflate.inflated(body[len(_COLUMNS) :]))
+    return [JournalRow(*said) for said in _decode_earlier(deflate.inflated(body))]
+
+
+_decode_earlier = msgspec.msgpack.Decoder(_Rows).decode

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from gateway.store import packing, seals
-from gateway.store.rows import Batch, JournalRow
+from gateway.store.rows import Batch, JournalRow, StateRow
 from gateway.store.sealed import put_meta
 
 _INSTANT_BYTES = 8
@@ -14,15 +14,10 @@ _INSTANT_BYTES = 8
 
 def write(connection: sqlite3.Connection, batch: Batch, serial: int) -> None:
     """All of a batch but its messages, which are the outbox's. ``serial`` names this commit for whoever opens the file next."""
-    _write_journal(connection, batch.journal)
+    if batch.journal:
+        write_journal(connection, batch.journal)
     for row in batch.state:
-        if row.body is None:
-            connection.execute("DELETE FROM state WHERE kind = ? AND key = ?", (row.kind, row.key))
-        else:
-            connection.execute(
-                "INSERT OR REPLACE INTO state (kind, key, body, sum, n) VALUES (?, ?, ?, ?, ?)",
-                (*seals.seal_state(row), serial),
-            )
+        write_state(connection, row, serial)
     connection.executemany(
         "INSERT INTO history (n, alert, revision, kind, at, who, reason, body, sum) VALUES "
         "((SELECT COALESCE(MAX(n), 0) + 1 FROM history WHERE alert = ?), ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -44,15 +39,24 @@ def folded(connection: sqlite3.Connection, serial: bytes | None) -> int:
     return int(connection.execute("SELECT COALESCE(MAX(n), 0) FROM state").fetchone()[0])
 
 
-def _write_journal(connection: sqlite3.Connection, rows: Sequence[JournalRow]) -> None:
-    if not rows:
-        return
+def write_state(connection: sqlite3.Connection, row: StateRow, serial: int) -> None:
+    """One row of state as that commit left it."""
+    if row.body is None:
+        connection.execute("DELETE FROM state WHERE kind = ? AND key = ?", (row.kind, row.key))
+    else:
+        connection.execute(
+            "INSERT OR REPLACE INTO state (kind, key, body, sum, n) VALUES (?, ?, ?, ?, ?)",
+            (*seals.seal_state(row), serial),
+        )
+
+
+def write_journal(connection: sqlite3.Connection, rows: Iterable[JournalRow]) -> None:
+    """Rows behind those that are there, runs of quiet ones packed; each run is written before the next is asked for."""
     n = connection.execute("SELECT COALESCE(MAX(n), 0) FROM journal").fetchone()[0]
-    numbered = []
     for row, count in packing.packed(rows):
         n += count
-        numbered.append((n, *seals.seal_journal(row)))
-    connection.executemany("INSERT INTO journal (n, at, id, kind, body, sum) VALUES (?, ?, ?, ?, ?, ?)", numbered)
+        values = (n, *seals.seal_journal(row))
+        connection.execute("INSERT INTO journal (n, at, id, kind, body, sum) VALUES (?, ?, ?, ?, ?, ?)", values)
 
 
 def pack_stamp(stamp: tuple[int, bytes]) -> bytes:

@@ -46,15 +46,20 @@ class Unfolded:
         """The newest, and its record."""
         self._held.append(_Held(entry.serial, record, entry.batch.messages))
 
-    def oldest(self, most: int | None) -> list[Entry]:
+    def oldest(self, most: int | None) -> Unfolded:
         """The first ones, of ``most`` bytes together; at least one, and all where None."""
-        chosen, size = list[Entry](), 0
+        chosen, size = Unfolded(), 0
         for held in self._held:
             if chosen and most is not None and size + len(held.record) > most:
                 break
-            chosen.append(held.entry())
+            chosen._held.append(held)
             size += len(held.record)
         return chosen
+
+    @property
+    def last(self) -> int:
+        """Serial number of the newest; there must be one."""
+        return self._held[-1].serial
 
     def behind(self, serial: int) -> Unfolded:
         """What is left once the tables hold all up to this serial number."""

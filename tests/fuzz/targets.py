@@ -38,7 +38,7 @@ from gateway.site.mapping import mapping_of
 from gateway.site.model import Sign
 from gateway.site.reading import load_site, read_profile_file
 from gateway.site.report import render
-from gateway.store import backup, commit_log, packing
+from gateway.store import backup, columns, commit_log, packing, shuffle
 from gateway.store.rows import JournalRow
 from gateway.uplink.commands import Refusal, parse_command, parse_receipt
 
@@ -199,6 +199,20 @@ def stored_pack(data: bytes) -> None:
         packing.unpacked(JournalRow(0, "", packing.PACKED, data, 9))
 
 
+def stored_columns(data: bytes) -> None:
+    """Rows as columns, before they are deflated: rows that come back from columns as they are, or BrokenColumns."""
+    with suppress(columns.BrokenColumns):
+        rows = columns.decode(data)
+        assert columns.decode(columns.encode(rows)) == rows
+
+
+def stored_shuffle(data: bytes) -> None:
+    """Rows of state, shuffled: rows that come back from a shuffle as they are, or BrokenShuffle."""
+    with suppress(shuffle.BrokenShuffle):
+        rows = shuffle.decode(data)
+        assert shuffle.decode(shuffle.encode(rows) or b"") == rows
+
+
 def stored_backup(data: bytes) -> None:
     """An archive is refused by name, and nothing of it is left behind outside or inside the folder."""
     with tempfile.TemporaryDirectory() as folder:
@@ -215,6 +229,7 @@ TARGETS: dict[str, Target] = {
     target.__name__.replace("_", "-"): target
     for target in (
         modbus_frame, decode_lines, ble_advert, face_push, face_mapped, face_stream, face_history, digest_login,
-        mqtt_command, control_request, site_file, profile_file, stored_log, stored_pack, stored_backup,
+        mqtt_command, control_request, site_file, profile_file, stored_log, stored_pack, stored_columns, stored_shuffle,
+        stored_backup,
     )
 }  # fmt: skip

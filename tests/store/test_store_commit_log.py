@@ -246,3 +246,25 @@ def test_what_a_power_cut_may_leave_of_a_first_record_is_no_damage(tmp_path, who
     database = Database.open(tmp_path)
     assert database.load().notes == ()
     database.close()
+
+
+def test_a_record_fills_no_more_blocks_than_it_must(tmp_path):
+    """Was: laid end to end, half the records lay across two blocks, and the card took both."""
+    log = CommitLog(tmp_path / "log")
+    entries = [_entry(n, size) for n, size in enumerate((3_000, 900, 100, 5_000, 2_500, 9_000, 4_500) * 3, 1)]
+    for entry in entries:
+        before = log.room
+        record = log.append(entry)
+        first = (log._end - len(record)) // commit_log._BLOCK
+        last = (log._end - 1) // commit_log._BLOCK
+        assert last - first + 1 == -(-len(record) // commit_log._BLOCK)
+        assert log._end <= log.room >= before
+    assert log.size == sum(len(commit_log.encode(entry)) for entry in entries)
+    assert commit_log.read(tmp_path / "log", 0, log.room).found == commit_log.Found(tuple(entries))
+    log.restart()
+    newer = [structs.replace(entry, serial=n) for n, entry in enumerate(reversed(entries), len(entries) + 1)]
+    for entry in newer:  # over the old ones, some of which remain between them
+        log.append(entry)
+        assert commit_log.read(tmp_path / "log", len(entries), log.room).found.entries == tuple(
+            newer[: newer.index(entry) + 1]
+        )

@@ -1,0 +1,167 @@
+"""A run of journal rows as columns: what is the same in all of them is said once, what moves as a difference.
+
+Pure, and exact to the byte: the journal is what the core is replayed from. What a body means is not known here, and need not be:
+
+* A body is *words* around one number, the last that is said in it: ``{"event":"reading","device":"air-3","point":"co2","value":``
+  ``625.0``, ``,"quality":"good"}``. The words, with the row's kind and the number's decimals, are a *form*, said once in a run.
+  The number is a whole one (6250 with one decimal), kept as the difference from the one before it of the same form. Only what comes
+  back as the very same letters is taken for a number (``-0.0``, ``1e300`` or more than 18 digits do not); any other body is a form
+  without a number. So there is no value that a row can hold and the columns cannot.
+* An id is a stem and a number, mostly one more than the one before.
+* An instant is the difference from the one before, modulo 2^64.
+
+A row of a restless point takes some 2 bytes: which form it has, how far its value and the time moved, and its part of the forms.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from gateway.store.rows import JournalRow
+
+MOST = 2_000
+"""Rows of a run. Part of the format: more is no run of ours, so bad bytes cannot ask for more memory than that."""
+_DIGITS = 18  # any number of so many, and the difference of two, is below 2^63
+_HALF, _WHOLE = 1 << 63, 1 << 64
+_BYTE = 256
+_NUMBER = re.compile(rb'(.*":)(-?(?:0|[1-9][0-9]*))(?:\.([0-9]+))?([,}].*)', re.DOTALL)
+_NONE = -1
+
+_Form = tuple[str, bytes, int, bytes]
+"""Kind; what stands before the number, or all; its decimals, ``_NONE`` where there is no number; what stands behind it."""
+_Names = tuple[str, int, int]
+"""Stem; number of the first id, ``_NONE`` where the stem is all; how many count on from it."""
+
+
+class BrokenColumns(ValueError):
+    """These bytes are no run of rows."""
+
+
+class _Run(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    forms: list[_Form]
+    low: bytes
+    """Which form each row has, and the same divided by 256: the higher bytes are all alike."""
+    high: bytes
+    steps: list[int]
+    names: list[_Names]
+    numbers: list[int]
+    """Form by form, each as the difference from the one before it in this list: that of the same form, mostly."""
+
+
+def encode(rows: Sequence[JournalRow]) -> bytes:
+    """At most ``MOST`` rows as bytes that hold what they say; numbers in the journal stand outside."""
+    known: dict[_Form, tuple[int, list[int]]] = {}
+    which, steps, before = [], [], 0
+    for row in rows:
+        form, number = _form(row)
+        place, numbers = known.get(form) or known.setdefault(form, (len(known), []))
+        which.append(place)
+        if number is not None:
+            numbers.append(number)
+        steps.append((row.at - before + _HALF) % _WHOLE - _HALF)
+        before = row.at
+    forms = sorted(known, key=_last_word)
+    places = {known[form][0]: place for place, form in enumerate(forms)}
+    which = [places[place] for place in which]
+    said = itertools.chain((0,), *(known[form][1] for form in forms))
+    run = _Run(
+        forms,
+        bytes([place % _BYTE for place in which]),
+        bytes([place // _BYTE for place in which]),
+        steps,
+        _names(rows),
+        [number - last for last, number in itertools.pairwise(said)],
+    )
+    return msgspec.msgpack.encode(run)
+
+
+def decode(plain: bytes) -> list[JournalRow]:
+    """The rows again, quiet and without numbers in the journal. Raises BrokenColumns."""
+    try:
+        run = _decode(plain)
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+        raise BrokenColumns(str(fault)) from fault
+    which = [high * _BYTE + low for low, high in zip(run.low, run.high, strict=False)]
+    count = len(run.steps)
+    if not len(which) == len(run.low) == len(run.high) == count <= MOST or max(which, default=-1) >= len(run.forms):
+        raise BrokenColumns("columns of different lengths")
+    if sum(max(0, many) for _, _, many in run.names) != count:
+        raise BrokenColumns("more or fewer ids than rows")
+    bodies = _bodies(run, which)
+    at, rows = 0, []
+    for step, name, form, body in zip(run.steps, _ids(run.names), which, bodies, strict=True):
+        at = (at + step + _HALF) % _WHOLE - _HALF
+        rows.append(JournalRow(at, name, run.forms[form][0], body, quiet=True))
+    return rows
+
+
+def _form(row: JournalRow) -> tuple[_Form, int | None]:
+    found = _NUMBER.fullmatch(row.body)
+    if found is not None:
+        head, whole, part, tail = found.groups(b"")
+        if len(whole) + len(part) <= _DIGITS:
+            number = int(whole + part)
+            if number or whole != b"-0":
+                return (row.kind, head, len(part), tail), number
+    return (row.kind, row.body, _NONE, b""), None
+
+
+def _said(number: int, decimals: int) -> bytes:
+    if not decimals:
+        return b"%d" % number
+    digits = str(abs(number)).zfill(decimals + 1)
+    return f"{'-' if number < 0 else ''}{digits[:-decimals]}.{digits[-decimals:]}".encode()
+
+
+def _last_word(form: _Form) -> tuple[bytes, _Form]:
+    """Forms of one point beside each other, of whatever device: their words and their values are much the same."""
+    return b'"'.join(form[1].rsplit(b'"', 4)[1:]), form
+
+
+def _bodies(run: _Run, which: Sequence[int]) -> list[bytes]:
+    counts = [0] * len(run.forms)
+    for form in which:
+        counts[form] += 1
+    numbers = itertools.accumulate(run.numbers)
+    said: list[Iterator[bytes]] = []
+    for (_, head, decimals, tail), count in zip(run.forms, counts, strict=True):
+        if decimals == _NONE:
+            said.append(itertools.repeat(head, count))
+        elif 0 <= decimals <= _DIGITS:
+            said.append(iter([head + _said(n, decimals) + tail for n in itertools.islice(numbers, count)]))
+        else:
+            raise BrokenColumns("so many decimals no number has")
+    bodies = [body for body in (next(said[form], None) for form in which) if body is not None]
+    if len(bodies) != len(which) or next(numbers, None) is not None:
+        raise BrokenColumns("more or fewer numbers than rows")
+    return bodies
+
+
+def _names(rows: Sequence[JournalRow]) -> list[_Names]:
+    names: list[_Names] = []
+    stem, first, many = "", _NONE, 0
+    follows: str | None = None
+    for row in rows:
+        if row.id == follows:
+            many += 1
+        else:
+            names.append((stem, first, many))
+            stem = row.id.rstrip("0123456789")
+            digits = row.id[len(stem) :]
+            counts = 0 < len(digits) <= _DIGITS and (digits[0] != "0" or digits == "0")
+            stem, first, many = (stem, int(digits), 1) if counts else (row.id, _NONE, 1)
+        follows = f"{stem}{first + many}" if first != _NONE else None
+    return [*names, (stem, first, many)][1:]
+
+
+def _ids(names: Sequence[_Names]) -> Iterator[str]:
+    for stem, first, many in names:
+        yield from (stem if first == _NONE else f"{stem}{first + place}" for place in range(many))
+
+
+_decode = msgspec.msgpack.Decoder(_Run).decode
