@@ -45,7 +45,7 @@ log = structlog.get_logger()
 
 NAME = "loudong.db"
 FOLD_BYTES = 1 << 20
-"""A log of this size is to be folded: some 250 alerts, or two hours of restless air; a second's work on a memory card."""
+"""A log of this size, or weight, is to be folded: some 250 alerts, or 80 minutes of restless air; a second's work on a memory card."""
 FOLD_LIMIT = 4 * FOLD_BYTES
 """A log of this size is folded by the commit that meets it, should nobody have done it before."""
 _BLOCK = 500  # journal rows read at a time
@@ -270,7 +270,7 @@ class Database:
     @property
     def fold_due(self) -> bool:
         """Whether the log has grown so long that somebody should ``fold`` it, between two commits."""
-        return bool(self._unfolded) and self._log.size >= FOLD_BYTES
+        return bool(self._unfolded) and max(self._log.size, self._unfolded.weight) >= FOLD_BYTES
 
     def _is_ordinary(self, batch: Batch) -> bool:
         """Whether the log may take it: the disk is well, and its messages are all news in places of their own."""

@@ -172,6 +172,19 @@ def test_one_fold_makes_long_runs_of_many_commits(tmp_path):
     database.close()
 
 
+def test_a_fold_is_due_for_many_rows_however_few_bytes_they_take(tmp_path):
+    """Was due by the bytes of the log alone: six hours of restless air in one transaction, and in memory at a start."""
+    database, rows = Database.open(tmp_path), tuple(restless(600))
+    while not database.fold_due:
+        database.commit(Batch(rows))
+    assert 40_000 < 600 * database._unfolded.last < 80_000
+    database.fold(512 << 10)
+    folded = database._access.connection.execute("SELECT MAX(n) FROM journal").fetchone()[0]
+    assert 20_000 < folded < 40_000
+    assert database._unfolded.weight < 700 << 10
+    database.close()
+
+
 def test_rows_are_read_no_further_than_was_asked(tmp_path):
     """One row of the table stands for thousands: five hundred of them at once would be all memory there is."""
     database = Database.open(tmp_path)
