@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import struct
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -28,7 +29,6 @@ MOST = 2_000
 """Rows of a run. Part of the format: more is no run of ours, so bad bytes cannot ask for more memory than that."""
 _DIGITS = 18  # any number of so many, and the difference of two, is below 2^63
 _HALF, _WHOLE = 1 << 63, 1 << 64
-_BYTE = 256
 _NUMBER = re.compile(rb'(.*":)(-?(?:0|[1-9][0-9]*))(?:\.([0-9]+))?([,}].*)', re.DOTALL)
 _NONE = -1
 
@@ -45,7 +45,7 @@ class BrokenColumns(ValueError):
 class _Run(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     forms: list[_Form]
     low: bytes
-    """Which form each row has, and the same divided by 256: the higher bytes are all alike."""
+    """Which form each row has, its lower bytes and its higher ones, which are all alike."""
     high: bytes
     steps: list[int]
     names: list[_Names]
@@ -63,16 +63,17 @@ def encode(rows: Sequence[JournalRow]) -> bytes:
         which.append(place)
         if number is not None:
             numbers.append(number)
-        steps.append((row.at - before + _HALF) % _WHOLE - _HALF)
+        steps.append(_wrapped(row.at - before))
         before = row.at
     forms = sorted(known, key=_last_word)
     places = {known[form][0]: place for place, form in enumerate(forms)}
-    which = [places[place] for place in which]
+    which = list(map(places.__getitem__, which))
     said = itertools.chain((0,), *(known[form][1] for form in forms))
+    pairs = struct.pack(f"<{len(which)}H", *which)
     run = _Run(
         forms,
-        bytes([place % _BYTE for place in which]),
-        bytes([place // _BYTE for place in which]),
+        pairs[0::2],
+        pairs[1::2],
         steps,
         _names(rows),
         [number - last for last, number in itertools.pairwise(said)],
@@ -86,18 +87,26 @@ def decode(plain: bytes) -> list[JournalRow]:
         run = _decode(plain)
     except (msgspec.DecodeError, UnicodeDecodeError) as fault:
         raise BrokenColumns(str(fault)) from fault
-    which = [high * _BYTE + low for low, high in zip(run.low, run.high, strict=False)]
     count = len(run.steps)
-    if not len(which) == len(run.low) == len(run.high) == count <= MOST or max(which, default=-1) >= len(run.forms):
+    if not len(run.low) == len(run.high) == count <= MOST:
         raise BrokenColumns("columns of different lengths")
+    pairs = bytearray(2 * count)
+    pairs[0::2], pairs[1::2] = run.low, run.high
+    which = struct.unpack(f"<{count}H", pairs)
+    if max(which, default=-1) >= len(run.forms):
+        raise BrokenColumns("a form that there is not")
     if sum(max(0, many) for _, _, many in run.names) != count:
         raise BrokenColumns("more or fewer ids than rows")
     bodies = _bodies(run, which)
     at, rows = 0, []
     for step, name, form, body in zip(run.steps, _ids(run.names), which, bodies, strict=True):
-        at = (at + step + _HALF) % _WHOLE - _HALF
+        at = _wrapped(at + step)
         rows.append(JournalRow(at, name, run.forms[form][0], body, quiet=True))
     return rows
+
+
+def _wrapped(number: int) -> int:
+    return number if -_HALF <= number < _HALF else (number + _HALF) % _WHOLE - _HALF
 
 
 def _form(row: JournalRow) -> tuple[_Form, int | None]:
