@@ -31,7 +31,7 @@ DAY_MS = 86_400_000
 CLOSED = "closed"
 """State kind of closed alerts: kept for looking back, not loaded at start."""
 JOURNAL_ROWS = 30_000_000
-"""How much of the journal is kept at most: a month of restless air, packed ~200 MB; a quiet compound fills less in a year."""
+"""How much of the journal is kept at most: a month of restless air, packed ~70 MB; a quiet compound fills less in a year."""
 JOURNAL_ROUND = 1_000
 """Rows of the journal that one round deletes at most: some ten milliseconds on a memory card."""
 CLOSED_ROUND = 50
