@@ -8,9 +8,11 @@ import shutil
 import sqlite3
 import threading
 import time
+import tracemalloc
 
 import pytest
 from instruments.waiting import until
+from msgspec import structs
 
 from gateway.faults import StoreFault
 from gateway.store import database as database_module
@@ -19,6 +21,7 @@ from gateway.store import tables
 from gateway.store.database import Database
 from gateway.store.folding import Folder
 from gateway.store.jobs import gather
+from gateway.store.rows import JournalRow
 from gateway.store.store import Store
 
 
@@ -196,6 +199,25 @@ def test_nobody_having_folded_it_a_commit_does_at_the_limit(tmp_path, make_batch
     for n in range(1, 20):
         database.commit(make_batch(n, size=100))
         assert database._log.size < 1_000
+    database.close()
+
+
+def test_a_fold_opens_one_record_at_a_time(tmp_path, make_batch):
+    """Restless air fills the log with 20,000 readings a minute: opened at once they were ten megabytes for a moment, and three
+    for good.
+    """
+    database = Database.open(tmp_path)
+    rows = tuple(JournalRow(n, f"run.{n}", "reading", b"j" * 100, quiet=True) for n in range(500))
+    for n in range(1, 61):
+        database.commit(structs.replace(make_batch(n), journal=rows))
+    tracemalloc.start()
+    try:
+        database.fold()
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(list(database.journal())) == 60 * 500
+    assert most < 2_000_000, "sixty records of 150 kB each"
     database.close()
 
 
