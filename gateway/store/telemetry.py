@@ -12,7 +12,7 @@ import asyncio
 import sqlite3
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from gateway.store import files
 from gateway.store.connection import is_damage
 from gateway.store.migrations import migrate, shipped
 from gateway.store.retention import used_bytes
+from gateway.store.samples import Sample, Waiting
 from gateway.store.thread import DiskThread
 
 log = structlog.get_logger()
@@ -43,17 +44,6 @@ ROUND = 5
 """Old blocks that a new one replaces at most: a bound that was made tighter is reached step by step."""
 _LEVEL = 6
 _LAST_S = 1.0  # how long an end waits for the last block; samples are droppable, a stop is not
-_WHOLE = 1 << 63  # a 64-bit integer ends here; a counter beyond is kept as text
-
-
-class Sample(Struct, frozen=True, gc=False):
-    """One point of one device at one moment of the site timeline."""
-
-    device: str
-    point: str
-    at: int
-    value: Scalar | None
-    quality: str
 
 
 class Counters(Struct):
@@ -72,7 +62,7 @@ class Telemetry:
         self._path = folder / NAME
         self.age_ms, self.most_bytes = age_ms, most_bytes
         """How long and how much is kept; may be changed at any time."""
-        self._buffer: deque[Sample] = deque(maxlen=buffer)
+        self._waiting = Waiting(buffer)
         self._connection: sqlite3.Connection | None = None
         self._worker = DiskThread("telemetry")
         self._refused = False
@@ -80,9 +70,7 @@ class Telemetry:
 
     def add(self, device: str, point: str, at: int, value: Scalar | None, quality: str) -> None:
         """Keep a sample with the next block; the oldest waiting one is dropped where too many wait."""
-        if len(self._buffer) == self._buffer.maxlen:
-            self.counters.dropped += 1
-        self._buffer.append(Sample(device, point, at, value, quality))
+        self.counters.dropped += not self._waiting.add(device, point, at, value, quality)
 
     async def run(self) -> None:
         """Write a block every five minutes, or when many samples wait, until cancelled; then a last one. May be run again."""
@@ -91,30 +79,25 @@ class Telemetry:
         try:
             while True:
                 await asyncio.sleep(min(TURN_S, BLOCK_S))
-                if loop.time() >= due or len(self._buffer) >= BLOCK:
+                if loop.time() >= due or len(self._waiting) >= BLOCK:
                     due = loop.time() + BLOCK_S
                     await self.flush()
         finally:
-            self._worker.submit(self._write, self._drain())
+            self._worker.submit(self._write, self._waiting.take())
             closing = loop.run_in_executor(self._worker, self._close)
             await asyncio.wait({closing}, timeout=_LAST_S)
 
     async def flush(self) -> None:
         """Write now what waits."""
-        if block := self._drain():
-            await asyncio.get_running_loop().run_in_executor(self._worker, self._write, block)
+        if self._waiting:
+            await asyncio.get_running_loop().run_in_executor(self._worker, self._write, self._waiting.take())
 
     async def recent(self, device: str, point: str, since: int, n: int) -> list[Sample]:
         """The last ``n`` samples of a point since an instant, oldest first; empty where the file cannot be read."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._worker, self._recent, device, point, since, n)
 
-    def _drain(self) -> list[Sample]:
-        block = list(self._buffer)
-        self._buffer.clear()
-        return block
-
-    def _write(self, block: list[Sample]) -> None:
+    def _write(self, block: Waiting) -> None:
         if not block:
             return
         try:
@@ -197,12 +180,20 @@ _Series = tuple[str, str, list[int], list[Scalar | None], dict[int, str]]
 """Device, point, time since the sample before, value, and the quality from a place in the series on."""
 
 
-def encode(block: list[Sample]) -> bytes:
+def encode(block: Iterable[Sample]) -> bytes:
     """A block as it is kept: by series, with differences of time, compressed."""
-    series: dict[tuple[str, str], list[Sample]] = {}
+    every: dict[tuple[str, str], _Series] = {}
+    last: dict[tuple[str, str], tuple[int, str]] = {}
     for one in block:
-        series.setdefault((one.device, one.point), []).append(one)
-    return zlib.compress(msgspec.msgpack.encode([_packed(*key, samples) for key, samples in series.items()]), _LEVEL)
+        key = one.device, one.point
+        _, _, steps, values, qualities = every.setdefault(key, (*key, [], [], {}))
+        before, quality = last.get(key, (0, None))
+        if one.quality != quality:
+            qualities[len(steps)] = one.quality
+        steps.append(one.at - before)
+        values.append(one.value)
+        last[key] = one.at, one.quality
+    return zlib.compress(msgspec.msgpack.encode(list(every.values())), _LEVEL)
 
 
 def decode(body: bytes, device: str, point: str) -> Iterator[Sample]:
@@ -221,21 +212,4 @@ def decode(body: bytes, device: str, point: str) -> Iterator[Sample]:
             yield Sample(device, point, at, value, quality)
 
 
-def _packed(device: str, point: str, samples: list[Sample]) -> _Series:
-    steps = [one.at - before for one, before in zip(samples, [0, *(s.at for s in samples)], strict=False)]
-    changes = {
-        place: one.quality
-        for place, one in enumerate(samples)
-        if place == 0 or one.quality != samples[place - 1].quality
-    }
-    return device, point, steps, [_plain(one.value) for one in samples], changes
-
-
 _decoder = msgspec.msgpack.Decoder(list[_Series])
-
-
-def _plain(value: Scalar | None) -> Scalar | None:
-    """As a block can hold it."""
-    if isinstance(value, int) and not -_WHOLE <= value < _WHOLE:
-        return str(value)
-    return value
