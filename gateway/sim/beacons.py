@@ -11,9 +11,9 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 
-from cryptography.hazmat.primitives.ciphers.aead import AESCCM
 from msgspec import Struct
 
+from gateway.ciphers import seal_ccm
 from gateway.sim.buttons import REPEATS, SPREAD_S, SimButton
 from gateway.site.model import Button, Sign
 
@@ -78,7 +78,7 @@ class SimMiBeacon:
         if self.key is None:
             return Shout({MIBEACON: head + mac + thing})
         more = (self.counter >> 8).to_bytes(3, "little")
-        sealed = AESCCM(self.key, tag_length=4).encrypt(mac + head[2:] + more, thing, b"\x11")
+        sealed = seal_ccm(self.key, mac + head[2:] + more, thing, b"\x11", tag_bytes=4)
         return Shout({MIBEACON: head + mac + sealed[:-4] + more + sealed[-4:]})
 
 

@@ -11,7 +11,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 
-from cryptography.hazmat.primitives.ciphers.aead import AESCCM
+from gateway.ciphers import seal_ccm
 
 SERVICE = "0000fcd2-0000-1000-8000-00805f9b34fb"
 CODES = {"none": 0x00, "single": 0x01, "double": 0x02, "triple": 0x03, "long": 0x04, "hold": 0x80, "release": 0x81}
@@ -83,5 +83,5 @@ def seal(address: str, key: bytes, counter: int, objects: bytes, info: int = 0x4
     """BTHome v2 encryption: info, ciphertext, counter, integrity check."""
     count = counter.to_bytes(4, "little")
     nonce = bytes(int(part, 16) for part in address.split(":")) + bytes.fromhex("d2fc") + bytes([info]) + count
-    sealed = AESCCM(key, tag_length=4).encrypt(nonce, objects, None)
+    sealed = seal_ccm(key, nonce, objects, tag_bytes=4)
     return bytes([info]) + sealed[:-4] + count + sealed[-4:]

@@ -21,17 +21,14 @@ import zlib
 from base64 import b64decode, b64encode
 from io import BufferedRandom
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
 
+from gateway.ciphers import Forged, open_chacha, seal_chacha
 from gateway.faults import StoreFault
 from gateway.store import files
 from gateway.store.rows import JournalRow
-
-if TYPE_CHECKING:  # 7 MiB, where nobody is named in the journal for nothing
-    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 NAME = "persons.keys"
 DAY_MS = 86_400_000
@@ -88,7 +85,7 @@ class PersonKeys:
         day = row.at // DAY_MS
         person = self._person(row.person, day)
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        closed = nonce + self._cipher(person, day).encrypt(nonce, row.body, row.id.encode())
+        closed = nonce + seal_chacha(self._joint(person, day), nonce, row.body, row.id.encode())
         box = _Box(row.kind, person.number, day, b64encode(closed).decode())
         return JournalRow(row.at, row.id, row.kind, msgspec.json.encode(box), row.n)
 
@@ -96,8 +93,6 @@ class PersonKeys:
         """The row as it was, or as it lies there where its key is no more."""
         if SEALED not in row.body:
             return row
-        from cryptography.exceptions import InvalidTag
-
         try:
             box = _boxes.decode(row.body)
             closed = b64decode(box.box, validate=True)
@@ -107,10 +102,9 @@ class PersonKeys:
         if person is None or box.day not in self._days:
             return row
         try:
-            opened = self._cipher(person, box.day).decrypt(
-                closed[:_NONCE_BYTES], closed[_NONCE_BYTES:], row.id.encode()
-            )
-        except InvalidTag:
+            key = self._joint(person, box.day)
+            opened = open_chacha(key, closed[:_NONCE_BYTES], closed[_NONCE_BYTES:], row.id.encode())
+        except Forged:
             return row
         return JournalRow(row.at, row.id, row.kind, opened, row.n, person.person)
 
@@ -152,10 +146,8 @@ class PersonKeys:
             self._take(fresh)
         return known
 
-    def _cipher(self, person: _Person, day: int) -> ChaCha20Poly1305:
-        from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-
-        return ChaCha20Poly1305(hmac.digest(person.key, self._days[day], hashlib.sha256))
+    def _joint(self, person: _Person, day: int) -> bytes:
+        return hmac.digest(person.key, self._days[day], hashlib.sha256)
 
     def _take(self, lines: list[_Person | _Day]) -> None:
         for line in lines:

@@ -11,9 +11,7 @@ docs-ble (hold 0xFE before firmware 1.0.20, 0x80 since); Alterco's own names for
 
 from __future__ import annotations
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESCCM
-
+from gateway.ciphers import Forged, open_ccm
 from gateway.drivers.ble.frame import (
     AdvertFault,
     Frame,
@@ -95,8 +93,8 @@ def _decode_encrypted(info: int, body: bytes, mac: bytes, key: bytes | None, dig
     if key is not None:
         nonce = mac + _UUID_BYTES + bytes([info]) + counter
         try:
-            plain = AESCCM(key, tag_length=_MIC_BYTES).decrypt(nonce, cipher + mic, None)
-        except InvalidTag:
+            plain = open_ccm(key, nonce, cipher + mic, tag_bytes=_MIC_BYTES)
+        except Forged:
             note = Note.WRONG_KEY
         else:
             return _decode_objects(plain, int.from_bytes(counter, "little"), digest)

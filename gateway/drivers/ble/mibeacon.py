@@ -11,9 +11,7 @@ facts/ble 1.1. Which object a product sends is not documented, so every press ob
 
 from __future__ import annotations
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESCCM
-
+from gateway.ciphers import Forged, open_ccm
 from gateway.drivers.ble.frame import (
     AdvertFault,
     Frame,
@@ -106,8 +104,8 @@ def _decode_sealed(payload: bytes, body: bytes, mac: bytes, key: bytes | None, d
         return unreadable(Note.NO_KEY, digest, encrypted=True)
     nonce = mac[::-1] + payload[2:_HEAD_BYTES] + extension
     try:
-        plain = AESCCM(key, tag_length=_MIC_BYTES).decrypt(nonce, cipher + mic, _ASSOCIATED)
-    except InvalidTag:
+        plain = open_ccm(key, nonce, cipher + mic, _ASSOCIATED, tag_bytes=_MIC_BYTES)
+    except Forged:
         return unreadable(Note.WRONG_KEY, digest, encrypted=True)
     counter = int.from_bytes(extension, "little") << 8 | payload[_COUNTER_AT]
     return _decode_objects(plain, payload[_COUNTER_AT], counter, digest)
