@@ -113,13 +113,16 @@ class TerminalClient:
             )
         return self._session
 
-    def _tls(self) -> ssl.SSLContext | bool:
-        """A terminal's certificate names no address; where the site file has it, it is the one certificate believed."""
+    def _tls(self) -> ssl.SSLContext:
+        """A terminal's certificate names no address; where the site file has it, it is the one certificate believed.
+
+        Always a context: those of aiohttp's own believe nobody here (``app/trades.py``).
+        """
         ca_file = self._door.history.ca_file if self._door.history else ""
-        if not ca_file:
-            return False
-        context = ssl.create_default_context(cafile=ca_file)
+        context = ssl.create_default_context(cafile=ca_file) if ca_file else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
+        if not ca_file:
+            context.verify_mode = ssl.CERT_NONE
         return context
 
 

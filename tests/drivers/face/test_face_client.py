@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
+from aiohttp import connector, web
+from instruments.authority import Authority
 
+from gateway.app.trades import fetch_web
 from gateway.drivers.face import client as room
 from gateway.drivers.face.client import TerminalClient
 from gateway.faults import DeviceFault
@@ -22,12 +26,15 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 @pytest.fixture
 def terminal(make_door: Open) -> Open:
     @asynccontextmanager
-    async def served(answer: Answer) -> AsyncIterator[TerminalClient]:
+    async def served(
+        answer: Answer, tls: ssl.SSLContext | None = None, ca_file: str = ""
+    ) -> AsyncIterator[TerminalClient]:
         runner = web.ServerRunner(web.Server(answer, access_log=None), shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
         await site.start()
-        door = make_door(http_port=runner.addresses[0][1], history=model.History("events", "x"))
+        history = model.History("events", "x", ca_file=ca_file)
+        door = make_door(http_port=runner.addresses[0][1], https=tls is not None, history=history)
         client = TerminalClient(door, "p4ssword")
         try:
             yield client
@@ -133,3 +140,36 @@ def test_a_refused_login_is_left_alone_for_as_long_as_the_terminal_says(
             client._locked_until = 0.0
 
     asyncio.run(scene())
+
+
+def test_a_terminals_certificate_is_the_one_the_site_file_names_or_anyones(
+    terminal: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever aiohttp believes by itself: that is nobody, where its trade was fetched for a site."""
+    for name in ("_SSL_CONTEXT_VERIFIED", "_SSL_CONTEXT_UNVERIFIED"):
+        monkeypatch.setattr(connector, name, getattr(connector, name))  # put back what the trade changes
+    fetch_web()
+    own, other = Authority(tmp_path, "own"), Authority(tmp_path, "other")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(*own.issue("terminal"))
+
+    async def answer(_: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(body=b"here")
+
+    async def scene() -> None:
+        for believed in ("", own.ca_file):
+            async with terminal(answer, tls, believed) as client:
+                assert await client.get("/x") == b"here"
+        async with terminal(answer, tls, other.ca_file) as client:
+            assert (await fault_of(client.get("/x"))).reason == "unreachable"
+
+    asyncio.run(scene())
+
+
+def test_of_aiohttps_own_contexts_nothing_is_held_and_nobody_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_SSL_CONTEXT_VERIFIED", "_SSL_CONTEXT_UNVERIFIED"):
+        monkeypatch.setattr(connector, name, getattr(connector, name))
+    fetch_web()
+    for context in (connector._SSL_CONTEXT_VERIFIED, connector._SSL_CONTEXT_UNVERIFIED):
+        assert context.cert_store_stats()["x509"] == 0
+        assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
