@@ -6,7 +6,6 @@ that *every* fault is found at once and each names its file and line. Pure: no f
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
@@ -93,6 +92,8 @@ def _shown(fields: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """The known name most like ``word``, or an empty string."""
+    import difflib  # for a slip of the pen alone; no daemon holds it
+
     return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)), "")
 
 

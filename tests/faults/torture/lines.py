@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from e2e.walking import PASSWORD
-from uplink.conftest import Authority
+from instruments.authority import Authority
 
 from gateway.sim.broker import Mosquitto
 from gateway.sim.receiver import DutyOffice

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from faults.odd_clock import PRELOADED, SEEN_S
-from uplink.conftest import Authority
+from instruments.authority import Authority
 
 from gateway.uplink.mqtt import BACKOFF_MAX_S
 
