@@ -26,6 +26,7 @@ from gateway.control.folder import claim
 from gateway.nodes import Faults
 
 _PATIENT = "LOUDONG_DISK_WAS_LATE"
+_M_ARENA_MAX = -8  # malloc.h
 
 log = structlog.get_logger()
 
@@ -35,6 +36,7 @@ def run(path: Path, folder: Path, surroundings: Surroundings | None = None) -> N
 
     Raises ``FaultySite`` (nothing was started), ``StateFolderTaken``, or the bug that ended it.
     """
+    _glibc("mallopt", _M_ARENA_MAX, 1)  # else each thread has a heap, and what it leaves there nobody else uses: a MiB
     faults = Faults()
     site, compound = read_site(path, faults)  # before the folder is made
     with claim(folder), Hourglass() as hourglass:
@@ -57,10 +59,7 @@ async def _live(make: Callable[[], Awaitable[House]], path: Path, folder: Path) 
     # time, in which no alarm is heard.
     gc.collect()
     gc.freeze()
-    with contextlib.suppress(AttributeError):  # another C library than glibc
-        ctypes.CDLL(None).malloc_trim(
-            0
-        )  # what the site file was read with: two MiB in holes that nothing else fits into
+    _glibc("malloc_trim", 0)  # what the site file was read with lies in holes: a MiB
     reloader = Reloader(house, path, folder)
     house.desk.offer("reload", reloader.answer)
     steward = Steward(house)
@@ -78,3 +77,9 @@ async def _live(make: Callable[[], Awaitable[House]], path: Path, folder: Path) 
 
 def _ready(house: House) -> None:
     notify.notify(notify.READY, notify.status(standing(house)))
+
+
+def _glibc(name: str, *numbers: int) -> None:
+    """A word to the memory allocator of the usual C library (mallopt(3), malloc_trim(3)); another one is left alone."""
+    with contextlib.suppress(AttributeError):
+        getattr(ctypes.CDLL(None), name)(*numbers)

@@ -33,14 +33,14 @@ class Waiting:
     """The newest samples, ``most`` of them. Each one is found again, in order, as it was added."""
 
     def __init__(self, most: int) -> None:
-        self._most, self._run = most, min(RUN, most)
+        self._most, self._run, self._count = most, min(RUN, most), 0
         self._runs: deque[bytes] = deque()
         self._gone = 0
         """Samples of the oldest run that were pushed out."""
         self._newest: list[Sample] = []
 
     def __len__(self) -> int:
-        return len(self._runs) * self._run - self._gone + len(self._newest)
+        return self._count
 
     def __iter__(self) -> Iterator[Sample]:
         gone = self._gone
@@ -51,10 +51,14 @@ class Waiting:
 
     def add(self, device: str, point: str, at: int, value: Scalar | None, quality: str) -> bool:
         """False where the oldest had to go for it."""
-        kept_all = len(self) < self._most
-        if not kept_all:
+        kept_all = self._count < self._most
+        if kept_all:
+            self._count += 1
+        else:
             self._push_out()
-        self._newest.append(Sample(device, point, at, plain(value), quality))
+        if isinstance(value, int) and not -_WHOLE <= value < _WHOLE:
+            value = str(value)
+        self._newest.append(Sample(device, point, at, value, quality))
         if len(self._newest) == self._run:
             run = memoryview(_encode(self._newest))
             self._runs.append(bytes(run))  # a copy: what the encoder gives lies in a place half as large again
@@ -64,8 +68,8 @@ class Waiting:
     def take(self) -> Waiting:
         """All of them; none is left."""
         taken = Waiting(self._most)
-        taken._runs, taken._gone, taken._newest = self._runs, self._gone, self._newest
-        self._runs, self._gone, self._newest = deque(), 0, []
+        taken._runs, taken._gone, taken._newest, taken._count = self._runs, self._gone, self._newest, self._count
+        self._runs, self._gone, self._newest, self._count = deque(), 0, [], 0
         return taken
 
     def _push_out(self) -> None:
@@ -74,13 +78,6 @@ class Waiting:
         if self._gone == self._run:
             self._runs.popleft()
             self._gone = 0
-
-
-def plain(value: Scalar | None) -> Scalar | None:
-    """As it can be packed."""
-    if isinstance(value, int) and not -_WHOLE <= value < _WHOLE:
-        return str(value)
-    return value
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import zlib
+from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -103,10 +104,10 @@ class Telemetry:
         try:
             connection = self._opened()
             with connection:
-                since, until = min(one.at for one in block), max(one.at for one in block)
+                since, until, body = encode(block)
                 connection.execute(
                     "INSERT INTO blocks (since, until, samples, body) VALUES (?, ?, ?, ?)",
-                    (since, until, len(block), encode(block)),
+                    (since, until, len(block), body),
                 )
                 self.counters.pruned += self._prune(connection, until)
         except (sqlite3.DatabaseError, OSError) as error:
@@ -180,20 +181,24 @@ _Series = tuple[str, str, list[int], list[Scalar | None], dict[int, str]]
 """Device, point, time since the sample before, value, and the quality from a place in the series on."""
 
 
-def encode(block: Iterable[Sample]) -> bytes:
-    """A block as it is kept: by series, with differences of time, compressed."""
+def encode(block: Iterable[Sample]) -> tuple[int, int, bytes]:
+    """A block as it is kept: by series, with differences of time, compressed; and its first and last instant."""
     every: dict[tuple[str, str], _Series] = {}
     last: dict[tuple[str, str], tuple[int, str]] = {}
+    ats = array("q")
     for one in block:
         key = one.device, one.point
-        _, _, steps, values, qualities = every.setdefault(key, (*key, [], [], {}))
-        before, quality = last.get(key, (0, None))
-        if one.quality != quality:
+        if key not in every:
+            every[key], last[key] = (*key, [], [], {}), (0, "")
+        _, _, steps, values, qualities = every[key]
+        before, quality = last[key]
+        if not steps or one.quality != quality:
             qualities[len(steps)] = one.quality
         steps.append(one.at - before)
         values.append(one.value)
         last[key] = one.at, one.quality
-    return zlib.compress(msgspec.msgpack.encode(list(every.values())), _LEVEL)
+        ats.append(one.at)
+    return min(ats), max(ats), zlib.compress(msgspec.msgpack.encode(list(every.values())), _LEVEL)
 
 
 def decode(body: bytes, device: str, point: str) -> Iterator[Sample]:
