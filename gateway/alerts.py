@@ -175,6 +175,17 @@ class Change(Struct, frozen=True):
     alert: Alert
     who: str | None = None
     reason: str = ""
+    alike: int = 0
+    """How many alerts of its rule are open in its building after it, this one counted; only messages count."""
+
+
+FLOOD = 10
+"""More alerts of one kind than this are shown together (ISA-18.2, 16.5: a flood is more than ten in ten minutes for one person)."""
+
+
+def building_of(place: str) -> str:
+    """``b1`` of ``b1/s1/301``."""
+    return place.partition("/")[0]
 
 
 def alert_id(site: str, rule: str, subject: str, occasion: str) -> str:

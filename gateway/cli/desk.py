@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 
+from gateway.alerts import FLOOD, building_of
 from gateway.cli.asking import ask, show_done
 from gateway.cli.options import Command, signed, state_option
 from gateway.cli.printing import Item, language, length
@@ -102,18 +103,45 @@ def _show_units(units: list[Item]) -> Iterable[str]:
 def _show_alerts(items: list[Item]) -> Iterable[str]:
     if not items:
         yield say("alerts.none", language())
+    for crowd in _crowds(items):
+        if len(crowd) > FLOOD:
+            yield say(
+                "alerts.flood",
+                language(),
+                count=len(crowd),
+                name=_name(crowd[0]),
+                building=building_of(crowd[0]["place"]),
+            )
+        for alert in crowd:
+            yield from _show_alert(alert)
+
+
+def _crowds(items: list[Item]) -> Iterable[list[Item]]:
+    """Alerts of one name in one building together where they are a flood, where its first one stands; none is left out."""
+    crowds: dict[tuple[str, str], list[Item]] = {}
     for alert in items:
-        name = alert["name_zh"] if language() == "zh-CN" else alert["name_en"]
-        yield say(
-            "alerts.line", language(), id=alert["id"][:8], name=name, subject=alert["subject"], place=alert["place"] or "-",
-            priority=say(f"priority.{alert['priority']}", language()), grade=say(f"grade.{alert['grade']}", language()),
-            condition=say(f"condition.{alert['condition']}", language()),
-            response=say(f"response.{alert['response']}", language()), age=length(alert["age_s"]),
-        )  # fmt: skip
-        told = dict.fromkeys(_told(step) for step in alert["told"])  # a rung told again is named once
-        yield "          " + say(
-            "alerts.told", language(), told=", ".join(told) or "—", who=alert["answered_by"] or "—"
-        )
+        crowds.setdefault((_name(alert), building_of(alert["place"])), []).append(alert)
+    for alert in items:
+        crowd = crowds[_name(alert), building_of(alert["place"])]
+        if len(crowd) <= FLOOD:
+            yield [alert]
+        elif alert is crowd[0]:
+            yield crowd
+
+
+def _name(alert: Item) -> str:
+    return str(alert["name_zh"] if language() == "zh-CN" else alert["name_en"])
+
+
+def _show_alert(alert: Item) -> Iterable[str]:
+    yield say(
+        "alerts.line", language(), id=alert["id"][:8], name=_name(alert), subject=alert["subject"], place=alert["place"] or "-",
+        priority=say(f"priority.{alert['priority']}", language()), grade=say(f"grade.{alert['grade']}", language()),
+        condition=say(f"condition.{alert['condition']}", language()),
+        response=say(f"response.{alert['response']}", language()), age=length(alert["age_s"]),
+    )  # fmt: skip
+    told = dict.fromkeys(_told(step) for step in alert["told"])  # a rung told again is named once
+    yield "          " + say("alerts.told", language(), told=", ".join(told) or "—", who=alert["answered_by"] or "—")
 
 
 def _show_closed(items: list[Item]) -> Iterable[str]:

@@ -6,6 +6,7 @@ deadlines. One step, one revision, one message.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from math import inf
 
@@ -13,7 +14,18 @@ import msgspec
 from msgspec import Struct
 
 from gateway.actions import Action, Note, Publish
-from gateway.alerts import Alert, Change, ChangeKind, NoteKind, Priority, Response, Suppression, Why, alert_id
+from gateway.alerts import (
+    Alert,
+    Change,
+    ChangeKind,
+    NoteKind,
+    Priority,
+    Response,
+    Suppression,
+    Why,
+    alert_id,
+    building_of,
+)
 from gateway.events import Quality
 from gateway.instant import Instant
 from gateway.rules import ladder, lifecycle
@@ -64,6 +76,8 @@ class AlertRegister:
         self.said: list[Action] = []
         """Actions of the event being handled; the engine empties it."""
         self._open: dict[tuple[str, str], str] = {}
+        self._crowds: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+        """(rule, building) -> ids of its open alerts."""
         self._owed: dict[str, None] = {}
         """Closed alerts whose date is still owed, oldest first."""
 
@@ -301,8 +315,13 @@ class AlertRegister:
             undated=kind is not ChangeKind.DATED and (alert.undated or owed),
         )
         self._keep(said)
-        self.said.append(Publish(said.priority, self._next(said.priority), Change(kind, at, said, who, reason)))
+        self.said.append(
+            Publish(said.priority, self._next(said.priority), Change(kind, at, said, who, reason, self._alike(said)))
+        )
         return said
+
+    def _alike(self, alert: Alert) -> int:
+        return len(self._crowds.get(_crowd(alert), ()))
 
     def _next(self, lane: Priority) -> int:
         last = self.lanes.get(lane.value)
@@ -329,11 +348,16 @@ class AlertRegister:
             self.alerts.drop(oldest)
 
     def _index(self, alert: Alert) -> None:
-        key = (alert.rule, alert.subject)
+        key, crowd = (alert.rule, alert.subject), _crowd(alert)
         if alert.open:
             self._open[key] = alert.id
-        elif self._open.get(key) == alert.id:
+            self._crowds[crowd].add(alert.id)
+            return
+        if self._open.get(key) == alert.id:
             del self._open[key]
+        self._crowds[crowd].discard(alert.id)
+        if not self._crowds[crowd]:
+            del self._crowds[crowd]
 
     def _arm(self, alert: Alert) -> None:
         live = alert.open
@@ -344,6 +368,10 @@ class AlertRegister:
             ("shelf", alert.shelved_until),
         ):
             self._deadlines.arm((kind, alert.id), due if live else None)
+
+
+def _crowd(alert: Alert) -> tuple[str, str]:
+    return alert.rule, building_of(alert.place)
 
 
 def worst_value(why: tuple[Why, ...]) -> float | None:

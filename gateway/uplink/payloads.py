@@ -19,7 +19,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from gateway.actions import Reply
-from gateway.alerts import Alert, Change, ChangeKind, Priority, Told, Why
+from gateway.alerts import FLOOD, Alert, Change, ChangeKind, Priority, Told, Why, building_of
 from gateway.events import Health, Quality, Scalar
 from gateway.instant import Anchor, ClockQuality, Instant
 from gateway.uplink import wire
@@ -129,6 +129,7 @@ def alert_body(
         silent=alert.silent,
         drill=alert.drill,
         occurrences=alert.occurrences,
+        group=wire.Group(f"{alert.rule}@{building_of(alert.place)}", change.alike),
         told=tuple(_told(told, times) for told in alert.told),
         next_rung=alert.next_rung,
         why=tuple(_reason(why, times) for why in alert.why),
@@ -181,6 +182,7 @@ def _texts(change: Change, kind: ChangeKind, language: str, wording: Wording) ->
         say(f"change.{kind}", language, who=change.who or "-", reason=discreet(change.reason) or "-"),
         *(_why_sentence(why, language, wording) for why in alert.why),
         *_told_sentence(alert, language),
+        *([say("alert.flood", language, count=change.alike)] if change.alike > FLOOD else []),
         *_advice(alert, kind, language),
         say("alert.grade", language, grade=say(f"grade.{alert.grade}", language)),
     ]

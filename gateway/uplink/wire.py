@@ -76,6 +76,15 @@ class Reason(Struct, frozen=True, omit_defaults=True):
     """Whose value it is, where the alert is about a place with several."""
 
 
+class Group(Struct, frozen=True):
+    """By what alerts may be shown together when many come at once; each comes all the same."""
+
+    key: str
+    """Rule and building, ``gas-high@b1``."""
+    open: int
+    """Its open alerts after this change."""
+
+
 class AlertData(Struct, frozen=True, kw_only=True):
     """An alert as it stands after one change."""
 
@@ -95,6 +104,7 @@ class AlertData(Struct, frozen=True, kw_only=True):
     silent: bool
     drill: bool
     occurrences: int
+    group: Group
     told: tuple[ToldRung, ...]
     next_rung: Rung | None
     why: tuple[Reason, ...]

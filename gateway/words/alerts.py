@@ -48,6 +48,7 @@ _SENTENCES: dict[str, tuple[str, str]] = {
     "alert.why_limit": ("{fact}:{value}{unit}(限值 {limit}{unit})。", "{fact}: {value}{unit} (limit {limit}{unit})."),
     "alert.why_quality": ("{fact}:无读数({quality})。", "{fact}: no value ({quality})."),
     "alert.told": ("已通知:{rungs}。", "Told: {rungs}."),
+    "alert.flood": ("本楼此类告警共 {count} 起未结。", "{count} alerts of this kind are open in this building."),
     "alert.grade": ("属{grade}。", "A {grade}."),
     "alert.comma": ("、", ", "),
     "alert.between": ("", " "),

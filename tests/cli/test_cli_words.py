@@ -221,6 +221,15 @@ def test_a_rung_that_was_told_twice_is_named_once():
     assert second.strip() == "told: building head head-b1, grid worker grid-1; answered by: —"
 
 
+def test_a_flood_stands_together_and_nothing_of_it_is_left_out():
+    stands = {"told": [], "priority": "high", "grade": "small", "condition": "active", "response": "unanswered"}
+    smoke = [CLOSED | stands | {"id": f"{n:016x}", "place": f"b1/s1/{n}"} for n in range(11)]
+    other = CLOSED | stands | {"id": "f" * 16, "place": "b2/s1/1"}
+    lines = list(desk._show_alerts([smoke[0], other, *smoke[1:]]))
+    assert "11 open" in lines[0]
+    assert [line[:8] for line in lines[1::2]] == [*(alert["id"][:8] for alert in smoke), "f" * 8]
+
+
 def test_an_unknown_id_is_called_unknown(daemon, capsys):
     assert main(["history", "ffff", "--state", daemon]) == 1
     assert capsys.readouterr().err == "no alert begins with ffff\n"

@@ -86,6 +86,7 @@ def test_golden_alert():
             "silent": False,
             "drill": False,
             "occurrences": 1,
+            "group": {"key": "gas-high@b3", "open": 0},
             "told": [
                 {"rung": "building", "people": ["head-wang"], "because": "raised", "at": "2026-01-01T00:00:01.000Z", "age_s": 2.0},
                 {"rung": "grid", "people": [], "because": "nobody_below", "at": "2026-01-01T00:00:01.000Z", "age_s": 2.0},
