@@ -13,7 +13,7 @@ import structlog
 
 from bench.figures import Figure, keep, table
 
-SUBJECTS = ("core", "rtu", "tcp", "garden_run", "deeds", "outbox", "disk", "radio")
+SUBJECTS = ("core", "rtu", "tcp", "starts", "garden_run", "deeds", "outbox", "disk", "radio")
 """Each a module here with ``measure(quick) -> iterator of figures``; in this order."""
 RESULT = Path("build") / "bench.json"
 

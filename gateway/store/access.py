@@ -21,6 +21,11 @@ from gateway.store.migrations import is_intact, migrate, shipped
 
 log = structlog.get_logger()
 
+PROVED_BYTES = 16 << 20
+"""A file of this size is looked through before it is believed: a second of a memory card. In a longer one damage shows to whoever
+meets it, at last to the walk of ``inspection.py``: no poll may wait for that.
+"""
+
 
 class Access:
     """To one file, by one thread at a time; ``taken_over`` is called each time it was opened."""
@@ -101,7 +106,8 @@ class Access:
             connection = dialling.dial_readonly(self._path)
         try:
             if check:
-                dialling.prove(connection, whole=self._must_check)
+                if self._must_check or files.size(self._path) <= PROVED_BYTES:
+                    dialling.prove(connection, whole=self._must_check)
                 if not is_intact(connection):
                     raise Damaged("schema")  # noqa: TRY301 (one more finding)
             migrate(connection, shipped())

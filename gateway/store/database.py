@@ -107,13 +107,24 @@ class Database:
         if database.hurt:
             with contextlib.suppress(StoreFault):  # a read-only disk: what can be found is read
                 database._access.mend()
-        database._recover()
+        try:
+            database._recover()
+        except StoreFault:
+            if not database.hurt:
+                raise
+            database.mend()
         return database
+
+    def mend(self) -> None:
+        """Mend what is hurt now, where the next commit would. Raises StoreFault."""
+        self._access.mend()
+        self._recover()
 
     def _recover(self) -> None:
         """Take in what the log holds that the tables do not. Raises StoreFault where the log cannot be read."""
         with self._access.reading() as connection:
             self._noted_room = int(self._rows.meta(connection, ROOM) or 0)
+        self._notes.clear()
         hurt = self.rebuilt > 0 or self.damage.rows > 0
         self._take_in(self._recovery.news(self._serial, self._noted_room, hurt=hurt, notes=self._notes))
         self._recovery.retell()
@@ -165,7 +176,10 @@ class Database:
         """All state but closed alerts, the last stamp, and what was found amiss. Raises StoreFault."""
         with self._access.reading() as connection:
             bad = self.damage.rows
-            rows = self._rows.rows(connection, "state", "WHERE kind <> ? ORDER BY kind, key", CLOSED)
+            rows = [  # two ranges: one condition would read every closed alert, most of a large file
+                *self._rows.rows(connection, "state", "WHERE kind < ? ORDER BY kind, key", CLOSED),
+                *self._rows.rows(connection, "state", "WHERE kind > ? ORDER BY kind, key", CLOSED),
+            ]
         if self.damage.rows > bad:
             self._recovery.leap(self._unfolded.messages())
         with self._access.reading() as connection:

@@ -38,6 +38,14 @@ def touch_private(path: Path, *, synced: bool = True) -> bool:
     return True
 
 
+def size(path: Path) -> int:
+    """Bytes of a file; 0 where there is none, or where nobody can tell."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Replace a file so that at any power cut it is either the old or the new one. Raises OSError, then the old one stands."""
     draft = path.with_name(path.name + ".new")

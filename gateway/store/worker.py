@@ -29,8 +29,7 @@ STALL_S = 3.0
 """A job that takes longer is a sick disk: memory cards rest for a second at times, and an alarm has 10 s in all to its ACK
 (GB 26875.1-2011; facts, reliability 1)."""
 OPEN_S = 5.0
-"""The longest a start waits for the disk: half of an alarm's 10 s. The opening goes on behind, so that the next start finds
-the file in the page cache where it was only slow (80 MB are read and checked)."""
+"""The longest a start waits for the disk: half of an alarm's 10 s. The opening goes on behind."""
 FOLD_STEP = 2 << 20
 """Bytes of the commit log that one job folds at most: all of it, as a rule, for every job writes the same dozen pages again."""
 FOLD_S = 0.5
@@ -55,6 +54,8 @@ class Worker:
         self._pool = pool or DiskThread("store")
         self._database: Database | None = None
         self._missed = False
+        self._read: Loaded | None = None
+        """What the database held, before this run was counted."""
         self._running: dict[asyncio.Future[Any], float] = {}
         self._folding: asyncio.Future[None] | None = None
         self._step = FOLD_STEP
@@ -67,14 +68,16 @@ class Worker:
     async def open(self) -> tuple[Loaded, str]:
         """Open the database and count this run. The reason is empty, or says why the disk cannot be written.
 
-        A disk that does not answer in ``open_s`` is left to its work, and what it holds is missed.
+        A disk that does not answer in ``open_s`` is left to its work, and what it holds is missed, unless only the counting is.
         """
         opening = self._submit(self._open)
         done, _ = await asyncio.wait({opening}, timeout=self._open_s)
         if done:
             return opening.result()
-        self._missed = True
         opening.add_done_callback(_look_away)
+        if self._read is not None:
+            return _uncounted(self._read, "stalled"), "stalled"
+        self._missed = True
         return _unread("stalled"), "stalled"
 
     def write(self, job: Callable[[Database], _T]) -> asyncio.Future[_T]:
@@ -200,7 +203,7 @@ class Worker:
     def _open(self) -> tuple[Loaded, str]:
         try:
             database = self._opened()
-            loaded = database.load()
+            loaded = self._read = self._load(database)
         except StoreFault as fault:
             self._missed = True
             return _unread(str(fault)), str(fault)
@@ -208,6 +211,22 @@ class Worker:
             return structs.replace(loaded, run=database.next_run(), runs=loaded.runs + 1), ""
         except StoreFault as fault:
             return _uncounted(loaded, str(fault)), str(fault)
+
+    def _load(self, database: Database) -> Loaded:
+        """Damage that shows only now, in a file too long to be looked through, is mended first: what can be saved is the core's."""
+        loaded = None
+        try:
+            loaded = database.load()
+            if database.hurt:
+                database.mend()
+                return database.load()
+        except StoreFault:
+            if loaded is None and not database.hurt:
+                raise
+        if loaded is not None:  # or the disk does not let us mend it, and this is what it holds
+            return loaded
+        database.mend()
+        return database.load()
 
     def _opened(self) -> Database:
         if self._database is None:
