@@ -123,7 +123,7 @@ class Departures:
         """Devices of which the broker was told in this session."""
         self._taken: set[Kind] = set()
         self._unheard = False
-        self._held = False
+        self._held = self._ended = False
         self._landed = asyncio.Event()
         self.wake = asyncio.Event()
         self.counts: Counter[str] = Counter()
@@ -131,14 +131,28 @@ class Departures:
     def restart(self) -> None:
         """A new session: forget what was on its way, and say again how everything stands."""
         self._lanes = {lane: _Lane() for lane in LANES}
-        self.counts["telemetry_dropped"] += sum(parcel.kind is Kind.TELEMETRY for parcel in self._under_way)
-        self._under_way = set()
+        self._drop_under_way()
         self._taken, self._unheard = set(), False
         self._held = False
         self._status_due = True
         self._devices_due = dict(self._devices())
         self._retained = set()
         self.wake.set()
+
+    def begin(self) -> None:
+        """There is somebody to send; what is offered from now on waits."""
+        self._ended = False
+
+    def end(self) -> None:
+        """Nobody sends any more: the readings that wait, on their way or not, and those still to come end here, counted."""
+        self._drop_under_way()
+        self.counts["telemetry_dropped"] += len(self._telemetry)
+        self._telemetry.clear()
+        self._ended = True
+
+    def _drop_under_way(self) -> None:
+        self.counts["telemetry_dropped"] += sum(parcel.kind is Kind.TELEMETRY for parcel in self._under_way)
+        self._under_way = set()
 
     async def settle(self) -> None:
         """Let nothing more leave in this session, and return when the broker has taken what did, with cursors saved."""
@@ -164,6 +178,9 @@ class Departures:
 
     def offer(self, device: str, body: bytes) -> None:
         """Telemetry may be dropped, the oldest first, and is counted."""
+        if self._ended:
+            self.counts["telemetry_dropped"] += 1
+            return
         if len(self._telemetry) >= self._telemetry_kept:
             self._telemetry.popleft()
             self.counts["telemetry_dropped"] += 1

@@ -110,7 +110,15 @@ class MqttUplink:
         self._departures.offer(device, body)
 
     async def run(self) -> None:
-        """Keep a session alive for ever, with capped full-jitter back-off once every address has failed."""
+        """Keep a session alive until cancelled, with capped full-jitter back-off once every address has failed."""
+        self._departures.begin()
+        try:
+            await self._keep_alive()
+        finally:
+            self._departures.end()
+            log.info("uplink_ended", uplink=self.uplink.id, telemetry_dropped=self.counts["telemetry_dropped"])
+
+    async def _keep_alive(self) -> None:
         loop, rounds = asyncio.get_running_loop(), 0
         while True:
             began = loop.time()

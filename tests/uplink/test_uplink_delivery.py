@@ -5,6 +5,7 @@ import contextlib
 
 import aiomqtt
 import pytest
+from instruments.waiting import until
 
 from gateway.sim.receiver import DutyOffice
 
@@ -209,6 +210,26 @@ def test_telemetry_comes_last_and_is_dropped_counted(house, mosquitto):
                         break
         assert order == ["a"] * 100 + list(range(300, 1300))
         assert gateway.mqtt.counts["telemetry_dropped"] == 300
+
+    asyncio.run(story())
+
+
+def test_telemetry_that_still_waits_at_the_end_is_dropped_counted(house):
+    async def story():
+        async def swallow(reader, _writer):
+            await reader.read()
+
+        silent = await asyncio.start_server(swallow, "127.0.0.1", 0)
+        gateway = house.Gateway(silent.sockets[0].getsockname()[1])
+        async with house.running(gateway.mqtt):
+            for n in range(1300):
+                gateway.mqtt.offer_telemetry("gas-501", str(n).encode())
+            await until(lambda: gateway.mqtt.counts["connects_tried"])
+            assert gateway.mqtt.counts["telemetry_dropped"] == 300
+        assert gateway.mqtt.counts["telemetry_dropped"] == 1300
+        gateway.mqtt.offer_telemetry("gas-501", b"late")
+        assert gateway.mqtt.counts["telemetry_dropped"] == 1301
+        silent.close()
 
     asyncio.run(story())
 
