@@ -6,11 +6,20 @@ A name is durable only once its *directory* was fsynced (fsync(2); measured: fac
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
+import re
 from pathlib import Path
 
+import structlog
+
+log = structlog.get_logger()
+
 PRIVATE = 0o600
+DAMAGED = "damaged"
+ASIDE_KEPT = 3
+"""So many damaged files of one name are kept, the newest: whoever looks into them compares two or three."""
+ASIDE_BYTES = 256 << 20
+"""And so many bytes of them, but for the newest, which is kept however long it is: a card that spoils files is not to fill up by it."""
 _COMPANIONS = ("", "-wal", "-shm", "-journal")  # what SQLite keeps beside a database, sqlite.org/tempfiles.html
 
 
@@ -70,18 +79,46 @@ def write_all(handle: int, data: bytes, at: int) -> None:
         written += os.pwrite(handle, data[written:], at + written)
 
 
-def set_aside(path: Path, because: str = "damaged") -> Path:
-    """Rename a file, and SQLite's companions with it, to the first free ``….damaged-N``. Raises OSError.
+def set_aside(path: Path, because: str = DAMAGED) -> Path:
+    """Rename a file, and SQLite's companions with it, to the next ``….damaged-N``. Raises OSError.
 
-    Also for companions whose main file is gone: a log left behind would be replayed into the next database.
+    Also for companions whose main file is gone: a log left behind would be replayed into the next database. Of damaged ones the
+    oldest are deleted, so that they do not fill the disk; what a person replaced is his to delete.
     """
-    names = (path.with_name(f"{path.name}.{because}-{number}") for number in itertools.count(1))
-    aside = next(name for name in names if not any(part.exists() for part in _family(name)))
+    aside = path.with_name(f"{path.name}.{because}-{last_aside(path, because) + 1}")
     for source, target in zip(_family(path), _family(aside), strict=True):
         if source.exists():
             source.rename(target)
     sync_folder(path.parent)
+    if because == DAMAGED:
+        with contextlib.suppress(OSError):  # they are kept a while longer
+            _bound_asides(path)
     return aside
+
+
+def last_aside(path: Path, because: str = DAMAGED) -> int:
+    """The number of the last file of this name that was set aside; 0: none ever was, or all were deleted by a person."""
+    return max(_asides(path, because), default=0)
+
+
+def _bound_asides(path: Path) -> None:
+    asides = [
+        path.with_name(f"{path.name}.{DAMAGED}-{number}") for number in sorted(_asides(path, DAMAGED), reverse=True)
+    ]
+    kept = 0
+    for place, aside in enumerate(asides):
+        length = sum(map(size, _family(aside)))
+        if place and (place >= ASIDE_KEPT or kept + length > ASIDE_BYTES):
+            remove(aside)
+            log.error("damaged_file_deleted", name=aside.name, bytes=length)
+        else:
+            kept += length
+
+
+def _asides(path: Path, because: str) -> set[int]:
+    pattern = re.compile(rf"{re.escape(path.name)}\.{because}-(\d+)(?:{'|'.join(map(re.escape, _COMPANIONS[1:]))})?")
+    found = (pattern.fullmatch(other.name) for other in path.parent.glob(f"{path.name}.{because}-*"))
+    return {int(match[1]) for match in found if match}
 
 
 def remove(path: Path) -> None:

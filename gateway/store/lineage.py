@@ -9,13 +9,12 @@ the files that were set aside: of a database that is lost as a whole nothing but
 
 from __future__ import annotations
 
-import re
 import secrets
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 
-from gateway.store import commit_log
+from gateway.store import commit_log, files
 from gateway.store.sealed import Sealed, put_meta
 
 LEAP = 100_000
@@ -79,10 +78,4 @@ class Lineage:
 
     def _set_aside(self) -> int:
         """The number of the last file that was set aside as damaged."""
-        names = (self._path.name, commit_log.NAME)
-        numbers = (
-            re.fullmatch(r".*\.damaged-(\d+)", path.name)
-            for name in names
-            for path in self._path.parent.glob(f"{name}.*")
-        )
-        return max((int(number[1]) for number in numbers if number), default=0)
+        return max(files.last_aside(self._path.with_name(name)) for name in (self._path.name, commit_log.NAME))
