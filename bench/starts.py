@@ -1,7 +1,7 @@
 """How long a start lets a danger wait, whatever its store looks like: from exec to the first answer that was read on the line.
 
-The danger is there before the daemon. The store is empty; a year's, of tens of thousands of alerts; the same damaged, so that it
-is rebuilt; and the same on a disk that takes its time over every read and every flush (strace stops them on their way into the
+The danger is there before the daemon. The store is empty; a year's, of tens of thousands of alerts; the same damaged in
+what is past, and in what the core begins with, so that it is rebuilt before; and the same on a disk that takes its time over every read and every flush (strace stops them on their way into the
 kernel). Files lie on the disk and in no cache.
 """
 
@@ -28,6 +28,9 @@ BODY = 900
 READ_MS, FLUSH_MS = 5, 2_000
 _PAGE = 4_096
 _AT_ONCE = 500
+_SPOILT = 64
+_OPEN = "bench"
+"""A kind of row that is loaded, and that no core knows."""
 _SLOW = (
     "strace", "-f", "--seccomp-bpf", "-qq", "-o", os.devnull,
     "-e", "trace=pread64,fsync,fdatasync",
@@ -47,7 +50,8 @@ def measure(*, quick: bool) -> Iterator[Figure]:
         yield _figure("empty", empty, empty, "no file in the state folder")
         for kind, damage, wrap, what in (
             ("large", _leave, (), f"{size:.0f} MB, {ALERTS:,} closed alerts"),
-            ("corrupt", _spoil, (), f"the same with {_SPOILT} of its pages zeroed: rebuilt"),
+            ("corrupt_past", _spoil_past, (), f"the same, {_SPOILT} pages of histories zeroed"),
+            ("corrupt_state", _spoil_state, (), "the same, two pages zeroed of what is loaded: rebuilt first"),
             ("slow_disk", _leave, _SLOW, f"the same, {READ_MS} ms for each read and {FLUSH_MS / 1000:.0f} s for each flush"),
         ):  # fmt: skip
             found = _starts(Path(name), (year, damage), trials, wrap)
@@ -110,6 +114,7 @@ def _live_a_year(folder: Path, alerts: int) -> None:
                 ),
             )
         )  # fmt: skip
+    database.commit(Batch(state=tuple(StateRow(_OPEN, f"{n:04}", dice.randbytes(BODY)) for n in range(_AT_ONCE))))
     database.close()
     (folder / "pseudonym.key").write_bytes(dice.randbytes(32))  # made at the first run, which this is not
 
@@ -118,14 +123,22 @@ def _leave(_state: Path) -> None:
     """Sound."""
 
 
-_SPOILT = 64
+def _spoil_past(state: Path) -> None:
+    """Pages with steps of alerts in the middle of the year."""
+    _zero(state, f"{ALERTS // 20:016x}"[:-2].encode(), _SPOILT)
 
 
-def _spoil(state: Path) -> None:
-    dice, path = random.Random(7), state / NAME
-    with path.open("r+b") as file:
-        for page in dice.sample(range(100, path.stat().st_size // _PAGE), _SPOILT):
-            file.seek(page * _PAGE)
+def _spoil_state(state: Path) -> None:
+    _zero(state, f"{_OPEN}02".encode(), 2)
+
+
+def _zero(state: Path, sign: bytes, pages: int) -> None:
+    content = (state / NAME).read_bytes()
+    holding = [at for at in range(0, len(content), _PAGE) if sign in content[at : at + _PAGE]][:pages]
+    assert len(holding) == pages, len(holding)
+    with (state / NAME).open("r+b") as file:
+        for at in holding:
+            file.seek(at)
             file.write(bytes(_PAGE))
 
 
