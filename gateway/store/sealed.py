@@ -44,6 +44,37 @@ class Sealed:
                 return good[:n]
             limit += length - len(good)
 
+    def around(
+        self, connection: sqlite3.Connection, table: str, within: Callable[[tuple[Any, ...]], bool]
+    ) -> list[Pair]:
+        """The sound rows before and behind those ``within``, which lie together and are not read.
+
+        From both ends in the order of the pages: the end of a range would be looked for, and a bad key be taken for it.
+        """
+        front = self._up_to(connection, table, "", within)
+        if front and within(front[-1][1]):
+            return [*front[:-1], *self._up_to(connection, table, " DESC", within)[-2::-1]]
+        return front
+
+    def _up_to(
+        self, connection: sqlite3.Connection, table: str, direction: str, within: Callable[[tuple[Any, ...]], bool]
+    ) -> list[Pair]:
+        """The sound rows from one end up to the first ``within``."""
+        keys = seals.KEYS[table]
+        columns = ", ".join(keys + seals.COLUMNS[table])
+        order = ", ".join(key + direction for key in keys)
+        good: list[Pair] = []
+        bad: list[Pair] = []
+        for row in connection.execute(f"SELECT {columns} FROM {table} NOT INDEXED ORDER BY {order}"):  # noqa: S608 (our own names)
+            key, said = row[: len(keys)], row[len(keys) :]
+            sound = seals.sound(table, said)
+            (good if sound else bad).append((key, said))
+            if sound and within(said):
+                break
+        if bad:
+            self.set_aside(connection, table, bad)
+        return good
+
     def all_sound(self, connection: sqlite3.Connection, table: str, tail: str, *values: object) -> list[Pair] | None:
         """The same as ``rows``; None where a row is bad: it may have been chosen, or others for its sake, by what it does not say."""
         good, length = self._page(connection, table, tail, values)

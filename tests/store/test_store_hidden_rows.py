@@ -159,6 +159,18 @@ def test_no_key_hides_a_row_without_a_word(content, whole, tmp_path, put, column
         database.close()
 
 
+@pytest.mark.parametrize("column", ["state.kind", "state.key", "state.kind of a closed one"])
+def test_a_start_knows_every_other_open_alert(content, tmp_path, put, column):
+    """Before anything else has looked at the rows: the core begins with what is found here."""
+    for flipped in _flips(content, column):
+        put(flipped)
+        database = Database.open(tmp_path)
+        loaded = database.load()
+        assert len([row for row in loaded.state if row.kind == "alert"]) >= ALERTS - ("closed" not in column)
+        assert loaded.notes or "closed" in column
+        database.close()
+
+
 @pytest.mark.parametrize("column", ["outbox.lane", "outbox.sequence"])
 def test_an_uplink_does_not_go_on_past_what_a_key_hides(content, tmp_path, put, column):
     """Before anything else has looked at the rows, and while alarms go on."""
