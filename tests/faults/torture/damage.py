@@ -19,12 +19,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from gateway.store import commit_log
+from gateway.store.database import NAME, Database
 from gateway.store.lineage import LEAP
 
 from .rows import Budget, Row
-from .stage import Stage
+from .stage import PATIENCE_S, Stage
 
 PRESSES = 3
+WAITING = 8
 PAGE = 4096
 HOLD_ALERTS = "loudong.db", "loudong.db-wal", "loudong.log"
 FILES = (
@@ -126,6 +128,62 @@ async def _trial(folder: Path, name: str, kind: str, dice: random.Random) -> tup
             one.notes.append(f"{what}: {one.out_of_order} messages under sequences that had been used")
             one.out_of_order = 0
         return one, len(before), len(before) - len(missing)
+
+
+async def keys(folder: Path, budget: Budget) -> Row:
+    """While the broker is away alarms gather; then one bit of the key is flipped under which a waiting message lies."""
+    row, dice = Row(), budget.dice()
+    for n in budget.rounds():
+        row += await _trial_of_a_key(folder / str(n), dice)
+    return row
+
+
+async def _trial_of_a_key(folder: Path, dice: random.Random) -> Row:
+    row = Row(trials=1)
+    async with Stage(folder) as stage:
+        await stage.live()
+        await asyncio.to_thread(stage.broker.stop)
+        stage.press_some(WAITING)
+        async with asyncio.timeout(PATIENCE_S):
+            while len((await stage.loudong("alerts")).items) < WAITING:
+                await asyncio.sleep(0.2)
+        await stage.kill()
+        sequence = _flip_a_key(stage.world.state, dice)
+        began = asyncio.get_running_loop().time()
+        await asyncio.to_thread(stage.broker.start)
+        if not await stage.up():
+            row.wrong.append("it did not start")
+            return row
+        await stage.until_heard_since(began, row)
+        with contextlib.suppress(AssertionError):
+            await stage.until(lambda: stage.raised.get(("disk-failing", "store")), "somebody is told")
+        if not stage.raised.get(("disk-failing", "store")):
+            row.wrong.append(f"message {sequence} was damaged, and nobody was told")
+        await stage.close_all()
+        await stage.kill()
+        await stage.live()  # and the life after that
+        stage.press_some(1)
+        await stage.all_heard()
+        one = stage.close_account(Row(trials=1, recoveries_s=row.recoveries_s))
+        rest = {lane: [place for place in gap if place != sequence] for lane, gap in stage.office.missing.items()}
+        if _is_leap({lane: gap for lane, gap in rest.items() if gap}):
+            one.wrong = [wrong for wrong in one.wrong if not wrong.startswith("gaps in a lane")]
+        one.wrong += row.wrong
+        return one
+
+
+def _flip_a_key(state: Path, dice: random.Random) -> int:
+    """Of one of the waiting messages but the last, in the tables; answers its place in the lane."""
+    Database.open(state).close()  # what the log holds goes to the tables, and those into one file
+    with contextlib.closing(sqlite3.connect(state / NAME)) as db:
+        waiting = db.execute("SELECT sequence, id FROM outbox WHERE lane = 'critical' ORDER BY sequence").fetchall()
+    sequence, name = dice.choice([(place, name) for place, name in waiting[:-1] if 1 < place < 128])  # one byte
+    content = bytearray((state / NAME).read_bytes())
+    key = b"critical" + bytes([sequence])
+    at = content.index(key + name.encode())
+    content[at + dice.randrange(len(key))] ^= 1 << dice.randrange(8)
+    (state / NAME).write_bytes(content)
+    return int(sequence)
 
 
 def _is_leap(missing: Mapping[tuple[str, str], list[int]]) -> bool:

@@ -56,6 +56,7 @@ FAULTS: dict[str, Fault] = {
     "power-cut-ext4": Fault(_real(ext4.daemon), (60, 1200), (2, 40), splits=True),
     "power-cut-ext4-store": Fault(ext4.store, (1000, 1200), (8, 20), splits=True),
     "store-corrupted": Fault(_real(damage.files), (90, 1800), (2, 40), splits=True),
+    "store-key-flipped": Fault(_real(damage.keys), (60, 1800), (2, 40), splits=True),
     "disk-full": Fault(_real(disks.full), (20, 600), (1, 40)),
     "disk-fsync-eio": Fault(_real(disks.eio), (20, 600), (1, 40)),
     "disk-read-only": Fault(_real(disks.read_only), (20, 600), (1, 40)),
