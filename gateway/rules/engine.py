@@ -15,7 +15,7 @@ from collections.abc import Iterable
 import msgspec
 from msgspec import Struct
 
-from gateway.actions import Action, OpenPairing, OutputState, Reenrol, Reply, Want
+from gateway.actions import Action, OpenPairing, Reenrol, Reply, Want
 from gateway.alerts import Alert
 from gateway.events import (
     Actuated,
@@ -38,7 +38,7 @@ from gateway.events import (
     Verb,
 )
 from gateway.instant import Anchor, Instant
-from gateway.rules import outputs, strangers
+from gateway.rules import strangers
 from gateway.rules.answered import AnsweredCommands
 from gateway.rules.away import AWAY
 from gateway.rules.commands import Verdict, carry_out
@@ -53,6 +53,7 @@ from gateway.rules.question import Fact
 from gateway.rules.register import AlertRegister
 from gateway.rules.signs import Sign
 from gateway.rules.terminals import TerminalBook
+from gateway.rules.wants import Wants
 from gateway.rules.watches import Moment, Watchkeeper
 
 SEGMENTS_KEPT = 16
@@ -74,10 +75,6 @@ class Outcome(Struct, frozen=True):
     """A quiet reading that no alarm hangs on: losing the last minute of such costs nobody anything."""
 
 
-class Driven(Struct, frozen=True):
-    """An output we asked on, and have not seen off since: the next life, too, may switch it off."""
-
-
 class Engine:
     """The deterministic core of one site."""
 
@@ -93,8 +90,7 @@ class Engine:
         self.presses: Table[LastPress] = Table("press", LastPress)
         self._left: Table[strangers.Left] = Table("left", strangers.Left)
         self._answered = AnsweredCommands()
-        self._wants: Table[Want] = Table("want", Want)
-        self._driven: Table[Driven] = Table("driven", Driven)
+        self._wants = Wants(compound)
         self._ledger = Ledger(
             self.board.rows,
             self.board.clock_row,
@@ -111,8 +107,8 @@ class Engine:
             self._terminals.seen,
             self._answered.done,
             self._answered.latest,
-            self._wants,
-            self._driven,
+            self._wants.told,
+            self._wants.driven,
             self._terminals.cursors,
             self._terminals.gaps,
             self._terminals.pins,
@@ -194,11 +190,11 @@ class Engine:
 
     def wants(self) -> list[Want]:
         """What every output was told last, for one who has not heard it."""
-        return self._wants.values()
+        return self._wants.told.values()
 
     def driven(self) -> frozenset[str]:
         """Outputs that are on because of us, as far as we know."""
-        return frozenset(key[0] for key in self._driven)
+        return frozenset(key[0] for key in self._wants.driven)
 
     def anchor_at(self, at: Instant) -> Anchor | None:
         """The tie of this moment to true time, if known."""
@@ -224,9 +220,7 @@ class Engine:
         elif isinstance(event, Actuated):
             self._hear(event.output, CONFIRMED, event.confirmed, Quality.GOOD, stamped)
             self._hear(event.output, HELD, event.reason.startswith("held"), Quality.GOOD, stamped)
-            wanted = self._wants.get(event.output)
-            if event.actual == OutputState.OFF.value and (wanted is None or wanted.state is not OutputState.ON):
-                self._driven.drop(event.output)
+            self._wants.answered(event)
         elif isinstance(event, Command):
             self._command(event, stamped)
         elif isinstance(event, Boot):
@@ -326,8 +320,7 @@ class Engine:
         if boot.downtime_ms is None:
             self._watches.observe_anew(at)
             self.register.after_unknown_downtime(at)
-        for output in self._wants:
-            self._wants.drop(*output)  # every run tells its outputs anew what they should be
+        self._wants.take_back()
         # Known from earlier in this boot counts: the kernel may waver, the tie to true time does not (and nobody reports it
         # a second time, so this fact would stay false for ever).
         self._hear(CLOCK, SYNCED, offset is not None, Quality.GOOD, stamped)
@@ -362,9 +355,7 @@ class Engine:
                 self.register.close(alert, stamped.at, None, "withdrawn", "")
         self.register.relay_ladders()
         self.board.forget_strangers()
-        for output in self._wants:
-            if output[0] not in self.compound.outputs:
-                self._wants.drop(*output)
+        self._wants.forget_strangers()
         self._watches.forget_strangers()
         books = (self.presses, *self._terminals.books)
         gone = strangers.long_gone(books, self._left, self.compound.subjects, stamped.at)
@@ -400,8 +391,7 @@ class Engine:
         clock = self.board.clock
         if clock.at != self._now:
             self.board.clock = _replace(clock, at=self._now)
-        told_nothing = len(self._wants) < len(self.compound.outputs)
-        wants = self._drive() if self.register.alerts.is_changed or told_nothing else ()
+        wants = self._wants.renew(self.alerts()) if self.register.alerts.is_changed or self._wants.owed else ()
         actions = (*wants, *said)
         idle = idle and not actions and self._ledger.touched <= _OF_EVERY_READING
         return Outcome(actions, self._ledger.changed(), urgent or bool(actions), idle)
@@ -409,19 +399,6 @@ class Engine:
     def _taken(self) -> list[Action]:
         said, self.register.said = self.register.said, []
         return said
-
-    def _drive(self) -> tuple[Want, ...]:
-        """The outputs whose desired state (or cause) changed."""
-        rules, alerts = self.compound.rules, self.alerts()
-        kinds = {output.kind for output in self.compound.outputs.values()}
-        concerned = {kind: [a for a in alerts if outputs.concerns(kind, rules.get(a.rule))] for kind in kinds}
-        wanted = [outputs.desired(output, concerned[output.kind], rules) for output in self.compound.outputs.values()]
-        changed = tuple(want for want in wanted if self._wants.get(want.output) != want)
-        for want in changed:
-            self._wants.put(want, want.output)
-            if want.state is OutputState.ON:
-                self._driven.put(Driven(), want.output)
-        return changed
 
 
 def _moment(stamped: Stamped) -> Moment:
