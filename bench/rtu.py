@@ -35,6 +35,8 @@ UNITS, REGISTERS, DETECTORS = 31, 10, 10
 READ_S = 8 * CHAR_S + T35_S + (5 + 2 * REGISTERS) * CHAR_S + T35_S
 FRAME_S = 8 * CHAR_S + 2 * T35_S + (5 + 2 * REGISTERS) * CHAR_S
 _ALARM_MS, _FULL_MS = 500, 3_000
+_TIMEOUT_MS = 300
+_NEVER_S = 60.0  # what a write that never left counts for
 _DETECTOR = """\
 id: bench-detector
 kind: other
@@ -78,8 +80,8 @@ def measure(*, quick: bool) -> Iterator[Figure]:
         yield asyncio.run(_age(dead, 25 if quick else 120))
     yield from asyncio.run(_wrong(10 if quick else 60))
     yield asyncio.run(_noise(8 if quick else 60))
-    for dead in (0, 3):
-        yield asyncio.run(_preempt(dead, 15 if quick else 100))
+    for dead, lost in ((0, 0.0), (3, 0.0), (0, 0.2)):
+        yield asyncio.run(_preempt(dead, lost, 15 if quick else 100))
 
 
 # The line and the master on it -------------------------------------------------------------------------------------------
@@ -219,11 +221,12 @@ async def _age(dead: int, seconds: float) -> Figure:
 
 
 async def _wrong(seconds: float) -> list[Figure]:
-    """Units that answer later than their timeout, with three blocks each; how many values were another register's."""
+    """Units that answer later than their timeout, up to three seconds, with three blocks each; how many values were another register's."""
     heard = Heard()
     block = "".join(points("normal", "200ms", first) for first in (0, 40, 80))
     profile = _DETECTOR.format(timeout="50ms", alarm="", points=block)
-    late = {unit: {"late_ms": (low, high)} for unit, (low, high) in enumerate(((10, 80), (40, 120), (60, 250)), 1)}
+    delays = ((10, 80), (40, 120), (60, 250), (900, 1600), (50, 3000))
+    late = {unit: {"late_ms": (low, high)} for unit, (low, high) in enumerate(delays, 1)}
     async with line(late) as (path, seen):
         async with polling(poller(path, {"late": profile}, dict.fromkeys(late, "late"), heard)):
             await asyncio.sleep(seconds)
@@ -268,10 +271,14 @@ async def _noise(seconds: float) -> Figure:
     )  # fmt: skip
 
 
-async def _preempt(dead: int, trials: int) -> Figure:
-    """From asking for an output to the first byte of the write on the wire, the line fully booked."""
+async def _preempt(dead: int, lost: float, trials: int) -> Figure:
+    """From asking for an output to the first byte of the write on the wire, the line fully booked.
+
+    ``lost``: the part of the relay's own answers that never come; a write has nothing to wait for in them.
+    """
     gone = set(range(UNITS - dead, UNITS))
     units: dict[int, dict[str, Any]] = {unit: {"dead": unit in gone} for unit in range(1, UNITS + 1)}
+    units[UNITS]["lost"] = lost
     full = _DETECTOR.format(timeout="300ms", alarm="", points=points("normal", "1s"))
     relay = _DETECTOR.format(timeout="300ms", alarm=_COIL.format(), points="")
     kinds = {unit: "relay" if unit == UNITS else "full" for unit in units}
@@ -287,9 +294,14 @@ async def _preempt(dead: int, trials: int) -> Figure:
                 with contextlib.suppress(Exception):
                     # The simulated coil always reads back 0: what counts here is when the write left.
                     await master.write(f"u{UNITS}", "coil", trial % 2 == 1)
-    waits = [min((at for _, _, at in seen["writes"] if at >= began), default=began) - began for began in asked]
+            timeout_s = max(master.line.timeout_s(unit, _TIMEOUT_MS) for unit in units)
+    waits = [
+        min((at for _, _, at in seen["writes"] if at >= began), default=began + _NEVER_S) - began for began in asked
+    ]
+    never = sum(wait >= _NEVER_S for wait in waits)
+    name = f"{dead}_dead" if not lost else "relay_misses"
     return Figure(
-        f"write_preempt_ms/{dead}_dead", 1000 * percentile(waits, 0.99), "ms (p99)", ("<=", 1000 * (FRAME_S + 0.1)),
-        limit=1000 * FRAME_S, limit_is="one frame", note=f"p50 {1000 * percentile(waits, 0.5):.1f}, {trials} writes; "
-        "the aim is one frame and a learned timeout of at most 100 ms",
+        f"write_preempt_ms/{name}", 1000 * percentile(waits, 0.99), "ms (p99)", ("<=", 1000 * (FRAME_S + timeout_s)),
+        limit=1000 * FRAME_S, limit_is="one frame", note=f"p50 {1000 * percentile(waits, 0.5):.1f}, {trials} writes, "
+        f"{never} never left; the aim is one frame and the longest timeout in use, {1000 * timeout_s:.0f} ms",
     )  # fmt: skip

@@ -11,6 +11,7 @@ written before 3.5 characters of silence have passed since then breaks t3.5, and
 
 from __future__ import annotations
 
+import heapq
 import json
 import os
 import random
@@ -24,6 +25,7 @@ from typing import Any
 CHAR_S = 10 / 9600
 T35_S = 3.5 * CHAR_S
 _SPIN_S = 0.0006  # the last part of a wait is spent looking at the clock: a sleep is late by more than a character
+_LONG_S = 0.3  # a unit that takes longer than this does not keep the others from being heard
 _SLACK_S = 0.00005  # two processes read one clock; closer than this is the same moment
 
 
@@ -46,7 +48,10 @@ class Wire:
     """The line and everybody on it."""
 
     def __init__(self, config: dict[str, Any]) -> None:
-        """``units``: unit id -> {turnaround_ms, dead, late_ms: [low, high], noise: share}; others are silent."""
+        """``units``: unit id -> {turnaround_ms, dead, late_ms: [low, high], noise: share, lost: share of reads not answered}.
+
+        Others are silent.
+        """
         self.units = {int(unit): settings for unit, settings in config["units"].items()}
         self.master, self._slave = os.openpty()
         tty.setraw(self.master)
@@ -54,6 +59,8 @@ class Wire:
         self.path = os.ttyname(self._slave)
         self._random = random.Random(11)
         self._free_at = 0.0
+        self._late: list[tuple[float, bytes]] = []
+        """What a very slow unit will say, and when; the others are heard meanwhile."""
         self.seen: dict[str, Any] = {"requests": 0, "answers": 0, "broken_gaps": 0, "least_gap_ms": 1e9, "noisy": 0}
         self.reads: list[tuple[int, int, int, float]] = []
         """(unit, address, count, when its answer had come)"""
@@ -64,9 +71,13 @@ class Wire:
         """Until standard input closes."""
         buffer = b""
         while True:
-            ready, _, _ = select.select([self.master, sys.stdin], [], [])
+            wait = max(0.0, self._late[0][0] - time.monotonic()) if self._late else None
+            ready, _, _ = select.select([self.master, sys.stdin], [], [], wait)
             if sys.stdin in ready:
                 return
+            if self.master not in ready:
+                self._say(*reversed(heapq.heappop(self._late)))
+                continue
             at = time.monotonic()
             buffer += os.read(self.master, 4096)
             while len(buffer) >= 8:
@@ -90,10 +101,16 @@ class Wire:
         settings = self.units.get(unit)
         if settings is None or settings.get("dead"):
             return
+        if function not in {5, 6} and self._random.random() < settings.get("lost", 0):
+            return
         said = frame if function in {5, 6} else self._answer(unit, function, address, count)
         low, high = settings.get("late_ms", (0, 0))
         pause = max(T35_S, settings.get("turnaround_ms", 0) / 1000) + self._random.uniform(low, high) / 1000
-        self._say(self._noisy(settings, said), self._free_at + pause + len(said) * CHAR_S)
+        due = self._free_at + pause + len(said) * CHAR_S
+        if pause > _LONG_S:
+            heapq.heappush(self._late, (due, said))
+            return
+        self._say(self._noisy(settings, said), due)
         if function not in {5, 6}:
             self.reads.append((unit, address, count, self._free_at))
 

@@ -164,6 +164,11 @@ class PointSpec(Struct, frozen=True):
         return contact or self.true_when is not None or self.true_above is not None
 
 
+SLOWEST_MS = 1_500
+"""No device may be given more time to answer: three answers that fail must show within ten seconds, and until an answer can no
+longer come nothing else may be asked that it could be taken for."""
+
+
 class Deed(Struct, frozen=True):
     """One write that sets a device up, tests or resets it."""
 
@@ -252,7 +257,7 @@ class Profile(Struct, frozen=True):
     min_gap_ms: int = 0
     """Least silence on the whole line before it is addressed; 0: the standard's 3.5 characters."""
     timeout_ms: int = 300
-    """The slowest credible answer."""
+    """The slowest credible answer; no more than ``SLOWEST_MS``."""
     outstanding: int = 1
     """Requests that may be under way at once (TCP only)."""
     broadcast: bool = False

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from gateway.events import Quality
 from gateway.nodes import Faults, Node, Reader
-from gateway.site.profile import KINDS, Deed, Example, Notation, Profile, SetPoints, Space, Window
+from gateway.site.profile import KINDS, SLOWEST_MS, Deed, Example, Notation, Profile, SetPoints, Space, Window
 from gateway.site.profile_checks import check_profile
 from gateway.site.profile_points import (
     place_of,
@@ -58,7 +58,7 @@ def read_profile(node: Node, faults: Faults) -> Profile:
         bit_step=reader.take_int("bit_step", 1, low=1, high=2000),
         guard_ms=reader.take_duration("guard", 0, high=5_000),
         min_gap_ms=reader.take_duration("min_gap", 0, high=1_000),
-        timeout_ms=reader.take_duration("timeout", 300, low=20, high=3_000),
+        timeout_ms=reader.take_duration("timeout", 300, low=20, high=SLOWEST_MS),
         outstanding=reader.take_int("outstanding", 1, low=1, high=16),
         broadcast=reader.take_flag("broadcast"),
         unit_id=reader.take_int("unit_id", 1, high=255),

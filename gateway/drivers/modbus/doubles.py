@@ -114,6 +114,10 @@ class Doubles:
             known.pause_s = LISTEN_S
         known.listened = True
 
+    def said_since(self, unit: int, frame: bytes, at: float) -> bool:
+        """Whether it said this since then, so that one like it may be its double."""
+        return unit in self._units and any(word.frame == frame and word.at >= at for word in self._units[unit].words)
+
     def missed(self, unit: int) -> None:
         """It did not answer in time: who answers next may be another, or come by another way."""
         if unit in self._units:

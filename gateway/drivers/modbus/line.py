@@ -15,6 +15,8 @@ from gateway.faults import DeviceFault
 from gateway.site.profile import Space
 
 TIMEOUT_MS = 300
+Question = tuple[Space, int, int]
+"""What a read asks for: table, address, count."""
 _LATENCIES_KEPT = 256  # a device read each second: its last four minutes
 
 
@@ -131,8 +133,11 @@ class Line(Protocol):
         """From now on the line is quiet for at least that long before this unit is addressed."""
         ...
 
-    def free_at(self, unit: int, *, to_read: bool = True) -> float:
-        """Loop time before which this unit must not be read (or not be written): an answer of it may still be under way."""
+    def free_at(self, unit: int, *, to_read: bool = True, question: Question | None = None) -> float:
+        """Loop time before which this unit must not be read (or not be written): an answer of it may still be under way.
+
+        With ``question``: before which it must not be asked this, for some wait longer than others.
+        """
         ...
 
     async def read(self, unit: int, space: Space, address: int, count: int, timeout_ms: int = TIMEOUT_MS) -> list[int]:

@@ -18,7 +18,7 @@ import structlog
 from msgspec import Struct
 
 from gateway.drivers.modbus.frames import EXCEPTION_BIT, Request
-from gateway.drivers.modbus.line import TIMEOUT_MS, Asking, Refused, Tally
+from gateway.drivers.modbus.line import TIMEOUT_MS, Asking, Question, Refused, Tally
 from gateway.drivers.modbus.patience import Patience
 from gateway.drivers.modbus.wire import Wire
 from gateway.faults import DeviceFault
@@ -85,9 +85,9 @@ class MbapLine(Asking):
     def pace(self, unit: int, gap_s: float) -> None:
         """There is no line to be quiet; what a device needs is its ``guard``."""
 
-    def free_at(self, unit: int, *, to_read: bool = True) -> float:
+    def free_at(self, unit: int, *, to_read: bool = True, question: Question | None = None) -> float:
         """At once: the transaction id tells late answers and doubles apart."""
-        del unit, to_read
+        del unit, to_read, question
         return 0.0
 
     async def send(self, request: Request, timeout_ms: int = TIMEOUT_MS) -> bytes:

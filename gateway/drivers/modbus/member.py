@@ -44,6 +44,8 @@ class Member:
         self.points = Points(device)
         self.watch = DeviceWatch(device.id)
         self.rest_until = 0.0
+        self.quiet_until = 0.0
+        """Before then it is not read: an answer owed must come first, or those to its other questions could not be told from it."""
         self.heard_at: float | None = None
         """When it last answered."""
         self.backoff = 0.0
@@ -77,12 +79,24 @@ class Member:
         asked = sorted(points, key=lambda found: (found[0], found[1].point_class is not PointClass.ALARM))
         return [Slot(self.id, alone(spec, self.profile), self.backoff, at + after_s) for _, spec in asked[:1]]
 
+    def block_with(self, spec: PointSpec | None) -> Block | None:
+        """The block that reads a point; None for one that is never read."""
+        return next((block for block in self.blocks if spec in block.points), None)
+
     def block_of(self, spec: PointSpec) -> Block:
-        """The block that reads a point; raises ``DeviceFault("bad_request")`` for one that is never read."""
-        for block in self.blocks:
-            if spec in block.points:
-                return block
+        """The same; raises ``DeviceFault("bad_request")`` for one that is never read."""
+        block = self.block_with(spec)
+        if block is not None:
+            return block
         raise DeviceFault("bad_request", f"{self.id}.{spec.name} cannot be read")
+
+    def rivals(self, block: Block) -> list[Block]:
+        """Others whose answer looks like that of this one."""
+        return [b for b in self.blocks if b.form == block.form and b.question != block.question]
+
+    def owes(self, block: Block) -> bool:
+        """Whether others of its blocks should have their turn before this one."""
+        return not self.watch.misses or self.watch.unanswered(key(block)) >= _DOUBT
 
     def exchange(self, block: Block, smaller: Sequence[Block]) -> None:
         """Ask these from now on instead of a block it refused."""

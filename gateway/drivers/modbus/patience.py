@@ -11,7 +11,7 @@ from __future__ import annotations
 
 SILENT_AFTER = 3  # misses without a late answer; as many as make a device lost (watch.py)
 MAX_S = 1.6
-"""Three misses, two settle times between them and the longest pause before the first (3 s) stay below the promised 10 s."""
+"""Three misses, the times between them (``owing.py``) and the longest pause before the first (3 s) stay below the promised 10 s."""
 FLOOR_S = 0.1
 """Below this lies the jitter of adapters (16 ms) and of a busy gateway, not of the device (facts/modbus 4)."""
 _LEARN = 1.5  # facts/modbus 3, the rule measured with 0 wrong of 240

@@ -61,6 +61,16 @@ class Block(Struct, frozen=True):
         return any(p.point_class is PointClass.ALARM for p in self.points)
 
     @property
+    def question(self) -> tuple[Space, int, int]:
+        """What is asked for, whatever points lie there."""
+        return self.space, self.address, self.count
+
+    @property
+    def form(self) -> tuple[Space, int]:
+        """What its answer looks like: two blocks of one form can be taken for each other where nothing else tells them apart."""
+        return self.space, -(-self.count // 8) if self.space in _BITS else self.count
+
+    @property
     def holed(self) -> bool:
         """Whether it reads addresses no point has."""
         return sum(stop - start for start, stop in _runs(self.points)) < self.count

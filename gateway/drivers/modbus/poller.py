@@ -173,15 +173,21 @@ class BusPoller:
             await self._sleep(min(chosen, until, self._renewals.next_at()) - at)
         self._look_back(at)
 
-    def _free_at(self, device: str) -> float:
-        member = self.roll[device]
-        free = max(member.rest_until, self.line.free_at(member.unit))
+    def _free_at(self, slot: Slot) -> float:
+        member = self.roll[slot.device]
+        free = self._readable_at(member, slot.block)
         if member.backoff and not self.roll.watch.silent:
             free = max(free, self.budget.free_at(_now()))
         return free
 
+    def _readable_at(self, member: Member, block: Block | None) -> float:
+        question = block.question if block else None
+        return max(member.rest_until, member.quiet_until, self.line.free_at(member.unit, question=question))
+
     def _free_for(self, job: Job) -> float:
-        return max(job.not_before, job.member.rest_until, self.line.free_at(job.member.unit, to_read=job.reads))
+        if job.reads:
+            return max(job.not_before, self._readable_at(job.member, job.member.block_with(job.spec)))
+        return max(job.not_before, job.member.rest_until, self.line.free_at(job.member.unit, to_read=False))
 
     async def _sleep(self, wait: float) -> None:
         """Nothing is due: wait for it, or for somebody who wants something."""
@@ -249,10 +255,18 @@ class BusPoller:
         except DeviceFault as fault:
             self._failed(member, fault, block)
             raise
+        else:
+            self.roll.answered(member, block, _now())
+            return answer
         finally:
             member.rest_until = _now() + member.profile.guard_ms / 1000
-        self.roll.answered(member, block, _now())
-        return answer
+            self._let_pay(member, block)
+
+    def _let_pay(self, member: Member, block: Block) -> None:
+        """Where an answer is still owed for this block, those that look like it must have their turn, too."""
+        if member.owes(block):
+            waits = (self.line.free_at(member.unit, question=rival.question) for rival in member.rivals(block))
+            member.quiet_until = max(waits, default=0.0)
 
     def _failed(self, member: Member, fault: DeviceFault, block: Block | None = None) -> None:
         if fault.reason == "port_gone":
@@ -269,6 +283,9 @@ class BusPoller:
         """One step of a job: it is over, or put back for the next."""
         try:
             outcome = await self._step(job)
+        except asyncio.CancelledError:
+            job.fail(DeviceFault("stopped", self._bus.id))
+            raise
         except DeviceFault as fault:
             job.fail(fault)
             return

@@ -4,9 +4,9 @@ Theory. Two rules keep a wrong value away that no frame check can see, because a
 answers (facts/modbus 0.1: the usual libraries return another register's value, silently, for ever):
 
 * *Silence.* A request leaves only after 3.5 characters of quiet, so devices can tell where a frame begins.
-* *Settle.* After a timeout that unit is not addressed again until its late frame was seen or ``SETTLE_S`` passed. A late
-  frame teaches the unit's latency (``patience.py``). Other units are served meanwhile. (And a unit that says everything twice
-  is waited for as long as its second word may take: ``doubles.py``.)
+* *Settle.* After a timeout that unit is not read again until its late frame was seen or can no longer come (``owing.py``). A
+  late frame teaches the unit's latency (``patience.py``). Other units are served meanwhile, and writes wait for no late value.
+  (And a unit that says everything twice is waited for as long as its second word may take: ``doubles.py``.)
 
 A broadcast (unit 0) is answered by nobody; the line rests for the turnaround delay then, while the devices do it (Serial
 Line 2.4.1). Only loop time is used, so tests may run on a virtual clock.
@@ -19,12 +19,12 @@ import time
 from collections import defaultdict
 
 import structlog
-from msgspec import Struct
 
 from gateway.drivers.modbus import frames
 from gateway.drivers.modbus.doubles import Doubles
 from gateway.drivers.modbus.frames import Answer, Request
-from gateway.drivers.modbus.line import TIMEOUT_MS, Asking, Refused, Tally
+from gateway.drivers.modbus.line import TIMEOUT_MS, Asking, Question, Refused, Tally
+from gateway.drivers.modbus.owing import Debt, Owing
 from gateway.drivers.modbus.patience import Patience
 from gateway.drivers.modbus.timing import silence_of
 from gateway.drivers.modbus.wire import Wire
@@ -32,22 +32,12 @@ from gateway.faults import DeviceFault
 
 log = structlog.get_logger()
 
-SETTLE_S = 1.0
-"""The slowest answer anybody may believe in (facts/modbus 3: must be at least that; 1 s recommended)."""
 TURNAROUND_S = 0.2  # Serial Line 2.4.1: typically 100 to 200 ms at 9600 baud
 _GRAIN_S = 0.001
 """The event loop rounds up to whole milliseconds (epoll_wait(2)); at 9600 baud that is 2 % of each transaction."""
 _INSTANT_S = 1e-6  # a timer of the loop fires up to its clock's resolution early, and would be set again for nothing
 _READS = frozenset(frames.READ_FUNCTION.values())
 _CHATTER_S = 0.1  # a line that never falls silent is asked all the same: noise may not stop the polling
-
-
-class _Owed(Struct):
-    """An answer still under way after its timeout."""
-
-    request: Request
-    asked_at: float
-    until: float
 
 
 class RtuLine(Asking):
@@ -67,7 +57,8 @@ class RtuLine(Asking):
         self._answer: asyncio.Future[Answer | None] | None = None
         self._heard_at = self._quiet_from = 0.0
         self._gaps: dict[int, float] = {}
-        self._owed: dict[int, _Owed] = {}
+        self._owing: defaultdict[int, Owing] = defaultdict(Owing)
+        self._credible_s = 0.0
         self._patience: defaultdict[int, Patience] = defaultdict(Patience)
         self._doubles = Doubles()
 
@@ -95,21 +86,29 @@ class RtuLine(Asking):
     def pace(self, unit: int, gap_s: float) -> None:
         self._gaps[unit] = gap_s
 
-    def free_at(self, unit: int, *, to_read: bool = True) -> float:
-        owed = self._owed.get(unit)
-        return max(owed.until if owed else 0.0, self._doubles.free_at(unit) if to_read else 0.0)
+    def free_at(self, unit: int, *, to_read: bool = True, question: Question | None = None) -> float:
+        owing, free = self._owing.get(unit), self._doubles.free_at(unit) if to_read else 0.0
+        if not owing:
+            return free
+        request = None if question is None else frames.read_request(unit, *question)
+        return max(free, owing.free_at(request, to_read=to_read))
+
+    def _free_at(self, request: Request) -> float:
+        reads = request.function in _READS
+        doubled = self._doubles.free_at(request.unit) if reads else 0.0
+        return max(doubled, self._owing[request.unit].free_at(request, to_read=reads))
 
     def timeout_s(self, unit: int, timeout_ms: int) -> float:
         """How long this unit is waited for: what its profile says, or longer where it was seen to need it."""
         return self._latency_s + self._patience[unit].timeout_s(timeout_ms / 1000)
 
     async def send(self, request: Request, timeout_ms: int = TIMEOUT_MS) -> bytes:
-        loop, reads = asyncio.get_running_loop(), request.function in _READS
+        loop = asyncio.get_running_loop()
         while True:
             # Outside the lock, so that other units are served while this one settles.
-            await asyncio.sleep(max(0.0, self.free_at(request.unit, to_read=reads) - loop.time()))
+            await asyncio.sleep(max(0.0, self._free_at(request) - loop.time()))
             async with self._lock:
-                if self.free_at(request.unit, to_read=reads) > loop.time() + _INSTANT_S:
+                if self._free_at(request) > loop.time() + _INSTANT_S:
                     continue
                 return await self._exchange(request, timeout_ms)
 
@@ -122,11 +121,12 @@ class RtuLine(Asking):
             await asyncio.sleep(wait)
 
     async def _exchange(self, request: Request, timeout_ms: int) -> bytes:
-        self._owed.pop(request.unit, None)
+        self._credible_s = timeout_ms / 1000
         await self._silence(self._gaps.get(request.unit, 0.0))
+        self._owing[request.unit].forget(asyncio.get_running_loop().time())
         self._transmit(request)
         self.tally.add(request.unit, "requests")
-        wait = self.timeout_s(request.unit, timeout_ms) + (len(request.frame) + request.size) * self.char_s
+        wait = self.timeout_s(request.unit, timeout_ms) + self._bytes_s(request)
         return await self._await_answer(request, asyncio.get_running_loop().time(), wait)
 
     async def _silence(self, gap_s: float) -> None:
@@ -167,6 +167,7 @@ class RtuLine(Asking):
             self._request = self._answer = None
         if found is None:
             raise self._missed(request, asked_at)
+        self._owing[request.unit].answered(request, asked_at, self._travel_s(request))
         took_s = self._took(request, asked_at)
         self._patience[request.unit].answered(took_s)
         self.tally.latencies[request.unit].add(took_s)
@@ -178,8 +179,13 @@ class RtuLine(Asking):
 
     def _took(self, request: Request, asked_at: float) -> float:
         """How long the unit itself took: less what the bytes and the network before the line take anyway."""
-        wire_s = (len(request.frame) + request.size) * self.char_s + self._latency_s
-        return max(0.0, asyncio.get_running_loop().time() - asked_at - wire_s)
+        return max(0.0, asyncio.get_running_loop().time() - asked_at - self._travel_s(request))
+
+    def _bytes_s(self, request: Request) -> float:
+        return (len(request.frame) + request.size) * self.char_s
+
+    def _travel_s(self, request: Request) -> float:
+        return self._bytes_s(request) + self._latency_s
 
     def _last_look(self, request: Request) -> Answer | None:
         found = frames.search(bytes(self._buffer), request, final=True)
@@ -192,6 +198,7 @@ class RtuLine(Asking):
         damaged = self._discard(len(self._buffer), request.unit, request)
         self.tally.add(request.unit, "timeouts")
         if damaged:
+            self._owing[request.unit].answered(request, asked_at, self._travel_s(request))
             if self._doubles.may_repeat(request.unit):
                 self._owe(request, asked_at)
             return DeviceFault("bad_crc", f"unit {request.unit}")
@@ -201,15 +208,14 @@ class RtuLine(Asking):
         return DeviceFault("timeout", f"unit {request.unit}")
 
     def _owe(self, request: Request, asked_at: float) -> None:
-        until = asyncio.get_running_loop().time() + SETTLE_S + self._latency_s
-        self._owed[request.unit] = _Owed(request, asked_at, until)
+        now = asyncio.get_running_loop().time()
+        self._owing[request.unit].missed(request, asked_at, now, self._credible_s, self._travel_s(request))
 
     def _on_bytes(self, chunk: bytes) -> None:
         self._rest(asyncio.get_running_loop().time())
         self._buffer += chunk
         self._strip_doubles()
-        if self._owed:
-            self._settle()
+        self._settle()
         if self._request is not None and self._answer is not None and not self._answer.done():
             found = frames.search(bytes(self._buffer), self._request)
             if found:
@@ -239,7 +245,7 @@ class RtuLine(Asking):
         """What units say a second time is nobody's answer."""
         if not self._buffer:
             return
-        asked = [owed.request for owed in self._owed.values()]
+        asked = [debt.request for owing in self._owing.values() for debt in owing]
         if self._request is not None and not answered and self._answer is not None and not self._answer.done():
             asked.append(self._request)  # whoever waits for it may not have had his turn since it was answered
         for unit, news in self._doubles.strip(self._buffer, asyncio.get_running_loop().time(), asked):
@@ -250,17 +256,32 @@ class RtuLine(Asking):
     def _settle(self) -> None:
         """Late answers among what came: they free their unit and teach its latency, and are nobody's value."""
         now = asyncio.get_running_loop().time()
-        for unit, owed in list(self._owed.items()):
-            found = frames.search(bytes(self._buffer), owed.request)
-            if found is None or (self._request is not None and self._request.unit == unit):
-                continue
-            del self._owed[unit]
-            self._cut(owed.request, found.start, found.end)
-            self.tally.add(unit, "late")
-            self._patience[unit].late(self._took(owed.request, owed.asked_at))
-            log.info(
-                "answer_came_late", port=self.wire.name, unit_id=unit, after_ms=round((now - owed.asked_at) * 1000)
-            )
+        for unit, owing in self._owing.items():
+            if owing:
+                owing.forget(now)
+            for debt in owing:
+                found = frames.search(bytes(self._buffer), debt.request) if not self._expects(debt) else None
+                if found is not None:
+                    self._take_late(unit, owing, debt, found)
+
+    def _expects(self, debt: Debt) -> bool:
+        """Whether the same is being asked just now: then what comes is its answer."""
+        waits = self._request is not None and self._answer is not None and not self._answer.done()
+        return waits and self._request is not None and self._request.frame == debt.request.frame
+
+    def _take_late(self, unit: int, owing: Owing, debt: Debt, found: Answer) -> None:
+        frame, now = bytes(self._buffer[found.start : found.end]), asyncio.get_running_loop().time()
+        again = self._doubles.said_since(unit, frame, debt.asked[0])
+        asked = self._request
+        foreign = found.exception is not None and asked is not None and asked.frame[:2] == debt.request.frame[:2]
+        self._doubles.missed(unit)  # whether it says this twice, too, is to be heard before it is read again
+        self._cut(debt.request, found.start, found.end)
+        self.tally.add(unit, "late")
+        if again or foreign:
+            return  # its second word, or a refusal of what is being asked now: what is owed may still come
+        asked_at = owing.paid(debt)
+        self._patience[unit].late(self._took(debt.request, asked_at))
+        log.info("answer_came_late", port=self.wire.name, unit_id=unit, after_ms=round((now - asked_at) * 1000))
 
     def _discard(self, size: int, unit: int | None = None, request: Request | None = None) -> bool:
         """Drop the first bytes of the buffer, counted; True where our own answer lay there, damaged."""

@@ -104,8 +104,8 @@ class Schedule:
         """What is planned for a device."""
         return self._of.get(device, [])
 
-    def next(self, at: float, free_at: Callable[[str], float]) -> Slot | float:
-        """The slot to serve now, or the moment to ask again. ``free_at`` says from when a device may be addressed.
+    def next(self, at: float, free_at: Callable[[Slot], float]) -> Slot | float:
+        """The slot to serve now, or the moment to ask again. ``free_at`` says from when its device may be asked for it.
 
         A slot given out stays out until ``done``.
         """
@@ -153,13 +153,13 @@ class Schedule:
             if not slot.gone:
                 heapq.heappush(self._alarms if slot.block.alarm else self._others, (slot.deadline, order, slot))
 
-    def _first(self, heap: list[tuple[float, int, Slot]], at: float, free_at: Callable[[str], float]) -> Slot | None:
+    def _first(self, heap: list[tuple[float, int, Slot]], at: float, free_at: Callable[[Slot], float]) -> Slot | None:
         """The first of a queue whose device may be addressed; those that may not wait until then."""
         while heap:
             slot = heap[0][2]
             if slot.gone:
                 heapq.heappop(heap)
-            elif (free := free_at(slot.device)) > at:
+            elif (free := free_at(slot)) > at:
                 heapq.heappop(heap)
                 self._wait(slot, free)
             else:

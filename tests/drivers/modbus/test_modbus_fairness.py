@@ -33,7 +33,7 @@ class ModelLine:
     async def close(self):
         pass
 
-    def free_at(self, unit, *, to_read=True):
+    def free_at(self, unit, *, to_read=True, question=None):
         return self._settle.get(unit, 0.0)
 
     async def read(self, unit, space, address, count, timeout_ms=300):

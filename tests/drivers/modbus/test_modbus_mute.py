@@ -31,7 +31,7 @@ class HalfDeaf:
     def pace(self, unit, gap_s):
         pass
 
-    def free_at(self, unit, *, to_read=True):
+    def free_at(self, unit, *, to_read=True, question=None):
         return 0.0
 
     async def read(self, unit, space, address, count, timeout_ms=300):

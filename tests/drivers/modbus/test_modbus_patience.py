@@ -3,15 +3,20 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.drivers.modbus.load import LISTEN_S
+from gateway.drivers.modbus.owing import FAR_S, MARGIN_S, MORE_S, SETTLE_S
 from gateway.drivers.modbus.patience import FLOOR_S, MAX_S, Patience
-from gateway.drivers.modbus.rtu import SETTLE_S
 from gateway.drivers.modbus.watch import MISSES
+from gateway.site.profile import SLOWEST_MS
 
 PROFILE_S = 0.3
 
 
 def test_three_misses_of_the_most_dawdling_unit_fit_into_the_promise():
-    assert MISSES * (MAX_S + SETTLE_S) < 9
+    settled_s = max(SETTLE_S, MAX_S + MORE_S)
+    assert MISSES == 3
+    assert LISTEN_S + settled_s + FAR_S + MAX_S < 10, "two of one block, and one of another that looks like it"
+    assert SLOWEST_MS / 1000 + MARGIN_S <= MAX_S, "a profile may not allow what nobody waits for"
     patience = Patience()
     patience.late(1.9)
     assert patience.timeout_s(PROFILE_S) == MAX_S

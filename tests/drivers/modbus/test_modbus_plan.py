@@ -129,8 +129,10 @@ def test_the_earliest_deadline_goes_first_and_alarms_before_the_rest(kit):
     assert served(schedule, 0.5) == "a"
     assert schedule.next(0.9, lambda _: 0) == 1
     assert [served(schedule, 1.2), served(schedule, 1.2)] == ["c", "b"]
-    assert served(schedule, 1.6, {"c": 3, "b": 0, "a": 0}.get) == "b", "who may not be addressed holds nobody up"
-    assert schedule.next(1.9, {"c": 3, "b": 2.5, "a": 2.5}.get) == 2.0
+    assert served(schedule, 1.6, lambda slot: {"c": 3, "b": 0, "a": 0}.get(slot.device)) == "b", (
+        "who may not be addressed holds nobody up"
+    )
+    assert schedule.next(1.9, lambda slot: {"c": 3, "b": 2.5, "a": 2.5}[slot.device]) == 2.0
 
 
 def test_of_alarms_and_of_the_rest_each_the_earliest_deadline(kit):

@@ -186,6 +186,29 @@ def test_an_output_that_lets_go_by_itself_is_written_again_until_it_is_put_off(k
     asyncio.run(story())
 
 
+def test_a_write_goes_at_once_to_a_unit_that_has_just_missed_an_answer(kit):
+    """No answer to a read, however late, looks like the echo of a write; a siren does not wait for it."""
+
+    async def story():
+        unit = SimUnit(1, coils={0: 0})
+        fan = kit.point("fan", 0, Space.COIL, writable=True, point_class=PointClass.FEEDBACK, period_ms=200)
+        async with SimBus([unit]) as wire, kit.polling(kit.bus(wire.path, (1, kit.profile(fan)))) as (poller, ear):
+            await kit.until(lambda: ear.readings("fan"))
+            unit.silent, before = True, len(unit.requests)
+            await kit.until(lambda: poller.line.tally.line.timeouts)
+            unit.silent, settled_at = False, poller.line.free_at(1)
+            assert settled_at > asyncio.get_running_loop().time() + 0.3
+            await poller.write("dev1", "fan", ON)
+            (left,) = [at for at, frame in wire.log if frame[1] == 5]
+            back = next(at for at, frame in wire.log if frame[1] == 1 and at > left)
+            assert left < settled_at <= back + 0.001, (
+                "the write waited, or it was read back before a late answer could come"
+            )
+            assert before < len(unit.requests)
+
+    asyncio.run(story())
+
+
 def test_what_a_device_must_be_told_at_each_start_it_is_told(kit):
     async def story():
         unit = SimUnit(1, holding={0: 3, 955: 0, 956: 0})
