@@ -243,7 +243,7 @@ def _gas_at(place: str, ground: Ground) -> str:
 
 
 def check_uplink(uplink: Uplink, reader: Reader) -> None:
-    """A line to the duty system that can be neither read nor forged, or a warning."""
+    """A line to the duty system that can be neither read nor forged, or a warning; a password goes over no other line."""
     faults = reader.faults
     for key in ("ca_file", "cert_file", "key_file"):
         if reader.has(key) and not uplink.tls:
@@ -253,7 +253,10 @@ def check_uplink(uplink: Uplink, reader: Reader) -> None:
             faults.add(reader.mark(one), "fault.needs", name=uplink.id, field=one, other=other)
     for broker in uplink.hosts:
         if not uplink.tls and not _loopback(broker.host):
-            faults.warn(uplink.mark, "fault.plaintext", name=uplink.id, host=broker.host)
+            if uplink.password_file:  # whoever reads it once speaks as this gateway from then on, from anywhere
+                faults.add(reader.mark("password_file"), "fault.password_in_clear", name=uplink.id, host=broker.host)
+            else:
+                faults.warn(uplink.mark, "fault.plaintext", name=uplink.id, host=broker.host)
     if "local" in uplink.principals:
         mark = reader.node.mapping["principals"].keys["local"]
         faults.add(mark, "fault.reserved_id", name="local")

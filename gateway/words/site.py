@@ -451,6 +451,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}：到 {host} 没有加密（tls: true），告警会被看见，命令会被伪造。",
         "{name}: the line to {host} is not encrypted (tls: true); alerts can be read and commands forged.",
     ),
+    "fault.password_in_clear": (
+        "{name}：到 {host} 没有加密，password_file 里的密码会被人看见，不能这样登录。请写 tls: true，或去掉密码。",
+        "{name}: the line to {host} is not encrypted and would show its password to everybody on it; write tls: true, or leave the password out.",
+    ),
     "fault.no_uplink": (
         "没有 uplinks，告警不会送到社区以外。",
         "There are no uplinks; alerts will not leave the compound.",

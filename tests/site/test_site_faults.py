@@ -147,6 +147,8 @@ FAULTS = [
     ("host: mqtt.example, tls: true", "host: localhost, ca_file: a", "site.yaml:32: error: street: ca_file needs tls: true.", "就要写 tls: true"),
     ("tls: true", "tls: true, cert_file: a", "site.yaml:32: error: street: cert_file needs key_file.", "就要写 key_file"),
     ("tls: true", "tls: true, password_file: p", "site.yaml:32: error: street: password_file needs username.", "就要写 username"),
+    ("tls: true", "username: lou, password_file: p", "site.yaml:32: error: street: the line to mqtt.example is not encrypted and would show its password", "密码会被人看见"),
+    ("host: mqtt.example, tls: true", "host: [localhost, 10.0.0.9], username: lou, password_file: p", "site.yaml:32: error: street: the line to 10.0.0.9 is not encrypted and would show its password", "10.0.0.9 没有加密"),
     ("tls: true", "tls: true, password: hunter2", "site.yaml:32: error: street: a secret must not be written in password; put it in a file of its own and name that file in password_file.", "用 password_file 写文件名"),
     ("tls: true", "tls: true, principals: {local: ack}", "site.yaml:32: error: “local” is a name of the gateway's own", "网关自己用的"),
     ("tls: true", "tls: true, principals: {duty: [ack, kill]}", "site.yaml:32: error: street.principals: duty cannot be “kill”.", "不能是“kill”"),
@@ -236,7 +238,8 @@ def test_a_line_behind_a_tcp_gateway_has_one_format_too(spoil):
 
 def test_loopback_needs_no_tls(spoil):
     for host in ("localhost", "127.0.0.2", '"::1"'):
-        assert spoil(("host: mqtt.example, tls: true", f"host: {host}")).lines() == []
+        for login in ("", ", username: lou, password_file: p"):
+            assert spoil(("host: mqtt.example, tls: true", f"host: {host}{login}")).lines() == []
 
 
 def test_each_address_without_tls_that_leaves_the_machine_is_warned_of(spoil):
