@@ -215,6 +215,8 @@ class DeviceHealth(Struct, frozen=True, tag_field="event", tag="device_health"):
 
 COMMAND_FRESH_MS = 5 * MINUTE
 """How old an order may be when it comes (contract: stale commands are refused). It bridges a reconnect, not an outage."""
+COMMAND_AHEAD_MS = 1 * MINUTE
+"""How far in the future it may be dated: two clocks that both call themselves right differ by less."""
 
 
 class Command(Struct, frozen=True, tag_field="event", tag="command"):
@@ -246,13 +248,14 @@ class Command(Struct, frozen=True, tag_field="event", tag="command"):
 
 
 class CommandRefused(Struct, frozen=True, tag_field="event", tag="command_refused"):
-    """Something came as a command from upstream and was not let through: for the journal, so that attempts can be read later."""
+    """Something came as a command and was not let through: for the journal, so that attempts can be read later."""
 
     uplink: str
+    """``local``: it came over the control socket."""
     principal: str
-    """As the topic names it, if the site file knows it; else empty."""
+    """As the topic names it, if the site file knows it; else empty. With ``local`` that of the login."""
     reason: str
-    """A ``Refusal``."""
+    """A ``Refusal``; of the control socket only ``too_many`` is written down."""
     verb: str = ""
     who: str = ""
     command_id: str = ""

@@ -13,24 +13,30 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
+import structlog
 
 from gateway.actions import Reply
 from gateway.alerts import Alert
 from gateway.app.local_time import wall_ms
 from gateway.app.naming import rule_name
 from gateway.control.protocol import UNSEEN, PeerCredentials, Refusal, Request
-from gateway.events import Command, Verb
+from gateway.events import Command, CommandRefused, Verb
 from gateway.inbox import Report
 from gateway.instant import Anchor, Instant
 from gateway.nodes import duration_ms
+from gateway.restraint import CommandAllowance, Reminders
 from gateway.rules.compound import Compound
 from gateway.site.model import Person
 from gateway.uplink.commands import printable
+
+log = structlog.get_logger()
 
 Histories = Callable[[str], Awaitable[Iterable[Mapping[str, Any]]]]
 Closed = Callable[[int], Awaitable[list[Alert]]]
 Errand = Callable[[Mapping[str, Any], PeerCredentials], Awaitable[Iterable[dict[str, Any]]]]
 CLOSED_SHOWN = 20
+LOCAL = "local"
+"""By which door a refused command came, where it was no uplink."""
 
 
 class Desk:
@@ -51,6 +57,9 @@ class Desk:
         self._closed: Closed | None = None
         self._named_doors: Callable[[], Collection[str]] = tuple
         self._errands: dict[str, Errand] = {}
+        self._allowance, self._recorded = CommandAllowance(), Reminders()
+        self.too_many = 0
+        """Commands that were refused because their giver had given too many."""
 
     def connect(
         self,
@@ -113,7 +122,7 @@ class Desk:
     async def _command(self, verb: Verb, arguments: Mapping[str, Any], peer: PeerCredentials) -> dict[str, Any]:
         command = Command(
             command_id=str(arguments.get("command_id") or secrets.token_hex(8)),
-            principal=f"local:{peer.login}",
+            principal=f"{LOCAL}:{peer.login}",
             who=self._who(str(arguments.get("who", "")), peer),
             verb=verb,
             alert=self._full_id(str(arguments.get("alert", ""))),
@@ -128,6 +137,7 @@ class Desk:
         )
         if verb is Verb.PAIR and command.door in self._named_doors():
             raise Refusal("serial_in_site_file", command.door)
+        self._restrain(command, peer)
         ticket = self._report(command)
         durable = await ticket.durable()
         reply = next((a for a in ticket.actions if isinstance(a, Reply) and a.command_id == command.command_id), None)
@@ -140,6 +150,25 @@ class Desk:
             "who": command.who,
             "durable": durable,
         }
+
+    def _restrain(self, command: Command, peer: PeerCredentials) -> None:
+        """Raises Refusal beyond what somebody may order; once a minute that is written down.
+
+        Root and the daemon's own user are not bounded: they may write to the same disk without asking, and speak for a whole
+        duty office.
+        """
+        now_s = self._now() / 1000
+        if _is_master(peer) or self._allowance.take(peer.uid, command.verb, now_s):
+            return
+        self.too_many += 1
+        if times := self._recorded.due(peer.uid, now_s):
+            log.warning("commands_refused", reason="too_many", login=peer.login, verb=command.verb.value, times=times)
+            self._report(
+                CommandRefused(
+                    LOCAL, command.principal, "too_many", command.verb.value, command.who, command.command_id, times
+                )
+            )
+        raise Refusal("too_many", f"{peer.login}: {command.verb.value}")
 
     def _until(self, given: object) -> int:
         """How long it is until a local date (``2026-12-05``, or with ``T18:00``); only a clock that is right can say."""

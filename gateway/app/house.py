@@ -328,7 +328,8 @@ class House:
         kept |= {f"store.dropped_{name}": n for name, n in self.store.dropped.items()}
         kept |= {f"telemetry.{name}": n for name, n in msgspec.to_builtins(self.telemetry.counters).items()}
         kept["core.quarantined"] = self.crashes.held_back
-        return self.rooms.counts() | kept | {"control.refused": self.control.refused}
+        control = {"control.refused": self.control.refused, "control.too_many": self.desk.too_many}
+        return self.rooms.counts() | kept | control
 
     def _named_doors(self) -> frozenset[str]:
         """Doors whose terminal the site file names."""

@@ -34,6 +34,7 @@ from gateway.events import DeviceHealth, Health, Quality, Scalar
 from gateway.faults import DeviceFault
 from gateway.instant import Instant
 from gateway.nodes import Mark
+from gateway.restraint import CommandAllowance
 from gateway.site.model import STREAM, Door, Site
 from gateway.store.registry import Registry
 from gateway.store.store import Store
@@ -128,6 +129,8 @@ class Rooms:
         """By door: those that can be asked."""
         self.listener: TerminalListener | None = None
         self.radio: RadioWatcher | None = None
+        self._allowance = CommandAllowance()
+        """Of the principals of all uplinks."""
         self._built: dict[str, object] = {}
         self._lanes: dict[str, BusPoller] = {}
         self._standing = asyncio.Event()
@@ -258,7 +261,7 @@ class Rooms:
             uplink, orders.site.id, orders.site.gateway, Outbox(self._store), self._inbox.report,
             status=self._publishing.status_message, devices=self._publishing.device_messages,
             password=orders.secrets.passwords.get(uplink.id), wall_ms=self._timekeeper.wall_ms,
-            beat=self._beat(name),
+            beat=self._beat(name), allowance=self._allowance,
         )  # fmt: skip
         return Hand(name, Ring.SERVICE, self.uplinks[name].run)
 

@@ -15,7 +15,8 @@ import os
 import pwd
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Iterable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +35,17 @@ from gateway.control.protocol import (
     encode,
 )
 from gateway.faults import DeviceFault, StoreFault, UplinkFault
+from gateway.restraint import Allowance, Rate, Reminders
 
 log = structlog.get_logger()
 
 PATIENCE_S = 30.0
 """How long a connection may take to send a request, or to read a line of the answer."""
 MOST_CONNECTIONS = 32
-REMIND_S = 60.0
-"""The log has one refusal of a kind in this time, with how many there were: a flood must not wear out the disk."""
+MOST_OF_ONE = 16
+"""Of one user: who opens them all keeps nobody else out. Root, the daemon and the porter speak for many."""
+REQUEST_RATE = Rate(burst=200, every_s=0.05)
+"""Requests of one user: a script that shows alerts and histories as they change asks less often."""
 _RIGHTS = 0o660  # contract: control.sock is 0660; the state folder decides further
 _UCRED = struct.Struct("iII")  # unix(7): pid, uid, gid
 _NOBODY = 65534  # user_namespaces(7): the number of everybody who has none in ours
@@ -63,10 +67,11 @@ class ControlServer:
         self._open = 0
         self._answering: set[asyncio.Task[None] | None] = set()
         self._ending = False
-        self._logged: dict[str, tuple[float, int]] = {}
-        """Reason -> when a refusal for it was last logged, and how many came since."""
+        self._of: Counter[int] = Counter()
+        """User -> his connections."""
+        self._allowance, self._logged = Allowance(REQUEST_RATE), Reminders()
         self.refused = 0
-        """Requests that could not be read: garbage, too long, too slow."""
+        """Requests that could not be read or came too often: garbage, too long, too slow, too many."""
 
     async def run(self) -> None:
         """Serves until cancelled. Raises ``OSError`` where the socket cannot stand, and whatever bug ``answer`` has."""
@@ -111,20 +116,31 @@ class ControlServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open += 1
         try:
-            if self._open > MOST_CONNECTIONS:
-                await self._send(writer, Line(error="busy"))
-                return
             peer = credentials(writer.get_extra_info("socket"))
-            while await self._turn(reader, writer, peer) and not self._ending:
-                pass
-            writer.close()
-            async with asyncio.timeout(self._patience_s):
-                await writer.wait_closed()  # what is written must still reach him
+            with self._counted(peer.uid) as his:
+                if self._open > MOST_CONNECTIONS or (is_bounded(peer) and his > MOST_OF_ONE):
+                    await self._send(writer, Line(error="busy"))
+                    return
+                while await self._turn(reader, writer, peer) and not self._ending:
+                    pass
+                writer.close()
+                async with asyncio.timeout(self._patience_s):
+                    await writer.wait_closed()  # what is written must still reach him
         except OSError as error:  # the asker went away, or reads nothing
             log.debug("control_connection_lost", error=type(error).__name__)
         finally:
             self._open -= 1
             writer.transport.abort()
+
+    @contextlib.contextmanager
+    def _counted(self, uid: int) -> Iterator[int]:
+        """Gives the number of this user's connections, this one included."""
+        self._of[uid] += 1
+        try:
+            yield self._of[uid]
+        finally:
+            self._of[uid] -= 1
+            self._of += Counter()  # forget users with none
 
     async def _turn(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, peer: PeerCredentials) -> bool:
         """One request and its answer; False where the connection ends."""
@@ -134,9 +150,10 @@ class ControlServer:
                 return False
             request = decode_request(line)
             peer = spoken_for(request, peer, os.getuid(), os.getgid(), _login)
+            self._restrain(peer, request)
         except Refusal as refusal:
             self.refused += 1
-            if times := self._due(refusal.reason):
+            if times := self._logged.due(refusal.reason, asyncio.get_running_loop().time()):
                 log.warning("control_request_refused", reason=refusal.reason, uid=peer.uid, pid=peer.pid, times=times)
             await self._send(writer, Line(error=refusal.reason, detail=refusal.detail))
             return False
@@ -148,15 +165,10 @@ class ControlServer:
             self._answering.discard(asyncio.current_task())
         return True
 
-    def _due(self, reason: str) -> int:
-        """How many refusals for this reason there were since the last that was logged, if it is time for one; else 0."""
-        now = asyncio.get_running_loop().time()
-        since, unsaid = self._logged.get(reason, (now - REMIND_S, 0))
-        if now - since < REMIND_S:
-            self._logged[reason] = since, unsaid + 1
-            return 0
-        self._logged[reason] = now, 0
-        return unsaid + 1
+    def _restrain(self, peer: PeerCredentials, request: Request) -> None:
+        """Raises ``Refusal`` where he asks too often."""
+        if is_bounded(peer) and not self._allowance.take(peer.uid, asyncio.get_running_loop().time()):
+            raise Refusal("too_many", request.verb)
 
     async def _answered(self, request: Request, peer: PeerCredentials, writer: asyncio.StreamWriter) -> list[bytes]:
         """The lines of the answer. A bug is told to the asker, and rises."""
@@ -216,6 +228,11 @@ def credentials(connection: socket.socket) -> PeerCredentials:
     pid, uid, gid = _UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
     login = UNSEEN if uid == _NOBODY and _users_are_hidden() else _login(uid)
     return PeerCredentials(pid, uid, gid, login)
+
+
+def is_bounded(peer: PeerCredentials) -> bool:
+    """Whether he may ask only so often: everybody but root and the daemon's own user (so not the porter, who asks for others)."""
+    return peer.uid not in {0, os.getuid()}
 
 
 def spoken_for(

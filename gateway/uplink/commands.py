@@ -21,14 +21,13 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from gateway.events import COMMAND_FRESH_MS, Command, Receipt, Verb
-from gateway.instant import MINUTE, SECOND
+from gateway.events import COMMAND_AHEAD_MS, COMMAND_FRESH_MS, Command, Receipt, Verb
+from gateway.instant import SECOND
 
 MAX_BYTES = 16 * 1024
 """A command is a few hundred bytes; nothing larger is even parsed."""
 MAX_AGE_MS = COMMAND_FRESH_MS
-MAX_AHEAD_MS = 1 * MINUTE
-"""Two clocks that both call themselves right differ by less."""
+MAX_AHEAD_MS = COMMAND_AHEAD_MS
 MAX_SHELVE_S = 400 * 86_400
 """Longest duration the site file can name; the core allows far less for life-safety alerts."""
 REASON_CHARS = 500
@@ -57,6 +56,8 @@ class Refusal(StrEnum):
     """No person named, or not by id."""
     BAD_REPLY_TO = "bad_reply_to"
     """Answers go only below the principal's own topic."""
+    TOO_MANY = "too_many"
+    """Beyond what this principal may order of this verb (``restraint.py``); an earlier copy of it may have been carried out."""
 
 
 class Parsed(Struct, frozen=True):
@@ -72,6 +73,11 @@ class Parsed(Struct, frozen=True):
     verb: str = ""
     who: str = ""
     """As given, where they have the form of a verb and of a person's id; for the record of a refusal."""
+
+    def refused(self, refusal: Refusal) -> Parsed:
+        """A command that is none, after all."""
+        verb, who = ("", "") if self.command is None else (self.command.verb.value, self.command.who)
+        return msgspec.structs.replace(self, command=None, refusal=refusal, verb=verb, who=who)
 
 
 class _Envelope(Struct):

@@ -16,6 +16,7 @@ from msgspec import Struct
 from gateway.actions import Reply
 from gateway.events import CommandRefused, Receipt
 from gateway.inbox import Report, Ticket
+from gateway.restraint import Allowance, CommandAllowance, Rate, Reminders
 from gateway.site.model import Uplink
 from gateway.uplink.commands import Parsed, Refusal, parse_command, parse_receipt
 
@@ -23,8 +24,9 @@ log = structlog.get_logger()
 
 RECEIPTS_REMEMBERED = 1000
 """A receipt costs a write; a broker or a receiver that repeats itself must not wear out the disk."""
-RECORD_S = 60.0
-"""Journal and log keep one refusal of a kind in this time, with how many there were: a flood must not wear out the disk either."""
+RECEIPT_RATE = Rate(burst=20_000, every_s=1.0)
+"""Of all systems behind one uplink: two that receipt ten thousand messages of an outage as they come; more are left out and
+counted. They are for looking back, and nothing waits for one."""
 
 
 class Heard(Struct, frozen=True):
@@ -52,15 +54,24 @@ class Hearing:
     """The ears of one uplink."""
 
     def __init__(
-        self, uplink: Uplink, prefix: str, report: Report, wall_ms: Callable[[], int | None], counts: Counter[str]
+        self,
+        uplink: Uplink,
+        prefix: str,
+        report: Report,
+        wall_ms: Callable[[], int | None],
+        counts: Counter[str],
+        allowance: CommandAllowance,
     ) -> None:
-        """``prefix`` is the topic of the gateway itself, ending in a slash; ``wall_ms`` gives the trusted wall time or None."""
+        """``prefix`` is the topic of the gateway itself, ending in a slash; ``wall_ms`` gives the trusted wall time or None;
+        ``allowance`` is one for all uplinks: a principal of two is still one.
+        """
         self._uplink, self._prefix, self._report, self._wall_ms = uplink, prefix, report, wall_ms
-        self._counts = counts
+        self._counts, self._allowance = counts, allowance
         self._receipts: dict[tuple[str, str], None] = {}
         """Message id and system of the last receipts reported, oldest first."""
-        self._recorded: dict[tuple[str, str], tuple[float, int]] = {}
-        """(principal, reason) -> when it was last recorded, and how many came since."""
+        self._receipt_allowance = Allowance(RECEIPT_RATE)
+        self._recorded = Reminders()
+        """Of (principal, reason)."""
 
     def hear(self, message: aiomqtt.Message) -> Heard:
         """Judge one message and hand it to the core; never raises for what it says."""
@@ -77,6 +88,9 @@ class Hearing:
             response_topic=str(getattr(message.properties, "ResponseTopic", "")),
             prefix=self._prefix,
         )
+        order, now_s = parsed.command, asyncio.get_running_loop().time()
+        if order is not None and not self._allowance.take(order.principal, order.verb, now_s):
+            parsed = parsed.refused(Refusal.TOO_MANY)
         if parsed.command is None:
             self._refuse(parsed)
             return Heard(message, None, parsed)
@@ -91,13 +105,14 @@ class Hearing:
         receipt = parse_receipt(self._uplink.id, payload)
         if isinstance(receipt, Refusal) or message.retain:
             refusal = receipt if isinstance(receipt, Refusal) else Refusal.RETAINED
-            self._counts[f"refused_{refusal}"] += 1
-            if times := self._due("/receipts", refusal):
-                log.warning(
-                    "message_refused", uplink=self._uplink.id, principal="receipts", reason=refusal, times=times
-                )
+            self._trace_receipt(refusal)
         else:
             self._report_once(receipt)
+
+    def _trace_receipt(self, refusal: Refusal) -> None:
+        self._counts[f"refused_{refusal}"] += 1
+        if times := self._due("/receipts", refusal):
+            log.warning("message_refused", uplink=self._uplink.id, principal="receipts", reason=refusal, times=times)
 
     def _report_once(self, receipt: Receipt) -> None:
         """Hand a receipt to the core, which writes it down, unless it had it lately.
@@ -107,6 +122,9 @@ class Hearing:
         key = receipt.message_id, receipt.system
         if key in self._receipts:
             self._counts["receipts_repeated"] += 1
+            return
+        if not self._receipt_allowance.take(self._uplink.id, asyncio.get_running_loop().time()):
+            self._trace_receipt(Refusal.TOO_MANY)
             return
         self._receipts[key] = None
         if len(self._receipts) > RECEIPTS_REMEMBERED:
@@ -129,13 +147,7 @@ class Hearing:
 
     def _due(self, principal: str, refusal: Refusal) -> int:
         """How many refusals of this kind there were since the last that left a trace, if it is time for one; else 0."""
-        now, key = asyncio.get_running_loop().time(), (principal, refusal.value)
-        since, unsaid = self._recorded.get(key, (now - RECORD_S, 0))
-        if now - since < RECORD_S:
-            self._recorded[key] = since, unsaid + 1
-            return 0
-        self._recorded[key] = now, 0
-        return unsaid + 1
+        return self._recorded.due((principal, refusal.value), asyncio.get_running_loop().time())
 
 
 def _as_bytes(payload: object) -> bytes:

@@ -24,6 +24,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.events import DeviceHealth, Health
 from gateway.inbox import Report
+from gateway.restraint import CommandAllowance
 from gateway.site.model import Broker, Uplink
 from gateway.uplink import wire
 from gateway.uplink.departures import Departures, Kind, Parcel
@@ -68,6 +69,7 @@ class MqttUplink:
         password: str | None = None,
         wall_ms: Callable[[], int | None],
         beat: Callable[[], None],
+        allowance: CommandAllowance,
         answer_s: float = ANSWER_S,
         backoff_max_s: float = BACKOFF_MAX_S,
         look_again_s: float = LOOK_AGAIN_S,
@@ -77,7 +79,9 @@ class MqttUplink:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """``status`` and ``devices`` give the retained bodies as of now, ``wall_ms`` the trusted wall time or None."""
+        """``status`` and ``devices`` give the retained bodies as of now, ``wall_ms`` the trusted wall time or None;
+        ``allowance`` is that of all uplinks.
+        """
         self.uplink, self._site, self._gateway = uplink, site_id, gateway_id
         self._prefix = topic(site_id, gateway_id, "")
         self._outbox, self._report, self._wall_ms, self._beat = outbox, report, wall_ms, beat
@@ -90,7 +94,7 @@ class MqttUplink:
         self._told: tuple[Health | None, str] = (None, "")
         self._last_reason = ""
         self._deaf_to_commands = False
-        self._hearing = Hearing(uplink, self._prefix, report, wall_ms, self.counts)
+        self._hearing = Hearing(uplink, self._prefix, report, wall_ms, self.counts, allowance)
 
     @property
     def counts(self) -> Counter[str]:

@@ -334,6 +334,10 @@ _ANSWERS: dict[str, tuple[str, str]] = {
     "answer.wrong_principal": ("该平台无权下达此指令。", "This system may not give this command."),
     "answer.missing_who": ("缺少经办人编号。", "The person's id is missing."),
     "answer.bad_reply_to": ("回复主题不在本平台名下。", "The reply topic is not yours."),
+    "answer.too_many": (
+        "此类指令下达过于频繁,未予执行,请稍后再试。",
+        "Too many commands of this kind: it was not carried out. Try again in a while.",
+    ),
     "answer.unanswered": ("网关未能作答。", "The gateway had no answer."),
 }
 

@@ -435,6 +435,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "refusal.replayed": ("这是旧指令的重放", "this is an old command sent again"),
     "refusal.needs_answer_first": ("请先接警(loudong ack)", "acknowledge it first (loudong ack)"),
     "refusal.malformed": ("请求格式不对:{detail}", "malformed request: {detail}"),
+    "refusal.too_many": (
+        "请求过于频繁,没有办理,请稍后再试",
+        "too many requests of this kind: nothing was done; try again in a while",
+    ),
     "refusal.busy": ("网关正忙,请再试一次", "the gateway is busy, try again"),
     "refusal.timeout": ("网关没有及时回答", "the gateway did not answer in time"),
     "demo.waking": (

@@ -9,9 +9,10 @@ import pytest
 from gateway.app.check import BUILTIN, check
 from gateway.app.desk import Desk
 from gateway.control.protocol import PeerCredentials, Refusal, Request
-from gateway.events import Boot, Command, Press, PressKind, SiteLoaded, Stamped
+from gateway.events import Boot, Command, CommandRefused, Press, PressKind, SiteLoaded, Stamped, Verb
 from gateway.instant import MINUTE, Anchor, ClockQuality, Instant
 from gateway.nodes import Faults
+from gateway.restraint import ORDER_RATE
 from gateway.rules.engine import Engine
 from gateway.site.model import Person
 
@@ -119,6 +120,36 @@ def test_the_same_command_id_is_carried_out_once(room):
     for _ in range(2):
         room.ask("ack", alert=room.alert.id, command_id="x1")
     assert room.engine.alerts()[0].revision == 3
+
+
+def test_who_orders_too_much_is_refused_and_that_is_written_down_once_a_minute(room):
+    shelf = {"alert": room.alert.id, "reason": "x", "for": "10min"}
+    for _ in range(ORDER_RATE.burst):
+        room.ask("shelve", **shelf)
+    given = len(room.given)
+    assert {room.refused("shelve", **shelf) for _ in range(100)} == {"too_many"}
+    (recorded,) = room.given[given:]
+    assert isinstance(recorded, CommandRefused)
+    assert (recorded.uplink, recorded.principal, recorded.who) == ("local", "local:li", "head")
+    assert (recorded.reason, recorded.verb, recorded.times) == ("too_many", "shelve", 1)
+    assert room.desk.too_many == 100
+    room.desk._now = lambda: Instant(7 * MINUTE)
+    room.ask("shelve", **shelf)
+    for _ in range(ORDER_RATE.burst):
+        room.desk._allowance.take(STRANGER, Verb.SHELVE, 7 * 60.0)
+    assert room.refused("shelve", **shelf) == "too_many"
+    assert room.given[-1].times == 100
+
+
+def test_who_babbles_can_still_acknowledge_and_so_can_everybody_else(room):
+    while room.desk._allowance.take(STRANGER, Verb.SHELVE, 5 * 60.0):
+        pass
+    shelf = {"alert": room.alert.id, "reason": "x", "for": "10min"}
+    assert room.refused("shelve", **shelf) == "too_many"
+    room.ask("ack", alert=room.alert.id)
+    room.ask("shelve", uid=STRANGER + 1, **shelf)
+    for _ in range(2 * ORDER_RATE.burst):  # who may write to the disk without asking is not kept from it
+        room.ask("shelve", login="root", uid=0, who="duty", **shelf)
 
 
 def test_what_could_not_be_kept_or_answered_says_so(room):

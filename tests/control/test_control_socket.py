@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 
 from gateway.control.client import ControlClient, DaemonNotRunning
 from gateway.control.folder import SOCKET_NAME, StateFolderTaken, claim, state_folder
-from gateway.control.protocol import LONGEST_REQUEST, Refusal, decode_line, decode_request
-from gateway.control.server import MOST_CONNECTIONS
+from gateway.control.protocol import LONGEST_REQUEST, Caller, Refusal, Request, decode_line, decode_request, encode
+from gateway.control.server import MOST_CONNECTIONS, MOST_OF_ONE, REQUEST_RATE
+from gateway.restraint import Allowance, Rate
 
 
 def connect(daemon) -> socket.socket:
@@ -132,10 +133,64 @@ def test_a_flood_of_refusals_is_one_line_of_the_log_a_minute_and_kind(daemon, mo
             reply_to(daemon, b"garbage\n")
         reply_to(daemon, b"x" * (LONGEST_REQUEST + 2))
         assert [(line["reason"], line["times"]) for line in logged] == [("malformed", 1), ("too_long", 1)]
-        monkeypatch.setattr("gateway.control.server.REMIND_S", 0.0)  # as if a minute had gone by
+        monkeypatch.setattr("gateway.restraint.REMIND_S", 0.0)  # as if a minute had gone by
         reply_to(daemon, b"garbage\n")
     assert (logged[-1]["event"], logged[-1]["uid"], logged[-1]["times"]) == ("control_request_refused", os.getuid(), 20)
     assert daemon.server.refused == 22
+
+
+CROWD = """
+import os, socket, sys
+os.setuid(65534)
+lines, answers = [], []
+for _ in range(int(sys.argv[1])):
+    lines.append(socket.socket(socket.AF_UNIX))
+    lines[-1].connect('control.sock')
+    lines[-1].sendall(b'{"verb": "x"}\\n')
+    answers.append('item' in lines[-1].makefile().readline())
+print(answers.count(True), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can ask as somebody else")
+def test_who_opens_every_connection_keeps_nobody_else_out(daemon):
+    daemon.folder.chmod(0o755)
+    daemon.path.chmod(0o666)
+    command = [sys.executable, "-c", CROWD, str(2 * MOST_CONNECTIONS)]
+    with subprocess.Popen(
+        command, cwd=daemon.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as crowd:
+        assert int(crowd.stdout.readline()) == MOST_OF_ONE
+        assert list(ControlClient(daemon.folder).ask("still-there"))
+        crowd.stdin.close()
+
+
+def asked_for(daemon, uid, times):
+    """The reasons for which so many requests of a user, handed on by the porter, were refused."""
+    refused = []
+    with connect(daemon) as raw, raw.makefile("rwb") as line:
+        for _ in range(times):
+            line.write(encode(Request("x", {}, Caller(1, uid, uid))))
+            line.flush()
+            if error := json.loads(line.readline()).get("error"):
+                return [*refused, error]
+            line.readline()
+    return refused
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may ask for others whoever the daemon is")
+def test_who_asks_too_often_is_told_so_and_nobody_else_is(daemon, monkeypatch):
+    monkeypatch.setattr(
+        daemon.server, "_allowance", Allowance(Rate(REQUEST_RATE.burst, 1e9))
+    )  # none comes back meanwhile
+    with structlog.testing.capture_logs() as logged:
+        assert asked_for(daemon, 4321, REQUEST_RATE.burst) == []
+        assert asked_for(daemon, 4321, 1) == asked_for(daemon, 4321, 1) == ["too_many"]
+    assert [(line["reason"], line["uid"], line["times"]) for line in logged] == [("too_many", 4321, 1)]
+    assert daemon.server.refused == 2
+    assert asked_for(daemon, 4322, 1) == []
+    assert asked_for(daemon, 0, 2 * REQUEST_RATE.burst) == []
 
 
 def test_an_endless_line_is_cut_off(daemon):

@@ -15,6 +15,7 @@ from gateway.alerts import Alert, Change, ChangeKind, Grade, Priority, alert_id
 from gateway.events import Command, DeviceHealth, Receipt
 from gateway.instant import Anchor, Instant
 from gateway.nodes import Mark
+from gateway.restraint import CommandAllowance
 from gateway.sim.broker import EmbeddedBroker, Mosquitto
 from gateway.site.model import Broker, Uplink
 from gateway.uplink import wire
@@ -143,6 +144,7 @@ class Gateway:
         answer_s=3.0,
         probe_s=0.1,
         nobody_s=0.0,
+        allowance=None,
         **fields,
     ):
         self.outbox, self.core = outbox or MemoryOutbox(), core or Core()
@@ -167,6 +169,7 @@ class Gateway:
             password=password,
             wall_ms=wall_ms or (lambda: time.time_ns() // 1_000_000),
             beat=lambda: None,
+            allowance=allowance or CommandAllowance(),
             answer_s=answer_s,
             backoff_max_s=0.3,
             probe_s=probe_s,

@@ -9,9 +9,11 @@ import aiomqtt
 import pytest
 import structlog
 
-from gateway.events import CommandRefused
+from gateway.events import CommandRefused, Verb
+from gateway.restraint import ORDER_RATE, Allowance, CommandAllowance, Rate
 from gateway.sim.receiver import DutyOffice
 from gateway.uplink.hearing import RECEIPTS_REMEMBERED
+from gateway.words import LANGUAGES
 
 STALE = {"issued_at": "2020-01-01T00:00:00Z"}
 
@@ -312,6 +314,19 @@ def test_of_the_receipts_only_the_last_are_remembered(house, mosquitto):
     asyncio.run(together(house, (mosquitto(), "5"), tell))
 
 
+def test_a_flood_of_receipts_is_bounded_and_counted_and_commands_come_through(house, mosquitto):
+    async def tell(gateway, duty):
+        gateway.mqtt._hearing._receipt_allowance = Allowance(Rate(10, 1e9))
+        async with aiomqtt.Client("127.0.0.1", gateway.uplink.port) as city:
+            for n in range(1, 31):
+                await city.publish(RECEIPTS, json.dumps({"id": f"0123456789abcdef/{n}", "system": "city"}), qos=1)
+        await house.until(lambda: gateway.mqtt.counts["refused_too_many"] == 20)
+        assert len(gateway.core.receipts) == 10
+        assert (await duty.command(house.source, "ack", who="grid-li"))["accepted"]
+
+    asyncio.run(together(house, (mosquitto(), "5"), tell))
+
+
 def test_a_gateway_not_allowed_to_listen_says_so_and_still_sends(house, mosquitto):
     async def story():
         from paho.mqtt.reasoncodes import ReasonCode
@@ -356,7 +371,7 @@ def test_what_is_refused_leaves_a_trace_and_a_flood_of_it_leaves_one(house, mosq
             ("duty", "wrong_principal", "shelve", "grid-li", "c-0", 1),
             ("", "malformed", "", "", "", 1),
         ]
-        recorded = gateway.mqtt._hearing._recorded
+        recorded = gateway.mqtt._hearing._recorded.kept
         recorded.update(
             {key: (since - 100, unsaid) for key, (since, unsaid) in recorded.items()}
         )  # a good minute later
@@ -368,6 +383,41 @@ def test_what_is_refused_leaves_a_trace_and_a_flood_of_it_leaves_one(house, mosq
         asyncio.run(together(house, (mosquitto(), "5"), tell))
     told = [(line["principal"], line["times"]) for line in logs if line["event"] == "message_refused"]
     assert told == [("duty", 1), ("mallory", 1), ("duty", 5)]
+
+
+def test_beyond_its_allowance_a_principal_is_refused_by_name_and_each_of_its_orders_is_answered(house, mosquitto):
+    async def tell(gateway, duty):
+        burst = ORDER_RATE.burst
+        asked = [duty.command(house.source, "duty-check", who="grid-li", command_id=f"c-{n}") for n in range(2 * burst)]
+        replies = await asyncio.gather(*asked)
+        refused = [reply for reply in replies if not reply["accepted"]]
+        assert {reply["reason"] for reply in refused} == {"too_many"}
+        assert all(set(reply["texts"]) == set(LANGUAGES) for reply in refused)
+        assert len(gateway.core.commands) == len(replies) - len(refused) >= burst
+        assert gateway.mqtt.counts["refused_too_many"] == len(refused) > burst / 2
+        (recorded,) = gateway.core.of(CommandRefused)
+        assert (recorded.principal, recorded.reason, recorded.verb) == ("duty", "too_many", "duty-check")
+        assert (recorded.who, recorded.times) == ("grid-li", 1)
+        assert (await duty.command(house.source, "ack", who="grid-li", alert="0123456789abcdef"))["accepted"]
+
+    asyncio.run(together(house, (mosquitto(), "5"), tell))
+
+
+def test_a_principal_of_two_uplinks_has_one_allowance(house, mosquitto):
+    async def story():
+        served, both = mosquitto(), CommandAllowance()
+        first, second = (house.Gateway(served.port, id=name, allowance=both) for name in ("city", "street"))
+        while both.take("duty", Verb.DUTY_CHECK, asyncio.get_running_loop().time() + 60):
+            pass
+        duty = DutyOffice(served.port)
+        async with house.running(duty, first.mqtt, second.mqtt):
+            await duty.ready()
+            await house.until(lambda: first.up and second.up)
+            await duty.command(house.source, "duty-check", who="grid-li")
+            await house.until(lambda: first.mqtt.counts["refused_too_many"] and second.mqtt.counts["refused_too_many"])
+        assert first.core.commands + second.core.commands == []
+
+    asyncio.run(story())
 
 
 def test_what_the_core_refuses_is_counted_by_its_reason(house, mosquitto):
