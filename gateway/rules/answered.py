@@ -17,14 +17,19 @@ import msgspec
 from msgspec import Struct
 
 from gateway.actions import Reply
-from gateway.events import COMMAND_FRESH_MS, Command
-from gateway.instant import Instant
+from gateway.events import COMMAND_AHEAD_MS, COMMAND_FRESH_MS, Command
+from gateway.instant import MINUTE, Instant
 from gateway.rules import strangers
 from gateway.rules.commands import Verdict
 from gateway.rules.ledger import Key, Table
 
 REMEMBERED = 1_000
-"""Of each principal: more than people can give within ``COMMAND_FRESH_MS``, and none can push out another's."""
+"""Of each principal, however old: while the clock is not trusted nobody judges how old an order is. None pushes out another's."""
+REMEMBERED_MS = COMMAND_FRESH_MS + COMMAND_AHEAD_MS + 1 * MINUTE
+"""However many: the longest after it first came that the same order can still be taken for a fresh one, and a minute by which
+the clock may be put right meanwhile."""
+_ROUND = 8
+"""Forgotten at most with each command: what a flood has left behind goes step by step."""
 _DIGEST_BYTES = 8
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -90,8 +95,11 @@ class AnsweredCommands:
         self.done.put(Done(at, reply, _content(command)), *key)
         mine = self._keys.setdefault(command.principal, [])
         heappush(mine, (at, key))
-        while len(mine) > REMEMBERED:
-            self.done.drop(*heappop(mine)[1])
+        # One given on this machine has no time of issue and cannot be recorded on its way here.
+        until = at if command.issued_at_ms is None else at - REMEMBERED_MS - 1
+        for _ in range(_ROUND):
+            if len(mine) > REMEMBERED and mine[0][0] <= until:
+                self.done.drop(*heappop(mine)[1])
         if wall_ms is None or command.issued_at_ms is None:
             return
         latest, issued = self.latest.get(command.principal), min(command.issued_at_ms, wall_ms)

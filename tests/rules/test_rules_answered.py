@@ -2,11 +2,14 @@
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.actions import Reply
-from gateway.events import COMMAND_FRESH_MS, Command, Verb
+from gateway.events import COMMAND_AHEAD_MS, COMMAND_FRESH_MS, Command, Verb
 from gateway.instant import DAY, MINUTE, SECOND, Instant
-from gateway.rules.answered import REMEMBERED, AnsweredCommands
+from gateway.restraint import CommandAllowance, most_commands_within
+from gateway.rules.answered import REMEMBERED, REMEMBERED_MS, AnsweredCommands
 
 NOON = 1_767_268_800_000
 """2026-01-01T12:00:00Z"""
@@ -76,6 +79,66 @@ def test_what_one_principal_orders_pushes_out_nothing_of_another():
     assert answered.earlier(first) is not None
     assert answered.earlier(Command("f4", "street", "duty", Verb.DUTY_CHECK)) is None
     assert len(answered.done) == 1 + REMEMBERED
+
+
+def fresh_order(n, at, principal="city"):
+    return Command(f"c{n}", principal, "duty", Verb.DUTY_CHECK, issued_at_ms=NOON + at)
+
+
+def answer(answered, command, at):
+    """Carry it out, unless it is known; True where it was carried out."""
+    if answered.earlier(command) is not None:
+        return False
+    reply = Reply(command.command_id, command.principal, accepted=True, reason="done")
+    answered.remember(command, Instant(at), reply, wall_ms=NOON + at)
+    return True
+
+
+def test_a_thousand_other_orders_in_a_second_make_none_forgotten_that_is_still_fresh():
+    answered = AnsweredCommands()
+    for n in range(2 * REMEMBERED):
+        assert answer(answered, fresh_order(n, n), n)
+    assert answered.earlier(fresh_order(0, 0)) is not None
+    late = COMMAND_FRESH_MS + COMMAND_AHEAD_MS
+    assert answer(answered, fresh_order(-1, late), late)
+    assert answered.earlier(fresh_order(0, 0)) is not None, "dated a minute ahead, it is fresh for so long"
+
+
+def test_what_a_flood_left_behind_is_forgotten_step_by_step_once_it_is_old():
+    answered = AnsweredCommands()
+    for n in range(2 * REMEMBERED):
+        answer(answered, fresh_order(n, n), n)
+    for n in range(REMEMBERED):
+        at = REMEMBERED_MS + 2 * REMEMBERED + n
+        answer(answered, fresh_order(-1 - n, at), at)
+    assert len(answered.done) == REMEMBERED
+    restored = AnsweredCommands()
+    for row in answered.done.everything():
+        restored.done.restore(row.key, row.body)
+    restored.rebuild()
+    assert restored.earlier(fresh_order(-1, REMEMBERED_MS + 2 * REMEMBERED)) is not None
+
+
+@given(data=st.data())
+@settings(max_examples=15, deadline=None)
+def test_within_the_allowance_nothing_fresh_is_forgotten_and_the_memory_is_bounded(data):
+    """Whatever a principal sends and whenever: what got through stays known while it could be taken for new."""
+    answered, allowance, carried_out, at = AnsweredCommands(), CommandAllowance(), {}, 0
+    for _ in range(data.draw(st.integers(1, 12))):
+        at += data.draw(st.integers(0, 4 * MINUTE))
+        verbs = data.draw(st.lists(st.sampled_from(list(Verb)), min_size=1, max_size=len(Verb), unique=True))
+        for n in range(data.draw(st.integers(1, 1_500))):
+            at += data.draw(st.sampled_from([0, 1, 50])) if n % 100 == 0 else 0
+            verb = verbs[n % len(verbs)]
+            if allowance.take("city", verb, at / 1000):
+                command = msgspec.structs.replace(fresh_order(len(carried_out), at), verb=verb)
+                assert answer(answered, command, at)
+                carried_out[command.command_id] = (at, command)
+        for when, command in carried_out.values():
+            if at - when <= COMMAND_FRESH_MS + COMMAND_AHEAD_MS:
+                assert answered.earlier(command) is not None
+        # what is old goes a few with each that comes, so twice as many are the bound
+        assert len(answered.done) <= REMEMBERED + 2 * most_commands_within(REMEMBERED_MS / 1000)
 
 
 def test_an_answer_kept_by_an_older_gateway_still_counts():
