@@ -7,7 +7,7 @@ Theory. The file is bounded by reuse: SQLite gives the pages of deleted rows to 
 below a bound does not grow beyond it. Giving bytes back to the disk (VACUUM) would copy the whole file and hold up every
 alert meanwhile. Where the bytes in use pass the bound, the journal gives way first and closed alerts next, whatever their age;
 open alerts, and those of which an uplink still owes delivery, never. What of an open alert's history only says the same again is
-thinned (``thinning.py``), once neither age nor the journal, which a replay holds it beside, speaks for it.
+thinned (``thinning.py``), once neither age nor the journal, which a replay holds it beside, speaks for it; refused attempts at once.
 
 What is to go is looked for before the transaction that deletes it, in rows whose checksums hold: a flipped bit makes nothing old.
 """

@@ -5,7 +5,8 @@ Works inside the transaction of ``retention.py``. Messages and revisions are not
 Theory. An alert that nobody answers is open for ever, and each time its condition returns it gets a step or two, and its rungs are
 told anew. What a person needs of that: how it began, whom it reached, what people did, how often it came and went, and how it
 stands. So the first step of each kind stays (of rungs told: a whole climb with its repeats), the last ones stay, everything a
-person did stays; of the rest, what is older than the journal becomes one step that says how many there were.
+person did stays; of the rest, what is older than the journal becomes one step that says how many there were. What somebody was
+refused changed nothing, and no replay looks for it: it need not grow old. The journal has each of those commands as it came.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ FIRST = {
     NoteKind.RECEIVED.value: 20,
 }
 """Kinds of steps that come again and again without a person's doing, and how many of the first ones are kept."""
+TRIED = 20
+"""Refused attempts that are kept, of the first and again of the last."""
 LAST = 50
 """So many of the last ones are kept, however old."""
 _OF_ONE = "WHERE alert = ? ORDER BY n"
@@ -47,16 +50,19 @@ def thin(connection: sqlite3.Connection, rows: Sealed, before: int) -> int:
 
 
 def _thin_one(connection: sqlite3.Connection, rows: Sealed, alert: str, before: int, most: int) -> int:
-    if not _any_before(connection, alert, before):
+    if not _has_any(connection, alert, before):
         return 0
     steps = [(key[1], HistoryRow(*row[:-1])) for key, row in rows.rows(connection, "history", _OF_ONE, alert)]
     seen: Counter[str] = Counter()
     again: list[tuple[int, int, int]] = []
+    tried: list[tuple[int, int, int]] = []
     for n, step in steps:
         seen[step.kind] += 1
-        if seen[step.kind] > FIRST.get(step.kind, seen[step.kind]):
+        if step.kind == NoteKind.REFUSED.value:
+            tried.append((n, step.at, step.revision))
+        elif seen[step.kind] > FIRST.get(step.kind, seen[step.kind]):
             again.append((n, step.at, step.revision))
-    gone = [step for step in again[:-LAST] if step[1] < before][:most]
+    gone = sorted([*(step for step in again[:-LAST] if step[1] < before), *tried[TRIED:-TRIED]])[:most]
     if not gone:
         return 0
     told = [(n, step.reason) for n, step in steps if step.kind == NoteKind.THINNED.value]
@@ -72,7 +78,8 @@ def _thin_one(connection: sqlite3.Connection, rows: Sealed, alert: str, before: 
     return len(gone)
 
 
-def _any_before(connection: sqlite3.Connection, alert: str, before: int) -> bool:
+def _has_any(connection: sqlite3.Connection, alert: str, before: int) -> bool:
     """A cheap look, for most have nothing to lose; what is dropped is proved."""
-    query = "SELECT COUNT(*) FROM history WHERE alert = ? AND at < ?"
-    return bool(connection.execute(query, (alert, before)).fetchone()[0] > min(FIRST.values()))
+    query = "SELECT SUM(at < ?), SUM(kind = ?) FROM history WHERE alert = ?"
+    old, tried = connection.execute(query, (before, NoteKind.REFUSED.value, alert)).fetchone()
+    return bool(old > min(FIRST.values()) or tried > 2 * TRIED)

@@ -60,6 +60,37 @@ def test_what_says_the_same_again_goes_and_is_counted(database):
     assert tidy(database) == 0
 
 
+def test_of_refused_attempts_the_first_and_the_last_are_kept_and_the_rest_is_counted_at_once(database):
+    flap(database, range(1))
+    for n in range(1_314):
+        who = "wu" if n in {0, 1_313} else "grid-li"
+        database.commit(Batch(history=(step(4, "refused", 1_000 + n, who), step(4, "shelved", 1_000 + n, "li"))))
+    before = database.history(ALERT)
+    assert tidy(database, 3_600_000) == 1_314 - 2 * thinning.TRIED
+    after = database.history(ALERT)
+    refused = [row for row in after if row.kind == "refused"]
+    assert [row.at for row in refused] == [*range(1_000, 1_020), *range(2_294, 2_314)]
+    assert (refused[0].who, refused[-1].who) == ("wu", "wu")
+    (thinned,) = [row for row in after if row.kind == "thinned"]
+    assert thinned.reason == str(1_314 - 2 * thinning.TRIED)
+    did = [row for row in before if row.kind != "refused"]
+    assert [row for row in after if row.kind not in {"refused", "thinned"}] == did, "what was done stays"
+    database.commit(Batch(history=(step(4, "refused", 9_000, "wu"),)))
+    assert tidy(database, 7_200_000) == 1
+    (thinned,) = [row for row in database.history(ALERT) if row.kind == "thinned"]
+    assert thinned.reason == str(1_315 - 2 * thinning.TRIED)
+
+
+def test_a_flood_of_refused_attempts_pushes_out_nothing_else(database):
+    flap(database, range(100))
+    kinds = [row.kind for row in database.history(ALERT)]
+    for n in range(200):
+        database.commit(Batch(history=(step(400, "refused", NOW - 200 + n, "wu"),)))
+    tidy(database)
+    after = [row for row in database.history(ALERT) if row.kind in thinning.FIRST]
+    assert [row.kind for row in after[-thinning.LAST :]] == kinds[-thinning.LAST :]
+
+
 def test_it_stays_short_however_long_it_goes_on(database):
     for month in range(6):
         flap(database, range(30 * month, 30 * month + 30))
