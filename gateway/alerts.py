@@ -137,6 +137,9 @@ class Alert(Struct, frozen=True):
     drill: bool = False
     occurrences: int = 1
     told: tuple[Told, ...] = ()
+    """The first and the last of the rungs told."""
+    told_left_out: int = 0
+    """How many between them stand only in the history."""
     next_rung: Rung | None = None
     climb_from: Instant | None = None
     """Ladder delays count from here."""

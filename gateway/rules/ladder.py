@@ -8,7 +8,9 @@ grade's business: the building's own matter does not reach the district, but a c
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -25,6 +27,11 @@ END_OF_CLIMB: dict[Grade, Rung] = {
     Grade.HARD: Rung.DISTRICT,
 }
 """Contract, "Priority and grade": the grade sets the owner and where the climb ends."""
+
+
+TOLD_FIRST, MOST_TOLD = 20, 45
+"""So many of the rungs told an alert carries along, whole climbs with their repeats: one that is shelved and taken back, or comes
+and goes, for months would grow without end, and with it each of its messages."""
 
 
 class Because(StrEnum):
@@ -75,9 +82,9 @@ def climb(alert: Alert, at: Instant, grid: GridPlan, because: Because) -> Alert:
         due_now = index < len(rungs) and alert.climb_from + rungs[index][1] <= at
         waiting = bool(people) and not due_now
         because = because if people else Because.NOBODY_BELOW
-    return msgspec.structs.replace(
+    return _tell(
         alert,
-        told=tuple(told),
+        told,
         next_rung=rungs[index][0] if index < len(rungs) else None,
         climb_due=Instant(alert.climb_from + rungs[index][1]) if index < len(rungs) else None,
     )
@@ -95,7 +102,7 @@ def go_on(alert: Alert, at: Instant, grid: GridPlan) -> Alert:
     last = alert.told[-1] if alert.told else None
     again = last is not None and (last.rung, last.because) == (told.rung, told.because)
     # Called every ten minutes until somebody comes: the last call stands for those before, which have their own revisions.
-    return msgspec.structs.replace(alert, told=(*(alert.told[:-1] if again else alert.told), told))
+    return _tell(alert, [*(alert.told[:-1] if again else alert.told), told])
 
 
 def after_unknown_downtime(alert: Alert, at: Instant, grid: GridPlan) -> Alert:
@@ -135,6 +142,18 @@ def extend(alert: Alert, grid: GridPlan) -> Alert:
     climbing = alert.response is Response.UNANSWERED and alert.suppression is Suppression.NONE
     due = Instant(alert.climb_from + delay) if climbing else None
     return msgspec.structs.replace(alert, next_rung=rung, climb_due=due)
+
+
+def _tell(alert: Alert, told: list[Told], **changes: Any) -> Alert:
+    """These were told. Beyond the first and the last ones goes the oldest whose rung stands elsewhere, too: ``extend`` asks
+    which rungs were told at all.
+    """
+    left_out = alert.told_left_out
+    while len(told) > MOST_TOLD:
+        rungs = Counter(one.rung for one in told)
+        del told[next(n for n, one in enumerate(told) if n >= TOLD_FIRST and rungs[one.rung] > 1)]
+        left_out += 1
+    return msgspec.structs.replace(alert, told=tuple(told), told_left_out=left_out, **changes)
 
 
 def _first(rungs: list[tuple[Rung, int]]) -> Rung | None:

@@ -298,7 +298,7 @@ class AlertRegister:
 
     def _told(self, before: Alert, after: Alert, at: Instant) -> Alert:
         """Say who was told, if anybody was (or an empty rung was passed)."""
-        if after.told != before.told:
+        if (after.told, after.told_left_out) != (before.told, before.told_left_out):
             return self._say(ChangeKind.TOLD, after, at, reason=after.told[-1].because)
         self._keep(after)
         return after

@@ -131,6 +131,7 @@ def alert_body(
         occurrences=alert.occurrences,
         group=wire.Group(f"{alert.rule}@{building_of(alert.place)}", change.alike),
         told=tuple(_told(told, times) for told in alert.told),
+        told_left_out=alert.told_left_out or UNSET,
         next_rung=alert.next_rung,
         why=tuple(_reason(why, times) for why in alert.why),
         who=change.who,

@@ -106,6 +106,9 @@ class AlertData(Struct, frozen=True, kw_only=True):
     occurrences: int
     group: Group
     told: tuple[ToldRung, ...]
+    """In order; of very many the first and the last."""
+    told_left_out: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
+    """How many rungs told stand no more in ``told``; absent: none."""
     next_rung: Rung | None
     why: tuple[Reason, ...]
     who: str | None

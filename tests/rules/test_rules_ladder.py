@@ -1,9 +1,12 @@
 """The climb: every priority and grade, empty rungs, the second deadline, regrades, comebacks."""
 
+import msgspec
 import pytest
 
-from gateway.alerts import Rung
-from gateway.instant import DAY, HOUR, MINUTE, SECOND
+from gateway.alerts import Rung, Told
+from gateway.instant import DAY, HOUR, MINUTE, SECOND, Instant
+from gateway.rules import ladder
+from gateway.rules.ladder import MOST_TOLD, TOLD_FIRST
 
 B, G, C, S, D = "building", "grid", "community", "street", "district"
 RULE = """
@@ -166,3 +169,44 @@ def test_a_shelved_alert_is_regraded_but_told_to_nobody(make):
     core.wait(2 * DAY)
     assert core.said("r") == ["regraded", "unshelved", "told", "told", "told", "told"]
     assert [rung for rung, _ in core.told("r")][-5:] == [B, G, C, S, D]
+
+
+def test_what_is_told_again_and_again_is_carried_along_bounded_and_counted(make):
+    """Shelved and taken back without end: the first and the newest stay, and of every rung one at least."""
+    core = make(RULE.format("high", "hard"))
+    core.read("water", "water", True, 0)
+    core.wait(HOUR)
+    whole = list(core.alert("r").told)
+    for round_ in range(60):
+        at = 2 * HOUR + round_ * HOUR
+        core.ask("shelve", "r", at, for_ms=MINUTE, reason="x")
+        core.ask("unshelve", "r", at)
+        before = core.alert("r").told[-1]
+        core.wait(at + 50 * MINUTE)
+        whole += [told for told in core.alert("r").told if told.at > before.at or told.at == at]
+    alert = core.alert("r")
+    whole = list(dict.fromkeys(whole))
+    assert len(whole) > 250
+    assert len(alert.told) == MOST_TOLD
+    assert alert.told_left_out == len(whole) - MOST_TOLD
+    assert list(alert.told) == [*whole[:TOLD_FIRST], *whole[TOLD_FIRST - MOST_TOLD :]]
+    assert core.said("r").count("told") > 200, "each of them had its message"
+
+
+def test_of_the_rungs_left_out_one_of_each_stays(core):
+    core.read("water", "water", True, 0)
+    alert = msgspec.structs.replace(core.alert("water"), told=())
+    rungs = [Rung.BUILDING] * 30 + [Rung.DISTRICT] + [Rung.GRID] * 60
+    for n, rung in enumerate(rungs):
+        alert = ladder._tell(alert, [*alert.told, Told(rung, Instant(n), (), "due")])
+    assert [told.at for told in alert.told if told.rung is Rung.DISTRICT] == [30]
+    assert (len(alert.told), alert.told_left_out) == (MOST_TOLD, len(rungs) - MOST_TOLD)
+    assert [told.at for told in alert.told] == sorted(told.at for told in alert.told)
+
+
+def test_what_is_told_within_one_millisecond_is_said_all_the_same(core):
+    core.read("water", "water", True, 0)
+    for _ in range(60):
+        core.ask("shelve", "water", MINUTE, for_ms=MINUTE, reason="x")
+        core.ask("unshelve", "water", MINUTE)
+    assert core.said("water").count("told") == 61

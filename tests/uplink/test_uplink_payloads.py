@@ -123,6 +123,11 @@ def test_golden_alert():
     }  # fmt: skip
 
 
+def test_what_was_told_and_is_left_out_is_counted():
+    long = msgspec.structs.replace(CHANGE, alert=msgspec.structs.replace(GAS, told_left_out=7))
+    assert json.loads(body(long))["data"]["told_left_out"] == 7
+
+
 def test_the_same_change_gives_the_same_bytes():
     assert body() == body()
     assert body(now=Instant(3_001)) != body()
