@@ -31,9 +31,18 @@ from gateway.drivers.face.terminal import NOT_PAIRED, Decoded, Terminal
 from gateway.events import Entry, Paired, SequenceGap
 from gateway.inbox import Report, Ticket
 from gateway.instant import Instant
+from gateway.restraint import Allowance, Rate
 from gateway.site import model
 
 log = structlog.get_logger()
+
+TOO_OFTEN = "too_often"
+ENTRY_RATE = Rate(burst=50_000, every_s=0.5)
+"""Entries that a terminal pushes: the whole log of one that was away (some 20,000, facts/face 0) and as much again, and 172,800 a
+day; a thousand residents who pass a gate six times make some 18,000. What is more waits in the terminal, and is not lost."""
+ALARM_RATE = Rate(burst=1_000, every_s=1.0)
+"""Live alarms of a door, apart: a contact that chatters must not keep them out."""
+_ALARMS = ("alarm.", "door.forced")
 
 
 class Memory(Protocol):
@@ -103,6 +112,7 @@ class Intake:
             )
             for door in self.doors.values()
         }
+        self._usual, self._alarms = Allowance(ENTRY_RATE), Allowance(ALARM_RATE)
         self._windows: dict[str, Instant] = {}
         """Until when a door learns its device."""
 
@@ -111,9 +121,11 @@ class Intake:
     def receive(
         self, door: model.Door, texts: list[Text], *, from_memory: bool = False
     ) -> tuple[Decoded, list[Ticket]]:
-        """Take the text parts of one body that a terminal sent of itself. Raises BodyFault.
+        """Take the text parts of one body that a terminal sent of itself. Raises BodyFault, ``too_often`` where it must send
+        all of them again later.
 
-        ``from_memory``: it begins by telling all it remembers; of what is not live only news is taken.
+        ``from_memory``: it begins by telling all it remembers; of what is not live only news is taken. Over that line we read
+        as fast as we can write.
         """
         tickets: list[Ticket] = []
         decoded = self._decode(door, texts, tickets)
@@ -123,12 +135,21 @@ class Intake:
             self.counters[f"part_{reason}"] += 1
         is_ours = bool(decoded.device) and decoded.device == plain(self.terminals[door.id].serial)
         self.presence.heard(door, named=is_ours or bool(decoded.entries))
+        if not from_memory:
+            self._restrain(door, decoded.entries)
         for entry in decoded.entries:
             if from_memory and not entry.live and not self.serials[door.id].wants(entry.seq):
                 self.counters["known_replays"] += 1
             else:
                 tickets += self.take(door.id, entry)
         return decoded, tickets
+
+    def _restrain(self, door: model.Door, entries: tuple[Entry, ...]) -> None:
+        """Raises BodyFault where this door has told too much lately; nothing of the body is reported then."""
+        is_alarm = any(entry.live and entry.type.startswith(_ALARMS) for entry in entries)
+        allowance = self._alarms if is_alarm else self._usual
+        if entries and not allowance.take(door.id, self._now() / 1000, len(entries)):
+            raise BodyFault(TOO_OFTEN, f"{len(entries)} entries")
 
     def take(self, door: str, entry: Entry) -> list[Ticket]:
         """Report one entry; before it the gap it opens, so that no rule counts on a silence, behind it what it closes."""

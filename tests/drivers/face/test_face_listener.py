@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import io
 import logging
+from collections import Counter
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
@@ -29,8 +30,11 @@ from wire.face_bodies import (
 )
 
 from gateway.drivers.face import listener as room
-from gateway.events import Entry
+from gateway.drivers.face.intake import ENTRY_RATE
+from gateway.events import Entry, SequenceGap
 from gateway.faults import DeviceFault
+from gateway.instant import Instant
+from gateway.restraint import Allowance, Rate
 from gateway.sim.terminal import CANARIES as SIM_CANARIES
 from gateway.sim.terminal import SimTerminal
 
@@ -111,6 +115,53 @@ def test_a_full_disk_makes_the_terminal_keep_it(front_door: Open) -> None:
             assert len({entry.key for entry in front.inbox.of(Entry)}) == 1
 
     asyncio.run(scene())
+
+
+def numbered(serial: int, sub: int = 75, **more: Any) -> bytes:
+    return as_json(envelope(serialNo=serial, frontSerialNo=serial - 1, subEventType=sub, **more))
+
+
+def test_who_pushes_too_often_keeps_it_and_loses_nothing(front_door: Open) -> None:
+    """A terminal that floods, and resends what was not answered with 200 as it should: all of it comes, each once."""
+    burst, sent = 5, 12
+
+    async def scene() -> None:
+        async with front_door() as front:
+            front.intake._usual = Allowance(Rate(burst, 1.0))
+            waiting, answers = list(range(1, sent + 1)), Counter[int]()
+            while waiting:
+                status = await front.push(numbered(waiting[0]))
+                answers[status] += 1
+                assert status in {200, 503}
+                if status == 200:
+                    del waiting[0]
+                else:
+                    front.inbox.at = Instant(front.inbox.at + 500)  # it tries again after a while
+            assert [entry.seq for entry in front.inbox.of(Entry)] == list(range(1, sent + 1))
+            assert answers[503] == front.listener.counters["fault_too_often"] > 0
+            assert not front.inbox.of(SequenceGap)
+
+    with structlog.testing.capture_logs() as lines:
+        asyncio.run(scene())
+    assert [line["times"] for line in lines if line["event"] == "pushes_too_often"] == [1]
+
+
+def test_who_pushes_too_often_still_gets_its_alarm_and_its_heartbeat_through(front_door: Open) -> None:
+    async def scene() -> None:
+        async with front_door() as front:
+            front.intake._usual = Allowance(Rate(1, 1.0))
+            assert [await front.push(numbered(n)) for n in (1, 2)] == [200, 503]
+            assert await front.push(as_json(envelope("heartBeat"))) == 200
+            assert await front.push(numbered(3, sub=27)) == 200
+            assert await front.push(numbered(4, sub=27, currentEvent=False)) == 503, "an old one is none"
+            assert [entry.type for entry in front.inbox.of(Entry)] == ["access.granted", "door.forced"]
+
+    asyncio.run(scene())
+
+
+def test_a_terminal_brings_a_whole_log_twice_over_without_a_refusal() -> None:
+    allowance = Allowance(ENTRY_RATE)
+    assert all(allowance.take("gate", 0.0) for _ in range(2 * 20_000))
 
 
 def test_a_disk_that_never_answers_is_not_waited_for_for_ever(
