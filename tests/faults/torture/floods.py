@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import random
 from collections import Counter
@@ -16,8 +17,9 @@ from pathlib import Path
 
 import aiohttp
 import aiomqtt
-from e2e.walking import PASSWORD, TOPICS
+from e2e.walking import DUTY, PASSWORD, TOPICS
 
+from gateway.restraint import ORDER_RATE
 from gateway.sim.broker import free_port
 from gateway.sim.terminal import SimTerminal, render
 
@@ -33,6 +35,12 @@ PATIENT = (
     ("grid: 3s, community: 6s, street: 9s, district: 12s", "grid: 1h, community: 2h, street: 3h, district: 4h"),
 )
 """A ladder that is not climbed while a thousand alerts leave: five messages each would be measured instead of the crossing."""
+BABBLED = {"shelve": "needs_reason", "unshelve": "not_shelved"}
+"""Well-formed orders, and why the core refuses them."""
+ACKS = 30
+BABBLE_MIB = 24.0
+"""What the daemon may grow by while it is babbled at: answers that are remembered are a few, and the counts are counted."""
+UPLINK = "uplink-street"
 PATIENCE_S = 300.0
 """A thousand crossings on a machine that has other things to do."""
 
@@ -42,6 +50,13 @@ def rss_mib(stage: Stage) -> float:
     assert stage.daemon is not None
     status = Path(f"/proc/{stage.daemon.pid}/status").read_text(encoding="ascii")
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+def disk_bytes(stage: Stage) -> int:
+    """Bytes the daemon has given to the kernel for the disk (proc(5))."""
+    assert stage.daemon is not None
+    text = Path(f"/proc/{stage.daemon.pid}/io").read_text(encoding="ascii")
+    return int(text.split("\nwrite_bytes: ")[1].split()[0])
 
 
 def cpu_s(stage: Stage) -> float:
@@ -203,37 +218,77 @@ async def chattering(folder: Path, budget: Budget) -> Row:
 
 
 async def babbling(folder: Path, budget: Budget) -> Row:
-    """A client with the right password sends commands as quick as the broker takes them, nearly all of them nonsense."""
+    """A client with the right password sends commands as quick as the broker takes them: nonsense, and orders that make sense and
+    are refused. Somebody at the same system acknowledges meanwhile.
+    """
     row, loop, dice, sent = Row(), asyncio.get_running_loop(), random.Random(3), 0
     async with Stage(folder) as stage:
         await stage.live()
-        before = rss_mib(stage)
+        before, began, written, stranger = rss_mib(stage), loop.time(), disk_bytes(stage), ""
 
         async def babble(enough: asyncio.Event) -> None:
             nonlocal sent
             async with aiomqtt.Client("127.0.0.1", stage.broker.port, username="loudong", password=PASSWORD) as client:
                 while not enough.is_set():  # a cancellation may be forgotten (receiver._still_wanted)
-                    leaf = dice.choice(["ack", "close", "explode", "shelve"])
-                    await client.publish(f"{TOPICS}/commands/duty/{leaf}", dice.randbytes(dice.randrange(2000)), qos=0)
-                    sent += 1
+                    nonsense = dice.choice(["ack", "close", "explode", "shelve"]), dice.randbytes(dice.randrange(2000))
+                    verb = dice.choice(tuple(BABBLED))
+                    for leaf, body in (nonsense, (verb, _order(sent, stranger))):
+                        await client.publish(f"{TOPICS}/commands/duty/{leaf}", body, qos=0)
+                        sent += 1
                     if sent % 50 == 0:
                         await asyncio.sleep(0.01)
 
-        for _ in budget.rounds():
+        for round_ in budget.rounds():
+            stage.stranger()
+            await stage.all_heard()
+            (stranger,) = [alert for alert, (rule, _) in stage.open.items() if rule == "stranger"]
             enough = asyncio.Event()
             talking = asyncio.create_task(babble(enough))
             await asyncio.sleep(2)
             pressed = loop.time()
             stage.press_some(2)
-            stage.stranger()
             await stage.until_heard_since(pressed, row)
-            await asyncio.sleep(1)
+            for n in range(ACKS):
+                reply = await stage.answered("ack", stranger, command_id=f"ack-{round_}-{n}")
+                if not reply["accepted"]:
+                    row.wrong.append(f"an acknowledgement was refused: {reply['reason']}")
             enough.set()
             await talking
+            await _judge_babble(stage, row, stranger, began)
             await stage.close_all()
             row.trials += 1
-        row.notes.append(f"{sent} commands; {before:.0f} MiB before, {rss_mib(stage):.0f} after")
+        after, took = rss_mib(stage), loop.time() - began
+        if after - before > BABBLE_MIB:
+            row.wrong.append(f"{before:.0f} MiB before, {after:.0f} after")
+        row.notes.append(
+            f"{sent} commands in {took:.0f} s, {row.trials * ACKS} acknowledgements between them; {before:.0f} MiB before, "
+            f"{after:.0f} after; {(disk_bytes(stage) - written) / took / 1e3:.0f} kB/s to the disk, presses and answers included"
+        )
         return stage.close_account(row)
+
+
+def _order(n: int, alert: str) -> str:
+    """Well-formed, and of a person of the site; but it has no reason."""
+    order = {
+        "command_id": f"x{n}",
+        "issued_at": datetime.now(UTC).isoformat(),
+        "who": DUTY,
+        "alert": alert,
+        "for_s": 60,
+    }
+    return json.dumps(order)
+
+
+async def _judge_babble(stage: Stage, row: Row, alert: str, began: float) -> None:
+    """What went past the door, and what of it the alert remembers, is no more than the allowance of those verbs."""
+    counts = await stage.counts()
+    reached = sum(counts.get(f"{UPLINK}.refused_{reason}", 0) for reason in BABBLED.values())
+    steps = [step for step in (await stage.loudong("history", alert)).items if step["kind"] == "refused"]
+    bound = len(BABBLED) * ORDER_RATE.most_within(asyncio.get_running_loop().time() - began)
+    if not 0 < reached <= bound or len(steps) > bound:
+        row.wrong.append(f"{reached} babbled orders reached the core, {len(steps)} the alert; {bound} may")
+    if not counts.get(f"{UPLINK}.refused_too_many"):
+        row.wrong.append("nothing was refused as too many")
 
 
 async def backlog(folder: Path, budget: Budget) -> Row:
