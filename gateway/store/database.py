@@ -103,11 +103,11 @@ class Database:
         database.disclosure = Disclosure(
             database._access, database._rows, database._persons, database._log, database._inspector, database.fold
         )
-        database._access.dial(check=True)
-        if database.hurt:
-            with contextlib.suppress(StoreFault):  # a read-only disk: what can be found is read
-                database._access.mend()
         try:
+            database._access.dial(check=True)
+            if database.hurt:
+                with contextlib.suppress(StoreFault):  # a read-only disk: what can be found is read
+                    database._access.mend()
             database._recover()
         except StoreFault:
             if not database.hurt:

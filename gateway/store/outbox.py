@@ -218,8 +218,9 @@ class Outbox:
         """Highest sequence ever used in each lane: what is kept, and what was delivered and pruned."""
         last: dict[str, int] = {}
         for (name,) in connection.execute("SELECT DISTINCT lane FROM outbox").fetchall():
-            # A damaged name may be no text; what is said under it is not believed.
-            tail, raw = "WHERE lane = CAST(? AS TEXT) ORDER BY sequence DESC", name.encode("utf-8", "surrogateescape")
+            # A damaged name may be no text, or of another type; what is said under it is not believed.
+            tail = "WHERE lane = CAST(? AS TEXT) ORDER BY sequence DESC"
+            raw = name.encode("utf-8", "surrogateescape") if isinstance(name, str) else name
             last |= {lane: sequence for (lane, sequence), _ in self._rows.first(connection, "outbox", tail, 1, raw)}
         for lane, sequence in self._reached().items():
             last[lane] = max(sequence, last.get(lane, 0))

@@ -136,12 +136,24 @@ def _readable(source: sqlite3.Connection, table: str, names: list[str], order: s
     except _UNREADABLE:
         query = f"SELECT {columns} FROM {table} ORDER BY "  # noqa: S608 (as above)
     try:
-        rows = source.execute(query + order)
+        rows = _to_the_last(source, query + order)
         yield from _numbered(rows, keys) if table in seals.NUMBERED else rows
     except _UNREADABLE:
         backwards = ", ".join(f"{column} DESC" for column in order.split(", "))
         with contextlib.suppress(*_UNREADABLE):
-            yield from source.execute(query + backwards)
+            yield from _to_the_last(source, query + backwards)
+
+
+def _to_the_last(source: sqlite3.Connection, query: str) -> Iterator[tuple[Any, ...]]:
+    """Every row before the one that cannot be read: Python's cursor steps ahead, and keeps back the last one when that fails."""
+    seen = 0
+    try:
+        for row in source.execute(query):
+            seen += 1
+            yield row
+    except _UNREADABLE:
+        yield from source.execute(f"{query} LIMIT 1 OFFSET {seen}")
+        raise
 
 
 def _numbered(rows: Iterator[tuple[Any, ...]], keys: list[int]) -> Iterator[tuple[Any, ...]]:

@@ -15,6 +15,7 @@ import pytest
 from instruments.virtual import virtual_run
 
 from gateway.faults import StoreFault
+from gateway.store import access
 from gateway.store.database import NAME, Database
 from gateway.store.retention import CLOSED, Keep
 from gateway.store.rows import AuditRow, Batch, HistoryRow, JournalRow, Message, StateRow
@@ -127,6 +128,8 @@ KEYS = {
     "closed_age.n": rb"\x04\x01\x19\x13(\x14)closedc20",
     "history.alert": rb"(a20)\x03\x03raised",
     "history.n": rb"a20(\x03)\x03raised",
+    "outbox.lane's type": rb"\x08(\x1d)\x01\x17\x194\x13.critical\x14a20/1",
+    "history.n's type": rb"\n\x13(\x01)\x01\x19.\x00\r4.a20\x03\x03raised",
     "cursors.uplink": rb"(n)critical\x05",
     "cursors.lane": rb"n(critical)\x05",
     "meta.key": rb"(stamp).{8}clocks",
@@ -156,6 +159,19 @@ def test_no_key_hides_a_row_without_a_word(content, whole, tmp_path, put, column
         said = _all_of(database)
         assert said >= whole or _is_told(database)
         assert len(whole - said) <= 1  # the row itself, and none that it hid
+        database.close()
+
+
+@pytest.mark.parametrize("column", ["outbox.lane", "outbox.lane's type", "state.kind", "history.n's type", "journal.n"])
+def test_nor_in_a_long_file_which_no_start_looks_through(content, whole, tmp_path, put, monkeypatch, column):
+    monkeypatch.setattr(access, "PROVED_BYTES", 0)
+    for flipped in _flips(content, column):
+        put(flipped)
+        database = Database.open(tmp_path)
+        _walk(database)
+        said = _all_of(database)
+        assert said >= whole or _is_told(database)
+        assert len(whole - said) <= 1
         database.close()
 
 
