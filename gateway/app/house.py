@@ -210,6 +210,7 @@ class House:
             with self.crashes:
                 await self.supervisor.run(ready)
         finally:
+            self.rooms.end()
             await self.store.stop(within_s=STOP_STORE_S)
             self.registry.flush()
 

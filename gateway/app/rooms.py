@@ -157,6 +157,11 @@ class Rooms:
             self.terminals.clear()
             self.intake = self.listener = None
 
+    def end(self) -> None:
+        """The house ends, and whoever was too slow for it is left behind: what they held is counted."""
+        for uplink in self.uplinks.values():
+            uplink.end()
+
     def furnish(self, orders: Orders) -> list[Hand]:
         """Build what the site has and no room stands for; the hands to be hired, in the order in which they start."""
         hands = []

@@ -143,12 +143,16 @@ class Departures:
         """There is somebody to send; what is offered from now on waits."""
         self._ended = False
 
-    def end(self) -> None:
-        """Nobody sends any more: the readings that wait, on their way or not, and those still to come end here, counted."""
+    def end(self) -> int:
+        """Nobody sends any more: the readings that wait, on their way or not, and those still to come end here, counted. Answers
+        how many waited.
+        """
+        before = self.counts["telemetry_dropped"]
         self._drop_under_way()
         self.counts["telemetry_dropped"] += len(self._telemetry)
         self._telemetry.clear()
         self._ended = True
+        return self.counts["telemetry_dropped"] - before
 
     def _drop_under_way(self) -> None:
         self.counts["telemetry_dropped"] += sum(parcel.kind is Kind.TELEMETRY for parcel in self._under_way)

@@ -119,8 +119,14 @@ class MqttUplink:
         try:
             await self._keep_alive()
         finally:
-            self._departures.end()
-            log.info("uplink_ended", uplink=self.uplink.id, telemetry_dropped=self.counts["telemetry_dropped"])
+            self.end()
+
+    def end(self) -> None:
+        """Nothing leaves any more: readings that wait, and those to come, are dropped and counted. For whoever ends without waiting
+        for ``run``, too, which stays as long as a broker that does not answer keeps the thread that connects.
+        """
+        if waited := self._departures.end():
+            log.warning("telemetry_dropped", uplink=self.uplink.id, batches=waited, reason="ended")
 
     async def _keep_alive(self) -> None:
         loop, rounds = asyncio.get_running_loop(), 0
