@@ -1,4 +1,4 @@
-"""Sealing and opening, done by the OpenSSL that Python itself was built with.
+"""Sealing and opening, done by the OpenSSL that Python itself was built with, or else by the system's.
 
 Two ciphers, each one function one way and one back: AES-CCM (RFC 3610) of encrypted buttons, ChaCha20-Poly1305 (RFC 8439) of
 what the journal says of persons. Pure in what it does, though not in how: the same bytes in are the same bytes out.
@@ -23,6 +23,8 @@ _SET_NONCE_BYTES, _GET_TAG, _SET_TAG = 0x09, 0x10, 0x11  # EVP_CTRL_AEAD_*, open
 _OPEN, _SEAL = 0, 1
 _CCM = {16: "EVP_aes_128_ccm", 24: "EVP_aes_192_ccm", 32: "EVP_aes_256_ccm"}
 _CHACHA_KEY_BYTES, _CHACHA_NONCE_BYTES = 32, 12
+_PROOF = "EVP_chacha20_poly1305"
+"""The youngest function we call: who has it has them all."""
 
 
 class Forged(ValueError):
@@ -122,7 +124,7 @@ def _ccm(key: bytes) -> int:
 def _chacha(key: bytes, nonce: bytes) -> int:
     if len(key) != _CHACHA_KEY_BYTES or len(nonce) != _CHACHA_NONCE_BYTES:
         raise ValueError("a key of 32 bytes and a nonce of 12 are wanted")
-    return _ciphers["EVP_chacha20_poly1305"]
+    return _ciphers[_PROOF]
 
 
 def _parted(sealed: bytes, tag_bytes: int) -> tuple[bytes, bytes]:
@@ -139,17 +141,24 @@ def _length() -> Any:
 
 
 def _library() -> ctypes.PyDLL:
-    """The module of Python that is linked with libcrypto, or the program where it is part of that; a look-up in it finds both."""
+    """The module of Python that is linked with libcrypto, or the program where it is part of that: a look-up in it finds both.
+
+    A Python that hides its OpenSSL (statically linked builds) leaves the system's. Raises ImportError where there is none.
+    """
     spec = find_spec("_hashlib")
-    origin = spec.origin if spec is not None and spec.has_location else None
-    return ctypes.PyDLL(origin)
+    own = ctypes.PyDLL(spec.origin if spec is not None and spec.has_location else None)
+    if hasattr(own, _PROOF):
+        return own
+    from ctypes.util import find_library  # brings half a megabyte that others need not have
+
+    system = find_library("crypto")
+    if system is None:
+        raise ImportError("this Python hides its OpenSSL and the system has no libcrypto: see docs/dependencies.md")
+    return ctypes.PyDLL(system)
 
 
 def _function(name: str, answer: Any, *takes: Any) -> Callable[..., Any]:
-    try:
-        function = _crypto[name]
-    except AttributeError as hidden:
-        raise ImportError(f"this Python does not show its OpenSSL ({name}): see docs/dependencies.md") from hidden
+    function = _crypto[name]
     function.restype, function.argtypes = answer, takes
     return function
 
@@ -163,4 +172,4 @@ _control = _function("EVP_CIPHER_CTX_ctrl", _int, _pointer, _int, _int, _bytes)
 _update = _function("EVP_CipherUpdate", _int, _pointer, _bytes, _pointer, _bytes, _int)
 _final = _function("EVP_CipherFinal_ex", _int, _pointer, _bytes, _pointer)
 _clear_errors = _function("ERR_clear_error", None)
-_ciphers: dict[str, int] = {name: _function(name, _pointer)() for name in (*_CCM.values(), "EVP_chacha20_poly1305")}
+_ciphers: dict[str, int] = {name: _function(name, _pointer)() for name in (*_CCM.values(), _PROOF)}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import ctypes.util
+import importlib.util
 
 import pytest
 from cryptography.exceptions import InvalidTag
@@ -107,3 +109,17 @@ def test_a_forgery_leaves_no_error_behind_for_tls_to_find():
 
 def _ccm_4(key, nonce, sealed, about):
     return open_ccm(key, nonce, sealed, about, tag_bytes=4)
+
+
+def test_beside_a_python_that_hides_its_openssl_the_systems_is_taken(monkeypatch):
+    blind = importlib.util.find_spec("_ctypes")  # a library that knows nothing of libcrypto
+    assert not hasattr(ctypes.PyDLL(blind.origin), "EVP_chacha20_poly1305")
+    monkeypatch.setattr(ciphers, "find_spec", lambda _name: blind)
+    assert ciphers._library().EVP_chacha20_poly1305
+
+
+def test_where_the_system_has_none_either_it_is_said(monkeypatch):
+    monkeypatch.setattr(ciphers, "find_spec", lambda _name: importlib.util.find_spec("_ctypes"))
+    monkeypatch.setattr(ctypes.util, "find_library", lambda _name: None)
+    with pytest.raises(ImportError, match="no libcrypto"):
+        ciphers._library()
