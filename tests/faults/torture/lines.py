@@ -26,6 +26,8 @@ from .stage import Stage
 PRESSES = 4
 AWAY_S = 3.0
 SLOW_BYTES_PER_S = 1000.0
+BACK_S = 700.0
+"""A first broker that fails again and again is trusted after 1, 2, 4, 8 minutes, at most 11 (``uplink/preference.py``)."""
 Hurt = Callable[[Stage, Between], AbstractAsyncContextManager[None]]
 
 
@@ -223,7 +225,7 @@ async def failover(folder: Path, budget: Budget) -> Row:
                 await asyncio.to_thread(stage.broker.start)
                 back = asyncio.get_running_loop().time()
                 await stage.until(
-                    lambda n=seen: stage.presence(n) in {"online", "degraded"}, "it is back at the first", 200
+                    lambda n=seen: stage.presence(n) in {"online", "degraded"}, "it is back at the first", BACK_S
                 )
                 row.notes.append(f"back at the first broker after {asyncio.get_running_loop().time() - back:.0f} s")
                 await stage.close_all()
