@@ -10,7 +10,9 @@ import random
 import pytest
 
 from gateway.drivers.modbus.poller import BusPoller
+from gateway.drivers.modbus.port import SerialLine
 from gateway.events import DeviceHealth, Reading
+from gateway.faults import DeviceFault
 from gateway.nodes import Mark
 from gateway.sim.modbus import SimBus, SimTcp, SimUnit, checksum
 from gateway.site.model import Bus, ModbusDevice
@@ -157,6 +159,63 @@ def test_no_value_is_ever_anothers_and_the_well_are_served(ill):
     asyncio.run(story())
 
 
+def relay():
+    point = PointSpec("out", Space.COIL, 0, point_class=PointClass.FEEDBACK, writable=True, write_only=True)
+    return Profile("r", "relay", "试", "t", "manual", "t", (point, PointSpec("address", Space.HOLDING, 9)))
+
+
+class HearsItself(SimBus):
+    """An adapter that hands back what it sends; units that are silent are dead."""
+
+    def _serve(self, frame):
+        self.speak(frame)
+        super()._serve(frame)
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["later", "before-anything-was-read"])
+def test_what_an_adapter_hears_of_itself_confirms_no_write(first):
+    """The confirmation of a coil or a register is the request once more: a dead siren would seem to obey."""
+
+    async def story():
+        dead, alive = SimUnit(1, coils={0: 0}, silent=True), SimUnit(2, coils={0: 0}, holding={9: 2})
+        devices = tuple(ModbusDevice(f"dev{n}", relay(), n, "b1", HERE) for n in (1, 2))
+        async with (
+            HearsItself([dead, alive]) as wire,
+            polled(Bus("a", HERE, devices, port=wire.path)) as (poller, heard),
+        ):
+            if not first:
+                await until(lambda: any(isinstance(e, Reading) and e.device == "dev2" for e in heard))
+            with pytest.raises(DeviceFault) as caught:
+                await poller.write("dev1", "out", True)
+            assert caught.value.reason == "timeout"
+            await poller.write("dev2", "out", True)
+            assert (dead.coils[0], alive.coils[0]) == (0, 1)
+            for on in (False, True) * 6:
+                await poller.write("dev2", "out", on)
+                assert alive.coils[0] == on
+            assert poller.line.tally.line.doubled == 0, "an echo is no second word"
+
+    asyncio.run(story())
+
+
+def test_an_adapter_that_hears_itself_no_more_is_believed_again():
+    async def story():
+        alive = SimUnit(2, coils={0: 0}, holding={9: 2})
+        async with HearsItself([alive]) as wire:
+            line = SerialLine(wire.path)
+            await line.connect()
+            await line.read(2, Space.HOLDING, 9, 1)
+            await line.write(2, Space.COIL, 0, 1)
+            wire._serve = lambda frame: SimBus._serve(wire, frame)
+            for _ in range(9):
+                await line.read(2, Space.HOLDING, 9, 1)
+            await line.write(2, Space.COIL, 0, 0)
+            assert alive.coils[0] == 0
+            await line.close()
+
+    asyncio.run(story())
+
+
 def test_all_dead_is_one_fault_of_the_line_and_all_come_back():
     async def story():
         units = [unit(n) for n in (1, 2, 3)]
@@ -175,6 +234,54 @@ def test_all_dead_is_one_fault_of_the_line_and_all_come_back():
             await until(lambda: health("bus-a")[-1:] == ["ok"])
             count = len(heard)
             await until(lambda: {e.device for e in heard[count:] if isinstance(e, Reading)} == {"dev1", "dev2", "dev3"})
+
+    asyncio.run(story())
+
+
+def test_a_device_alone_that_falls_silent_is_one_fault_and_its_own():
+    async def story():
+        one = unit(1)
+        devices = (ModbusDevice("dev1", profile(), 1, "b1", HERE),)
+        async with SimBus([one]) as wire, polled(Bus("a", HERE, devices, port=wire.path)) as (poller, heard):
+
+            def told():
+                return [(e.device, e.health.value) for e in heard if isinstance(e, DeviceHealth)]
+
+            await until(lambda: ("dev1", "ok") in told())
+            one.silent = True
+            await until(lambda: poller.roll.watch.silent)
+            assert told() == [("bus-a", "ok"), ("dev1", "ok"), ("dev1", "lost")]
+            one.silent = False
+            await until(lambda: told()[-1] == ("dev1", "ok"))
+            assert len(told()) == 4
+
+    asyncio.run(story())
+
+
+def test_a_bus_on_which_somebody_babbles_without_end_is_read_all_the_same():
+    async def story():
+        units = [unit(n) for n in (1, 2, 3)]
+        async with SimBus(units) as wire, polled(bus_of(wire.path, baud=115200)) as (poller, heard):
+            await until(lambda: poller.line.tally.line.answers > 20)
+
+            async def babble_on():
+                while True:
+                    wire.speak(b"T=23.5C,RH=43.1%\r\n")
+                    await asyncio.sleep(0.02)
+
+            noise = asyncio.ensure_future(babble_on())
+            for round_ in range(1, 4):
+                for one in units:
+                    one.holding = {address: 1000 * one.unit_id + address + round_ for address in ADDRESSES}
+                wanted = {(f"dev{n}", f"p{a}", 1000 * n + a + round_) for n in (1, 2, 3) for a in ADDRESSES}
+                await until(
+                    lambda wanted=wanted: (
+                        wanted <= {(e.device, e.point, e.value) for e in heard if isinstance(e, Reading)}
+                    )
+                )
+            assert not [e for e in heard if isinstance(e, DeviceHealth) and e.health.value == "lost"]
+            assert poller.line.tally.line.noise_bytes > 0
+            noise.cancel()
 
     asyncio.run(story())
 

@@ -8,6 +8,7 @@ from enum import IntEnum
 
 from msgspec import Struct
 
+from gateway.drivers.modbus.line import Question
 from gateway.drivers.modbus.member import Member
 from gateway.events import Quality, Scalar
 from gateway.faults import DeviceFault
@@ -40,7 +41,15 @@ class Job(Struct, eq=False):
     @property
     def reads(self) -> bool:
         """Whether its next step is to read."""
-        return self.deed is None and (self.kind is Kind.READ or self.written)
+        return self.kind is Kind.READ or self.written
+
+    @property
+    def question(self) -> Question | None:
+        """What it reads, where that can be read."""
+        if self.deed is not None:
+            return self.deed.space, self.deed.address, 1
+        block = self.member.block_with(self.spec)
+        return block.question if block else None
 
     @property
     def writes(self) -> bool:

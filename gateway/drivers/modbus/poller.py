@@ -18,7 +18,7 @@ import structlog
 
 from gateway.drivers.modbus.frames import Request, deed_request, shown, switch_request
 from gateway.drivers.modbus.jobs import Job, Jobs, Kind
-from gateway.drivers.modbus.line import Counters, Line, Refused
+from gateway.drivers.modbus.line import Counters, Line, Question, Refused
 from gateway.drivers.modbus.lines import line_of
 from gateway.drivers.modbus.member import Member
 from gateway.drivers.modbus.plan import Block
@@ -31,7 +31,7 @@ from gateway.events import Quality, Reading, Scalar
 from gateway.faults import DeviceFault
 from gateway.inbox import Report
 from gateway.site.model import Bus
-from gateway.site.profile import PointSpec
+from gateway.site.profile import Deed, PointSpec, Space
 
 log = structlog.get_logger()
 
@@ -40,6 +40,7 @@ REOPEN_S = 10.0  # when everybody is silent the adapter itself may hang, or anot
 _IDLE_S = 1.0
 _VERIFY_S = 0.05  # a relay may show its coil a moment after it confirmed the write
 _VERIFY_TRIES = 3
+_STORED_S = 0.3  # devices store what they are told at each start in a memory that takes its time
 _CROWD = 2  # devices from which on one broadcast is worth its turnaround delay
 
 
@@ -175,18 +176,17 @@ class BusPoller:
 
     def _free_at(self, slot: Slot) -> float:
         member = self.roll[slot.device]
-        free = self._readable_at(member, slot.block)
+        free = self._readable_at(member, slot.block.question)
         if member.backoff and not self.roll.watch.silent:
             free = max(free, self.budget.free_at(_now()))
         return free
 
-    def _readable_at(self, member: Member, block: Block | None) -> float:
-        question = block.question if block else None
+    def _readable_at(self, member: Member, question: Question | None) -> float:
         return max(member.rest_until, member.quiet_until, self.line.free_at(member.unit, question=question))
 
     def _free_for(self, job: Job) -> float:
         if job.reads:
-            return max(job.not_before, self._readable_at(job.member, job.member.block_with(job.spec)))
+            return max(job.not_before, self._readable_at(job.member, job.question))
         return max(job.not_before, job.member.rest_until, self.line.free_at(job.member.unit, to_read=False))
 
     async def _sleep(self, wait: float) -> None:
@@ -296,7 +296,7 @@ class BusPoller:
 
     async def _step(self, job: Job) -> tuple[Scalar | None, Quality] | None:
         if job.deed is not None:
-            return await self._carry_out(job)
+            return await self._carry_out(job, job.deed)
         if job.spec is None:  # pragma: no cover - a job is about a point or a deed
             return None, Quality.INVALID
         if job.writes:
@@ -329,18 +329,35 @@ class BusPoller:
         job.not_before = _now() + _VERIFY_S
         return None
 
-    async def _carry_out(self, job: Job) -> tuple[Scalar | None, Quality]:
-        """One of the writes a device wants at each start; not heard, it is told again at its next answer."""
-        member, deed = job.member, job.deed
-        if deed is None or deed.value is None:  # pragma: no cover - the profile's reader refuses it
+    async def _carry_out(self, job: Job, deed: Deed) -> tuple[Scalar | None, Quality] | None:
+        """One of the writes a device wants at each start, read back; not heard, it is told again at its next answer."""
+        member = job.member
+        if deed.value is None:  # pragma: no cover - the profile's reader refuses it
             return None, Quality.INVALID
         try:
-            await self._talk(member, deed_request(member.unit, deed, deed.value))
+            if job.written:
+                await self._prove(member, deed, deed.value)
+            else:
+                await self._talk(member, deed_request(member.unit, deed, deed.value))
         except DeviceFault as fault:
-            member.unset = not isinstance(fault, Refused)
+            member.unset = fault.reason != "readback" and not isinstance(fault, Refused)
             log.warning("setup_failed", bus=self._bus.id, device=member.id, write=deed.name, reason=fault.reason)
             raise
-        return deed.value, Quality.GOOD
+        if job.written or not deed.read_back or deed.raw:
+            return deed.value, Quality.GOOD
+        job.written, job.not_before = True, _now() + _STORED_S
+        return None
+
+    async def _prove(self, member: Member, deed: Deed, value: int) -> None:
+        """Whether a register holds what was written; one that cannot be read proves nothing."""
+        try:
+            (seen,) = await self.line.read(member.unit, deed.space, deed.address, 1, member.profile.timeout_ms)
+        except Refused:
+            return
+        finally:
+            member.rest_until = _now() + member.profile.guard_ms / 1000
+        if seen != (int(bool(value)) if deed.space is Space.COIL else value):
+            raise DeviceFault("readback", f"{member.id}.{deed.name}: wants {value}, reads {seen}")
 
     def _alike(self, job: Job) -> list[Job]:
         """Jobs that one write to unit 0 may do at once: only where nobody else is on the line whom it could move, too.

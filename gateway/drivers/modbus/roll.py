@@ -151,9 +151,9 @@ class Roll:
     def _judge(self, member: Member, at: float) -> None:
         """After a miss: is it this device, or all of them?"""
         probed = member.backoff > 0
-        silent = self.watch.missed(member.id, at)
-        if silent:
-            self.say(silent)
+        down, silent = self.watch.silent, self.watch.missed(member.id, at)
+        if self.watch.silent and not down:
+            self.say(silent, member.watch.lose() if len(self) == 1 else None)
             self._lose_points(at)
         if self.watch.silent:
             for other in self:

@@ -8,6 +8,10 @@ answers (facts/modbus 0.1: the usual libraries return another register's value, 
   late frame teaches the unit's latency (``patience.py``). Other units are served meanwhile, and writes wait for no late value.
   (And a unit that says everything twice is waited for as long as its second word may take: ``doubles.py``.)
 
+Some adapters hear themselves. What was sent then comes back first, and the confirmation of a write looks just like it, so that a
+dead unit would seem to obey. Reads that come back show it (before the first write a read is sent where none was); from then on
+what was sent is taken out once before anything is believed.
+
 A broadcast (unit 0) is answered by nobody; the line rests for the turnaround delay then, while the devices do it (Serial
 Line 2.4.1). Only loop time is used, so tests may run on a virtual clock.
 """
@@ -15,6 +19,7 @@ Line 2.4.1). Only loop time is used, so tests may run on a virtual clock.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import defaultdict
 
@@ -29,6 +34,7 @@ from gateway.drivers.modbus.patience import Patience
 from gateway.drivers.modbus.timing import silence_of
 from gateway.drivers.modbus.wire import Wire
 from gateway.faults import DeviceFault
+from gateway.site.profile import Space
 
 log = structlog.get_logger()
 
@@ -37,6 +43,9 @@ _GRAIN_S = 0.001
 """The event loop rounds up to whole milliseconds (epoll_wait(2)); at 9600 baud that is 2 % of each transaction."""
 _INSTANT_S = 1e-6  # a timer of the loop fires up to its clock's resolution early, and would be set again for nothing
 _READS = frozenset(frames.READ_FUNCTION.values())
+_ECHOED = frozenset(frames.WRITE_ONE.values())  # their confirmation is the request itself
+_LISTEN_MS = 100
+_NO_ECHO = 8  # reads in a row that did not come back: one that was damaged proves nothing
 _CHATTER_S = 0.1  # a line that never falls silent is asked all the same: noise may not stop the polling
 
 
@@ -59,6 +68,10 @@ class RtuLine(Asking):
         self._gaps: dict[int, float] = {}
         self._owing: defaultdict[int, Owing] = defaultdict(Owing)
         self._credible_s = 0.0
+        self._own = b""
+        """What was sent last and did not come back so far."""
+        self._unechoed: int | None = None
+        """How many reads in a row did not come back; None: none was sent yet."""
         self._patience: defaultdict[int, Patience] = defaultdict(Patience)
         self._doubles = Doubles()
 
@@ -110,6 +123,9 @@ class RtuLine(Asking):
             async with self._lock:
                 if self._free_at(request) > loop.time() + _INSTANT_S:
                     continue
+                if request.function in _ECHOED and not self._knows_echo:
+                    with contextlib.suppress(DeviceFault):
+                        await self._exchange(frames.read_request(request.unit, Space.DISCRETE, 0, 1), _LISTEN_MS)
                 return await self._exchange(request, timeout_ms)
 
     async def broadcast(self, request: Request) -> None:
@@ -149,6 +165,9 @@ class RtuLine(Asking):
         if not self.wire.is_open:
             raise DeviceFault("port_gone", self.wire.name)
         self._discard(len(self._buffer), request.unit)
+        if self._own and self._own[1] in _READS:
+            self._unechoed = min(_NO_ECHO, (_NO_ECHO if self._unechoed is None else self._unechoed) + 1)
+        self._own = request.frame
         self.wire.send(request.frame)
         self._quiet_from = 0.0
         self._rest(asyncio.get_running_loop().time() + len(request.frame) * self.char_s)
@@ -214,6 +233,7 @@ class RtuLine(Asking):
     def _on_bytes(self, chunk: bytes) -> None:
         self._rest(asyncio.get_running_loop().time())
         self._buffer += chunk
+        self._strip_own()
         self._strip_doubles()
         self._settle()
         if self._request is not None and self._answer is not None and not self._answer.done():
@@ -223,6 +243,25 @@ class RtuLine(Asking):
                 self._answer.set_result(found)
         elif len(self._buffer) > frames.MAX_FRAME:
             self._discard(len(self._buffer) - frames.MAX_FRAME)
+
+    @property
+    def _knows_echo(self) -> bool:
+        """Whether a read was sent yet, so that it is known if the adapter hears itself."""
+        return self._unechoed is not None or self._own[1:2] in {bytes((function,)) for function in _READS}
+
+    def _strip_own(self) -> None:
+        """What was sent and comes back, on an adapter that is known to hear itself, or of a read, whose answer looks different."""
+        echoes = self._unechoed is not None and self._unechoed < _NO_ECHO
+        if not self._own or not (echoes or self._own[1] in _READS):
+            return
+        start = self._buffer.find(self._own)
+        if start < 0:
+            return
+        del self._buffer[start : start + len(self._own)]
+        self.tally.add(self._own[0], "foreign_frames")
+        self._own, self._unechoed = b"", 0
+        if not echoes:
+            log.warning("adapter_hears_itself", port=self.wire.name)
 
     def _take(self, found: Answer, request: Request) -> None:
         """Cut the answer out of the buffer, counting what lay before it."""

@@ -141,6 +141,7 @@ class BusWatch:
         self.reason = ""
         self.last_answer = at
         self._devices = devices
+        self._said: tuple[Health | None, str] = (None, "")
         self._missing: set[str] = set()
 
     @property
@@ -176,7 +177,9 @@ class BusWatch:
         return self._now(Health.LOST, "port_gone", detail)
 
     def _now(self, health: Health, reason: str, detail: str = "") -> DeviceHealth | None:
-        if (self.health, self.reason) == (health, reason):
-            return None
         self.health, self.reason = health, reason
+        # Of one device alone its own loss says it all: two faults for one cable are one too many.
+        if (health, reason) == self._said or (self._devices == 1 and reason == "all_silent"):
+            return None
+        self._said = (health, reason)
         return DeviceHealth(self.device, health, reason, detail)

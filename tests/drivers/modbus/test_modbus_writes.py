@@ -3,12 +3,14 @@
 import asyncio
 
 import pytest
+import structlog
 
 from gateway.faults import DeviceFault
 from gateway.sim.modbus import SimBus, SimUnit
 from gateway.site.profile import Deed, PointClass, Space
 
 ON, OFF = True, False
+READ_BACK = bytes((3, 955 >> 8, 955 & 0xFF))
 
 
 def writes(unit):
@@ -234,6 +236,43 @@ def test_what_a_device_must_be_told_at_each_start_it_is_told(kit):
             await kit.until(lambda: (unit.holding[955], unit.holding[956]) == (60, 2), 9)
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("fate", ["lost", "refused", "stuck"])
+def test_what_it_was_told_at_the_start_is_read_back(kit, fate):
+    """What did not reach it (an adapter's echo may say so) is told again; what it will not hold is told to people, once."""
+
+    class Wire(SimBus):
+        """The first time it is asked what it holds it is not there."""
+
+        def _serve(self, frame):
+            if fate == "lost" and frame[1:4] == READ_BACK and READ_BACK not in [said[1:4] for _, said in self.log]:
+                self.log.append((asyncio.get_running_loop().time(), frame))
+                return
+            super()._serve(frame)
+
+    async def story():
+        unit = SimUnit(1, holding={0: 3} if fate == "refused" else {0: 3, 955: 0}, stuck=fate == "stuck")
+        deed = Deed("timer", Space.HOLDING, 955, value=60, on_start=True)
+        profile = kit.profile(kit.alarm("gas", 0, period_ms=100), commissioning=(deed,))
+        async with Wire([unit]) as wire, kit.polling(kit.bus(wire.path, (1, profile))):
+
+            def asked(function):
+                return [frame for _, frame in wire.log if frame[1:4] == bytes((function, 955 >> 8, 955 & 0xFF))]
+
+            await kit.until(lambda: len(asked(6)) == (2 if fate == "lost" else 1), 9)
+            if fate == "lost":
+                await kit.until(lambda: len(asked(3)) == 2, 9)
+            elif fate == "stuck":
+                await kit.until(lambda: len(asked(3)) == 1)
+            polls = len(wire.log)
+            await kit.until(lambda: len(wire.log) > polls + 10)
+            assert len(asked(6)) == (2 if fate == "lost" else 1), "told again and again"
+
+    with structlog.testing.capture_logs() as lines:
+        asyncio.run(story())
+    reasons = [line["reason"] for line in lines if line["event"] == "setup_failed"]
+    assert reasons == [{"lost": "timeout", "refused": "exception", "stuck": "readback"}[fate]]
 
 
 def test_a_hole_that_is_refused_by_silence_is_read_around(kit):
