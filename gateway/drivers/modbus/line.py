@@ -83,12 +83,12 @@ class Tally:
         self.units: dict[int, Counters] = {}
         self.latencies: defaultdict[int, Latencies] = defaultdict(Latencies)
 
-    def usual_ms(self) -> tuple[float | None, int]:
-        """What an answer takes in the middle of all units' last ones, and of how many answers that is."""
+    def together(self) -> Latencies:
+        """The last ones of all units."""
         together = Latencies(_LATENCIES_KEPT * max(1, len(self.latencies)))
         for latencies in self.latencies.values():
             together.add(*latencies)
-        return together.at_ms(0.5), len(together)
+        return together
 
     def add(self, unit: int, name: str, by: int = 1) -> None:
         """Counts something of one unit, and so of the line."""

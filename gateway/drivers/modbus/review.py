@@ -48,22 +48,24 @@ class Review:
 
     def _tell_slow(self) -> None:
         """Once: its devices take much longer than was reckoned, so what ``loudong check`` promised is not to be had."""
-        usual_ms, answers = self._tally.usual_ms()
-        if usual_ms is None or answers < _ENOUGH or self._told_slow:
+        latencies = self._tally.together()
+        usual_ms = latencies.at_ms(0.5)
+        if usual_ms is None or len(latencies) < _ENOUGH or self._told_slow:
             return
         if usual_ms > max(_FAR_ABOVE * self._reckoned_ms, self._reckoned_ms + _NOISE_MS):
             self._told_slow = True
             log.warning("answers_slower", bus=self._bus, p50_ms=usual_ms, reckoned_ms=self._reckoned_ms)
 
     def standing(self) -> dict[str, Any]:
-        """How the bus as a whole fares: turns of its last whole minute, whether too many were left out, its devices' p50."""
-        last = self.overload.last
+        """How the bus as a whole fares: turns of its last whole minute, whether too many were left out, how long its devices take."""
+        last, latencies = self.overload.last, self._tally.together()
         return {
             "bus": self._bus,
             "overloaded": bool(self.overload.overloaded),
             **msgspec.to_builtins(last),
             "skipped_pct": round(100 * last.share, 1),
             "alarms_skipped_pct": round(100 * last.alarm_share, 1),
-            "p50_ms": self._tally.usual_ms()[0],
+            "p50_ms": latencies.at_ms(0.5),
+            "p99_ms": latencies.at_ms(0.99),
             "reckoned_ms": self._reckoned_ms,
         }

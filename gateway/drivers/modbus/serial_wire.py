@@ -39,6 +39,7 @@ class SerialWire:
         self._fd = -1
         self._hear: Hear = _nobody
         self._lost: Lost = _nobody
+        self._told_latency = False
 
     @property
     def is_open(self) -> bool:
@@ -69,8 +70,12 @@ class SerialWire:
             exclusive=True,
         )
         os.set_blocking(device.fileno(), False)
-        with contextlib.suppress(ValueError, OSError):
+        try:
             device.set_low_latency_mode(True)  # an FTDI adapter holds short answers back 16 ms else (facts/modbus 4)
+        except (ValueError, OSError) as error:
+            if not self._told_latency:
+                log.info("low_latency_refused", port=device.port, why=str(error))
+            self._told_latency = True
         # pyserial sets VMIN 0, where a read of a quiet line looks like one of a pulled line; termios(3).
         attributes = termios.tcgetattr(device.fileno())
         attributes[6][termios.VMIN] = 1

@@ -147,6 +147,30 @@ def test_quarantined_devices_are_probed_ever_more_rarely(kit):
     assert len(gaps) < 15
 
 
+def test_all_probes_of_a_bus_together_take_no_fiftieth_of_it(kit):
+    line, _ = live(kit, set(range(12, 32)), seconds=360)
+    probed = [at for at, unit in line.asked if unit >= 12 and at >= 60]
+    assert probed, "the dead are asked now and then"
+    assert len(probed) * 0.3 <= 0.02 * 300 + 0.5  # what was saved up before may be spent in these minutes
+
+
+def test_beyond_what_the_line_can_carry_alarms_are_read_by_their_time_all_the_same(kit):
+    quick = kit.profile(kit.alarm("gas", 0))
+    greedy = kit.profile(kit.point("t", 0, point_class=PointClass.NORMAL, period_ms=200))
+    line = ModelLine()
+
+    async def story():
+        devices = [(n, quick if n <= 10 else greedy) for n in range(1, 31)]
+        async with kit.polling(kit.bus("", *devices), line=line) as (poller, _):
+            await asyncio.sleep(120)
+            assert poller.schedule.turns.skipped > 1000, "the bus was not overbooked"
+            assert not poller.schedule.turns.alarms_skipped
+
+    virtual_run(story())
+    for unit in range(1, 11):
+        assert max(line.gaps(unit, since=10)) <= 2 * 0.5, "later than due and a period"
+
+
 class Holding(ModelLine):
     """Its relay lets each output go unless it is written again; it shows 1 for all of them."""
 

@@ -82,7 +82,8 @@ def test_devices_far_slower_than_reckoned_are_told_of_once(kit, said_ms, told):
                 async with kit.polling(bus) as (poller, _):
                     poller.review.overload = OverloadWatch(window_s=0.1)
                     await kit.until(lambda: len(unit.requests) > 150, 60)
-                    assert poller.review.standing()["p50_ms"] >= 30
+                    standing = poller.review.standing()
+                    assert standing["p99_ms"] >= standing["p50_ms"] >= 30
         slower = [line for line in lines if line["event"] == "answers_slower"]
         assert [(line["bus"], line["reckoned_ms"]) for line in slower] == told
 

@@ -238,6 +238,74 @@ def test_a_pulled_port_shows_at_once_and_comes_back(kit, tmp_path):
     asyncio.run(story())
 
 
+def test_a_port_that_comes_back_under_another_name_keeps_the_promised_times(kit, tmp_path):
+    async def story():
+        units = [SimUnit(n, holding={1: n}) for n in (1, 2)]
+        profile = kit.profile(kit.alarm("gas", 1))
+        # The other terminal is there from the beginning: the number of a closed one goes to whoever opens the next.
+        first, second = SimBus(units, str(tmp_path / "usb-A_port0")), SimBus(units, str(tmp_path / "elsewhere"))
+        bus = kit.bus(str(tmp_path / "usb-*_port0"), (1, profile), (2, profile))
+        async with first, second, kit.polling(bus) as (_, ear):
+            await kit.until(lambda: len(ear.values("gas")) == 2)
+            first.unplug()
+            await kit.until(lambda: ("bus-a", "lost", "port_gone") in ear.health(), 10)
+            await asyncio.sleep(1.3)
+            (tmp_path / "elsewhere").rename(tmp_path / "usb-B_port0")
+            await kit.until(lambda: len([r for r in ear.readings("gas") if r.quality is Quality.GOOD]) == 4, 3)
+            assert ear.health("bus-a")[-1] == ("bus-a", "ok", "")
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("code", [2, 3])
+def test_a_refused_block_is_asked_for_in_smaller_ones(kit, code):
+    """Illegal address where a hole is read along, illegal value where it is longer than the product takes."""
+
+    async def story():
+        unit = SimUnit(
+            1, holding={0: 1, 1: 2, 5: 3} if code == 2 else {0: 1, 1: 2, 2: 3}, max_read=125 if code == 2 else 2
+        )
+        profile = kit.profile(*(kit.alarm(f"p{n}", address) for n, address in enumerate(unit.holding)))
+        said = []
+        async with SimBus([unit]) as wire:
+            speak = wire.speak
+            wire.speak = lambda data: (said.append(data), speak(data))
+            async with kit.polling(kit.bus(wire.path, (1, profile))) as (_, ear):
+                await kit.until(lambda: [ear.values(f"p{n}") for n in range(3)] == [[1], [2], [3]])
+                await kit.until(lambda: len(unit.requests) > 12)
+                assert ear.health("dev1") == [("dev1", "ok", "")]
+        assert [data[2] for data in said if data[1] & 0x80] == [code], "it was asked again"
+        whole = (3, 0, 6) if code == 2 else (3, 0, 3)
+        assert unit.requests[0] == whole
+        assert whole not in unit.requests[1:]
+
+    asyncio.run(story())
+
+
+def test_a_device_goes_from_good_through_doubt_and_quarantine_and_recovery_to_good(kit):
+    async def story():
+        unit = SimUnit(1, holding={0: 1})
+        bus = [unit, SimUnit(2, holding={0: 2})]
+        profile = kit.profile(kit.alarm("gas", 0), timeout_ms=50)
+        async with SimBus(bus) as wire:
+            walk = ["unknown"]
+
+            def step():
+                if poller.roll["dev1"].standing != walk[-1]:
+                    walk.append(str(poller.roll["dev1"].standing))
+
+            described = kit.bus(wire.path, (1, profile), (2, profile))
+            async with kit.polling(described, beat=step) as (poller, _):
+                await kit.until(lambda: walk[-1] == "ok")
+                unit.silent = True
+                await kit.until(lambda: walk[-1] == "quarantined", 10)
+                unit.silent = False
+                await kit.until(lambda: walk[-1] == "ok", 10)
+                assert walk == ["unknown", "ok", "suspect", "quarantined", "recovering", "ok"]
+
+    asyncio.run(story())
+
+
 def test_a_port_absent_at_start_is_taken_when_it_comes(kit, tmp_path):
     async def story():
         wire = SimBus([SimUnit(1, holding={1: 7})], str(tmp_path / "tty"))

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import fcntl
 import random
 
 import pytest
+import structlog
 
 from gateway.drivers.modbus.line import Refused
 from gateway.drivers.modbus.port import SerialLine
@@ -248,3 +250,39 @@ def test_a_line_that_chatters_without_end_still_is_asked():
             await line.close()
 
     asyncio.run(story())
+
+
+def low_latency_lines(opened):
+    """What is logged of it while a line on a pseudo-terminal is opened so often."""
+
+    async def story():
+        async with SimBus([]) as wire:
+            line = SerialLine(wire.path)
+            for _ in range(opened):
+                await line.connect()
+                await line.close()
+
+    with structlog.testing.capture_logs() as lines:
+        asyncio.run(story())
+    return [line for line in lines if line["event"] == "low_latency_refused"]
+
+
+def test_a_port_that_refuses_low_latency_is_named_once():
+    (refused,) = low_latency_lines(3)  # a pseudo-terminal has no such mode
+    assert refused["port"].startswith("/dev/pts/")
+
+
+def test_a_port_that_takes_low_latency_is_set_so(monkeypatch):
+    asked = []
+    ioctl = fcntl.ioctl
+
+    def a_real_ports(fd, request, *more):
+        """linux/serial.h: TIOCGSERIAL and TIOCSSERIAL, the flags in the fifth int; no adapter is here to be asked."""
+        if request not in {0x541E, 0x541F}:
+            return ioctl(fd, request, *more)
+        asked.append((request, more[0][4]))
+        return 0
+
+    monkeypatch.setattr("fcntl.ioctl", a_real_ports)
+    assert low_latency_lines(2) == []
+    assert [(request, flags & 0x2000) for request, flags in asked] == [(0x541E, 0), (0x541F, 0x2000)] * 2

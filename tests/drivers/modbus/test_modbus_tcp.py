@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.drivers.modbus.line import Refused
+from gateway.drivers.modbus.lines import line_of
 from gateway.drivers.modbus.mbap import MbapLine
 from gateway.drivers.modbus.tcp import TcpLine
 from gateway.faults import DeviceFault
@@ -314,5 +315,40 @@ def test_answers_in_another_order_find_their_questions():
             line._room = asyncio.Semaphore(4)
             found = await asyncio.gather(*(line.read(1, H, n, 1, timeout_ms=3000) for n in range(4)))
             assert found == [[n] for n in range(4)]
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("taken", "guard_ms", "outstanding"), [((4, 4), 0, 4), ((4, 2), 0, 2), ((4, 1), 0, 1), ((4, 4), 50, 1)]
+)
+def test_a_bus_has_as_many_questions_under_way_as_the_least_of_its_devices_takes(kit, taken, guard_ms, outstanding):
+    async def story():
+        units = [SimUnit(n, holding=dict.fromkeys(range(0, 80, 20), n), delay_s=0.05) for n in (1, 2)]
+        profiles = [
+            kit.profile(*(kit.alarm(f"p{a}", a, period_ms=100) for a in range(0, 80, 20)), max_hole=0, outstanding=most,
+                        guard_ms=guard_ms)
+            for most in taken
+        ]  # fmt: skip
+        under_way = {"now": 0, "most": 0}
+        async with SimTcp(units) as server:
+            serve, say = server._serve, server._say
+
+            def seen(*asked):
+                under_way["now"] += 1
+                under_way["most"] = max(under_way.values())
+                serve(*asked)
+
+            def said(*answer):
+                under_way["now"] -= 1
+                say(*answer)
+
+            server._serve, server._say = seen, said
+            bus = kit.bus("", (1, profiles[0]), (2, profiles[1]), host="127.0.0.1", tcp_port=server.tcp_port)
+            assert line_of(bus).outstanding == outstanding
+            async with kit.polling(bus) as (_, ear):
+                await kit.until(lambda: len({(r.device, r.point) for r in ear.readings() if r.value}) == 8)
+                assert {(r.device, r.value) for r in ear.readings() if r.value} == {("dev1", 1), ("dev2", 2)}
+        assert under_way["most"] == outstanding
 
     asyncio.run(story())
