@@ -31,8 +31,9 @@ from gateway.uplink.commands import printable
 
 log = structlog.get_logger()
 
-Histories = Callable[[str], Awaitable[Iterable[Mapping[str, Any]]]]
-Closed = Callable[[int], Awaitable[list[Alert]]]
+Histories = Callable[[str, str], Awaitable[Iterable[Mapping[str, Any]]]]
+"""Alert and who asks -> its steps."""
+Closed = Callable[[int, str], Awaitable[list[Alert]]]
 Errand = Callable[[Mapping[str, Any], PeerCredentials], Awaitable[Iterable[dict[str, Any]]]]
 CLOSED_SHOWN = 20
 LOCAL = "local"
@@ -89,11 +90,10 @@ class Desk:
             return [dict(self._status())]
         if request.verb == "closed" and self._closed is not None:
             most = request.arguments.get("n")
-            return [
-                self.shown(a) for a in await self._closed(most if isinstance(most, int) and most > 0 else CLOSED_SHOWN)
-            ]
+            most = most if isinstance(most, int) and most > 0 else CLOSED_SHOWN
+            return [self.shown(alert) for alert in await self._closed(most, peer.login)]
         if request.verb == "history":
-            return await self._history(str(request.arguments.get("alert", "")))
+            return await self._history(str(request.arguments.get("alert", "")), peer.login)
         if request.verb in self._errands:
             if not _is_master(peer):
                 raise Refusal("masters_only", f"{peer.login}: {request.verb}")
@@ -111,10 +111,10 @@ class Desk:
         item["name_zh"], item["name_en"] = rule_name(self._compound, alert.rule)
         return item
 
-    async def _history(self, asked: str) -> list[dict[str, Any]]:
+    async def _history(self, asked: str, login: str) -> list[dict[str, Any]]:
         if self._histories is None or not asked:
             raise Refusal("no_history", asked)
-        steps = [dict(step) for step in await self._histories(self._full_id(asked))]
+        steps = [dict(step) for step in await self._histories(self._full_id(asked), login)]
         if not steps:
             raise Refusal("no_history", asked)
         return steps

@@ -187,7 +187,8 @@ class House:
         self._connect()
 
     def _connect(self) -> None:
-        rooms, records = self.rooms, Records(self.store)
+        rooms = self.rooms
+        records = Records(self.store, self.timeline.now, lambda: self.orders.compound)
         self.inbox.connect(rooms.want, rooms.reread, self.chronicle.follow, rooms.reenrol, rooms.pair)
         self.chronicle.connect(rooms.device_back)
         self.publishing.counts = self.counts

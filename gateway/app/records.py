@@ -1,34 +1,53 @@
 """What the desk looks up in the store: alerts that are over, and the steps of each.
 
 The core holds only what is open; everything else is on the disk, and a disk may refuse.
+
+What is over tells a habit where it is about a person: who asks is written down before he is told, and told nothing where that
+cannot be done. What is open is an alarm, and told to everybody whose it is without.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from gateway.alerts import Alert, ChangeKind
 from gateway.control.protocol import Refusal
 from gateway.faults import StoreFault
-from gateway.store.rows import HistoryRow
+from gateway.instant import Instant
+from gateway.rules.compound import Compound
+from gateway.store.rows import AuditRow, HistoryRow
 from gateway.store.store import Store
 
 ID_DIGITS = 16
 CLOSED_SEARCHED = 1_000
 
 
+class _Step(Struct):
+    """What every step says that shows the alert itself."""
+
+    subject: str = ""
+
+
+_steps = msgspec.json.Decoder(_Step)
+
+
 class Records:
-    """Raises ``Refusal("store_fault")`` where the disk cannot be read."""
+    """Raises ``Refusal("store_fault")`` where the disk cannot be read, or cannot be written where it must be."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, now: Callable[[], Instant], compound: Callable[[], Compound]) -> None:
+        self._store, self._now, self._compound = store, now, compound
 
-    async def history(self, alert: str) -> list[dict[str, Any]]:
+    async def history(self, alert: str, who: str) -> list[dict[str, Any]]:
         """Every step of an alert, oldest first; of a closed one the beginning of its id may be given."""
         try:
             rows = await self._store.past.history(await self._closed_id(alert))
+            if self._of_a_person(_subjects(rows)):
+                await self._note(who, "history", rows[0].alert)
         except StoreFault as fault:
             raise Refusal("store_fault", str(fault)) from None
         return [
@@ -36,13 +55,24 @@ class Records:
             for r in rows
         ]
 
-    async def closed(self, most: int) -> list[Alert]:
+    async def closed(self, most: int, who: str) -> list[Alert]:
         """The alerts closed last, newest first."""
         try:
             rows = await self._store.past.recent_closed(min(most, CLOSED_SEARCHED))
+            alerts = [msgspec.msgpack.decode(row.body, type=Alert) for row in rows if row.body is not None]
+            if persons := [alert.id for alert in alerts if self._of_a_person({alert.subject})]:
+                await self._note(who, "closed", " ".join(persons))
         except StoreFault as fault:
             raise Refusal("store_fault", str(fault)) from None
-        return [msgspec.msgpack.decode(row.body, type=Alert) for row in rows if row.body is not None]
+        return alerts
+
+    def _of_a_person(self, subjects: set[str]) -> bool:
+        """Also where the site knows it no more: nobody can say then what it was."""
+        known = self._compound().subjects
+        return any(name not in known or known[name].care is not None for name in subjects)
+
+    async def _note(self, who: str, verb: str, about: str) -> None:
+        await self._store.past.note(AuditRow(self._now(), who, verb, about))
 
     async def _closed_id(self, asked: str) -> str:
         """The whole id of a closed alert of which the beginning was given."""
@@ -52,6 +82,15 @@ class Records:
         if len(found) > 1:
             raise Refusal("ambiguous", " ".join(found))
         return found[0] if found else asked
+
+
+def _subjects(rows: list[HistoryRow]) -> set[str]:
+    """About what they are; a receipt and a tidied run of steps do not say."""
+    found = set[str]()
+    for row in rows:
+        with contextlib.suppress(msgspec.DecodeError):
+            found.add(_steps.decode(row.body).subject)
+    return found - {""}
 
 
 def _told(row: HistoryRow) -> list[dict[str, Any]]:

@@ -15,13 +15,17 @@ from gateway.app.orders import FaultySite
 from gateway.app.replay import Replay, Step, Witness
 from gateway.app.resolution import Limit, limits
 from gateway.app.rulefile import world_of
+from gateway.control.folder import claim
 from gateway.events import Event, Stamped
 from gateway.instant import Instant
 from gateway.nodes import Faults
 from gateway.rules.compound import Compound
 from gateway.site.model import Site
+from gateway.store.database import NAME
+from gateway.store.disclosure import note_beside
+from gateway.store.persons import SEALED
 from gateway.store.recording import Recording
-from gateway.store.rows import JournalRow
+from gateway.store.rows import AuditRow, JournalRow
 
 _PROGRESS_ROWS = 20_000
 _BESIDE_THE_CORE = frozenset({NoteKind.RECEIVED.value, NoteKind.REFUSED.value, NoteKind.THINNED.value})
@@ -51,11 +55,17 @@ class Replayed(Struct, frozen=True):
 
 
 def replay_journal(
-    site_file: Path, journal: Path, rules: Path | None, progress: Callable[[int, int], None]
+    site_file: Path,
+    journal: Path,
+    rules: Path | None,
+    progress: Callable[[int, int], None],
+    noted: Callable[[Instant], None] | None = None,
 ) -> Replayed:
     """Replay a journal from its beginning to the end it had when we came.
 
-    ``progress(rows done, rows in all)`` is called now and then. Raises ``FaultySite``, ``StoreFault``.
+    What names a person stays sealed and is passed over, unless ``noted`` is given: it writes down that somebody reads it, before
+    a row is opened, and raises where that cannot be done. It is told the last instant of the recording. ``progress(rows done,
+    rows in all)`` is called now and then. Raises ``FaultySite``, ``StoreFault``.
     """
     site, compound = _world(site_file, None)
     other_site, other = (site, None) if rules is None else _world(rules, site)
@@ -64,11 +74,16 @@ def replay_journal(
     ours, theirs = Replay(compound), None if other is None else Replay(other)
     if theirs is not None:
         theirs.beside(ours)
-    seen, unreadable = Witness(compound), 0
+    seen, unreadable, sealed = Witness(compound), 0, 0
     with Recording(journal) as recording:
-        for done, row in enumerate(recording.rows(), 1):
+        if noted is not None:
+            noted(Instant(recording.until))
+        for done, row in enumerate(recording.sealed_rows() if noted is None else recording.rows(), 1):
             if done % _PROGRESS_ROWS == 0:
                 progress(done, recording.last - recording.first + 1)
+            if noted is None and SEALED in row.body:
+                sealed += 1
+                continue
             event = _event(row)
             if event is None:
                 unreadable += 1
@@ -81,7 +96,7 @@ def replay_journal(
         for replay in (ours, theirs):
             if replay is not None and seen.events:
                 replay.finish(until)
-        broken = {"damaged": recording.damaged, "holes": recording.holes, "unreadable": unreadable}
+        broken = {"damaged": recording.damaged, "holes": recording.holes, "unreadable": unreadable, "sealed": sealed}
         said = list(limits(seen, other_site, other or compound, first=recording.first, compared=other is not None))
         said += (Limit(key, {"rows": number}) for key, number in broken.items() if number)
         return Replayed(
@@ -93,6 +108,18 @@ def replay_journal(
             agreement=_agreement(ours.steps, recording, seen),
             limits=tuple(said),
         )
+
+
+def book_of(journal: Path) -> Path:
+    """The database in which a reader of this journal is written down: that of the state folder, also of a copy that lies there."""
+    folder = journal if journal.is_dir() else journal.parent
+    return folder / NAME if journal.is_dir() or (folder / NAME).exists() else journal
+
+
+def note_replay(book: Path, who: str, at: Instant) -> None:
+    """Write down, where no gateway runs, who reads about everybody. Raises StateFolderTaken, StateFolderUnusable, StoreFault."""
+    with claim(book.parent):
+        note_beside(book, AuditRow(at, who, "replay", ""))
 
 
 def _world(path: Path, site: Site | None) -> tuple[Site, Compound]:

@@ -64,7 +64,7 @@ async def _live(make: Callable[[], Awaitable[House]], path: Path, folder: Path) 
     house.desk.offer("reload", reloader.answer)
     steward = Steward(house)
     errands = {"backup": steward.prepare_backup, "passages": steward.passages, "forget": steward.forget}
-    for verb, errand in (errands | {"audit": steward.audit}).items():
+    for verb, errand in (errands | {"replay": steward.replay, "audit": steward.audit}).items():
         house.desk.offer(verb, errand)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -5,11 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gateway.cli.options import Command, site_argument, state_option
 from gateway.cli.printing import FAULTY, NO_DAEMON, OK, REFUSED, USAGE, complain, language, print_faults, print_item
 from gateway.words import say
+
+if TYPE_CHECKING:
+    from gateway.instant import Instant
 
 
 def add(command: Command) -> None:
@@ -28,6 +33,7 @@ def _replay_options(parser: argparse.ArgumentParser) -> None:
     site_argument(parser)
     parser.add_argument("--journal", type=Path, required=True, metavar="DB", help=say("cli.replay.journal", language()))
     parser.add_argument("--rules", type=Path, metavar="OTHER", help=say("cli.replay.rules", language()))
+    parser.add_argument("--persons", action="store_true", help=say("cli.replay.persons", language()))
     parser.add_argument("--since", default="", metavar="TIME", help=say("cli.replay.since", language()))
     parser.add_argument("--until", default="", metavar="TIME", help=say("cli.replay.until", language()))
 
@@ -61,6 +67,8 @@ def _replay(asked: argparse.Namespace) -> int:
     from gateway.app.orders import FaultySite
     from gateway.app.replay_report import Window, lines, objects
     from gateway.app.replaying import replay_journal
+    from gateway.control.folder import StateFolderTaken
+    from gateway.control.protocol import Refusal
     from gateway.faults import StoreFault
 
     window = Window(asked.since, asked.until)
@@ -68,10 +76,15 @@ def _replay(asked: argparse.Namespace) -> int:
         if not window.readable(given):
             return complain(asked, "cli.not_a_moment", USAGE, given=given)
     try:
-        replayed = replay_journal(asked.site, asked.journal, asked.rules, _show_progress)
+        noted = partial(_note, asked.journal) if asked.persons else None
+        replayed = replay_journal(asked.site, asked.journal, asked.rules, _show_progress, noted)
     except FaultySite as faulty:
         print_faults(faulty.faults, as_json=asked.json, spoken=language())
         return FAULTY
+    except Refusal as refusal:
+        return complain(asked, f"refusal.{refusal.reason}", REFUSED, detail=refusal.detail, reason=refusal.reason)
+    except StateFolderTaken as taken:
+        return complain(asked, "cli.state_taken", REFUSED, folder=taken.folder)
     except StoreFault as fault:
         return complain(asked, "cli.no_journal", REFUSED, detail=fault)
     if asked.json:
@@ -81,6 +94,25 @@ def _replay(asked: argparse.Namespace) -> int:
         for line in lines(replayed, window, language()):
             print(line)
     return OK
+
+
+def _note(journal: Path, at: Instant) -> None:
+    """The daemon writes down who reads about persons, or we do where none runs. Raises Refusal, StateFolderTaken."""
+    import getpass
+
+    from gateway.app.replaying import book_of, note_replay
+    from gateway.control.client import ControlClient, DaemonNotRunning
+    from gateway.control.protocol import Refusal
+    from gateway.faults import StoreFault
+
+    book = book_of(journal)
+    try:
+        list(ControlClient(book.parent).ask("replay"))
+    except DaemonNotRunning:
+        try:
+            note_replay(book, getpass.getuser(), at)
+        except (StoreFault, OSError) as fault:
+            raise Refusal("store_fault", str(fault)) from None
 
 
 def _show_progress(done: int, rows: int) -> None:

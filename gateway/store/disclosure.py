@@ -5,8 +5,12 @@ Works on the database of one ``Database``, by its thread.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 
+from gateway.faults import StoreFault
+from gateway.store import connection as dialling
 from gateway.store import persons, seals
 from gateway.store.access import Access
 from gateway.store.commit_log import CommitLog
@@ -34,10 +38,7 @@ class Disclosure:
     def note(self, row: AuditRow) -> None:
         """Write down, durably and at once, what somebody did. Raises StoreFault."""
         with self._access.writing() as connection:
-            connection.execute(
-                "INSERT INTO audit (at, who, verb, about, sum) VALUES (?, ?, ?, ?, ?)",
-                seals.seal("audit", row.at, row.who, row.verb, row.about),
-            )
+            _write(connection, row)
 
     def audit(self, n: int) -> list[AuditRow]:
         """The last ``n`` notes, newest first. Raises StoreFault."""
@@ -77,3 +78,29 @@ class Disclosure:
         with self._access.reading() as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return forgotten
+
+
+def note_beside(path: Path, row: AuditRow) -> None:
+    """The same in a database whose gateway does not run; the caller holds its folder. Raises StoreFault.
+
+    Nothing else is done to the file: what the next start would find amiss in it, it still finds.
+    """
+    try:
+        connection = dialling.dial(path)
+    except (OSError, sqlite3.Error, dialling.Damaged) as error:
+        raise StoreFault(f"{path}: {error}") from error
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        _write(connection, row)
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise dialling.fault(error) from error
+    finally:
+        connection.close()
+
+
+def _write(connection: sqlite3.Connection, row: AuditRow) -> None:
+    connection.execute(
+        "INSERT INTO audit (at, who, verb, about, sum) VALUES (?, ?, ?, ?, ?)",
+        seals.seal("audit", row.at, row.who, row.verb, row.about),
+    )

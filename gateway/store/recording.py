@@ -67,11 +67,11 @@ class Recording:
         self._connection.close()
 
     def rows(self) -> Iterator[JournalRow]:
-        """Every sound row in order. Raises StoreFault."""
+        """Every sound row in order, opened: for whoever was written down as having looked. Raises StoreFault."""
         return map(self._persons.unseal, self.sealed_rows())
 
     def sealed_rows(self) -> Iterator[JournalRow]:
-        """The same, with what names a person still sealed: for whoever is not written down as having looked."""
+        """The same, with what names a person still sealed: for everybody else."""
         self.damaged = self.holes = 0
         columns = ", ".join(("n", *seals.COLUMNS["journal"]))
         since = max(0, self.first - 1)

@@ -60,6 +60,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "换成另一个小区文件或规则文件,只列出不同之处",
         "another site file or a rule file: show what would have been different",
     ),
+    "cli.replay.persons": (
+        "也打开封存的人员进出(先记下是谁在看;只有网关自己的用户和 root 可以)",
+        "open what names a person, too; who asks is written down first (root and the daemon's own user only)",
+    ),
     "cli.replay.since": (
         "从这时起打印:本地时间(2026-11-22T20:00),或到结尾还有多久(2h)",
         "print from here: a local time (2026-11-22T20:00), or so long before the end (2h)",
@@ -147,6 +151,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
     ),
     "replay.limit.damaged": ("{rows} 行校验不对,跳过", "{rows} rows failed their checksum and were passed over"),
     "replay.limit.holes": ("中间缺 {rows} 行", "{rows} rows are missing in between"),
+    "replay.limit.sealed": (
+        "{rows} 行写的是某个人的进出,仍然封存,没有重放(--persons 打开,并记下是谁在看)",
+        "{rows} rows tell of a person, stayed sealed and were not played (--persons opens them, and writes down who looked)",
+    ),
     "replay.limit.unreadable": (
         "{rows} 行是这个版本读不懂的事件,跳过",
         "{rows} rows hold events this version cannot read, and were passed over",

@@ -164,10 +164,10 @@ def test_alerts_are_shown_with_age_date_and_names(room):
     assert shown["name_zh"]
     assert shown["name_en"]
 
-    async def history(alert):
+    async def history(alert, who):
         return [{"kind": "raised"}] if alert == room.alert.id else []
 
-    async def closed(most):
+    async def closed(most, who):
         return [room.alert] * most
 
     room.desk.connect(lambda: {"state": "online"}, lambda at: Anchor(1000), history, closed)

@@ -35,6 +35,9 @@ async def _replay(whole: Walk) -> None:
     await whole.alert("gas-high", "gas-301", "returned")
 
     await _agrees(whole, {sos["alert"], gas["alert"]})  # while it runs
+    assert "replay" not in repr(await whole.loudong("audit"))
+    await _agrees(whole, {sos["alert"], gas["alert"]}, "--persons")
+    assert "replay" in repr(await whole.loudong("audit")), "the daemon wrote down who read about persons"
     assert (await whole.command("close", sos["alert"], mistaken=True, reason="spoke to the resident"))["accepted"]
     await whole.alert("sos", "sos-301", "closed")
     await whole.kill()
@@ -44,10 +47,10 @@ async def _replay(whole: Walk) -> None:
     whole.assert_clean()
 
 
-async def _agrees(whole: Walk, alerts: set[str]) -> list[dict[str, object]]:
+async def _agrees(whole: Walk, alerts: set[str], *options: str) -> list[dict[str, object]]:
     """The replay's objects, once they are what the histories say."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway.cli", "replay", str(whole.world.site), "--journal", str(whole.world.state), "--json",
+        sys.executable, "-m", "gateway.cli", "replay", str(whole.world.site), "--journal", str(whole.world.state), "--json", *options,
         stdout=asyncio.subprocess.PIPE, env=os.environ | {"LC_ALL": "C.UTF-8"},
     )  # fmt: skip
     out, _ = await process.communicate()
