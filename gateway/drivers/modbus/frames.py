@@ -62,6 +62,11 @@ class Request(Struct, frozen=True):
     size: int
     """Bytes of the whole answer, CRC included."""
 
+    @property
+    def reads(self) -> bool:
+        """Whether it asks for a value; else it writes one."""
+        return self.function <= READ_FUNCTION[Space.INPUT]
+
 
 def read_request(unit: int, space: Space, address: int, count: int) -> Request:
     """FC 1-4: ``count`` bits or registers from ``address`` (0-based)."""

@@ -93,7 +93,8 @@ class MbapLine(Asking):
     async def send(self, request: Request, timeout_ms: int = TIMEOUT_MS) -> bytes:
         async with self._room:
             asked = self._put(request)
-            wait = self._patience[request.unit].timeout_s(timeout_ms / 1000) + self._latency_s
+            patience = self._patience[request.unit]
+            wait = patience.timeout_s(timeout_ms / 1000, reads=request.reads) + self._latency_s
             # A timer and a future: asyncio.wait and asyncio.timeout cost a quarter of the whole transaction.
             timer = asyncio.get_running_loop().call_later(wait, _expire, asked.answer)
             try:
@@ -106,7 +107,7 @@ class MbapLine(Asking):
             if frame is not None:
                 return self._judged(asked, frame)
             self._withdraw(asked)
-            self._patience[request.unit].missed()
+            patience.missed()
         self._misses += 1
         self.tally.add(request.unit, "timeouts")
         silent = asyncio.get_running_loop().time() - self._heard_at >= _SILENT_S

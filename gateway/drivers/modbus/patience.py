@@ -31,9 +31,9 @@ class Patience:
         self._answers = 0
         self._misses = 0
 
-    def timeout_s(self, profile_s: float) -> float:
-        """How long to wait now."""
-        return max(self._usual_s(profile_s), self._learnt)
+    def timeout_s(self, profile_s: float, *, reads: bool = True) -> float:
+        """How long to wait now. A write is rare, and one called unanswered is an alarm: it gets all that the profile allows."""
+        return max(self._usual_s(profile_s) if reads else profile_s, self._learnt)
 
     def _usual_s(self, profile_s: float) -> float:
         if not self._answers or self._misses >= SILENT_AFTER:

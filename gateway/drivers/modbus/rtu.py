@@ -111,9 +111,9 @@ class RtuLine(Asking):
         doubled = self._doubles.free_at(request.unit) if reads else 0.0
         return max(doubled, self._owing[request.unit].free_at(request, to_read=reads))
 
-    def timeout_s(self, unit: int, timeout_ms: int) -> float:
+    def timeout_s(self, unit: int, timeout_ms: int, *, reads: bool = True) -> float:
         """How long this unit is waited for: what its profile says, or longer where it was seen to need it."""
-        return self._latency_s + self._patience[unit].timeout_s(timeout_ms / 1000)
+        return self._latency_s + self._patience[unit].timeout_s(timeout_ms / 1000, reads=reads)
 
     async def send(self, request: Request, timeout_ms: int = TIMEOUT_MS) -> bytes:
         loop = asyncio.get_running_loop()
@@ -142,7 +142,8 @@ class RtuLine(Asking):
         self._owing[request.unit].forget(asyncio.get_running_loop().time())
         self._transmit(request)
         self.tally.add(request.unit, "requests")
-        wait = self.timeout_s(request.unit, timeout_ms) + self._bytes_s(request)
+        waited_s = self.timeout_s(request.unit, timeout_ms, reads=request.reads)
+        wait = waited_s + self._bytes_s(request)
         return await self._await_answer(request, asyncio.get_running_loop().time(), wait)
 
     async def _silence(self, gap_s: float) -> None:
