@@ -192,11 +192,19 @@ SKIPS_WHILE_IT_STANDS_STILL = [
 ]
 DAMAGED_AT_FIRST = [Step(delay_s=0.05, gap_s=0.2, fate="damaged"), Step(address=10, delay_s=0.15)]
 
+DAMAGED_AND_ITS_DOUBLE_LATE = [
+    Step(address=20, delay_s=0.1, gap_s=0.1, fate="damaged"),
+    Step(address=20, delay_s=0.1, gap_s=0.1),
+    Step(address=10, delay_s=0.1, gap_s=0.1, fate="refused"),
+]
+
 
 @SETTINGS
 @given(STORIES, st.booleans(), st.booleans())
 @example(WRITE_AT_THE_FIRST_ANSWER, True, False)
 @example(SKIPS_WHILE_IT_STANDS_STILL, False, False)
 @example(DAMAGED_AT_FIRST, True, False)
+@example(DAMAGED_AND_ITS_DOUBLE_LATE, False, True)
+@example(DAMAGED_AND_ITS_DOUBLE_LATE, False, False)
 def test_no_read_is_given_the_answer_to_another_question(steps, moving, company):
     virtual_run(live_through(steps, moving=moving, company=company))

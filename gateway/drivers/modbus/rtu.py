@@ -316,6 +316,7 @@ class RtuLine(Asking):
         foreign = found.exception is not None and asked is not None and asked.frame[:2] == debt.request.frame[:2]
         self._doubles.missed(unit)  # whether it says this twice, too, is to be heard before it is read again
         self._cut(debt.request, found.start, found.end)
+        self._doubles.missed(unit)  # and this may have been the second word: the next answer is listened to as well
         self.tally.add(unit, "late")
         if again or foreign:
             return  # its second word, or a refusal of what is being asked now: what is owed may still come
