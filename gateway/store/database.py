@@ -291,17 +291,16 @@ class Database:
             return False
         if not batch.messages:
             return True
-        known = {message.id for message in self._unfolded.messages()}
+        ids = {message.id for message in batch.messages}
+        if len(ids) < len(batch.messages) or not self._unfolded.ids.isdisjoint(ids):
+            return False
         with self._access.reading() as connection:
             last = self._last = self._last or self._last_sequences(connection)
             for message in batch.messages:
-                if message.id in known or message.sequence <= last.get(message.lane, 0):
+                if message.sequence <= last.get(message.lane, 0):
                     return False
-                if not self._outbox.is_news(connection, message):
-                    return False
-                known.add(message.id)
                 last = {**last, message.lane: message.sequence}
-        return True
+            return self._outbox.are_news(connection, batch.messages)
 
     def fold(self, most: int | None = None) -> None:
         """Write what the log holds into the tables, in one transaction: the oldest ``most`` bytes of it, or all.

@@ -13,8 +13,10 @@ owed one message for each alert that is still open, the newest. Pruning therefor
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
+
+import msgspec
 
 from gateway.store import seals
 from gateway.store.rows import Damage, Message
@@ -25,6 +27,9 @@ _BEGINNING = "from "
 _NEWEST_OF_OPEN = """
 SELECT MAX(sequence) FROM outbox WHERE lane = ? AND sequence <= ?
 AND alert IN (SELECT key FROM state WHERE kind = 'alert') GROUP BY alert
+"""
+_KNOWN = """
+SELECT 1 FROM json_each(?) AS one JOIN outbox ON outbox.id = one.value ->> 0 OR (lane = one.value ->> 1 AND sequence = one.value ->> 2)
 """
 _KEEP_ROUND = 1_000  # rows pruned per lane and round, so that an alert never waits long behind tidying
 
@@ -158,13 +163,15 @@ class Outbox:
 
     # Messages ----------------------------------------------------------------------------------------------------
 
-    def is_news(self, connection: sqlite3.Connection, message: Message) -> bool:
-        """Whether a message can simply be kept: nobody has its id, and its place is free."""
-        if message.sequence <= (self._floor or {}).get(message.lane, 0):
+    def are_news(self, connection: sqlite3.Connection, messages: Collection[Message]) -> bool:
+        """Whether messages can simply be kept: nobody has their ids, and their places are free.
+
+        One question for all: each lets go of the interpreter several times, and an alert waits until it has it again.
+        """
+        if any(message.sequence <= (self._floor or {}).get(message.lane, 0) for message in messages):
             return False
-        place = (message.id, message.lane, message.sequence)
-        query = "SELECT 1 FROM outbox WHERE id = ? OR (lane = ? AND sequence = ?)"
-        return connection.execute(query, place).fetchone() is None
+        places = msgspec.json.encode([(message.id, message.lane, message.sequence) for message in messages])
+        return connection.execute(_KNOWN, (places.decode(),)).fetchone() is None
 
     def insert(self, connection: sqlite3.Connection, message: Message, found: Damage, *, replace: bool = False) -> None:
         """Keep a message. The same id with the same body again is no news; with another body it is set aside, counted.

@@ -37,6 +37,8 @@ class Unfolded:
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self._held: list[_Held] = []
+        self.ids: set[str] = set()
+        """Of all messages."""
         self.weight = 0
         """Bytes of the log that would take as long to fold, and as much memory, as these entries."""
         for entry in entries:
@@ -75,6 +77,7 @@ class Unfolded:
 
     def _hold(self, more: list[_Held]) -> None:
         self._held += more
+        self.ids.update(message.id for held in more for message in held.messages)
         self.weight += sum(held.weight for held in more)
 
     def state(self) -> Iterator[StateRow]:
