@@ -378,7 +378,7 @@ class Outbox:
     """The store's outbox as one uplink sees it."""
 
     def __init__(self, store: Store) -> None:
-        self._store, self._seen = store, -1
+        self._store = store
 
     async def take(self, uplink: str, lane: str, n: int) -> list[Message]:
         taken = await self._store.take(uplink, lane, n)
@@ -387,5 +387,5 @@ class Outbox:
     async def advance(self, uplink: str, lane: str, sequence: int) -> None:
         await self._store.advance(uplink, lane, sequence)
 
-    async def wait(self) -> None:
-        self._seen = await self._store.wait_messages(self._seen)
+    def follow(self, call: Callable[[], None]) -> Callable[[], None]:
+        return self._store.follow(call)

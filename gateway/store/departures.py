@@ -6,7 +6,6 @@ the cursors may ride.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping
 
 import structlog
@@ -31,8 +30,7 @@ class Departures:
         self._delivery, self._tail = Delivery(), Tail()
         self.cursors: Mapping[Line, int] = {}
         """Where each uplink stands; told to the database by its next job, for a job of its own would wake the thread."""
-        self.version = 0
-        self._changed = asyncio.Event()
+        self._followers: list[Callable[[], None]] = []
         self._sunk = False
 
     def begin(self, sequences: Mapping[str, int]) -> None:
@@ -41,11 +39,10 @@ class Departures:
 
     # For the uplinks ---------------------------------------------------------------------------------------------
 
-    async def wait(self, seen: int | None) -> int:
-        """Until there may be more to take than at version ``seen`` (None: than now); answers the version."""
-        if seen is None or seen == self.version:
-            await self._changed.wait()
-        return self.version
+    def follow(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Call whenever there may be more to take; answers what ends that."""
+        self._followers.append(call)
+        return lambda: self._followers.remove(call)
 
     async def take(self, uplink: str, lane: str, n: int) -> list[Message]:
         """The next ``n`` messages of a lane behind the uplink's cursor, in order."""
@@ -89,9 +86,8 @@ class Departures:
 
     def announce(self) -> None:
         """There may be more to take."""
-        self.version += 1
-        self._changed.set()
-        self._changed = asyncio.Event()
+        for call in tuple(self._followers):
+            call()
 
     def landed(self, messages: Iterable[Message], *, altered: bool) -> None:
         """These were committed; ``altered``: the disk may hold some of them elsewhere, or in other words."""

@@ -165,14 +165,9 @@ class Store:
 
     # Outbox ------------------------------------------------------------------------------------------------------
 
-    @property
-    def outbox_version(self) -> int:
-        """Counts what became takeable. Read it *before* ``take``, and give it to ``wait_messages`` when nothing came."""
-        return self._departures.version
-
-    async def wait_messages(self, seen: int | None = None) -> int:
-        """Wait until there may be more to take than at version ``seen`` (None: than now); answers the version."""
-        return await self._departures.wait(seen)
+    def follow(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Call whenever there may be more to take; answers what ends that. ``call`` does no more than note it: the writer waits."""
+        return self._departures.follow(call)
 
     async def add_uplink(self, uplink: str) -> None:
         """Make an uplink known: nothing is pruned before it has it. A new one is told what comes from now on, and of what was

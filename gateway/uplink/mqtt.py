@@ -44,7 +44,6 @@ PROBE_S = 20.0  # three answers in a row make a minute: longer than a broker's r
 LOOK_AGAIN_S = 2.0  # how long a forgotten wake-up of the outbox could hold an alert back at most
 NOBODY_S = 10.0  # no longer than an alarm may take in all (GB 26875.1-2011): what waits behind may be one
 _ASK_AGAIN_S = 1.0
-_LOOK_PAUSE_S = 0.005  # an outbox that wakes us for nothing must not keep a core busy
 _GOODBYE_S = 2.0
 _HANDED_OVER = 50  # commands and receipts reported but not yet on disk; beyond it the broker keeps them
 
@@ -155,6 +154,7 @@ class MqttUplink:
         self.counts["connected"] += 1
         self._patient_until = asyncio.get_running_loop().time() + self._patience_s
         log.info("uplink_connected", uplink=self.uplink.id, host=broker.host, port=broker.port)
+        unfollow = self._outbox.follow(self._departures.look)
         try:
             session.on_lost(self._departures.wake.set)
             self._departures.restart()
@@ -165,7 +165,6 @@ class MqttUplink:
                 self._send(session),
                 self._listen(session, heard),
                 self._answer(session, heard),
-                self._watch_outbox(),
                 self._sweep(broker),
                 *away,
             )
@@ -176,6 +175,7 @@ class MqttUplink:
             await self._say_goodbye(session, "moved")
             raise
         finally:
+            unfollow()
             await session.abort()
 
     def _session(self, broker: Broker, will: aiomqtt.Will | None, *, fleeting: bool = False) -> Session:
@@ -243,9 +243,11 @@ class MqttUplink:
             self._beat()
             left = session.check()
             # Not wait_for(): until Python 3.12 it forgets a cancellation that comes together with the result.
-            with contextlib.suppress(TimeoutError):
+            try:
                 async with asyncio.timeout(min(left, self._look_again_s)):
                     await self._departures.wake.wait()
+            except TimeoutError:
+                self._departures.look()
 
     def _depart(self, session: Session, parcel: Parcel) -> None:
         properties = publish_properties(self.uplink.protocol)
@@ -287,14 +289,6 @@ class MqttUplink:
     def _ask_again(self, session: Session, parcel: Parcel) -> None:
         with contextlib.suppress(SessionLost):  # then the next session begins with this very message
             self._depart(session, parcel)
-
-    async def _watch_outbox(self) -> None:
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._look_again_s):
-                    await self._outbox.wait()
-            self._departures.look()
-            await asyncio.sleep(_LOOK_PAUSE_S)
 
     # --- in
 

@@ -5,6 +5,7 @@ The store fulfils ``Outbox``; nothing here touches a disk.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from msgspec import Struct
@@ -34,6 +35,6 @@ class Outbox(Protocol):
         """The upstream holds everything up to ``sequence``. Raises StoreFault if that cannot be written."""
         ...
 
-    async def wait(self) -> None:
-        """Return when a message may have come since the last call; may return for nothing."""
+    def follow(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Call, in the turn in which a message can be taken, and perhaps for nothing; answers what ends that."""
         ...

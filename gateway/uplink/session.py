@@ -170,7 +170,7 @@ class Session(aiomqtt.Client):
         self.pending_calls_threshold = 1000  # below it the library warns for every call (facts: baseline M7)
         self.window = WINDOW
         self.lost: asyncio.Future[SessionLost] = self._loop.create_future()
-        self._opening = False
+        self._opening = self._sending = False
         self._hung_up = asyncio.Event()
         self._client.manual_ack_set(True)
         self._client.connect_timeout = CONNECT_S
@@ -218,11 +218,16 @@ class Session(aiomqtt.Client):
         self, topic: str, body: bytes, *, retain: bool = False, properties: Properties | None = None
     ) -> asyncio.Future[ReasonCode]:
         """Publish with QoS 1; the future gives the PUBACK's reason code. Raises SessionLost if the line is down."""
-        info = self._client.publish(topic, body, 1, retain, properties)
+        self._sending = True  # what paho now says it has to write is written below: a turn of the loop may take a while
+        try:
+            info = self._client.publish(topic, body, 1, retain, properties)
+        finally:
+            self._sending = False
         if info.rc != paho.MQTT_ERR_SUCCESS:
             raise self.lost.result() if self.lost.done() else SessionLost("network", paho.error_string(info.rc))
         answer: asyncio.Future[ReasonCode] = self._loop.create_future()
         self._under_way[info.mid] = (answer, self._loop.time())
+        self._write()
         return answer
 
     async def listen_to(self, topic: str) -> bool:
@@ -290,7 +295,7 @@ class Session(aiomqtt.Client):
         """Paho has something to send. While it connects it says so in a thread of its own, and the library's way stands."""
         if self._opening:
             super()._on_socket_register_write(client, userdata, sock)
-        else:
+        elif not self._sending:
             self._loop.call_soon(self._write)
 
     def _write(self) -> None:

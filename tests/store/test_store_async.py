@@ -158,20 +158,23 @@ def test_cursors_reach_the_disk_without_any_part(tmp_path, make_part, quick):
     asyncio.run(life())
 
 
-def test_waiting_for_messages_misses_none(tmp_path, make_part):
+def test_who_follows_is_called_once_a_message_can_be_taken(tmp_path, make_part):
     async def life():
         store = Store(tmp_path)
         await store.start()
-        seen = store.outbox_version
-        assert await store.take("n", "critical", 9) == []
-        await store.put(make_part(1))  # arrives between take and wait
-        await asyncio.wait_for(store.wait_messages(seen), 1)
-        waiting = asyncio.create_task(store.wait_messages(store.outbox_version))
-        await store.put(make_part(2, urgent=False))
+        calls = []
+        unfollow = store.follow(lambda: calls.append(store.mode))
+        await store.put(make_part(1))
+        assert calls == ["disk"]
+        assert len(await store.take("n", "critical", 9)) == 1
+        store.put(make_part(2, urgent=False))
         await asyncio.sleep(0.05)
-        assert not waiting.done()
+        assert calls == ["disk"]
         await store.put(make_part(3))
-        await asyncio.wait_for(waiting, 1)
+        assert calls == ["disk", "disk"]
+        unfollow()
+        await store.put(make_part(4))
+        assert calls == ["disk", "disk"]
         await store.stop()
 
     asyncio.run(life())

@@ -33,14 +33,15 @@ class MemoryOutbox:
         self.messages = {lane.value: [] for lane in Priority}
         self.cursors = {}
         self.on_advance = None
-        self._news = asyncio.Event()
+        self._followers = []
 
     def add(self, lane, n=1):
         kept = self.messages[lane]
         for _ in range(n):
             sequence = len(kept) + 1
             kept.append(alert_message(lane, sequence))
-        self._news.set()
+        for call in tuple(self._followers):
+            call()
 
     async def take(self, uplink, lane, n):
         start = self.cursors.get((uplink, lane), 0)
@@ -52,9 +53,9 @@ class MemoryOutbox:
         if self.on_advance:
             self.on_advance(lane, sequence)
 
-    async def wait(self):
-        await self._news.wait()
-        self._news.clear()
+    def follow(self, call):
+        self._followers.append(call)
+        return lambda: self._followers.remove(call)
 
 
 def alert_message(lane, sequence):

@@ -72,7 +72,6 @@ class _House:
         store._departures._tail.after = lambda *_: None  # as one does that is behind: it always asks the disk
         self.departures = Departures("city", self, lambda: b"", dict)
         self.got: list[int] = []
-        self._tasks: list[asyncio.Task[None]] = []
 
     async def take(self, uplink, lane, n):
         return await self.store.take(uplink, lane, n)
@@ -80,17 +79,15 @@ class _House:
     async def advance(self, uplink, lane, sequence):
         await self.store.advance(uplink, lane, sequence)
 
-    async def wait(self):
-        await self.store.wait_messages()
-
     def connect(self) -> None:
         self.departures.restart()
-        self._tasks = [asyncio.create_task(self._send()), asyncio.create_task(self._look())]
+        self._unfollow = self.store.follow(self.departures.look)
+        self._sending = asyncio.create_task(self._send())
 
     async def disconnect(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._unfollow()
+        self._sending.cancel()
+        await asyncio.gather(self._sending, return_exceptions=True)
 
     async def _send(self) -> None:
         while True:
@@ -102,11 +99,6 @@ class _House:
                 await asyncio.sleep(0)
             await self.departures.save()
             await self.departures.wake.wait()
-
-    async def _look(self) -> None:
-        while True:
-            await self.wait()
-            self.departures.look()
 
     async def has(self, numbers: set[int]) -> None:
         async with asyncio.timeout(60):
