@@ -13,6 +13,7 @@ reopening that the failed one did land, its rows are recognised in the retry and
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -448,8 +449,10 @@ class Database:
             kept = [unsealed(row) for _, row in self._rows.first(connection, "outbox", tail, n, *values)]
         if len(kept) >= n:
             return kept  # what is not folded has higher numbers, or it would not have been taken for ordinary
-        later = (message for message in self._unfolded.messages() if message.lane == lane)
-        return [*kept, *(m for m in later if self._outbox.is_due(uplink, lane, m.sequence))][:n]
+        cursor = self._outbox.cursor(uplink, lane)  # most of what is not folded has left long ago
+        later = (m for m in self._unfolded.messages() if m.lane == lane and m.sequence > cursor)
+        news = (m for m in later if self._outbox.is_due(uplink, lane, m.sequence))
+        return [*kept, *itertools.islice(news, n - len(kept))]
 
     def advance(self, uplink: str, lane: str, sequence: int) -> None:
         """The uplink has all of the lane up to ``sequence``. On disk with the next commit: a crash before only repeats."""
