@@ -71,6 +71,8 @@ class Store:
         self._callbacks: list[Callable[[Mode, str], None]] = []
         self._queue: list[Entry] = []
         self._committing: list[Entry] = []
+        self._landing: list[Entry] | None = None
+        """What is answered as soon as its commit returns."""
         self.past = Past(self._worker, lambda: self._memory.rounds)
         """What was put, looked up again."""
         self._uplinks: set[str] = set()
@@ -312,8 +314,20 @@ class Store:
         entries, self._queue = self._queue, []
         self._committing = entries
         batch, cursors, damage = jobs.gather(part for part, _ in entries), self._departures.cursors, self._worker.damage
-        commit = self._worker.write(lambda database: jobs.commit(database, self._bearable(batch), cursors))
+
+        def land() -> None:
+            if self._landing is not entries:
+                return  # it was told from memory meanwhile
+            self._departures.landed(batch.messages, altered=self._worker.damage != damage)
+            self._committing = []
+            _answer(entries, durable=True)
+            if batch.messages:
+                self._departures.announce()
+
+        self._landing = entries
+        commit = self._worker.write(lambda database: jobs.commit(database, self._bearable(batch), cursors), land)
         await asyncio.wait({commit}, timeout=STALL_S)
+        self._landing = None
         if not commit.done():
             await self._note_told(entries)
             self._memory.stall(part for part, _ in entries)
@@ -331,11 +345,6 @@ class Store:
             self._committing = []
             self._enter_memory(str(fault))
             return
-        self._committing = []
-        self._departures.landed(batch.messages, altered=self._worker.damage != damage)
-        _answer(entries, durable=True)
-        if batch.messages:
-            self._departures.announce()
         self._worker.fold()
 
     async def _note_told(self, entries: list[Entry]) -> None:

@@ -80,9 +80,12 @@ class Worker:
         self._missed = True
         return _unread("stalled"), "stalled"
 
-    def write(self, job: Callable[[Database], _T]) -> asyncio.Future[_T]:
-        """Run a job, opening the database first where that failed before. Its future may raise StoreFault."""
-        return self._submit(lambda: job(self._opened()))
+    def write(self, job: Callable[[Database], _T], then: Callable[[], None] | None = None) -> asyncio.Future[_T]:
+        """Run a job, opening the database first where that failed before. Its future may raise StoreFault.
+
+        ``then`` is called before whoever awaits the future, which on a busy loop is a while; what it raises, the future raises.
+        """
+        return self._submit(lambda: job(self._opened()), then)
 
     async def ask(self, job: Callable[[Database], _T]) -> _T:
         """Run a job if the disk answers in time. Raises StoreFault where it refuses or stalls; the job may run later."""
@@ -186,14 +189,15 @@ class Worker:
         jobs = [job for job in self._running if not job.done()]
         return not jobs or not (await asyncio.wait(jobs, timeout=max(0.0, within_s)))[1]
 
-    def _submit(self, job: Callable[[], _T]) -> asyncio.Future[_T]:
+    def _submit(self, job: Callable[[], _T], then: Callable[[], None] | None = None) -> asyncio.Future[_T]:
         loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._pool, job)
+        future: asyncio.Future[_T] = loop.create_future()
         self._running[future] = loop.time()
-        future.add_done_callback(self._done)
+        loop.run_in_executor(self._pool, job).add_done_callback(lambda done: self._done(future, done, then))
         return future
 
-    def _done(self, future: asyncio.Future[Any]) -> None:
+    def _done(self, future: asyncio.Future[_T], done: asyncio.Future[_T], then: Callable[[], None] | None) -> None:
+        _settle(future, done, then)
         self._running.pop(future, None)
         # The next job in the row begins now.
         now = asyncio.get_running_loop().time()
@@ -247,6 +251,21 @@ def _uncounted(loaded: Loaded, reason: str) -> Loaded:
     """A run that nobody could count gets a name that nobody else will draw."""
     name, notes = f"m{secrets.token_hex(8)}", (*loaded.notes, f"store_unwritable: {reason}")
     return structs.replace(loaded, run=name, notes=notes, writable=False)
+
+
+def _settle(future: asyncio.Future[_T], done: asyncio.Future[_T], then: Callable[[], None] | None) -> None:
+    """Give the future what came of its job."""
+    if future.cancelled() or done.cancelled():
+        future.cancel()
+        return
+    try:
+        result = done.result()
+        if then is not None:
+            then()
+    except BaseException as error:  # noqa: BLE001 (not swallowed: it rises in whoever waits for the answer)
+        future.set_exception(error)
+    else:
+        future.set_result(result)
 
 
 def _look_away(future: asyncio.Future[Any]) -> None:

@@ -56,6 +56,8 @@ async def _until_it_folds(store, make_part, held_up) -> int:
     """Alerts, each of them safe, until a fold is under way; how many."""
     for n in range(1, 100):
         assert await asyncio.wait_for(store.put(make_part(n)), 60)
+        for _ in range(3):
+            await asyncio.sleep(0)  # the ticket is answered first
         if store._worker._folding is not None:
             await until(lambda: held_up.begun)
             return n

@@ -81,11 +81,15 @@ class _House:
 
     def connect(self) -> None:
         self.departures.restart()
-        self._unfollow = self.store.follow(self.departures.look)
+        self.look_on()
         self._sending = asyncio.create_task(self._send())
 
+    def look_on(self) -> None:
+        self.look_away = self.store.follow(self.departures.look)
+        self.departures.look()
+
     async def disconnect(self) -> None:
-        self._unfollow()
+        self.look_away()
         self._sending.cancel()
         await asyncio.gather(self._sending, return_exceptions=True)
 
@@ -112,7 +116,7 @@ class _House:
 
 
 def test_an_alert_that_a_stalled_disk_hides_is_sent_when_the_disk_is_back(tmp_path, disk):
-    """Alert 4 is on disk, but its reading waits behind the commit of 5, which stalls."""
+    """Alert 4 is on disk, but the uplink was busy: its reading waits behind the commit of 5, which stalls."""
 
     async def life():
         house = _House(Store(tmp_path))
@@ -130,12 +134,15 @@ def test_an_alert_that_a_stalled_disk_hides_is_sent_when_the_disk_is_back(tmp_pa
                 assert four_may_end.wait(60)
 
         disk.before = slow
+        house.look_away()
         four = house.store.put(_part(4))
         await asyncio.to_thread(four_begun.wait, 60)
         five = house.store.put(_part(5))
         disk.stall_at(5)  # 4 is waited for as long as it takes
         four_may_end.set()
         assert await four
+        await asyncio.to_thread(disk.begun.wait, 60)
+        house.look_on()
         assert not await five
         await house.has({1, 2, 3, 5})
         assert house.store.mode == "memory"
