@@ -9,11 +9,13 @@ import os
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import aiomqtt
+import paho.mqtt.client as paho
 from msgspec import Struct
 
 from gateway.sim.broker import Mosquitto
@@ -21,6 +23,7 @@ from gateway.sim.leash import hold, leashed
 
 _TICK = os.sysconf("SC_CLK_TCK")
 PATIENCE_S = 60.0
+BARE = "loudong/v1/bare/now-and-then"
 
 
 class Usage(Struct, frozen=True):
@@ -134,6 +137,18 @@ class Daemon:
         return Usage.of(self.pid)
 
 
+class _Stamping(aiomqtt.Client):
+    """Says of each message when it was read from the socket: its way through aiomqtt's queue to us is no part of a delivery."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.stamps: deque[float] = deque()
+
+    def _on_message(self, client: paho.Client, userdata: Any, message: paho.MQTTMessage) -> None:
+        self.stamps.append(time.monotonic())
+        super()._on_message(client, userdata, message)
+
+
 class Ear:
     """A subscriber that stamps what it hears: (topic, body, CLOCK_MONOTONIC seconds)."""
 
@@ -157,11 +172,11 @@ class Ear:
     async def _listen(self) -> None:
         while True:
             with contextlib.suppress(aiomqtt.MqttError):
-                async with aiomqtt.Client("127.0.0.1", self._port, max_queued_incoming_messages=0) as client:
+                async with _Stamping("127.0.0.1", self._port, max_queued_incoming_messages=0) as client:
                     await client.subscribe(self._topic, qos=1)
                     self._ready.set()
                     async for message in client.messages:
-                        self.heard.append((str(message.topic), bytes(message.payload or b""), time.monotonic()))
+                        self.heard.append((str(message.topic), bytes(message.payload or b""), client.stamps.popleft()))
                         self._news.set()
             await asyncio.sleep(0.05)
 
@@ -217,6 +232,22 @@ async def synced_publish(port: int, n: int, size: int = 700) -> list[float]:
                 os.fdatasync(file.fileno())
                 await client.publish("bare/alerts", b"x" * size, qos=1)
                 spent.append(time.monotonic() - began)
+    return spent
+
+
+async def paced_publish(port: int, ear: Ear, n: int, size: int = 700) -> list[float]:
+    """Seconds to ``ear`` of each of ``n`` publishes by a process with a bare aiomqtt that does one now and then, as alerts come.
+
+    Ten times a second: a processor that was busy with other things, or asleep, is several times slower than in ``bare_publish``.
+    """
+    spent = []
+    async with Helper("-m", "bench.bare", str(port), str(n), str(size), "0") as publisher:
+        for _ in range(n):
+            await asyncio.sleep(0.1)
+            since = len(ear.heard)
+            publisher.tell("one")
+            _, arrived = await ear.until(lambda topic, _: topic == BARE, since)
+            spent.append(arrived - float(await publisher.hear()))
     return spent
 
 
