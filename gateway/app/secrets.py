@@ -7,12 +7,15 @@ import hashlib
 import secrets
 from pathlib import Path
 
+import structlog
 from msgspec import Struct
 
 from gateway.nodes import Faults, Mark
 from gateway.site.model import Site
 from gateway.site.secret_files import check_secrets, read_secret
-from gateway.store import files
+from gateway.store import files, persons
+
+log = structlog.get_logger()
 
 PSEUDONYM_KEY = "pseudonym.key"
 _KEY_BYTES = 32
@@ -46,7 +49,10 @@ def read_secrets(site: Site, folder: Path, faults: Faults) -> Secrets:
     check_secrets(site, faults)
     if faults.errors:
         return Secrets({}, {}, {}, b"")
-    key, notes = _own_key(folder)
+    notes = _close_own_keys(folder, site.mark, faults)
+    if faults.errors:
+        return Secrets({}, {}, {}, b"")
+    key, more = _own_key(folder)
     return Secrets(
         bind_keys={b.id: bytes.fromhex(_text(b.key_file, faults, b.mark)) for b in site.buttons.values() if b.key_file},
         tokens={d.id: _text(d.token_file, faults, d.mark) for d in site.doors.values() if d.token_file},
@@ -57,7 +63,7 @@ def read_secrets(site: Site, folder: Path, faults: Faults) -> Secrets:
         },
         pseudonym_key=key,
         certificates={u.id: _digest(u.ca_file, u.cert_file, u.key_file) for u in site.uplinks.values() if u.tls},
-        notes=notes,
+        notes=(*notes, *more),
     )
 
 
@@ -76,12 +82,31 @@ def _text(file: str, faults: Faults, mark: Mark) -> str:
 
 
 def read_key(folder: Path) -> bytes | None:
-    """The pseudonym key of a state folder; None where there is none, or a damaged one. Raises OSError."""
-    try:
-        key = (folder / PSEUDONYM_KEY).read_bytes()
-    except FileNotFoundError:
-        return None
-    return key if len(key) == _KEY_BYTES else None
+    """The pseudonym key of a state folder; None where there is none, or a damaged one. Raises OSError, also where others could
+    read it.
+    """
+    key = files.read_key(folder / PSEUDONYM_KEY)
+    return key if key is not None and len(key) == _KEY_BYTES else None
+
+
+def _close_own_keys(folder: Path, mark: Mark, faults: Faults) -> tuple[str, ...]:
+    """The gateway's own keys are read by nobody else, or it does not begin.
+
+    One that was open stays in use: made anew, everybody would be a stranger, or unreadable. That it was open is for people to know.
+    """
+    notes = []
+    for name in (PSEUDONYM_KEY, persons.NAME):
+        path = folder / name
+        try:
+            why = files.close_to_others(path)
+        except OSError as error:
+            faults.add(mark, "fault.key_open", given=path, detail=error.strerror or "")
+            continue
+        if why:
+            log.error("key_was_open", name=name, why=why)
+            faults.warn(mark, "fault.key_was_open", given=path, detail=why)
+            notes.append(f"key_was_open: {name}, {why}")
+    return tuple(notes)
 
 
 def _own_key(folder: Path) -> tuple[bytes, tuple[str, ...]]:

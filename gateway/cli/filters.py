@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from gateway.cli.options import Command, state_option
-from gateway.cli.printing import NO_DAEMON, OK, USAGE, Item, complain, language, print_item
+from gateway.cli.printing import NO_DAEMON, OK, REFUSED, USAGE, Item, complain, language, print_item
 from gateway.words import say
 
 
@@ -45,7 +45,10 @@ def _pseudonym(asked: argparse.Namespace) -> int:
     from gateway.drivers.face.persons import pseudonym
 
     folder = state_folder(asked.state)
-    key = read_key(folder)
+    try:
+        key = read_key(folder)
+    except OSError as error:
+        return complain(asked, "cli.key_unreadable", REFUSED, folder=folder, detail=error.strerror)
     if key is None:
         return complain(asked, "cli.no_key", NO_DAEMON, folder=folder)
     raw = sys.stdin.buffer.readline().decode(errors="replace").strip()

@@ -1,4 +1,4 @@
-"""Files that survive a power cut: private creation, durable names, setting bad files aside.
+"""Files that survive a power cut: private creation, durable names, setting bad files aside; and keys that stay ours alone.
 
 A name is durable only once its *directory* was fsynced (fsync(2); measured: facts, durability 4a, strict model).
 """
@@ -6,8 +6,10 @@ A name is durable only once its *directory* was fsynced (fsync(2); measured: fac
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
+import stat
 from pathlib import Path
 
 import structlog
@@ -45,6 +47,46 @@ def touch_private(path: Path, *, synced: bool = True) -> bool:
     finally:
         os.close(handle)
     return True
+
+
+def open_to_others(path: Path) -> str:
+    """Why a key is not ours alone, by its mode or owner; "" where it is, or where there is none. Raises OSError.
+
+    Ours is what belongs to us, to root, or to whoever has the folder (root restores and reads for the daemon's user).
+    """
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        return ""
+    if state.st_uid not in {0, os.geteuid(), path.parent.stat().st_uid}:
+        return f"owner {state.st_uid}"
+    return f"mode {stat.S_IMODE(state.st_mode):04o}" if state.st_mode & (stat.S_IRWXG | stat.S_IRWXO) else ""
+
+
+def read_key(path: Path) -> bytes | None:
+    """The content of a key that is ours alone; None where there is none. Raises OSError, PermissionError where it is not ours alone."""
+    if why := open_to_others(path):
+        raise PermissionError(errno.EACCES, f"open to others ({why})", str(path))
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def close_to_others(path: Path) -> str:
+    """Make a key ours alone; why it was not, "" where it was. Raises OSError where that cannot be done."""
+    why = open_to_others(path)
+    if why:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            if why.startswith("owner"):
+                os.fchown(handle, path.parent.stat().st_uid, -1)
+            os.fchmod(handle, PRIVATE)
+        finally:
+            os.close(handle)
+        if still := open_to_others(path):  # a file system without rights of its own takes the order and does nothing
+            raise PermissionError(errno.EPERM, f"still open to others ({still})", str(path))
+    return why
 
 
 def size(path: Path) -> int:

@@ -70,7 +70,7 @@ class PersonKeys:
     """All keys of one state folder. Not for two threads at a time."""
 
     def __init__(self, folder: Path) -> None:
-        """Reads the file if it is there. Raises OSError; lines that cannot be read are passed over and counted."""
+        """Reads the file if it is there. Raises OSError, also where others could read it; bad lines are passed over and counted."""
         self._path = folder / NAME
         self._people: dict[str, _Person] = {}
         self._by_number: dict[str, _Person] = {}
@@ -159,11 +159,7 @@ class PersonKeys:
     # The file -----------------------------------------------------------------------------------------------------
 
     def _read(self) -> None:
-        try:
-            raw = self._path.read_bytes()
-        except FileNotFoundError:
-            return
-        for line in raw.splitlines():
+        for line in (files.read_key(self._path) or b"").splitlines():
             total, _, body = line.partition(b" ")
             try:
                 if total != _checksum(body):

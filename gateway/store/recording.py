@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from gateway.faults import StoreFault
-from gateway.store import commit_log, packing, seals, tables
+from gateway.store import commit_log, packing, persons, seals, tables
 from gateway.store import connection as dialling
 from gateway.store.commit_log import Entry
 from gateway.store.database import NAME
@@ -47,7 +47,6 @@ class Recording:
         self.damaged = self.holes = 0
         """Rows that failed their checksum, and numbers that are missing between the first and the last."""
         try:
-            self._persons = PersonKeys(self._path.parent)
             self._connection = dialling.dial_reader(self._path)
             for _ in range(commit_log.READINGS):
                 log = commit_log.read(self._path.with_name(commit_log.NAME), 0).found.entries
@@ -68,7 +67,11 @@ class Recording:
 
     def rows(self) -> Iterator[JournalRow]:
         """Every sound row in order, opened: for whoever was written down as having looked. Raises StoreFault."""
-        return map(self._persons.unseal, self.sealed_rows())
+        try:
+            keys = PersonKeys(self._path.parent)
+        except OSError as error:
+            raise StoreFault(f"{persons.NAME}: {error.strerror}") from error
+        return map(keys.unseal, self.sealed_rows())
 
     def sealed_rows(self) -> Iterator[JournalRow]:
         """The same, with what names a person still sealed: for everybody else."""

@@ -35,6 +35,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "enrolment group of the terminals (doors in the site file)",
     ),
     "cli.no_raw_id": ("请从标准输入给出人员编号", "give the raw id on standard input"),
+    "cli.key_unreadable": ("读不了 {folder} 里的密钥:{detail}", "the key in {folder} cannot be read: {detail}"),
     "cli.no_key": (
         "{folder} 里没有密钥;请先启动一次网关,或用 --state 指明目录",
         "no key in {folder}; start the gateway once, or give --state",

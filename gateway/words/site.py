@@ -176,6 +176,14 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "密钥文件 {given} 还有 {others} 能读（同组）；请执行 chmod 0600 {given}。",
         "The secret file {given} can be read by {others} too, who is in its group; run chmod 0600 {given}.",
     ),
+    "fault.key_open": (
+        "网关自己的密钥文件 {given} 不是只有网关能读，也改不了（{detail}）。请执行 chmod 0600 {given}，并检查它的主人。",
+        "The gateway's own key {given} is not for itself alone, and it cannot make it so ({detail}); run chmod 0600 {given} and look at its owner.",
+    ),
+    "fault.key_was_open": (
+        "网关自己的密钥文件 {given} 别人也能读（{detail}），已改为只有网关能读；在此之前谁读过，无从得知。",
+        "The gateway's own key {given} could be read by others ({detail}) and was closed; who read it before nobody knows.",
+    ),
     "fault.secret_unreadable": (
         "读不了密钥文件 {given}（{detail}）。",
         "The secret file {given} cannot be read ({detail}).",

@@ -143,7 +143,7 @@ class Living:
         with tempfile.TemporaryDirectory() as name:
             for path in self.state.iterdir():
                 if path.is_file() and not path.name.endswith("-shm"):
-                    shutil.copyfile(path, Path(name) / path.name)
+                    shutil.copy(path, Path(name) / path.name)  # a key that others may read is not read
             Database.open(Path(name)).close()
             with contextlib.closing(sqlite3.connect(Path(name) / "loudong.db")) as connection:
                 return connection.execute(query, values).fetchall()

@@ -97,6 +97,7 @@ def test_pseudonym_never_makes_a_key(feed, tmp_path, capsys):
 
 def test_pseudonym_says_the_same_plain_and_as_json(feed, tmp_path, capsys):
     (tmp_path / "pseudonym.key").write_bytes(bytes(range(32)))
+    (tmp_path / "pseudonym.key").chmod(0o600)
     feed(b"1001\n")
     assert main(["pseudonym", "fukang", "--state", str(tmp_path)]) == 0
     plain = capsys.readouterr().out.strip()
@@ -110,6 +111,7 @@ def test_pseudonym_says_the_same_plain_and_as_json(feed, tmp_path, capsys):
 @pytest.mark.parametrize("given", [b"", b"\n", b"\xff\xff\n"])
 def test_pseudonym_of_nothing_is_a_wrong_call(feed, tmp_path, capsys, given):
     (tmp_path / "pseudonym.key").write_bytes(bytes(32))
+    (tmp_path / "pseudonym.key").chmod(0o600)
     feed(given)
     assert main(["pseudonym", "fukang", "--state", str(tmp_path)]) == 64
     assert capsys.readouterr().out == ""

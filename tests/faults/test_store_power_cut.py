@@ -246,6 +246,7 @@ def _lay(files: dict[str, bytes], folder: Path) -> None:
     folder.mkdir()
     for name, content in files.items():
         (folder / name).write_bytes(content)
+        (folder / name).chmod(0o600)  # as they were: a key that others may read is not read
 
 
 def _commits(folder: Path) -> int:

@@ -67,6 +67,7 @@ def put(files, tmp_path):
             file.unlink()
         for name, whole in (files | {NAME: content}).items():
             (tmp_path / name).write_bytes(whole)
+            (tmp_path / name).chmod(0o600)
 
     return put
 
@@ -107,6 +108,7 @@ def whole(files, tmp_path_factory) -> set[object]:
     folder = tmp_path_factory.mktemp("read")
     for name, content in files.items():
         (folder / name).write_bytes(content)
+        (folder / name).chmod(0o600)
     database = Database.open(folder)
     _walk(database)
     assert not _is_told(database)

@@ -233,6 +233,7 @@ def _lay_deep(files: dict[str, bytes], folder: Path) -> None:
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
+        (folder / name).chmod(0o600)  # as they were: a key that others may read is not read
 
 
 def judge_disk(row: Row, told: list[tuple], folder: Path) -> None:

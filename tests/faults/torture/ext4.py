@@ -200,7 +200,7 @@ def _judge(row: Row, state: Path, told: list[tuple[str, int]]) -> None:
         copy.mkdir()
         for path in state.iterdir() if state.exists() else ():
             if path.is_file():
-                shutil.copyfile(path, copy / path.name)
+                shutil.copy(path, copy / path.name)
         held = Row()
         judge_disk(held, told, copy)
         row.wrong += held.wrong
