@@ -7,16 +7,30 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 import time
 from pathlib import Path
 
 import pytest
 from e2e.walking import DUTY, Walk, walk
 
+from gateway.control.client import ControlClient
+from gateway.control.folder import PORTER_NAME
+from gateway.sim.broker import free_port
+from gateway.sim.leash import leashed
+
 pytestmark = pytest.mark.filterwarnings("ignore:isSet:DeprecationWarning")  # modbus_tk's own
 _LISTENING = "0A"  # proc(5), TCP_LISTEN in include/net/tcp_states.h
 _ACCEPTING = 0x10000  # proc(5): __SO_ACCEPTCON of a Unix socket
 SLOW_CLIENTS = 200
+_FAR = """  far: # a box that dials in; nobody does here
+    listen: %d
+    registration: "far-0001"
+    dials_from: 127.0.0.1
+    framing: rtu
+    devices:
+      air-far: { profile: air-adtek, unit_id: 7, place: b1/hall }
+"""
 
 
 def _inodes(pid: int) -> set[str]:
@@ -85,6 +99,34 @@ async def _doors(whole: Walk) -> None:
     counts = await whole.counts()
     assert any(name.endswith("too_many_connections") and n >= SLOW_CLIENTS - 128 for name, n in counts.items()), counts
     whole.assert_clean()
+
+
+def test_a_site_that_is_dialled_and_has_a_porter_has_those_two_doors_more(tmp_path):
+    walk(tmp_path, _all_doors)
+
+
+async def _all_doors(whole: Walk) -> None:
+    world, dialled = whole.world, free_port()
+    text = world.site.read_text(encoding="utf-8").replace("buses:\n", f"buses:\n{_FAR % dialled}", 1)
+    world.site.write_text(text, encoding="utf-8")
+    await whole.start()
+    assert whole.daemon is not None
+    terminals = terminals_port(world.site)
+    assert doors_of(whole.daemon.pid) == {f"tcp:{terminals}", f"tcp:{dialled}", "unix:control.sock.new"}
+
+    command = [sys.executable, "-m", "gateway.cli", "porter", "--state", str(world.state)]
+    porter = await asyncio.create_subprocess_exec(
+        *leashed(command), start_new_session=True, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        await whole.until((world.state / PORTER_NAME).exists, "the porter stands before the door")
+        assert doors_of(porter.pid) == {f"unix:{PORTER_NAME}.new"}
+        through = ControlClient(world.state, door=PORTER_NAME)
+        assert await asyncio.to_thread(lambda: list(through.ask("status")))
+        assert doors_of(whole.daemon.pid) == {f"tcp:{terminals}", f"tcp:{dialled}", "unix:control.sock.new"}
+    finally:
+        porter.terminate()
+        assert await porter.wait() == 0
 
 
 def terminals_port(site: Path) -> int:
