@@ -13,6 +13,8 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,6 +24,7 @@ from bench.rig import Daemon, Ear, Helper, broker, is_alert
 from gateway.control.client import ControlClient
 from gateway.sim.broker import Mosquitto
 from gateway.sim.compound import SimCompound
+from gateway.sim.leash import hold
 
 WINDOW = 20
 
@@ -29,21 +32,22 @@ WINDOW = 20
 def measure(*, quick: bool) -> Iterator[Figure]:
     """``outbox_bytes_per_alert``, ``fsyncs_per_alert``, ``drain_alerts_per_s``."""
     messages = 400 if quick else 4_000
-    spent, rate, bare = asyncio.run(_backlog(messages))
-    syncs = asyncio.run(_syncs(min(messages, 400)))
+    spent, rate, bare, size = asyncio.run(_backlog(messages))
+    few = min(messages, 400)
+    syncs, (appended, append_syncs) = asyncio.run(_syncs(few)), _appended(few, size)
     yield Figure(
-        "outbox_bytes_per_alert", spent, "bytes", ("<=", 12_288), 4_200, "one block and its metadata by append and fdatasync, facts",
-        limit=4_096, limit_is="one block", note=f"{messages} messages, one commit each, journal, state, history and outbox in it",
+        "outbox_bytes_per_alert", spent, "bytes", ("<=", 12_288), appended, f"append and fdatasync of {size} bytes", limit=4_096,
+        limit_is="one block", note=f"{messages} messages, one commit each, journal, state, history and outbox in it",
     )  # fmt: skip
-    yield Figure("fsyncs_per_alert", syncs, "syncs", ("<=", 2), limit=1, limit_is="one each")
+    yield Figure("fsyncs_per_alert", syncs, "syncs", ("<=", 2), append_syncs, "append and fdatasync", 1, "one each")
     yield Figure(
         "drain_alerts_per_s", rate, "alerts/s", (">=", 0.8 * bare), bare, f"bare aiomqtt, QoS 1, {WINDOW} at once, same size and receiver",
         note=f"{rate / bare:.2f} of bare; {messages} messages",
     )  # fmt: skip
 
 
-async def _backlog(messages: int) -> tuple[float, float, float]:
-    """Bytes an alert, alerts a second of the drain, and of a bare publisher."""
+async def _backlog(messages: int) -> tuple[float, float, float, int]:
+    """Bytes an alert, alerts a second of the drain, and of a bare publisher; and how large a message was."""
     with tempfile.TemporaryDirectory() as name:
         async with (
             broker() as mqtt,
@@ -58,7 +62,7 @@ async def _backlog(messages: int) -> tuple[float, float, float]:
                 spent = (daemon.usage().written_bytes - before) / messages
                 rate, size = await _drain(mqtt, messages)
         bare = [await _bare(messages, size) for _ in range(3)]
-    return spent, rate, median(bare)
+    return spent, rate, median(bare), size
 
 
 class _living:  # noqa: N801 - used as a function
@@ -118,11 +122,9 @@ async def _rate_heard(ear: Ear, messages: int) -> float:
 
 async def _syncs(messages: int) -> float:
     """Syncs an alert, counted by strace on the unmodified daemon."""
-    if shutil.which("strace") is None:
-        raise RuntimeError("strace is missing: sudo apt-get install --no-install-recommends strace")
     with tempfile.TemporaryDirectory() as name:
         trace = Path(name) / "syncs"
-        wrap = ("strace", "-I2", "-f", "--seccomp-bpf", "-qq", "-o", str(trace), "-e", "trace=fsync,fdatasync")
+        wrap = _counted_in(trace)
         async with (
             broker() as mqtt,
             SimCompound(Path(name) / "world", mqtt.port, protocol="5", with_bluez=False) as world,
@@ -133,3 +135,27 @@ async def _syncs(messages: int) -> float:
                 await asyncio.to_thread(_fidget, world.state, alert, messages // 2)
                 after = len(trace.read_text(encoding="ascii").splitlines())
     return (after - before) / messages
+
+
+def _appended(records: int, size: int) -> tuple[float, float]:
+    """Bytes and syncs for each record of who only appends and syncs."""
+    with tempfile.TemporaryDirectory() as name:
+        trace = Path(name) / "syncs"
+        command = [
+            *_counted_in(trace),
+            sys.executable,
+            "-m",
+            "bench.append",
+            str(Path(name) / "log"),
+            str(records),
+            str(size),
+        ]
+        said = subprocess.run(command, capture_output=True, check=True, preexec_fn=hold)
+        return float(said.stdout), len(trace.read_text(encoding="ascii").splitlines()) / records
+
+
+def _counted_in(trace: Path) -> tuple[str, ...]:
+    """What wraps a process so that each of its syncs leaves a line there."""
+    if shutil.which("strace") is None:
+        raise RuntimeError("strace is missing: sudo apt-get install --no-install-recommends strace")
+    return "strace", "-I2", "-f", "--seccomp-bpf", "-qq", "-o", str(trace), "-e", "trace=fsync,fdatasync"
