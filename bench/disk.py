@@ -1,8 +1,9 @@
-"""Bytes to the disk on a quiet day: the real house (core, store, telemetry, registry) on virtual time, fed a day of restless air.
+"""Bytes to the disk on a quiet day: the real house (core, store, telemetry, registry) on virtual time, fed a day of restless
+air.
 
-60 flats, ten readings a second, no alert; the store really commits and syncs, so a day takes some minutes. Bytes are those the
-kernel sent to the disk for this process (proc(5), write_bytes), which counts whole pages. Uplinks are away: what goes upstream
-is not written. The compound is the same that ``core`` replays.
+Fukang Garden and no alert: its own devices report every point once a minute, those that measure with another value each time; the
+store really commits and syncs, so a day takes some minutes. Bytes are those the kernel sent to the disk for this process
+(proc(5), write_bytes), which counts whole pages. Uplinks are away: what goes upstream is not written. ``core`` replays the same.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from pathlib import Path
 
 import msgspec
 
-from bench.core import MONTH_EVENTS_PER_DAY, MONTH_FLATS
 from bench.figures import Figure
-from bench.garden import built, noise, site_text
+from bench.garden import quiet_garden, resting, rounds
 from bench.rig import Usage
 from gateway.app.house import Surroundings, build
 from gateway.app.rooms import Orders
 from gateway.app.secrets import read_secrets
+from gateway.drivers.modbus.reporting import REFRESH_S
 from gateway.nodes import Faults
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
@@ -48,10 +49,8 @@ def measure(*, quick: bool) -> Iterator[Figure]:
 async def _day(seconds: float) -> tuple[int, str]:
     with tempfile.TemporaryDirectory() as name:
         folder, loop = Path(name), asyncio.get_running_loop()
-        site, compound = built(folder, site_text(MONTH_FLATS))
-        quiet = msgspec.structs.replace(
-            site, buses={}, buttons={}, uplinks={}
-        )  # nobody to call: the readings come from here
+        site, compound = quiet_garden()
+        quiet = msgspec.structs.replace(site, buses={})  # nobody to call: the readings come from here
         state = folder / "state"
         state.mkdir()
         secrets = read_secrets(quiet, state, Faults())
@@ -61,8 +60,8 @@ async def _day(seconds: float) -> tuple[int, str]:
         living = asyncio.create_task(house.run(lambda: None))
         await asyncio.sleep(60)
         before = Usage.of(_self()).written_bytes
-        readings = noise(MONTH_FLATS)
-        step = DAY_S / MONTH_EVENTS_PER_DAY
+        walks = resting(site)
+        readings, step = rounds(walks), REFRESH_S / len(walks)
         for _ in range(int(seconds / step)):
             await asyncio.sleep(step)
             house.inbox.report(next(readings))

@@ -1,4 +1,5 @@
-"""A compound big enough to measure with: flats with a detector, a button and an air sensor each, written as a site file.
+"""Compounds to measure with, and what their air does: Fukang Garden of the examples as it stands, and any number of flats with a
+detector, a button and an air sensor each, written as a site file.
 
 The same text an installer would write, so that everything measured runs through ``check`` like any site.
 """
@@ -6,15 +7,23 @@ The same text an installer would write, so that everything measured runs through
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import msgspec
+from msgspec import Struct
+
 from gateway.app.check import check
-from gateway.events import Reading
+from gateway.app.compound import compound_of
+from gateway.events import Reading, Scalar
 from gateway.nodes import Faults
 from gateway.rules.compound import Compound
+from gateway.sim.image import Image
+from gateway.sim.modbus import SimUnit
 from gateway.site.model import Site
+from gateway.site.profile import PointClass
 
+FUKANG = Path(__file__).resolve().parent.parent / "examples" / "fukang-garden"
 FLATS_PER_BUS = 60
 """A line of 31 standard loads carries two detectors a flat at most; the address space of a bus ends at 247."""
 _HEAD = """\
@@ -31,6 +40,15 @@ grid:
   district: [district]
 uplinks: {{ street: {{ host: 127.0.0.1, port: {port} }} }}
 """
+
+
+class Walk(Struct, frozen=True):
+    """One point: where it rests, and how far it moves at a time."""
+
+    device: str
+    point: str
+    middle: Scalar | None
+    step: float
 
 
 def site_text(flats: int, *, port: int = 1883) -> str:
@@ -60,11 +78,48 @@ def built(folder: Path, text: str) -> tuple[Site, Compound]:
     """The site and its compound, checked like any other."""
     path = folder / "site.yaml"
     path.write_text(text, encoding="utf-8")
+    return checked(path)
+
+
+def checked(path: Path) -> tuple[Site, Compound]:
+    """The same of a site that stands somewhere."""
     faults = Faults()
-    checked = check(path, faults)
-    if checked is None or faults.errors:
+    found = check(path, faults)
+    if found is None or faults.errors:
         raise RuntimeError([(f.key, f.fields) for f in faults.errors][:5])
-    return checked
+    return found
+
+
+def quiet_garden() -> tuple[Site, Compound]:
+    """Fukang Garden without what would be missed in a day of nothing but its devices: buttons, doors, outputs and uplinks."""
+    site = msgspec.structs.replace(checked(FUKANG)[0], buttons={}, doors={}, outputs={}, uplinks={}, radio=None)
+    return site, compound_of(site, Faults())
+
+
+def resting(site: Site) -> list[Walk]:
+    """Every point of a site's own devices, where a quiet day has it. Those that measure have a step; others stand still."""
+    found: list[Walk] = []
+    for device in (device for bus in site.buses.values() for device in bus.devices):
+        image = Image(device.profile, SimUnit(device.unit_id))
+        for point in (point for point in device.profile.points if not point.write_only):
+            moves = image.is_number(point.name) and point.point_class is not PointClass.ALARM
+            found.append(Walk(device.id, point.name, image.get(point.name), point.resolution if moves else 0.0))
+    return found
+
+
+def rounds(walks: Sequence[Walk], seed: int = 7) -> Iterator[Reading]:
+    """One after another for ever. In a round of ``REFRESH_S`` this is what the poller reports: it repeats that often what stands
+    still; and what measures has wandered by its resolution each time, drawn back to its middle.
+    """
+    chance = random.Random(seed)  # the workload is the same at every run
+    moved = dict.fromkeys(range(len(walks)), 0)
+    while True:
+        for n, walk in enumerate(walks):
+            if walk.step:
+                moved[n] += 1 if chance.random() < 0.5 - moved[n] / 16 else -1
+                yield Reading(walk.device, walk.point, round(float(walk.middle or 0) + moved[n] * walk.step, 1))
+            else:
+                yield Reading(walk.device, walk.point, walk.middle)
 
 
 def noise(flats: int, seed: int = 7) -> Iterator[Reading]:

@@ -12,22 +12,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.figures import Figure
+from bench.garden import FUKANG
 from bench.rig import Daemon, Ear, Usage
 from gateway.sim.broker import Mosquitto
 from gateway.sim.life import Life
 from gateway.sim.staging import stage
 from gateway.sim.world import SimWorld
 
-GARDEN = Path(__file__).resolve().parent.parent / "examples" / "fukang-garden"
-
 
 def measure(*, quick: bool) -> Iterator[Figure]:
     """``garden_rss_mib``."""
     before, after, subjects = asyncio.run(_live(30 if quick else 300))
     cores = (after.cpu_s - before.cpu_s) / (after.at - before.at)
+    wrote = (after.written_bytes - before.written_bytes) / (after.at - before.at)
     yield Figure(
         "garden_rss_mib", after.rss_mib, "MiB", ("<=", 60), 67, "ThingsBoard Gateway with 64 units, facts of 2026-11",
-        note=f"peak {after.peak_mib:.1f}; after {after.at - before.at:.0f} s; {subjects}; {cores:.3f} cores",
+        note=f"peak {after.peak_mib:.1f}; after {after.at - before.at:.0f} s; {subjects}; {cores:.3f} cores; wrote {wrote / 1024:.1f} "
+        f"KiB/s, {86_400 * wrote / 1e6:.0f} MB a day at that",
     )  # fmt: skip
 
 
@@ -41,7 +42,7 @@ async def _live(seconds: float) -> tuple[Usage, Usage, str]:
             brokers[uplink] = Mosquitto(folder / f"broker-{uplink}", leashed=True)
             return brokers[uplink].port, "5"
 
-        staged = stage(GARDEN, folder / "site", broker)
+        staged = stage(FUKANG, folder / "site", broker)
         for one in brokers.values():
             await asyncio.to_thread(one.start)
         try:
