@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -53,12 +54,18 @@ class Helper:
     """A process that is told things by lines and answers by lines."""
 
     def __init__(self, *command: str) -> None:
-        self._command = command
+        self._command = (sys.executable, *command)
+        self.started_at = 0.0
         self._process: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> Self:
+        self.started_at = time.monotonic()
         self._process = await asyncio.create_subprocess_exec(
-            *leashed([sys.executable, *self._command]), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+            *self._command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=1 << 24,
+            preexec_fn=hold,
         )
         await self.hear()
         return self
@@ -78,6 +85,10 @@ class Helper:
         assert self._process is not None
         assert self._process.stdout is not None
         return (await asyncio.wait_for(self._process.stdout.readline(), PATIENCE_S)).decode().strip()
+
+    def usage(self) -> Usage:
+        assert self._process is not None
+        return Usage.of(self._process.pid)
 
 
 class Daemon:
@@ -193,6 +204,23 @@ class Ear:
                     if wanted(topic, body):
                         return since, at
                 await self._news.wait()
+
+
+def slow_disk(fsync_ms: int) -> tuple[str, ...]:
+    """What wraps a daemon so that each of its syncs takes so much longer; nothing where it is 0."""
+    if not fsync_ms:
+        return ()
+    if shutil.which("strace") is None:
+        raise RuntimeError("strace is missing: sudo apt-get install --no-install-recommends strace")
+    calls = "fsync,fdatasync"
+    inject = f"inject={calls}:delay_enter={1000 * fsync_ms}"
+    # -I2: the signal by which our end ends it; with -o it would block that.
+    return ("strace", "-I2", "-f", "--seccomp-bpf", "-qq", "-o", os.devnull, "-e", f"trace={calls}", "-e", inject)
+
+
+def slow_aim(fsync_ms: int) -> tuple[str, float]:
+    """What an alert may take to the receiver then: the sync under way, its own, and the 50 ms of a good disk."""
+    return "<=", 2 * fsync_ms + 50
 
 
 @contextlib.asynccontextmanager

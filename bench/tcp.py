@@ -10,21 +10,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import struct
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from msgspec import Struct
 
 from bench.figures import Figure, median, percentile
-from bench.rig import Daemon, Ear, Helper, bare_publish, broker, is_alert, paced_publish, synced_publish
+from bench.rig import (
+    Daemon,
+    Ear,
+    Helper,
+    bare_publish,
+    broker,
+    is_alert,
+    paced_publish,
+    slow_aim,
+    slow_disk,
+    synced_publish,
+)
 from bench.workload import UNITS
-from gateway.sim.broker import free_port
+from gateway.sim.broker import Mosquitto, free_port
 
 _PROFILE = """\
-id: workload-s
+id: {name}
 kind: other
 name: {{ zh: 测试负载, en: workload S }}
 status: unverified
@@ -51,19 +62,37 @@ rules:
     grade: big
     text: {{ zh: 测试, en: bench }}
 """
+_BELL = "  bell: {{ space: input, address: 0, type: uint16, class: alarm, period: {period}ms }}"
 QUIET_MS, BEST_MS = 1_000, (100, 50, 25)
 SHARED_AMONG = 64
 """Connections when pushed: what ``check`` would have an installer do who asks for so much."""
+ONE_MS, ONE_REPLY_MS = 155, 1
+"""The least that ``check`` admits of one endpoint, which answers within a millisecond: two reads of each unit, 85 % booked."""
+ALL, NUMBERS = 8, 6
+"""Points that change at each read."""
+BELLS, BELL_MS = 10, 200
+"""Units with an alarm point when three times the best is asked for."""
+
+
+class Step(Struct, frozen=True):
+    """What is asked for."""
+
+    period_ms: int
+    connections: int = SHARED_AMONG
+    moving: int = NUMBERS
+    bells: int = 0
 
 
 class Rate(Struct, frozen=True):
-    """One step of the pushing."""
+    """What became of it, or of a loop of one's own."""
 
     period_ms: int
     polled: float
     published: float
     cores: float
     rss_mib: float
+    ages: tuple[float, ...] = ()
+    """Milliseconds between two answers with an alarm point."""
 
     @property
     def cpu_s_per_1000(self) -> float:
@@ -72,10 +101,11 @@ class Rate(Struct, frozen=True):
 
 def measure(*, quick: bool) -> Iterator[Figure]:
     """All figures on workload S."""
-    yield from asyncio.run(_latency(30 if quick else 200))
-    steps = asyncio.run(_steps(quick=quick))
-    yield from _pushed(steps)
-    yield from asyncio.run(_steady(20 if quick else 120))
+    yield asyncio.run(_latency(30 if quick else 200))
+    for fsync_ms, trials in ((200, 60), (2_000, 20)):
+        yield asyncio.run(_latency_on_a_slow_disk(fsync_ms, 10 if quick else trials))
+    yield from _pushed(seconds=15 if quick else 30, periods=BEST_MS[2:] if quick else BEST_MS)
+    yield from asyncio.run(_steady(15 if quick else 60))
     yield asyncio.run(_start(3 if quick else 7))
 
 
@@ -83,38 +113,52 @@ def measure(*, quick: bool) -> Iterator[Figure]:
 
 
 def write_site(
-    folder: Path, tcp_port: int, port: int, period_ms: int, kind: str = "normal", connections: int = 1
+    folder: Path, tcp_port: int, port: int, period_ms: int, kind: str = "normal", connections: int = 1, bells: int = 0
 ) -> Path:
-    """The site file of workload S, and its profile beside it.
+    """The site file of workload S, and its profiles beside it.
 
-    ``connections``: how many the units are shared among; ``check`` reckons 2 ms a round trip and refuses what one cannot bear.
+    ``connections``: how many the units are shared among; ``check`` reckons 2 ms a round trip and refuses what one cannot bear,
+    so that one that is asked often is said to answer sooner. ``bells``: so many units have an alarm point more.
     """
     each = f"class: {kind}, period: {period_ms}ms"
     points = [f"  r{n}: {{ space: holding, address: {n}, type: uint16, {each} }}" for n in range(4)]
     points += [f"  f{n}: {{ space: holding, address: {n}, type: float32, {each} }}" for n in (100, 102)]
     points += [f"  d{n}: {{ space: discrete, address: {n}, {each} }}" for n in range(2)]
     (folder / "profiles").mkdir(exist_ok=True)
-    (folder / "profiles" / "workload-s.yaml").write_text(_PROFILE.format(points="\n".join(points)), encoding="utf-8")
+    for name, more in (("workload-s", []), ("workload-bell", [_BELL.format(period=BELL_MS)])):
+        text = _PROFILE.format(name=name, points="\n".join([*points, *more]))
+        (folder / "profiles" / f"{name}.yaml").write_text(text, encoding="utf-8")
     buses = []
     for first in range(1, UNITS + 1, UNITS // connections):
-        buses += [f"  net-{first}:", f"    host: 127.0.0.{first}", f"    tcp_port: {tcp_port}", "    devices:"]
-        units = range(first, first + UNITS // connections)
-        buses += [f"      u{n}: {{ profile: workload-s, unit_id: {n}, place: b1 }}" for n in units]
+        buses += [f"  net-{first}:", f"    host: 127.0.0.{first}", f"    tcp_port: {tcp_port}"]
+        buses += [f"    reply: {ONE_REPLY_MS}ms"] if connections == 1 and period_ms < QUIET_MS else []
+        buses += ["    devices:"]
+        for n in range(first, first + UNITS // connections):
+            profile = "workload-bell" if n <= bells else "workload-s"
+            buses.append(f"      u{n}: {{ profile: {profile}, unit_id: {n}, place: b1 }}")
     site = folder / "site.yaml"
     site.write_text(_SITE.format(port=port, buses="\n".join(buses)), encoding="utf-8")
     return site
 
 
 @contextlib.asynccontextmanager
-async def standing(
-    period_ms: int, kind: str = "normal", connections: int = 1
-) -> AsyncIterator[tuple[Daemon, Helper, Ear, int]]:
-    """The daemon, polling; with its simulator, an ear at the broker, and the broker's port."""
+async def around() -> AsyncIterator[tuple[Mosquitto, Helper, int, Ear]]:
+    """A broker, the simulator and its port, and an ear at the broker."""
     tcp_port = free_port()
     async with broker() as mqtt, Helper("-m", "bench.workload", str(tcp_port)) as world, Ear(mqtt.port) as ear:
+        yield mqtt, world, tcp_port, ear
+
+
+@contextlib.asynccontextmanager
+async def standing(
+    step: Step, kind: str = "normal", wrapped_in: Sequence[str] = ()
+) -> AsyncIterator[tuple[Daemon, Helper, Ear, int]]:
+    """The daemon, polling; with its simulator, an ear at the broker, and the broker's port."""
+    async with around() as (mqtt, world, tcp_port, ear):
         with tempfile.TemporaryDirectory() as folder:
-            site = write_site(Path(folder), tcp_port, mqtt.port, period_ms, kind, connections)
-            async with Daemon(site, Path(folder) / "state") as daemon:
+            asked = (step.period_ms, kind, step.connections, step.bells)
+            site = write_site(Path(folder), tcp_port, mqtt.port, *asked)
+            async with Daemon(site, Path(folder) / "state", wrapped_in=wrapped_in) as daemon:
                 await ear.until(lambda topic, _: topic.endswith("/status"))
                 yield daemon, world, ear, mqtt.port
 
@@ -129,151 +173,174 @@ async def counted(world: Helper) -> tuple[int, int]:
 # Reading to upstream -----------------------------------------------------------------------------------------------------
 
 
-async def _latency(trials: int) -> list[Figure]:
+async def _latency(trials: int) -> Figure:
     """From the answer that carried the value to the alert at the receiver; the poll is not in it, the disk is."""
-    took = []
-    async with standing(400, "alarm") as (_, world, ear, port):
-        await asyncio.sleep(2)
-        for trial in range(trials):
-            unit, since = trial % UNITS + 1, len(ear.heard)
-            world.tell(f"set {unit} 900")
-            left = float((await world.hear()).split()[2])
-            since, arrived = await ear.until(is_alert("bench", f"u{unit}"), since)
-            took.append(1000 * (arrived - left))
-            world.tell(f"set {unit} 0")
-            await world.hear()
-            await ear.until(is_alert("bench", f"u{unit}", "returned"), since)
+    async with standing(Step(400, 1), "alarm") as (_, world, ear, port):
+        took = await _changes(world, ear, trials)
         bare = [1000 * one for one in await bare_publish(port, 300)]
         synced = [1000 * one for one in await synced_publish(port, 300)]
-        paced = [1000 * one for one in await paced_publish(port, ear, trials)]
-    return [
-        Figure("reading_to_upstream_ms", percentile(took, 0.99), "ms (p99)", ("<=", min(50.0, 3 * percentile(bare, 0.99))),
-               percentile(bare, 0.99), "p99 of a bare aiomqtt publish, no disk",
-               note=f"p50 {median(took):.1f}, bare p50 {median(bare):.1f}; with one fdatasync bare p50 {median(synced):.1f}, "
-               f"p99 {percentile(synced, 0.99):.1f}; bare now and then, to the same receiver, p50 {median(paced):.1f}, "
-               f"p99 {percentile(paced, 0.99):.1f}; {trials} changes; poll excluded, fdatasync included"),
-    ]  # fmt: skip
+        paced = [1000 * one for one in await paced_publish(port, ear, min(trials, 100))]
+    return Figure(
+        "reading_to_upstream_ms", percentile(took, 0.99), "ms (p99)", ("<=", min(50.0, 3 * percentile(bare, 0.99))),
+        percentile(bare, 0.99), "p99 of a bare aiomqtt publish, no disk",
+        note=f"p50 {median(took):.1f}, bare p50 {median(bare):.1f}; with one fdatasync bare p50 {median(synced):.1f}, "
+        f"p99 {percentile(synced, 0.99):.1f}; bare now and then, to the same receiver, p50 {median(paced):.1f}, "
+        f"p99 {percentile(paced, 0.99):.1f}; {trials} changes; poll excluded, fdatasync included",
+    )  # fmt: skip
+
+
+async def _latency_on_a_slow_disk(fsync_ms: int, trials: int) -> Figure:
+    """The same, each sync of the daemon delayed by so much."""
+    async with standing(Step(400, 1), "alarm", slow_disk(fsync_ms)) as (_, world, ear, port):
+        took = await _changes(world, ear, trials)
+        durable = [json.loads(body)["data"]["durable"] for topic, body, _ in ear.heard if topic.endswith("/alerts")]
+        bare = [fsync_ms + 1000 * one for one in await bare_publish(port, 300)]
+    return Figure(
+        f"reading_to_upstream_ms/fsync_{fsync_ms}", percentile(took, 0.99), "ms (p99)", slow_aim(fsync_ms),
+        percentile(bare, 0.99), "one sync and a bare aiomqtt publish", limit=fsync_ms, limit_is="one sync, where it is awaited",
+        note=f"p50 {median(took):.1f}; {trials} changes; {sum(durable)} of {len(durable)} messages were durable when told, the rest "
+        "told from memory and marked so; poll excluded",
+    )  # fmt: skip
+
+
+async def _changes(world: Helper, ear: Ear, trials: int) -> list[float]:
+    """Milliseconds from each answer that carried a danger to its alert at the receiver."""
+    took = []
+    await asyncio.sleep(2)
+    for trial in range(trials):
+        unit, since = trial % UNITS + 1, len(ear.heard)
+        world.tell(f"set {unit} 900")
+        left = float((await world.hear()).split()[2])
+        since, arrived = await ear.until(is_alert("bench", f"u{unit}"), since)
+        took.append(1000 * (arrived - left))
+        world.tell(f"set {unit} 0")
+        await world.hear()
+        await ear.until(is_alert("bench", f"u{unit}", "returned"), since)
+    return took
 
 
 # Pushed to its best, and beyond ------------------------------------------------------------------------------------------
 
 
-async def _steps(*, quick: bool) -> list[Rate]:
-    """Shorter and shorter periods, then a third of the best one's."""
-    seconds = 20 if quick else 60
-    steps = [await _rate(period, seconds) for period in (BEST_MS[1:] if quick else BEST_MS)]
+def _pushed(seconds: float, periods: Sequence[int]) -> Iterator[Figure]:
+    """Shorter and shorter periods, then a third of the best one's; and beside each what a loop of one's own does at its best."""
+    bare = {
+        (library, connections): asyncio.run(_plain(library, 0, connections, seconds=4, tells=False))
+        for library in ("pymodbus", "asyncio")
+        for connections in (1, SHARED_AMONG)
+    }
+    telling = {library: asyncio.run(_plain(library, 0, SHARED_AMONG, seconds=8)) for library in ("pymodbus", "asyncio")}
+    steps = [asyncio.run(_rate(Step(period), seconds)) for period in periods]
     best = max(steps, key=lambda step: step.polled)
-    return [*steps, await _rate(max(1, best.period_ms // 3), seconds)]
-
-
-async def _rate(period_ms: int, seconds: float) -> Rate:
-    async with standing(period_ms, connections=SHARED_AMONG) as (daemon, world, ear, _):
-        world.tell("moving")
-        await asyncio.sleep(12)
-        since, before = len(ear.heard), daemon.usage()
-        _, points = await counted(world)
-        await asyncio.sleep(seconds)
-        _, points_after = await counted(world)
-        after, heard = daemon.usage(), ear.heard[since:]
-    span = after.at - before.at
-    told = sum(len(json.loads(body)["data"]["samples"]) for topic, body, _ in heard if "/telemetry/" in topic)
-    return Rate(
-        period_ms, (points_after - points) / span, told / span, (after.cpu_s - before.cpu_s) / span, after.rss_mib
-    )
-
-
-def _pushed(steps: list[Rate]) -> list[Figure]:
-    *tried, beyond = steps
-    best = max(tried, key=lambda step: step.polled)
-    pymodbus, bare = asyncio.run(_bare_pymodbus()), asyncio.run(_bare_asyncio())
     curve = "; ".join(
         f"{s.period_ms} ms: {s.polled:,.0f} polled, {s.published:,.0f} published, {s.cores:.2f} cores" for s in steps
     )
-    published = max(step.published for step in tried)
-    return [
-        Figure("points_polled_per_s", best.polled, "points/s", (">=", 8_000), pymodbus,
-               f"bare pymodbus, three reads a unit (bare asyncio {bare:,.0f})", note=f"{SHARED_AMONG} connections; {curve}"),
-        Figure("points_published_per_s", published, "points/s", (">=", 4_000), 16_900, "Node-RED at its best, facts of 2026-11",
-               note="6 of 8 points change at every read; a still point is not published again"),
-        Figure("overload_polled_share", beyond.polled / best.polled, "of the best", (">=", 0.8), 3_000 / 16_900,
-               "Node-RED, facts of 2026-11", note=f"asked for three times its best: {beyond.polled:,.0f} points/s, "
-               f"{beyond.published:,.0f} published, {beyond.rss_mib:.0f} MiB"),
-    ]  # fmt: skip
+    yield Figure(
+        "points_polled_per_s", best.polled, "points/s", (">=", 8_000), bare["pymodbus", SHARED_AMONG].polled,
+        f"bare pymodbus on as many connections (bare asyncio {bare['asyncio', SHARED_AMONG].polled:,.0f})",
+        note=f"{SHARED_AMONG} connections; {curve}",
+    )  # fmt: skip
+    yield _published("points_published_per_s", max(steps, key=lambda step: step.published), telling, NUMBERS)
+    moving = asyncio.run(_rate(Step(best.period_ms, moving=ALL), seconds))
+    yield _published("points_published_per_s/all_moving", moving, telling, ALL)
+    one = asyncio.run(_rate(Step(ONE_MS, 1, ALL), seconds))
+    asked = 1000 * UNITS * ALL / ONE_MS
+    yield Figure(
+        "points_polled_per_s/one_endpoint", one.polled, "points/s", (">=", 0.97 * asked), bare["pymodbus", 1].polled,
+        f"bare pymodbus on one connection, without a pause (bare asyncio {bare['asyncio', 1].polled:,.0f})",
+        asked, f"what was asked for: {ONE_MS} ms is the least that check admits of one endpoint",
+        note=f"all {ALL} points moving: {one.published:,.0f} published, {one.cores:.2f} cores",
+    )  # fmt: skip
+    beyond = asyncio.run(_rate(Step(max(1, best.period_ms // 3), bells=BELLS), seconds))
+    yield Figure(
+        "overload_polled_share", beyond.polled / best.polled, "of the best", (">=", 0.8), note="asked for three times its best: "
+        f"{beyond.polled:,.0f} points/s, {beyond.published:,.0f} published, {beyond.cores:.2f} cores, {beyond.rss_mib:.0f} MiB; "
+        f"Node-RED keeps {3_000 / 16_900:.3f} (facts of 2026-11)",
+    )  # fmt: skip
+    yield Figure(
+        "overload_alarm_age_p99_ms", percentile(beyond.ages, 0.99), "ms", ("<=", 1.4 * BELL_MS), limit=BELL_MS,
+        limit_is="its period", note=f"in the same run, {BELLS} alarm points; p50 {median(beyond.ages):.0f}, "
+        f"max {max(beyond.ages):.0f}",
+    )  # fmt: skip
 
 
-async def _bare_pymodbus(seconds: float = 4) -> float:
-    """Points a second by three reads a unit, one after another, and nothing done with them."""
-    from pymodbus.client import AsyncModbusTcpClient
-
-    port = free_port()
-    async with Helper("-m", "bench.workload", str(port)) as world:
-        client = AsyncModbusTcpClient("127.0.0.1", port=port)
-        await client.connect()
-        began = time.monotonic()
-        while time.monotonic() - began < seconds:
-            for unit in range(1, UNITS + 1):
-                await client.read_holding_registers(0, count=4, device_id=unit)
-                await client.read_holding_registers(100, count=4, device_id=unit)
-                await client.read_discrete_inputs(0, count=2, device_id=unit)
-        span = time.monotonic() - began
-        client.close()
-        return (await counted(world))[1] / span
+def _published(key: str, step: Rate, telling: dict[str, Rate], moving: int) -> Figure:
+    return Figure(
+        key, step.published, "points/s", (">=", 4_000), telling["pymodbus"].published,
+        f"pymodbus and aiomqtt on as many connections, every point each time (asyncio and aiomqtt {telling['asyncio'].published:,.0f})",
+        note=f"{moving} of {ALL} points change at every read; a still point is not published again; {step.polled:,.0f} polled, "
+        f"{step.cores:.2f} cores; Node-RED at its best 16,900 on one connection (facts of 2026-11)",
+    )  # fmt: skip
 
 
-async def _bare_asyncio(seconds: float = 4) -> float:
-    """The same with asyncio's streams."""
-    port = free_port()
-    async with Helper("-m", "bench.workload", str(port)) as world:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        began, asked = time.monotonic(), ((3, 0, 4), (3, 100, 4), (2, 0, 2))
-        while time.monotonic() - began < seconds:
-            for unit in range(1, UNITS + 1):
-                for function, address, count in asked:
-                    writer.write(struct.pack(">HHHBBHH", 1, 0, 6, unit, function, address, count))
-                    head = await reader.readexactly(6)
-                    await reader.readexactly(int.from_bytes(head[4:6], "big"))
-        span = time.monotonic() - began
-        writer.close()
-        return (await counted(world))[1] / span
+async def _rate(step: Step, seconds: float) -> Rate:
+    async with standing(step) as (daemon, world, ear, _):
+        world.tell(f"moving {step.moving}")
+        await asyncio.sleep(12)
+        return await _observed(step, daemon, world, ear, seconds)
+
+
+async def _plain(library: str, period_ms: int, connections: int, seconds: float, *, tells: bool = True) -> Rate:
+    """``bench.plain`` on the same workload."""
+    async with around() as (mqtt, world, tcp_port, ear):
+        numbers = (tcp_port, mqtt.port if tells else 0, period_ms, connections)
+        async with Helper("-m", "bench.plain", library, *map(str, numbers)) as loop:
+            await asyncio.sleep(2)
+            return await _observed(Step(period_ms), loop, world, ear, seconds)
+
+
+async def _observed(step: Step, gateway: Daemon | Helper, world: Helper, ear: Ear, seconds: float) -> Rate:
+    """So long, from now on."""
+    since, before, began = len(ear.heard), gateway.usage(), time.monotonic()
+    points = (await counted(world))[1]
+    await asyncio.sleep(seconds)
+    points_after = (await counted(world))[1]
+    after, heard, ages = gateway.usage(), ear.heard[since:], []
+    if step.bells:
+        world.tell("bells")
+        for moments in json.loads(await world.hear()).values():
+            ages += [1000 * (later - earlier) for earlier, later in pairwise(moments) if earlier >= began]
+    span = after.at - before.at
+    told = sum(len(json.loads(body)["data"]["samples"]) for topic, body, _ in heard if "/telemetry/" in topic)
+    cores = (after.cpu_s - before.cpu_s) / span
+    return Rate(step.period_ms, (points_after - points) / span, told / span, cores, after.rss_mib, tuple(ages))
 
 
 # Steady, and the start ---------------------------------------------------------------------------------------------------
 
 
 async def _steady(seconds: float) -> list[Figure]:
-    """1 Hz, every number moving: what the peers' figures are of."""
-    async with standing(QUIET_MS) as (daemon, world, _, _port):
-        world.tell("moving")
-        await asyncio.sleep(10)
-        before, (_, points) = daemon.usage(), await counted(world)
-        await asyncio.sleep(seconds)
-        after, (_, points_after) = daemon.usage(), await counted(world)
-        world.tell("still")
-        await asyncio.sleep(2)
-        calm = await _cpu_per_1000(daemon, world, seconds)
-    cost = 1000 * (after.cpu_s - before.cpu_s) / (points_after - points)
+    """1 Hz, one connection: what the peers' figures are of. Two thirds of the points moving, all, and none."""
+    async with standing(Step(QUIET_MS, 1)) as (daemon, world, ear, _port):
+        first = daemon.usage()
+        rates = {}
+        for moving in (NUMBERS, ALL, 0):
+            world.tell(f"moving {moving}")
+            await asyncio.sleep(10)
+            rates[moving] = await _observed(Step(QUIET_MS, 1, moving), daemon, world, ear, seconds)
+        last = daemon.usage()
+    bare = await _plain("pymodbus", QUIET_MS, 1, min(seconds, 30))
+    cost = {
+        moving: Figure(
+            key, rates[moving].cpu_s_per_1000, "CPU s", ("<=", 0.07), bare.cpu_s_per_1000, "pymodbus and aiomqtt, every point each "
+            "time", note=f"1 Hz, {moving} of {ALL} points moving, {rates[moving].published:,.0f} published/s; with nothing moving "
+            f"{rates[0].cpu_s_per_1000:.3f}; Node-RED 0.069, ThingsBoard 0.337, Home Assistant 0.50 (facts of 2026-11)",
+        )
+        for key, moving in (("cpu_s_per_1000_points", NUMBERS), ("cpu_s_per_1000_points/all_moving", ALL))
+    }  # fmt: skip
     return [
-        Figure("cpu_s_per_1000_points", cost, "CPU s", ("<=", 0.07), 0.069, "Node-RED, facts of 2026-11 (ThingsBoard 0.337, "
-               "Home Assistant 0.50)", note=f"1 Hz, 6 of 8 points moving; with nothing moving {calm:.3f}"),
-        Figure("rss_mib", after.rss_mib, "MiB", ("<=", 50), 67, "ThingsBoard Gateway, facts of 2026-11 (Home Assistant 145, "
-               "Node-RED 189)", note=f"peak {after.peak_mib:.1f}; wrote {(after.written_bytes - before.written_bytes) / 1024:.0f} KiB "
-               f"in {seconds:.0f} s"),
+        *cost.values(),
+        Figure("rss_mib", rates[ALL].rss_mib, "MiB", ("<=", 50), bare.rss_mib, "pymodbus and aiomqtt alone",
+               note=f"peak {last.peak_mib:.1f}; wrote {(last.written_bytes - first.written_bytes) / 1024:.0f} KiB in "
+               f"{last.at - first.at:.0f} s; ThingsBoard Gateway 67, Home Assistant 145, Node-RED 189 (facts of 2026-11)"),
     ]  # fmt: skip
-
-
-async def _cpu_per_1000(daemon: Daemon, world: Helper, seconds: float) -> float:
-    before, (_, points) = daemon.usage(), await counted(world)
-    await asyncio.sleep(seconds)
-    after, (_, points_after) = daemon.usage(), await counted(world)
-    return 1000 * (after.cpu_s - before.cpu_s) / (points_after - points)
 
 
 async def _start(trials: int) -> Figure:
     """From exec to the first answer read on the wire, and to the first alert of a danger that was there before us."""
-    first_read, first_alert = [], []
+    first_read, first_alert, bare = [], [], []
     for _ in range(trials):
-        tcp_port = free_port()
-        async with broker() as mqtt, Helper("-m", "bench.workload", str(tcp_port)) as world, Ear(mqtt.port) as ear:
+        async with around() as (mqtt, world, tcp_port, ear):
             with tempfile.TemporaryDirectory() as folder:
                 site = write_site(Path(folder), tcp_port, mqtt.port, QUIET_MS, "alarm")
                 world.tell("set 1 900")
@@ -282,7 +349,13 @@ async def _start(trials: int) -> Figure:
                     _, arrived = await ear.until(is_alert("bench", "u1"))
                 first_read.append(1000 * (left - daemon.started_at))
                 first_alert.append(1000 * (arrived - daemon.started_at))
+            world.tell("set 1 901")
+            async with Helper(
+                "-m", "bench.plain", "pymodbus", str(tcp_port), str(mqtt.port), str(QUIET_MS), "1"
+            ) as loop:
+                bare.append(1000 * (float((await world.hear()).split()[2]) - loop.started_at))
     return Figure(
-        "start_to_first_reading_ms", median(first_read), "ms", ("<=", 1_000), 1_570, "Node-RED, facts of 2026-11 (ThingsBoard "
-        "3,460, Home Assistant 4,160)", note=f"exec to the first answer; to the alert at the receiver {median(first_alert):.0f} ms",
+        "start_to_first_reading_ms", median(first_read), "ms", ("<=", 1_000), median(bare), "pymodbus and aiomqtt alone",
+        note=f"exec to the first answer; to the alert at the receiver {median(first_alert):.0f} ms; Node-RED 1,570, ThingsBoard "
+        "3,460, Home Assistant 4,160 (facts of 2026-11)",
     )  # fmt: skip

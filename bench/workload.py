@@ -2,21 +2,24 @@
 
 ``python -m bench.workload PORT`` serves; 6 holding registers in two groups (0-3 uint16, 100-103 two float32) and 2 discrete
 inputs for each of 64 unit ids. Lines on standard input: ``set UNIT VALUE`` changes register 0 and the process prints
-``UNIT VALUE T`` with the clock_gettime(CLOCK_MONOTONIC) seconds at which the first answer that carried it left; ``moving``
-lets every number (6 of the 8 points) change at each read of it, ``still`` ends that; ``count`` prints the requests and points
-served so far.
+``UNIT VALUE T`` with the clock_gettime(CLOCK_MONOTONIC) seconds at which the first answer that carried it left; ``moving 6``
+lets every number change at each read of it, ``moving 8`` the two inputs as well, ``moving 0`` ends that; ``count`` prints the
+requests and points served so far; ``bells`` prints as JSON when input register 0, the alarm point of whoever has one, was
+answered for, by unit.
 Its own frames: nothing of the gateway is imported.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import struct
 import sys
 import time
 
-UNITS, POINTS_OF = 64, {(3, 0): 4, (3, 100): 2, (2, 0): 2}
-"""(function, address) -> points that one read there is worth."""
+UNITS = 64
+READS = ((3, 0, 4), (3, 100, 4), (2, 0, 2))
+"""(function, address, count): what everything of a unit takes."""
 
 
 class World:
@@ -27,7 +30,9 @@ class World:
             unit: {**dict.fromkeys(range(4), 0), **dict(enumerate(_floats(unit), 100))} for unit in range(1, UNITS + 1)
         }
         self.waiting: dict[int, int] = {}
-        self.moving = False
+        self.moving = 0
+        self.bells: dict[int, list[float]] = {}
+        self.inputs = dict.fromkeys(self.registers, 0)
         self.requests = self.points = 0
 
     def answer(self, unit: int, function: int, address: int, count: int) -> bytes:
@@ -37,7 +42,11 @@ class World:
             return bytes((function | 0x80, 11))
         if function == 2:
             self.points += 2 if address == 0 else 0
-            return bytes((2, (count + 7) // 8)) + bytes((count + 7) // 8)
+            self.inputs[unit] ^= 3 if self.moving == 8 else 0  # both of them
+            return bytes((2, 1, self.inputs[unit]))
+        if function == 4:
+            self.bells.setdefault(unit, []).append(time.monotonic())
+            return bytes((4, 2 * count)) + bytes(2 * count)
         if function != 3 or count > 125:
             return bytes((function | 0x80, 1))
         self.points += _worth(address, count)
@@ -95,12 +104,15 @@ async def serve(port: int) -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     print("ready", flush=True)
     async for line in reader:
-        word, *numbers = line.decode().split()
+        word, *said = line.decode().split()
+        numbers = list(map(int, said))
         if word == "set":
-            unit, value = map(int, numbers)
+            unit, value = numbers
             world.registers[unit][0] = world.waiting[unit] = value
-        elif word in {"moving", "still"}:
-            world.moving = word == "moving"
+        elif word == "moving":
+            world.moving = numbers[0]
+        elif word == "bells":
+            print(json.dumps(world.bells), flush=True)
         else:
             print(world.requests, world.points, flush=True)
     server.close()

@@ -23,10 +23,9 @@ grid: { building: { b1: [head] }, grid: { b1: [head] }, community: [head], stree
 """
 WRAPPED = """
 import asyncio, pathlib
-from bench.deeds import _slowly
-from bench.rig import Daemon
+from bench.rig import Daemon, slow_disk
 async def main():
-    async with Daemon(pathlib.Path("site.yaml"), pathlib.Path("state"), wrapped_in=_slowly(200)):
+    async with Daemon(pathlib.Path("site.yaml"), pathlib.Path("state"), wrapped_in=slow_disk(200)):
         await asyncio.sleep(600)
 asyncio.run(main())
 """
