@@ -34,21 +34,26 @@ def main() -> int:
         importlib.import_module("bench.curves").draw(quick=asked.quick)
     logging.disable(logging.CRITICAL)  # what libraries say of the trouble we make for them
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    figures = [figure for subject in wanted for figure in _measure(subject, quick=asked.quick)]
+    figures: list[Figure] = []
+    took = {}
+    for subject in wanted:
+        began = time.monotonic()
+        figures += _measure(subject, quick=asked.quick)
+        took[subject] = time.monotonic() - began
     if figures:
         print(table(figures))
+        each = ", ".join(f"{subject} {seconds:.0f} s" for subject, seconds in took.items())
+        print(f"took {sum(took.values()) / 60:.0f} min: {each}")
         print(f"kept in {RESULT}" + (" (quick run)" if asked.quick else ""))
     return 0
 
 
 def _measure(subject: str, *, quick: bool) -> list[Figure]:
-    began = time.monotonic()
     figures = []
     for figure in importlib.import_module(f"bench.{subject}").measure(quick=quick):
         print(f"  {figure.key} = {figure.figure:.6g} {figure.unit}  {figure.note}", file=sys.stderr, flush=True)
         figures.append(figure)
         keep([figure], RESULT, quick=quick)
-    print(f"  ({subject}: {time.monotonic() - began:.0f} s)", file=sys.stderr, flush=True)
     return figures
 
 
