@@ -83,6 +83,7 @@ class PrivateBus:
             leash.leashed(command) if self._leashed else command,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for us: a bus that dies of it is an alert, and nobody pulled a radio out
         )
         if self._daemon.stdout is None or not self._daemon.stdout.readline():
             self.stop()

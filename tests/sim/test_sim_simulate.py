@@ -194,7 +194,8 @@ class Running:
         ]
         with self.out.open("wb") as out:
             self.process = subprocess.Popen(
-                [*command, *options], stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT, env=environment
+                [*command, *options], stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT, env=environment,
+                start_new_session=True,
             )  # fmt: skip
 
     def type(self, *lines):
@@ -302,6 +303,18 @@ def test_a_killed_simulation_leaves_no_gateway_behind_and_the_next_one_starts(ru
     assert ("raised", "sos-suspect", "sos-301") not in second.heard(), "a press at the same state is no old one"
     second.process.send_signal(signal.SIGTERM)
     assert second.process.wait(60) == 0
+
+
+def test_ctrl_c_reaches_the_whole_group_and_ends_it_without_an_alert_of_its_own(running):
+    it = running()
+    it.until_up()
+    it.press("sos-301")  # it hears
+    os.killpg(it.process.pid, signal.SIGINT)  # what a terminal does
+    assert it.process.wait(60) == 0
+    said = it.out.read_text()
+    assert "Traceback" not in said
+    assert "never retrieved" not in said
+    assert {rule for change, rule, _ in it.heard() if change == "raised"} == {"sos"}
 
 
 def _answers(state):
