@@ -230,8 +230,12 @@ def shown(event: Body) -> Iterator[str]:
     data = event["data"]
     yield f"{event['subject'][:8]}/{data['revision']} {data['texts']['en']['title']}: {data['change']}"
     yield f"         {data['condition']}, {data['response']} {data['who'] or ''}".rstrip()
+    if data["group"]["open"] > 1:
+        yield f"         {data['group']['open']} open in {data['group']['key']}"
     for step in data["told"]:
         yield f"         told {step['rung']}: {', '.join(step['people']) or 'nobody stands there'} ({step['because']})"
+    if data.get("told_left_out"):  # not there where all are listed
+        yield f"         {data['told_left_out']} more were told, and are not listed"
     if data["next_rung"] and data["response"] == "unanswered":
         yield f"         next {data['next_rung']}"
 

@@ -177,7 +177,7 @@ def _texts(change: Change, kind: ChangeKind, language: str, wording: Wording) ->
         language,
         priority=say(f"priority.{alert.priority}", language),
         rule=rule_name(alert.rule, language, wording),
-        place=wording.places.get(alert.place, alert.place),
+        place=wording.places.get(alert.place, alert.place) or alert.subject,  # a bus or an uplink stands nowhere
     )
     sentences = [
         say(f"change.{kind}", language, who=change.who or "-", reason=discreet(change.reason) or "-"),
@@ -221,8 +221,13 @@ def _advice(alert: Alert, kind: ChangeKind, language: str) -> list[str]:
 
 
 def _told_sentence(alert: Alert, language: str) -> list[str]:
-    rungs = [say(f"rung.{told.rung}", language) for told in alert.told if told.people]
-    return [say("alert.told", language, rungs=say("alert.comma", language).join(rungs))] if rungs else []
+    """Each rung once: one shelved and taken back for months was told hundreds of times."""
+    rungs = dict.fromkeys(say(f"rung.{told.rung}", language) for told in alert.told if told.people)
+    if not rungs:
+        return []
+    left_out = alert.told_left_out
+    key = "alert.told_left_out" if left_out else "alert.told"
+    return [say(key, language, rungs=say("alert.comma", language).join(rungs), count=left_out)]
 
 
 def _own(names: Mapping[str, tuple[str, str]], key: str, language: str) -> str:

@@ -125,7 +125,24 @@ def test_golden_alert():
 
 def test_what_was_told_and_is_left_out_is_counted():
     long = msgspec.structs.replace(CHANGE, alert=msgspec.structs.replace(GAS, told_left_out=7))
-    assert json.loads(body(long))["data"]["told_left_out"] == 7
+    data = json.loads(body(long))["data"]
+    assert data["told_left_out"] == 7
+    assert "Told: building head (7 more times, not listed)." in data["texts"]["en"]["text"]
+    assert "已通知:楼栋长(另有 7 次未列出)。" in data["texts"]["zh-CN"]["text"]
+
+
+def test_a_rung_that_was_told_eleven_times_is_named_once():
+    rungs = (Told(Rung.BUILDING, Instant(1_000), ("head-wang",), "raised"),) * 11
+    often = msgspec.structs.replace(CHANGE, alert=msgspec.structs.replace(GAS, told=rungs))
+    assert "Told: building head. A" in json.loads(body(often))["data"]["texts"]["en"]["text"]
+
+
+def test_an_alert_without_a_place_says_what_it_is_about():
+    line = msgspec.structs.replace(GAS, rule="line-lost", subject="bus-b1", place="", priority=Priority.HIGH)
+    data = json.loads(body(msgspec.structs.replace(CHANGE, alert=line)))["data"]
+    assert data["group"]["key"] == "line-lost@"
+    assert data["texts"]["en"]["title"] == "[HIGH] bus-b1: bus or radio lost"
+    assert data["texts"]["zh-CN"]["title"] == "【高】bus-b1 总线或无线接收中断"
 
 
 def test_the_same_change_gives_the_same_bytes():
@@ -262,12 +279,13 @@ def test_every_word_the_bodies_need_is_there_in_both_languages():
     import string
 
     from gateway.alerts import Suppression
+    from gateway.rules.commands import Verdict
     from gateway.uplink.commands import Refusal
     from gateway.words import CATALOGUE
 
     families = {
         "priority": Priority, "grade": Grade, "rung": Rung, "change": ChangeKind, "condition": Condition,
-        "response": Response, "suppression": Suppression, "quality": Quality, "answer": Refusal, "value": Health,
+        "response": Response, "suppression": Suppression, "quality": Quality, "answer": [*Refusal, *Verdict], "value": Health,
     }  # fmt: skip
     missing = [
         f"{family}.{one}" for family, names in families.items() for one in names if f"{family}.{one}" not in CATALOGUE
