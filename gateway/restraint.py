@@ -42,16 +42,13 @@ class Allowance:
         self._rate = rate
         self._full_at: dict[Hashable, float] = {}
 
-    def take(self, who: Hashable, now_s: float, n: int = 1) -> bool:
-        """Take n if at least one is left; what is taken beyond that is owed, and waited for.
-
-        Several come together in one body, which is taken whole or not at all.
-        """
+    def take(self, who: Hashable, now_s: float) -> bool:
+        """Take one if one is left."""
         rate = self._rate
         full_at = max(self._full_at.get(who, now_s), now_s)
         if full_at - now_s > (rate.burst - 1 + _PATIENCE) * rate.every_s:
             return False
-        self._full_at[who] = full_at + n * rate.every_s
+        self._full_at[who] = full_at + rate.every_s
         if len(self._full_at) > _MOST_ASKERS:
             self._full_at = {asker: at for asker, at in self._full_at.items() if at > now_s}
         return True

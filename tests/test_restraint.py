@@ -30,14 +30,6 @@ def test_who_keeps_to_the_rate_is_never_refused(rate, times):
     assert all(allowance.take("one", 1e6 + n * rate.every_s) for n in range(1, times))
 
 
-def test_what_comes_together_is_taken_whole_and_waited_for():
-    allowance = Allowance(Rate(10, 1.0))
-    assert allowance.take("door", 0.0, 25)
-    assert not allowance.take("door", 15.0)
-    assert allowance.take("door", 16.0)
-    assert allowance.take("another", 0.0)
-
-
 def test_who_is_owed_nothing_is_not_remembered():
     allowance = Allowance(Rate(2, 1.0))
     for n in range(100_000):

@@ -23,6 +23,7 @@ import structlog
 
 from gateway.drivers.face.adapters import ADAPTERS
 from gateway.drivers.face.bodies import BodyFault, Text
+from gateway.drivers.face.chatter import Chatter
 from gateway.drivers.face.persons import sealer
 from gateway.drivers.face.presence import Presence
 from gateway.drivers.face.scalars import plain
@@ -31,18 +32,10 @@ from gateway.drivers.face.terminal import NOT_PAIRED, Decoded, Terminal
 from gateway.events import Entry, Paired, SequenceGap
 from gateway.inbox import Report, Ticket
 from gateway.instant import Instant
-from gateway.restraint import Allowance, Rate
+from gateway.restraint import Reminders
 from gateway.site import model
 
 log = structlog.get_logger()
-
-TOO_OFTEN = "too_often"
-ENTRY_RATE = Rate(burst=50_000, every_s=0.5)
-"""Entries that a terminal pushes: the whole log of one that was away (some 20,000, facts/face 0) and as much again, and 172,800 a
-day; a thousand residents who pass a gate six times make some 18,000. What is more waits in the terminal, and is not lost."""
-ALARM_RATE = Rate(burst=1_000, every_s=1.0)
-"""Live alarms of a door, apart: a contact that chatters must not keep them out."""
-_ALARMS = ("alarm.", "door.forced")
 
 
 class Memory(Protocol):
@@ -112,7 +105,9 @@ class Intake:
             )
             for door in self.doors.values()
         }
-        self._usual, self._alarms = Allowance(ENTRY_RATE), Allowance(ALARM_RATE)
+        self._chatter, self._floods = Chatter(), Reminders()
+        self._latest: dict[str, Ticket] = {}
+        """Door -> its last entry told: the disk takes one after the other, so what came before is durable when this is."""
         self._windows: dict[str, Instant] = {}
         """Until when a door learns its device."""
 
@@ -121,8 +116,7 @@ class Intake:
     def receive(
         self, door: model.Door, texts: list[Text], *, from_memory: bool = False
     ) -> tuple[Decoded, list[Ticket]]:
-        """Take the text parts of one body that a terminal sent of itself. Raises BodyFault, ``too_often`` where it must send
-        all of them again later.
+        """Take the text parts of one body that a terminal sent of itself. Raises BodyFault; never because there is much of it.
 
         ``from_memory``: it begins by telling all it remembers; of what is not live only news is taken. Over that line we read
         as fast as we can write.
@@ -135,30 +129,47 @@ class Intake:
             self.counters[f"part_{reason}"] += 1
         is_ours = bool(decoded.device) and decoded.device == plain(self.terminals[door.id].serial)
         self.presence.heard(door, named=is_ours or bool(decoded.entries))
-        if not from_memory:
-            self._restrain(door, decoded.entries)
         for entry in decoded.entries:
-            if from_memory and not entry.live and not self.serials[door.id].wants(entry.seq):
+            if not from_memory:
+                tickets += self._hear(door.id, entry)
+            elif not entry.live and not self.serials[door.id].wants(entry.seq):
                 self.counters["known_replays"] += 1
             else:
                 tickets += self.take(door.id, entry)
         return decoded, tickets
 
-    def _restrain(self, door: model.Door, entries: tuple[Entry, ...]) -> None:
-        """Raises BodyFault where this door has told too much lately; nothing of the body is reported then."""
-        is_alarm = any(entry.live and entry.type.startswith(_ALARMS) for entry in entries)
-        allowance = self._alarms if is_alarm else self._usual
-        if entries and not allowance.take(door.id, self._now() / 1000, len(entries)):
-            raise BodyFault(TOO_OFTEN, f"{len(entries)} entries")
-
     def take(self, door: str, entry: Entry) -> list[Ticket]:
         """Report one entry; before it the gap it opens, so that no rule counts on a silence, behind it what it closes."""
+        return self._take(door, entry, [entry])
+
+    def tell_rest(self) -> None:
+        """Report what was held back of doors that have said nothing since."""
+        for door in self.doors:
+            for entry in self._chatter.rest(door):
+                self._latest[door] = self._report(entry)
+
+    def _hear(self, door: str, entry: Entry) -> list[Ticket]:
+        """As ``take``, but of what repeats too fast only the last word."""
+        now_s = self._now() / 1000
+        told = self._chatter.hear(door, entry, now_s)
+        if told:
+            return self._take(door, entry, told)
+        self.counters["entries_held_back"] += 1
+        if times := self._floods.due((door, entry.type), now_s):
+            log.warning("pushes_too_often", door=door, entry=entry.type, times=times)
+        gaps = self._take(door, entry, [])
+        # Sent again before what it repeats was durable: not answered sooner than that.
+        return [*gaps, self._latest[door]] if door in self._latest else gaps
+
+    def _take(self, door: str, entry: Entry, told: list[Entry]) -> list[Ticket]:
         self.counters["entries"] += 1
         repeat = self._memory.has_seen(door, entry.key)
         gaps = self.serials[door].observe(entry, self._now(), repeat=repeat)
         opened = [self._tell(gap) for gap in gaps if gap.open]
-        reported = self._report(entry)
-        return [*opened, reported, *(self._tell(gap) for gap in gaps if not gap.open)]
+        reported = [self._report(each) for each in told]
+        if reported:
+            self._latest[door] = reported[-1]
+        return [*opened, *reported, *(self._tell(gap) for gap in gaps if not gap.open)]
 
     def close(self, door: str, holes: Iterable[Hole], reason: str) -> list[Ticket]:
         """End gaps of a door for a named reason."""

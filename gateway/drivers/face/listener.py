@@ -3,8 +3,8 @@
 What a body means is ``isapi.py``'s; this file owns sockets, limits, who may speak, and when a terminal counts as silent.
 
 Theory. A terminal resends until it gets 200 and throws the event away when it does (facts/face 2.2). So 200 means *durable*;
-what cannot be kept now, or came too often, is 503, and is sent again; repeats are known by ``Entry.key`` in the core, not here. A
-body nobody can read is 400, never 500, which terminals resend for ever. Nothing is ever answered that could open a door: every reply is empty.
+what cannot be kept now is 503, and is sent again; repeats are known by ``Entry.key`` in the core, not here. Never 503 for a rate:
+it would hold up the alarm that waits behind (``chatter.py``). A body nobody can read is 400, never 500, which terminals resend for ever. Nothing is ever answered that could open a door: every reply is empty.
 Who may speak: the door named in the path (else 404), its secret token and the address the site file gives it (else 403), its digest
 login where it has one (else 401, ``digest.py``); only then a slot is taken and the body read, so a stranger on the network can hold up no terminal. HTTP parsing is aiohttp's, but
 neither its logger nor its error pages are used: both quote what was sent, and that holds names.
@@ -28,12 +28,11 @@ from aiohttp import ClientError, http_exceptions, web
 from gateway.drivers.face.adapters import ADAPTERS
 from gateway.drivers.face.bodies import MAX_BODY, TOO_MANY, BodyFault, Scanner
 from gateway.drivers.face.digest import DigestGate, Verdict
-from gateway.drivers.face.intake import TOO_OFTEN, Intake
+from gateway.drivers.face.intake import Intake
 from gateway.drivers.face.terminal import NOT_PAIRED, WRONG_DEVICE
 from gateway.events import Health
 from gateway.faults import DeviceFault
 from gateway.inbox import Ticket
-from gateway.restraint import Reminders
 from gateway.site import model
 from gateway.site.model import PUSH
 
@@ -55,7 +54,7 @@ TURN_S = 5.0
 _LENGTH = re.compile(rb"\r\ncontent-length[ \t]*:[ \t]*([0-9]{1,15})[ \t]*\r\n", re.IGNORECASE)
 _MAX_HEAD = 32 * 1024
 
-_STATUS = {"too_large": 413, TOO_MANY: 413, WRONG_DEVICE: 403, NOT_PAIRED: 403, TOO_OFTEN: 503}
+_STATUS = {"too_large": 413, TOO_MANY: 413, WRONG_DEVICE: 403, NOT_PAIRED: 403}
 _STALE = web.RequestKey("stale", bool)
 _STRANGERS = 256  # addresses remembered that knocked at no door; a subnet of an isolated network has no more
 
@@ -87,8 +86,6 @@ class TerminalListener:
         """The port bound (the site file's, or any free one where that is 0); 0 until ``ready``."""
         self._complaint: dict[str, str] = {}
         """Last fault logged for a door, so that a resent body fills no log."""
-        self._floods = Reminders()
-        """Of doors that push too often."""
         self._turned_away: dict[tuple[str, str], None] = {}
         """Logged since the last success: the door (or the address that named none) and the reason."""
         self._slots = asyncio.Semaphore(AT_ONCE)
@@ -122,6 +119,7 @@ class TerminalListener:
         presence = self._intake.presence
         while True:
             presence.look()
+            self._intake.tell_rest()
             self._beat()
             wait = presence.next_s()
             await asyncio.wait({bug}, timeout=TURN_S if wait is None else min(TURN_S, wait))
@@ -258,10 +256,7 @@ class TerminalListener:
 
     def _refuse(self, door: model.Door, fault: BodyFault) -> int:
         self.counters[f"fault_{fault.reason}"] += 1
-        if fault.reason == TOO_OFTEN:  # between others that are taken
-            if times := self._floods.due(door.id, asyncio.get_running_loop().time()):
-                log.warning("pushes_too_often", door=door.id, detail=fault.detail, times=times)
-        elif self._complaint.get(door.id) != fault.reason:
+        if self._complaint.get(door.id) != fault.reason:
             self._complaint[door.id] = fault.reason
             log.warning("body_refused", door=door.id, reason=fault.reason, detail=fault.detail)
         if fault.reason in {WRONG_DEVICE, NOT_PAIRED}:

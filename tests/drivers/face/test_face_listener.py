@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import io
 import logging
-from collections import Counter
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
@@ -30,10 +29,9 @@ from wire.face_bodies import (
 )
 
 from gateway.drivers.face import listener as room
-from gateway.drivers.face.intake import ENTRY_RATE
+from gateway.drivers.face.chatter import ENTRY_RATE, LEFT_OUT
 from gateway.events import Entry, SequenceGap
 from gateway.faults import DeviceFault
-from gateway.instant import Instant
 from gateway.restraint import Allowance, Rate
 from gateway.sim.terminal import CANARIES as SIM_CANARIES
 from gateway.sim.terminal import SimTerminal
@@ -121,40 +119,60 @@ def numbered(serial: int, sub: int = 75, **more: Any) -> bytes:
     return as_json(envelope(serialNo=serial, frontSerialNo=serial - 1, subEventType=sub, **more))
 
 
-def test_who_pushes_too_often_keeps_it_and_loses_nothing(front_door: Open) -> None:
-    """A terminal that floods, and resends what was not answered with 200 as it should: all of it comes, each once."""
-    burst, sent = 5, 12
+def test_a_duress_behind_a_contact_that_chatters_comes_at_once_and_live(front_door: Open) -> None:
+    """A terminal that sends first in, first out, and each until its 200: nothing may be refused for a rate."""
 
     async def scene() -> None:
         async with front_door() as front:
-            front.intake._usual = Allowance(Rate(burst, 1.0))
-            waiting, answers = list(range(1, sent + 1)), Counter[int]()
-            while waiting:
-                status = await front.push(numbered(waiting[0]))
-                answers[status] += 1
-                assert status in {200, 503}
-                if status == 200:
-                    del waiting[0]
-                else:
-                    front.inbox.at = Instant(front.inbox.at + 500)  # it tries again after a while
-            assert [entry.seq for entry in front.inbox.of(Entry)] == list(range(1, sent + 1))
-            assert answers[503] == front.listener.counters["fault_too_often"] > 0
-            assert not front.inbox.of(SequenceGap)
+            front.intake._chatter._usual = Allowance(Rate(3, 1e9))  # it has chattered all weekend
+            async with SimTerminal(front.url(), picture_bytes=0, retry_s=0.05) as terminal:
+                for _ in range(15):
+                    terminal.door_forced()
+                    terminal.door_opened()
+                    terminal.door_closed()
+                terminal.duress()
+                terminal.pass_known()
+                await terminal.settled()
+            assert set(terminal.answers) == {200}
+            entries = front.inbox.of(Entry)
+            assert [(e.type, e.live) for e in entries[-2:]] == [("alarm.duress", True), ("access.granted", True)]
+            assert len(entries) == 10  # one forced, three of each other, the last word of the contact, and these two
+            assert (entries[-3].type, entries[-3].seq) == ("door.closed", 45), "where the door stands is known"
+            left_out = sum(
+                int(a.removeprefix(LEFT_OUT)) for e in entries for a in e.anomalies if a.startswith(LEFT_OUT)
+            )
+            assert left_out + len(entries) == len(terminal.caused), "each is told or counted"
+            assert not front.inbox.of(SequenceGap), "what was left out is not missing"
 
     with structlog.testing.capture_logs() as lines:
         asyncio.run(scene())
-    assert [line["times"] for line in lines if line["event"] == "pushes_too_often"] == [1]
+    assert {line["entry"] for line in lines if line["event"] == "pushes_too_often"} == {
+        "door.forced", "door.opened", "door.closed",
+    }  # fmt: skip
 
 
-def test_who_pushes_too_often_still_gets_its_alarm_and_its_heartbeat_through(front_door: Open) -> None:
+def test_what_was_held_back_last_is_told_though_nothing_comes_after_it(
+    front_door: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "TURN_S", 0.05)
+
     async def scene() -> None:
         async with front_door() as front:
-            front.intake._usual = Allowance(Rate(1, 1.0))
-            assert [await front.push(numbered(n)) for n in (1, 2)] == [200, 503]
-            assert await front.push(as_json(envelope("heartBeat"))) == 200
-            assert await front.push(numbered(3, sub=27)) == 200
-            assert await front.push(numbered(4, sub=27, currentEvent=False)) == 503, "an old one is none"
-            assert [entry.type for entry in front.inbox.of(Entry)] == ["access.granted", "door.forced"]
+            front.intake._chatter._usual = Allowance(Rate(1, 1e9))
+            assert [await front.push(numbered(n, sub=25 + n % 2)) for n in range(1, 6)] == [200] * 5
+            await until(lambda: front.inbox.of(Entry)[-1].seq == 5)
+
+    asyncio.run(scene())
+
+
+def test_what_an_alarm_repeats_must_be_durable_before_it_is_answered(front_door: Open) -> None:
+    async def scene() -> None:
+        async with front_door() as front:
+            front.inbox.disk_good = False
+            assert await front.push(numbered(1, sub=27)) == 503
+            assert await front.push(numbered(1, sub=27)) == 503, "sent again within the second"
+            front.inbox.disk_good = True
+            assert await front.push(numbered(1, sub=27)) == 200
 
     asyncio.run(scene())
 
