@@ -3,8 +3,12 @@
 What a test left in its folder tells which secrets it used (``*.key``, ``*.token``, ``*.password``, the gateway's own keys, and
 whatever a site file names as ``…_file``). None of them, as text or bytes, may stand in another file of that folder (databases
 with their logs, the daemon's log, what passed the broker), in what the test printed or logged, or in the arguments of a
-process it started. The names, numbers and pictures of the pushed bodies (``wire/face_bodies.py``) are looked for likewise in
-whatever a gateway keeps. Costs milliseconds a test. Loaded by ``conftest.py``.
+process it started. The names, numbers and pictures that terminals push (``wire/face_bodies.py``, ``gateway/sim/terminal.py``) are
+looked for likewise in the state folders and logs that it left, in what a deflated row there holds, in what it printed and in those
+arguments; of them the ones too short to be there by chance alone (a staff number of five digits is looked for by the tests that push it).
+
+Not looked into: files of more than 64 MB, what a test wrote elsewhere than in its ``tmp_path``, tests that have none, and tests that
+failed anyway. Costs milliseconds a test. Loaded by ``conftest.py``.
 """
 
 from __future__ import annotations
@@ -19,6 +23,8 @@ import pytest
 
 SECRET_SUFFIXES = {".key", ".token", ".password"}
 PERSONS = "persons.keys"
+STORES = {"loudong.db", "loudong.log"}
+"""By these a folder is known as a gateway's."""
 OWN_KEYS = {"pseudonym.key", PERSONS}
 MAY_HOLD = {".tar", ".pem", ".conf", ".crt"}
 """Backups are keys (docs/decisions/0011); certificates and the brokers' own configuration are not the gateway's."""
@@ -88,6 +94,19 @@ def leaks(folder: Path, spoken: dict[str, bytes]) -> Iterator[str]:
         yield from (f"{one.name} in {place}" for one, ways in written if _holds(content, ways))
 
 
+def named(folder: Path, spoken: dict[str, bytes]) -> Iterator[str]:
+    """Where what names a person stands that a gateway kept or said."""
+    files = [file for file in folder.rglob("*") if file.is_file() and not file.is_symlink()]
+    states = {file.parent for file in files if file.name in STORES}
+    kept = [file for file in files if file.suffix == ".log" or states.intersection(file.parents)]
+    if not kept and not spoken:
+        return
+    from instruments import persons  # with it half of the gateway: only where there is something to look into
+
+    places = {str(file.relative_to(folder)): _read(file) for file in kept} | spoken
+    yield from (f"{canary!r} in {place}" for place, canary in persons.traces(places, persons.UNMISTAKABLE))
+
+
 def _holds(content: bytes, ways: set[bytes]) -> bool:
     return any(form in content for form in ways)
 
@@ -110,8 +129,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         return
     spoken = {title: text.encode() for title, text in report.sections}
     spoken["the arguments of a process"] = "\n".join(_started).encode()
-    if found := list(leaks(folder, spoken)):
-        report.outcome, report.longrepr = "failed", "secrets outside their files:\n  " + "\n  ".join(found)
+    if found := [*leaks(folder, spoken), *named(folder, spoken)]:
+        report.outcome, report.longrepr = "failed", "secrets outside their files, or persons:\n  " + "\n  ".join(found)
 
 
 sys.addaudithook(_hear)

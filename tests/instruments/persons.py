@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from wire.face_bodies import CANARIES, EMPLOYEE
+from wire.face_bodies import CANARIES, EMPLOYEE, JPEG
 
 from gateway.sim.terminal import CANARIES as TERMINALS_CANARIES
 from gateway.store import deflate
@@ -26,13 +26,14 @@ _STREAM = re.compile(b"\x78[\x01\x5e\x9c\xda\x20\x7d\xbb\xf9]")
 _MOST = 1 << 20
 
 
-def traces(places: Mapping[str, bytes]) -> list[tuple[str, str]]:
+def traces(places: Mapping[str, bytes], wanted: Mapping[str, re.Pattern[bytes]] | None = None) -> list[tuple[str, str]]:
     """Where what stands that names a person: (place, canary)."""
+    wanted = _WANTED if wanted is None else wanted
     return [
         (place, canary)
         for place, content in places.items()
         for layer in (content, b"\n".join(streams(content)))
-        for canary, pattern in _WANTED.items()
+        for canary, pattern in wanted.items()
         if pattern.search(layer)
     ]
 
@@ -65,3 +66,7 @@ def _pattern(canary: str) -> re.Pattern[bytes]:
 
 
 _WANTED = {canary: _pattern(canary) for canary in (*CANARIES, *TERMINALS_CANARIES)} | {"a picture": _PICTURE}
+UNMISTAKABLE = {
+    canary: pattern for canary, pattern in _WANTED.items() if canary != "a picture" and len(canary.encode()) >= 8
+} | {"the picture": re.compile(re.escape(JPEG[:24]))}
+"""What is in no file by chance, however many files are searched."""

@@ -7,10 +7,12 @@ import json
 import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
-from instruments.canaries import leaks
+from instruments.canaries import leaks, named
+from wire.face_bodies import CARD, JPEG, NAME
 
 from gateway.store.persons import PersonKeys
 from gateway.store.rows import JournalRow
@@ -68,6 +70,29 @@ def test_copies_backups_and_short_words_are_no_leak(tmp_path):
     assert keep(tmp_path, a_token=token, copy=token + b"\n", b_tar=b"x" + token, c_password=b"short", d=b"short") == []
 
 
+@pytest.mark.leaks_on_purpose
+@pytest.mark.parametrize(
+    "written",
+    [NAME.encode(), NAME.encode("gb18030"), CARD.encode(), JPEG, zlib.compress(b"x" * 200 + NAME.encode())],
+    ids=len,
+)
+@pytest.mark.parametrize(
+    "place", ["state/loudong.db", "state/registry.json", "state/loudong.db.damaged-1", "daemon.log"]
+)
+def test_what_names_a_person_is_found_in_whatever_a_gateway_keeps(tmp_path, written, place):
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "loudong.db").touch()
+    (tmp_path / "bodies.json").write_bytes(NAME.encode())  # what the test pushes is the test's
+    assert list(named(tmp_path, {})) == []
+    (tmp_path / place).write_bytes(b"begin " + written + b" end")
+    assert {found.split(" in ")[1] for found in named(tmp_path, {})} == {place}
+
+
+@pytest.mark.leaks_on_purpose
+def test_what_names_a_person_is_found_in_what_was_said(tmp_path):
+    assert list(named(tmp_path, {"Captured stdout": NAME.encode()})) == [f"{NAME!r} in Captured stdout"]
+
+
 @pytest.mark.parametrize(
     ("deed", "place"),
     [
@@ -75,9 +100,10 @@ def test_copies_backups_and_short_words_are_no_leak(tmp_path):
         ("(tmp_path / 'daemon.log').write_text('POST /gate/a-token-of-some-length')", "daemon.log"),
         ("print('a-token-of-some-length', file=sys.stderr)", "Captured"),
         ("__import__('logging').getLogger('x').warning('a-token-of-some-length')", "Captured log"),
-        ("subprocess.run(['true', '--token=a-token-of-some-length'])", "arguments of a process"),
+        (f"(tmp_path / 'loudong.db').write_text({NAME!r})", "loudong.db"),
+        ("subprocess.run(['true', '--token=a-token-of-some-length'])", "the arguments of a process"),
     ],
-    ids=["nothing", "a file", "printed", "logged", "an argument"],
+    ids=["nothing", "a file", "printed", "logged", "a name", "an argument"],
 )
 def test_a_test_that_lets_a_secret_out_fails(tmp_path, deed, place):
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
@@ -97,7 +123,8 @@ def test_a_test_that_lets_a_secret_out_fails(tmp_path, deed, place):
     command += ["--basetemp", str(tmp_path / "inner"), str(tmp_path / "test_inner.py")]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
     assert done.returncode == (1 if place else 0), done.stdout
-    assert not place or ("gate.token in " in done.stdout and place in done.stdout)
+    what = NAME if NAME in deed else "gate.token"
+    assert not place or (what in done.stdout and f" in {place}" in done.stdout)
     for written in tmp_path.rglob("*"):  # or this very test would be caught
         if written.is_file():
             written.unlink()
