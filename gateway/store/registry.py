@@ -58,7 +58,7 @@ class WholeFileStorage(Storage):
 
     def save(self) -> None:
         """Raises OSError; then the old file stands."""
-        files.write_whole(self._path, json.dumps(self._tables, ensure_ascii=False, allow_nan=False).encode())
+        files.write_whole(self._path, _encode(self._tables))
 
 
 class Learnt(Struct):
@@ -231,4 +231,9 @@ def _decode(path: Path) -> Tables | None:
     tables = json.loads(raw)
     if not isinstance(tables, dict):
         raise ValueError("not a table of tables")  # noqa: TRY004 (a bad file, not a bad argument)
+    _encode(tables)  # half a character, or what is no number: read, it would keep all that is learnt from being written
     return tables
+
+
+def _encode(tables: Tables | None) -> bytes:
+    return json.dumps(tables, ensure_ascii=False, allow_nan=False).encode()

@@ -205,7 +205,7 @@ def decode(body: bytes, device: str, point: str) -> Iterator[Sample]:
     """The samples of one series in a block; none where it cannot be read."""
     try:
         every = _decoder.decode(zlib.decompress(body))
-    except (zlib.error, msgspec.DecodeError):
+    except (zlib.error, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         log.warning("telemetry_block_unreadable")
         return
     for its_device, its_point, steps, values, qualities in every:

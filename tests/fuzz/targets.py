@@ -15,19 +15,23 @@ from zoneinfo import ZoneInfo
 
 from wire.face_bodies import CANARIES, EMPLOYEE
 
+from fuzz import doors
 from gateway.app.decoding import decode as decode_line
+from gateway.control.protocol import PeerCredentials, decode_request
 from gateway.control.protocol import Refusal as ControlRefusal
-from gateway.control.protocol import decode_request
+from gateway.control.protocol import encode as encode_line
+from gateway.control.server import spoken_for
 from gateway.drivers.ble.beacons import beacon_rule, decode_beacon, describe
 from gateway.drivers.ble.bthome import decode_bthome
-from gateway.drivers.ble.frame import AdvertFault
+from gateway.drivers.ble.frame import AdvertFault, Note
 from gateway.drivers.ble.mibeacon import decode_mibeacon
 from gateway.drivers.face import pages
-from gateway.drivers.face.bodies import BodyFault, Text
+from gateway.drivers.face.bodies import MAX_TEXT, BodyFault, Text
 from gateway.drivers.face.digest import DigestGate, Verdict
 from gateway.drivers.face.framing import Framer
 from gateway.drivers.face.history import read_page
 from gateway.drivers.face.isapi import decode as decode_push
+from gateway.drivers.face.isapi import decode_texts as decode_stream
 from gateway.drivers.face.mapped import decode_texts
 from gateway.drivers.face.persons import sealer
 from gateway.drivers.face.terminal import Decoded, Terminal
@@ -45,6 +49,7 @@ from gateway.uplink.commands import Refusal, parse_command, parse_receipt
 Target = Callable[[bytes], object]
 THEN_MS = 1_791_277_535_000
 KEY = bytes.fromhex("231d39c1d7cc1ab1aee224cd096db932")
+STRANGERS_KEY = bytes(range(16))
 ADDRESS = "A4:C1:38:00:00:01"
 TELLING = tuple(canary for canary in CANARIES if canary != EMPLOYEE)
 """Five digits in a row are in some digest by chance (atheris found one)."""
@@ -84,11 +89,17 @@ def decode_lines(data: bytes) -> None:
 
 
 def ble_advert(data: bytes) -> None:
-    """Bytes of any family are a frame or its own fault; what is sealed and not ours is never a press."""
-    for key in (None, KEY):
-        for decode in (decode_bthome, decode_mibeacon):
+    """Bytes of any family are a frame or its own fault. What is sealed and not ours is never a press, and moves no counter; nor is what
+    comes in clear from a button that has a key.
+    """
+    for decode in (decode_bthome, decode_mibeacon):
+        for key in (None, KEY, STRANGERS_KEY):
             with suppress(AdvertFault):
-                decode(data, ADDRESS, key)
+                frame = decode(data, ADDRESS, key)
+                proven = key is not None and frame.encrypted and not {Note.WRONG_KEY, Note.NO_KEY} & set(frame.notes)
+                assert proven or not frame.presses or (key is None and not frame.encrypted)
+                assert proven or frame.counter is None
+                assert key is not STRANGERS_KEY or not frame.presses, "nobody sealed anything with this one"
     half = len(data) // 2
     services, makers = {"0000feaa-0000-1000-8000-00805f9b34fb": data}, {0x004C: data, 0x0822: data[:half]}
     for form, sign in (("flag", Sign(company="0822", at=3, mask="80")), ("learned", Sign(company="0822", data="0102"))):
@@ -119,12 +130,16 @@ def face_mapped(data: bytes) -> None:
 
 
 def face_stream(data: bytes) -> None:
-    """A stream in chunks, with pauses: texts or a BodyFault."""
+    """A stream in chunks, with pauses: texts or a BodyFault. No text is a picture or longer than a text may be; what is read of them
+    are entries without anything personal of the corpus.
+    """
     framer, step = Framer(TYPES[2]), 1 + (data[0] if data else 0)
     with suppress(BodyFault):
         for at in range(1, len(data), step):
-            framer.feed(data[at : at + step])
-            framer.pause()
+            texts = framer.feed(data[at : at + step]) + framer.pause()
+            assert not [text for text in texts if text.data.startswith(b"\xff\xd8\xff") or len(text.data) > MAX_TEXT]
+            if texts:
+                _entries(decode_stream(texts, GATES[0], THEN_MS))
 
 
 def face_history(data: bytes) -> None:
@@ -157,9 +172,22 @@ def mqtt_command(data: bytes) -> None:
 
 
 def control_request(data: bytes) -> None:
-    """A line is a request or a refusal."""
-    with suppress(ControlRefusal):
-        decode_request(data)
+    """A line is a request that is written as it was read, or refused as malformed. Nobody is believed on his own word: whom it is for
+    stands in ``caller`` alone, and from anybody but root and the daemon's user that is refused.
+    """
+    try:
+        request = decode_request(data)
+    except ControlRefusal as refusal:
+        assert refusal.reason == "malformed"  # noqa: PT017 - both ways out are judged
+        return
+    assert decode_request(encode_line(request)) == request
+    asker = PeerCredentials(7, 4321, 4321, "li")
+    try:
+        assert spoken_for(request, asker, 0, 0, str) == asker
+        assert request.caller is None
+    except ControlRefusal as refusal:
+        assert refusal.reason == "not_allowed"  # noqa: PT017 - as above
+        assert request.caller is not None
 
 
 def site_file(data: bytes) -> None:
@@ -230,6 +258,6 @@ TARGETS: dict[str, Target] = {
     for target in (
         modbus_frame, decode_lines, ble_advert, face_push, face_mapped, face_stream, face_history, digest_login,
         mqtt_command, control_request, site_file, profile_file, stored_log, stored_pack, stored_columns, stored_shuffle,
-        stored_backup,
+        stored_backup, *doors.TARGETS,
     )
 }  # fmt: skip

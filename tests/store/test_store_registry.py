@@ -89,8 +89,16 @@ def test_a_note_that_is_no_json_is_refused_where_it_is_made(tmp_path):
     assert registry.get("button", "b") == {}
 
 
+UNWRITABLE = [
+    b'{"\\ud800": {}}',
+    b'{"x": {"1": {"key": "k", "fields": {"a": NaN}}}}',
+    b'{"x": {"1": {"key": "k", "fields": {"a": 1e999}}}}',
+]
+"""JSON takes half a character, what is no number, and one too great; nobody can write them again."""
+
+
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b'{"button": 3}', b'{"button": {"1": {}}}', b"\xff\xfe", b"[" * 9999]
+    "content", [b"", b"{", b"[]", b'{"button": 3}', b'{"button": {"1": {}}}', b"\xff\xfe", b"[" * 9999, *UNWRITABLE]
 )
 def test_an_unreadable_file_is_set_aside(tmp_path, content):
     (tmp_path / NAME).write_bytes(content)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+import zlib
 
 import pytest
 from instruments.virtual import virtual_run
 
 from gateway.store import telemetry as telemetry_module
-from gateway.store.telemetry import NAME, Telemetry
+from gateway.store.telemetry import NAME, Telemetry, decode
 
 
 def _rows(telemetry) -> list:
@@ -149,3 +150,11 @@ def test_an_end_takes_no_time_where_the_disk_takes_none(tmp_path):
         return loop.time(), telemetry.counters.written
 
     assert virtual_run(life(), patience_s=0.0) == (0.0, 1)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"junk", zlib.compress(b"\x91\x95\xa2\xe1\xe1\xa1p\x90\x90\x80"), zlib.compress(b"\x91" * 9_999)]
+)
+def test_a_block_that_cannot_be_read_holds_nothing(body):
+    """Found by mutation: names that are no text."""
+    assert list(decode(body, "air", "co2")) == []
