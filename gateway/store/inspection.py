@@ -148,11 +148,11 @@ def _follows(key: tuple[Any, ...], before: tuple[Any, ...]) -> bool:
 
 
 def _leaps(table: str, key: tuple[Any, ...], before: tuple[Any, ...]) -> bool:
-    """Further than numbers can be apart; those of lanes may be."""
+    """Further than numbers can be apart; those of lanes, and of a history that was thinned, may be."""
     if table not in seals.NUMBERED or key[:-1] != before[:-1]:
         return False
     n, last = key[-1], before[-1]
-    return not isinstance(n, int) or (isinstance(last, int) and n - last > seals.LEAP)
+    return not isinstance(n, int) or (table != "history" and isinstance(last, int) and n - last > seals.LEAP)
 
 
 def _comparable(key: tuple[Any, ...]) -> tuple[tuple[str, Any], ...]:

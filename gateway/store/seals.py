@@ -45,7 +45,8 @@ NUMBERED = frozenset({"journal", "history", "audit"})
 """Tables whose rows have a number ``n`` that stands outside the seal: the order of the pages is the truth of it."""
 LEAP = 1 << 20
 """Numbers of such rows that follow each other lie closer together than this. Where they do not, one of them is wrong: so many rows in a
-row neither fail their checksums nor are thinned out.
+row do not fail their checksums. In a history any number may be missing behind the step that says how many were thinned out; there
+the order alone counts.
 """
 
 
