@@ -26,6 +26,7 @@ from gateway.store.disclosure import note_beside
 from gateway.store.persons import SEALED
 from gateway.store.recording import Recording
 from gateway.store.rows import AuditRow, JournalRow
+from gateway.store.thinning import FIRST
 
 _PROGRESS_ROWS = 20_000
 _BESIDE_THE_CORE = frozenset({NoteKind.RECEIVED.value, NoteKind.REFUSED.value, NoteKind.THINNED.value})
@@ -140,12 +141,18 @@ def _event(row: JournalRow) -> Event | None:
 
 
 def _agreement(steps: list[Step], recording: Recording, seen: Witness) -> Agreement:
-    """By alert, revision, kind and instant. A deadline behind the last row of all may have fired unseen: it does not count."""
+    """By alert, revision, kind and instant. A deadline behind the last row of all may have fired unseen: it does not count; nor does
+    what a thinned history need not know any more.
+    """
     kept = {step for step in recording.steps if step[2] not in _BESIDE_THE_CORE and step[3] >= (seen.first_at or 0)}
     last = max((step[3] for step in kept), default=0)
+    thinned = {
+        alert: at for alert, _, kind, at in recording.steps if kind == NoteKind.THINNED
+    }  # of each alert at most one
     replayed = {
         (change.alert.id, change.alert.revision, change.kind.value, int(change.at))
         for change in (step.change for step in steps)
         if change.at <= max(last, seen.last_at)
     }
-    return Agreement(len(kept & replayed), len(kept - replayed), len(replayed - kept))
+    unknown = {step for step in replayed - kept if step[2] not in FIRST or step[3] > thinned.get(step[0], -1)}
+    return Agreement(len(kept & replayed), len(kept - replayed), len(unknown))

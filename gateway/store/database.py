@@ -39,6 +39,7 @@ from gateway.store.retention import CLOSED, DEFAULT, Keep
 from gateway.store.rows import Batch, Damage, HistoryRow, JournalRow, Loaded, Message, Pruned, StateRow
 from gateway.store.sealed import Sealed, put_meta
 from gateway.store.tables import unpack_stamp
+from gateway.store.thinning import Thinner
 from gateway.store.told import Told
 from gateway.store.unfolded import Unfolded
 
@@ -69,6 +70,7 @@ class Database:
         self._rows = Sealed(self.damage, self._access.condemn)
         self._outbox = Outbox(self._rows)
         self._inspector = Inspector(path, self._access, self._rows)
+        self._thinner = Thinner(self._rows)
         self._log = CommitLog(path.with_name(commit_log.NAME))
         self._unfolded = Unfolded()
         self._last: dict[str, int] = {}
@@ -381,7 +383,8 @@ class Database:
             self._access.mend()
             return Pruned(more=True)
         with self._access.writing() as connection:
-            pruned = retention.tidy(connection, self._rows, self._outbox, old)
+            pruned = retention.tidy(connection, self._thinner, self._outbox, old)
+        self._thinner.settle()
         return structs.replace(pruned, keys=self._persons.expire(now - keep.journal_ms))
 
     @property
@@ -486,6 +489,7 @@ class Database:
     def _take_over(self) -> None:
         """Read what this object itself keeps in memory from the file just opened."""
         self._inspector.end()
+        self._thinner.begin_anew()
         with self._access.reading() as connection:
             for _, (uplink, lane, sequence, _) in self._rows.rows(connection, "cursors"):
                 self._outbox.restore(uplink, lane, sequence)

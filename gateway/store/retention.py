@@ -7,7 +7,7 @@ Theory. The file is bounded by reuse: SQLite gives the pages of deleted rows to 
 below a bound does not grow beyond it. Giving bytes back to the disk (VACUUM) would copy the whole file and hold up every
 alert meanwhile. Where the bytes in use pass the bound, the journal gives way first and closed alerts next, whatever their age;
 open alerts, and those of which an uplink still owes delivery, never. What of an open alert's history only says the same again is
-thinned (``thinning.py``), once neither age nor the journal, which a replay holds it beside, speaks for it; refused attempts at once.
+thinned (``thinning.py``), once neither age nor the journal speaks for it or too much came behind it; refused attempts at once.
 
 What is to go is looked for before the transaction that deletes it, in rows whose checksums hold: a flipped bit makes nothing old.
 """
@@ -22,10 +22,10 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.alerts import ChangeKind
-from gateway.store import thinning
 from gateway.store.outbox import Outbox
 from gateway.store.rows import Pruned
 from gateway.store.sealed import Pair, Sealed
+from gateway.store.thinning import Thinner
 
 DAY_MS = 86_400_000
 CLOSED = "closed"
@@ -81,19 +81,19 @@ def look(connection: sqlite3.Connection, rows: Sealed, outbox: Outbox, keep: Kee
     return Old(outbox.passed(connection), journal, audit[-1][0][0] if audit else 0, closed, steps)
 
 
-def tidy(connection: sqlite3.Connection, rows: Sealed, outbox: Outbox, old: Old) -> Pruned:
+def tidy(connection: sqlite3.Connection, thinner: Thinner, outbox: Outbox, old: Old) -> Pruned:
     """One round. Raises sqlite3.Error."""
     messages = outbox.prune(connection, old.messages)
     journal = connection.execute("DELETE FROM journal WHERE n <= ?", (old.journal,)).rowcount
     gone = [(key,) for key in old.closed]
     connection.executemany("DELETE FROM history WHERE alert = ?", gone)
     connection.executemany(f"DELETE FROM state WHERE kind = '{CLOSED}' AND key = ?", gone)  # noqa: S608 (our own name)
-    steps = thinning.thin(connection, rows, old.steps)
+    steps, unseen = thinner.thin(connection, old.steps)
     connection.execute("DELETE FROM audit WHERE n <= ?", (old.audit,))
     connection.execute(
         "DELETE FROM damaged WHERE n <= (SELECT n FROM damaged ORDER BY n DESC LIMIT 1 OFFSET ?)", (_DAMAGED_ROWS,)
     )
-    more = journal >= JOURNAL_ROUND or len(gone) >= CLOSED_ROUND or steps >= thinning.ROUND
+    more = journal >= JOURNAL_ROUND or len(gone) >= CLOSED_ROUND or unseen
     return Pruned(messages, journal, len(gone), steps=steps, more=more)
 
 

@@ -47,6 +47,14 @@ class Recorder:
     def prune(self, rows):
         self._database.prune(Keep(journal_rows=rows))
 
+    def tidy(self):
+        """Until nothing is left to do; answers how many steps of histories were thinned out."""
+        steps, more = 0, True
+        while more:
+            pruned = self._database.prune(Keep(), self.at)
+            steps, more = steps + pruned.steps, pruned.more
+        return steps
+
     def histories(self):
         """(alert, revision, kind) of everything the store says happened to an alert; a refused command did nothing to it."""
         self._database.fold()

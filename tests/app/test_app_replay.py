@@ -10,6 +10,7 @@ import pytest
 from gateway.app.check import check
 from gateway.cli import main
 from gateway.nodes import Faults
+from gateway.store import thinning
 from tests.app.recorder import Recorder
 
 SITE = Path(__file__).parents[1] / "scenarios" / "site.yaml"
@@ -73,6 +74,19 @@ def test_a_replay_gives_exactly_the_ids_and_revisions_that_the_histories_hold(st
     assert summary == {"type": "summary", "events": 16, "same": len(changes), "only_recorded": 0, "only_replayed": 0}
     assert "from_start" in limits(said)
     assert limits(said)["downtime"] == {"type": "limit", "limit": "downtime", "blind": "20s", "unknown": 0}
+
+
+def test_a_replay_does_not_ask_for_steps_that_were_thinned_out(compound, tmp_path, replayed, monkeypatch):
+    """While the journal still has what they came from."""
+    monkeypatch.setattr(thinning, "YOUNG", 60)
+    presses = (f"{30 * n}s press sos-301 single key c{n}" for n in range(1, 100))
+    recorder = Recorder(tmp_path / "state", compound).play("\n".join(presses))
+    assert recorder.tidy() == 98 - 1 - 60
+    recorder.close()
+    _, said, summary = replayed(tmp_path / "state")
+    kept = [step for step in recorder.histories_kept if step[2] != "thinned"]
+    assert summary["same"] == len(kept) < len(said["change"])
+    assert (summary["only_recorded"], summary["only_replayed"]) == (0, 0)
 
 
 @pytest.mark.parametrize("file", TIMETABLES, ids=lambda file: file.stem)

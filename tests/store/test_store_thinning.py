@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections import Counter
+
 import pytest
 
-from gateway.store import thinning
+from gateway.store import seals, thinning
 from gateway.store.database import Database
 from gateway.store.retention import DAY_MS, Keep
-from gateway.store.rows import Batch, HistoryRow, Message, StateRow
+from gateway.store.rows import AuditRow, Batch, HistoryRow, Message, StateRow
 
 ALERT, NOW = "a1", 200 * DAY_MS
 
@@ -127,10 +130,72 @@ def test_a_closed_alert_keeps_what_it_has(database):
     assert len(database.history(ALERT)) == 400
 
 
-def test_one_round_is_short(database, monkeypatch):
-    monkeypatch.setattr(thinning, "ROUND", 60)
-    flap(database, range(100))
-    pruned = database.prune(Keep(), now=NOW)
-    assert (pruned.steps, pruned.more) == (60, True)
-    assert tidy(database) > 60
-    assert len([row for row in database.history(ALERT) if row.kind == "thinned"]) == 1
+def flicker(database, steps: int, alert: str = ALERT) -> None:
+    """A bad contact: it comes and goes twice a minute, all of it within the journal's time."""
+    kinds = ("re-alarmed", "returned")
+    rows = tuple(HistoryRow(alert, n + 1, kinds[n % 2], n * 30_000, None, "", b"body" * 100) for n in range(steps))
+    database.commit(Batch(state=(StateRow("alert", alert, b"open"),), history=rows))
+
+
+def test_a_history_is_short_however_fast_it_comes_and_goes(database):
+    flicker(database, 3_000)
+    for n in range(5):
+        database.commit(Batch(history=(step(3_000, "shelved", 90_000_000 + n, "li"),)))
+        flicker(database, 1_000)
+    assert tidy(database, DAY_MS) == 8_000 - 2 - thinning.YOUNG, "but for the first of each kind"
+    rows = database.history(ALERT)
+    assert [row.who for row in rows if row.who] == ["li"] * 5
+    (thinned,) = [row for row in rows if row.kind == "thinned"]
+    assert int(thinned.reason) + len(rows) - 1 == 8_005
+    flicker(database, 120)
+    assert tidy(database, DAY_MS + 3_600_000) == 120
+    (thinned,) = [row for row in database.history(ALERT) if row.kind == "thinned"]
+    assert int(thinned.reason) == 8_120 - 2 - thinning.YOUNG
+
+
+def test_no_round_reads_more_than_a_few_steps_or_passes_many_alerts(database, monkeypatch):
+    monkeypatch.setattr(thinning, "ROUND", 100)
+    for n in range(3):
+        flicker(database, 1_000, f"a{n}")
+    for n in range(250):
+        database.commit(Batch(state=(StateRow("alert", f"b{n:03}", b"open"),), history=()))
+    database.fold()
+    proved = Counter[str]()
+    sound = seals.sound
+    monkeypatch.setattr(seals, "sound", lambda table, row: proved.update([table]) or sound(table, row))
+    rounds, more = 0, True
+    while more:
+        proved.clear()
+        more = database.prune(Keep(), now=DAY_MS).more
+        rounds += 1
+        assert proved["history"] <= 100
+    assert rounds >= 3_250 // 100
+    assert [len(database.history(f"a{n}")) for n in range(3)] == [3 + thinning.YOUNG] * 3
+
+
+def test_a_round_that_the_disk_refused_is_done_again(database, monkeypatch):
+    monkeypatch.setattr(thinning, "ROUND", 800)
+    flicker(database, 2_000)
+    before = database.history(ALERT)
+    database.disclosure.note(AuditRow(0, "li", "history", "x"))
+    refusal = "CREATE TEMP TRIGGER full BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+    database._access.connection.execute(refusal)
+    assert database.prune(Keep(), now=DAY_MS).steps > 0
+    with pytest.raises(sqlite3.IntegrityError):
+        database.prune(Keep(audit_ms=0), now=DAY_MS)
+    database._access.connection.execute("DROP TRIGGER full")
+    tidy(database, DAY_MS)
+    rows = database.history(ALERT)
+    (thinned,) = [row for row in rows if row.kind == "thinned"]
+    assert int(thinned.reason) + len(rows) - 1 == len(before)
+    assert [row for row in before if row in rows][-thinning.YOUNG :] == before[-thinning.YOUNG :]
+
+
+def test_what_was_thinned_out_is_no_damage_to_the_walk_through_all_rows(database, monkeypatch):
+    monkeypatch.setattr(seals, "LEAP", 1_000)
+    flicker(database, 5_000)
+    assert tidy(database, DAY_MS) > seals.LEAP
+    while database.inspect():
+        pass
+    assert not database.hurt
+    assert database.rebuilt == 0
