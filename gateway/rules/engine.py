@@ -72,7 +72,7 @@ class Outcome(Struct, frozen=True):
     urgent: bool
     """Must be on disk before anyone is told: everything but a quiet reading."""
     idle: bool = False
-    """A quiet reading that no alarm hangs on: losing the last minute of such costs nobody anything."""
+    """A quiet reading that no alarm hangs on, or that repeats the last: losing the last minute of such costs nobody anything."""
 
 
 class Engine:
@@ -125,10 +125,11 @@ class Engine:
             self._count_as_blind(stamped.event, stamped.at)
         self._fire_until(stamped.at)
         self._now = stamped.at
-        self._dispatch(stamped)
         event = stamped.event
+        may_wait = isinstance(event, Reading) and event.quality is Quality.GOOD and self._may_wait(event)
+        self._dispatch(stamped)
         if isinstance(event, Reading):
-            return self._outcome(urgent=False, idle=event.quality is Quality.GOOD and self._may_wait(event))
+            return self._outcome(urgent=False, idle=may_wait)
         return self._outcome(urgent=not isinstance(event, _QUIET))
 
     def wake(self, at: Instant) -> Outcome:
@@ -379,12 +380,17 @@ class Engine:
                 self.register.fire(kind, name[0], at)
 
     def _may_wait(self, reading: Reading) -> bool:
-        """Whether a crash may cost the last minute of it: not so of an alarm point, nor of a button, of which it says whether
-        the press that is still on the air is known already.
+        """Whether a crash may cost the last minute of it: not so of a button, of which it says whether the press that is still on
+        the air is known already, nor of news of an alarm point. What such a one repeats says only that it was heard, and it is
+        heard anew after the crash; a compound's detectors repeat something every second, and each would be a block of the disk.
         """
         subject = self.compound.subjects.get(reading.device)
-        is_button = subject is not None and subject.kind == "button"
-        return not is_button and not self.is_vital(reading)
+        if subject is not None and subject.kind == "button":
+            return False
+        if not self.is_vital(reading):
+            return True
+        known = self.board.fact(reading.device, reading.point)
+        return known is not None and known.quality is Quality.GOOD and known.value == reading.value
 
     def _outcome(self, *, urgent: bool, idle: bool = False) -> Outcome:
         said = self._taken()

@@ -228,7 +228,7 @@ def test_a_quiet_reading_is_not_urgent_and_everything_else_is(core):
 
 
 def test_only_what_nobody_misses_after_a_crash_may_wait_for_company(make, subjects):
-    """Idle: a good value of no alarm point, no button, and with no delay begun."""
+    """Idle: a good value of no button, with no delay begun, that is no news of an alarm point."""
     slow = """
 - rule: damp
   subjects: { kind: air-sensor }
@@ -250,4 +250,9 @@ def test_only_what_nobody_misses_after_a_crash_may_wait_for_company(make, subjec
     assert not idle("air", "humidity", 80)  # the delay begins
     assert idle("air", "humidity", 81)
     assert not idle("gas", "gas", 1)
+    assert idle("gas", "gas", 1)  # as the poller repeats it, three times within its maximum age
+    assert not idle("gas", "gas", 2)
+    assert not idle("gas", "gas", 2, Quality.COMMS)
+    assert not idle("gas", "gas", 2)  # it is back
+    assert not idle("button", "pressed", True)
     assert not idle("button", "pressed", True)
