@@ -28,7 +28,7 @@ BLOCK = 20_000
 def measure(*, quick: bool) -> Iterator[Figure]:
     """``engine_events_per_s`` and ``replay_month_s``."""
     yield _rate(blocks=5 if quick else 25)
-    yield _month(days=0.1 if quick else 30)
+    yield _month(days=0.1 if quick else 5)
 
 
 def awake(compound: Compound, at: int = 0) -> Engine:

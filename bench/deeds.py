@@ -30,7 +30,7 @@ this pause each press follows the closing of the one before, which takes as long
 
 def measure(*, quick: bool) -> Iterator[Figure]:
     """Press to siren and to upstream, on a good disk and on two bad ones."""
-    trials = 30 if quick else 200
+    trials = 30 if quick else 150
     sirens, arrivals, bare, _ = asyncio.run(_presses(trials, 0))
     good = percentile(sirens, 0.99)
     yield Figure(

@@ -31,7 +31,7 @@ WINDOW = 20
 
 def measure(*, quick: bool) -> Iterator[Figure]:
     """``outbox_bytes_per_alert``, ``fsyncs_per_alert``, ``drain_alerts_per_s``."""
-    messages = 400 if quick else 4_000
+    messages = 400 if quick else 2_000
     spent, rate, bare, size = asyncio.run(_backlog(messages))
     few = min(messages, 400)
     syncs, (appended, append_syncs) = asyncio.run(_syncs(few)), _appended(few, size)

@@ -76,15 +76,15 @@ class Heard(Struct):
 
 def measure(*, quick: bool) -> Iterator[Figure]:
     """All figures of the line."""
-    yield from asyncio.run(_efficiency(8 if quick else 40))
+    yield from asyncio.run(_efficiency(8 if quick else 30))
     for dead, rest_ms in ((0, _FULL_MS), (1, _FULL_MS), (3, _FULL_MS), (5, _FULL_MS), (0, _CROWDED_MS)):
-        yield asyncio.run(_age(dead, rest_ms, 15 if quick else 60))
-    yield from asyncio.run(_wrong(10 if quick else 45))
-    yield asyncio.run(_noise(8 if quick else 45))
+        yield asyncio.run(_age(dead, rest_ms, 15 if quick else 40))
+    yield from asyncio.run(_wrong(10 if quick else 25))
+    yield asyncio.run(_noise(8 if quick else 25))
     trials = 15 if quick else 100
     for dead, lost in ((0, 0.0), (3, 0.0), (0, 0.2)):
         figure = asyncio.run(_preempt(dead, lost, trials))
-        bare = asyncio.run(_pymodbus_preempt(dead, lost, min(trials, 60)))
+        bare = asyncio.run(_pymodbus_preempt(dead, lost, min(trials, 50)))
         yield replace(figure, baseline=bare, baseline_is="p99 of pymodbus, whose client polls without a pause")
 
 
@@ -229,7 +229,7 @@ async def _age(dead: int, rest_ms: int, seconds: float) -> Figure:
             began = time.monotonic()
             await asyncio.sleep(seconds)
     ages = _ages(seen, began, began + seconds)
-    bare = await _pymodbus_age(units, rest_ms / 1000, min(seconds, 20))
+    bare = await _pymodbus_age(units, rest_ms / 1000, min(seconds, 12))
     booked = (DETECTORS * (READ_S - 18 * CHAR_S) / _ALARM_MS + UNITS * READ_S / rest_ms) * 1000
     name = f"{dead}_dead" if rest_ms == _FULL_MS else "overbooked"
     return Figure(
