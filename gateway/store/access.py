@@ -17,7 +17,8 @@ from gateway.faults import StoreFault
 from gateway.store import connection as dialling
 from gateway.store import files, salvage
 from gateway.store.connection import Damaged
-from gateway.store.migrations import is_intact, migrate, shipped
+from gateway.store.migrations import is_current, is_intact, migrate, shipped
+from gateway.store.rebuilding import Rebuilding
 
 log = structlog.get_logger()
 
@@ -34,11 +35,10 @@ class Access:
         self._path, self._taken_over = path, taken_over
         self.connection: sqlite3.Connection | None = None
         self._must_redial = self._must_check = self._readonly = False
-        self._condemned = ""
+        self._condemned = self._doubt = ""
         self.created = False
         """Whether there was no file before."""
-        self.rebuilt = 0
-        """How often a damaged file was replaced since this object was made."""
+        self._rebuilding = Rebuilding(path)
         self.notes: list[str] = []
         """What was found amiss."""
 
@@ -46,6 +46,11 @@ class Access:
     def well(self) -> bool:
         """Whether it is open, and nothing was refused that asks for opening it anew."""
         return self.connection is not None and not self._readonly and not self._must_redial
+
+    @property
+    def rebuilt(self) -> int:
+        """How often a damaged file was replaced since this object was made."""
+        return self._rebuilding.done
 
     @property
     def hurt(self) -> bool:
@@ -64,32 +69,55 @@ class Access:
             self.connection.close()
             self.connection = None
 
-    def dial(self, *, check: bool) -> None:
-        """Open the file, replacing it where it is damaged. Raises StoreFault; then a connection there was stays, to read from."""
+    def dial(self, *, check: bool, replacing: bool = True) -> None:
+        """Open the file, ``replacing`` it where it is damaged. Raises StoreFault; then a connection there was stays, to read from."""
         if self._readonly:
             self.hang_up()  # SQLite shares a read-only index among all connections of a process
         try:
-            try:
-                if self._condemned:
-                    raise Damaged(self._condemned)  # noqa: TRY301 (one more finding)
-                fresh = self._open_file(check=check)
-            except Damaged as finding:
-                fresh = self._replace(str(finding))
-            except UnicodeDecodeError:  # of the words in which SQLite says what it cannot read in the schema
-                fresh = self._replace("schema")
-            except sqlite3.DatabaseError as error:
-                if not dialling.is_damage(error):
-                    raise
-                fresh = self._replace(str(error))
+            fresh = self._opened(check=check) if replacing else self._as_it_lies()
         except OSError as error:
             raise StoreFault(str(error)) from error
         except sqlite3.Error as error:
             raise dialling.fault(error) from error
         self.hang_up()
         self.connection = fresh
-        self._must_redial = self._must_check = self._readonly = False
-        self._condemned = ""
+        if replacing:
+            self._must_redial = self._must_check = False
+        self._readonly = False
+        if self._doubt:
+            self.condemn(self._doubt)
+        self._doubt = ""
         self._taken_over()
+
+    def _opened(self, *, check: bool) -> sqlite3.Connection:
+        try:
+            if self._condemned:
+                raise Damaged(self._condemned)  # noqa: TRY301 (one more finding)
+            return self._open_readable(check=check)
+        except Damaged as finding:
+            self._condemned = str(
+                finding
+            )  # nobody need look for it again, should there be no room for another file now
+            self._must_redial = self._must_check = True
+            return self._replace(self._condemned)
+
+    def _as_it_lies(self) -> sqlite3.Connection:
+        try:
+            return self._open_readable(check=False)
+        except Damaged as finding:
+            self._must_redial = self._must_check = True
+            raise StoreFault(str(finding)) from finding
+
+    def _open_readable(self, *, check: bool) -> sqlite3.Connection:
+        """The file, opened. Raises Damaged for whatever shows in that, sqlite3.Error, OSError."""
+        try:
+            return self._open_file(check=check)
+        except UnicodeDecodeError as error:  # of the words in which SQLite says what it cannot read in the schema
+            raise Damaged("schema") from error
+        except sqlite3.DatabaseError as error:
+            if not dialling.is_damage(error):
+                raise
+            raise Damaged(str(error)) from error
 
     def _open_file(self, *, check: bool) -> sqlite3.Connection:
         salvage.finish(self._path)
@@ -106,29 +134,37 @@ class Access:
             connection = dialling.dial_readonly(self._path)
         try:
             if check:
-                if self._must_check or files.size(self._path) <= PROVED_BYTES:
-                    dialling.prove(connection, whole=self._must_check)
                 if not is_intact(connection):
                     raise Damaged("schema")  # noqa: TRY301 (one more finding)
+                if self._must_check or files.size(self._path) <= PROVED_BYTES:
+                    self._prove(connection)
             migrate(connection, shipped())
         except (sqlite3.Error, UnicodeDecodeError, Damaged):
             connection.close()
             raise
         return connection
 
+    def _prove(self, connection: sqlite3.Connection) -> None:
+        """At the first opening a file that can be read is opened whatever is found, and condemned: a start reads before it mends."""
+        try:
+            dialling.prove(connection, whole=self._must_check)
+        except Damaged as finding:
+            if self._must_check or not is_current(connection, shipped()):
+                raise
+            self._doubt = str(finding)
+
     def _replace(self, reason: str) -> sqlite3.Connection:
-        self.hang_up()
-        saved, bad, aside = salvage.rebuild(self._path)
-        self.rebuilt += 1
+        saved, bad, aside = self._rebuilding.go(self.hang_up)
+        self._condemned = ""
         self.notes.append(f"database_damaged: {reason}; {saved} rows saved, {bad} bad; {aside.name}")
         log.error("database_replaced", reason=reason, saved=saved, bad=bad, aside=aside.name)
         return self._open_file(check=False)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """To read from; opened first where it is not. What SQLite refuses becomes a StoreFault."""
+        """To read from; opened first where it is not, and never replaced. What SQLite refuses becomes a StoreFault."""
         if self.connection is None:
-            self.dial(check=False)
+            self.dial(check=False, replacing=False)
         assert self.connection is not None  # noqa: S101 (that is what dial is for)
         try:
             yield self.connection

@@ -89,8 +89,8 @@ class Database:
         self._recovery = Recovery(self._access, self._log, Told(path.parent), self._outbox, self._lineage)
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
-        """Open the store in ``folder``, making, migrating or repairing it as needed.
+    def open(cls, folder: Path, *, mending: bool = True) -> Self:
+        """Open the store in ``folder``, making, migrating or, where ``mending`` or nothing can be read else, repairing it as needed.
 
         Raises StoreFault only where nothing can even be read; a read-only disk opens, and refuses commits.
         """
@@ -108,7 +108,7 @@ class Database:
         )
         try:
             database._access.dial(check=True)
-            if database.hurt:
+            if mending and database.hurt:
                 with contextlib.suppress(StoreFault):  # a read-only disk: what can be found is read
                     database._access.mend()
             database._recover()
@@ -130,7 +130,8 @@ class Database:
         self._notes.clear()
         hurt = self.rebuilt > 0 or self.damage.rows > 0
         self._take_in(self._recovery.news(self._serial, self._noted_room, hurt=hurt, notes=self._notes))
-        self._recovery.retell()
+        if not self.hurt:  # nothing is written into a hurt database: what it holds is read before it is mended
+            self._recovery.retell()
 
     def _take_in(self, entries: Sequence[Entry]) -> None:
         if not entries:
@@ -140,8 +141,9 @@ class Database:
         for entry in entries:
             for uplink, lane, sequence in entry.cursors:
                 self._outbox.restore(uplink, lane, sequence)
-        with contextlib.suppress(StoreFault):  # a read-only disk: it is read from memory, and refuses commits
-            self.fold()
+        if not self.hurt:
+            with contextlib.suppress(StoreFault):  # a read-only disk: it is read from memory, and refuses commits
+                self.fold()
         with self._access.reading() as connection:
             self._outbox.restored(connection)
             self._past = self._last_sequences(connection)
@@ -434,10 +436,7 @@ class Database:
         return self._outbox.uplinks()
 
     def take(self, uplink: str, lane: str, n: int) -> list[Message]:
-        """The next ``n`` messages of a lane behind the uplink's cursor, in order. Raises StoreFault.
-
-        Places of a lane follow each other; where they do not, a damaged key may hide what lies between.
-        """
+        """The next ``n`` messages of a lane behind the uplink's cursor, in order. Raises StoreFault."""
         taken = self._take(uplink, lane, n)
         since = max(self._outbox.cursor(uplink, lane), self._outbox.beginning(uplink, lane))
         if self._inspector.is_gapless(lane, [since, *(one.sequence for one in taken if one.sequence > since)]):

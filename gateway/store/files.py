@@ -149,12 +149,12 @@ def _bound_asides(path: Path) -> None:
     ]
     kept = 0
     for place, aside in enumerate(asides):
-        length = sum(map(size, _family(aside)))
-        if place and (place >= ASIDE_KEPT or kept + length > ASIDE_BYTES):
+        bytes_ = length(aside)
+        if place and (place >= ASIDE_KEPT or kept + bytes_ > ASIDE_BYTES):
             remove(aside)
-            log.error("damaged_file_deleted", name=aside.name, bytes=length)
+            log.error("damaged_file_deleted", name=aside.name, bytes=bytes_)
         else:
-            kept += length
+            kept += bytes_
 
 
 def _asides(path: Path, because: str) -> set[int]:
@@ -167,6 +167,11 @@ def remove(path: Path) -> None:
     """Delete a database that never came into use, with its companions. Raises OSError."""
     for name in _family(path):
         name.unlink(missing_ok=True)
+
+
+def length(path: Path) -> int:
+    """Bytes of a database with its companions."""
+    return sum(map(size, _family(path)))
 
 
 def companions(path: Path) -> bool:

@@ -47,6 +47,11 @@ def is_intact(connection: sqlite3.Connection, family: str = "schema") -> bool:
     return made <= there and there.isdisjoint(_made(family, newest) - made)
 
 
+def is_current(connection: sqlite3.Connection, schemas: dict[int, str]) -> bool:
+    """Whether nothing is to be migrated. Raises sqlite3.Error."""
+    return bool(connection.execute("PRAGMA user_version").fetchone()[0] >= max(schemas))
+
+
 @functools.cache
 def _made(family: str, version: int) -> frozenset[object]:
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as model:

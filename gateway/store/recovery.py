@@ -65,6 +65,8 @@ class Recovery(Struct, frozen=True):
             for message in waiting:
                 last[message.lane] = max(message.sequence, last.get(message.lane, 0))
             self.lineage.find_leap(connection, last)
+        if self.access.hurt:
+            return  # what it holds is read before it is mended, and then it leaps again
         with contextlib.suppress(StoreFault), self.access.writing() as connection:  # a read-only disk
             self.lineage.note_leap(connection)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -50,11 +50,12 @@ def finish(path: Path) -> None:
         files.sync_folder(path.parent)
 
 
-def rebuild(path: Path) -> tuple[int, int, Path]:
+def rebuild(path: Path, leave: Callable[[], None]) -> tuple[int, int, Path]:
     """Put a new database in the place of a damaged one, with every row that can still be read.
 
     Answers how many rows were saved and how many were read but fail their checksum, and where the damaged file lies now.
-    Raises OSError, sqlite3.Error when the disk refuses.
+    Raises OSError, sqlite3.Error when the disk refuses: the damaged one can be read until the new one stands; only then is whoever
+    does so made to ``leave`` it.
     """
     fresh = _fresh(path)
     files.remove(fresh)
@@ -69,10 +70,21 @@ def rebuild(path: Path) -> tuple[int, int, Path]:
     finally:
         target.close()
     files.sync_folder(path.parent)
+    leave()
     aside = files.set_aside(path)
     fresh.rename(path)
     files.sync_folder(path.parent)
     return saved, bad, aside
+
+
+def discard(path: Path) -> bool:
+    """Delete a new database that was not completed; whether anything had been written of it."""
+    fresh = _fresh(path)
+    written = files.length(fresh) > 0
+    if path.exists():  # else the exchange is under way, and ``finish`` completes it
+        with contextlib.suppress(OSError):
+            files.remove(fresh)
+    return written
 
 
 def _fresh(path: Path) -> Path:

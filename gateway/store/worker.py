@@ -7,6 +7,7 @@ do without the disk is told at once instead of queueing behind it; the job itsel
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import secrets
 from collections.abc import Callable, Sequence
@@ -206,7 +207,7 @@ class Worker:
 
     def _open(self) -> tuple[Loaded, str]:
         try:
-            database = self._opened()
+            database = self._opened(mending=False)
             loaded = self._read = self._load(database)
         except StoreFault as fault:
             self._missed = True
@@ -217,24 +218,25 @@ class Worker:
             return _uncounted(loaded, str(fault)), str(fault)
 
     def _load(self, database: Database) -> Loaded:
-        """Damage that shows only now, in a file too long to be looked through, is mended first: what can be saved is the core's."""
-        loaded = None
+        """What was found damaged is mended only when all that can be read as it lies was read: who waits for the start may have to
+        go on with that, for a copy of a long file takes a slow card longer than he waits.
+        """
         try:
-            loaded = database.load()
-            if database.hurt:
+            loaded = self._read = database.load()
+        except StoreFault:
+            if not database.hurt:
+                raise
+            database.mend()
+            return database.load()
+        if database.hurt:
+            with contextlib.suppress(StoreFault):  # the disk does not let us mend it, and this is what it holds
                 database.mend()
                 return database.load()
-        except StoreFault:
-            if loaded is None and not database.hurt:
-                raise
-        if loaded is not None:  # or the disk does not let us mend it, and this is what it holds
-            return loaded
-        database.mend()
-        return database.load()
+        return loaded
 
-    def _opened(self) -> Database:
+    def _opened(self, *, mending: bool = True) -> Database:
         if self._database is None:
-            self._database = Database.open(self._folder)
+            self._database = Database.open(self._folder, mending=mending)
         return self._database
 
     def _present(self) -> Database:

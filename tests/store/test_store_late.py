@@ -51,10 +51,10 @@ def test_new_alerts_of_a_start_without_its_database_can_be_taken_when_it_opens(t
     refuses, reasons = [True], []
     real_open, real_load = Database.open.__func__, Database.load
 
-    def opening(cls, folder):
+    def opening(cls, folder, **how):
         if refuses[0] and failing == "open":
             raise StoreFault("SQLITE_CANTOPEN")
-        return real_open(cls, folder)
+        return real_open(cls, folder, **how)
 
     def loading(self):
         if refuses[0] and failing == "load":
@@ -321,7 +321,7 @@ def test_what_the_late_database_knows_of_time_stands(tmp_path, monkeypatch):
 def test_a_start_that_could_not_read_what_was_told_takes_it_for_a_loss(tmp_path, monkeypatch):
     """What it hears again may be told already, under ids that it does not know."""
 
-    def refuse(_folder):
+    def refuse(_folder, **_how):
         raise StoreFault("SQLITE_CANTOPEN")
 
     async def story():

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sqlite3
 import threading
 
 import pytest
 from instruments.waiting import until
 
-from gateway.store import access, rounds
+from gateway.store import access, rounds, salvage
 from gateway.store import connection as dialling
 from gateway.store import worker as worker_module
 from gateway.store.database import NAME, Database
-from gateway.store.rows import Batch, HistoryRow, Part, StateRow
+from gateway.store.rows import Batch, HistoryRow, JournalRow, Message, Part, StateRow
 from gateway.store.store import Store
 
 PAGE = 4_096
@@ -114,3 +115,73 @@ def test_a_start_that_can_read_and_not_count_knows_what_it_read(lived, monkeypat
         assert await store.put(Part(state=(StateRow("alert", "new", b"n"),), urgent=True))
 
     _start(lived, story)
+
+
+@pytest.fixture
+def slow_card(monkeypatch):
+    """The start waits for a moment; a copy is made when it is let."""
+    monkeypatch.setattr(worker_module, "OPEN_S", 2.0)
+    may_end, real = threading.Event(), salvage.rebuild
+
+    def slowly(*told):
+        may_end.wait(60)
+        return real(*told)
+
+    monkeypatch.setattr(salvage, "rebuild", slowly)
+    return may_end
+
+
+def _number_leaps(state) -> None:
+    with sqlite3.connect(state / NAME) as connection:
+        connection.execute("UPDATE journal SET n = n | (1 << 40) WHERE n = (SELECT MAX(n) FROM journal)")
+    connection.close()
+
+
+def _key_of_one_open_alert(state) -> None:
+    content = bytearray((state / NAME).read_bytes())
+    content[content.index(b"alerta0050") + 5] ^= 0x10
+    (state / NAME).write_bytes(content)
+
+
+def _pages_of_the_past(state) -> None:
+    _spoil(state, b"c01")
+
+
+@pytest.mark.parametrize("proved", [0, 1 << 30], ids=["long", "looked through"])
+@pytest.mark.parametrize("damage", [_number_leaps, _key_of_one_open_alert, _pages_of_the_past])
+def test_a_start_that_waits_for_a_copy_in_vain_begins_with_all_that_can_be_read(
+    tmp_path, monkeypatch, slow_card, damage, proved
+):
+    monkeypatch.setattr(access, "PROVED_BYTES", proved)
+    monkeypatch.setattr(rounds, "FIRST_S", 60.0)
+    state = tmp_path / "state"
+    database = Database.open(state)
+    rows = tuple(JournalRow(n, f"r-{n}", "press", b"{}") for n in range(10))
+    database.commit(Batch(state=OPEN, history=PAST, journal=rows))
+    database.fold()
+    told = Message("critical", 1, "late/1", "t", b"body", "late")
+    database.commit(Batch(state=(StateRow("alert", "late", b"l"),), messages=(told,)))
+    database._access.hang_up()  # killed: what came last is in the log alone
+    damage(state)
+    lost = {"a0050"} if damage is _key_of_one_open_alert else set()
+
+    async def story(store, loaded):
+        known = {row.key for row in loaded.state if row.kind == "alert"}
+        assert known == {*(row.key for row in OPEN), "late"} - lost
+        slow_card.set()
+        await store.add_uplink("street")
+        assert await store.put(Part(state=(StateRow("alert", "new", b"n"),), urgent=True)) in {True, False}
+        await until(lambda: store.mode == "disk" and not store._left)
+        assert not store._worker.late
+        if damage is not _pages_of_the_past or proved:
+            assert (state / f"{NAME}.damaged-1").exists()
+
+    _start(state, story)
+    again = Database.open(state)
+    assert {row.key for row in again.load().state if row.kind == "alert"} == {
+        *(row.key for row in OPEN),
+        "late",
+        "new",
+    } - lost
+    assert again.last_sequences()["critical"] >= 1
+    again.close()
