@@ -83,6 +83,8 @@ class Witness:
         self.first_at: Instant | None = None
         self.last_at = Instant(0)
         self.begins_with_boot = False
+        self._told_of_run = False
+        """This run is counted in ``other_sites``: a reload is no second start."""
         self.heard: set[tuple[str, str]] = set()
         """Points of which there is a reading."""
         self.strangers: Counter[str] = Counter()
@@ -98,11 +100,13 @@ class Witness:
             self.heard.add((event.device, event.point))
         elif isinstance(event, Boot):
             self.runs += 1
+            self._told_of_run = False
             if self.events > 1:
                 self.unknown_downtimes += event.downtime_ms is None
                 self.blind_ms += event.downtime_ms or 0
-        elif isinstance(event, SiteLoaded):
-            self.other_sites += event.fingerprint != self._compound.fingerprint
+        elif isinstance(event, SiteLoaded) and event.fingerprint != self._compound.fingerprint:
+            self.other_sites += not self._told_of_run
+            self._told_of_run = True
         subject = _subject(stamped)
         if subject and subject not in self._compound.subjects:
             self.strangers[subject] += 1

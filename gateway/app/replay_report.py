@@ -32,6 +32,11 @@ class Window(Struct, frozen=True):
         except ValueError:
             return False
 
+    @property
+    def dated(self) -> bool:
+        """Whether an edge is a time of day, which says nothing of a moment that nobody can date."""
+        return any(edge and duration_ms(edge) is None for edge in (self.since, self.until))
+
     def holds(self, replayed: Replayed) -> Callable[[Instant, int | None], bool]:
         """Whether a moment is inside; both edges must be readable."""
         zone = ZoneInfo(replayed.site.timezone)
@@ -79,8 +84,20 @@ def _ending(replayed: Replayed, window: Window, language: str) -> Iterator[str]:
     yield say("replay.limits", language)
     if window.since:
         yield "  - " + say("replay.limit.since", language, since=window.since)
+    if undated := _undated(replayed, window):
+        yield "  - " + say("replay.limit.undated", language, changes=undated)
     for limit in replayed.limits:
         yield "  - " + say(f"replay.limit.{limit.key}", language, **limit.fields)
+
+
+def _undated(replayed: Replayed, window: Window) -> int:
+    """How much is printed only because nobody can say when it was."""
+    if not window.dated:
+        return 0
+    inside = window.holds(replayed)
+    if replayed.pairs is None:
+        return sum(step.wall_ms is None and inside(step.change.at, None) for step in replayed.steps)
+    return sum(pair.wall_ms is None and bool(pair.differences()) and inside(pair.at, None) for pair in replayed.pairs)
 
 
 def objects(replayed: Replayed, window: Window) -> Iterator[dict[str, Any]]:
@@ -96,6 +113,8 @@ def objects(replayed: Replayed, window: Window) -> Iterator[dict[str, Any]]:
                 yield _pair_object(pair, shown)
     if window.since:
         yield {"type": "limit", "limit": "since", "since": window.since}
+    if undated := _undated(replayed, window):
+        yield {"type": "limit", "limit": "undated", "changes": undated}
     for limit in replayed.limits:
         yield {"type": "limit", "limit": limit.key, **limit.fields}
     yield {"type": "summary", "events": replayed.events, **to_builtins(replayed.agreement)}

@@ -75,15 +75,15 @@ def replay_journal(
     ours, theirs = Replay(compound), None if other is None else Replay(other)
     if theirs is not None:
         theirs.beside(ours)
-    seen, unreadable, sealed = Witness(compound), 0, 0
+    seen, unreadable, sealed, forgotten = Witness(compound), 0, 0, 0
     with Recording(journal) as recording:
         if noted is not None:
             noted(Instant(recording.until))
         for done, row in enumerate(recording.sealed_rows() if noted is None else recording.rows(), 1):
             if done % _PROGRESS_ROWS == 0:
                 progress(done, recording.last - recording.first + 1)
-            if noted is None and SEALED in row.body:
-                sealed += 1
+            if SEALED in row.body:  # still, where it was to be opened: its key is no more, or lies elsewhere
+                sealed, forgotten = sealed + (noted is None), forgotten + (noted is not None)
                 continue
             event = _event(row)
             if event is None:
@@ -97,7 +97,10 @@ def replay_journal(
         for replay in (ours, theirs):
             if replay is not None and seen.events:
                 replay.finish(until)
-        broken = {"damaged": recording.damaged, "holes": recording.holes, "unreadable": unreadable, "sealed": sealed}
+        broken = {
+            "damaged": recording.damaged, "holes": recording.holes, "unreadable": unreadable, "sealed": sealed,
+            "forgotten": forgotten,
+        }  # fmt: skip
         said = list(limits(seen, other_site, other or compound, first=recording.first, compared=other is not None))
         said += (Limit(key, {"rows": number}) for key, number in broken.items() if number)
         return Replayed(

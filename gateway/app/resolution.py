@@ -40,7 +40,7 @@ def limits(seen: Witness, site: Site, compound: Compound, *, first: int, compare
         blind = duration_text(seen.blind_ms // SECOND * SECOND) if seen.blind_ms >= SECOND else "0"
         yield Limit("downtime", {"blind": blind, "unknown": seen.unknown_downtimes})
     if seen.other_sites and not compared:
-        yield Limit("other_site", {"times": seen.other_sites})
+        yield Limit("other_site", {"times": seen.other_sites, "runs": max(seen.runs, seen.other_sites)})
     if seen.strangers:
         yield Limit("strangers", {"events": seen.strangers.total(), "devices": _some(sorted(seen.strangers))})
     if coarse := sorted(set(_coarse(site, compound))):

@@ -101,6 +101,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "日志从头重放,从 {since} 起打印",
         "it was replayed from the beginning and printed from {since}",
     ),
+    "replay.limit.undated": (
+        "{changes} 处没有真实时间(当时时钟未校准),--since 和 --until 写的时刻管不到它们,一律打印",
+        "{changes} lines have no true time (the clock was not trusted): no date in --since or --until bounds them, and all are printed",
+    ),
     "replay.limit.from_start": (
         "日志从网关第一次启动开始,没有缺头",
         "nothing before: the journal begins with the first start of this gateway",
@@ -122,8 +126,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "nobody listened while the gateway was down: {blind} in all, and {unknown} times nobody knows how long",
     ),
     "replay.limit.other_site": (
-        "{times} 次启动用的是另一版小区文件,这里一律按现在这一版",
-        "{times} starts were with another version of the site file; all are replayed with this one",
+        "{times} 次运行(共 {runs} 次)用过另一版小区文件,这里一律按现在这一版",
+        "{times} of {runs} runs were, if only for a while, with another version of the site file; all are replayed with this one",
     ),
     "replay.limit.strangers": (
         "{events} 个事件来自这份小区文件里没有的设备:{devices}",
@@ -154,6 +158,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "replay.limit.sealed": (
         "{rows} 行写的是某个人的进出,仍然封存,没有重放(--persons 打开,并记下是谁在看)",
         "{rows} rows tell of a person, stayed sealed and were not played (--persons opens them, and writes down who looked)",
+    ),
+    "replay.limit.forgotten": (
+        "{rows} 行写的是某个人的进出,打不开,没有重放:此人已被忘记,或其密钥(persons.keys)不在这里",
+        "{rows} rows tell of persons who were forgotten, or whose keys (persons.keys) are not here; they were not played",
     ),
     "replay.limit.unreadable": (
         "{rows} 行是这个版本读不懂的事件,跳过",

@@ -40,6 +40,9 @@ class Recorder:
                 self._inbox.report(self._addressed(what) if isinstance(what, Command) else what)
         return self
 
+    def reload(self, fingerprint):
+        self._inbox.report(SiteLoaded(fingerprint))
+
     def close(self):
         self.histories_kept = self.histories()
         self._database.close()

@@ -113,6 +113,13 @@ def test_a_replay_of_persons_is_written_down_where_no_daemon_runs(lived):
     assert (verb, about) == ("replay", "")
 
 
+def test_a_replay_says_of_whom_nothing_can_be_opened_any_more(lived):
+    (lived / "state" / "persons.keys").unlink()
+    _, said = replay(lived, "--persons")
+    assert limits(said)["forgotten"]["rows"] == 3
+    assert "unreadable" not in limits(said)
+
+
 def test_a_disk_that_refuses_the_note_refuses_the_replay(lived):
     no_room = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))}
     with contextlib.closing(sqlite3.connect(lived / "state" / "loudong.db")) as reader:

@@ -224,6 +224,21 @@ def test_another_site_file_is_said_to_be_another(store, tmp_path, replayed):
     assert limits(said)["strangers"]["devices"] == "air-301"
 
 
+def test_a_reload_is_no_start_with_another_site_file(store, compound, tmp_path, replayed):
+    for fingerprint in ("another", "a third", compound.fingerprint):
+        store.reload(fingerprint)
+    _, said, _ = replayed(tmp_path / "state")
+    assert (limits(said)["other_site"]["times"], limits(said)["other_site"]["runs"]) == (1, 2)
+
+
+def test_an_edge_that_cannot_bound_what_has_no_date_is_said(compound, tmp_path, replayed):
+    Recorder(tmp_path / "state", compound).play("0 restart, nobody knows how long\n5s press sos-301\n").close()
+    _, said, _ = replayed(tmp_path / "state", "--since", "2099-01-01")
+    assert limits(said)["undated"]["changes"] == len(said["change"]) > 0
+    assert "undated" not in limits(replayed(tmp_path / "state", "--since", "1h")[1])
+    assert "undated" not in limits(replayed(tmp_path / "state")[1])
+
+
 def test_rules_that_look_back_are_asked_what_they_read(store, tmp_path, replayed):
     (tmp_path / "rules.yaml").write_text(
         "rules:\n"
