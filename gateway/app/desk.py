@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from gateway.actions import Reply
-from gateway.alerts import Alert
+from gateway.alerts import Alert, Priority, building_of
 from gateway.app.local_time import wall_ms
 from gateway.app.naming import rule_name
 from gateway.control.protocol import UNSEEN, PeerCredentials, Refusal, Request
@@ -36,6 +36,7 @@ Histories = Callable[[str, str], Awaitable[Iterable[Mapping[str, Any]]]]
 Closed = Callable[[int, str], Awaitable[list[Alert]]]
 Errand = Callable[[Mapping[str, Any], PeerCredentials], Awaitable[Iterable[dict[str, Any]]]]
 CLOSED_SHOWN = 20
+_URGENCY = tuple(Priority)
 LOCAL = "local"
 """By which door a refused command came, where it was no uplink."""
 
@@ -54,6 +55,7 @@ class Desk:
         self._compound, self._people, self._alerts, self._report, self._now = compound, people, alerts, report, now
         self._status: Callable[[], Mapping[str, Any]] = dict
         self._anchor: Callable[[Instant], Anchor | None] = _undated
+        self._place_name: Callable[[str], str] = str
         self._histories: Histories | None = None
         self._closed: Closed | None = None
         self._named_doors: Callable[[], Collection[str]] = tuple
@@ -69,9 +71,12 @@ class Desk:
         histories: Histories,
         closed: Closed,
         named_doors: Callable[[], Collection[str]] = tuple,
+        place_name: Callable[[str], str] = str,
     ) -> None:
-        """Where the answers come from that the core does not hold; ``named_doors``: whose terminal the site file names."""
-        self._named_doors = named_doors
+        """Where the answers come from that the core does not hold; ``named_doors``: whose terminal the site file names;
+        ``place_name``: what people call a place.
+        """
+        self._named_doors, self._place_name = named_doors, place_name
         self._status, self._anchor, self._histories, self._closed = status, anchor, histories, closed
 
     def resettle(self, compound: Compound, people: Mapping[str, Person]) -> None:
@@ -85,7 +90,7 @@ class Desk:
     async def answer(self, request: Request, peer: PeerCredentials) -> Iterable[dict[str, Any]]:
         """The items of the answer. Raises ``Refusal`` with a named reason."""
         if request.verb == "alerts":
-            return [self.shown(alert) for alert in self._alerts()]
+            return [self.shown(alert) for alert in sorted(self._alerts(), key=_most_urgent_first)]
         if request.verb == "status":
             return [dict(self._status())]
         if request.verb == "closed" and self._closed is not None:
@@ -108,6 +113,7 @@ class Desk:
         anchor = self._anchor(alert.opened_at)
         item["age_s"] = (self._now() - alert.opened_at) / 1000
         item["occurred_ms"] = None if anchor is None else anchor.wall_ms(alert.opened_at)
+        item["building_name"] = self._place_name(building_of(alert.place))
         item["name_zh"], item["name_en"] = rule_name(self._compound, alert.rule)
         return item
 
@@ -197,6 +203,10 @@ class Desk:
         if len(matches) > 1:
             raise Refusal("ambiguous", " ".join(matches))
         return matches[0] if matches else asked
+
+
+def _most_urgent_first(alert: Alert) -> tuple[int, Instant]:
+    return _URGENCY.index(alert.priority), alert.opened_at
 
 
 def _is_master(peer: PeerCredentials) -> bool:

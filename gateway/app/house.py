@@ -196,7 +196,7 @@ class House:
         self.desk.offer(
             "learn", Learner(lambda: rooms.radio, lambda: self.site.buttons, self.publishing.radio_deaf).answer
         )
-        self.desk.connect(self._status, self._anchor_at, records.history, records.closed, self._named_doors)
+        self.desk.connect(self._status, self._anchor_at, records.history, records.closed, self._named_doors, self._place_name)
 
     # Living -----------------------------------------------------------------------------------------
 
@@ -332,6 +332,9 @@ class House:
         kept["core.quarantined"] = self.crashes.held_back
         control = {"control.refused": self.control.refused, "control.too_many": self.desk.too_many}
         return self.rooms.counts() | kept | control
+
+    def _place_name(self, place: str) -> str:
+        return self.site.full_name(place)
 
     def _named_doors(self) -> frozenset[str]:
         """Doors whose terminal the site file names."""

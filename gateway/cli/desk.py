@@ -36,7 +36,7 @@ def _away_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _alert_verb(parser: argparse.ArgumentParser, verb: str) -> None:
-    parser.add_argument("alert", help=say("cli.alert_id", language()))
+    parser.add_argument("alerts", nargs="+", metavar="alert", help=say("cli.alert_id", language()))
     signed(parser, reasoned=False)
     if verb == "ack":
         parser.add_argument("--on-site", action="store_true", help=say("cli.on_site", language()))
@@ -67,11 +67,12 @@ def _away(asked: argparse.Namespace) -> int:
 
 
 def _change(asked: argparse.Namespace) -> int:
-    arguments: Item = {"alert": asked.alert, "who": asked.who, "reason": asked.reason}
+    """Each is tried, whatever became of the one before; the exit code is the worst."""
+    arguments: Item = {"who": asked.who, "reason": asked.reason}
     arguments["on_site"] = getattr(asked, "on_site", False)
     arguments["mistaken"] = getattr(asked, "mistaken", False)
     arguments["for"] = getattr(asked, "length", None)
-    return ask(asked, asked.verb, arguments, show_done)
+    return max(ask(asked, asked.verb, arguments | {"alert": alert}, show_done) for alert in asked.alerts)
 
 
 def _show_status(items: list[Item]) -> Iterable[str]:
@@ -105,13 +106,9 @@ def _show_alerts(items: list[Item]) -> Iterable[str]:
         yield say("alerts.none", language())
     for crowd in _crowds(items):
         if len(crowd) > FLOOD:
-            yield say(
-                "alerts.flood",
-                language(),
-                count=len(crowd),
-                name=_name(crowd[0]),
-                building=building_of(crowd[0]["place"]),
-            )
+            building = crowd[0]["building_name"]
+            key = "alerts.flood" if building else "alerts.flood_nowhere"
+            yield say(key, language(), count=len(crowd), name=_name(crowd[0]), building=building)
         for alert in crowd:
             yield from _show_alert(alert)
 

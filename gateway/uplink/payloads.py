@@ -183,7 +183,7 @@ def _texts(change: Change, kind: ChangeKind, language: str, wording: Wording) ->
         say(f"change.{kind}", language, who=change.who or "-", reason=discreet(change.reason) or "-"),
         *(_why_sentence(why, language, wording) for why in alert.why),
         *_told_sentence(alert, language),
-        *([say("alert.flood", language, count=change.alike)] if change.alike > FLOOD else []),
+        *_flood_sentence(change, language),
         *_advice(alert, kind, language),
         say("alert.grade", language, grade=say(f"grade.{alert.grade}", language)),
     ]
@@ -218,6 +218,11 @@ def _advice(alert: Alert, kind: ChangeKind, language: str) -> list[str]:
     """What to do first, while there is something to do."""
     key = f"advice.{alert.rule}"
     return [say(key, language)] if key in CATALOGUE and kind in _CALLS_FOR_A_DEED else []
+
+
+def _flood_sentence(change: Change, language: str) -> list[str]:
+    key = "alert.flood" if change.alert.place else "alert.flood_nowhere"
+    return [say(key, language, count=change.alike)] if change.alike > FLOOD else []
 
 
 def _told_sentence(alert: Alert, language: str) -> list[str]:

@@ -53,6 +53,7 @@ _SENTENCES: dict[str, tuple[str, str]] = {
         "Told: {rungs} ({count} more times, not listed).",
     ),
     "alert.flood": ("本楼此类告警共 {count} 起未结。", "{count} alerts of this kind are open in this building."),
+    "alert.flood_nowhere": ("全小区此类告警共 {count} 起未结。", "{count} alerts of this kind are open."),
     "alert.grade": ("属{grade}。", "A {grade}."),
     "alert.comma": ("、", ", "),
     "alert.between": ("", " "),

@@ -197,6 +197,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{id}  {name}  {subject} ({place})  {priority}, {grade}  {condition}, {response}  for {age}",
     ),
     "alerts.flood": ("── {building} {name}：共 {count} 起 ──", "── {name} in {building}: {count} open ──"),
+    "alerts.flood_nowhere": ("── {name}：共 {count} 起 ──", "── {name}: {count} open ──"),
     "alerts.told": ("已告知:{told};接警人:{who}", "told: {told}; answered by: {who}"),
     "step.raised": ("发生", "raised"),
     "step.told": ("已告知", "told"),

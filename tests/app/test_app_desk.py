@@ -4,8 +4,10 @@ import asyncio
 import datetime as dt
 import os
 
+import msgspec
 import pytest
 
+from gateway.alerts import Priority
 from gateway.app.check import BUILTIN, check
 from gateway.app.desk import Desk
 from gateway.control.protocol import PeerCredentials, Refusal, Request
@@ -178,6 +180,22 @@ def test_alerts_are_shown_with_age_date_and_names(room):
     assert room.refused("history") == "no_history"
     assert [shown["id"] for shown in room.ask("closed", n=2)] == [room.alert.id] * 2
     assert len(room.ask("closed", n="all")) == 20
+
+
+def test_the_most_urgent_alert_comes_first_and_of_those_the_oldest(room):
+    made = [("low", 1), ("high", 3), ("critical", 9), ("high", 2)]
+    alerts = [
+        msgspec.structs.replace(room.alert, priority=Priority(priority), opened_at=Instant(at)) for priority, at in made
+    ]
+    room.desk._alerts = lambda: alerts
+    assert [(a["priority"], a["opened_at"]) for a in room.ask("alerts")] == [
+        ("critical", 9), ("high", 2), ("high", 3), ("low", 1)
+    ]  # fmt: skip
+
+
+def test_a_building_goes_by_the_name_people_give_it(room):
+    room.desk.connect(dict, lambda _at: None, None, None, place_name={"b1": "1号楼"}.get)
+    assert room.ask("alerts")[0]["building_name"] == {"b1": "1号楼"}.get(room.alert.place.split("/")[0])
 
 
 def test_looking_needs_no_name(room):

@@ -165,6 +165,8 @@ async def _answer(request, _peer):
         return STEPS
     if request.verb == "history":
         raise Refusal("no_history", request.arguments["alert"])
+    if request.verb == "ack" and request.arguments["alert"] == "3c66":
+        return [{"done": "ack", "alert": "3c66", "who": "head-b1", "durable": True}]
     if request.verb == "ack":
         raise Refusal("no_such_alert", request.arguments["alert"])
     return []
@@ -225,11 +227,25 @@ def test_a_rung_that_was_told_twice_is_named_once():
 
 def test_a_flood_stands_together_and_nothing_of_it_is_left_out():
     stands = {"told": [], "priority": "high", "grade": "small", "condition": "active", "response": "unanswered"}
-    smoke = [CLOSED | stands | {"id": f"{n:016x}", "place": f"b1/s1/{n}"} for n in range(11)]
+    here = stands | {"building_name": "1号楼"}
+    smoke = [CLOSED | here | {"id": f"{n:016x}", "place": f"b1/s1/{n}"} for n in range(11)]
     other = CLOSED | stands | {"id": "f" * 16, "place": "b2/s1/1"}
     lines = list(desk._show_alerts([smoke[0], other, *smoke[1:]]))
-    assert "11 open" in lines[0]
+    assert lines[0] == "── call for help in 1号楼: 11 open ──"
     assert [line[:8] for line in lines[1::2]] == [*(alert["id"][:8] for alert in smoke), "f" * 8]
+
+
+def test_a_flood_that_stands_nowhere_is_in_no_building():
+    stands = {"told": [], "priority": "high", "grade": "small", "condition": "active", "response": "unanswered"}
+    lines = list(desk._show_alerts([CLOSED | stands | {"place": "", "building_name": ""}] * 11))
+    assert lines[0] == "── call for help: 11 open ──"
+
+
+def test_of_several_ids_each_is_tried(daemon, capsys):
+    assert main(["ack", "ffff", "3c66", "eeee", "--state", daemon]) == 1
+    said = capsys.readouterr()
+    assert said.err == "no open alert begins with ffff\nno open alert begins with eeee\n"
+    assert said.out == "done: ack 3c66 by head-b1, on disk\n"
 
 
 def test_an_unknown_id_is_called_unknown(daemon, capsys):

@@ -139,10 +139,11 @@ def test_a_rung_that_was_told_eleven_times_is_named_once():
 
 def test_an_alert_without_a_place_says_what_it_is_about():
     line = msgspec.structs.replace(GAS, rule="line-lost", subject="bus-b1", place="", priority=Priority.HIGH)
-    data = json.loads(body(msgspec.structs.replace(CHANGE, alert=line)))["data"]
+    data = json.loads(body(msgspec.structs.replace(CHANGE, alert=line, alike=11)))["data"]
     assert data["group"]["key"] == "line-lost@"
     assert data["texts"]["en"]["title"] == "[HIGH] bus-b1: bus or radio lost"
     assert data["texts"]["zh-CN"]["title"] == "【高】bus-b1 总线或无线接收中断"
+    assert "11 alerts of this kind are open. " in data["texts"]["en"]["text"]
 
 
 def test_the_same_change_gives_the_same_bytes():
