@@ -196,7 +196,9 @@ class House:
         self.desk.offer(
             "learn", Learner(lambda: rooms.radio, lambda: self.site.buttons, self.publishing.radio_deaf).answer
         )
-        self.desk.connect(self._status, self._anchor_at, records.history, records.closed, self._named_doors, self._place_name)
+        self.desk.connect(
+            self._status, self._anchor_at, records.history, records.closed, self._named_doors, self._place_name
+        )
 
     # Living -----------------------------------------------------------------------------------------
 

@@ -114,8 +114,10 @@ def check_profile(profile: Profile, bus: Bus, reader: Reader, ground: Ground) ->
     line = _format(bus) if bus.serial or bus.line_behind else {}
     odd = {key for key, its in line.items() if its != _format(profile)[key]}
     if odd and ground.taken("format", f"{bus.id} {profile.id}", mark) is None:
-        note = ground.faults.warn if odd <= ground.format_stated[bus.id] else ground.faults.add
-        note(mark, "fault.serial_format", name=reader.name, bus=bus.id, given=_said(profile), line=_said(bus))
+        meant = odd <= ground.format_stated[bus.id]
+        note = ground.faults.warn if meant else ground.faults.add
+        key = "fault.serial_format_to_be_set" if meant else "fault.serial_format"
+        note(mark, key, name=reader.name, bus=bus.id, given=_said(profile), line=_said(bus))
     if profile.status == "unverified" and ground.taken("unverified", profile.id, mark) is None:
         ground.faults.warn(mark, "fault.profile_unverified", name=reader.name, profile=profile.id)
 

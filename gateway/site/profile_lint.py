@@ -32,6 +32,8 @@ def lint(profile: Profile, node: Node, faults: Faults) -> None:
         point = Reader((section.mapping if section else {})[spec.name], faults, f"{profile.id}.{spec.name}")
         for key in _about_point(spec, profile):
             faults.warn(point.node.mark, key, name=point.name)
+        if not reader.has("notation") and not point.has("address") and spec.vendor.isdecimal():
+            faults.warn(point.mark("vendor"), "fault.profile_vendor_taken_as_wire", name=point.name, vendor=spec.vendor)
 
 
 def _about_device(profile: Profile, reader: Reader) -> Iterator[tuple[str, dict[str, str]]]:

@@ -43,7 +43,7 @@ _FORMS = {
 }
 """A regular expression -> the words that say it."""
 
-_WORDS = {"rung": "rung", "lower": "rung", "priority": "priority"}
+_WORDS = {"rung": "rung", "lower": "rung", "priority": "priority", "kind": "output_kind"}
 """Field that holds a word of the site file -> the family of sentences that says it."""
 
 _CHOICE = re.compile(r"[a-z0-9_-]+(\|[a-z0-9_-]+)*")

@@ -83,6 +83,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "型号 {name}：没写 notation 和 vendor；编号是从 0 还是从 1 数，无从核对。",
         "profile {name}: neither notation nor vendor: nobody can check whether its numbers count from 0 or 1.",
     ),
+    "fault.profile_vendor_taken_as_wire": (
+        "{name}：没写 notation，vendor {vendor} 按线上地址算；说明书若从 1 数，就差了一个。请写明 notation。",
+        "{name}: no notation, so vendor {vendor} is taken as on the wire; off by one if the manual counts from 1. State notation.",
+    ),
     "fault.profile_no_examples": (
         "型号 {name}：没有 examples；请写下一组寄存器和应得的值。",
         "profile {name}: no examples; write down some registers and what they must read as.",

@@ -303,6 +303,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}：设备出厂是 {given}，总线 {bus} 是 {line}；一条总线只能有一种串口格式，请改设备设置并在总线上写明 baud、parity、stop_bits。",
         "{name}: the device ships with {given} but bus {bus} runs at {line}; a line has one format: set the device, and state baud, parity, stop_bits on the bus.",
     ),
+    "fault.serial_format_to_be_set": (
+        "{name}：设备出厂是 {given}，总线 {bus} 写明 {line}；请先把设备改成 {line}，否则它不会应答。",
+        "{name}: the device ships with {given} and bus {bus} is stated to run at {line}; set the device to that, or it will not answer.",
+    ),
     "fault.profile_unverified": (
         "{name}：型号“{profile}”的寄存器没有说明书佐证；请实测每个点位。",
         "{name}: the registers of profile “{profile}” are not backed by a manual; test every point on site.",
@@ -420,8 +424,11 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}：{given} 不能回读，又没有 feedback；每次动作都会报“联动动作未确认”。",
         "{name}: {given} cannot be read back and there is no feedback: each time it is switched on it will be reported as not confirmed.",
     ),
+    "output_kind.siren": ("声光报警器", "siren"),
+    "output_kind.valve": ("阀门", "valve"),
+    "output_kind.fan": ("风机", "fan"),
     "fault.may_spark": (
-        "{name}：{kind} 就在燃气探测器 {device} 的地方（{place}），又不是防爆的；有燃气时不会启动它。",
+        "{name}：{kind}就在燃气探测器 {device} 的地方（{place}），又不是防爆的；有燃气时不会启动它。",
         "{name}: this {kind} stands in the place of gas detector {device} ({place}) and is not ex_rated; it will not start while there is gas.",
     ),
     # People and grid

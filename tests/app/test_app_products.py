@@ -140,6 +140,19 @@ def test_doubts_stand_at_their_lines(tmp_path, change, said):
     assert found == [] if said is None else any(line.startswith(said) for line in found), found
 
 
+@pytest.mark.parametrize(
+    ("there", "doubted"),
+    [("vendor: 2", True), ('vendor: "2"', True), ("vendor: 2, address: 2", False), ('vendor: "0x2"', False)],
+)
+def test_a_small_number_of_a_manual_may_count_from_one(tmp_path, there, doubted):
+    text = OWN.replace("notation: modicon\n", "").replace('vendor: "40003"', there)
+    text = text.replace('vendor: "40001"', "address: 0, space: holding").replace(
+        'vendor: "40002"', "address: 1, space: holding"
+    )
+    at = "own.yaml:11: warning: own.heat: no notation, so vendor 2 is taken as on the wire"
+    assert any(line.startswith(at) for line in checked(tmp_path, text)) is doubted
+
+
 def test_all_examples_gone_is_a_doubt(tmp_path):
     found = checked(tmp_path, OWN[: OWN.index("examples:")])
     assert [line.split(": ")[1:4] for line in found] == [
