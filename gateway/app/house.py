@@ -27,7 +27,7 @@ from gateway.app.inbox import EVENT_QUARANTINED, Inbox, Kept
 from gateway.app.learning import Learner
 from gateway.app.orders import Orders, Reloaded
 from gateway.app.publishing import Publishing
-from gateway.app.records import Records
+from gateway.app.records import CLOSED_SEARCHED, Records
 from gateway.app.rooms import OUTPUTS, VITAL_S, Hand, Rooms
 from gateway.app.terminals import examiner
 from gateway.app.timekeeper import Timekeeper
@@ -36,7 +36,7 @@ from gateway.control.folder import SOCKET_NAME
 from gateway.control.server import ControlServer
 from gateway.drivers.ble.source import AdvertSource
 from gateway.events import Boot, DeviceHealth, Event, Health, SiteLoaded, Stamped
-from gateway.faults import LoudongError
+from gateway.faults import LoudongError, StoreFault
 from gateway.instant import Anchor, ClockQuality, Instant, Stamp
 from gateway.rules.compound import HEALTH, STORE, Compound
 from gateway.rules.engine import Engine
@@ -332,6 +332,7 @@ class House:
         kept |= {f"store.dropped_{name}": n for name, n in self.store.dropped.items()}
         kept |= {f"telemetry.{name}": n for name, n in msgspec.to_builtins(self.telemetry.counters).items()}
         kept["core.quarantined"] = self.crashes.held_back
+        kept["core.receipts_astray"] = self.inbox.receipts_astray
         control = {"control.refused": self.control.refused, "control.too_many": self.desk.too_many}
         return self.rooms.counts() | kept | control
 
@@ -419,6 +420,16 @@ async def build(orders: Orders, folder: Path, clock: Clock, surroundings: Surrou
     around = surroundings or Surroundings()
     store = Store(folder, around.pool, open_s=PATIENT_OPEN_S if around.patient else None, kept_late=KEPT_LATE)
     loaded = await store.start()
+    closed = await _lately_closed(store)
     house = House(orders, folder, store, around)
     house.found(loaded, clock)
+    house.inbox.remember_closed(closed)
     return house
+
+
+async def _lately_closed(store: Store) -> list[str]:
+    """Alerts of which a receipt may still come, in the order in which they were closed."""
+    try:
+        return [row.key for row in await store.past.recent_closed(CLOSED_SEARCHED)][::-1]
+    except StoreFault:  # then their receipts are in the journal alone
+        return []

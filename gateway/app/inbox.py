@@ -9,24 +9,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Protocol, get_args
 
 import msgspec
 import structlog
 
 from gateway.actions import Action, Note, OpenPairing, Publish, Reenrol, Reply, Reread, Want
-from gateway.alerts import Change, NoteKind
+from gateway.alerts import Alert, Change, NoteKind
 from gateway.clock import Timeline
 from gateway.events import Command, DeviceHealth, Entry, Event, Health, Reading, Receipt, Stamped
 from gateway.instant import MINUTE, Instant
 from gateway.rules.compound import HEALTH
 from gateway.rules.engine import Engine, Outcome
+from gateway.store.retention import CLOSED
 from gateway.store.rows import HistoryRow, JournalRow, Part, PendingMessage, StateRow
 
 log = structlog.get_logger()
 _encode = msgspec.json.Encoder().encode
 MARK_MS = MINUTE
+CLOSED_KNOWN = 10_000
+"""Closed alerts of which a receipt is still taken into their history: as many as one outage may leave to be delivered late."""
 QUARANTINED = "quarantined"
 """Journal kind of an event that was not shown to the core; its body is wrapped, so that no replay takes it for one."""
 EVENT_QUARANTINED = "event_quarantined"
@@ -107,6 +110,10 @@ class Inbox:
         self._asleep_until: Instant | None = None
         """The deadline that ``run`` waits for."""
         self._bug: BaseException | None = None
+        self._closed: dict[str, None] = {}
+        """Closed alerts, the last one at the end."""
+        self.receipts_astray = 0
+        """Receipts about an alert that nobody knows (any more): they are in the journal, and in no history."""
         self.guard: Guard = _Trusting()
         """Knows the events that broke the core before."""
         self._on_want: Callable[[Want], None] = _ignored
@@ -145,7 +152,7 @@ class Inbox:
             outcome = self.engine.handle(stamped)
             self._act(outcome)
             kept = self._keep(
-                outcome, (_journalled(stamped, quiet=not outcome.urgent),), _remarks(stamped, outcome, self.engine)
+                outcome, (_journalled(stamped, quiet=not outcome.urgent),), self._remarks(stamped, outcome)
             )
         except BaseException as bug:
             self._break(bug, event_kind=_kind(event), event_id=stamped.id)
@@ -250,11 +257,34 @@ class Inbox:
             elif isinstance(action, OpenPairing):
                 self._on_pairing(action.door, action.for_ms)
 
+    def remember_closed(self, alerts: Iterable[str]) -> None:
+        """These were closed, one after the other: receipts of them may still come."""
+        for alert in alerts:
+            self._closed[alert] = None
+        while len(self._closed) > CLOSED_KNOWN:
+            del self._closed[next(iter(self._closed))]
+
+    def _remarks(self, stamped: Stamped, outcome: Outcome) -> tuple[HistoryRow, ...]:
+        """What belongs into an alert's history and changes nothing: who has taken which revision, whose command was refused."""
+        event, open_ = stamped.event, self.engine.register.alerts
+        if isinstance(event, Receipt):
+            row = _received(event, stamped.at)
+            if open_.get(row.alert) is not None or row.alert in self._closed:
+                return (row,)
+            self.receipts_astray += 1
+        if isinstance(event, Command) and event.alert:
+            refused = [a.reason for a in outcome.actions if isinstance(a, Reply) and not a.accepted]
+            alert = open_.get(event.alert)
+            if refused and alert is not None:
+                return (_refused(event, alert, refused[0], stamped.at),)
+        return ()
+
     def _keep(
         self, outcome: Outcome, journal: tuple[JournalRow, ...], received: tuple[HistoryRow, ...]
     ) -> Awaitable[bool]:
         now = self.timeline.now()
         self._kept_at = self._kept_at if outcome.idle else now
+        self.remember_closed(row.key for row in outcome.rows if row.kind == CLOSED)
         published = [action for action in outcome.actions if isinstance(action, Publish)]
         changes = [action.change for action in outcome.actions if isinstance(action, Publish | Note)]
         return self._keeper.put(
@@ -292,22 +322,9 @@ def _history(change: Change) -> HistoryRow:
     return HistoryRow(alert.id, alert.revision, change.kind.value, change.at, change.who, change.reason, _encode(alert))
 
 
-def _remarks(stamped: Stamped, outcome: Outcome, engine: Engine) -> tuple[HistoryRow, ...]:
-    """What belongs into an alert's history and changes nothing: who has taken which revision, whose command was refused."""
-    event = stamped.event
-    if isinstance(event, Receipt):
-        return (_received(event, stamped.at),)
-    if isinstance(event, Command) and event.alert:
-        refused = [a.reason for a in outcome.actions if isinstance(a, Reply) and not a.accepted]
-        alert = engine.register.alerts.get(event.alert)
-        if refused and alert is not None:
-            tried = f"{event.verb}: {refused[0]} ({event.principal})"
-            return (
-                HistoryRow(
-                    alert.id, alert.revision, NoteKind.REFUSED.value, stamped.at, event.who, tried, _encode(event)
-                ),
-            )
-    return ()
+def _refused(command: Command, alert: Alert, reason: str, at: Instant) -> HistoryRow:
+    tried = f"{command.verb}: {reason} ({command.principal})"
+    return HistoryRow(alert.id, alert.revision, NoteKind.REFUSED.value, at, command.who, tried, _encode(command))
 
 
 def _received(event: Receipt, at: Instant) -> HistoryRow:

@@ -39,6 +39,7 @@ from gateway.store.retention import CLOSED, DEFAULT, Keep
 from gateway.store.rows import Batch, Damage, HistoryRow, JournalRow, Loaded, Message, Pruned, StateRow
 from gateway.store.sealed import Sealed, put_meta
 from gateway.store.tables import unpack_stamp
+from gateway.store.strays import Strays
 from gateway.store.thinning import Thinner
 from gateway.store.told import Told
 from gateway.store.unfolded import Unfolded
@@ -70,7 +71,7 @@ class Database:
         self._rows = Sealed(self.damage, self._access.condemn)
         self._outbox = Outbox(self._rows)
         self._inspector = Inspector(path, self._access, self._rows)
-        self._thinner = Thinner(self._rows)
+        self._thinner, self._strays = Thinner(self._rows), Strays(self._rows)
         self._log = CommitLog(path.with_name(commit_log.NAME))
         self._unfolded = Unfolded()
         self._last: dict[str, int] = {}
@@ -380,7 +381,7 @@ class Database:
         """One round of tidying: a bounded number of rows, oldest first. ``now`` is the site's instant. Raises StoreFault."""
         self.fold()
         with self._access.reading() as connection:
-            old = retention.look(connection, self._rows, self._outbox, keep, now)
+            old = retention.look(connection, self._rows, self._outbox, self._strays, keep, now)
         if self.hurt:
             self._access.mend()
             return Pruned(more=True)

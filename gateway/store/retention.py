@@ -25,6 +25,7 @@ from gateway.alerts import ChangeKind
 from gateway.store.outbox import Outbox
 from gateway.store.rows import Pruned
 from gateway.store.sealed import Pair, Sealed
+from gateway.store.strays import Strays
 from gateway.store.thinning import Thinner
 
 DAY_MS = 86_400_000
@@ -68,9 +69,11 @@ class Old(Struct, frozen=True):
     closed: list[str]
     steps: int
     """Steps before this instant."""
+    strays: list[tuple[str, int]]
+    """Receipts about no alert: its id and number."""
 
 
-def look(connection: sqlite3.Connection, rows: Sealed, outbox: Outbox, keep: Keep, now: int) -> Old:
+def look(connection: sqlite3.Connection, rows: Sealed, outbox: Outbox, walk: Strays, keep: Keep, now: int) -> Old:
     """Not in a transaction: bad rows are set aside on the way. Raises sqlite3.Error."""
     crowded = used_bytes(connection) > keep.bytes
     first, journal = _old_journal(connection, rows, keep, now, crowded=crowded)
@@ -78,7 +81,8 @@ def look(connection: sqlite3.Connection, rows: Sealed, outbox: Outbox, keep: Kee
     closed = _old_closed(connection, rows, outbox, keep, now, crowded=crowded and not journal)
     audit = _old(connection, rows, "audit", _AUDIT_ROUND, lambda _, row: row[0] < now - keep.audit_ms)
     steps = min(now - keep.journal_ms, now if first is None else first)
-    return Old(outbox.passed(connection), journal, audit[-1][0][0] if audit else 0, closed, steps)
+    stray = walk.look(connection)
+    return Old(outbox.passed(connection), journal, audit[-1][0][0] if audit else 0, closed, steps, stray)
 
 
 def tidy(connection: sqlite3.Connection, thinner: Thinner, outbox: Outbox, old: Old) -> Pruned:
@@ -88,13 +92,14 @@ def tidy(connection: sqlite3.Connection, thinner: Thinner, outbox: Outbox, old: 
     gone = [(key,) for key in old.closed]
     connection.executemany("DELETE FROM history WHERE alert = ?", gone)
     connection.executemany(f"DELETE FROM state WHERE kind = '{CLOSED}' AND key = ?", gone)  # noqa: S608 (our own name)
+    connection.executemany("DELETE FROM history WHERE alert = ? AND n = ?", old.strays)
     steps, unseen = thinner.thin(connection, old.steps)
     connection.execute("DELETE FROM audit WHERE n <= ?", (old.audit,))
     connection.execute(
         "DELETE FROM damaged WHERE n <= (SELECT n FROM damaged ORDER BY n DESC LIMIT 1 OFFSET ?)", (_DAMAGED_ROWS,)
     )
-    more = journal >= JOURNAL_ROUND or len(gone) >= CLOSED_ROUND or unseen
-    return Pruned(messages, journal, len(gone), steps=steps, more=more)
+    more = journal >= JOURNAL_ROUND or len(gone) >= CLOSED_ROUND or unseen or bool(old.strays)
+    return Pruned(messages, journal, len(gone), steps=steps + len(old.strays), more=more)
 
 
 def used_bytes(connection: sqlite3.Connection) -> int:

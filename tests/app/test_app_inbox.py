@@ -232,14 +232,48 @@ def test_the_core_beats_even_when_nothing_is_due(compound):
 def test_a_receipt_is_kept_in_the_history_of_its_alert(compound):
     async def main():
         room = Room(compound)
-        for message in ("abc/3", "nonsense", "abc/²", "abc/99999999999"):
+        room.inbox.report(Press("sos-301", PressKind.SINGLE, "c1"))
+        (alert,) = room.engine.alerts()
+        room.keeper.parts.clear()
+        for message in (f"{alert.id}/1", f"{alert.id}/²", f"{alert.id}/99999999999"):
             room.inbox.report(Receipt("street", message, "system"))
-        return [part.history[0] for part in room.keeper.parts]
+        return alert.id, [part.history[0] for part in room.keeper.parts]
 
-    received = virtual_run(main())
+    alert, received = virtual_run(main())
     assert [(h.alert, h.revision, h.kind) for h in received] == [
-        ("abc", 3, "received"), ("", 0, "received"), ("abc", 0, "received"), ("abc", 0, "received"),
+        (alert, 1, "received"), (alert, 0, "received"), (alert, 0, "received"),
     ]  # fmt: skip
+
+
+def test_a_receipt_of_what_nobody_told_is_in_the_journal_and_counted_and_in_no_history(compound):
+    async def main():
+        room = Room(compound)
+        for message in ("0123456789abcdef/1", "nonsense", "/3"):
+            room.inbox.report(Receipt("street", message, "system"))
+        return room.keeper.parts, room.inbox.receipts_astray
+
+    parts, astray = virtual_run(main())
+    assert astray == 3
+    assert [row.kind for part in parts for row in part.journal] == ["receipt"] * 3
+    assert not [row for part in parts for row in part.history]
+
+
+def test_a_receipt_of_a_closed_alert_is_kept_though_it_was_closed_before_the_start(compound):
+    async def main():
+        room = Room(compound)
+        room.inbox.report(Press("sos-301", PressKind.SINGLE, "c1"))
+        (alert,) = room.engine.alerts()
+        for verb in (Verb.ACK, Verb.CLOSE):
+            room.inbox.report(Command(verb.value, "local", "head", verb, alert.id, reason="mistaken", mistaken=True))
+        assert not room.engine.alerts()
+        room.inbox.remember_closed(["of-before"])
+        room.keeper.parts.clear()
+        for name in (alert.id, "of-before"):
+            room.inbox.report(Receipt("street", f"{name}/3", "system"))
+        return alert.id, [row.alert for part in room.keeper.parts for row in part.history]
+
+    alert, kept = virtual_run(main())
+    assert kept == [alert, "of-before"]
 
 
 def test_a_refused_command_is_kept_in_the_history_of_the_alert_it_was_about(compound):

@@ -198,3 +198,32 @@ def test_nor_a_message_of_an_open_alert_one_of_no_alert(database):
     kept = database._access.connection.execute("SELECT id FROM outbox ORDER BY sequence").fetchall()
     assert kept == [("a1/2",), ("a2/1",)]
     assert database.damage.rows == 1
+
+
+def received(alert: str, n: int = 1) -> Batch:
+    return Batch(history=tuple(HistoryRow(alert, k, "received", 0, "system", "city", b"r") for k in range(n)))
+
+
+def test_receipts_about_no_alert_go_a_round_at_a_time_and_those_of_any_alert_stay(database, monkeypatch):
+    monkeypatch.setattr("gateway.store.strays.ROUND", 30)
+    database.commit(Batch(state=(StateRow("alert", "open", b"o"),)))
+    database.commit(received("open"))
+    database.commit(closing(1, NOW))
+    database.commit(received("a1"))
+    for n in range(20):
+        database.commit(received(f"never-{n}", 2))
+    database.commit(received("", 1))
+    rounds = [database.prune(Keep(), now=NOW) for _ in range(3)]
+    assert [(one.steps, one.more) for one in rounds] == [(30, True), (11, True), (0, False)]
+    assert database._access.connection.execute("SELECT DISTINCT alert FROM history ORDER BY 1").fetchall() == [
+        ("a1",), ("open",),
+    ]  # fmt: skip
+    assert [step.kind for step in database.history("open")] == ["received"]
+    assert len(database.history("a1")) == 3
+
+
+def test_steps_whose_alert_is_lost_by_damage_are_no_strays(database):
+    database.commit(Batch(history=(HistoryRow("lost", 1, "raised", 0, None, "", b""),)))
+    database.commit(received("lost", 3))
+    database.prune(Keep(), now=NOW)
+    assert len(database.history("lost")) == 4
