@@ -35,7 +35,7 @@ from gateway.control.protocol import (
     encode,
 )
 from gateway.faults import DeviceFault, StoreFault, UplinkFault
-from gateway.restraint import Allowance, Rate, Reminders
+from gateway.restraint import ANSWERS, Allowance, Rate, Reminders
 
 log = structlog.get_logger()
 
@@ -44,8 +44,12 @@ PATIENCE_S = 30.0
 MOST_CONNECTIONS = 32
 MOST_OF_ONE = 16
 """Of one user: who opens them all keeps nobody else out. Root, the daemon and the porter speak for many."""
+ROOTS_SEATS = 1
+"""For root and the daemon's own user, above all others: who mends a machine must come in."""
 REQUEST_RATE = Rate(burst=200, every_s=0.05)
-"""Requests of one user: a script that shows alerts and histories as they change asks less often."""
+"""Requests of one user: a script that shows alerts and histories as they change asks less often. Answers to an alarm (``ANSWERS``)
+have as many again of their own, each verb: a script that runs away must not lock out whoever acknowledges under its login.
+What they may order is bounded behind this (``CommandAllowance``)."""
 _RIGHTS = 0o660  # contract: control.sock is 0660; the state folder decides further
 _UCRED = struct.Struct("iII")  # unix(7): pid, uid, gid
 _NOBODY = 65534  # user_namespaces(7): the number of everybody who has none in ours
@@ -65,6 +69,8 @@ class ControlServer:
         """``group``: the socket is for the group that this folder has."""
         self._path, self._answer, self._patience_s, self._group = path, answer, patience_s, group
         self._open = 0
+        self._idle: dict[asyncio.Task[None] | None, int] = {}
+        """Connections that wait for a request, and whose; the one that waits longest first."""
         self._answering: set[asyncio.Task[None] | None] = set()
         self._ending = False
         self._of: Counter[int] = Counter()
@@ -118,7 +124,7 @@ class ControlServer:
         try:
             peer = credentials(writer.get_extra_info("socket"))
             with self._counted(peer.uid) as his:
-                if self._open > MOST_CONNECTIONS or (is_bounded(peer) and his > MOST_OF_ONE):
+                if not self._seated(peer, his):
                     await self._send(writer, Line(error="busy"))
                     return
                 while await self._turn(reader, writer, peer) and not self._ending:
@@ -131,6 +137,24 @@ class ControlServer:
         finally:
             self._open -= 1
             writer.transport.abort()
+
+    def _seated(self, peer: PeerCredentials, his: int) -> bool:
+        """Whether there is a seat: a free one, or that of a connection which says nothing."""
+        if is_bounded(peer) and his > MOST_OF_ONE:
+            return self._dismiss({peer.uid})
+        seats = MOST_CONNECTIONS + (0 if is_bounded(peer) else ROOTS_SEATS)
+        return self._open <= seats or self._dismiss(set(self._idle.values()))
+
+    def _dismiss(self, users: set[int]) -> bool:
+        """End the longest idle connection of whoever of these has most of them; False where none is idle."""
+        idle = [(task, uid) for task, uid in self._idle.items() if uid in users]
+        if not idle:
+            return False
+        task, _ = max(idle, key=lambda one: self._of[one[1]])  # of equals the first, which is idle for longest
+        del self._idle[task]
+        if task is not None:
+            task.cancel()
+        return True
 
     @contextlib.contextmanager
     def _counted(self, uid: int) -> Iterator[int]:
@@ -145,7 +169,7 @@ class ControlServer:
     async def _turn(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, peer: PeerCredentials) -> bool:
         """One request and its answer; False where the connection ends."""
         try:
-            line = await self._receive(reader)
+            line = await self._receive(reader, peer.uid)
             if not line:
                 return False
             request = decode_request(line)
@@ -167,7 +191,8 @@ class ControlServer:
 
     def _restrain(self, peer: PeerCredentials, request: Request) -> None:
         """Raises ``Refusal`` where he asks too often."""
-        if is_bounded(peer) and not self._allowance.take(peer.uid, asyncio.get_running_loop().time()):
+        asker = (peer.uid, request.verb if request.verb in ANSWERS else "")
+        if is_bounded(peer) and not self._allowance.take(asker, asyncio.get_running_loop().time()):
             raise Refusal("too_many", request.verb)
 
     async def _answered(self, request: Request, peer: PeerCredentials, writer: asyncio.StreamWriter) -> list[bytes]:
@@ -187,8 +212,9 @@ class ControlServer:
                 await self._send(writer, Line(error="internal"))
             raise
 
-    async def _receive(self, reader: asyncio.StreamReader) -> bytes:
-        """One line; empty where the asker has no more to ask."""
+    async def _receive(self, reader: asyncio.StreamReader, uid: int) -> bytes:
+        """One line; empty where the asker has no more to ask. Meanwhile his seat may be given to another."""
+        self._idle[asyncio.current_task()] = uid
         try:
             async with asyncio.timeout(self._patience_s):
                 return await reader.readuntil(b"\n")
@@ -200,6 +226,8 @@ class ControlServer:
             raise Refusal("too_long", f"more than {LONGEST_REQUEST} bytes in one line") from None
         except TimeoutError:
             raise Refusal("timeout", f"no request within {self._patience_s:g} s") from None
+        finally:
+            self._idle.pop(asyncio.current_task(), None)
 
     async def _send(self, writer: asyncio.StreamWriter, line: Line) -> None:
         await self._write(writer, encode(line))

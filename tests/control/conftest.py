@@ -93,11 +93,11 @@ class Daemon:
 
 
 @pytest.fixture
-def make_daemon() -> Iterator[Callable[[Path], Daemon]]:
+def make_daemon() -> Iterator[Callable[..., Daemon]]:
     running: list[Daemon] = []
 
-    def make(folder: Path) -> Daemon:
-        daemon = Daemon(folder, patience_s=0.5)
+    def make(folder: Path, patience_s: float = 0.5) -> Daemon:
+        daemon = Daemon(folder, patience_s)
         running.append(daemon)
         daemon.start()
         return daemon

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from gateway.control.client import ControlClient, DaemonNotRunning
 from gateway.control.folder import SOCKET_NAME, StateFolderTaken, claim, state_folder
 from gateway.control.protocol import LONGEST_REQUEST, Caller, Refusal, Request, decode_line, decode_request, encode
-from gateway.control.server import MOST_CONNECTIONS, MOST_OF_ONE, REQUEST_RATE
+from gateway.control.server import MOST_CONNECTIONS, MOST_OF_ONE, REQUEST_RATE, ROOTS_SEATS
 from gateway.restraint import Allowance, Rate
 
 
@@ -161,17 +161,18 @@ def test_who_opens_every_connection_keeps_nobody_else_out(daemon):
     with subprocess.Popen(
         command, cwd=daemon.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as crowd:
-        assert int(crowd.stdout.readline()) == MOST_OF_ONE
+        assert int(crowd.stdout.readline()) == 2 * MOST_CONNECTIONS, "an idle one makes room for a new one of his own"
         assert list(ControlClient(daemon.folder).ask("still-there"))
+        assert daemon.server._of[65534] <= MOST_OF_ONE
         crowd.stdin.close()
 
 
-def asked_for(daemon, uid, times):
+def asked_for(daemon, uid, times, verb="x"):
     """The reasons for which so many requests of a user, handed on by the porter, were refused."""
     refused = []
     with connect(daemon) as raw, raw.makefile("rwb") as line:
         for _ in range(times):
-            line.write(encode(Request("x", {}, Caller(1, uid, uid))))
+            line.write(encode(Request(verb, {}, Caller(1, uid, uid))))
             line.flush()
             if error := json.loads(line.readline()).get("error"):
                 return [*refused, error]
@@ -191,6 +192,15 @@ def test_who_asks_too_often_is_told_so_and_nobody_else_is(daemon, monkeypatch):
     assert daemon.server.refused == 2
     assert asked_for(daemon, 4322, 1) == []
     assert asked_for(daemon, 0, 2 * REQUEST_RATE.burst) == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may ask for others whoever the daemon is")
+@pytest.mark.parametrize("babbled", ["alerts", "ack", "close"])
+def test_a_script_that_runs_away_does_not_lock_out_the_answers_of_its_login(daemon, monkeypatch, babbled):
+    monkeypatch.setattr(daemon.server, "_allowance", Allowance(Rate(REQUEST_RATE.burst, 1e9)))
+    assert asked_for(daemon, 4321, REQUEST_RATE.burst + 1, babbled) == ["too_many"]
+    for verb in {"alerts", "ack", "close"} - {babbled}:
+        assert asked_for(daemon, 4321, REQUEST_RATE.burst, verb) == []
 
 
 def test_an_endless_line_is_cut_off(daemon):
@@ -225,14 +235,66 @@ def test_who_reads_nothing_is_cut_off_and_hurts_nobody(daemon):
         assert daemon.server._open == 0
 
 
-def test_one_asker_too_many_is_told(daemon):
-    waiting = [connect(daemon) for _ in range(MOST_CONNECTIONS)]
+def test_the_one_idle_for_longest_makes_room_for_who_comes_next(make_daemon, tmp_path):
+    daemon = make_daemon(tmp_path, patience_s=30.0)
+    waiting = [connect(daemon) for _ in range(MOST_CONNECTIONS + ROOTS_SEATS)]
     try:
+        waiting[0].sendall(b'{"verb": "x"}\n')  # it is the last that was heard of
+        assert b"item" in waiting[0].makefile("rb").readline()
+        assert list(ControlClient(daemon.folder).ask("ack"))
+        assert waiting[1].recv(1) == b""
+        waiting[0].sendall(b'{"verb": "x"}\n')
+        assert waiting[0].recv(1)
+    finally:
+        for raw in waiting:
+            raw.close()
+
+
+def test_one_asker_too_many_is_told_where_all_are_being_answered(daemon):
+    waiting = [connect(daemon) for _ in range(MOST_CONNECTIONS + ROOTS_SEATS)]
+    try:
+        for raw in waiting:
+            raw.sendall(b'{"verb": "hang"}\n')
+        deadline = time.monotonic() + 10
+        while len(daemon.server._answering) < len(waiting) and time.monotonic() < deadline:
+            time.sleep(0.01)
         with connect(daemon) as raw:
             assert json.loads(raw.makefile().readline()) == {"error": "busy"}
     finally:
         for raw in waiting:
             raw.close()
+
+
+HOARD = """
+import os, socket, sys
+lines = []
+for uid in (65533, 65534):
+    os.setresuid(uid, uid, 0)
+    for _ in range(16):
+        lines.append(socket.socket(socket.AF_UNIX))
+        lines[-1].connect('control.sock')
+        lines[-1].sendall(b'{"verb": "hang"}\\n')
+    os.setresuid(0, 0, 0)
+print("all", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can ask as somebody else")
+def test_a_seat_is_kept_for_root(daemon):
+    daemon.folder.chmod(0o755)
+    daemon.path.chmod(0o666)
+    command = [sys.executable, "-c", HOARD]
+    with subprocess.Popen(
+        command, cwd=daemon.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as hoard:
+        assert hoard.stdout.readline() == "all\n"
+        deadline = time.monotonic() + 10
+        while len(daemon.server._answering) < MOST_CONNECTIONS and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert len(daemon.server._answering) == MOST_CONNECTIONS
+        assert list(ControlClient(daemon.folder).ask("status"))
+        hoard.stdin.close()
 
 
 @pytest.mark.parametrize(
