@@ -38,8 +38,8 @@ from gateway.store.recovery import Recovery
 from gateway.store.retention import CLOSED, DEFAULT, Keep
 from gateway.store.rows import Batch, Damage, HistoryRow, JournalRow, Loaded, Message, Pruned, StateRow
 from gateway.store.sealed import Sealed, put_meta
-from gateway.store.tables import unpack_stamp
 from gateway.store.strays import Strays
+from gateway.store.tables import unpack_stamp
 from gateway.store.thinning import Thinner
 from gateway.store.told import Told
 from gateway.store.unfolded import Unfolded
