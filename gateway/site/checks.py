@@ -47,12 +47,12 @@ def check_parents(places: Mapping[str, Place], section: Reader) -> None:
 def check_bus(bus: Bus, reader: Reader, ground: Ground) -> None:
     """A bus is one serial port, one TCP endpoint or one that dials in, and nobody else's."""
     faults = ground.faults
+    ground.format_stated[bus.id] = {key for key in _FORMAT if reader.has(key)}
     if [reader.has(key) for key in _ENDS].count(True) != 1:
         faults.add(bus.mark, "fault.port_or_host", name=bus.id)
         return
     if _SHIFTING_PORT.fullmatch(bus.port):
         faults.warn(reader.mark("port"), "fault.port_shifts", name=bus.id, given=bus.port)
-    ground.format_stated[bus.id] = {key for key in _FORMAT if reader.has(key)}
     for key in _FORMAT if bus.speaks is Framing.TCP and not bus.line_behind else ():
         if reader.has(key):
             faults.warn(reader.mark(key), "fault.no_line", name=bus.id, field=key)

@@ -233,6 +233,8 @@ class MqttUplink:
     # --- out
 
     async def _send(self, session: Session) -> None:
+        loop = asyncio.get_running_loop()
+        look_at = loop.time() + self._look_again_s
         while True:
             self._departures.wake.clear()
             while (parcel := await self._departures.next(session.window)) is not None:
@@ -243,11 +245,14 @@ class MqttUplink:
             self._beat()
             left = session.check()
             # Not wait_for(): until Python 3.12 it forgets a cancellation that comes together with the result.
-            try:
-                async with asyncio.timeout(min(left, self._look_again_s)):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(left, look_at - loop.time())):
                     await self._departures.wake.wait()
-            except TimeoutError:
+            if (
+                loop.time() >= look_at
+            ):  # also where there is always something to wake for: what could not be read once waits
                 self._departures.look()
+                look_at = loop.time() + self._look_again_s
 
     def _depart(self, session: Session, parcel: Parcel) -> None:
         properties = publish_properties(self.uplink.protocol)

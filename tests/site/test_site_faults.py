@@ -231,6 +231,11 @@ def test_only_what_is_stated_of_the_format_may_differ(spoil):
     assert "state baud, parity, stop_bits on the bus" in loaded.errors()[0]
 
 
+def test_a_bus_of_two_ends_is_a_fault_whatever_its_devices_speak(spoil):
+    loaded = spoil((PORT, PORT + "\n    host: 10.0.0.9"), ("profile: gas,", "profile: slow,"))
+    assert any("and only one" in line for line in loaded.errors())
+
+
 def test_a_line_behind_a_tcp_gateway_has_one_format_too(spoil):
     behind = PORT.replace(PORT.strip(), "host: 10.0.0.9\n    line_behind: true")
     loaded = spoil((PORT, behind), ("profile: gas,", "profile: slow,"))

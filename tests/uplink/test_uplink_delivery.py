@@ -281,6 +281,40 @@ def test_an_outbox_that_cannot_be_read_or_written_for_a_while_stops_nothing(hous
     asyncio.run(story())
 
 
+def test_what_could_not_be_read_once_leaves_though_there_is_always_something_else_to_send(house, mosquitto):
+    from gateway.faults import StoreFault
+
+    class Resting(house.MemoryOutbox):
+        rests = False
+
+        async def take(self, uplink, lane, n):
+            if self.rests and lane == "critical":
+                self.rests = False
+                self.messages[lane].append(house.alert_message(lane, 1))  # it is there, and nobody will be told again
+                raise StoreFault("stalled")
+            return await super().take(uplink, lane, n)
+
+    async def story():
+        served = mosquitto()
+        gateway = house.Gateway(served.port, Resting())
+        gateway.mqtt._look_again_s = 0.3
+        async with house.running(gateway.mqtt):
+            await house.until(lambda: gateway.mqtt.counts["status_sent"])
+            gateway.outbox.rests = True
+            gateway.mqtt._departures.look()
+
+            async def talk():
+                while True:
+                    gateway.mqtt.offer_telemetry("gas-501", b"{}")
+                    await asyncio.sleep(0.01)
+
+            talking = asyncio.create_task(talk())
+            await house.until(lambda: gateway.outbox.cursors.get(("city", "critical")) == 1)
+            talking.cancel()
+
+    asyncio.run(story())
+
+
 def test_going_away_while_connecting_leaves_nothing_behind(house):
     async def story():
         async def swallow(reader, _writer):
