@@ -66,7 +66,7 @@ _BELL = "  bell: {{ space: input, address: 0, type: uint16, class: alarm, period
 QUIET_MS, BEST_MS = 1_000, (50, 25)
 SHARED_AMONG = 64
 """Connections when pushed: what ``check`` would have an installer do who asks for so much."""
-ONE_MS, ONE_REPLY_MS = 155, 1
+ONE_MS, ONE_REPLY_MS = 151, 1
 """The least that ``check`` admits of one endpoint, which answers within a millisecond: two reads of each unit, 85 % booked."""
 ALL, NUMBERS = 8, 6
 """Points that change at each read."""
