@@ -32,8 +32,13 @@ class Patience:
         self._misses = 0
 
     def timeout_s(self, profile_s: float, *, reads: bool = True) -> float:
-        """How long to wait now. A write is rare, and one called unanswered is an alarm: it gets all that the profile allows."""
-        return max(self._usual_s(profile_s) if reads else profile_s, self._learnt)
+        """How long to wait now.
+
+        A write is rare, and one called unanswered is an alarm: it gets all that the profile allows, if the unit says
+        anything at all. Outputs wanted of the dead would else take the line from every detector on it.
+        """
+        patient = not reads and self._misses < SILENT_AFTER
+        return max(profile_s if patient else self._usual_s(profile_s), self._learnt)
 
     def _usual_s(self, profile_s: float) -> float:
         if not self._answers or self._misses >= SILENT_AFTER:

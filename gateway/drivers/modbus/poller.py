@@ -1,9 +1,10 @@
 """The edge of one Modbus bus: one task that owns the line, polls what is due, and lets writes go first.
 
-Each turn is one transaction: a job somebody waits for (write, then read), else the slot that is due. A device that misses
-three times is quarantined and probed with growing pauses and within a budget, so the dead cost the living next to nothing;
-its points are reported as ``comms`` at once, for an old "no gas" is no "no gas". Faults of the world end nothing here; a bug
-does. Where a TCP device takes several questions at once, as many hands take turns.
+Each turn is one transaction: a job somebody waits for (write, then read), else the slot that is due; but after a job that
+nobody answered an alarm goes first. A device that misses three times is quarantined and probed with growing pauses and within
+a budget, so the dead cost the living next to nothing; its points are reported as ``comms`` at once, for an old "no gas" is no
+"no gas". Faults of the world end nothing here; a bug does. Where a TCP device takes several questions at once, as many hands
+take turns.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from gateway.drivers.modbus.frames import Request, deed_request, shown, switch_request
+from gateway.drivers.modbus.frames import Request, shown, switch_request
 from gateway.drivers.modbus.jobs import Job, Jobs, Kind
 from gateway.drivers.modbus.line import Counters, Line, Question, Refused
 from gateway.drivers.modbus.lines import line_of
@@ -27,11 +28,12 @@ from gateway.drivers.modbus.renewing import Renewals
 from gateway.drivers.modbus.review import OVERLOADED, Review
 from gateway.drivers.modbus.roll import Roll
 from gateway.drivers.modbus.schedule import Schedule, Slot
+from gateway.drivers.modbus.telling import Telling
 from gateway.events import Quality, Reading, Scalar
 from gateway.faults import DeviceFault
 from gateway.inbox import Report
 from gateway.site.model import Bus
-from gateway.site.profile import Deed, PointSpec, Space
+from gateway.site.profile import PointSpec
 
 log = structlog.get_logger()
 
@@ -40,7 +42,6 @@ REOPEN_S = 10.0  # when everybody is silent the adapter itself may hang, or anot
 _IDLE_S = 1.0
 _VERIFY_S = 0.05  # a relay may show its coil a moment after it confirmed the write
 _VERIFY_TRIES = 3
-_STORED_S = 0.3  # devices store what they are told at each start in a memory that takes its time
 _CROWD = 2  # devices from which on one broadcast is worth its turnaround delay
 
 
@@ -61,6 +62,9 @@ class BusPoller:
         self.budget = ProbeBudget(0.0)
         self._jobs = Jobs()
         self._renewals = Renewals()
+        self._telling = Telling(bus.id, self.line, self._talk)
+        self._unanswered = False
+        """The last turn was a job that nobody answered: an alarm goes before the next one, for the dead may be many."""
         self._wake = asyncio.Event()
         self._connect_at = 0.0
         self._refused_by = ""
@@ -162,6 +166,11 @@ class BusPoller:
             return
         for member, spec in self._renewals.take(at, self._jobs.renews) if self._renewals else ():
             self._jobs.put(Job(Kind.RENEW, member, spec, on=True))
+        alarm = self.schedule.next_alarm(at, self._free_at) if self._unanswered else None
+        self._unanswered = False
+        if alarm is not None:
+            await self._poll(alarm)
+            return
         job = self._jobs.take(at, self._free_for) if self._jobs else None
         if job is not None:
             await self._serve(job)
@@ -287,6 +296,7 @@ class BusPoller:
             job.fail(DeviceFault("stopped", self._bus.id))
             raise
         except DeviceFault as fault:
+            self._unanswered = fault.reason == "timeout"
             job.fail(fault)
             return
         if outcome is None:
@@ -296,7 +306,7 @@ class BusPoller:
 
     async def _step(self, job: Job) -> tuple[Scalar | None, Quality] | None:
         if job.deed is not None:
-            return await self._carry_out(job, job.deed)
+            return await self._telling.step(job, job.deed)
         if job.spec is None:  # pragma: no cover - a job is about a point or a deed
             return None, Quality.INVALID
         if job.writes:
@@ -328,36 +338,6 @@ class BusPoller:
             raise DeviceFault("readback", f"{member.id}.{spec.name}: wants {wanted}, reads {seen}")
         job.not_before = _now() + _VERIFY_S
         return None
-
-    async def _carry_out(self, job: Job, deed: Deed) -> tuple[Scalar | None, Quality] | None:
-        """One of the writes a device wants at each start, read back; not heard, it is told again at its next answer."""
-        member = job.member
-        if deed.value is None:  # pragma: no cover - the profile's reader refuses it
-            return None, Quality.INVALID
-        try:
-            if job.written:
-                await self._prove(member, deed, deed.value)
-            else:
-                await self._talk(member, deed_request(member.unit, deed, deed.value))
-        except DeviceFault as fault:
-            member.unset = fault.reason != "readback" and not isinstance(fault, Refused)
-            log.warning("setup_failed", bus=self._bus.id, device=member.id, write=deed.name, reason=fault.reason)
-            raise
-        if job.written or not deed.read_back or deed.raw:
-            return deed.value, Quality.GOOD
-        job.written, job.not_before = True, _now() + _STORED_S
-        return None
-
-    async def _prove(self, member: Member, deed: Deed, value: int) -> None:
-        """Whether a register holds what was written; one that cannot be read proves nothing."""
-        try:
-            (seen,) = await self.line.read(member.unit, deed.space, deed.address, 1, member.profile.timeout_ms)
-        except Refused:
-            return
-        finally:
-            member.rest_until = _now() + member.profile.guard_ms / 1000
-        if seen != (int(bool(value)) if deed.space is Space.COIL else value):
-            raise DeviceFault("readback", f"{member.id}.{deed.name}: wants {value}, reads {seen}")
 
     def _alike(self, job: Job) -> list[Job]:
         """Jobs that one write to unit 0 may do at once: only where nobody else is on the line whom it could move, too.

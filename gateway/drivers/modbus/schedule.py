@@ -118,6 +118,15 @@ class Schedule:
         slot.began, slot.contested = at, alarm is not None and other is not None
         return slot
 
+    def next_alarm(self, at: float, free_at: Callable[[Slot], float]) -> Slot | None:
+        """The alarm slot to serve now, if one is due; as ``next``."""
+        self._wake(at)
+        slot = self._first(self._alarms, at, free_at)
+        if slot is not None:
+            heapq.heappop(self._alarms)
+            slot.began, slot.contested = at, False
+        return slot
+
     def done(self, slot: Slot, at: float, *, retry: float | None = None) -> None:
         """A slot was served, well or badly; ``retry`` wants it again after that many seconds instead of its period."""
         if slot.contested:

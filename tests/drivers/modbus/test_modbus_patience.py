@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from gateway.drivers.modbus.load import LISTEN_S
 from gateway.drivers.modbus.owing import FAR_S, MARGIN_S, MORE_S, SETTLE_S
-from gateway.drivers.modbus.patience import FLOOR_S, MAX_S, Patience
+from gateway.drivers.modbus.patience import FLOOR_S, MAX_S, SILENT_AFTER, Patience
 from gateway.drivers.modbus.watch import MISSES
 from gateway.site.profile import SLOWEST_MS
 
@@ -45,6 +45,17 @@ def test_a_write_gets_all_that_the_profile_allows_from_the_first_one_on():
     assert patience.timeout_s(PROFILE_S, reads=False) == PROFILE_S
     patience.late(1.0)
     assert patience.timeout_s(PROFILE_S, reads=False) == 1.5
+
+
+def test_a_write_is_not_waited_for_patiently_where_the_unit_says_nothing_any_more():
+    patience = Patience()
+    patience.answered(0.02)
+    for _ in range(SILENT_AFTER):
+        assert patience.timeout_s(PROFILE_S, reads=False) == PROFILE_S
+        patience.missed()
+    assert patience.timeout_s(PROFILE_S, reads=False) == FLOOR_S
+    patience.answered(0.02)
+    assert patience.timeout_s(PROFILE_S, reads=False) == PROFILE_S
 
 
 def test_a_quick_unit_is_waited_for_half_as_long_again_as_it_took_of_late():

@@ -1,0 +1,61 @@
+"""Telling a device what it must be told at each start: written, then read back.
+
+What it did not hear is told again at its next answer; what it will not hold is told to people.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from gateway.drivers.modbus.frames import Request, deed_request
+from gateway.drivers.modbus.jobs import Job
+from gateway.drivers.modbus.line import Line, Refused
+from gateway.drivers.modbus.member import Member
+from gateway.events import Quality, Scalar
+from gateway.faults import DeviceFault
+from gateway.site.profile import Deed, Space
+
+log = structlog.get_logger()
+
+_STORED_S = 0.3  # devices store what they are told at each start in a memory that takes its time
+
+
+class Telling:
+    """Of the devices of one bus."""
+
+    def __init__(self, bus: str, line: Line, talk: Callable[[Member, Request], Awaitable[None]]) -> None:
+        """``talk``: a write with all its consequences."""
+        self._bus, self._line, self._talk = bus, line, talk
+
+    async def step(self, job: Job, deed: Deed) -> tuple[Scalar | None, Quality] | None:
+        """Write, or read back; None where there is more to do."""
+        member = job.member
+        if deed.value is None:  # pragma: no cover - the profile's reader refuses it
+            return None, Quality.INVALID
+        try:
+            if job.written:
+                await self._prove(member, deed, deed.value)
+            else:
+                await self._talk(member, deed_request(member.unit, deed, deed.value))
+        except DeviceFault as fault:
+            member.unset = fault.reason != "readback" and not isinstance(fault, Refused)
+            log.warning("setup_failed", bus=self._bus, device=member.id, write=deed.name, reason=fault.reason)
+            raise
+        if job.written or not deed.read_back or deed.raw:
+            return deed.value, Quality.GOOD
+        job.written, job.not_before = True, asyncio.get_running_loop().time() + _STORED_S
+        return None
+
+    async def _prove(self, member: Member, deed: Deed, value: int) -> None:
+        """Whether a register holds what was written; one that cannot be read proves nothing."""
+        try:
+            (seen,) = await self._line.read(member.unit, deed.space, deed.address, 1, member.profile.timeout_ms)
+        except Refused:
+            return
+        finally:
+            member.rest_until = asyncio.get_running_loop().time() + member.profile.guard_ms / 1000
+        if seen != (int(bool(value)) if deed.space is Space.COIL else value):
+            raise DeviceFault("readback", f"{member.id}.{deed.name}: wants {value}, reads {seen}")

@@ -1,0 +1,150 @@
+"""What a lost answer or a dead device costs the alarms and outputs beside it: the real RTU line on virtual time.
+
+The wire here has units that answer within 50 ms, but for those questions that a story loses.
+"""
+
+import asyncio
+import itertools
+
+import pytest
+from instruments.virtual import virtual_run
+
+from gateway.actions import OutputState, Want
+from gateway.actuators.outputs import OutputReconciler
+from gateway.drivers.modbus.rtu import RtuLine
+from gateway.nodes import Mark
+from gateway.sim.modbus import checksum
+from gateway.site.model import Output
+from gateway.site.profile import PointClass, Space
+
+ANSWER_S = 0.05
+TURN_S = 0.1
+"""One transaction at 9600 baud, rounded up."""
+
+
+class LossyWire:
+    """Every register and coil holds 0 until it is written; ``loses(unit, function, address)`` says what is not answered."""
+
+    baud, char_s, dials, name = 9600, 10 / 9600, True, "line"
+
+    def __init__(self):
+        self.loses = lambda unit, function, address: False
+        self.is_open, self.log, self.coils, self.heard = False, [], {}, lambda _: None
+
+    async def open(self, hear, _lost):
+        self.heard, self.is_open = hear, True
+
+    def glance(self):
+        pass
+
+    def close(self):
+        self.is_open, self.heard = False, lambda _: None
+
+    end = close
+
+    def send(self, frame):
+        loop, unit, function = asyncio.get_running_loop(), frame[0], frame[1]
+        address, count = int.from_bytes(frame[2:4], "big"), int.from_bytes(frame[4:6], "big")
+        self.log.append((loop.time(), unit, function, address))
+        if self.loses(unit, function, address):
+            return
+        body = frame[:6]
+        if function in {1, 2}:
+            bits = sum(self.coils.get((unit, address + n), 0) << n for n in range(count))
+            body = frame[:2] + bytes((-(-count // 8),)) + bits.to_bytes(-(-count // 8), "little")
+        elif function in {3, 4}:
+            body = frame[:2] + bytes((2 * count, *(2 * count * (0,))))
+        elif function == 5:
+            self.coils[unit, address] = int(count == 0xFF00)
+        loop.call_later(ANSWER_S, lambda: self.heard(body + checksum(body)))
+
+    def asked(self, unit, function, since, address=None):
+        """When this was asked, from then on."""
+        return [
+            at for at, *what in self.log if what[:2] == [unit, function] and at >= since and address in {None, what[2]}
+        ]
+
+    def gap_s(self, unit, function, since):
+        """The longest time between two of them."""
+        return max(b - a for a, b in itertools.pairwise(self.asked(unit, function, since)))
+
+
+def live(kit, tell, *devices):
+    """Twenty seconds of peace, then the story."""
+    wire = LossyWire()
+
+    async def story():
+        async with kit.polling(kit.bus("", *devices), line=RtuLine(wire)) as (poller, ear):
+            await asyncio.sleep(20)
+            await tell(wire, poller, ear)
+
+    virtual_run(story())
+
+
+def gas(kit):
+    return kit.profile(kit.alarm("gas", 0, Space.DISCRETE, period_ms=500))
+
+
+def relay(kit, *names, **more):
+    coils = (
+        kit.point(name, n, Space.COIL, point_class=PointClass.FEEDBACK, period_ms=1000, writable=True, shown_on=1, shown_off=0)
+        for n, name in enumerate(names)
+    )  # fmt: skip
+    return kit.profile(*coils, **more)
+
+
+def output(device, point):
+    return Output(f"{device}-{point}", "siren", device, point, "b1", Mark("site.yaml", 1), ("b1",))
+
+
+async def tended(poller, outputs, then):
+    """The story, while these outputs are tended."""
+    lanes = {output.device: poller for output in outputs}
+    reconciler = OutputReconciler({o.id: o for o in outputs}, lanes, lambda _: None, lambda: None)
+    task = asyncio.ensure_future(reconciler.run())
+    try:
+        await asyncio.sleep(1)
+        await then(reconciler)
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+@pytest.mark.parametrize(("relays", "outputs", "timeout_ms"), [(6, 8, 300), (2, 4, 1500), (1, 8, 1500)])
+def test_outputs_wanted_of_dead_relays_keep_no_detector_from_being_read(kit, relays, outputs, timeout_ms):
+    async def tell(wire, poller, ear):
+        async def then(reconciler):
+            wire.loses = lambda unit, function, address: unit <= relays
+            await asyncio.sleep(60)
+            since = asyncio.get_running_loop().time()
+            for o in wanted:
+                reconciler.want(Want(o.id, OutputState.ON, ("fire",)))
+            await asyncio.sleep(120)
+            assert len([1 for at, unit, function, _ in wire.log if function == 5 and at > since]) >= len(wanted)
+            assert wire.gap_s(20, 2, since - 1) <= 1.0
+
+        wanted = [output(f"dev{n}", name) for n in range(1, relays + 1) for name in names]
+        await tended(poller, wanted, then)
+
+    names = [f"r{n}" for n in range(outputs)]
+    board = relay(kit, *names, timeout_ms=timeout_ms)
+    live(kit, tell, *((n, board) for n in range(1, relays + 1)), (20, gas(kit)))
+
+
+def test_relays_that_die_while_their_outputs_are_wanted_keep_no_detector_from_being_read(kit):
+    """Not known to be dead yet, each write is waited for as long as the profile allows; an alarm goes between."""
+
+    async def tell(wire, poller, ear):
+        async def then(reconciler):
+            wire.loses = lambda unit, function, address: unit <= 4
+            since = asyncio.get_running_loop().time()
+            for o in wanted:
+                reconciler.want(Want(o.id, OutputState.ON, ("fire",)))
+            await asyncio.sleep(60)
+            assert wire.gap_s(20, 2, since - 1) <= 1.5
+
+        wanted = [output(f"dev{n}", name) for n in range(1, 5) for name in ("a", "b", "c", "d")]
+        await tended(poller, wanted, then)
+
+    board = relay(kit, "a", "b", "c", "d", timeout_ms=1000)
+    live(kit, tell, *((n, board) for n in range(1, 5)), (20, gas(kit)))
