@@ -69,6 +69,8 @@ class Database:
         self._access = Access(path, self._take_over)
         self.damage = Damage()
         self._rows = Sealed(self.damage, self._access.condemn)
+        self._broken_packs: set[int] = set()
+        """Numbers of packed rows that cannot be opened, so that each is counted once."""
         self._outbox = Outbox(self._rows)
         self._inspector = Inspector(path, self._access, self._rows)
         self._thinner, self._strays = Thinner(self._rows), Strays(self._rows)
@@ -235,11 +237,26 @@ class Database:
             found = list[JournalRow]()
             for one in kept:
                 if len(found) < n:  # one may stand for thousands
-                    found += (row for row in packing.unpacked(one) if row.n > since)
+                    found += (row for row in self._unpacked(one) if row.n > since)
             last = connection.execute("SELECT COALESCE(MAX(n), 0) FROM journal").fetchone()[0]
         if len(found) < n:
             found += [row for row in self._unfolded.journal(last) if row.n > since]
-        return [self._persons.unseal(row) for row in found]
+        opened = [self._persons.unseal(row) for row in found]
+        self.damage.unread = len(self._broken_packs) + len(self._persons.broken)
+        return opened
+
+    def _unpacked(self, row: JournalRow) -> list[JournalRow]:
+        """The rows it stands for; where it is broken, itself as it lies."""
+        try:
+            return packing.unpacked(row)
+        except packing.BrokenPack as fault:
+            self._note_unread(row.n, str(fault))
+            return [row]
+
+    def _note_unread(self, n: int, fault: str) -> None:
+        if n not in self._broken_packs:
+            self._broken_packs.add(n)
+            log.error("row_unread", table="journal", key=n, fault=fault)
 
     # Writing -----------------------------------------------------------------------------------------------------
 

@@ -23,12 +23,15 @@ from io import BufferedRandom
 from pathlib import Path
 
 import msgspec
+import structlog
 from msgspec import Struct
 
-from gateway.ciphers import Forged, open_chacha, seal_chacha
+from gateway.ciphers import open_chacha, seal_chacha
 from gateway.faults import StoreFault
 from gateway.store import files
 from gateway.store.rows import JournalRow
+
+log = structlog.get_logger()
 
 NAME = "persons.keys"
 DAY_MS = 86_400_000
@@ -76,6 +79,8 @@ class PersonKeys:
         self._by_number: dict[str, _Person] = {}
         self._days: dict[int, bytes] = {}
         self.unreadable = 0
+        self.broken: set[int] = set()
+        """Numbers of journal rows that do not open, though their keys are there."""
         self._read()
 
     def seal(self, row: JournalRow) -> JournalRow:
@@ -90,23 +95,29 @@ class PersonKeys:
         return JournalRow(row.at, row.id, row.kind, msgspec.json.encode(box), row.n)
 
     def unseal(self, row: JournalRow) -> JournalRow:
-        """The row as it was, or as it lies there where its key is no more."""
+        """The row as it was, or as it lies there where its key is no more, or it is no sealed text (``broken``)."""
         if SEALED not in row.body:
             return row
         try:
             box = _boxes.decode(row.body)
             closed = b64decode(box.box, validate=True)
-        except (msgspec.DecodeError, ValueError):
-            return row
+        except ValueError:  # msgspec's, too
+            return self._left(row)
         person = self._by_number.get(box.sealed)
         if person is None or box.day not in self._days:
             return row
         try:
             key = self._joint(person, box.day)
             opened = open_chacha(key, closed[:_NONCE_BYTES], closed[_NONCE_BYTES:], row.id.encode())
-        except Forged:
-            return row
+        except ValueError:  # forged, or too short to be anything
+            return self._left(row)
         return JournalRow(row.at, row.id, row.kind, opened, row.n, person.person)
+
+    def _left(self, row: JournalRow) -> JournalRow:
+        if row.n not in self.broken:
+            self.broken.add(row.n)
+            log.error("row_unread", table="journal", key=row.n, fault="sealed")
+        return row
 
     def number(self, person: str) -> str | None:
         """Under which number rows about a person are sealed; None where nothing is known of him."""

@@ -45,7 +45,7 @@ class Recording:
         self._in_tables = 0
         self._tail: tuple[JournalRow, ...] = ()
         self.damaged = self.holes = 0
-        """Rows that failed their checksum, and numbers that are missing between the first and the last."""
+        """Rows that failed their checksum or cannot be opened, and numbers that are missing between the first and the last."""
         try:
             self._connection = dialling.dial_reader(self._path)
             for _ in range(commit_log.READINGS):
@@ -99,8 +99,11 @@ class Recording:
         if not seals.sound("journal", columns):
             self.damaged += 1
             return []
-        at, name, kind, body, _ = columns
-        return packing.unpacked(JournalRow(at, name, kind, body, n))
+        try:
+            return _opened(n, columns)
+        except packing.BrokenPack:
+            self.damaged += 1
+            return []
 
     def _fix_ends(self, log: Sequence[Entry]) -> bool:
         """All of one moment: where the journal begins and ends, and what the histories say by then. False where the log, read
@@ -135,5 +138,12 @@ class Recording:
         row = self._connection.execute(f"SELECT {columns} FROM journal WHERE n = ?", (n,)).fetchone()  # noqa: S608 (as above)
         if not seals.sound("journal", row):
             return n
-        at, name, kind, body, _ = row
-        return packing.unpacked(JournalRow(at, name, kind, body, n))[0].n
+        try:
+            return _opened(n, row)[0].n
+        except packing.BrokenPack:  # it is counted when it is read
+            return n
+
+
+def _opened(n: int, columns: Sequence[Any]) -> list[JournalRow]:
+    at, name, kind, body, _ = columns
+    return packing.unpacked(JournalRow(at, name, kind, body, n))

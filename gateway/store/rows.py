@@ -151,6 +151,8 @@ class Damage(Struct):
     """Messages whose place in the lane was taken by another id; they were put behind it."""
     unfolded: int = 0
     """Rows of the commit log that no table took; they lie in ``damaged`` too."""
+    unread: int = 0
+    """Rows whose checksum holds and which nobody can open, though the key is there; they stay where they are."""
 
 
 class Pruned(Struct, frozen=True):

@@ -419,7 +419,7 @@ class Store:
 
     def _repairs(self) -> dict[str, int]:
         damage = self._worker.damage
-        return {"rebuilt": self._worker.rebuilt, "set_aside": damage.unfolded + damage.rows}
+        return {"rebuilt": self._worker.rebuilt, "set_aside": damage.unfolded + damage.rows + damage.unread}
 
     def _look_for_repairs(self) -> None:
         """Behind each job, whatever it was for: the writer is to mend damage at once, while all state is known, and to tell of it,

@@ -84,3 +84,18 @@ def test_idle_parts_wait_for_company_and_come_before_it(tmp_path, monkeypatch):
 
     asyncio.run(life())
     assert [row.id for row in Database.open(tmp_path).journal()] == [f"r{n}" for n in range(1, 10)]
+
+
+def test_a_row_that_is_no_pack_is_given_as_it_lies_and_counted_once(tmp_path):
+    database = Database.open(tmp_path)
+    database.commit(Batch((JournalRow(0, "r0", packing.PACKED, b"no pack"), *_batch(1, 50).journal)))
+    database.fold()
+    for _ in range(2):
+        rows = list(database.journal())
+        assert [row.n for row in rows] == list(range(1, 51))
+        assert rows[0].body == b"no pack"
+    assert database.damage.unread == 1
+    database.close()
+    with Recording(tmp_path) as recording:
+        assert [row.n for row in recording.rows()] == list(range(2, 51))
+        assert (recording.first, recording.last, recording.damaged) == (1, 50, 1)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from base64 import b64encode
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -174,3 +176,15 @@ def test_the_file_is_private(database, tmp_path):
     assert (tmp_path / NAME).stat().st_mode & 0o777 == 0o600
     database.disclosure.forget(CANARY)
     assert (tmp_path / NAME).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("length", [0, 5, 11, 12, 27, 40])
+def test_a_box_that_is_none_is_given_as_it_lies_and_counted_once(database, length):
+    database.commit(Batch((entry(1, CANARY),)))
+    sealed = database._persons.seal(entry(2, CANARY))
+    box = msgspec.json.decode(sealed.body)
+    box["box"] = b64encode(bytes(length)).decode()
+    database.commit(Batch((JournalRow(2, "r.2", "entry", msgspec.json.encode(box)), entry(3, CANARY))))
+    for _ in range(2):
+        assert [row.person for row in database.journal()] == [CANARY, "", CANARY]
+    assert database.damage.unread == 1
