@@ -38,10 +38,12 @@ class Steward:
 
     async def passages(self, arguments: Mapping[str, Any], peer: PeerCredentials) -> list[dict[str, Any]]:
         """When a person passed where, as far as the journal goes back."""
-        store, (persons, _) = self._house.store, self._whom(arguments)
+        store, (persons, subjects) = self._house.store, self._whom(arguments)
         await store.put(Part(urgent=True))  # what waits counts, too
         numbers = [number for one in persons if (number := await store.past.person_number(one)) is not None]
         await self._note(peer, "passages", " ".join(numbers))
+        if not numbers and not subjects:  # a slip of the pen is not somebody who stayed at home
+            raise Refusal("no_such_person")
         rows = [row for one in persons for row in await store.past.person_rows(one)]
         return [shown for row in sorted(rows, key=lambda row: row.n) if (shown := self._passage(row.at, row.body))]
 

@@ -6,6 +6,7 @@ A command imports the rooms it needs when it is called, so that the daemon start
 
 from __future__ import annotations
 
+import os
 import sys
 
 from gateway import __version__
@@ -33,12 +34,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Entry point of the console script."""
     asked = _parser().parse_args(arguments)
     try:
-        return int(asked.do(asked))
-    except BrokenPipeError:
-        sys.stderr.close()
+        code = int(asked.do(asked))
+        sys.stdout.flush()  # here, and not at the interpreter's end, where nobody catches what it raises
+    except BrokenPipeError:  # the reader had enough; what is left to say goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except KeyboardInterrupt:
         return 130
+    return code
 
 
 def _parser() -> Parser:

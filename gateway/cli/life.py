@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gateway.cli.asking import ask
 from gateway.cli.options import Command, site_argument, state_option
-from gateway.cli.printing import FAULTY, OK, REFUSED, Item, complain, language, print_faults, print_item
+from gateway.cli.printing import FAULTY, OK, REFUSED, Item, complain, language, print_faults, print_item, why
 from gateway.words import say
 
 
@@ -107,7 +107,7 @@ def _backup(asked: argparse.Namespace) -> int:
     except Refusal as refusal:
         return complain(asked, f"refusal.{refusal.reason}", REFUSED, detail=refusal.detail, reason=refusal.reason)
     except (StoreFault, OSError) as fault:
-        return complain(asked, "backup.not_made", REFUSED, detail=fault)
+        return complain(asked, "backup.not_made", REFUSED, detail=why(fault))
     if asked.json:
         print_item(
             {"done": "backup", "file": str(asked.file), "files": sorted(manifest.files), "schema": manifest.schema}
@@ -133,7 +133,7 @@ def _restore(asked: argparse.Namespace) -> int:
     except StateFolderTaken:
         return complain(asked, "restore.running", REFUSED, folder=folder)
     except (StoreFault, OSError) as fault:
-        return complain(asked, "restore.failed", REFUSED, detail=fault)
+        return complain(asked, "restore.failed", REFUSED, detail=why(fault))
     done = {"loudong": moved.manifest.loudong, "alerts": moved.alerts, "aside": ", ".join(moved.aside) or "-"}
     if asked.json:
         print_item({"done": "restore", **done})

@@ -51,4 +51,5 @@ def _show_forgotten(items: list[Item]) -> Iterable[str]:
 
 def _show_notes(items: list[Item]) -> Iterable[str]:
     for item in items:
-        yield f"{moment(item)}  {item['who']:<12} {item['verb']:<10} {item['about']}".rstrip()
+        verb = wide(say(f"audit.{item['verb']}", language()), 10)
+        yield f"{moment(item)}  {item['who']:<12} {verb} {item['about']}".rstrip()

@@ -7,12 +7,13 @@ Knows no command. Exit codes (contract, Commands): 0 done, 64 usage, 69 no daemo
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import sys
 from typing import Any
 
-from gateway.words import say
+from gateway.words import CATALOGUE, say
 
 OK, REFUSED, USAGE, NO_DAEMON, FAULTY = 0, 1, 64, 69, 78
 Item = dict[str, Any]
@@ -37,6 +38,15 @@ def complain(asked: argparse.Namespace, key: str, code: int, **fields: object) -
     else:
         print(say(key, language(), **fields), file=sys.stderr)
     return code
+
+
+def why(fault: Exception) -> str:
+    """What the system refused, and of which file, in the reader's language where we have a word for it."""
+    if not isinstance(fault, OSError) or fault.errno is None:
+        return str(fault)
+    key = f"errno.{errno.errorcode.get(fault.errno, '')}"
+    said = say(key, language()) if key in CATALOGUE else fault.strerror or str(fault)
+    return f"{fault.filename}: {said}" if fault.filename else said
 
 
 def print_faults(faults: Any, *, as_json: bool, spoken: str) -> None:

@@ -38,6 +38,10 @@ class CannotSimulate(ValueError):
     """No word of this device says that."""
 
 
+class NotThere(CannotSimulate):
+    """The site file has no such thing; names its kind (button, device, door, output) and it."""
+
+
 class Image:
     """One device: its points by name over the tables of ``unit``."""
 

@@ -25,7 +25,7 @@ from gateway.events import Command
 from gateway.nodes import duration_ms
 from gateway.sim.broker import BrokerFault, EmbeddedBroker, Mosquitto
 from gateway.sim.daemon import Daemon
-from gateway.sim.image import CannotSimulate
+from gateway.sim.image import CannotSimulate, NotThere
 from gateway.sim.life import Life
 from gateway.sim.receiver import DutyOffice
 from gateway.sim.staging import Staged, stage
@@ -108,6 +108,9 @@ class Simulation:
                 await asyncio.to_thread(self._command, what)
             elif not isinstance(what, Nothing):
                 await self._happen(what)
+        except NotThere as missing:
+            kind, name = missing.args
+            self._teller.world(f"no_{kind}", name=name)
         except CannotSimulate as cannot:
             self._teller.world("cannot", what=cannot)
         except DaemonNotRunning:

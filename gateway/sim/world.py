@@ -18,7 +18,7 @@ from gateway.sim.air import Air
 from gateway.sim.beacons import SimBeacon, SimMiBeacon, simulated
 from gateway.sim.buttons import SimButton
 from gateway.sim.fobs import SimFob
-from gateway.sim.image import CannotSimulate, Image
+from gateway.sim.image import CannotSimulate, Image, NotThere
 from gateway.sim.modbus import SimBus, SimTcp, SimUnit
 from gateway.sim.staging import Staged
 from gateway.sim.terminal import SimTerminal
@@ -138,7 +138,7 @@ class SimWorld:
             return
         sim = self.buttons.get(button)
         if sim is None:
-            raise CannotSimulate(button)
+            raise CannotSimulate(button) if button in self.site.buttons else NotThere("button", button)
         async with self._radios[button]:
             try:
                 await _press(sim, kind, self.air)
@@ -153,7 +153,7 @@ class SimWorld:
 
     def _image(self, device: str) -> Image:
         if device not in self.images:
-            raise CannotSimulate(device)
+            raise NotThere("device", device)
         return self.images[device]
 
     def _fare(self, name: str, health: Health) -> None:
@@ -175,6 +175,8 @@ class SimWorld:
     def _enter(self, entry: Entry) -> None:
         terminal = self.terminals.get(entry.terminal)
         doing = _ENTRIES.get((entry.type, entry.subject)) or _ENTRIES.get((entry.type, ""))
+        if entry.terminal not in self.site.doors:
+            raise NotThere("door", entry.terminal)
         if entry.person is not None:  # a pseudonym does not lead back to the face that it was made of
             raise CannotSimulate(f"{entry.terminal} {entry.type} {entry.person}")
         if terminal is None or doing is None:
@@ -183,7 +185,7 @@ class SimWorld:
 
     def _stick(self, output: str, *, stuck: bool) -> None:
         if output not in self.site.outputs:
-            raise CannotSimulate(output)
+            raise NotThere("output", output)
         self.units[self.site.outputs[output].device].stuck = stuck
 
     # The devices --------------------------------------------------------------------------------------

@@ -287,7 +287,7 @@ _REASONS: dict[str, tuple[str, str]] = {
     ),
     "reason.powered_off": ("蓝牙适配器已断电", "the adapter is powered off"),
     "reason.bluetoothd_gone": ("蓝牙服务未运行", "the Bluetooth daemon is gone"),
-    "reason.bus_gone": ("系统总线不可用", "the system bus is gone"),
+    "reason.bus_gone": ("D-Bus 系统总线不可用", "D-Bus is gone (no system bus)"),
     "reason.discovery_ended": ("蓝牙扫描被终止", "discovery was ended"),
     "reason.wrong_key": ("密钥不符", "wrong key"),
     "reason.no_key": ("缺少密钥", "no key"),

@@ -122,8 +122,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "each of {runs} runs may lack its last second if it was killed (quiet readings, of which nobody was told)",
     ),
     "replay.limit.downtime": (
-        "网关停着的时候没有人在听:已知共 {blind},另有 {unknown} 次不知多久",
-        "nobody listened while the gateway was down: {blind} in all, and {unknown} times nobody knows how long",
+        "网关停着的时候没有人在听:已知最多共 {blind},另有 {unknown} 次不知多久",
+        "nobody listened while the gateway was down: at most {blind} in all, and {unknown} times nobody knows how long",
     ),
     "replay.limit.other_site": (
         "{times} 次运行(共 {runs} 次)用过另一版小区文件,这里一律按现在这一版",

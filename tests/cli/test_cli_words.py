@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 import json
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -246,6 +247,23 @@ def test_of_several_ids_each_is_tried(daemon, capsys):
     said = capsys.readouterr()
     assert said.err == "no open alert begins with ffff\nno open alert begins with eeee\n"
     assert said.out == "done: ack 3c66 by head-b1, on disk\n"
+
+
+def test_a_reader_who_has_enough_ends_it_without_a_word():
+    command = subprocess.Popen(
+        [sys.executable, "-m", "gateway.cli", "schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    command.stdout.close()
+    assert command.stderr.read() == b""
+    command.stderr.close()
+    assert command.wait(60) == 0
+
+
+def test_what_the_system_refused_is_said_in_the_readers_language(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    assert main(["backup", str(tmp_path / "none" / "b"), "--state", str(tmp_path)]) == 1
+    assert "没有" in (said := capsys.readouterr().err)
+    assert "Errno" not in said
 
 
 def test_an_unknown_id_is_called_unknown(daemon, capsys):

@@ -18,12 +18,13 @@ from gateway.app.secrets import read_secrets
 from gateway.cli import main
 from gateway.events import Reading
 from gateway.nodes import Faults
-from gateway.sim.image import CannotSimulate
+from gateway.sim.image import CannotSimulate, NotThere
 from gateway.sim.life import Life
 from gateway.sim.staging import stage
 from gateway.sim.world import SimWorld
 from gateway.site.report import render
 from gateway.timetable import parse_deed
+from gateway.words import say
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "one-stairwell"
@@ -286,6 +287,24 @@ def test_what_is_typed_happens_and_the_real_daemon_tells_of_it(running):
     assert summary["daemon"] == "well"
     assert summary["happened"] >= 5
     it.until(lambda: not it.processes(), "all are gone")
+
+
+@pytest.mark.parametrize(
+    ("deed", "kind", "name"),
+    [
+        ("press sos-999", "button", "sos-999"), ("gas-999.gas = 26", "device", "gas-999"),
+        ("stranger door-999", "door", "door-999"), ("output siren-999 failed", "output", "siren-999"),
+    ],
+)  # fmt: skip
+def test_what_the_site_file_has_not_is_said_to_be_missing(tmp_path, deed, kind, name):
+    async def scene():
+        async with SimWorld(staged(tmp_path), tmp_path, with_bluez=False) as world:
+            with pytest.raises(NotThere) as missing:
+                await world.happen(parse_deed(deed, 1))
+            assert missing.value.args == (kind, name)
+            assert say(f"simulate.no_{kind}", "en", name=name) == f"the site file has no {kind} {name}"
+
+    asyncio.run(scene())
 
 
 def test_a_killed_simulation_leaves_no_gateway_behind_and_the_next_one_starts(running):

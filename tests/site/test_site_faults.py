@@ -220,7 +220,7 @@ def test_stated_serial_format_makes_the_odd_device_a_warning_and_says_the_profil
     loaded = spoil((PORT, PORT + "\n    baud: 9600"), ("profile: gas,", "profile: slow,"))
     assert loaded.errors() == []
     assert [line.split(": ")[2] for line in loaded.warnings()] == ["gas-101", "gas-101"]
-    assert "ships with 4800 8N1 and bus line is stated to run at 9600 8N1; set the device" in loaded.warnings()[0]
+    assert "ships with 4800 8N1 and bus gas is stated to run at 9600 8N1; set the device" in loaded.warnings()[0]
     assert "not backed by a manual" in loaded.warnings()[1]
 
 
