@@ -105,6 +105,14 @@ def decode(plain: bytes) -> list[JournalRow]:
     return rows
 
 
+def count(plain: bytes) -> int:
+    """How many rows these are. Raises BrokenColumns."""
+    try:
+        return len(_decode(plain).steps)
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+        raise BrokenColumns(str(fault)) from fault
+
+
 def _wrapped(number: int) -> int:
     return number if -_HALF <= number < _HALF else (number + _HALF) % _WHOLE - _HALF
 

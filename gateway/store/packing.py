@@ -22,6 +22,7 @@ LEAST = 4
 """Fewer rows than this stay as they are."""
 _COLUMNS = b"\x02"
 """Begins a body of deflated columns; one of an earlier version is a deflated list of rows, and begins as streams do."""
+_BROKEN = (zlib.error, msgspec.DecodeError, UnicodeDecodeError, columns.BrokenColumns)
 _Rows = list[tuple[int, str, str, bytes]]
 
 
@@ -61,12 +62,22 @@ def unpacked(row: JournalRow) -> list[JournalRow]:
         return [row]
     try:
         rows = _opened(row.body)
-    except (zlib.error, msgspec.DecodeError, UnicodeDecodeError, columns.BrokenColumns) as fault:
+    except _BROKEN as fault:
         raise BrokenPack(str(fault)) from fault
     first = row.n - len(rows) + 1
     return [
         JournalRow(one.at, one.id, one.kind, one.body, n=first + place, quiet=True) for place, one in enumerate(rows)
     ]
+
+
+def count(kind: str, body: bytes) -> int:
+    """How many rows a row stands for. Raises BrokenPack."""
+    if kind != PACKED:
+        return 1
+    try:
+        return columns.count(_plain(body)) if body.startswith(_COLUMNS) else len(_opened(body))
+    except _BROKEN as fault:
+        raise BrokenPack(str(fault)) from fault
 
 
 def _ended(run: list[JournalRow]) -> Iterator[JournalRow | list[JournalRow]]:
@@ -78,8 +89,12 @@ def _ended(run: list[JournalRow]) -> Iterator[JournalRow | list[JournalRow]]:
 
 def _opened(body: bytes) -> list[JournalRow]:
     if body.startswith(_COLUMNS):
-        return columns.decode(deflate.inflated(body[len(_COLUMNS) :]))
+        return columns.decode(_plain(body))
     return [JournalRow(*said) for said in _decode_earlier(deflate.inflated(body))]
+
+
+def _plain(body: bytes) -> bytes:
+    return deflate.inflated(body[len(_COLUMNS) :])
 
 
 _decode_earlier = msgspec.msgpack.Decoder(_Rows).decode

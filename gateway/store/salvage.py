@@ -14,10 +14,10 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
-from gateway.store import files, seals
+from gateway.store import files, packing, seals
 from gateway.store.migrations import migrate, shipped
 
 _ORDERS = {
@@ -32,6 +32,8 @@ _ORDERS = {
 }
 _UNREADABLE = (sqlite3.DatabaseError, UnicodeDecodeError)
 """SQLite's own words may hold what is no text, where they are about a damaged schema."""
+_Row = tuple[Any, ...]
+_T = TypeVar("_T")
 _LINEAGE = "lineage"  # a new file is a new lineage, see Database
 
 
@@ -149,7 +151,7 @@ def _readable(source: sqlite3.Connection, table: str, names: list[str], order: s
         query = f"SELECT {columns} FROM {table} ORDER BY "  # noqa: S608 (as above)
     try:
         rows = _to_the_last(source, query + order)
-        yield from _numbered(rows, keys) if table in seals.NUMBERED else rows
+        yield from numbered(rows, keys, _stands_for(table, names)) if table in seals.NUMBERED else rows
     except _UNREADABLE:
         backwards = ", ".join(f"{column} DESC" for column in order.split(", "))
         with contextlib.suppress(*_UNREADABLE):
@@ -168,21 +170,38 @@ def _to_the_last(source: sqlite3.Connection, query: str) -> Iterator[tuple[Any, 
         raise
 
 
-def _numbered(rows: Iterator[tuple[Any, ...]], keys: list[int]) -> Iterator[tuple[Any, ...]]:
+def _stands_for(table: str, names: list[str]) -> Callable[[_Row], int]:
+    """Of how many numbers a row has the last."""
+    if table != "journal":
+        return lambda _row: 1
+    kind, body = names.index("kind"), names.index("body")
+
+    def many(row: _Row) -> int:
+        try:
+            return packing.count(row[kind], row[body])
+        except (packing.BrokenPack, TypeError, AttributeError):  # its checksum will tell
+            return 1
+
+    return many
+
+
+def numbered(rows: Iterator[_Row], keys: list[int], stands_for: Callable[[_Row], int]) -> Iterator[_Row]:
     """The rows with numbers that grow, as they did before a bit of one was flipped; all others stay what they are."""
     *group, place = keys
     line: list[object] = []
     last: int | None = None
-    for row, after in _with_next(rows):
+    for (row, many), behind in _with_next((row, stands_for(row)) for row in rows):
         mine = [row[key] for key in group]
         if mine != line:
             line, last = mine, None
-        follows = after is not None and [after[key] for key in group] == mine
-        last = _number(row[place], last, after[place] if after is not None and follows else None)
+        before = None
+        if behind is not None and [behind[0][key] for key in group] == mine:
+            before = _first(behind[0][place], behind[1], last)
+        last = _number(row[place], many, last, before)
         yield (*row[:place], last, *row[place + 1 :])
 
 
-def _with_next(rows: Iterator[tuple[Any, ...]]) -> Iterator[tuple[tuple[Any, ...], tuple[Any, ...] | None]]:
+def _with_next(rows: Iterator[_T]) -> Iterator[tuple[_T, _T | None]]:
     held = None
     try:
         for row in rows:
@@ -197,11 +216,19 @@ def _with_next(rows: Iterator[tuple[Any, ...]]) -> Iterator[tuple[tuple[Any, ...
         yield held, None
 
 
-def _number(n: object, last: int | None, follower: object) -> int:
-    """Between its neighbours; of one that stands for many rows it is that of the last of them."""
+def _first(n: object, many: int, last: int | None) -> int | None:
+    """The first number of a row that may well be what it says."""
+    if last is None or not isinstance(n, int) or not last < n <= last + seals.LEAP:
+        return None
+    return n - many + 1
+
+
+def _number(n: object, many: int, last: int | None, before: int | None) -> int:
+    """The last number of a row that stands for ``many``, behind ``last`` and below the first of the next row: nobody may find two rows
+    under one. Where what it says cannot be, the first that can.
+    """
     if last is None:
-        return n if isinstance(n, int) else 1
-    before = follower if isinstance(follower, int) and last < follower <= last + seals.LEAP else None
-    if isinstance(n, int) and last < n <= last + seals.LEAP and (before is None or n < before):
+        return n if isinstance(n, int) else many
+    if isinstance(n, int) and last + many <= n <= last + seals.LEAP and (before is None or n < before):
         return n
-    return last + 1 if before is None else max(last + 1, before - 1)
+    return last + many

@@ -322,3 +322,37 @@ def test_a_message_whose_kept_words_are_bad_is_kept_anew(content, tmp_path, put)
     assert database.damage.conflicts == 0
     assert _batch(20).messages[0].body in {m.body for m in database.take("n", "critical", 100) if m.id == "a20/1"}
     database.close()
+
+
+PACK = 1_000
+NUMBERS = {"a single row": rb"(\x02)\x07\x00.{4,6}..r-2press", "a pack": rb"(\x87\x6a)\x08\x00.{8}r-3packed"}
+assert (0x87 & 0x7F) << 7 | 0x6A == 2 + PACK, "as SQLite writes it"
+
+
+@pytest.mark.parametrize("row", NUMBERS)
+def test_no_row_gets_a_number_inside_the_pack_behind_it(tmp_path, row):
+    """A packed row stands for numbers up to its own: of two rows under one number a reading in blocks misses one."""
+    database = Database.open(tmp_path)
+    quiet = (JournalRow(3 + n, f"r-{3 + n}", "reading", b'{"value":%d}' % n, quiet=True) for n in range(PACK))
+    single = [JournalRow(n, f"r-{n}", "press", b"{}") for n in (1, 2, 3 + PACK)]
+    database.commit(Batch(journal=(*single[:2], *quiet, single[2])))
+    database.fold()
+    database.close()
+    content = (tmp_path / NAME).read_bytes()
+    (found,) = re.finditer(NUMBERS[row], content, re.DOTALL)
+    for place, bit in ((place, bit) for place in range(*found.span(1)) for bit in range(7)):
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << bit
+        for file in tmp_path.iterdir():
+            file.unlink()
+        (tmp_path / NAME).write_bytes(flipped)
+        database = Database.open(tmp_path)
+        database._access.condemn("whatever it was")
+        database.commit(Batch())
+        assert [one.n for one in database.journal()] == list(range(1, 4 + PACK))
+        since, said = 0, []
+        while block := database.journal_block(since, 2):
+            said += [one.id for one in block]
+            since = block[-1].n
+        assert said == [f"r-{n}" for n in range(1, 4 + PACK)]
+        database.close()
