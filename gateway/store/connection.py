@@ -153,6 +153,11 @@ def writable(connection: sqlite3.Connection) -> bool:
     return True
 
 
+def has_log(connection: sqlite3.Connection) -> bool:
+    """Whether somebody may read while somebody writes."""
+    return bool(connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal")
+
+
 def _connect(path: Path, query: str = "") -> sqlite3.Connection:
     # check_same_thread: opened in one thread and used in another, but never by two at a time (the Store's worker).
     name = f"file:{quote(str(path))}?{query}" if query else str(path)

@@ -5,7 +5,8 @@ What is found is set aside, or condemns the file; then the next transaction repl
 Theory. A row is proved when somebody asks for it. One whose key has a bit flipped is found by nobody who asks: in a table that is a
 tree, a range ends before it, and those behind it are missed as well, without a word (SQLite's ``quick_check`` at the start
 compares no keys; its ``integrity_check`` does, and would hold up the disk's thread for seconds). So all rows are read in the
-order of the pages, and each must be sound, come behind the one before, and be found through the table's other index.
+order of the pages, and each must be sound, come behind the one before, and be found through the table's other index. Where the file
+system bears no write-ahead log there is no walk: an open reading would keep commits out, and one step through all of it an alert.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Inspector:
         """Look at some more rows; False where the walk ended. Raises StoreFault."""
         with self._access.reading() as connection:
             if self._walk is None:
-                if self._access.hurt or not dialling.writable(connection):
+                if self._access.hurt or not dialling.writable(connection) or not dialling.has_log(connection):
                     return False
                 self._walk = _Walk(self._path)
             findings = self._walk.step()
@@ -102,17 +103,15 @@ class _Walk:
     def __init__(self, path: Path) -> None:
         """Raises sqlite3.Error, OSError."""
         self._connection = dialling.dial_reader(path)
-        # Where the file system holds no log, an open reading would keep commits out: there each step is as long as it takes.
-        alone = self._connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal"
-        self._step = None if alone else STEP
         self._looks = (look for table in _ORDER for look in self._rows_of(table))
 
     def step(self) -> list[_Finding] | None:
         """What the next rows show; None: that was all. Raises sqlite3.Error."""
-        looks = list(islice(self._looks, self._step))
+        looks = list(islice(self._looks, STEP))
         return [look for look in looks if look is not None] if looks else None
 
     def close(self) -> None:
+        self._looks.close()  # with a question open SQLite would keep the snapshot until somebody collects this
         self._connection.close()
 
     def _rows_of(self, table: str) -> Iterator[_Finding | None]:

@@ -117,6 +117,25 @@ def test_a_start_that_can_read_and_not_count_knows_what_it_read(lived, monkeypat
     _start(lived, story)
 
 
+def test_where_a_walk_would_keep_commits_out_there_is_none(lived, monkeypatch):
+    """Its one step went through all of the file: on a card a minute in which no alert is written."""
+    real = dialling.dial
+
+    def without_a_log(path):
+        """As on a file system that shares no memory."""
+        connection = real(path)
+        assert connection.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",)
+        return connection
+
+    database = Database.open(lived)
+    assert database.inspect()
+    database.close()
+    monkeypatch.setattr(dialling, "dial", without_a_log)
+    database = Database.open(lived)
+    assert not database.inspect()
+    database.close()
+
+
 @pytest.fixture
 def slow_card(monkeypatch):
     """The start waits for a moment; a copy is made when it is let."""
