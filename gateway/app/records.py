@@ -43,7 +43,9 @@ class Records:
         self._store, self._now, self._compound = store, now, compound
 
     async def history(self, alert: str, who: str) -> list[dict[str, Any]]:
-        """Every step of an alert, oldest first; of a closed one the beginning of its id may be given."""
+        """The steps of an alert, oldest first, of a long one without the middle (``Past.history``); of a closed one the beginning of
+        its id may be given.
+        """
         try:
             rows = await self._store.past.history(await self._closed_id(alert))
             if self._of_a_person(_subjects(rows)):
@@ -85,7 +87,7 @@ class Records:
 
 
 def _subjects(rows: list[HistoryRow]) -> set[str]:
-    """About what they are; a receipt and a tidied run of steps do not say."""
+    """About what they are; a receipt and what stands for many steps do not say."""
     found = set[str]()
     for row in rows:
         with contextlib.suppress(msgspec.DecodeError):

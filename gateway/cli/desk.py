@@ -169,8 +169,8 @@ def _show_history(items: list[Item]) -> Iterable[str]:
 
 def _why(step: Item) -> str:
     """The reason of a step in words; who was told, where that is the step."""
-    if step["kind"] == "thinned":
-        return say("step.thinned_of", language(), count=step["reason"])
+    if step["kind"] in {"thinned", "left-out"}:
+        return say(f"step.{step['kind']}_of", language(), count=step["reason"])
     because = f"because.{step['reason']}"
     reason = say(because, language()) if step["kind"] == "told" and because in CATALOGUE else str(step["reason"])
     if step["kind"] == "refused":  # "verb: verdict", and what the person gave as his reason in brackets

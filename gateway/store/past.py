@@ -1,20 +1,37 @@
 """Looking back: what was put into the store, found again on the disk and, while that refuses, in memory.
 
 Reads, and writes down who looked; decides nothing about commits.
+
+Nobody's looking back holds up an alarm: what may be long is read in pages, between which others have their turn at the disk, and
+answered in part.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 
-from gateway.store.database import Database
+from gateway.store.database import LEAST, Database, NumberedStep
 from gateway.store.holding import Held
 from gateway.store.retention import CLOSED
 from gateway.store.rows import AuditRow, HistoryRow, JournalRow, StateRow
 from gateway.store.worker import Worker
 
+ENDS = 500
+"""Of a longer history so many of the first steps are answered, and of the last: with what its tidying leaves (``thinning.py``), a
+thousand are a whole one, unless people did much. A step takes a few kB until it is answered.
+"""
+LEFT_OUT = "left-out"
+"""Kind of the step that stands between them; its reason says for how many."""
+_PAGE = 100  # steps read in one go: some milliseconds
+_COUNTED = 2_000  # steps counted in one go, which opens none of them: the same
+_ENDLESS = (1 << 63) - 1  # no step has a number as high
 _SEARCHED = 5_000  # rows of the journal looked through in one go: some milliseconds
+
+
+_Pages = Callable[[int], Callable[[Database], list[NumberedStep]]]
+"""Number -> the job that reads a page from there on."""
 
 
 class Past:
@@ -23,13 +40,46 @@ class Past:
     def __init__(self, worker: Worker, in_memory: Callable[[], tuple[Held, Held]]) -> None:
         """``in_memory`` gives what is on its way to the disk, and what waits for it."""
         self._worker, self._in_memory = worker, in_memory
+        self._turn = asyncio.Lock()
+        """One history is read at a time, so that a commit never waits for more than one page."""
 
     async def history(self, alert: str) -> list[HistoryRow]:
-        """Every step of one alert, oldest first, those in memory included. Raises StoreFault."""
-        flight, held_now = self._in_memory()
-        held = flight.history(alert) + held_now.history(alert)
-        kept = await self._worker.ask(lambda database: database.history(alert))
-        return kept + [row for row in held if row not in kept]
+        """The steps of one alert, oldest first, those in memory included: all, or the first and last ``ENDS`` and between them one that
+        says how many are left out. Raises StoreFault.
+        """
+        async with self._turn:
+            flight, held_now = self._in_memory()
+            held = flight.history(alert) + held_now.history(alert)
+            first = await self._steps(lambda since: lambda database: database.first_steps(alert, since, _PAGE), LEAST)
+            last, hidden = list[NumberedStep](), 0
+            if len(first) == ENDS:
+                edge = first[-1][0]
+                last = await self._steps(
+                    lambda until: lambda database: database.last_steps(alert, edge, until, _PAGE), _ENDLESS
+                )
+            if len(last) == ENDS:
+                hidden = await self._count(alert, first[-1][0], last[-1][0])
+        kept = [row for _, row in (*first, *reversed(last))]
+        landed = set(kept)
+        return _with_gap([*kept, *(row for row in held if row not in landed)], hidden)
+
+    async def _steps(self, page: _Pages, edge: int) -> list[NumberedStep]:
+        """From this number on, page by page, ``ENDS`` at most."""
+        found = list[NumberedStep]()
+        while len(found) < ENDS:
+            edge = found[-1][0] if found else edge
+            more = await self._worker.ask(page(edge))
+            found += more
+            if len(more) < _PAGE:
+                break
+        return found
+
+    async def _count(self, alert: str, since: int, until: int) -> int:
+        total = 0
+        while since < until - 1:
+            count, since = await self._worker.ask(partial(_count, alert=alert, since=since, until=until))
+            total += count
+        return total
 
     async def recent_closed(self, n: int) -> list[StateRow]:
         """The last ``n`` closed alerts, newest first. Raises StoreFault."""
@@ -62,6 +112,20 @@ class Past:
             found += await self._worker.ask(partial(_rows_of, person=person, since=since))
             since += _SEARCHED
         return found
+
+
+def _with_gap(steps: list[HistoryRow], hidden: int) -> list[HistoryRow]:
+    """``hidden`` more lie in the middle."""
+    if not hidden and len(steps) <= 2 * ENDS:
+        return steps
+    first, last = steps[:ENDS], steps[-ENDS:]
+    count = hidden + len(steps) - len(first) - len(last)
+    gap = HistoryRow(first[-1].alert, first[-1].revision, LEFT_OUT, first[-1].at, None, str(count), b"")
+    return [*first, gap, *last]
+
+
+def _count(database: Database, *, alert: str, since: int, until: int) -> tuple[int, int]:
+    return database.count_steps(alert, since, until, _COUNTED)
 
 
 def _rows_of(database: Database, *, person: str, since: int) -> list[JournalRow]:

@@ -7,7 +7,8 @@ uplinks ask for at any time, are held open.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct, structs
 
@@ -24,12 +25,17 @@ class _Held(Struct, frozen=True):
     record: bytes
     weight: int
     messages: tuple[Message, ...]
+    steps: Mapping[str, int]
+    """How many of which alert's history."""
 
     def entry(self) -> Entry:
         entry, _ = commit_log.decode(self.record, 0)
         if entry is None:
             raise RuntimeError(f"record {self.serial} changed in memory")
         return entry
+
+    def of(self, alert: str) -> list[HistoryRow]:
+        return [row for row in self.entry().batch.history if row.alert == alert]
 
 
 class Unfolded:
@@ -53,7 +59,8 @@ class Unfolded:
     def add(self, entry: Entry, record: bytes) -> None:
         """The newest, and its record."""
         weight = len(record) + _QUIET_ROW * sum(row.quiet for row in entry.batch.journal)
-        self._hold([_Held(entry.serial, record, weight, entry.batch.messages)])
+        steps = Counter(row.alert for row in entry.batch.history)
+        self._hold([_Held(entry.serial, record, weight, entry.batch.messages, steps)])
 
     def oldest(self, most: int | None) -> Unfolded:
         """The first ones, of this weight together; at least one, and all where None."""
@@ -92,6 +99,25 @@ class Unfolded:
     def history(self) -> Iterator[HistoryRow]:
         """Steps of all alerts."""
         return (row for batch in self._batches() for row in batch.history)
+
+    def steps(self, alert: str, last: int, since: int) -> Iterator[tuple[int, HistoryRow]]:
+        """Of one alert, numbered on from ``last``, the number of its last step in the table: those behind ``since``. Opens no entry
+        before it is needed.
+        """
+        for held in self._held:
+            count = held.steps.get(alert, 0)
+            if last + count > since:
+                yield from ((n, row) for n, row in enumerate(held.of(alert), last + 1) if n > since)
+            last += count
+
+    def last_steps(self, alert: str, last: int) -> Iterator[tuple[int, HistoryRow]]:
+        """The same, newest first."""
+        n = last + sum(held.steps.get(alert, 0) for held in self._held)
+        for held in reversed(self._held):
+            if alert in held.steps:
+                for row in reversed(held.of(alert)):
+                    yield n, row
+                    n -= 1
 
     def journal(self, last: int) -> Iterator[JournalRow]:
         """Rows, numbered on from ``last``, the number of the last row in the table."""

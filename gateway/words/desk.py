@@ -149,7 +149,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     ),
     "cli.status": ("网关现在怎么样", "how the running gateway fares"),
     "cli.alerts": ("列出未关闭的警情", "list the open alerts"),
-    "cli.history": ("一条警情的全部经过", "everything that happened to one alert"),
+    "cli.history": ("一条警情的经过", "what happened to one alert"),
     "cli.ack": ("接警:有人负责了", "acknowledge an alert: somebody has taken it"),
     "cli.close": ("关闭警情", "close an alert"),
     "cli.reset": ("复位已锁存的警情", "reset a latched alert"),
@@ -236,6 +236,11 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "step.thinned_of": (
         "此前 {count} 步重复情况已略去",
         "{count} steps before this one, which said the same again, are left out",
+    ),
+    "step.left-out": ("未显示", "left out"),
+    "step.left-out_of": (
+        "此后 {count} 步未在此列出",
+        "{count} steps behind this one are not shown here",
     ),
     "done.on_disk": ("已完成:{done} {alert}({who}),已写入磁盘", "done: {done} {alert} by {who}, on disk"),
     "done.in_memory": (

@@ -273,6 +273,19 @@ def test_an_unknown_id_is_called_unknown(daemon, capsys):
     assert capsys.readouterr().err == "no open alert begins with ffff\n"
 
 
+def test_what_a_history_does_not_show_is_said(monkeypatch):
+    gap = STEPS[0] | {"kind": "left-out", "reason": "85400"}
+    thinned = gap | {"kind": "thinned"}
+    assert list(desk._show_history([gap, thinned])) == [
+        "         9.6 s  /1   left out      —            85400 steps behind this one are not shown here",
+        "         9.6 s  /1   thinned       —            85400 steps before this one, which said the same again, are left out",
+    ]
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    assert list(desk._show_history([gap])) == [
+        "         9.6 s  /1   未显示        —            此后 85400 步未在此列出"
+    ]
+
+
 def test_the_steps_of_an_alert_are_told_in_words(daemon, capsys, monkeypatch):
     assert main(["history", "3c66", "--state", daemon]) == 0
     assert capsys.readouterr().out.splitlines() == [

@@ -1,0 +1,122 @@
+"""Looking back at an alert that has a long history: both its ends, what lies between them counted, and nobody held up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from gateway.store import past, seals
+from gateway.store.database import Database
+from gateway.store.holding import Held
+from gateway.store.rows import Batch, HistoryRow, JournalRow, Part
+from gateway.store.store import Store
+from gateway.store.worker import Worker
+
+ALERT = "a1"
+
+
+def steps(first: int, behind: int, kind: str = "returned", reason: str = "") -> tuple[HistoryRow, ...]:
+    return tuple(HistoryRow(ALERT, n, kind, n * 1_000, None, reason, b"body" * 100) for n in range(first, behind))
+
+
+def fill(folder, whole: int, thinned: int = 0) -> None:
+    """So many steps, in the tables."""
+    others = tuple(HistoryRow(other, 1, "raised", 1, None, "", b"") for other in ("a0", "a2"))
+    standing = steps(whole, whole + 1, "thinned", str(thinned)) if thinned else ()
+    database = Database.open(folder)
+    database.commit(Batch(history=(*others, *steps(0, whole), *standing)))
+    database.close()
+
+
+def ask(folder, *rest: HistoryRow) -> list[HistoryRow]:
+    """Answered when the rest is in the log, and in no table."""
+
+    async def main():
+        store = Store(folder)
+        await store.start()
+        for n in range(0, len(rest), 7):
+            assert await store.put(Part(history=rest[n : n + 7], urgent=True))
+        found = await store.past.history(ALERT)
+        await store.stop()
+        return found
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("whole", [0, 1, 99, 100, 101, 499, 500, 501, 600, 999, 1_000])
+@pytest.mark.parametrize("part", [0.0, 0.5, 1.0])
+def test_a_history_that_is_not_long_is_answered_whole(tmp_path, whole, part):
+    folded = int(whole * part)
+    fill(tmp_path, folded)
+    assert ask(tmp_path, *steps(folded, whole)) == list(steps(0, whole))
+
+
+@pytest.mark.parametrize("folded", [400, 1_500, 2_700, 3_000])
+def test_of_a_long_one_both_ends_are_answered_and_the_rest_is_counted(tmp_path, folded):
+    fill(tmp_path, folded)
+    found = ask(tmp_path, *steps(folded, 3_000))
+    assert found[: past.ENDS] == list(steps(0, past.ENDS))
+    assert found[-past.ENDS :] == list(steps(3_000 - past.ENDS, 3_000))
+    (gap,) = found[past.ENDS : -past.ENDS]
+    assert (gap.kind, gap.reason) == (past.LEFT_OUT, str(3_000 - 2 * past.ENDS))
+
+
+def test_a_step_that_stands_for_many_is_counted_as_many(tmp_path):
+    fill(tmp_path, 1_000, thinned=70_000)
+    (gap,) = ask(tmp_path, *steps(1_000, 2_500))[past.ENDS : -past.ENDS]
+    assert gap.reason == str(70_000 + 2_500 - 2 * past.ENDS)
+
+
+def test_what_is_only_in_memory_is_the_end_of_it(tmp_path):
+    fill(tmp_path, 1_200)
+
+    async def main():
+        worker, flight, held = Worker(tmp_path), Held(), Held()
+        await worker.open()
+        flight.add(Part(history=steps(1_190, 1_210)), ())  # of which the half has landed meanwhile
+        held.add(Part(history=steps(1_210, 2_000)), ())
+        found = await past.Past(worker, lambda: (flight, held)).history(ALERT)
+        await worker.close(10)
+        return found
+
+    found = asyncio.run(main())
+    assert found[-past.ENDS :] == list(steps(1_500, 2_000))
+    assert found[past.ENDS].reason == "1000"
+
+
+def test_a_press_waits_for_a_page_and_not_for_the_histories_that_were_asked_for_before(tmp_path):
+    fill(tmp_path, 3_000)
+
+    async def main():
+        store = Store(tmp_path)
+        await store.start()
+        asked = [asyncio.ensure_future(store.past.history(ALERT)) for _ in range(8)]
+        await asyncio.sleep(0)
+        assert await store.put(Part(journal=(JournalRow(1, "p", "press", b"{}"),), urgent=True))
+        done = [one.done() for one in asked]
+        await asyncio.gather(*asked)
+        await store.stop()
+        return done
+
+    assert not any(asyncio.run(main()))
+
+
+def test_no_page_opens_more_than_a_hundred_steps(tmp_path, monkeypatch):
+    fill(tmp_path, 2_000)
+    database = Database.open(tmp_path)
+    database.commit(Batch(history=steps(2_000, 3_000)))
+    proved = Counter[str]()
+    sound = seals.sound
+    monkeypatch.setattr(seals, "sound", lambda table, row: proved.update([table]) or sound(table, row))
+    for page in (
+        lambda: database.first_steps(ALERT, 0, 100),
+        lambda: database.last_steps(ALERT, 0, 1 << 60, 100),
+        lambda: database.last_steps(ALERT, 0, 1_900, 100),
+        lambda: database.count_steps(ALERT, 0, 1 << 60, 100),
+    ):
+        proved.clear()
+        page()
+        assert proved["history"] <= 100
+    database.close()
