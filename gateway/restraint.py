@@ -96,3 +96,14 @@ class Reminders:
             return 0
         self.kept[kind] = now_s, 0
         return unsaid + 1
+
+    def left_s(self, kind: Hashable, now_s: float) -> float:
+        """How long until one of a kind that was written down lately may be again."""
+        return max(0.0, self.kept[kind][0] + REMIND_S - now_s)
+
+    def rest(self, kind: Hashable, now_s: float) -> int:
+        """How many came since the last that was written down, now that its minute is over; they count as written."""
+        _, unsaid = self.kept[kind]
+        if unsaid:
+            self.kept[kind] = now_s, 0
+        return unsaid

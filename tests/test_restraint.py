@@ -1,12 +1,15 @@
 """Nobody takes more than his rate in any stretch of time, nobody is refused below it, and a refusal is written down seldom."""
 
+import asyncio
 import itertools
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from instruments.virtual import virtual_run
 
 from gateway.events import Verb
+from gateway.reminding import RefusalBook
 from gateway.restraint import ANSWER_RATE, ORDER_RATE, REMIND_S, Allowance, CommandAllowance, Rate, Reminders
 
 rates = st.builds(Rate, burst=st.integers(1, 20), every_s=st.sampled_from([0.1, 1.0, 7.0]))
@@ -61,3 +64,23 @@ def test_of_a_flood_of_refusals_one_a_minute_is_written_down_with_its_number():
     assert said == [1, 600, 600]
     assert reminders.due("street", 200.0) == 1
     assert reminders.due("duty", 180.0 + REMIND_S) == 600
+
+
+def test_the_rest_of_a_flood_is_written_when_its_minute_is_over():
+    told = []
+
+    async def main():
+        book, loop = RefusalBook(), asyncio.get_running_loop()
+        for n in range(500):  # within five seconds
+            book.note("duty", loop.time(), lambda times, n=n: told.append((round(loop.time()), n, times)))
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(3 * REMIND_S)
+        assert [(n, times) for _, n, times in told] == [(0, 1), (1, 499)]
+        assert told[1][0] - told[0][0] == REMIND_S
+        book.note("duty", loop.time(), told.append)
+        book.note("duty", loop.time(), told.append)
+        book.end()
+        await asyncio.sleep(3 * REMIND_S)
+        assert told[2:] == [1, 1], "at the end at once, and not again"
+
+    virtual_run(main(), patience_s=0.0)

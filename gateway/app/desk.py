@@ -24,7 +24,8 @@ from gateway.events import Command, CommandRefused, Verb
 from gateway.inbox import Report
 from gateway.instant import Anchor, Instant
 from gateway.nodes import duration_ms
-from gateway.restraint import CommandAllowance, Reminders
+from gateway.reminding import RefusalBook
+from gateway.restraint import CommandAllowance
 from gateway.rules.compound import Compound
 from gateway.site.model import Person
 from gateway.uplink.commands import printable
@@ -60,7 +61,7 @@ class Desk:
         self._closed: Closed | None = None
         self._named_doors: Callable[[], Collection[str]] = tuple
         self._errands: dict[str, Errand] = {}
-        self._allowance, self._recorded = CommandAllowance(), Reminders()
+        self._allowance, self._recorded = CommandAllowance(), RefusalBook()
         self.too_many = 0
         """Commands that were refused because their giver had given too many."""
 
@@ -167,13 +168,15 @@ class Desk:
         if _is_master(peer) or self._allowance.take(peer.uid, command.verb, now_s):
             return
         self.too_many += 1
-        if times := self._recorded.due(peer.uid, now_s):
-            log.warning("commands_refused", reason="too_many", login=peer.login, verb=command.verb.value, times=times)
+        verb = command.verb.value
+
+        def tell(times: int) -> None:
+            log.warning("commands_refused", reason="too_many", login=peer.login, verb=verb, times=times)
             self._report(
-                CommandRefused(
-                    LOCAL, command.principal, "too_many", command.verb.value, command.who, command.command_id, times
-                )
+                CommandRefused(LOCAL, command.principal, "too_many", verb, command.who, command.command_id, times)
             )
+
+        self._recorded.note(peer.uid, now_s, tell)
         raise Refusal("too_many", f"{peer.login}: {command.verb.value}")
 
     def _until(self, given: object) -> int:

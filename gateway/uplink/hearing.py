@@ -16,7 +16,8 @@ from msgspec import Struct
 from gateway.actions import Reply
 from gateway.events import CommandRefused, Receipt
 from gateway.inbox import Report, Ticket
-from gateway.restraint import Allowance, CommandAllowance, Rate, Reminders
+from gateway.reminding import RefusalBook
+from gateway.restraint import Allowance, CommandAllowance, Rate
 from gateway.site.model import Uplink
 from gateway.uplink.commands import Parsed, Refusal, parse_command, parse_receipt
 
@@ -70,7 +71,7 @@ class Hearing:
         self._receipts: dict[tuple[str, str], None] = {}
         """Message id and system of the last receipts reported, oldest first."""
         self._receipt_allowance = Allowance(RECEIPT_RATE)
-        self._recorded = Reminders()
+        self._recorded = RefusalBook()
         """Of (principal, reason)."""
 
     def hear(self, message: aiomqtt.Message) -> Heard:
@@ -101,6 +102,10 @@ class Hearing:
             self._counts[f"refused_{reply.reason}"] += 1
         return heard
 
+    def end(self) -> None:
+        """Write down what refusals were held back."""
+        self._recorded.end()
+
     def _receipt(self, message: aiomqtt.Message, payload: bytes) -> None:
         receipt = parse_receipt(self._uplink.id, payload)
         if isinstance(receipt, Refusal) or message.retain:
@@ -111,8 +116,11 @@ class Hearing:
 
     def _trace_receipt(self, refusal: Refusal) -> None:
         self._counts[f"refused_{refusal}"] += 1
-        if times := self._due("/receipts", refusal):
+
+        def tell(times: int) -> None:
             log.warning("message_refused", uplink=self._uplink.id, principal="receipts", reason=refusal, times=times)
+
+        self._note("/receipts", refusal, tell)
 
     def _report_once(self, receipt: Receipt) -> None:
         """Hand a receipt to the core, which writes it down, unless it had it lately.
@@ -137,17 +145,18 @@ class Hearing:
         refusal = parsed.refusal or Refusal.MALFORMED
         self._counts[f"refused_{refusal}"] += 1
         principal = parsed.principal if parsed.principal in self._uplink.principals else ""
-        times = self._due(principal, refusal)
-        if not times:
-            return
-        log.warning("message_refused", uplink=self._uplink.id, principal=parsed.principal, reason=refusal, times=times)
-        self._report(
-            CommandRefused(self._uplink.id, principal, refusal.value, parsed.verb, parsed.who, parsed.command_id, times)
-        )
+        uplink = self._uplink.id
 
-    def _due(self, principal: str, refusal: Refusal) -> int:
-        """How many refusals of this kind there were since the last that left a trace, if it is time for one; else 0."""
-        return self._recorded.due((principal, refusal.value), asyncio.get_running_loop().time())
+        def tell(times: int) -> None:
+            log.warning("message_refused", uplink=uplink, principal=parsed.principal, reason=refusal, times=times)
+            self._report(
+                CommandRefused(uplink, principal, refusal.value, parsed.verb, parsed.who, parsed.command_id, times)
+            )
+
+        self._note(principal, refusal, tell)
+
+    def _note(self, principal: str, refusal: Refusal, tell: Callable[[int], None]) -> None:
+        self._recorded.note((principal, refusal.value), asyncio.get_running_loop().time(), tell)
 
 
 def _as_bytes(payload: object) -> bytes:

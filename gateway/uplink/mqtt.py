@@ -124,6 +124,7 @@ class MqttUplink:
         """Nothing leaves any more: readings that wait, and those to come, are dropped and counted. For whoever ends without waiting
         for ``run``, too, which stays as long as a broker that does not answer keeps the thread that connects.
         """
+        self._hearing.end()
         if waited := self._departures.end():
             log.warning("telemetry_dropped", uplink=self.uplink.id, batches=waited, reason="ended")
 

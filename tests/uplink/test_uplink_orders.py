@@ -371,7 +371,7 @@ def test_what_is_refused_leaves_a_trace_and_a_flood_of_it_leaves_one(house, mosq
             ("duty", "wrong_principal", "shelve", "grid-li", "c-0", 1),
             ("", "malformed", "", "", "", 1),
         ]
-        recorded = gateway.mqtt._hearing._recorded.kept
+        recorded = gateway.mqtt._hearing._recorded._reminders.kept
         recorded.update(
             {key: (since - 100, unsaid) for key, (since, unsaid) in recorded.items()}
         )  # a good minute later
