@@ -124,10 +124,21 @@ SETTINGS = settings(derandomize=True, max_examples=150, deadline=None, suppress_
 
 ALWAYS_A_LITTLE_TOO_LATE = [Step(address=10 * (n % 3), delay_s=1.2) for n in range(9)]
 ONE_LATE_ONE_LOST = [Step(delay_s=1.5), Step(delay_s=None), Step(address=10)]
+REFUSED_SOONER_THAN_A_VALUE_OWED = [
+    Step(delay_s=2.6), Step(address=20, count=2, delay_s=0.4, refused=True), Step("wait", delay_s=0.5), Step(address=10, delay_s=1.0),
+]  # fmt: skip
+"""The unit says no to the second while the value of the first is still under way."""
+REFUSED_WHILE_THE_FIRST_IS_ASKED_AGAIN = [
+    Step(delay_s=2.5, timeout_ms=50), Step(address=20, count=2, delay_s=1.6, refused=True, timeout_ms=50),
+    Step(delay_s=1.6, timeout_ms=50), Step("wait", delay_s=0.9), Step(address=10, delay_s=0.9),
+]  # fmt: skip
+"""The first value pays for the first question, the no is to the second, and the second value is still under way."""
 
 
 @SETTINGS
 @given(STORIES, st.booleans())
+@example(REFUSED_SOONER_THAN_A_VALUE_OWED, False)
+@example(REFUSED_WHILE_THE_FIRST_IS_ASKED_AGAIN, False)
 @example(ALWAYS_A_LITTLE_TOO_LATE, False)
 @example(ONE_LATE_ONE_LOST, True)
 def test_no_late_answer_is_another_registers_value(steps, moving):

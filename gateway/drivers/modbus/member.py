@@ -13,7 +13,7 @@ from gateway.drivers.modbus.watch import STRIKES, DeviceWatch
 from gateway.events import Health
 from gateway.faults import DeviceFault
 from gateway.site.model import ModbusDevice
-from gateway.site.profile import PointClass, PointSpec
+from gateway.site.profile import PointClass, PointSpec, Space
 
 RETRY_S = 0.5
 _DOUBT = 2  # misses; the third makes a device lost
@@ -44,8 +44,9 @@ class Member:
         self.points = Points(device)
         self.watch = DeviceWatch(device.id)
         self.rest_until = 0.0
-        self.quiet_until = 0.0
-        """Before then it is not read: an answer owed must come first, or those to its other questions could not be told from it."""
+        self.quiet: dict[tuple[Space, int], float] = {}
+        """By form: before then no block of this form is polled, so that the answer owed to one of them may come, or can no longer,
+        and the others have their turn."""
         self.heard_at: float | None = None
         """When it last answered."""
         self.backoff = 0.0

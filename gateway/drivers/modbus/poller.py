@@ -185,13 +185,13 @@ class BusPoller:
 
     def _free_at(self, slot: Slot) -> float:
         member = self.roll[slot.device]
-        free = self._readable_at(member, slot.block.question)
+        free = max(self._readable_at(member, slot.block.question), member.quiet.get(slot.block.form, 0.0))
         if member.backoff and not self.roll.watch.silent:
             free = max(free, self.budget.free_at(_now()))
         return free
 
     def _readable_at(self, member: Member, question: Question | None) -> float:
-        return max(member.rest_until, member.quiet_until, self.line.free_at(member.unit, question=question))
+        return max(member.rest_until, self.line.free_at(member.unit, question=question))
 
     def _free_for(self, job: Job) -> float:
         if job.reads:
@@ -275,7 +275,7 @@ class BusPoller:
         """Where an answer is still owed for this block, those that look like it must have their turn, too."""
         if member.owes(block):
             waits = (self.line.free_at(member.unit, question=rival.question) for rival in member.rivals(block))
-            member.quiet_until = max(waits, default=0.0)
+            member.quiet[block.form] = max(waits, default=0.0)
 
     def _failed(self, member: Member, fault: DeviceFault, block: Block | None = None) -> None:
         if fault.reason == "port_gone":

@@ -313,13 +313,15 @@ class RtuLine(Asking):
         frame, now = bytes(self._buffer[found.start : found.end]), asyncio.get_running_loop().time()
         again = self._doubles.said_since(unit, frame, debt.asked[0])
         asked = self._request
-        foreign = found.exception is not None and asked is not None and asked.frame[:2] == debt.request.frame[:2]
+        function = debt.request.frame[:2]
+        foreign = asked is not None and asked.frame[:2] == function
+        several = sum(other.request.frame[:2] == function for other in owing) > 1
         self._doubles.missed(unit)  # whether it says this twice, too, is to be heard before it is read again
         self._cut(debt.request, found.start, found.end)
         self._doubles.missed(unit)  # and this may have been the second word: the next answer is listened to as well
         self.tally.add(unit, "late")
-        if again or foreign:
-            return  # its second word, or a refusal of what is being asked now: what is owed may still come
+        if again or (found.exception is not None and (foreign or several)):
+            return  # its second word, or a refusal of who knows which question: what is owed may still come
         asked_at = owing.paid(debt)
         self._patience[unit].late(self._took(debt.request, asked_at))
         log.info("answer_came_late", port=self.wire.name, unit_id=unit, after_ms=round((now - asked_at) * 1000))

@@ -10,6 +10,7 @@ import pytest
 from instruments.virtual import virtual_run
 
 from gateway.drivers.modbus.line import Tally
+from gateway.drivers.modbus.owing import FAR_S
 from gateway.faults import DeviceFault
 from gateway.site.profile import PointClass, Space
 
@@ -25,7 +26,7 @@ class ModelLine:
 
     def __init__(self, dead=()):
         self.tally, self.dead, self.asked, self.busy, self.coils = Tally(), set(dead), [], 0.0, {}
-        self._settle = {}
+        self._settle, self._owed = {}, {}
 
     async def connect(self):
         pass
@@ -34,10 +35,14 @@ class ModelLine:
         pass
 
     def free_at(self, unit, *, to_read=True, question=None):
-        return self._settle.get(unit, 0.0)
+        """A write waits for the settling of a write alone; a question, until no answer owed can be taken for its own."""
+        free = max(self._settle.get((unit, reads), 0.0) for reads in {to_read, False})
+        owed, until = self._owed.get(unit, (question, 0.0))
+        alike = question is not None and owed != question and owed[::2] == question[::2]
+        return max(free, until) if alike else free
 
     async def read(self, unit, space, address, count, timeout_ms=300):
-        await self._talk(unit, timeout_ms)
+        await self._talk(unit, timeout_ms, (space, address, count))
         return [self.coils.get(unit, 0)] * count
 
     async def end(self):
@@ -51,13 +56,16 @@ class ModelLine:
         self.coils[request.unit] = int.from_bytes(request.frame[4:6], "big") & 1 or request.frame[4] & 1
         return b""
 
-    async def _talk(self, unit, timeout_ms):
-        loop = asyncio.get_running_loop()
+    async def _talk(self, unit, timeout_ms, question=None):
+        """``question`` is None for a write."""
+        loop, reads = asyncio.get_running_loop(), question is not None
         self.asked.append((loop.time(), unit))
-        assert loop.time() >= self.free_at(unit), "asked before it settled"
+        assert loop.time() >= self.free_at(unit, to_read=reads, question=question), "asked before it settled"
         if unit in self.dead:
             await asyncio.sleep(timeout_ms / 1000)
-            self._settle[unit] = loop.time() + SETTLE_S
+            self._settle[unit, reads] = loop.time() + SETTLE_S
+            if reads:
+                self._owed[unit] = (question, loop.time() + FAR_S)
             raise DeviceFault("timeout", f"unit {unit}")
         await asyncio.sleep(READ_S)
 
@@ -179,7 +187,7 @@ class Holding(ModelLine):
         self.written = []
 
     async def read(self, unit, space, address, count, timeout_ms=300):
-        await self._talk(unit, timeout_ms)
+        await self._talk(unit, timeout_ms, (space, address, count))
         return [1] * count
 
     async def send(self, request, timeout_ms=300):

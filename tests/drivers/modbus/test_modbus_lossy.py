@@ -11,6 +11,8 @@ from instruments.virtual import virtual_run
 
 from gateway.actions import OutputState, Want
 from gateway.actuators.outputs import OutputReconciler
+from gateway.drivers.modbus.doubles import LISTEN_S
+from gateway.drivers.modbus.owing import SETTLE_S
 from gateway.drivers.modbus.rtu import RtuLine
 from gateway.nodes import Mark
 from gateway.sim.modbus import checksum
@@ -148,3 +150,69 @@ def test_relays_that_die_while_their_outputs_are_wanted_keep_no_detector_from_be
 
     board = relay(kit, "a", "b", "c", "d", timeout_ms=1000)
     live(kit, tell, *((n, board) for n in range(1, 5)), (20, gas(kit)))
+
+
+def detector(kit, gas_space=Space.DISCRETE):
+    temperatures = (
+        kit.point(f"t{n}", 100 * n, period_ms=5000, point_class=PointClass.NORMAL) for n in range(1, 4)
+    )  # fmt: skip
+    return kit.profile(kit.alarm("gas", 0, gas_space, period_ms=500), *temperatures, max_hole=0)
+
+
+def once(unit, function, address):
+    """Loses the next answer to this, and no other."""
+    left = [(unit, function, address)]
+
+    def loses(*asked):
+        if asked not in left:
+            return False
+        left.remove(asked)
+        return True
+
+    return loses
+
+
+def test_a_lost_answer_leaves_an_alarm_that_looks_otherwise_unread_for_no_longer_than_the_unit_settles(kit):
+    async def tell(wire, poller, ear):
+        since = asyncio.get_running_loop().time()
+        wire.loses = once(1, 3, 200)
+        await asyncio.sleep(15)
+        assert wire.gap_s(1, 2, since - 1) <= SETTLE_S + 0.5 + TURN_S
+        assert wire.gap_s(2, 2, since - 1) <= 1.0
+
+    live(kit, tell, (1, detector(kit)), (2, gas(kit)))
+
+
+def test_a_register_that_is_always_silent_costs_the_alarm_of_its_device_little(kit):
+    async def tell(wire, poller, ear):
+        wire.loses = lambda unit, function, address: (unit, function, address) == (1, 3, 200)
+        since = asyncio.get_running_loop().time()
+        await asyncio.sleep(300)
+        assert wire.gap_s(1, 2, since - 1) <= 2 * SETTLE_S + 0.5, (
+            "two of its silences stand between two answers at most"
+        )
+        assert wire.gap_s(1, 2, since + 60) <= SETTLE_S + 0.5 + TURN_S
+
+    live(kit, tell, (1, detector(kit)), (2, gas(kit)))
+
+
+@pytest.mark.parametrize("gas_space", [Space.HOLDING, Space.DISCRETE])
+def test_a_gas_alarm_is_confirmed_at_once_although_an_answer_was_lost_before(kit, gas_space):
+    """The answer that shows the gas is the first one after a lost one, and others of the device look like it."""
+    function = 3 if gas_space is Space.HOLDING else 2
+
+    async def tell(wire, poller, ear):
+        loop = asyncio.get_running_loop()
+        began, wire.loses = loop.time(), once(1, function, 0)
+        await kit.until(lambda: poller.line.tally.units[1].timeouts, 9)
+        lost_at = wire.asked(1, function, began, 0)[-1]
+        await kit.until(lambda: len(wire.asked(1, function, lost_at, 0)) == 2, 9)
+        again_at = wire.asked(1, function, lost_at, 0)[-1]
+        await asyncio.sleep(again_at + ANSWER_S + TURN_S - loop.time())
+        poller.reread("dev1", "gas")
+        await asyncio.sleep(1)
+        confirmed = wire.asked(1, function, again_at, 0)[1:2]
+        assert confirmed, "the confirming read waits for what another register owes"
+        assert confirmed[0] - again_at <= ANSWER_S + 2 * TURN_S + LISTEN_S
+
+    live(kit, tell, (1, detector(kit, gas_space)))
