@@ -1,7 +1,7 @@
 """A duty office in one file: the receiving end of Loudong Gateway, to read, run and copy from. It needs aiomqtt
 alone (paho comes with it).
 
-    python duty_office.py mqtt.example --tls --ca ca.pem --username duty-office --password-file duty.password --as duty-1
+    python duty_office.py mqtt.example --tls --ca ca.pem --username duty-office --password-file duty.password --as street
 
 It shows every alert with its ladder, drops doubles by ``id``, watches each lane's ``sequence`` for gaps, sends a receipt for
 what it has written down, and gives commands: type ``ack 0a88`` (the beginning of an alert's id is enough), ``ack! 0a88`` (I am
@@ -287,7 +287,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--cert", help="our own certificate (PEM), where the broker asks for one")
     parser.add_argument("--key")
     parser.add_argument("--principal", default="duty-office", help="by which name it commands, as in the site file")
-    parser.add_argument("--as", dest="who", default="duty-1", help="the person on duty, an id of the site file")
+    parser.add_argument("--as", dest="who", default="street", help="the person on duty, an id of the site file")
     parser.add_argument("--ack-as", metavar="PERSON", help="acknowledge every new alert at once")
     parser.add_argument("--client-id", default="duty-office")
     parser.add_argument("--ledger", type=Path, default=Path("duty_office.jsonl"), help="what was taken")

@@ -14,7 +14,7 @@ GARDEN = Path(__file__).parents[2] / "examples" / "fukang-garden"
 """The compound of real size; it lies in the source tree only."""
 SMALL = Path(__file__).parents[1] / "app" / "sample.yaml"
 """The sample compound, for where there is no source tree: two flats, a hall and a gate."""
-PRINCIPAL, GATEWAY = "duty", "demo"
+PRINCIPAL, GATEWAY = "duty-office", "demo"
 
 CHANGES: dict[str, Any] = {
     "gateway": GATEWAY,

@@ -110,11 +110,11 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "nothing before: the journal begins with the first start of this gateway",
     ),
     "replay.limit.from_boot": (
-        "日志从第 {first} 个事件(一次启动)开始:当时未了的警情、已知的状态都不在里面",
+        "日志从第 {first} 个事件(一次启动)开始:当时未了的告警、已知的状态都不在里面",
         "the journal begins with event {first}, a start: alerts open by then, and all that was known, are missing",
     ),
     "replay.limit.from_middle": (
-        "日志从第 {first} 个事件开始,更早的已清理:当时未了的警情、已知的状态都不在里面",
+        "日志从第 {first} 个事件开始,更早的已清理:当时未了的告警、已知的状态都不在里面",
         "the journal begins with event {first}, what was before is pruned: alerts open by then, and all that was known, are missing",
     ),
     "replay.limit.end": (
@@ -142,7 +142,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "points that the rules read and the journal never held: {points}",
     ),
     "replay.limit.answers": (
-        "人的应答按同一规则、同一对象的警情算;换了规则,人也许会做别的",
+        "人的应答按同一规则、同一对象的告警算;换了规则,人也许会做别的",
         "an answer counts for the alert of the same rule and subject; under other rules people might have done otherwise",
     ),
     "replay.limit.outputs": (

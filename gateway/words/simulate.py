@@ -42,7 +42,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "uplink {uplink}: {real} is a broker at 127.0.0.1:{port} here",
     ),
     "simulate.uplink_none": (
-        "上报 {uplink}:本机没有消息服务器,{real} 这一路不模拟,这里也就看不到警情;装上 mosquitto 即可",
+        "上报 {uplink}:本机没有消息服务器,{real} 这一路不模拟,这里也就看不到告警;装上 mosquitto 即可",
         "uplink {uplink}: no broker program on this machine, {real} is left out and no alert is shown here; install mosquitto",
     ),
     "heard_by.bluez": ("私有 dbus-daemon 上的 Bleak", "bleak on a private dbus-daemon"),

@@ -228,7 +228,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}: {field} may be recorded only with a purpose and a consent under care.",
     ),
     "fault.person_id_telling": (
-        "{name}：像是姓名或号码；被照护人的编号会随警情上报，请改用代号，如 elder-301。",
+        "{name}：像是姓名或号码；被照护人的编号会随告警上报，请改用代号，如 elder-301。",
         "{name} looks like a name or a number, and goes upstream with alerts; use a pseudonym, such as elder-301.",
     ),
     "fault.person_unheard": (

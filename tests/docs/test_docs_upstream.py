@@ -1,6 +1,7 @@
 """docs/upstream.md: its bytes are what the types make, its command is taken, and no word of the contract is missing."""
 
 import json
+from pathlib import Path
 
 import jsonschema
 import msgspec
@@ -8,7 +9,9 @@ import pytest
 from instruments.promised import broken_promises
 
 from gateway.alerts import ChangeKind
+from gateway.app.check import check
 from gateway.events import Command, Receipt, Verb
+from gateway.nodes import Faults
 from gateway.rules.commands import Verdict
 from gateway.rules.ladder import Because
 from gateway.uplink import wire
@@ -50,10 +53,20 @@ def test_the_command_and_the_receipt_are_taken(pages):
     jsonschema.validate(json.loads(command), schema("commands"))
     jsonschema.validate(json.loads(receipt), schema("receipts"))
     parsed = parse_command(
-        "commands/duty/ack", command.encode(), retained=False, wall_ms=None, principals={"duty": ("ack",)}
+        "commands/duty-office/ack", command.encode(), retained=False, wall_ms=None, principals={"duty-office": ("ack",)}
     )
     assert isinstance(parsed.command, Command), parsed.refusal
     assert isinstance(parse_receipt("street", receipt.encode()), Receipt)
+
+
+@pytest.mark.parametrize("example", ["one-stairwell", "fukang-garden"])
+def test_the_examples_know_who_commands_on_the_page(pages, example):
+    site, _ = check(Path(__file__).parents[2] / "examples" / example, Faults())
+    (command,) = _of(pages, "json command")
+    assert json.loads(command)["who"] in site.people
+    assert f"--as {json.loads(command)['who']}" in pages.text(PAGE)
+    assert {"duty-office"} <= {name for uplink in site.uplinks.values() for name in uplink.principals}
+    assert "commands/duty-office/ack" in pages.text(PAGE)
 
 
 _WORDS = {

@@ -6,7 +6,7 @@ from gateway.actions import Publish
 from gateway.app.check import check
 from gateway.app.player import Player
 from gateway.nodes import Faults
-from gateway.sim.cast import GARDEN, GATEWAY, SMALL, cast, changes, site_file
+from gateway.sim.cast import GARDEN, GATEWAY, PRINCIPAL, SMALL, cast, changes, site_file
 from gateway.sim.demo import UPLINK
 from gateway.sim.staging import stage
 from gateway.site.report import render
@@ -52,7 +52,7 @@ def test_a_stranger_is_one_alert_at_noon(staged):
 
 def test_the_duty_office_may_do_what_the_story_needs(staged):
     site, _ = staged
-    assert {"ack", "close", "reset"} <= set(site.uplinks[UPLINK].principals["duty"])
+    assert {"ack", "close", "reset"} <= set(site.uplinks[UPLINK].principals[PRINCIPAL])
     assert list(site.uplinks) == [UPLINK]
 
 
