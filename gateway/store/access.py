@@ -129,7 +129,7 @@ class Access:
         except sqlite3.OperationalError as error:
             if dialling.code(error) == sqlite3.SQLITE_ERROR:  # no question was asked yet: of a format it does not know
                 raise Damaged(str(error)) from error
-            if dialling.code(error) not in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}:
+            if not dialling.refuses_writes(error):
                 raise
             connection = dialling.dial_readonly(self._path)
         try:

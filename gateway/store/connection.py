@@ -63,6 +63,13 @@ def fault(error: sqlite3.Error) -> StoreFault:
     return StoreFault(f"{getattr(error, 'sqlite_errorname', 'SQLITE')}: {error}")
 
 
+def refuses_writes(error: sqlite3.Error) -> bool:
+    """Whether nothing can be laid beside the file, which may be readable where it lies: a read-only disk, or one that is full."""
+    return code(error) in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY} or (
+        getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_SHMSIZE
+    )
+
+
 def dial(path: Path) -> sqlite3.Connection:
     """A connection that commits durably. Raises sqlite3.Error, Damaged."""
     if path.stat().st_size == 0 and (log := path.with_name(path.name + "-wal")).exists() and log.stat().st_size:

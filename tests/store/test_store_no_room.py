@@ -142,3 +142,19 @@ def test_what_damage_hides_elsewhere_holds_back_no_message(lived):
     with _files_no_longer_than((lived / NAME).stat().st_size // 2):
         assert [message.id for message in database.take("street", "critical", 9)] == [*IDS, "m/10"]
     database.close()
+
+
+def test_a_start_on_a_full_disk_reads_what_it_holds_and_writes_as_soon_as_there_is_room(tiny_disk):
+    """Not even the index beside the log can be laid out."""
+    folder = tiny_disk.path / "state"
+    _live(folder, past=30)
+    tiny_disk.fill()
+    database = Database.open(folder)
+    assert [row.key for row in database.load().state] == ["a"]
+    assert [message.id for message in database.take("street", "critical", 9)] == IDS
+    with pytest.raises(StoreFault):
+        database.next_run()
+    tiny_disk.free()
+    assert database.next_run()
+    assert [row.key for row in database.load().state] == ["a"]
+    database.close()
