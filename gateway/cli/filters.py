@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from gateway.cli.options import Command, state_option
-from gateway.cli.printing import NO_DAEMON, OK, REFUSED, USAGE, Item, complain, language, print_item
+from gateway.cli.printing import (
+    FAULTY,
+    NO_DAEMON,
+    OK,
+    REFUSED,
+    USAGE,
+    Item,
+    complain,
+    language,
+    print_faults,
+    print_item,
+)
 from gateway.words import say
 
 
@@ -15,6 +27,7 @@ def add(command: Command) -> None:
     command("decode", _decode)
     pseudonym = command("pseudonym", _pseudonym)
     pseudonym.add_argument("group", help=say("cli.group", language()))
+    pseudonym.add_argument("--site", type=Path, metavar="SITE", help=say("cli.pseudonym.site", language()))
     state_option(pseudonym)
 
 
@@ -35,6 +48,21 @@ def _decoded(line: bytes) -> Item:
         return {"error": "malformed", "detail": str(error)}
 
 
+def _group_refused(asked: argparse.Namespace) -> int:
+    """A group that no terminal has gives a pseudonym under which nobody will ever come: a slip that nothing else would show."""
+    from gateway.app.check import check
+    from gateway.nodes import Faults
+
+    checked = check(asked.site, faults := Faults())
+    if checked is None or faults.errors:
+        print_faults(faults, as_json=asked.json, spoken=language())
+        return FAULTY
+    groups = sorted({door.enrolment for door in checked[0].doors.values()})
+    if asked.group in groups:
+        return OK
+    return complain(asked, "cli.no_such_group", FAULTY, given=asked.group, known=" | ".join(groups) or "—")
+
+
 def _pseudonym(asked: argparse.Namespace) -> int:
     """The raw id comes by standard input, so that no shell history and no process list holds it.
 
@@ -44,6 +72,8 @@ def _pseudonym(asked: argparse.Namespace) -> int:
     from gateway.control.folder import state_folder
     from gateway.drivers.face.persons import pseudonym
 
+    if asked.site is not None and (refused := _group_refused(asked)):
+        return refused
     folder = state_folder(asked.state)
     try:
         key = read_key(folder)

@@ -34,6 +34,14 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "门禁的录入组(小区文件 doors 里的 enrolment)",
         "enrolment group of the terminals (doors in the site file)",
     ),
+    "cli.pseudonym.site": (
+        "小区文件:核对有没有门口机属于这个录入组",
+        "the site file, to see that a terminal has this enrolment group",
+    ),
+    "cli.no_such_group": (
+        "小区文件里没有门口机属于录入组 {given};有:{known}",
+        "no terminal of the site file has the enrolment group {given}; there are: {known}",
+    ),
     "cli.no_raw_id": ("请从标准输入给出人员编号", "give the raw id on standard input"),
     "cli.key_unreadable": ("读不了 {folder} 里的密钥:{detail}", "the key in {folder} cannot be read: {detail}"),
     "cli.no_key": (

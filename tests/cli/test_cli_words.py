@@ -96,6 +96,18 @@ def test_pseudonym_never_makes_a_key(feed, tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_pseudonym_in_a_group_that_no_terminal_has_is_refused(feed, tmp_path, capsys):
+    (tmp_path / "pseudonym.key").write_bytes(bytes(range(32)))
+    (tmp_path / "pseudonym.key").chmod(0o600)
+    rest = ["--site", str(Path(__file__).parents[2] / "examples" / "fukang-garden"), "--state", str(tmp_path)]
+    feed(b"1001\n")
+    assert main(["pseudonym", "nogroup", *rest]) == 78
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "no terminal of the site file has the enrolment group nogroup; there are: fukang\n"
+    assert main(["pseudonym", "fukang", *rest]) == 0
+
+
 def test_pseudonym_says_the_same_plain_and_as_json(feed, tmp_path, capsys):
     (tmp_path / "pseudonym.key").write_bytes(bytes(range(32)))
     (tmp_path / "pseudonym.key").chmod(0o600)
