@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
 
@@ -54,6 +55,13 @@ class Member:
         self.setup = tuple(deed for deed in device.profile.commissioning if deed.on_start)
         self.unset = bool(self.setup)
         """Whether it still has to be told what it must be told at each start."""
+        self.unheard: Counter[str] = Counter()
+        """What of that it left unanswered, and how often, since it came (back)."""
+
+    def begin_anew(self) -> None:
+        """It may have been without power: it must be told everything again."""
+        self.unset = bool(self.setup)
+        self.unheard.clear()
 
     @property
     def standing(self) -> Standing:

@@ -121,7 +121,7 @@ class Roll:
 
     def _restart(self, member: Member, at: float) -> None:
         """Plan a device as if new; one that was lost must first answer a probe."""
-        member.unset = bool(member.setup)
+        member.begin_anew()
         if member.watch.health is Health.LOST:
             member.backoff = BACKOFF_S[0]
             self._schedule.replace(member.id, member.probe(at, 0.0))
@@ -171,7 +171,8 @@ class Roll:
         return len(self) == 1 or self.watch.last_answer >= member.watch.first_miss
 
     def _quarantine(self, member: Member, at: float) -> None:
-        member.backoff, member.unset = BACKOFF_S[0], bool(member.setup)
+        member.backoff = BACKOFF_S[0]
+        member.begin_anew()
         member.forget_splits()
         self._schedule.replace(member.id, member.probe(at, member.backoff))
         log.info("device_quarantined", bus=self._bus, device=member.id, reason=member.watch.reason)

@@ -72,6 +72,8 @@ class RtuLine(Asking):
         """What was sent last and did not come back so far."""
         self._unechoed: int | None = None
         """How many reads in a row did not come back; None: none was sent yet."""
+        self._echo_told = False
+        """A silent line is opened anew every few seconds: not each time is it said that its adapter hears itself."""
         self._patience: defaultdict[int, Patience] = defaultdict(Patience)
         self._doubles = Doubles()
 
@@ -83,6 +85,7 @@ class RtuLine(Asking):
         async with self._lock:
             if not self.wire.is_open:
                 self._buffer.clear()
+                self._own, self._unechoed = b"", None  # it may be another adapter
                 self._doubles.begin()
                 await self.wire.open(self._on_bytes, self._on_lost)
                 self._rest(asyncio.get_running_loop().time())
@@ -261,7 +264,8 @@ class RtuLine(Asking):
         del self._buffer[start : start + len(self._own)]
         self.tally.add(self._own[0], "foreign_frames")
         self._own, self._unechoed = b"", 0
-        if not echoes:
+        if not echoes and not self._echo_told:
+            self._echo_told = True
             log.warning("adapter_hears_itself", port=self.wire.name)
 
     def _take(self, found: Answer, request: Request) -> None:

@@ -1,6 +1,8 @@
 """Telling a device what it must be told at each start: written, then read back.
 
-What it did not hear is told again at its next answer; what it will not hold is told to people.
+What it did not hear is told again at its next answer, but no more than twice: a register that is taken and never answers when
+it is read would else be written for ever, and the memory behind it bears some hundred thousand writes. What it will not hold is
+told to people.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from gateway.site.profile import Deed, Space
 
 log = structlog.get_logger()
 
+_RETELLS = 2  # in one life of a device: three lost in a row are no chance
 _STORED_S = 0.3  # devices store what they are told at each start in a memory that takes its time
 
 
@@ -41,13 +44,21 @@ class Telling:
             else:
                 await self._talk(member, deed_request(member.unit, deed, deed.value))
         except DeviceFault as fault:
-            member.unset = fault.reason != "readback" and not isinstance(fault, Refused)
-            log.warning("setup_failed", bus=self._bus, device=member.id, write=deed.name, reason=fault.reason)
+            self._failed(member, deed, fault)
             raise
         if job.written or not deed.read_back or deed.raw:
             return deed.value, Quality.GOOD
         job.written, job.not_before = True, asyncio.get_running_loop().time() + _STORED_S
         return None
+
+    def _failed(self, member: Member, deed: Deed, fault: DeviceFault) -> None:
+        """Tell it again where it may not have heard, and people once."""
+        heard = fault.reason == "readback" or isinstance(fault, Refused)
+        member.unheard[deed.name] += not heard
+        again = not heard and member.unheard[deed.name] <= _RETELLS
+        member.unset = member.unset or again
+        if heard or member.unheard[deed.name] == 1:
+            log.warning("setup_failed", bus=self._bus, device=member.id, write=deed.name, reason=fault.reason)
 
     async def _prove(self, member: Member, deed: Deed, value: int) -> None:
         """Whether a register holds what was written; one that cannot be read proves nothing."""

@@ -178,8 +178,12 @@ class BusWatch:
 
     def _now(self, health: Health, reason: str, detail: str = "") -> DeviceHealth | None:
         self.health, self.reason = health, reason
-        # Of one device alone its own loss says it all: two faults for one cable are one too many.
-        if (health, reason) == self._said or (self._devices == 1 and reason == "all_silent"):
+        if self._devices == 1 and reason == "all_silent":
+            # Of one device alone its own loss says it all: two faults for one cable are one too many. But the port is there.
+            if self._said[1] != "port_gone":
+                return None
+            health, reason = Health.OK, ""
+        if (health, reason) == self._said:
             return None
         self._said = (health, reason)
         return DeviceHealth(self.device, health, reason, detail)

@@ -7,6 +7,7 @@ import asyncio
 import itertools
 
 import pytest
+import structlog
 from instruments.virtual import virtual_run
 
 from gateway.actions import OutputState, Want
@@ -14,10 +15,11 @@ from gateway.actuators.outputs import OutputReconciler
 from gateway.drivers.modbus.doubles import LISTEN_S
 from gateway.drivers.modbus.owing import SETTLE_S
 from gateway.drivers.modbus.rtu import RtuLine
+from gateway.faults import DeviceFault
 from gateway.nodes import Mark
 from gateway.sim.modbus import checksum
 from gateway.site.model import Output
-from gateway.site.profile import PointClass, Space
+from gateway.site.profile import Deed, PointClass, Space
 
 ANSWER_S = 0.05
 TURN_S = 0.1
@@ -71,9 +73,10 @@ class LossyWire:
         return max(b - a for a, b in itertools.pairwise(self.asked(unit, function, since)))
 
 
-def live(kit, tell, *devices):
-    """Twenty seconds of peace, then the story."""
+def live(kit, tell, *devices, loses=None):
+    """Twenty seconds of peace (but for what is lost from the start), then the story."""
     wire = LossyWire()
+    wire.loses = loses or wire.loses
 
     async def story():
         async with kit.polling(kit.bus("", *devices), line=RtuLine(wire)) as (poller, ear):
@@ -216,3 +219,78 @@ def test_a_gas_alarm_is_confirmed_at_once_although_an_answer_was_lost_before(kit
         assert confirmed[0] - again_at <= ANSWER_S + 2 * TURN_S + LISTEN_S
 
     live(kit, tell, (1, detector(kit, gas_space)))
+
+
+def test_what_is_taken_but_never_answered_when_read_back_is_not_written_for_ever(kit):
+    timer = Deed("timer", Space.HOLDING, 955, value=60, on_start=True)
+    action = Deed("action", Space.HOLDING, 956, value=0, on_start=True)
+
+    def half_deaf(unit, function, address):
+        return (function, address) == (3, 955)
+
+    async def tell(wire, poller, ear):
+        await asyncio.sleep(600)
+        assert len(wire.asked(1, 6, 0, 955)) == 1 + 2
+        wire.loses = lambda unit, function, address: unit == 1
+        await asyncio.sleep(60)
+        assert ("dev1", "lost", "timeout") in ear.health()
+        wire.loses, back = half_deaf, asyncio.get_running_loop().time()
+        await asyncio.sleep(600)
+        assert len(wire.asked(1, 6, back, 955)) == 1 + 2, "it may have been without power: it is told again"
+
+    profile = kit.profile(kit.alarm("gas", 0, Space.DISCRETE, period_ms=500), commissioning=(timer, action))
+    with structlog.testing.capture_logs() as lines:
+        live(kit, tell, (1, profile), (2, gas(kit)), loses=half_deaf)
+    said = [(line["write"], line["reason"]) for line in lines if line["event"] == "setup_failed"]
+    assert said == 2 * [("timer", "timeout")], "once in each of its lives"
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["deaf-before", "heard-itself-before"])
+def test_what_is_known_of_an_adapter_ends_with_it(before):
+    """The new one hears itself and the old one did not, or the other way round; first a write is sent."""
+
+    async def story():
+        wire, loop = LossyWire(), asyncio.get_running_loop()
+        line, send, echoes = RtuLine(wire), wire.send, before
+
+        def sent(frame):
+            if echoes:
+                loop.call_later(ANSWER_S / 5, lambda: wire.heard(frame))
+            send(frame)
+
+        wire.send = sent
+        await line.connect()
+        for _ in range(9):
+            await line.read(1, Space.HOLDING, 0, 1)
+        await line.close()
+        await line.connect()
+        echoes, wire.loses = not before, lambda unit, function, address: unit == 1
+        with pytest.raises(DeviceFault, match="timeout"):
+            await line.write(1, Space.COIL, 0, 1)
+        await line.write(2, Space.COIL, 0, 1)
+        assert wire.coils[2, 0] == 1
+
+    virtual_run(story())
+
+
+def test_the_fault_of_a_port_ends_when_the_port_is_back_though_its_only_device_is_silent(kit):
+    async def tell(wire, poller, ear):
+        opening = wire.open
+
+        async def gone(hear, lost):
+            raise DeviceFault("port_gone", "pulled")
+
+        wire.open = gone
+        wire.close()
+        await asyncio.sleep(5)
+        assert ear.health("bus-a")[-1] == ("bus-a", "lost", "port_gone")
+        wire.open, wire.loses = opening, lambda unit, function, address: True
+        await asyncio.sleep(30)
+        assert ear.health("bus-a")[-1] == ("bus-a", "ok", "")
+        assert ear.health("dev1")[-1] == ("dev1", "lost", "timeout")
+        wire.loses = lambda unit, function, address: False
+        await asyncio.sleep(30)
+        assert ear.health("bus-a")[-2:] == [("bus-a", "lost", "port_gone"), ("bus-a", "ok", "")], "it was said once"
+        assert ear.health("dev1")[-1] == ("dev1", "ok", "")
+
+    live(kit, tell, (1, gas(kit)))
