@@ -5,7 +5,8 @@ it is a table (``decide.py``), *who goes first* is in ``turns.py``; this file on
 
 Theory. Wants are desired state, so a lost write is merely not done yet: each output has one task that writes, reads back,
 proves by feedback, and begins again with growing pauses until it holds. The tasks share nothing but the turns at their
-device, so a dead board delays no other, and a siren waits for nothing but the one transaction under way. (Between devices
+device, and a turn ends with the write, before it is read back; so a dead board delays no other, and a siren waits for nothing
+but the one transaction under way. (Between devices
 the lane chooses: it alone knows which of them rests or is left in peace after a silence.) A write is never cut short: a
 request abandoned on a serial line makes the next answer worthless (facts/modbus 0.1). Reading a feedback may be abandoned
 at any time, because it may stand on another bus that is dead.
@@ -54,8 +55,11 @@ _COIL = {Deed.WRITE_ON: True, Deed.WRITE_OFF: False}
 class Lane(Protocol):
     """The bus an output stands on. Every call is one transaction (with its read-back) and ends within the bus's timeouts."""
 
-    async def write(self, device: str, point: str, on: bool) -> None:
-        """Switch, and read the coil back. Raises ``DeviceFault``, reason ``readback`` where it did not take."""
+    async def write(self, device: str, point: str, on: bool, written: Callable[[], None]) -> None:
+        """Switch, and read the coil back. Raises ``DeviceFault``, reason ``readback`` where it did not take.
+
+        ``written`` is called between the two, for the coil may have to wait until an answer that is owed can no longer come.
+        """
         ...
 
     async def read(self, device: str, point: str) -> tuple[Scalar | None, Quality]:
@@ -139,7 +143,7 @@ class OutputReconciler:
                 group.create_task(self._tend(circuit, group))
 
     async def _pulse(self) -> None:
-        """A device that never ends a turn means a stuck lane, and then there is no beat."""
+        """A device that never ends a turn means a stuck lane, and then there is no beat. (Reading back is in no turn: see the bus's.)"""
         while True:
             for turns in self._turns.values():
                 async with turns.take(self, urgent=True):  # takes no time on the bus
@@ -173,7 +177,7 @@ class OutputReconciler:
         if circuit.must_look_at_feedback():  # outside the turn: its bus may be dead
             await self._look_at_feedback(circuit, circuit.asked, group)
         while True:
-            async with self._turns[output.device].take(circuit, urgent=circuit.urgent()):
+            async with self._turns[output.device].take(circuit, urgent=circuit.urgent()) as end:
                 looked = False
                 while circuit.asked is not seen and circuit.must_look():
                     looked, seen, circuit.looked = True, circuit.asked, True
@@ -184,18 +188,18 @@ class OutputReconciler:
                 if deed not in _COIL:
                     return asked, deed, known, ""
                 if not looked or asked is not seen:
-                    fault = await self._write(output, _COIL[deed])
+                    fault = await self._write(output, _COIL[deed], end)
                     asked.given = None if fault else _COIL[deed]
                     return asked, deed, _COIL[deed], fault
             if circuit.proven and known is not None:
                 self.counters["drifted"] += 1
                 log.warning("output_drifted", output=output.id, wanted=asked.ask)
 
-    async def _write(self, output: Output, on: bool) -> str:
+    async def _write(self, output: Output, on: bool, written: Callable[[], None]) -> str:
         """Switch it; the reason if that failed, else nothing."""
         self.counters["writes"] += 1
         try:
-            await self._lanes[output.device].write(output.device, output.point, on)
+            await self._lanes[output.device].write(output.device, output.point, on, written)
         except DeviceFault as fault:
             self.counters["write_faults"] += 1
             return _REASONS.get(fault.reason, fault.reason)

@@ -7,7 +7,7 @@ verifications of its neighbours: it waits for the one transaction under way and 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -27,15 +27,25 @@ class Turns:
         self._waiting: list[_Waiter] = []
 
     @asynccontextmanager
-    async def take(self, owner: object, *, urgent: bool) -> AsyncIterator[None]:
-        """Hold the device inside this block. ``owner`` is the name by which ``hurry`` finds the waiting one."""
+    async def take(self, owner: object, *, urgent: bool) -> AsyncIterator[Callable[[], None]]:
+        """Hold the device inside this block, or until what it gives is called.
+
+        ``owner`` is the name by which ``hurry`` finds the waiting one.
+        """
         if self._taken:
             await self._wait(_Waiter(owner, urgent, asyncio.get_running_loop().create_future()))
-        self._taken = True
+        self._taken = held = True
+
+        def end() -> None:
+            nonlocal held
+            if held:
+                held = False
+                self._pass_on()
+
         try:
-            yield
+            yield end
         finally:
-            self._pass_on()
+            end()
 
     def hurry(self, owner: object) -> None:
         """Whoever waits under this name waits among the urgent from now on."""

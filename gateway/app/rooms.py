@@ -352,13 +352,13 @@ class _Lane:
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
 
-    async def write(self, device: str, point: str, on: bool) -> None:
+    async def write(self, device: str, point: str, on: bool, written: Callable[[], None]) -> None:
         poller = await self._rooms.lane(device)
         try:
-            await poller.write(device, point, on)
+            await poller.write(device, point, on, written)
         except DeviceFault as fault:
             await self._go_on(device, poller, fault)
-            await self.write(device, point, on)
+            await self.write(device, point, on, written)
 
     async def read(self, device: str, point: str) -> tuple[Scalar | None, Quality]:
         poller = await self._rooms.lane(device)

@@ -35,13 +35,14 @@ class FakeLane:
         self._transaction_s, self._timeout_s = transaction_s, timeout_s
         self._wire = asyncio.Lock()
 
-    async def write(self, device: str, point: str, on: bool) -> None:
+    async def write(self, device: str, point: str, on: bool, written: Callable[[], None] = lambda: None) -> None:
         async with self._wire:
             await self._transact(device, f"write {'on' if on else 'off'}", point)
             if self.lost_writes:
                 self.lost_writes -= 1
                 raise DeviceFault("readback")
             self.state[device, point] = on
+            written()
             if (device, point) in self.follow:
                 feedback, delay = self.follow[device, point]
                 asyncio.get_running_loop().call_later(delay, self.state.__setitem__, feedback, on)

@@ -21,8 +21,8 @@ class Pulses:
     def __init__(self, lane, switch=None):
         self.lane, write = lane, lane.write
 
-        async def pulsed(device, point, on):
-            await write(device, point, on)
+        async def pulsed(device, point, on, written):
+            await write(device, point, on, written)
             lane.state[device, point] = False
             if switch:
                 lane.state[device, switch] = on

@@ -105,10 +105,10 @@ def test_a_lane_that_lets_a_dead_board_wait_keeps_no_other_board_waiting(bench, 
     lane = fake_lane()
     write, asked_at = lane.write, 3.0
 
-    async def resting(device, point, on):
+    async def resting(device, point, on, written):
         if device == "dead":
             await asyncio.sleep(20)
-        await write(device, point, on)
+        await write(device, point, on, written)
 
     lane.write = resting
     lane.dead.add("dead")

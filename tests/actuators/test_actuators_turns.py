@@ -27,6 +27,25 @@ def test_the_urgent_go_first_and_otherwise_first_come_first_served():
     assert asyncio.run(main()) == ["now", "c", "d", "a", "b"]
 
 
+def test_a_turn_may_end_before_its_block_and_ends_once():
+    async def main():
+        turns, seen = Turns(), []
+        async with asyncio.TaskGroup() as group:
+            async with turns.take("first", urgent=False) as end:
+                for name in ("a", "b"):
+                    group.create_task(hold(turns, name, seen))
+                await asyncio.sleep(0)
+                end()
+                end()
+                await asyncio.sleep(0.005)
+                assert seen == ["a"]
+            await asyncio.sleep(0)
+            assert seen == ["a"], "the end of the block ended the turn of another"
+        return seen
+
+    assert asyncio.run(main()) == ["a", "b"]
+
+
 def test_one_who_waits_can_be_hurried():
     async def main():
         turns, seen = Turns(), []

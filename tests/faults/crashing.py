@@ -142,10 +142,10 @@ def _hold_up(which: Callable[[str, bool], bool]) -> None:
     """A write of this kind waits for its turn on the bus, and does not live to see it."""
     real = BusPoller.write
 
-    async def write(poller: BusPoller, device: str, point: str, on: bool) -> None:
+    async def write(poller: BusPoller, device: str, point: str, on: bool, written: Callable[[], None]) -> None:
         if which(point, on):
             await asyncio.Event().wait()
-        await real(poller, device, point, on)
+        await real(poller, device, point, on, written)
 
     BusPoller.write = write  # type: ignore[method-assign]
 

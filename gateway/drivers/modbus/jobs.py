@@ -35,6 +35,7 @@ class Job(Struct, eq=False):
     on: bool = False
     deed: Deed | None = None
     written: bool = False
+    on_written: Callable[[], None] = lambda: None
     tries: int = 0
     not_before: float = 0.0
 
@@ -62,6 +63,11 @@ class Job(Struct, eq=False):
         if self.kind is Kind.RENEW:
             return not self.member.backoff
         return self.done is None or not self.done.done() or self.written
+
+    def sent(self) -> None:
+        """It is written; what is left is to read it back."""
+        self.written = True
+        self.on_written()
 
     def finish(self, outcome: tuple[Scalar | None, Quality]) -> None:
         """Tell whoever waits."""

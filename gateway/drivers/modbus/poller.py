@@ -94,8 +94,8 @@ class BusPoller:
 
     # What is asked of it -----------------------------------------------------------------------------
 
-    async def write(self, device: str, point: str, on: bool) -> None:
-        """Set an output at the next transaction boundary, read it back and compare.
+    async def write(self, device: str, point: str, on: bool, written: Callable[[], None] = lambda: None) -> None:
+        """Set an output at the next transaction boundary, read it back and compare; ``written`` is called in between.
 
         Raises ``DeviceFault``: ``readback`` where the device shows something else, ``not_writable`` or ``bad_request`` for
         a profile that cannot be obeyed, else as ``Line``. The caller repeats.
@@ -108,7 +108,7 @@ class BusPoller:
         self._renewals.release(device, point)
         self._jobs.drop_renewals(member, spec)
         try:
-            await self._wait_for(Job(Kind.WRITE, member, spec, on=on))
+            await self._wait_for(Job(Kind.WRITE, member, spec, on=on, on_written=written))
             if on:
                 self._renewals.hold(member, spec, _now())
         finally:
@@ -321,7 +321,7 @@ class BusPoller:
             await self._broadcast(alike)
             return None
         await self._send(job.member, spec, on=job.on)
-        job.written = True
+        job.sent()
         return (job.on, Quality.GOOD) if spec.write_only else None
 
     async def _verify(self, job: Job, spec: PointSpec) -> tuple[Scalar | None, Quality] | None:
@@ -358,7 +358,7 @@ class BusPoller:
             return
         await self.line.broadcast(switch_request(0, first.spec, on=first.on))
         for job in jobs:
-            job.written = True
+            job.sent()
 
     async def _send(self, member: Member, spec: PointSpec, *, on: bool) -> None:
         await self._talk(member, switch_request(member.unit, spec, on=on))

@@ -294,3 +294,31 @@ def test_the_fault_of_a_port_ends_when_the_port_is_back_though_its_only_device_i
         assert ear.health("dev1")[-1] == ("dev1", "ok", "")
 
     live(kit, tell, (1, gas(kit)))
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_two_outputs_of_one_relay_are_both_switched_at_once_although_an_answer_is_owed(kit, blocks):
+    """Only reading the coils back must wait until the lost answer can no longer come."""
+    names = ("siren", "valve")
+
+    async def tell(wire, poller, ear):
+        async def then(reconciler):
+            began, wire.loses = asyncio.get_running_loop().time(), once(1, 1, 0)
+            await kit.until(lambda: poller.line.tally.units[1].timeouts, 9)
+            wanted_at = asyncio.get_running_loop().time()
+            for o in outputs:
+                reconciler.want(Want(o.id, OutputState.ON, ("gas",)))
+            await asyncio.sleep(5)
+            written = wire.asked(1, 5, began)
+            assert len(written) == 2
+            assert written[-1] - wanted_at <= 3 * TURN_S
+            assert wire.asked(1, 1, wanted_at)[0] - written[-1] > 0.5, "the coils were read back before"
+
+        outputs = [output("dev1", name) for name in names]
+        await tended(poller, outputs, then)
+
+    board = relay(kit, *names)
+    if blocks == 2:
+        tamper = kit.point("tamper", 100, Space.COIL, point_class=PointClass.FEEDBACK, period_ms=1000)
+        board = kit.profile(*board.points, tamper, max_hole=0)
+    live(kit, tell, (1, board), (2, gas(kit)))
