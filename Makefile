@@ -35,7 +35,7 @@ demo:
 
 test:
 	@$(ready) packages test
-	@.venv/bin/python -m pytest -n 2 $(ARGS)
+	@.venv/bin/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 # Prints and keeps build/bench.json; times decide nothing. Wants a quiet machine.
 bench:
