@@ -128,3 +128,15 @@ def test_a_test_that_lets_a_secret_out_fails(tmp_path, deed, place):
     for written in tmp_path.rglob("*"):  # or this very test would be caught
         if written.is_file():
             written.unlink()
+
+
+def test_a_file_that_goes_while_it_is_looked_for_ends_no_test_run(tmp_path, monkeypatch):
+    (tmp_path / "loudong.db").write_bytes(b"state")
+    for name in ("loudong.db-shm", "gate.token", "site.yaml"):
+        (tmp_path / name).write_bytes(b"")
+        listed = [*tmp_path.rglob("*")]
+        (tmp_path / name).unlink()
+        monkeypatch.setattr(Path, "rglob", lambda _folder, _pattern, listed=listed: iter(listed))
+        monkeypatch.setattr(Path, "is_file", lambda _file: True)
+        assert [*leaks(tmp_path, {}), *named(tmp_path, {})] == []
+        monkeypatch.undo()
