@@ -5,9 +5,9 @@ Synchronous; to be used by one thread at a time. It knows no domain type.
 Theory. What nobody may lose is written by ``commit`` alone, and a commit that returned survives kill and power cut. On a good
 day a commit is one synced record of the commit log (``commit_log.py``), and the tables get many of them at once (``fold``);
 whatever is out of the ordinary (a message retold, a place taken, a disk that refused) is folded first and then written to the
-tables themselves. Reading joins both. A commit that raised ``StoreFault`` has left nothing behind, with one exception: an fsync that failed may still have reached the disk,
-and be found there by whoever opens the file anew. Each commit therefore writes its serial number; when it turns out after
-reopening that the failed one did land, its rows are recognised in the retry and not written twice.
+tables themselves. Reading joins both. A commit that raised ``StoreFault`` has left nothing behind, with one exception: an fsync that failed
+may still have reached the disk, and be found there by whoever opens the file anew. Each commit therefore writes its serial number;
+when it turns out after reopening that the failed one did land, its rows are recognised in the retry and not written twice.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ import itertools
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import structlog
 from msgspec import structs
 
-from gateway.alerts import NoteKind
 from gateway.faults import StoreFault
-from gateway.store import commit_log, packing, persons, retention, seals, tables
+from gateway.store import commit_log, packing, persons, retention, tables
 from gateway.store import connection as dialling
 from gateway.store.access import Access
 from gateway.store.commit_log import CommitLog, Entry
@@ -37,8 +36,9 @@ from gateway.store.outbox import Outbox, unsealed
 from gateway.store.persons import PersonKeys
 from gateway.store.recovery import Recovery
 from gateway.store.retention import CLOSED, DEFAULT, Keep
-from gateway.store.rows import Batch, Damage, HistoryRow, JournalRow, Loaded, Message, Pruned, StateRow
+from gateway.store.rows import Batch, Damage, JournalRow, Loaded, Message, Pruned, StateRow
 from gateway.store.sealed import Sealed, put_meta
+from gateway.store.steps import Steps
 from gateway.store.strays import Strays
 from gateway.store.tables import unpack_stamp
 from gateway.store.thinning import Thinner
@@ -54,12 +54,6 @@ FOLD_LIMIT = 4 * FOLD_BYTES
 """A log of this size is folded by the commit that meets it, should nobody have done it before."""
 _BLOCK = 500  # journal rows read at a time
 ROOM = "log"  # note: so long is the log
-
-
-NumberedStep = tuple[int, HistoryRow]
-"""One of an alert's history, and its number there."""
-LEAST = -(1 << 63)
-"""Behind this number lie all steps: a damaged one may be below 1, and order is all that is asked of them."""
 
 
 class _GaveWayError(StoreFault):
@@ -96,6 +90,8 @@ class Database:
         self._past: dict[str, int] | None = None
         """What was there before; None since the uplinks were named."""
         self._lineage = Lineage(path, self._rows)
+        self.steps = Steps(self._access, self._rows, lambda: self._unfolded)
+        """The histories of its alerts."""
         self._recovery = Recovery(self._access, self._log, Told(path.parent), self._outbox, self._lineage)
 
     @classmethod
@@ -214,47 +210,6 @@ class Database:
                 writable=dialling.writable(connection),
                 notes=tuple(notes),
             )
-
-    def history(self, alert: str) -> list[HistoryRow]:
-        """Every step of one alert, oldest first, for whoever has the time and the memory. Raises StoreFault."""
-        found = list[NumberedStep]()
-        while block := self.first_steps(alert, found[-1][0] if found else LEAST, _BLOCK):
-            found += block
-        return [row for _, row in found]
-
-    def first_steps(self, alert: str, since: int, n: int) -> list[NumberedStep]:
-        """The first ``n`` steps of one alert behind number ``since``, oldest first. Raises StoreFault."""
-        with self._access.reading() as connection:
-            tail = "WHERE alert = ? AND n > ? ORDER BY n"
-            found = [_step(*pair) for pair in self._rows.first(connection, "history", tail, n, alert, since)]
-            last = _last_step(connection, alert)
-        return [*found, *itertools.islice(self._unfolded.steps(alert, last, since), n - len(found))]
-
-    def last_steps(self, alert: str, since: int, until: int, n: int) -> list[NumberedStep]:
-        """The last ``n`` between these two numbers, newest first. Raises StoreFault."""
-        with self._access.reading() as connection:
-            waiting = self._unfolded.last_steps(alert, _last_step(connection, alert))
-            between = itertools.takewhile(lambda step: step[0] > since, (step for step in waiting if step[0] < until))
-            found = list(itertools.islice(between, n))
-            tail = "WHERE alert = ? AND n > ? AND n < ? ORDER BY n DESC"
-            rows = self._rows.first(connection, "history", tail, n - len(found), alert, since, until)
-            return [*found, *(_step(*pair) for pair in rows)]
-
-    def count_steps(self, alert: str, since: int, until: int, most: int) -> tuple[int, int]:
-        """How many there are between these two numbers, up to ``most`` of them counted, and the number of the last one counted. One
-        that stands for others counts for all of them. Raises StoreFault.
-        """
-        query = (
-            "SELECT TOTAL(CASE kind WHEN ? THEN CAST(reason AS INTEGER) ELSE 1 END), COUNT(*), MAX(n) FROM "
-            "(SELECT n, kind, reason FROM history WHERE alert = ? AND n > ? AND n < ? ORDER BY n LIMIT ?)"
-        )
-        with self._access.reading() as connection:
-            values = (NoteKind.THINNED.value, alert, since, until, most)
-            count, rows, last = connection.execute(query, values).fetchone()
-            if rows == most:
-                return int(count), last
-            waiting = until - 1 - max(since, _last_step(connection, alert))  # what is not folded has every number
-            return int(count) + max(0, waiting), until - 1
 
     def recent_closed(self, n: int) -> list[StateRow]:
         """The last ``n`` closed alerts, newest first. Raises StoreFault."""
@@ -568,12 +523,3 @@ class Database:
         self.damage.unfolded += found.unfolded
         if found.conflicts or found.renumbered:
             log.error("messages_conflict", conflicts=found.conflicts, renumbered=found.renumbered)
-
-
-def _step(key: tuple[str, int], row: tuple[Any, ...]) -> NumberedStep:
-    return key[1], structs.replace(HistoryRow(*row[:-1]), body=seals.inflated(row[-2]))
-
-
-def _last_step(connection: sqlite3.Connection, alert: str) -> int:
-    """The number of the last one in the table; 0 where there is none."""
-    return int(connection.execute("SELECT COALESCE(MAX(n), 0) FROM history WHERE alert = ?", (alert,)).fetchone()[0])

@@ -12,10 +12,11 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
-from gateway.store.database import LEAST, Database, NumberedStep
+from gateway.store.database import Database
 from gateway.store.holding import Held
 from gateway.store.retention import CLOSED
 from gateway.store.rows import AuditRow, HistoryRow, JournalRow, StateRow
+from gateway.store.steps import LEAST, NumberedStep
 from gateway.store.worker import Worker
 
 ENDS = 500
@@ -50,12 +51,12 @@ class Past:
         async with self._turn:
             flight, held_now = self._in_memory()
             held = flight.history(alert) + held_now.history(alert)
-            first = await self._steps(lambda since: lambda database: database.first_steps(alert, since, _PAGE), LEAST)
+            first = await self._steps(lambda since: lambda database: database.steps.first(alert, since, _PAGE), LEAST)
             last, hidden = list[NumberedStep](), 0
             if len(first) == ENDS:
                 edge = first[-1][0]
                 last = await self._steps(
-                    lambda until: lambda database: database.last_steps(alert, edge, until, _PAGE), _ENDLESS
+                    lambda until: lambda database: database.steps.last(alert, edge, until, _PAGE), _ENDLESS
                 )
             if len(last) == ENDS:
                 hidden = await self._count(alert, first[-1][0], last[-1][0])
@@ -125,7 +126,7 @@ def _with_gap(steps: list[HistoryRow], hidden: int) -> list[HistoryRow]:
 
 
 def _count(database: Database, *, alert: str, since: int, until: int) -> tuple[int, int]:
-    return database.count_steps(alert, since, until, _COUNTED)
+    return database.steps.count(alert, since, until, _COUNTED)
 
 
 def _rows_of(database: Database, *, person: str, since: int) -> list[JournalRow]:

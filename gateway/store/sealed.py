@@ -153,7 +153,7 @@ def move(connection: sqlite3.Connection, table: str, key: tuple[Any, ...], row: 
 
 def _lies_elsewhere(connection: sqlite3.Connection, table: str, key: tuple[Any, ...], row: tuple[Any, ...]) -> bool:
     tests, values = _tests(table, key, row, "+")  # a term with a sign is searched for nowhere: all rows are read
-    return connection.execute(f"SELECT 1 FROM {table} NOT INDEXED WHERE {tests}", values).fetchone() is not None  # noqa: S608
+    return connection.execute(f"SELECT 1 FROM {table} NOT INDEXED WHERE {tests}", values).fetchone() is not None  # noqa: S608 (as above)
 
 
 def _tests(table: str, key: tuple[Any, ...], row: tuple[Any, ...], sign: str = "") -> tuple[str, list[object]]:

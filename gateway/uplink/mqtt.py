@@ -249,9 +249,8 @@ class MqttUplink:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(left, look_at - loop.time())):
                     await self._departures.wake.wait()
-            if (
-                loop.time() >= look_at
-            ):  # also where there is always something to wake for: what could not be read once waits
+            # Also where there is always something to wake for: what could not be read once waits.
+            if loop.time() >= look_at:
                 self._departures.look()
                 look_at = loop.time() + self._look_again_s
 

@@ -257,7 +257,7 @@ def _commits(folder: Path) -> int:
     n = len(journal)
     assert journal == [f"r.{m}" for m in range(1, n + 1)]
     assert [message.sequence for message in database.take("n", "critical", 99)] == list(range(1, n + 1))
-    assert [row.revision for row in database.history("a")] == list(range(1, n + 1))
+    assert [row.revision for row in database.steps.all("a")] == list(range(1, n + 1))
     assert loaded.stamp == ((n, b"clocks") if n else None)
     assert [row.body for row in loaded.state] == ([b"%d" % n] if n else [])
     assert loaded.notes == ()

@@ -30,7 +30,7 @@ def test_everything_committed_is_found_again(tmp_path, make_batch):
     assert not loaded.created
     assert [row.id for row in again.journal()] == [f"run.{n}" for n in range(1, 6)]
     assert [row.n for row in again.journal(since=3)] == [4, 5]
-    assert [row.kind for row in again.history("a3")] == ["raised"]
+    assert [row.kind for row in again.steps.all("a3")] == ["raised"]
     assert [message.sequence for message in again.take("north", "critical", 9)] == [1, 2, 3, 4, 5]
 
 
@@ -64,7 +64,7 @@ def test_history_keeps_its_order_and_every_note_of_a_revision(tmp_path):
     steps = [("raised", 1), ("repeated", 1), ("repeated", 1), ("told", 2), ("closed", 3)]
     for at, (kind, revision) in enumerate(steps):
         database.commit(Batch(history=(HistoryRow("a", revision, kind, at, "li", "why", b"x"),)))
-    assert [(row.kind, row.revision) for row in database.history("a")] == steps
+    assert [(row.kind, row.revision) for row in database.steps.all("a")] == steps
 
 
 def test_a_run_is_never_named_twice_even_when_the_file_is_lost(tmp_path):
@@ -263,7 +263,7 @@ def test_a_commit_that_failed_and_landed_after_all_is_not_written_twice(tmp_path
     )
     database.commit(retry)
     assert [row.id for row in database.journal()] == ["run.1", "run.2", "run.3"]
-    assert len(database.history("a2")) == 1
+    assert len(database.steps.all("a2")) == 1
     assert [message.body for message in database.take("n", "critical", 9)][1] == b"told from memory"
     assert database.damage.conflicts == 0
 

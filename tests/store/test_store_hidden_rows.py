@@ -81,7 +81,7 @@ def _all_of(database: Database) -> set[object]:
         *(
             (step.alert, step.revision, step.body)
             for n in range(1, ALERTS + 1)
-            for step in database.history(f"a{n:02}")
+            for step in database.steps.all(f"a{n:02}")
         ),
         *((row.key, row.body) for row in database.recent_closed(1_000)),
         *((message.sequence, message.id, message.body) for message in database.take("n", "critical", 1_000)),

@@ -111,10 +111,10 @@ def test_no_page_opens_more_than_a_hundred_steps(tmp_path, monkeypatch):
     sound = seals.sound
     monkeypatch.setattr(seals, "sound", lambda table, row: proved.update([table]) or sound(table, row))
     for page in (
-        lambda: database.first_steps(ALERT, 0, 100),
-        lambda: database.last_steps(ALERT, 0, 1 << 60, 100),
-        lambda: database.last_steps(ALERT, 0, 1_900, 100),
-        lambda: database.count_steps(ALERT, 0, 1 << 60, 100),
+        lambda: database.steps.first(ALERT, 0, 100),
+        lambda: database.steps.last(ALERT, 0, 1 << 60, 100),
+        lambda: database.steps.last(ALERT, 0, 1_900, 100),
+        lambda: database.steps.count(ALERT, 0, 1 << 60, 100),
     ):
         proved.clear()
         page()

@@ -146,7 +146,7 @@ class Life:
         assert self.kept <= set(journal)
         latest: dict[str, bytes] = {}
         for key in map(str, range(4)):
-            history = database.history(key)
+            history = database.steps.all(key)
             assert [row.revision for row in history] == sorted(row.revision for row in history)
             if history:
                 latest[key] = history[-1].body

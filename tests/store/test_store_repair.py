@@ -104,7 +104,7 @@ def test_random_flipped_bits_never_prevent_a_start_and_never_pass_for_truth(fill
         assert all(row.body == b"s" * 200 for row in loaded.state if row.kind == "alert")
         assert all(row.body == b"j" * 200 for row in database.journal() if row.id != "new.1")
         assert all(message.body == b"m" * 200 for message in database.take("n", "critical", 999))
-        assert all(row.body == b"h" * 200 for n in range(1, 201) for row in database.history(f"a{n}"))
+        assert all(row.body == b"h" * 200 for n in range(1, 201) for row in database.steps.all(f"a{n}"))
         database.close()
 
 
@@ -133,7 +133,7 @@ def test_a_changed_row_is_found_set_aside_and_counted_once(filled, table, change
     database = Database.open(filled.parent)
     for _ in range(2):
         loaded, journal = database.load(), list(database.journal())
-        history, messages = database.history("a7"), database.take("n", "critical", 999)
+        history, messages = database.steps.all("a7"), database.take("n", "critical", 999)
     assert database.damage.rows == 1
     assert database._access.connection.execute("SELECT origin, reason FROM damaged").fetchall() == [(table, "checksum")]
     assert len(loaded.state) == 200 - (table == "state")

@@ -48,8 +48,8 @@ def test_closed_alerts_go_by_age_with_their_histories(database):
         database.commit(closing(n, at))
     assert database.prune(Keep(), now=NOW).closed == 2
     assert closed(database) == ["a3"]
-    assert database.history("a1") == []
-    assert len(database.history("a3")) == 2
+    assert database.steps.all("a1") == []
+    assert len(database.steps.all("a3")) == 2
 
 
 def test_an_open_alert_stays_however_old_it_is(database):
@@ -59,7 +59,7 @@ def test_an_open_alert_stays_however_old_it_is(database):
     database.commit(closing(1, 0))
     database.prune(Keep(bytes=0), now=100 * YEAR_MS)
     assert [row.key for row in database.load().state] == ["old"]
-    assert len(database.history("old")) == 1
+    assert len(database.steps.all("old")) == 1
 
 
 def test_one_that_an_uplink_has_not_got_stays_until_it_has(database):
@@ -181,7 +181,7 @@ def test_nor_a_closed_alert(database):
     for _ in range(2):
         database.prune(Keep(), now=NOW)
     assert closed(database) == ["a1"]
-    assert database.history("a1") == [began]
+    assert database.steps.all("a1") == [began]
     assert database.damage.rows == 2
 
 
@@ -218,12 +218,12 @@ def test_receipts_about_no_alert_go_a_round_at_a_time_and_those_of_any_alert_sta
     assert database._access.connection.execute("SELECT DISTINCT alert FROM history ORDER BY 1").fetchall() == [
         ("a1",), ("open",),
     ]  # fmt: skip
-    assert [step.kind for step in database.history("open")] == ["received"]
-    assert len(database.history("a1")) == 3
+    assert [step.kind for step in database.steps.all("open")] == ["received"]
+    assert len(database.steps.all("a1")) == 3
 
 
 def test_steps_whose_alert_is_lost_by_damage_are_no_strays(database):
     database.commit(Batch(history=(HistoryRow("lost", 1, "raised", 0, None, "", b""),)))
     database.commit(received("lost", 3))
     database.prune(Keep(), now=NOW)
-    assert len(database.history("lost")) == 4
+    assert len(database.steps.all("lost")) == 4

@@ -46,9 +46,9 @@ def tidy(database, now: int = NOW) -> int:
 def test_what_says_the_same_again_goes_and_is_counted(database):
     flap(database, range(100))
     database.commit(Batch(history=(step(500, "shelved", 50 * DAY_MS, "li"), step(501, "refused", 51 * DAY_MS, "wu"))))
-    before = database.history(ALERT)
+    before = database.steps.all(ALERT)
     dropped = tidy(database)
-    after = database.history(ALERT)
+    after = database.steps.all(ALERT)
     (thinned,) = [row for row in after if row.kind == "thinned"]
     kept = [row for row in after if row != thinned]
     assert thinned.reason == str(dropped) == str(len(before) - len(kept))
@@ -68,9 +68,9 @@ def test_of_refused_attempts_the_first_and_the_last_are_kept_and_the_rest_is_cou
     for n in range(1_314):
         who = "wu" if n in {0, 1_313} else "grid-li"
         database.commit(Batch(history=(step(4, "refused", 1_000 + n, who), step(4, "shelved", 1_000 + n, "li"))))
-    before = database.history(ALERT)
+    before = database.steps.all(ALERT)
     assert tidy(database, 3_600_000) == 1_314 - 2 * thinning.TRIED
-    after = database.history(ALERT)
+    after = database.steps.all(ALERT)
     refused = [row for row in after if row.kind == "refused"]
     assert [row.at for row in refused] == [*range(1_000, 1_020), *range(2_294, 2_314)]
     assert (refused[0].who, refused[-1].who) == ("wu", "wu")
@@ -80,17 +80,17 @@ def test_of_refused_attempts_the_first_and_the_last_are_kept_and_the_rest_is_cou
     assert [row for row in after if row.kind not in {"refused", "thinned"}] == did, "what was done stays"
     database.commit(Batch(history=(step(4, "refused", 9_000, "wu"),)))
     assert tidy(database, 7_200_000) == 1
-    (thinned,) = [row for row in database.history(ALERT) if row.kind == "thinned"]
+    (thinned,) = [row for row in database.steps.all(ALERT) if row.kind == "thinned"]
     assert thinned.reason == str(1_315 - 2 * thinning.TRIED)
 
 
 def test_a_flood_of_refused_attempts_pushes_out_nothing_else(database):
     flap(database, range(100))
-    kinds = [row.kind for row in database.history(ALERT)]
+    kinds = [row.kind for row in database.steps.all(ALERT)]
     for n in range(200):
         database.commit(Batch(history=(step(400, "refused", NOW - 200 + n, "wu"),)))
     tidy(database)
-    after = [row for row in database.history(ALERT) if row.kind in thinning.FIRST]
+    after = [row for row in database.steps.all(ALERT) if row.kind in thinning.FIRST]
     assert [row.kind for row in after[-thinning.LAST :]] == kinds[-thinning.LAST :]
 
 
@@ -100,7 +100,7 @@ def test_it_stays_short_however_long_it_goes_on(database):
         tidy(database, (30 * month + 30) * DAY_MS)
     flap(database, range(180, 181))
     tidy(database, 400 * DAY_MS)
-    rows = database.history(ALERT)
+    rows = database.steps.all(ALERT)
     assert len(rows) < 110
     (thinned,) = [row for row in rows if row.kind == "thinned"]
     assert int(thinned.reason) + len(rows) - 1 == 4 * 181
@@ -111,7 +111,7 @@ def test_it_stays_short_however_long_it_goes_on(database):
 def test_what_is_younger_than_the_journal_stays(database):
     flap(database, range(100))
     assert tidy(database, 29 * DAY_MS) == 0
-    assert len(database.history(ALERT)) == 400
+    assert len(database.steps.all(ALERT)) == 400
 
 
 def test_nothing_that_an_uplink_has_not_got_yet_is_touched(database):
@@ -127,7 +127,7 @@ def test_a_closed_alert_keeps_what_it_has(database):
     flap(database, range(100))
     database.commit(Batch(state=(StateRow("alert", ALERT, None), StateRow("closed", ALERT, b"c"))))
     assert tidy(database) == 0
-    assert len(database.history(ALERT)) == 400
+    assert len(database.steps.all(ALERT)) == 400
 
 
 def flicker(database, steps: int, alert: str = ALERT) -> None:
@@ -143,13 +143,13 @@ def test_a_history_is_short_however_fast_it_comes_and_goes(database):
         database.commit(Batch(history=(step(3_000, "shelved", 90_000_000 + n, "li"),)))
         flicker(database, 1_000)
     assert tidy(database, DAY_MS) == 8_000 - 2 - thinning.YOUNG, "but for the first of each kind"
-    rows = database.history(ALERT)
+    rows = database.steps.all(ALERT)
     assert [row.who for row in rows if row.who] == ["li"] * 5
     (thinned,) = [row for row in rows if row.kind == "thinned"]
     assert int(thinned.reason) + len(rows) - 1 == 8_005
     flicker(database, 120)
     assert tidy(database, DAY_MS + 3_600_000) == 120
-    (thinned,) = [row for row in database.history(ALERT) if row.kind == "thinned"]
+    (thinned,) = [row for row in database.steps.all(ALERT) if row.kind == "thinned"]
     assert int(thinned.reason) == 8_120 - 2 - thinning.YOUNG
 
 
@@ -170,13 +170,13 @@ def test_no_round_reads_more_than_a_few_steps_or_passes_many_alerts(database, mo
         rounds += 1
         assert proved["history"] <= 100
     assert rounds >= 3_250 // 100
-    assert [len(database.history(f"a{n}")) for n in range(3)] == [3 + thinning.YOUNG] * 3
+    assert [len(database.steps.all(f"a{n}")) for n in range(3)] == [3 + thinning.YOUNG] * 3
 
 
 def test_a_round_that_the_disk_refused_is_done_again(database, monkeypatch):
     monkeypatch.setattr(thinning, "ROUND", 800)
     flicker(database, 2_000)
-    before = database.history(ALERT)
+    before = database.steps.all(ALERT)
     database.disclosure.note(AuditRow(0, "li", "history", "x"))
     refusal = "CREATE TEMP TRIGGER full BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'disk full'); END"
     database._access.connection.execute(refusal)
@@ -185,7 +185,7 @@ def test_a_round_that_the_disk_refused_is_done_again(database, monkeypatch):
         database.prune(Keep(audit_ms=0), now=DAY_MS)
     database._access.connection.execute("DROP TRIGGER full")
     tidy(database, DAY_MS)
-    rows = database.history(ALERT)
+    rows = database.steps.all(ALERT)
     (thinned,) = [row for row in rows if row.kind == "thinned"]
     assert int(thinned.reason) + len(rows) - 1 == len(before)
     assert [row for row in before if row in rows][-thinning.YOUNG :] == before[-thinning.YOUNG :]

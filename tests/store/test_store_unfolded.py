@@ -28,7 +28,7 @@ def _seen(database):
         "sequences": loaded.sequences,
         "journal": [structs.replace(row, quiet=False) for row in database.journal()],
         "middle": database.journal_block(2, 2)[:2],  # it may give more
-        "histories": [database.history(f"a{n}") for n in range(1, 6)],
+        "histories": [database.steps.all(f"a{n}") for n in range(1, 6)],
         "closed": database.recent_closed(2),
         "messages": database.take("noc", "critical", 9),
     }

@@ -246,7 +246,7 @@ def judge_disk(row: Row, told: list[tuple], folder: Path) -> None:
     if loaded.notes or database.damage.rows:
         row.wrong.append(f"damage: {loaded.notes}")
     for alert in {alert for alert, _ in told}:
-        steps = [step for step in database.history(alert) if step.kind != "received"]  # a receipt is of an older one
+        steps = [step for step in database.steps.all(alert) if step.kind != "received"]  # a receipt is of an older one
         known = {step.revision for step in steps}
         row.lost += len({revision for one, revision in told if one == alert} - known)
         row.doubled += max(0, sum(step.kind == "raised" for step in steps) - 1)

@@ -287,7 +287,7 @@ def commits(state: Path) -> int:
     n = len(journal)
     assert journal == [f"r.{m}" for m in range(1, n + 1)], "journal"
     assert [message.sequence for message in database.take("n", "critical", n + 9)] == list(range(1, n + 1)), "outbox"
-    assert [row.revision for row in database.history("a")] == list(range(1, n + 1)), "history"
+    assert [row.revision for row in database.steps.all("a")] == list(range(1, n + 1)), "history"
     assert loaded.stamp == ((n, b"clocks") if n else None), "stamp"
     assert [row.body for row in loaded.state] == ([b"%d" % n] if n else []), "state"
     assert loaded.notes == (), loaded.notes
