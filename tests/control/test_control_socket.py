@@ -250,14 +250,20 @@ def test_the_one_idle_for_longest_makes_room_for_who_comes_next(make_daemon, tmp
             raw.close()
 
 
+def _until_answering(daemon, count):
+    """The daemon lives in a loop of another thread, so nothing but looking tells when it has read what was sent."""
+    deadline = time.monotonic() + 10
+    while len(daemon.server._answering) < count and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(daemon.server._answering) == count
+
+
 def test_one_asker_too_many_is_told_where_all_are_being_answered(daemon):
     waiting = [connect(daemon) for _ in range(MOST_CONNECTIONS + ROOTS_SEATS)]
     try:
         for raw in waiting:
             raw.sendall(b'{"verb": "hang"}\n')
-        deadline = time.monotonic() + 10
-        while len(daemon.server._answering) < len(waiting) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        _until_answering(daemon, len(waiting))
         with connect(daemon) as raw:
             assert json.loads(raw.makefile().readline()) == {"error": "busy"}
     finally:
@@ -289,10 +295,7 @@ def test_a_seat_is_kept_for_root(daemon):
         command, cwd=daemon.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as hoard:
         assert hoard.stdout.readline() == "all\n"
-        deadline = time.monotonic() + 10
-        while len(daemon.server._answering) < MOST_CONNECTIONS and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert len(daemon.server._answering) == MOST_CONNECTIONS
+        _until_answering(daemon, MOST_CONNECTIONS)
         assert list(ControlClient(daemon.folder).ask("status"))
         hoard.stdin.close()
 

@@ -13,6 +13,7 @@ import asyncio
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from instruments.virtual import virtual_run
+from instruments.wires import BareWire
 from msgspec import Struct
 
 from gateway.drivers.modbus import frames
@@ -38,25 +39,12 @@ class Step(Struct, frozen=True):
     """Of its first word: ``good``, ``damaged``, ``lost``; ``silent``: neither is said; ``refused``: by exception."""
 
 
-class TwiceWire:
+class TwiceWire(BareWire):
     """A wire with two units behind it: unit 1 does what the step at hand says, unit 2 answers 2222 at once and once."""
 
-    baud, char_s, dials, name = 115_200, 10 / 115_200, True, "line"
-
     def __init__(self, *, moving: bool) -> None:
-        self.moving, self.step, self.asked, self.is_open = moving, Step(), 0, False
-        self.heard = lambda _: None
-
-    async def open(self, hear, _lost):
-        self.heard, self.is_open = hear, True
-
-    def glance(self):
-        pass
-
-    def close(self):
-        self.is_open, self.heard = False, lambda _: None
-
-    end = close
+        super().__init__(115_200)
+        self.moving, self.step, self.asked = moving, Step(), 0
 
     def value(self, address):
         return self.asked if self.moving else 1000 + address

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from instruments.virtual import virtual_run
+from instruments.wires import BareWire
 from msgspec import Struct
 
 from gateway.drivers.modbus import frames
@@ -39,27 +40,14 @@ class Step(Struct, frozen=True):
     timeout_ms: int = 300
 
 
-class LateWire:
+class LateWire(BareWire):
     """One unit behind a wire."""
 
-    baud, char_s, dials, name = 115_200, 10 / 115_200, True, "line"
-
     def __init__(self, *, moving: bool) -> None:
-        self.moving, self.step, self.is_open = moving, Step(), False
+        super().__init__(115_200)
+        self.moving, self.step = moving, Step()
         self.asked: list[tuple[int, float]] = []
         """Address and time of each question, in order."""
-        self.heard = lambda _: None
-
-    async def open(self, hear, _lost):
-        self.heard, self.is_open = hear, True
-
-    def glance(self):
-        pass
-
-    def close(self):
-        self.is_open, self.heard = False, lambda _: None
-
-    end = close
 
     def send(self, frame):
         step, address, loop = self.step, int.from_bytes(frame[2:4], "big"), asyncio.get_running_loop()

@@ -9,6 +9,7 @@ import itertools
 import pytest
 import structlog
 from instruments.virtual import virtual_run
+from instruments.wires import BareWire
 
 from gateway.actions import OutputState, Want
 from gateway.actuators.outputs import OutputReconciler
@@ -26,25 +27,13 @@ TURN_S = 0.1
 """One transaction at 9600 baud, rounded up."""
 
 
-class LossyWire:
+class LossyWire(BareWire):
     """Every register and coil holds 0 until it is written; ``loses(unit, function, address)`` says what is not answered."""
 
-    baud, char_s, dials, name = 9600, 10 / 9600, True, "line"
-
     def __init__(self):
+        super().__init__(9600)
         self.loses = lambda unit, function, address: False
-        self.is_open, self.log, self.coils, self.heard = False, [], {}, lambda _: None
-
-    async def open(self, hear, _lost):
-        self.heard, self.is_open = hear, True
-
-    def glance(self):
-        pass
-
-    def close(self):
-        self.is_open, self.heard = False, lambda _: None
-
-    end = close
+        self.log, self.coils = [], {}
 
     def send(self, frame):
         loop, unit, function = asyncio.get_running_loop(), frame[0], frame[1]
