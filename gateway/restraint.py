@@ -21,7 +21,8 @@ REMIND_S = 60.0
 _PATIENCE = 0.001
 """Of a step: sums of floats must not refuse what comes exactly in time."""
 _MOST_ASKERS = 256
-"""With more, those who are owed nothing are forgotten; principals, doors and logins of one site are fewer."""
+"""With more, those who are owed nothing are forgotten; principals, doors and logins of one site are fewer. Where they are many more
+(persons whom a terminal invents) they are looked through again when there are twice as many: each costs the same."""
 
 
 class Rate(Struct, frozen=True):
@@ -41,6 +42,7 @@ class Allowance:
     def __init__(self, rate: Rate) -> None:
         self._rate = rate
         self._full_at: dict[Hashable, float] = {}
+        self._room = _MOST_ASKERS
 
     def take(self, who: Hashable, now_s: float) -> bool:
         """Take one if one is left."""
@@ -49,8 +51,9 @@ class Allowance:
         if full_at - now_s > (rate.burst - 1 + _PATIENCE) * rate.every_s:
             return False
         self._full_at[who] = full_at + rate.every_s
-        if len(self._full_at) > _MOST_ASKERS:
+        if len(self._full_at) > self._room:
             self._full_at = {asker: at for asker, at in self._full_at.items() if at > now_s}
+            self._room = max(_MOST_ASKERS, 2 * len(self._full_at))
         return True
 
 

@@ -10,6 +10,7 @@ import msgspec
 from gateway.app.desk import Errand
 from gateway.control.protocol import PeerCredentials, Refusal
 from gateway.drivers.face.serials import Remembered
+from gateway.events import Entry
 from gateway.instant import Instant
 from gateway.rules.engine import Engine
 
@@ -34,6 +35,9 @@ class TerminalMemory:
 
     def paired(self, door: str) -> str:
         return self._engine().paired(door)
+
+    def awaits(self, entry: Entry) -> bool:
+        return self._engine().awaits(entry)
 
 
 def examiner(test: Callable[[str], Awaitable[list[Finding] | None]]) -> Errand:

@@ -163,6 +163,10 @@ class Engine:
         """Whether this entry was handled before: what comes now is a resend."""
         return self._terminals.has_seen(terminal, key)
 
+    def awaits(self, entry: Entry) -> bool:
+        """Whether it names somebody under care who is known at this door."""
+        return bool(self._presence.at_terminal(entry))
+
     def last_serial(self, terminal: str) -> tuple[int, Instant] | None:
         """The last serial number that counted, and when it came."""
         return self._terminals.last_serial(terminal)

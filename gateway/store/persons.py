@@ -37,6 +37,9 @@ NAME = "persons.keys"
 DAY_MS = 86_400_000
 SEALED = b'"sealed":"'
 """What every sealed body holds, and no other: a body in clear has no such field."""
+MOST_PERSONS = 50_000
+"""Of whom a key is kept. Of more no compound knows (from 100,000 on the law wants it told: facts/face 5); a terminal that lies names as
+many as it likes, and each key is in memory. Of those beyond no key is kept: their rows are written, and nobody ever opens them."""
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
 
@@ -78,6 +81,8 @@ class PersonKeys:
         self._people: dict[str, _Person] = {}
         self._by_number: dict[str, _Person] = {}
         self._days: dict[int, bytes] = {}
+        self._full_on: set[int] = set()
+        """The last day on which there were too many, of which the log was told."""
         self.unreadable = 0
         self.broken: set[int] = set()
         """Numbers of journal rows that do not open, though their keys are there."""
@@ -149,7 +154,11 @@ class PersonKeys:
             known = _Person(person, secrets.token_hex(8), secrets.token_bytes(_KEY_BYTES), day)
         elif known.used < day:
             known = msgspec.structs.replace(known, used=day)
-        fresh: list[_Person | _Day] = [] if self._people.get(person) == known else [known]
+        kept = person in self._people or len(self._people) < MOST_PERSONS
+        if not kept and day not in self._full_on:
+            self._full_on = {day}
+            log.error("persons_full", kept=len(self._people))
+        fresh: list[_Person | _Day] = [known] if kept and self._people.get(person) != known else []
         if day not in self._days:
             fresh.append(_Day(day, secrets.token_bytes(_KEY_BYTES)))
         if fresh:

@@ -238,6 +238,10 @@ _REASONS: dict[str, tuple[str, str]] = {
         "门口机还没有配对(loudong pair)",
         "the terminal is not paired yet (loudong pair)",
     ),
+    "reason.too_many_persons": (
+        "门口机报来的人次多得不合常理，其中一部分未记录",
+        "it names more persons than can pass a door; not all of that is written down",
+    ),
     "reason.unreachable": ("连不上", "cannot be reached"),
     "reason.login_refused": (
         "用户名或密码不对,暂停再试以免账号被锁",

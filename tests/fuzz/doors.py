@@ -29,7 +29,7 @@ from gateway.drivers.face.serials import Remembered
 from gateway.drivers.modbus import frames
 from gateway.drivers.modbus.dial_in import DialInWire, Reception, _Caller
 from gateway.drivers.modbus.mbap import MbapLine
-from gateway.events import Event, Press, PressKind
+from gateway.events import Entry, Event, Press, PressKind
 from gateway.faults import DeviceFault
 from gateway.instant import ClockQuality, Instant, Stamp
 from gateway.nodes import Faults, Mark
@@ -180,6 +180,9 @@ class _Memory:
 
     def paired(self, door: str) -> str:
         return ""
+
+    def awaits(self, entry: Entry) -> bool:
+        return False
 
 
 def _door(name: str = "gate", **more: Any) -> model.Door:

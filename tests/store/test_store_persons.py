@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,6 +48,25 @@ def traces(folder: Path, *words: bytes) -> dict[str, list[bytes]]:
         path.name: [word for word in words if word in path.read_bytes()] for path in folder.iterdir() if path.is_file()
     }
     return {name: words for name, words in found.items() if words}
+
+
+def test_of_more_persons_than_there_can_be_rows_are_written_and_no_key_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(persons, "MOST_PERSONS", 3)
+    keys = PersonKeys(tmp_path)
+    keys.seal(entry(0, CANARY))
+    sealed = [keys.seal(entry(n, f"nobody-{n}")) for n in range(1, 1_000)]
+    with structlog.testing.capture_logs() as lines:
+        sealed.append(keys.seal(entry(1_000, CANARY)))
+        assert keys.seal(entry(DAY_MS, "nobody")).body
+        assert keys.seal(entry(DAY_MS, "nobody")).body
+    assert [line["event"] for line in lines] == ["persons_full"], "once a day"
+    assert len(keys_of(tmp_path)) == 3 + 2, "three persons, two days"
+    opened = [keys.unseal(row).person for row in sealed]
+    assert opened == ["nobody-1", "nobody-2", *[""] * 997, CANARY], "who was known before is read as ever"
+    assert not any(CANARY.encode() in row.body or SECRET in row.body for row in sealed)
+    assert not keys.broken, "it is no damage"
+    assert keys.forget("nobody-1")
+    assert keys.unseal(keys.seal(entry(2_000, "nobody-3"))).person == "nobody-3", "there is room again"
 
 
 def keys_of(folder: Path) -> set[bytes]:

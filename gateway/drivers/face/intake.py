@@ -29,13 +29,16 @@ from gateway.drivers.face.presence import Presence
 from gateway.drivers.face.scalars import plain
 from gateway.drivers.face.serials import GIVEN_UP, Hole, Remembered, SerialTracker
 from gateway.drivers.face.terminal import NOT_PAIRED, Decoded, Terminal
-from gateway.events import Entry, Paired, SequenceGap
+from gateway.events import Entry, Health, Paired, SequenceGap
 from gateway.inbox import Report, Ticket
 from gateway.instant import Instant
 from gateway.restraint import Reminders
 from gateway.site import model
 
 log = structlog.get_logger()
+
+TOO_MANY_PERSONS = "too_many_persons"
+"""Reason of a door that names more persons than can pass one (``chatter.py``)."""
 
 
 class Memory(Protocol):
@@ -53,6 +56,10 @@ class Memory(Protocol):
         """The device learnt for this door; empty: none."""
         ...
 
+    def awaits(self, entry: Entry) -> bool:
+        """Whether it names somebody under care, for whose signs of life a rule waits at this door."""
+        ...
+
 
 class NoMemory:
     """A gateway that begins."""
@@ -65,6 +72,9 @@ class NoMemory:
 
     def paired(self, _door: str) -> str:
         return ""
+
+    def awaits(self, _entry: Entry) -> bool:
+        return False
 
 
 class Intake:
@@ -118,8 +128,7 @@ class Intake:
     ) -> tuple[Decoded, list[Ticket]]:
         """Take the text parts of one body that a terminal sent of itself. Raises BodyFault; never because there is much of it.
 
-        ``from_memory``: it begins by telling all it remembers; of what is not live only news is taken. Over that line we read
-        as fast as we can write.
+        ``from_memory``: it begins by telling all it remembers; of what is not live only news is taken.
         """
         tickets: list[Ticket] = []
         decoded = self._decode(door, texts, tickets)
@@ -128,30 +137,22 @@ class Intake:
         for reason in decoded.faults:
             self.counters[f"part_{reason}"] += 1
         is_ours = bool(decoded.device) and decoded.device == plain(self.terminals[door.id].serial)
-        self.presence.heard(door, named=is_ours or bool(decoded.entries))
+        overran = self._chatter.overran(door.id, self._now() / 1000)
+        health, reason = (Health.FAULTY, TOO_MANY_PERSONS) if overran else (Health.OK, "")
+        self.presence.heard(door, health, reason, named=is_ours or bool(decoded.entries))
         for entry in decoded.entries:
-            if not from_memory:
-                tickets += self._hear(door.id, entry)
-            elif not entry.live and not self.serials[door.id].wants(entry.seq):
+            if from_memory and not entry.live and not self.serials[door.id].wants(entry.seq):
                 self.counters["known_replays"] += 1
             else:
                 tickets += self.take(door.id, entry)
         return decoded, tickets
 
     def take(self, door: str, entry: Entry) -> list[Ticket]:
-        """Report one entry; before it the gap it opens, so that no rule counts on a silence, behind it what it closes."""
-        return self._take(door, entry, [entry])
-
-    def tell_rest(self) -> None:
-        """Report what was held back of doors that have said nothing since."""
-        for door in self.doors:
-            for entry in self._chatter.rest(door):
-                self._latest[door] = self._report(entry)
-
-    def _hear(self, door: str, entry: Entry) -> list[Ticket]:
-        """As ``take``, but of what repeats too fast only the last word."""
+        """Report one entry, and of what repeats too fast only the last word; before it the gap it opens, so that no rule counts on
+        a silence, behind it what it closes.
+        """
         now_s = self._now() / 1000
-        told = self._chatter.hear(door, entry, now_s)
+        told = self._chatter.hear(door, entry, now_s, awaited=self._memory.awaits(entry))
         if told:
             return self._take(door, entry, told)
         self.counters["entries_held_back"] += 1
@@ -160,6 +161,12 @@ class Intake:
         gaps = self._take(door, entry, [])
         # Sent again before what it repeats was durable: not answered sooner than that.
         return [*gaps, self._latest[door]] if door in self._latest else gaps
+
+    def tell_rest(self) -> None:
+        """Report what was held back of doors that have said nothing since."""
+        for door in self.doors:
+            for entry in self._chatter.rest(door):
+                self._latest[door] = self._report(entry)
 
     def _take(self, door: str, entry: Entry, told: list[Entry]) -> list[Ticket]:
         self.counters["entries"] += 1

@@ -13,11 +13,15 @@ import structlog
 from gateway.drivers.face.terminal import NOT_PAIRED, WRONG_DEVICE
 from gateway.events import DeviceHealth, Health
 from gateway.inbox import Report
+from gateway.restraint import Allowance, Rate
 from gateway.site import model
 
 log = structlog.get_logger()
 
 MISSED_HEARTBEATS = 3
+CHANGE_RATE = Rate(burst=20, every_s=30.0)
+"""Of what is said of one door by what it sends: it could be another device in every second body, and each change is an event at
+once on the disk."""
 _DOUBTED = ((Health.FAULTY, WRONG_DEVICE), (Health.FAULTY, NOT_PAIRED))
 
 
@@ -32,6 +36,7 @@ class Presence:
         self._health: dict[str, tuple[Health, str]] = {}
         self._silent_at: dict[str, float] = {}
         self._heard_at: dict[str, float] = {}
+        self._changes = Allowance(CHANGE_RATE)
 
     def begin(self) -> None:
         """From the first call on silence counts."""
@@ -59,7 +64,8 @@ class Presence:
         self._silent_at[door.id] = now + patience_s(door)
         if health is Health.OK and not named and self._health.get(door.id) in _DOUBTED:
             return  # a heartbeat that names no device does not clear the doubt
-        self.set(door.id, health, reason)
+        if self._health.get(door.id) != (health, reason) and self._changes.take(door.id, now):
+            self.set(door.id, health, reason)
 
     def set(self, door: str, health: Health, reason: str) -> None:
         """Report a change, once."""

@@ -3,7 +3,8 @@
 Pure. Theory. Sequence, not time, orders a terminal's events (facts/face 0.6), and ``frontSerialNo`` names the one before: what
 lies between it and the last one heard never came. A number that comes late fills its gap; one far behind in time as well
 belongs to a counter that began anew (another device, a factory reset): of the old one nothing more can be learnt.
-A gap is reported once, is closed under the ``first`` it was opened with, and is remembered by the core, not here.
+A gap is reported once, is closed under the ``first`` it was opened with, and is remembered by the core, not here. One that skips
+without end opens no gap for each: beyond ``GAP_RATE`` the last gap grows instead, unsaid, until one may be said again.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from gateway.events import Entry, SequenceGap
-from gateway.instant import MINUTE, Instant
+from gateway.instant import MINUTE, SECOND, Instant
+from gateway.restraint import Allowance, Rate
 
 RECOVERED, ABSENT, GIVEN_UP = "recovered", "absent", "given_up"
 """How a gap ends (``SequenceGap.reason``)."""
@@ -23,6 +25,8 @@ RESET_BY = 10_000
 """As the core has it: a serial number so far back, even in a log, is of a counter that began anew."""
 MOST_HOLES = 64
 """Open at once for one terminal; one that skips more often does not count, and its oldest are given up, which is said."""
+GAP_RATE = Rate(burst=256, every_s=10.0)
+"""Of gaps opened by one terminal: each is an event at once on the disk, as is its end."""
 _MOST_RUNS = 256
 """Into which what came late may cut one gap."""
 
@@ -49,6 +53,11 @@ class Hole(Struct):
     """Terminal time of the event before it, and of the one behind it: where in its log to look."""
     before_ms: int | None = None
 
+    def grow(self, last: int, before_ms: int | None) -> None:
+        """More is missing behind it. What was heard in between counts as missing too: the log gives it back, and it is known."""
+        first = self.missing[0][0]
+        self.last, self.missing, self.before_ms = last, [(first, last)], before_ms
+
     def take(self, seq: int) -> bool:
         """Whether ``seq`` was missing here; then it no longer is."""
         for index, (low, high) in enumerate(self.missing):
@@ -71,6 +80,7 @@ class SerialTracker:
         heard = [hole.last for hole in self.holes] + ([] if known.last is None else [known.last])
         self.last: int | None = max(heard, default=None)
         """Highest serial number heard."""
+        self._gaps = Allowance(GAP_RATE)
 
     def observe(self, entry: Entry, at: Instant, *, repeat: bool = False) -> list[SequenceGap]:
         """Gaps that this event opens or closes. ``repeat``: the core has seen this very event before."""
@@ -80,7 +90,7 @@ class SerialTracker:
             self._step(entry, at)
             return []
         if entry.seq > self.last:
-            opened = self._jump(entry, entry.seq, self.last)
+            opened = self._jump(entry, entry.seq, self.last, at)
             self._step(entry, at)
             return opened
         closed = self._fill(entry.seq)
@@ -110,10 +120,13 @@ class SerialTracker:
     def _step(self, entry: Entry, at: Instant) -> None:
         self.last, self._at, self.time_ms = entry.seq, at, entry.terminal_time_ms
 
-    def _jump(self, entry: Entry, seq: int, last: int) -> list[SequenceGap]:
+    def _jump(self, entry: Entry, seq: int, last: int, at: Instant) -> list[SequenceGap]:
         named = entry.prev_seq
         end = named if named is not None and last <= named < seq else seq - 1
         if end <= last:
+            return []
+        if not self._gaps.take(self._terminal, at / SECOND) and self.holes:
+            self.holes[-1].grow(end, entry.terminal_time_ms)
             return []
         given_up = self.close(self.holes[: max(0, len(self.holes) + 1 - MOST_HOLES)], GIVEN_UP)
         first = last + 1

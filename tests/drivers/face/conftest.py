@@ -52,6 +52,7 @@ class FakeInbox:
         self.before: dict[str, Remembered] = {}
         """What a run before this one left."""
         self.pins: dict[str, str] = {}
+        self.under_care: set[str | None] = set()
 
     def now(self) -> Instant:
         return self.at
@@ -64,6 +65,9 @@ class FakeInbox:
 
     def paired(self, door: str) -> str:
         return self.pins.get(door, "")
+
+    def awaits(self, entry: Entry) -> bool:
+        return entry.person in self.under_care
 
     def report(self, event: Event) -> FakeTicket:
         self.events.append(event)
