@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from gateway.alerts import FLOOD, building_of
 from gateway.cli.asking import ask, show_done
@@ -86,8 +86,17 @@ def _show_status(items: list[Item]) -> Iterable[str]:
         yield f"  {name:<40} {count}"
     for bus in status.get("buses", []):
         told = {name: "–" if value is None else str(value) for name, value in bus.items()}
+        told["classes"] = _classes(bus["skipped_pct_of"])
         yield say("status.bus_overloaded" if bus["overloaded"] else "status.bus", language(), **told)
     yield from _show_units(status.get("units", []))
+
+
+def _classes(parts: Mapping[str, float]) -> str:
+    """How much of each class was left out; nothing where there were no turns."""
+    told = (
+        say("status.class", language(), name=say(f"class.{name}", language()), pct=pct) for name, pct in parts.items()
+    )
+    return say("status.classes", language(), classes=", ".join(told)) if parts else ""
 
 
 def _show_units(units: list[Item]) -> Iterable[str]:

@@ -262,17 +262,24 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "status.clock": ("时钟:{clock}", "clock: {clock}"),
     "clock.synced": ("已同步", "synchronised"),
     "clock.unsynced": ("未同步", "not synchronised"),
+    "status.class": ("{name} {pct} %", "{name} {pct} %"),
+    "status.classes": ("({classes})", " ({classes})"),
+    "class.alarm": ("报警", "alarm"),
+    "class.feedback": ("输出反馈", "output feedback"),
+    "class.normal": ("一般", "normal"),
+    "class.slow": ("慢变空气", "slow air"),
+    "class.config": ("配置", "configuration"),
     "status.bus": (
-        "总线 {bus}:上一分钟漏读 {skipped_pct} %(报警点位 {alarms_skipped_pct} %);应答 {p50_ms} 毫秒,p99 {p99_ms} 毫秒(估算 {reckoned_ms} 毫秒)",
+        "总线 {bus}:上一分钟漏读 {skipped_pct} %{classes};应答 {p50_ms} 毫秒,p99 {p99_ms} 毫秒(估算 {reckoned_ms} 毫秒)",
         (
-            "bus {bus}: {skipped_pct} % of its turns left out in the last minute (alarm points {alarms_skipped_pct} %); "
+            "bus {bus}: {skipped_pct} % of its turns left out in the last minute{classes}; "
             "p50 of an answer {p50_ms} ms, p99 {p99_ms} ms (reckoned with {reckoned_ms} ms)"
         ),
     ),
     "status.bus_overloaded": (
-        "总线 {bus} 过载:上一分钟漏读 {skipped_pct} %(报警点位 {alarms_skipped_pct} %);应答 {p50_ms} 毫秒,p99 {p99_ms} 毫秒(估算 {reckoned_ms} 毫秒)",
+        "总线 {bus} 过载:上一分钟漏读 {skipped_pct} %{classes};应答 {p50_ms} 毫秒,p99 {p99_ms} 毫秒(估算 {reckoned_ms} 毫秒)",
         (
-            "bus {bus} is OVERLOADED: {skipped_pct} % of its turns left out in the last minute (alarm points {alarms_skipped_pct} %); "
+            "bus {bus} is OVERLOADED: {skipped_pct} % of its turns left out in the last minute{classes}; "
             "p50 of an answer {p50_ms} ms, p99 {p99_ms} ms (reckoned with {reckoned_ms} ms)"
         ),
     ),

@@ -9,7 +9,7 @@ from enum import StrEnum
 from gateway.drivers.modbus.load import periods
 from gateway.drivers.modbus.plan import Block, Paying, alone, plan
 from gateway.drivers.modbus.reporting import Points
-from gateway.drivers.modbus.schedule import Slot
+from gateway.drivers.modbus.schedule import Phases, Slot
 from gateway.drivers.modbus.watch import STRIKES, DeviceWatch
 from gateway.events import Health
 from gateway.faults import DeviceFault
@@ -34,7 +34,8 @@ class Standing(StrEnum):
 class Member:
     """One device."""
 
-    def __init__(self, device: ModbusDevice, paying: Paying) -> None:
+    def __init__(self, device: ModbusDevice, paying: Paying, phases: Phases) -> None:
+        self._phases = phases
         self.device, self.id, self.unit = device, device.id, device.unit_id
         self.profile = device.profile
         self.specs = {spec.name: spec for spec in device.profile.points}
@@ -75,9 +76,11 @@ class Member:
         return Standing.UNKNOWN if self.watch.health is None else Standing.OK
 
     def slots(self, at: float) -> list[Slot]:
-        """Every block, due now."""
+        """Every block, due now, and from then on each at its own time within the period."""
         asked = zip(self.blocks, periods(self.device, self.blocks), strict=True)
-        return [Slot(self.id, block, period, at) for block, period in asked]
+        return [
+            Slot(self.id, block, period, self._phases.last_due(self.id, block, period, at)) for block, period in asked
+        ]
 
     def probe(self, at: float, after_s: float) -> list[Slot]:
         """The cheapest question that shows it is alive, none for a device of which nothing is read.
@@ -86,7 +89,9 @@ class Member:
         """
         points = [(self.watch.mute(key(block)), spec) for block in self.blocks for spec in block.points]
         asked = sorted(points, key=lambda found: (found[0], found[1].point_class is not PointClass.ALARM))
-        return [Slot(self.id, alone(spec, self.profile), self.backoff, at + after_s) for _, spec in asked[:1]]
+        return [
+            Slot(self.id, alone(spec, self.profile), self.backoff, at + after_s, probe=True) for _, spec in asked[:1]
+        ]
 
     def block_with(self, spec: PointSpec | None) -> Block | None:
         """The block that reads a point; None for one that is never read."""

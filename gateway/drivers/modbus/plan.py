@@ -24,6 +24,7 @@ PERIOD_MS = {
     PointClass.CONFIG: 3_600_000,
 }
 """How often each class is read (facts/modbus 4, proposed master 2)."""
+_CLASSES = tuple(PointClass)
 _BITS = {Space.COIL, Space.DISCRETE}
 _MAX_BITS = 2_000  # Application Protocol 6.1
 _MAX_WORDS = 125  # Application Protocol 6.3
@@ -54,6 +55,11 @@ class Block(Struct, frozen=True):
     count: int
     points: tuple[PointSpec, ...]
     period_ms: int
+
+    @property
+    def point_class(self) -> PointClass:
+        """The first of its points' classes."""
+        return min((p.point_class for p in self.points), key=_CLASSES.index)
 
     @property
     def alarm(self) -> bool:

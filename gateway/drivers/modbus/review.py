@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 import structlog
 
 from gateway.drivers.modbus.line import Tally
 from gateway.drivers.modbus.overload import OverloadWatch
-from gateway.drivers.modbus.schedule import Schedule
+from gateway.drivers.modbus.schedule import Schedule, Turns
 from gateway.drivers.modbus.timing import timing_of
 from gateway.site.model import Bus
 
@@ -42,7 +41,7 @@ class Review:
             return None
         last = self.overload.last
         if last.skipped:
-            log.warning("cycles_skipped", bus=self._bus, turns=last.skipped, of_alarms=last.alarms_skipped)
+            log.warning("cycles_skipped", bus=self._bus, turns=last.skipped, parts=_percents(last))
         self._tell_slow()
         return self.overload.news()
 
@@ -62,10 +61,16 @@ class Review:
         return {
             "bus": self._bus,
             "overloaded": bool(self.overload.overloaded),
-            **msgspec.to_builtins(last),
+            "taken": last.taken,
+            "skipped": last.skipped,
             "skipped_pct": round(100 * last.share, 1),
-            "alarms_skipped_pct": round(100 * last.alarm_share, 1),
+            "skipped_pct_of": _percents(last),
             "p50_ms": latencies.at_ms(0.5),
             "p99_ms": latencies.at_ms(0.99),
             "reckoned_ms": self._reckoned_ms,
         }
+
+
+def _percents(turns: Turns) -> dict[str, float]:
+    """Of each class, how much was left out."""
+    return {name: round(100 * share, 1) for name, share in turns.shares.items()}

@@ -14,7 +14,7 @@ import structlog
 from gateway.drivers.modbus.line import Refused
 from gateway.drivers.modbus.member import BACKOFF_S, Member, key
 from gateway.drivers.modbus.plan import Block, split
-from gateway.drivers.modbus.schedule import Schedule
+from gateway.drivers.modbus.schedule import Phases, Schedule
 from gateway.drivers.modbus.timing import timing_of
 from gateway.drivers.modbus.watch import MISSES, BusWatch
 from gateway.events import DeviceHealth, Health, Reading
@@ -34,8 +34,11 @@ class Roll:
     def __init__(self, bus: Bus, schedule: Schedule, report: Report, *, set_up: Callable[[Member], None]) -> None:
         """``set_up`` is called when a device must be told what it must be told at each start."""
         timing = timing_of(bus)
+        phases = Phases(spread=timing.char_s > 0)
         self.members = {
-            device.id: Member(device, timing.paying(device.profile)) for device in bus.devices if device.profile.points
+            device.id: Member(device, timing.paying(device.profile), phases)
+            for device in bus.devices
+            if device.profile.points
         }
         self.watch = BusWatch(bus.id, len(self.members), 0.0)
         self._bus, self._schedule, self._report, self._set_up = bus.id, schedule, report, set_up

@@ -1,10 +1,14 @@
 """What to ask next. Pure; the one place that decides who waits when a bus is too slow for all its points.
 
-Theory. Each block of each device is a slot that is due once in its period. Among what is due the earliest deadline goes first,
-and what somebody's safety waits for before the rest; but while both wait, a quarter of the time is for the rest, so that no
-relay goes unread for the sake of twenty detectors. Time and not turns, because a silent device takes as long as ten that answer.
-From this follows what ``load.py`` proves before the gateway starts: an alarm slot waits for one transaction under way, for every
-other alarm slot once, for a third of that time and one transaction of the rest.
+Theory. Each block of each device is a slot that is due once in its period. Of what is due the class goes first that somebody's
+safety hangs on most: alarms, then what outputs show, then the rest as the profile says (``PointClass``), and in a class the
+earliest deadline. But while both wait, a quarter of the time is for the classes below, so that no relay goes unread for the sake
+of twenty detectors. Time and not turns, because a silent device takes as long as ten that answer; and never two turns of them
+in a row. From this follows what ``load.py`` proves before the gateway starts: an alarm slot waits for one transaction under way,
+for every other alarm slot once, for a third of that time and one transaction of the rest.
+
+Slots of one period are due at different moments of it (``Phases``): together they would all wait for each other, each time. A
+probe of a device that is given up costs a timeout, so it waits until no alarm does.
 
 A turn that was missed is skipped and counted, not made up for: on an overbooked bus the rest grows late and nothing piles up.
 A device that may not be addressed yet is passed over without holding anybody up.
@@ -13,18 +17,27 @@ A device that may not be addressed yet is passed over without holding anybody up
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable
+import operator
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import Struct
 
 from gateway.drivers.modbus.plan import Block
+from gateway.site.profile import PointClass, Space
 
 ALARM_TIME = 3.0
-"""Time for alarms against time for the rest, while both wait."""
+"""Time for a class against time for those below, while both wait."""
 _HOARD_S = 0.25
-"""No more than this is saved up for the rest: a long read, not a row of them."""
+"""No more than this is saved up for those below: a long read, not a row of them."""
 _ARREARS_S = 1.0
-"""No longer than three times this does the rest wait for its next one."""
+"""No longer than three times this do they wait for their next one."""
+_CLASSES = tuple(PointClass)
+"""By rank: the first goes first."""
+_RANK = {point_class: rank for rank, point_class in enumerate(_CLASSES)}
+_NONE = (0,) * len(_CLASSES)
+_GOLDEN = (5**0.5 - 1) / 2
+"""Steps of this part of a circle lie as evenly as can be, however many they are (three-distance theorem)."""
 
 
 class Slot(Struct, eq=False):
@@ -36,32 +49,67 @@ class Slot(Struct, eq=False):
     due: float
     gone: bool = False
     """Replaced by another plan."""
+    probe: bool = False
+    """Asked of a device that is given up, to find it again."""
+    rank: int = 0
+    """Of its class; a probe's is the first below alarms."""
     began: float = 0.0
-    contested: bool = False
-    """Whether others, alarms or not, waited when it had its turn."""
+    contested: tuple[int, ...] = ()
+    """Ranks that waited when it had its turn, its own among them."""
+
+    def __post_init__(self) -> None:
+        self.rank = _RANK[PointClass.FEEDBACK if self.probe else self.block.point_class]
 
     @property
     def deadline(self) -> float:
-        """When it should have been read."""
-        return self.due + self.period
+        """When it should have been read; a probe at once, for its budget has let it wait."""
+        return self.due if self.probe else self.due + self.period
+
+
+class Phases:
+    """At which moment of its period each block of a bus is due."""
+
+    def __init__(self, *, spread: bool) -> None:
+        """``spread=False``: all at once, where a turn takes no time that another would wait for."""
+        self._spread = spread
+        self._count: Counter[tuple[PointClass, float]] = Counter()
+        self._of: dict[tuple[str, Space, int, int, float], float] = {}
+
+    def last_due(self, device: str, block: Block, period: float, at: float) -> float:
+        """The last moment up to ``at`` at which it was due."""
+        if not self._spread:
+            return at
+        key = (device, *block.question, period)
+        if key not in self._of:
+            alike = (block.point_class, period)
+            self._of[key] = self._count[alike] * _GOLDEN % 1.0
+            self._count[alike] += 1
+        return at - (at / period - self._of[key]) % 1.0 * period
 
 
 class Turns(Struct, frozen=True):
-    """How many turns were taken, and how many left out because the bus was too slow."""
+    """How many turns of each class were taken, and how many left out because the bus was too slow."""
 
-    taken: int = 0
-    skipped: int = 0
-    alarms_taken: int = 0
-    alarms_skipped: int = 0
+    taken_of: tuple[int, ...] = _NONE
+    skipped_of: tuple[int, ...] = _NONE
+    """By rank."""
 
     def since(self, before: Turns) -> Turns:
         """Those after ``before``."""
         return Turns(
-            self.taken - before.taken,
-            self.skipped - before.skipped,
-            self.alarms_taken - before.alarms_taken,
-            self.alarms_skipped - before.alarms_skipped,
+            tuple(map(operator.sub, self.taken_of, before.taken_of)),
+            tuple(map(operator.sub, self.skipped_of, before.skipped_of)),
         )
+
+    @property
+    def taken(self) -> int:
+        """Of all classes."""
+        return sum(self.taken_of)
+
+    @property
+    def skipped(self) -> int:
+        """Of all classes."""
+        return sum(self.skipped_of)
 
     @property
     def share(self) -> float:
@@ -69,9 +117,19 @@ class Turns(Struct, frozen=True):
         return self.skipped / max(1, self.taken + self.skipped)
 
     @property
+    def shares(self) -> dict[str, float]:
+        """The part left out of each class of which there were turns."""
+        both = zip(_CLASSES, self.taken_of, self.skipped_of, strict=True)
+        return {str(name): skipped / (taken + skipped) for name, taken, skipped in both if taken or skipped}
+
+    @property
     def alarm_share(self) -> float:
         """The part of the alarms' turns left out."""
-        return self.alarms_skipped / max(1, self.alarms_taken + self.alarms_skipped)
+        return self.shares.get(PointClass.ALARM, 0.0)
+
+
+_Entry = tuple[float, int, Slot]
+"""When it is wanted, a number that keeps equals in order, the slot."""
 
 
 class Schedule:
@@ -79,18 +137,20 @@ class Schedule:
 
     def __init__(self) -> None:
         self._of: dict[str, list[Slot]] = {}
-        self._waiting: list[tuple[float, int, Slot]] = []
-        self._alarms: list[tuple[float, int, Slot]] = []
-        self._others: list[tuple[float, int, Slot]] = []
-        self._owed_s = 0.0
-        """Time the rest may take although alarms wait."""
+        self._waiting: list[_Entry] = []
+        self._due: tuple[list[_Entry], ...] = tuple([] for _ in _CLASSES)
+        """By rank."""
+        self._owed_s = [0.0] * len(_CLASSES)
+        """By rank: time those below may take although it waits."""
+        self._last = 0
+        """Rank of the last turn."""
         self._count = 0
-        self._taken = self._skipped = self._alarms_taken = self._alarms_skipped = 0
+        self._taken, self._skipped = list(_NONE), list(_NONE)
 
     @property
     def turns(self) -> Turns:
         """All so far."""
-        return Turns(self._taken, self._skipped, self._alarms_taken, self._alarms_skipped)
+        return Turns(tuple(self._taken), tuple(self._skipped))
 
     def replace(self, device: str, slots: Iterable[Slot]) -> None:
         """Forget what was planned for a device and plan this instead."""
@@ -110,46 +170,49 @@ class Schedule:
         A slot given out stays out until ``done``.
         """
         self._wake(at)
-        alarm, other = self._first(self._alarms, at, free_at), self._first(self._others, at, free_at)
-        if alarm is None and other is None:
+        wait = tuple(rank for rank, heap in enumerate(self._due) if heap and self._first(heap, at, free_at))
+        if not wait:
             return self._waiting[0][0] if self._waiting else float("inf")
-        heap = self._others if alarm is None or (other is not None and self._owed_s > 0) else self._alarms
-        slot = heapq.heappop(heap)[2]
-        slot.began, slot.contested = at, alarm is not None and other is not None
-        return slot
+        return self._give(self._chosen(wait), at, wait)
 
     def next_alarm(self, at: float, free_at: Callable[[Slot], float]) -> Slot | None:
         """The alarm slot to serve now, if one is due; as ``next``."""
         self._wake(at)
-        slot = self._first(self._alarms, at, free_at)
-        if slot is not None:
-            heapq.heappop(self._alarms)
-            slot.began, slot.contested = at, False
+        rank = _RANK[PointClass.ALARM]
+        return self._give(rank, at, ()) if self._first(self._due[rank], at, free_at) else None
+
+    def _chosen(self, wait: Sequence[int]) -> int:
+        """The first rank that waits, unless it has to leave this turn to those below."""
+        for rank in wait[:-1]:
+            if self._owed_s[rank] <= 0 or self._last > rank:
+                return rank
+        return wait[-1]
+
+    def _give(self, rank: int, at: float, contested: tuple[int, ...]) -> Slot:
+        slot = heapq.heappop(self._due[rank])[2]
+        slot.began, slot.contested, self._last = at, contested, rank
         return slot
 
     def done(self, slot: Slot, at: float, *, retry: float | None = None) -> None:
         """A slot was served, well or badly; ``retry`` wants it again after that many seconds instead of its period."""
-        if slot.contested:
-            took_s = at - slot.began
-            owed_s = self._owed_s + (took_s / ALARM_TIME if slot.block.alarm else -took_s)
-            self._owed_s = max(-_ARREARS_S, min(_HOARD_S, owed_s))
-        self._count_turns(1, 0, alarm=slot.block.alarm)
+        self._settle(slot, at - slot.began)
+        self._taken[slot.rank] += not slot.probe
         if slot.gone:
             return
         if retry is not None:
             slot.due = at + retry
         else:
             missed = max(0, int((at - slot.due) / slot.period))
-            self._count_turns(0, missed, alarm=slot.block.alarm)
+            self._skipped[slot.rank] += missed
             slot.due += (missed + 1) * slot.period
         self._wait(slot, slot.due)
 
-    def _count_turns(self, taken: int, skipped: int, *, alarm: bool) -> None:
-        self._taken += taken
-        self._skipped += skipped
-        if alarm:
-            self._alarms_taken += taken
-            self._alarms_skipped += skipped
+    def _settle(self, slot: Slot, took_s: float) -> None:
+        """Its time earns those below a part, and is paid to each above that waited for it."""
+        for rank in slot.contested[:-1]:
+            if rank <= slot.rank:
+                owed_s = self._owed_s[rank] + (took_s / ALARM_TIME if rank == slot.rank else -took_s)
+                self._owed_s[rank] = max(-_ARREARS_S, min(_HOARD_S, owed_s))
 
     def _wait(self, slot: Slot, until: float) -> None:
         self._count += 1
@@ -160,9 +223,9 @@ class Schedule:
         while self._waiting and (self._waiting[0][0] <= at or self._waiting[0][2].gone):
             _, order, slot = heapq.heappop(self._waiting)
             if not slot.gone:
-                heapq.heappush(self._alarms if slot.block.alarm else self._others, (slot.deadline, order, slot))
+                heapq.heappush(self._due[slot.rank], (slot.deadline, order, slot))
 
-    def _first(self, heap: list[tuple[float, int, Slot]], at: float, free_at: Callable[[Slot], float]) -> Slot | None:
+    def _first(self, heap: list[_Entry], at: float, free_at: Callable[[Slot], float]) -> Slot | None:
         """The first of a queue whose device may be addressed; those that may not wait until then."""
         while heap:
             slot = heap[0][2]

@@ -172,7 +172,7 @@ def test_beyond_what_the_line_can_carry_alarms_are_read_by_their_time_all_the_sa
         async with kit.polling(kit.bus("", *devices), line=line) as (poller, _):
             await asyncio.sleep(120)
             assert poller.schedule.turns.skipped > 1000, "the bus was not overbooked"
-            assert not poller.schedule.turns.alarms_skipped
+            assert not poller.schedule.turns.alarm_share
 
     virtual_run(story())
     for unit in range(1, 11):

@@ -11,14 +11,19 @@ from gateway.drivers.modbus.schedule import Turns
 from gateway.sim.modbus import SimBus, SimTcp, SimUnit
 
 
+def turns(alarms_taken, alarms_skipped, taken, skipped):
+    """Of alarms, and of the rest."""
+    return Turns((alarms_taken, 0, taken, 0, 0), (alarms_skipped, 0, skipped, 0, 0))
+
+
 def played(*minutes):
     """What is said after each minute of (turns taken, left out)."""
     watch, taken, skipped, said = OverloadWatch(), 0, 0, []
     watch.begin(0.0, Turns())
     for n, (more, left_out) in enumerate(minutes, 1):
         taken, skipped = taken + more, skipped + left_out
-        assert not watch.look(n * WINDOW_S - 0.1, Turns(taken, skipped))
-        assert watch.look(n * WINDOW_S, Turns(taken, skipped))
+        assert not watch.look(n * WINDOW_S - 0.1, turns(0, 0, taken, skipped))
+        assert watch.look(n * WINDOW_S, turns(0, 0, taken, skipped))
         said.append(watch.news())
     return said
 
@@ -36,9 +41,9 @@ def test_a_minute_without_any_turn_is_no_overload():
 
 def test_alarms_left_out_count_for_themselves():
     watch = OverloadWatch()
-    watch.begin(0.0, Turns(1000, 5, 10, 0))
-    assert watch.look(WINDOW_S, Turns(2000, 10, 14, 5))
-    assert watch.last == Turns(1000, 5, 4, 5)
+    watch.begin(0.0, turns(10, 0, 1000, 5))
+    assert watch.look(WINDOW_S, turns(14, 5, 2000, 10))
+    assert watch.last == turns(4, 5, 1000, 5)
     assert watch.news() is True
 
 
@@ -60,7 +65,8 @@ def test_units_that_become_slow_overload_the_bus_and_alarms_keep_their_time(kit)
                 told = poller.review.standing()
                 assert told["overloaded"]
                 assert told["skipped_pct"] >= 100 * BEGINS
-                assert told["alarms_skipped_pct"] < told["skipped_pct"] / 2
+                parts = told["skipped_pct_of"]
+                assert parts["alarm"] < told["skipped_pct"] / 2 < parts["normal"]
                 for unit in units[1:]:
                     unit.delay_s = 0.0
                 await kit.until(lambda: ear.values(OVERLOADED) == [False, True, False], 60)

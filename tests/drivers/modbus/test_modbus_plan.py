@@ -2,11 +2,12 @@
 
 import itertools
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.drivers.modbus.plan import plan, split
-from gateway.drivers.modbus.schedule import Schedule, Slot
+from gateway.drivers.modbus.schedule import Phases, Schedule, Slot
 from gateway.site.profile import PointClass, PointSpec, Profile, Space
 
 
@@ -135,9 +136,9 @@ def test_the_earliest_deadline_goes_first_and_alarms_before_the_rest(kit):
     assert schedule.next(1.9, lambda slot: {"c": 3, "b": 2.5, "a": 2.5}[slot.device]) == 2.0
 
 
-def test_of_alarms_and_of_the_rest_each_the_earliest_deadline(kit):
+def test_of_each_class_the_earliest_deadline(kit):
     schedule = Schedule()
-    for name, due, kind in (("a", 1, "ALARM"), ("b", 0, "ALARM"), ("c", 1, "NORMAL"), ("d", 0, "SLOW")):
+    for name, due, kind in (("a", 1, "ALARM"), ("b", 0, "ALARM"), ("c", 1, "NORMAL"), ("d", 0, "NORMAL")):
         schedule.replace(name, [slot(kit, name, 10, due, point_class=PointClass[kind])])
     assert [served(schedule, 2) for _ in range(4)] == ["b", "a", "d", "c"]
 
@@ -159,7 +160,7 @@ def test_on_an_overbooked_bus_alarms_have_three_quarters_of_the_time(kit):
         assert max(b - a for a, b in itertools.pairwise(times)) < 0.9
     assert {name for _, name in seen} == {f"air{n}" for n in range(40)} | {f"gas{n}" for n in range(6)}
     assert schedule.turns.skipped > 100
-    assert len(schedule._waiting) + len(schedule._alarms) + len(schedule._others) == 46, "something piles up"
+    assert len(schedule._waiting) + sum(map(len, schedule._due)) == 46, "something piles up"
 
 
 def test_a_silent_device_takes_the_time_of_the_rest_and_not_of_the_alarms(kit):
@@ -182,6 +183,77 @@ def test_a_silent_device_takes_the_time_of_the_rest_and_not_of_the_alarms(kit):
         assert max(b - a for a, b in itertools.pairwise(times)) < 0.8
     assert {name for _, name in seen} >= {f"air{n}" for n in range(20)}
     assert taken["air"] > 60 / 4 - 1
+
+
+def overbooked(kit, cost_s=0.05, each=4, period=0.4, seconds=400):
+    """Every class wants as much as there is; how much of each is left out."""
+    schedule, at = Schedule(), 0.0
+    for kind in PointClass:
+        for n in range(each):
+            schedule.replace(f"{kind}{n}", [slot(kit, f"{kind}{n}", period, 0, point_class=kind)])
+    seen = {}
+    while at < seconds:
+        chosen = schedule.next(at, lambda _: 0)
+        at += cost_s
+        schedule.done(chosen, at)
+        seen.setdefault(chosen.device, []).append(at)
+    return schedule, seen
+
+
+def test_on_an_overbooked_bus_each_class_goes_before_those_below_it_and_none_is_forgotten(kit):
+    schedule, seen = overbooked(kit)
+    parts = list(schedule.turns.shares.values())
+    assert list(schedule.turns.shares) == [str(kind) for kind in PointClass]
+    assert parts == sorted(parts)
+    assert parts[1] + 0.05 < parts[2] < parts[3] - 0.02, "the order makes no difference"
+    assert len(seen) == 4 * len(PointClass)
+    longest = max(b - a for times in seen.values() for a, b in itertools.pairwise(times))
+    assert longest <= 4**4 * 0.05 * 4, "a quarter of a quarter of a quarter: that is what is left"
+
+
+def test_where_nothing_above_waits_a_class_has_all_of_the_time(kit):
+    schedule = Schedule()
+    for n in range(3):
+        schedule.replace(f"slow{n}", [slot(kit, f"slow{n}", 0.3, 0, point_class=PointClass.SLOW)])
+    assert [served(schedule, at) for at in (0.1, 0.2, 0.3)] == ["slow0", "slow1", "slow2"]
+
+
+def test_no_two_turns_of_the_rest_stand_before_an_alarm(kit):
+    """What was saved up for the rest is paid by turns."""
+    schedule = Schedule()
+    for n in range(8):
+        schedule.replace(f"air{n}", [slot(kit, f"air{n}", 1.0, 0)])
+        schedule.replace(f"gas{n}", [slot(kit, f"gas{n}", 0.1, 0, point_class=PointClass.ALARM)])
+    at, order = 0.3, []
+    for _ in range(60):
+        chosen = schedule.next(at, lambda _: 0)
+        at += 1.0 if chosen.device.startswith("gas") and len(order) < 3 else 0.02
+        schedule.done(chosen, at)
+        order.append(chosen.device[:3])
+    assert "air" in order
+    assert ("air", "air") not in itertools.pairwise(order)
+
+
+def test_a_probe_waits_for_every_alarm_and_goes_before_the_rest(kit):
+    schedule = Schedule()
+    schedule.replace("air", [slot(kit, "air", 1.0, 0)])
+    schedule.replace("gas", [slot(kit, "gas", 0.5, 2.0, point_class=PointClass.ALARM)])
+    (block,) = plan(kit.profile(kit.alarm("gas", 0)))
+    schedule.replace("dead", [Slot("dead", block, 1.0, 1.0, probe=True)])
+    assert [served(schedule, 2.1) for _ in range(3)] == ["gas", "dead", "air"]
+    assert schedule.turns.taken == 2, "a probe is no turn of a point"
+
+
+def test_slots_of_one_period_are_spread_over_it_and_come_back_to_their_place(kit):
+    phases = Phases(spread=True)
+    (block,) = plan(kit.profile(kit.alarm("gas", 0)))
+    due = {n: phases.last_due(f"gas{n}", block, 0.5, 100.0) for n in range(10)}
+    assert all(99.5 < at <= 100.0 for at in due.values())
+    apart = [b - a for a, b in itertools.pairwise(sorted(due.values()))]
+    assert min(apart) > 0.025
+    again = phases.last_due("gas3", block, 0.5, 777.7)
+    assert (again - due[3]) % 0.5 == pytest.approx(0, abs=1e-6) or (again - due[3]) % 0.5 == pytest.approx(0.5)
+    assert Phases(spread=False).last_due("gas3", block, 0.5, 777.7) == 777.7
 
 
 def test_nobody_starves_on_an_overbooked_bus(kit):
