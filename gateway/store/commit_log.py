@@ -62,6 +62,8 @@ _LETTERS = b"loudong\n"
 _FIRST = (b"LDH1" + _LETTERS * (_SECTOR // len(_LETTERS)))[:_SECTOR]
 _ROOM = 8 << 10
 """Of a new file; doubled whenever that is too little. On a full disk, what is laid out still takes commits."""
+_SPARE = 128 << 10
+"""What is left of it when more is laid out at last: what forty alerts write, while one sync is waited for."""
 
 
 class Entry(Struct, frozen=True):
@@ -127,6 +129,19 @@ class CommitLog:
             raise StoreFault(f"{self._path.name}: {error.strerror}") from error
         self._end += len(record)
         return record
+
+    @property
+    def is_short(self) -> bool:
+        """Whether ``lay_out`` should come before the next commits do: one that has to wait for it waits for a sync more."""
+        return self._laid_out and not self.sick and self.room - self._end < min(self.room // 2, _SPARE)
+
+    def lay_out(self) -> None:
+        """Double the room, durably. Raises StoreFault; then it is what it was."""
+        try:
+            self._open()
+            self._make_room(self.room + 1 - self._end)
+        except OSError as error:
+            raise StoreFault(f"{self._path.name}: {error.strerror}") from error
 
     def restart(self) -> None:
         """Everything is in the tables: begin at the front again."""

@@ -280,17 +280,28 @@ class Database:
         moved = self._outbox.moved_cursors()
         sealed = structs.replace(batch, journal=tuple(map(self._persons.seal, batch.journal)))
         entry = Entry(self._serial + 1, sealed, tuple((*line, self._outbox.cursor(*line)) for line in sorted(moved)))
+        room = self._log.room
         record = self._log.append(entry)
         self._serial = entry.serial
         self._unfolded.add(entry, record)
         self._last |= {message.lane: message.sequence for message in batch.messages}
         self._outbox.settle(moved)
-        if self._log.room != self._noted_room:
+        if self._log.room != room:
             with contextlib.suppress(StoreFault):  # then a log that is cut short is not known to be
                 self._note_room()
         if self._log.size >= FOLD_LIMIT:
             with contextlib.suppress(StoreFault):  # this commit is safe; the next one is told
                 self.fold()
+
+    def chore(self) -> Callable[[], None] | None:
+        """What the log needs between two commits, in a job of its own: at most a sync or two, for an alert may find it in its way.
+        None: nothing, or the disk is not well. The job may raise StoreFault; that costs nothing but another try.
+        """
+        if not self._access.well or self._log.sick:
+            return None
+        if self._log.room != self._noted_room:
+            return self._note_room
+        return self._log.lay_out if self._log.is_short else None
 
     def _note_room(self) -> None:
         with self._access.writing() as connection:

@@ -29,7 +29,7 @@ from gateway.store.departures import Departures
 from gateway.store.memory import Memory
 from gateway.store.past import Past
 from gateway.store.rows import Batch, Damage, Loaded, Message, Part
-from gateway.store.tidying import TIDY_AGAIN_S, Tidying
+from gateway.store.tidying import Tidying
 from gateway.store.worker import STALL_S, Worker
 
 log = structlog.get_logger()
@@ -84,7 +84,8 @@ class Store:
         self._stopping = False
         self._beat: Callable[[], None] = lambda: None
         self._task: asyncio.Task[None] | None = None
-        self._rounds: asyncio.Task[None] | None = None
+        self._errands: tuple[asyncio.Task[None], ...] = ()
+        """What goes on beside the writing: the looking through, and the tidying."""
 
     # Life --------------------------------------------------------------------------------------------------------
 
@@ -104,7 +105,11 @@ class Store:
             log.warning("store_mended", note=note)
         self._task = asyncio.create_task(self._write_on(), name="store")
         self._task.add_done_callback(self._broken)
-        self._rounds = asyncio.create_task(rounds.go(self._worker), name="store-rounds")
+        tidying = self.tidying.go(lambda: self._mode == "disk")
+        self._errands = tuple(
+            asyncio.create_task(errand, name=f"store-{name}")
+            for name, errand in (("rounds", rounds.go(self._worker)), ("tidying", tidying))
+        )
         return loaded
 
     async def stop(self, within_s: float = STOP_S) -> bool:
@@ -116,8 +121,8 @@ class Store:
         until = _now() + within_s
         self._stopping = True
         self._worker.hurry()
-        if self._rounds is not None:
-            self._rounds.cancel()
+        for errand in self._errands:
+            errand.cancel()
         self._wake.set()
         if self._task is not None:
             await asyncio.wait({self._task}, timeout=within_s)
@@ -139,7 +144,7 @@ class Store:
 
     async def ended(self) -> None:
         """Returns when the store was stopped; raises what broke it. For the supervisor of the life ring."""
-        tasks = {task for task in (self._task, self._rounds) if task is not None}
+        tasks = {task for task in (self._task, *self._errands) if task is not None}
         if not tasks:
             return
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -276,8 +281,6 @@ class Store:
                 if not self._left:
                     return
                 await asyncio.sleep(_STOP_RETRY_S)
-            elif self._mode == "disk" and self.tidying.is_due(_now()) and await self.tidying.tidy(_now):
-                self._set_due(TIDY_AGAIN_S)
 
     async def _wait_due(self) -> None:
         while not self._stopping:
@@ -345,7 +348,7 @@ class Store:
             self._committing = []
             self._enter_memory(str(fault))
             return
-        self._worker.fold()
+        self._worker.keep_log()
 
     async def _note_told(self, entries: list[Entry]) -> None:
         """Their messages are told from memory, and may be found on the disk in the words made for the commit."""

@@ -5,12 +5,14 @@ What goes and what stays is said in ``retention.py``.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 
 import structlog
 
 from gateway.faults import StoreFault
+from gateway.store.database import Database
 from gateway.store.retention import Keep
 from gateway.store.rows import Pruned
 from gateway.store.worker import Worker
@@ -46,17 +48,23 @@ class Tidying:
         """A part with this stamp was put."""
         self._at = self._at if stamp is None else stamp[0]
 
-    def is_due(self, now: float) -> bool:
-        return now >= self._due
+    async def go(self, may: Callable[[], bool]) -> None:
+        """Round after round, until cancelled; none while ``may`` says no."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(max(TIDY_AGAIN_S, self._due - loop.time()))
+            if may():
+                pruned = await self._tidy()
+                self._due = loop.time() + (TIDY_AGAIN_S if pruned.more else TIDY_S)
 
-    async def tidy(self, now: Callable[[], float]) -> bool:
-        """One round; True where there is more to do, soon."""
+    async def _tidy(self) -> Pruned:
+        """One round, in two jobs: an alert that comes meanwhile waits for one of them."""
         keep, at = self.keep, self._at
         try:
+            await self._worker.ask(Database.fold)
             pruned = await self._worker.ask(lambda database: database.prune(keep, at))
         except StoreFault as fault:
             log.warning("store_job_failed", job="prune", fault=str(fault))
             pruned = Pruned()
         self.pruned.update({name: getattr(pruned, name) for name in self.pruned})
-        self._due = now() + (TIDY_AGAIN_S if pruned.more else TIDY_S)
-        return pruned.more
+        return pruned

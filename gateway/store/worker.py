@@ -58,7 +58,7 @@ class Worker:
         self._read: Loaded | None = None
         """What the database held, before this run was counted."""
         self._running: dict[asyncio.Future[Any], float] = {}
-        self._folding: asyncio.Future[None] | None = None
+        self._keeping: asyncio.Future[None] | None = None
         self._step = FOLD_STEP
         self.after_job: Callable[[], None] = lambda: None
         """Called behind each job, whoever gave it: any of them may have had to mend the database."""
@@ -103,15 +103,24 @@ class Worker:
         """Run a job some time, behind those given before; a refusal is logged."""
         self._submit(lambda: job(self._present())).add_done_callback(_look_away)
 
-    def fold(self) -> None:
-        """Where the commit log has grown long, let a step of it go to the tables, behind whatever waits now. Nobody's answer
-        hangs on it; that it was refused is told to the next commit.
+    def keep_log(self) -> None:
+        """What the commit log needs, behind whatever waits now and a job at a time: an alert that comes meanwhile waits for the one
+        under way. Nobody's answer hangs on it; that a fold was refused is told to the next commit.
         """
         database = self._database
-        if database is None or not database.fold_due or not (self._folding is None or self._folding.done()):
+        if database is None or not (self._keeping is None or self._keeping.done()):
             return
-        self._folding = self._submit(functools.partial(self._fold, database, asyncio.get_running_loop().time))
-        self._folding.add_done_callback(_look_away)
+        job = database.chore()
+        if job is None and database.fold_due:
+            job = functools.partial(self._fold, database, asyncio.get_running_loop().time)
+        if job is not None:
+            self._keeping = self._submit(job)
+            self._keeping.add_done_callback(self._kept_log)
+
+    def _kept_log(self, job: asyncio.Future[None]) -> None:
+        _look_away(job)
+        if not job.cancelled() and job.exception() is None:
+            self.keep_log()
 
     def _fold(self, database: Database, now: Callable[[], float]) -> None:
         """In the disk's thread, where none of the time is spent waiting for a turn."""

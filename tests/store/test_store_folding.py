@@ -58,7 +58,7 @@ async def _until_it_folds(store, make_part, held_up) -> int:
         assert await asyncio.wait_for(store.put(make_part(n)), 60)
         for _ in range(3):
             await asyncio.sleep(0)  # the ticket is answered first
-        if store._worker._folding is not None:
+        if store._worker._database.fold_due:
             await until(lambda: held_up.begun)
             return n
     raise AssertionError("never folded")

@@ -62,8 +62,7 @@ async def _note(store, _make_part):
 
 async def _tidy(store, _make_part):
     await _meet(store)
-    store.tidying._due = 0.0
-    assert await store.put(Part(idle=True, urgent=True))
+    await store.tidying._tidy()
 
 
 async def _uplink(store, _make_part):
