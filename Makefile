@@ -67,7 +67,7 @@ fuzz:
 	@$(ready) test
 	@PYTHONPATH=tests .venv/bin/python -m fuzz $(ARGS)
 
-# In an environment of its own, asked of PyPI's advisories, else of osv.dev; exit code 75 (of make: 2) is no verdict, not "clean".
+# pip-audit has an environment of its own. Exit code 75 (of make: 2) is no verdict, not "clean"; docs/dependencies.md says what is asked.
 # Not part of CI, whose verdict must not change over night.
 audit:
 	@[ -x .venv-audit/bin/pip-audit ] || { $(PYTHON) -m venv --without-pip .venv-audit && $(PYTHON) -m pip --python .venv-audit/bin/python install --quiet pip-audit; }

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import http.server
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
+import threading
 import tomllib
+import zipfile
 from pathlib import Path
 
 import jsonschema
@@ -54,6 +60,8 @@ def test_every_locked_package_has_a_licence_and_nothing_shipped_binds_who_ships_
     bound = {name for name, licence in listed.items() if "GPL" in licence}
     assert bound == COPYLEFT
     assert {packages[name].level for name in bound} == {"test"}
+    npm = {licence for one in bill.of_npm() for licence in [one["licenses"][0]["expression"]]}
+    assert npm and not [licence for licence in npm if "GPL" in licence]
 
 
 def test_the_list_of_licences_says_what_the_packages_say():
@@ -65,12 +73,45 @@ def test_the_list_of_licences_says_what_the_packages_say():
 def test_the_bill_names_every_package_once_with_hash_licence_and_scope():
     made = bill.bill()
     assert (made["bomFormat"], made["specVersion"]) == ("CycloneDX", "1.6")
-    components = {one["name"]: one for one in made["components"]}
-    assert len(components) == len(made["components"]) == len(bill.locked())
-    assert all(one["hashes"] and one["licenses"][0]["expression"] for one in components.values())
+    assert len({one["bom-ref"] for one in made["components"]}) == len(made["components"])
+    assert all(one["licenses"][0]["expression"] for one in made["components"])
+    components = {one["name"]: one for one in made["components"] if one["bom-ref"].startswith("pkg:pypi/")}
+    assert len(components) == len(bill.locked())
+    assert all(one["hashes"] for one in made["components"] if not one["bom-ref"].startswith("pkg:deb/"))
     versions = dependencies.locked((ROOT / "requirements" / "run.txt").read_text())
     assert {n: c["version"] for n, c in components.items() if c["scope"] == "required"} == versions
     assert bill.bill() == made
+
+
+def test_the_bill_names_each_package_of_npms_lock():
+    packages = json.loads(bill.NPM.read_text())["packages"]
+    wanted = {(path.rpartition("node_modules/")[2], entry["version"]) for path, entry in packages.items() if path}
+    found = [(one["name"], one["version"]) for one in bill.of_npm()]
+    assert set(found) == wanted
+    assert len(found) == len(wanted)
+    assert "pkg:npm/%40asyncapi/parser@3.6.6" in {one["purl"] for one in bill.of_npm()}
+    assert all(len(one["hashes"][0]["content"]) == 128 for one in bill.of_npm())
+
+
+PACKAGE_OF = {"cc": "gcc", "dbus-daemon": "dbus", "mkfs.ext4": "e2fsprogs", "node": "nodejs", "systemd-analyze": "systemd",
+              "unshare": "util-linux"}  # fmt: skip
+OF_EVERY_DEBIAN = {"apt-get"}
+
+
+def test_the_bill_names_each_package_of_the_system_that_is_looked_for():
+    """By the tests' set-up, or as a program or a library anywhere in the tree."""
+    named = {one["name"] for one in bill.of_others()}
+    assert {need.package for need in bootstrap.NEEDS} <= named
+    text = "\n".join(path.read_text() for folder in ("gateway", "tests", "bench", "tools") for path in (ROOT / folder).rglob("*.py"))
+    programs = set(re.findall(r'which\("([^"]+)"\)', text)) | {"node", "npm"}
+    assert {PACKAGE_OF.get(program, program) for program in programs - OF_EVERY_DEBIAN} <= named
+    assert {library.removesuffix(".so.2") + "2" for library in re.findall(r'CDLL\("([^"]+)"\)', text)} <= named
+
+
+def test_the_bill_names_each_specification_of_others_that_lies_in_the_tree():
+    files = {one["name"] for one in bill.of_others() if one["type"] == "file"}
+    found = {str(path.relative_to(ROOT)) for path in (ROOT / "tests/instruments").glob("*.json")}
+    assert files == found
 
 
 def test_the_bill_is_what_cyclonedx_says_a_bill_is():
@@ -107,14 +148,76 @@ def test_the_bill_is_what_cyclonedx_says_a_bill_is():
         "nothing was asked",
     ],
 )
-def test_an_audit_that_reached_nobody_is_not_clean(tmp_path, capsys, answers, code, said):
+def test_an_audit_that_reached_nobody_is_not_clean(tmp_path, capsys, monkeypatch, answers, code, said):
     for source, answer in answers.items():
         (tmp_path / source).write_text(answer)
     program = tmp_path / "pip-audit"
     program.write_text(f'#!/bin/sh\ncat "{tmp_path}/$2"\necho trouble >&2\n')
     program.chmod(0o755)
+    monkeypatch.setattr(audit, "ask_npm", lambda: (audit.CLEAN, []))
+    monkeypatch.setattr(audit, "offered", lambda *_: (audit.CLEAN, []))
     assert audit.main(str(program)) == code
     assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        ('{"vulnerabilities": {}, "metadata": {"dependencies": {"total": 201}}}', audit.CLEAN),
+        ('{"vulnerabilities": {"ws": {"severity": "high"}}, "metadata": {"dependencies": {"total": 2}}}', audit.WEAK),
+        ('{"vulnerabilities": {}, "metadata": {"dependencies": {"total": 0}}}', audit.NO_VERDICT),
+        ('{"message": "405 Method Not Allowed", "error": {}}', audit.NO_VERDICT),
+        ("", audit.NO_VERDICT),
+        ("[]", audit.NO_VERDICT),
+    ],
+)
+def test_what_npm_answers_is_a_verdict_or_none(answer, verdict):
+    assert audit.judged_npm(answer)[0] == verdict
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch):
+    """An index with one package, as pip sees it; answers with its hash and a way to change what is said of it."""
+    wheel = tmp_path / "thing-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("thing-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: thing\nVersion: 1.0\n")
+        archive.writestr("thing-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr("thing-1.0.dist-info/RECORD", "")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    page = tmp_path / "thing" / "index.html"
+    page.parent.mkdir()
+
+    def say(link: str) -> None:
+        page.write_text(f"<!DOCTYPE html><html><body>{link}</body></html>")
+
+    serve = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{server.server_address[1]}/")
+        monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+        yield digest, say
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("link", "hash_", "verdict", "said"),
+    [
+        ('<a href="/{wheel}#sha256={digest}">w</a>', "{digest}", audit.CLEAN, []),
+        ('<a href="/{wheel}#sha256={digest}" data-yanked="broken">w</a>', "{digest}", audit.WEAK, ["thing 1.0: withdrawn"]),
+        ('<a href="/{wheel}#sha256={digest}">w</a>', "0" * 64, audit.WEAK, ["thing==1.0: another file"]),
+        ('<a href="/thing-1.1-py3-none-any.whl">w</a>', "{digest}", audit.WEAK, ["thing==1.0: gone"]),
+        ("", "{digest}", audit.NO_VERDICT, ["ERROR: No matching distribution found for thing==1.0"]),
+    ],
+    ids=["as locked", "withdrawn", "another file", "gone", "nobody answers"],
+)  # fmt: skip
+def test_an_index_that_no_longer_offers_what_is_locked_is_found_by_pip_itself(index, tmp_path, link, hash_, verdict, said):
+    digest, say = index
+    say(link.format(wheel="thing-1.0-py3-none-any.whl", digest=digest))
+    lock = tmp_path / "lock.txt"
+    lock.write_text(f"thing==1.0 --hash=sha256:{hash_.format(digest=digest)}\n")
+    found = bootstrap.interpreters()
+    pip = bootstrap.pip_for(ROOT / ".venv", found[0], found)
+    assert audit.offered(pip, lock) == (verdict, said)
 
 
 HASH = "    --hash=sha256:" + "0" * 64

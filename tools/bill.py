@@ -1,17 +1,20 @@
 #!/usr/bin/env python3
-"""The bill of materials: every locked package with version, hashes, licence, and where it is used, as CycloneDX 1.6 JSON.
+"""The bill of materials: all that is shipped, run on or tested with, its licence and where it is used, as CycloneDX 1.6 JSON.
 
 Usage: ``bill.py`` prints the bill; ``bill.py licences`` prints what the installed packages say of their licences, in the form of
-``requirements/licences.txt``. The bill is made from the locks and that list alone, so that two runs give the same bytes: it has
-no date and no number of its own. Specification: cyclonedx.org/docs/1.6/json, purl: github.com/package-url/purl-spec.
+``requirements/licences.txt``. The bill is made from the locks (PyPI's and npm's), that list and ``requirements/others.txt`` alone, so
+that two runs give the same bytes: it has no date and no number of its own. Packages of the system have no version: it is the
+system that chooses. Specification: cyclonedx.org/docs/1.6/json, purl: github.com/package-url/purl-spec.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import sys
 import tomllib
+from base64 import b64decode
 from collections.abc import Iterator
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
@@ -19,6 +22,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "requirements"
 LICENCES = LOCKS / "licences.txt"
+OTHERS = LOCKS / "others.txt"
+NPM = ROOT / "tests/instruments/node/package-lock.json"
 SCOPES = {"run": "required", "demo": "optional", "test": "excluded", "check": "excluded"}
 """Level -> CycloneDX scope: ``excluded`` is used, but not delivered."""
 _PIN = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[^ ;\\]+)")
@@ -104,6 +109,41 @@ def component(package: Locked, licence: str) -> dict[str, object]:
     }
 
 
+def of_npm() -> Iterator[dict[str, object]]:
+    """What npm's lock names, once each: a package may lie in several folders."""
+    entries: dict[str, dict[str, str]] = {}
+    for path, entry in json.loads(NPM.read_text(encoding="utf-8"))["packages"].items():
+        if path:
+            name = path.rpartition("node_modules/")[2]
+            entries[f"pkg:npm/{name.replace('@', '%40')}@{entry['version']}"] = {"name": name, **entry}
+    for purl, entry in sorted(entries.items()):
+        kind, _, digest = entry["integrity"].partition("-")
+        yield {
+            "type": "library",
+            "bom-ref": purl,
+            "name": entry["name"],
+            "version": entry["version"],
+            "scope": "excluded",
+            "purl": purl,
+            "hashes": [{"alg": kind.upper().replace("SHA", "SHA-"), "content": b64decode(digest).hex()}],
+            "licenses": [{"expression": entry["license"]}],
+        }
+
+
+def of_others() -> Iterator[dict[str, object]]:
+    """Packages of the system, and files that others wrote and that lie in this tree."""
+    for line in OTHERS.read_text(encoding="utf-8").splitlines():
+        if line.startswith("#"):
+            continue
+        kind, name, scope, licence = line.split(" ", 3)
+        said = {"name": name, "scope": scope, "licenses": [{"expression": licence}]}
+        if kind == "deb":
+            yield {"type": "application", "bom-ref": f"pkg:deb/debian/{name}", "purl": f"pkg:deb/debian/{name}", **said}
+        else:
+            digest = hashlib.sha256((ROOT / name).read_bytes()).hexdigest()
+            yield {"type": "file", "bom-ref": name, "hashes": [{"alg": "SHA-256", "content": digest}], **said}
+
+
 def bill() -> dict[str, object]:
     """The whole bill. A package without a licence is a KeyError: nothing unlisted is shipped."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -121,7 +161,11 @@ def bill() -> dict[str, object]:
                 "licenses": [{"expression": project["license"]}],
             }
         },
-        "components": [component(package, listed[name]) for name, package in sorted(locked().items())],
+        "components": [
+            *(component(package, listed[name]) for name, package in sorted(locked().items())),
+            *of_npm(),
+            *of_others(),
+        ],
     }
 
 
