@@ -24,7 +24,11 @@ LEVELS = ("test", "check")
 SOURCES = ("pypi", "osv")
 CLEAN, WEAK, NO_VERDICT = 0, 1, 75
 _SAYS = {CLEAN: "no known weakness", WEAK: "KNOWN WEAKNESS", NO_VERDICT: "NO VERDICT (this is not clean)"}
-_OFFERS = {CLEAN: "each package is offered as locked, none is withdrawn", WEAK: "NOT AS LOCKED", NO_VERDICT: _SAYS[NO_VERDICT]}
+_OFFERS = {
+    CLEAN: "each package is offered as locked, none is withdrawn",
+    WEAK: "NOT AS LOCKED",
+    NO_VERDICT: _SAYS[NO_VERDICT],
+}
 _YANKED = re.compile(r"yanked version: '?([^' ]+)'? candidate \(version ([^ ]+) ")
 _GONE = re.compile(r"No matching distribution found for (\S+)")
 _OTHER_HASH = re.compile(r"([A-Za-z0-9._-]+==[^\s;]+)[^\n]* from [^\n]+\n\s+Expected sha256")
@@ -73,7 +77,7 @@ def judged_npm(answer: str) -> Verdict:
 
 
 def ask_npm() -> Verdict:
-    """npm's lock, which only tests use."""
+    """Npm's lock, which only tests use."""
     if shutil.which("npm") is None:
         return NO_VERDICT, ["npm is not installed"]
     command = ["npm", "audit", "--package-lock-only", "--json"]
@@ -86,13 +90,24 @@ def offered(pip: list[str], lock: Path) -> Verdict:
     Only the index is asked: folders of wheels and further indexes of the machine would answer in its place, and know of no
     withdrawal.
     """
-    environment = {name: value for name, value in os.environ.items() if name not in {"PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL"}}
+    environment = {
+        name: value for name, value in os.environ.items() if name not in {"PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL"}
+    }
     for name in ("index-url", "cert"):
         said = subprocess.run([*pip, "config", "get", f"global.{name}"], capture_output=True, text=True, check=False)
         if said.returncode == 0 and said.stdout.strip():
             environment.setdefault(f"PIP_{name.upper().replace('-', '_')}", said.stdout.strip())
     environment["PIP_CONFIG_FILE"] = os.devnull
-    how = ["--dry-run", "--ignore-installed", "--no-deps", "--require-hashes", "--only-binary", ":all:", "--retries", "1"]
+    how = [
+        "--dry-run",
+        "--ignore-installed",
+        "--no-deps",
+        "--require-hashes",
+        "--only-binary",
+        ":all:",
+        "--retries",
+        "1",
+    ]
     command = [*pip, "install", *how, "--disable-pip-version-check", "-r", str(lock)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     return judged_offer(done.returncode, done.stdout + done.stderr)
