@@ -206,7 +206,7 @@ class Rooms:
         self.radio = RadioWatcher(
             site.radio, site.buttons, orders.secrets.bind_keys, self._inbox.timeline.now, self._inbox.report, memory,
             self._beat(RADIO), earlier={press.press.button: press.earlier for press in engine.presses.values()},
-            held=self._held(site), sources=self._sources, neighbour=self._neighbour,
+            held=self._held(site), sources=self._sources,
             usual=self._usual(site), learnt=self._learnt,
         )  # fmt: skip
         return Hand(RADIO, Ring.LIFE, self.radio.run)
@@ -336,9 +336,6 @@ class Rooms:
     def _learnt(self, button: str, usual: Usual, means_another: bool) -> None:
         fields = {INTERVAL: [usual.interval_ms, usual.nine_in_ten_ms, usual.longest_ms]}
         self._registry.note(BUTTON, button, fields, meaning=means_another)
-
-    def _neighbour(self, address: str, name: str, rssi: int | None) -> None:
-        self._registry.note("neighbour", address, {"name": name, "rssi_dbm": rssi})
 
 
 def _is_interval(numbers: object) -> TypeGuard[list[int]]:

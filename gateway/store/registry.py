@@ -1,4 +1,4 @@
-"""Documents about what can be learnt again: heartbeat intervals, battery trends, last test presses, unknown neighbours.
+"""Documents about what can be learnt again: heartbeat intervals, battery trends, when an output last moved.
 
 Nothing an alarm depends on may live here. TinyDB holds one table per kind, on a storage of our own, for the shipped one
 overwrites its file in place and truncates it *after* its fsync: a power cut, or a full disk, makes the whole file unreadable
@@ -32,9 +32,9 @@ NAME = "registry.json"
 WRITE_MS = 10 * 60_000
 """The least time between two writes for mere learning: 100 kB each makes 14 MB a day at worst."""
 RETRY_MS = 60_000
-KEPT = {"neighbour": 512, "button": 1_000, "output": 1_000}
-"""How many of a kind are kept, the ones not heard of for longest forgotten first. Whoever passes the gate with a telephone is a
-neighbour, under a new random address every 15 min; of the other kinds a site names fewer, and devices that left it go by and by.
+KEPT = {"button": 1_000, "output": 1_000}
+"""How many of a kind are kept, the ones not heard of for longest forgotten first: a site names fewer, and devices that left it go
+by and by. Any other kind is of a former version and is forgotten with the next write: it held the names of passers-by's telephones.
 """
 LAST_S = 1.0
 """How long an end waits for the last write; what was learnt can be learnt again, a stop cannot wait."""
@@ -203,6 +203,11 @@ class Registry:
             storage = WholeFileStorage(self._path, _decode(self._path))
             database = TinyDB(storage=lambda: storage)
             for kind in sorted(database.tables()):
+                if kind not in KEPT:
+                    database.drop_table(kind)
+                    self._changed.add((kind, ""))
+                    self._set_due(0)
+                    continue
                 documents = list(database.table(kind))
                 self._known[kind] = {found["key"]: found["fields"] | {} for found in documents}
                 self._numbers[kind] = {found["key"]: found.doc_id for found in documents}

@@ -29,14 +29,14 @@ def test_what_was_noted_is_known_after_a_restart(tmp_path):
     registry = Registry(tmp_path, Clock())
     registry.note("button", "a4:c1", {"heartbeat_ms": 60_000})
     registry.note("button", "a4:c1", {"battery": [80, 79]})
-    registry.note("neighbour", "新来的", {"name": "手环"})
-    registry.note("neighbour", "gone", {"name": "x"})
+    registry.note("output", "新来的", {"name": "手环"})
+    registry.note("output", "gone", {"name": "x"})
     assert registry.flush()
-    registry.forget("neighbour", "gone")
+    registry.forget("output", "gone")
     assert registry.flush()
     again = Registry(tmp_path, Clock())
     assert again.get("button", "a4:c1") == {"heartbeat_ms": 60_000, "battery": [80, 79]}
-    assert again.all("neighbour") == {"新来的": {"name": "手环"}}
+    assert again.all("output") == {"新来的": {"name": "手环"}}
     assert again.get("button", "unknown") == {}
     assert stat.S_IMODE((tmp_path / NAME).stat().st_mode) == 0o600
     with TinyDB(tmp_path / NAME) as plain:  # it is a TinyDB file to anybody else
@@ -258,31 +258,43 @@ def test_tinydb_as_shipped_fails_the_same_test(tmp_path):
     assert unreadable > 0
 
 
-def test_neighbours_are_bounded_and_the_ones_not_heard_for_longest_go(tmp_path):
+def test_a_kind_is_bounded_and_the_ones_not_heard_for_longest_go(tmp_path):
     registry = Registry(tmp_path, Clock())
-    for n in range(KEPT["neighbour"]):
-        registry.note("neighbour", str(n), {"name": "x"})
+    for n in range(KEPT["output"]):
+        registry.note("output", str(n), {"name": "x"})
     assert registry.flush()
-    registry.note("neighbour", "0", {"name": "x"})  # nothing new, but heard
+    registry.note("output", "0", {"name": "x"})  # nothing new, but heard
     for n in range(10):
-        registry.note("neighbour", f"new-{n}", {"name": "x"})
+        registry.note("output", f"new-{n}", {"name": "x"})
         registry.note("button", f"b-{n}", {"battery": n})
     assert registry.flush()
-    again = Registry(tmp_path, Clock()).all("neighbour")
-    assert again == registry.all("neighbour")
-    assert len(again) == KEPT["neighbour"]
+    again = Registry(tmp_path, Clock()).all("output")
+    assert again == registry.all("output")
+    assert len(again) == KEPT["output"]
     assert {"0", "11", "new-9"} <= set(again)
     assert not {str(n) for n in range(1, 11)} & set(again)
     assert len(registry.all("button")) == 10
 
 
+def test_names_of_telephones_that_a_former_version_kept_are_forgotten_at_the_next_start(tmp_path):
+    tables = {
+        "neighbour": {"1": {"key": "6A:11:22:33:44:55", "fields": {"name": "王伟的iPhone"}}},
+        "button": {"1": {"key": "sos-301", "fields": {"rssi_dbm": -60}}},
+    }
+    (tmp_path / NAME).write_text(json.dumps(tables, ensure_ascii=False), encoding="utf-8")
+    registry = Registry(tmp_path, Clock())
+    assert registry.flush()
+    assert "王伟" not in (tmp_path / NAME).read_text(encoding="utf-8")
+    assert Registry(tmp_path, Clock()).all("button") == {"sos-301": {"rssi_dbm": -60}}
+
+
 def test_a_file_from_before_the_bound_shrinks(tmp_path):
     table = {str(n): {"key": f"k{n}", "fields": {"name": "x"}} for n in range(1, 1001)}
-    (tmp_path / NAME).write_text(json.dumps({"neighbour": table}))
+    (tmp_path / NAME).write_text(json.dumps({"output": table}))
     registry = Registry(tmp_path, Clock())
-    registry.note("neighbour", "new", {"name": "x"})
+    registry.note("output", "new", {"name": "x"})
     assert registry.flush()
-    assert len(Registry(tmp_path, Clock()).all("neighbour")) == KEPT["neighbour"]
+    assert len(Registry(tmp_path, Clock()).all("output")) == KEPT["output"]
 
 
 def test_a_write_looks_at_the_table_once_and_not_for_each_key(tmp_path, monkeypatch):
@@ -290,7 +302,7 @@ def test_a_write_looks_at_the_table_once_and_not_for_each_key(tmp_path, monkeypa
     real = WholeFileStorage.read
     monkeypatch.setattr(WholeFileStorage, "read", lambda self: reads.append(1) or real(self))
     for n in range(200):
-        registry.note("neighbour", str(n), {"name": "x"})
+        registry.note("output", str(n), {"name": "x"})
     assert registry.flush()
     assert len(reads) < 10
 

@@ -38,11 +38,9 @@ _HEARD_SHARE = 4  # four reports a heartbeat: one lost frame is not a lost butto
 _HEARD_MOST_MS = 10 * MINUTE  # and for buttons without heartbeat
 _TURN_S = 60.0  # how long at most before it is asked anew what is due: a radio may have become deaf meanwhile
 _NOTEBOOKS = 8  # buttons learnt at the same time; one that is given up half-way is there until the next start
-_NEIGHBOURS = 512  # names handed to the registry, at most; phones change their addresses every quarter of an hour
 
 Learnt = Callable[[str, Usual, bool], None]
 """Button, what is usual of it now, and whether that means something else than before."""
-Neighbour = Callable[[str, str, int | None], None]
 """Address, name and signal strength of a device that is not ours."""
 
 
@@ -64,7 +62,6 @@ class RadioWatcher:
         sources: Sequence[AdvertSource] | None = None,
         patience: Patience | None = None,
         fob_patience: FobPatience | None = None,
-        neighbour: Neighbour | None = None,
         usual: Mapping[str, Usual] | None = None,
         learnt: Learnt | None = None,
     ) -> None:
@@ -74,14 +71,14 @@ class RadioWatcher:
         ``held``: buttons without counter that were pressed when the last run ended, and when that was said last, on the
         timeline of ``now`` (None: nobody knows).
 
-        ``sources`` replaces BlueZ (a relay, a simulator); ``neighbour`` is told, once each, of named devices around;
-        ``learnt`` of the usual interval of each button, which the next run gets back as ``usual``.
+        ``sources`` replaces BlueZ (a relay, a simulator); ``learnt`` is told of the usual interval of each
+        button, which the next run gets back as ``usual``.
         """
         self._by_address = {button.address.upper(): button for button in buttons.values()}
         self._followed = set(self._by_address)
         """Addresses whose frames a radio must tell from its memory."""
         self._notebooks: dict[str, Notebook] = {}
-        self._now, self._report, self._neighbour = now, report, neighbour
+        self._now, self._report = now, report
         self._decoders = {button.id: decoder_of(button, keys.get(button.id)) for button in buttons.values()}
         self._tracker = PressTracker({button.id: habit_of(button) for button in buttons.values()})
         for button, (press, at) in memory.items():
@@ -106,7 +103,6 @@ class RadioWatcher:
         self._battery: dict[str, int] = {}
         self._tamper: dict[str, bool] = {}
         self._faults: dict[str, str] = {}
-        self._named: dict[str, None] = {}
 
     def _bluez(
         self, radio: Radio, buttons: Iterable[Button], beat: Callable[[], None], patience: Patience
@@ -195,7 +191,10 @@ class RadioWatcher:
             self._followed.discard(address)
 
     def hear(self, advert: Advert) -> None:
-        """Take in one advertisement from any source. Cheap and never fails, for neighbours are most of the traffic."""
+        """Take in one advertisement from any source. Cheap and never fails, for neighbours are most of the traffic.
+
+        Nothing of them is kept: a passer-by's telephone bears his name (facts of privacy in docs/security.md).
+        """
         self._counts["adverts"] += 1
         if advert.address in self._notebooks and advert.fresh:
             self._notebooks[advert.address].hear(advert.service_data, advert.manufacturer_data)
@@ -203,11 +202,6 @@ class RadioWatcher:
             self._queue.put_nowait(advert)
             return
         self._counts["neighbours"] += 1
-        if self._neighbour is not None and advert.name and advert.address not in self._named:
-            self._named[advert.address] = None
-            if len(self._named) > _NEIGHBOURS:
-                del self._named[next(iter(self._named))]
-            self._queue.put_nowait(advert)
 
     async def _work(self) -> None:
         # A queue and a task of our own: a bug raised inside a D-Bus callback would be logged there and forgotten.
@@ -234,11 +228,7 @@ class RadioWatcher:
         self._report_quiet()
 
     def _take(self, advert: Advert) -> None:
-        button = self._by_address.get(advert.address)
-        if button is None:
-            if self._neighbour is not None:
-                self._neighbour(advert.address, advert.name, advert.rssi_dbm)
-            return
+        button = self._by_address[advert.address]
         if button.id in self._fobs:
             self._fobs[button.id].call()
             return

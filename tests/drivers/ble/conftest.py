@@ -44,7 +44,6 @@ class Compound:
         self.bus, self.bluez = bus, StandInBluez(bus.address)
         self.events: list[Event] = []
         self.beats = 0
-        self.names: list[str] = []
         self.watcher: RadioWatcher | None = None
         self.plain, self.sealed = SimButton(PLAIN), SimButton(SEALED, KEY)
 
@@ -69,7 +68,6 @@ class Compound:
             self._beat,
             patience=patience,
             fob_patience=QUICK_FOB,
-            neighbour=lambda address, name, rssi: self.names.append(name),
         )
         return self.watcher
 
