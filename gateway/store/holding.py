@@ -1,15 +1,17 @@
 """What the store holds in memory while the disk refuses: bounded, in order, and nothing told is forgotten first.
 
 Pure bookkeeping, no I/O. What is dropped when memory runs short, in this order: quiet journal rows (readings nobody was
-alarmed by), then all journal rows, then history, and messages only at the very end. State is one row per thing and is
-never dropped. Dropped journal rows leave one row of kind ``store_gap`` with their number, so that a replay knows.
+alarmed by), then all journal rows, then history, and messages only at the very end, of the least urgent lane first. State
+is one row per thing and is never dropped. Dropped journal rows leave one row of kind ``store_gap`` with their number, so that a replay knows.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
+from gateway.alerts import Priority
 from gateway.store.rows import Batch, HistoryRow, JournalRow, Message, Part, StateRow
 
 GAP = "store_gap"
@@ -28,7 +30,7 @@ class Held:
         self._journal: deque[tuple[bool, JournalRow]] = deque()
         self._state: dict[tuple[str, str], StateRow] = {}
         self._history: deque[HistoryRow] = deque()
-        self._messages: deque[Message] = deque()
+        self._messages: dict[str, deque[Message]] = {lane: deque() for lane in Priority}
         self._retold: deque[Message] = deque()
         self._stamp: tuple[int, bytes] | None = None
         self._gap = 0
@@ -37,7 +39,13 @@ class Held:
 
     def __bool__(self) -> bool:
         return bool(
-            self._journal or self._state or self._history or self._messages or self._retold or self._stamp or self._gap
+            self._journal
+            or self._state
+            or self._history
+            or any(self._messages.values())
+            or self._retold
+            or self._stamp
+            or self._gap
         )
 
     def add(self, part: Part, messages: Iterable[Message]) -> None:
@@ -50,7 +58,7 @@ class Held:
         """Take in what was held after this."""
         self._gap += later._gap
         self._add_journal(later._journal)
-        self._add_rest(later._state.values(), later._history, later._messages, later._stamp)
+        self._add_rest(later._state.values(), later._history, later._new(), later._stamp)
         self.retell(later._retold)
         self.keep_counts(later)
         self._shrink()
@@ -77,18 +85,21 @@ class Held:
             rows,
             tuple(self._state.values()),
             tuple(self._history),
-            tuple(self._messages),
+            tuple(self._new()),
             self._stamp,
             tuple(self._retold),
         )
 
     def messages(self, lane: str) -> dict[int, Message]:
         """What of a lane is told from memory, by sequence."""
-        return {message.sequence: message for message in (*self._retold, *self._messages) if message.lane == lane}
+        return {message.sequence: message for message in self.told() if message.lane == lane}
 
     def told(self) -> tuple[Message, ...]:
         """Every message that is told from here."""
-        return (*self._retold, *self._messages)
+        return (*self._retold, *self._new())
+
+    def _new(self) -> Iterator[Message]:
+        return chain.from_iterable(self._messages.values())
 
     def history(self, alert: str) -> list[HistoryRow]:
         return [row for row in self._history if row.alert == alert]
@@ -117,7 +128,7 @@ class Held:
             self._history.append(step)
             self._size += _weigh(step.body)
         for message in messages:
-            self._messages.append(message)
+            self._messages[message.lane].append(message)
             self._size += _weigh(message.body)
         self._stamp = stamp or self._stamp
 
@@ -129,8 +140,13 @@ class Held:
         while self._size > self._held_bytes and self._history:
             self._size -= _weigh(self._history.popleft().body)
             self.dropped_history += 1
-        while self._size > self._held_bytes and len(self._messages) > 1:
-            self._size -= _weigh(self._messages.popleft().body)
+        for lane in reversed(Priority):
+            self._drop_messages(self._messages[lane])
+
+    def _drop_messages(self, lane: deque[Message]) -> None:
+        """Oldest first; the newest of a lane stays."""
+        while self._size > self._held_bytes and len(lane) > 1:
+            self._size -= _weigh(lane.popleft().body)
             self.dropped_messages += 1
 
     def _drop_quiet(self) -> None:

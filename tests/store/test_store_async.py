@@ -18,7 +18,7 @@ from gateway.store import store as store_module
 from gateway.store import worker as worker_module
 from gateway.store.database import NAME, Database
 from gateway.store.holding import GAP, Held
-from gateway.store.rows import JournalRow, Part, StateRow
+from gateway.store.rows import JournalRow, Message, Part, StateRow
 from gateway.store.store import Store
 
 
@@ -432,6 +432,24 @@ def test_messages_go_last_of_all(make_part):
     assert batch.messages[-1].sequence == 300
     assert [message.sequence for message in batch.messages] == list(range(301 - len(batch.messages), 301))
     assert len(batch.state) == 300
+
+
+def test_of_messages_the_least_urgent_lane_goes_first_and_its_oldest(make_part):
+    def told(lane, sequence):
+        return Message(lane, sequence, f"{lane}-{sequence}/1", "alerts", b"x" * 1_000, f"{lane}-{sequence}")
+
+    held = Held(held_bytes=20_000)
+    held.add(Part(urgent=True), [told("critical", 1), told("high", 1)])
+    for n in range(1, 40):
+        held.add(Part(urgent=True), [told("low", n)])
+    assert list(held.messages("critical")) == list(held.messages("high")) == [1]
+    low = list(held.messages("low"))
+    assert low == list(range(40 - len(low), 40))
+    assert held.dropped_messages == 39 - len(low) > 0
+    for n in range(2, 40):
+        held.add(Part(urgent=True), [told("critical", n)])
+    assert list(held.messages("low")) == [39]
+    assert list(held.messages("critical"))[-1] == 39
 
 
 def test_later_state_wins_when_two_holds_are_merged():
