@@ -7,8 +7,10 @@ import json
 import os
 import shutil
 import subprocess
+from importlib import resources
 
 import pytest
+import yaml
 from e2e.walking import needs
 
 from .torture import kills, old_stores, stage, years
@@ -17,7 +19,7 @@ from .torture.cuts import judge_all, record_daemon
 from .torture.document import added, markdown
 from .torture.faults import FAULTS, Fault
 from .torture.jobs import in_jobs, shares
-from .torture.register import Register
+from .torture.register import DANGERS, Kind, Register
 from .torture.rows import Budget, Row, keep, kept, table
 
 pytestmark = pytest.mark.filterwarnings("ignore:isSet:DeprecationWarning")  # modbus_tk's own
@@ -194,10 +196,18 @@ def test_a_year_that_ended_before_it_could_be_judged_is_not_clean():
     assert row.clean
 
 
-def _told(alert: str, revision: int, sequence: int, change: str = "raised") -> bytes:
-    data = {"rule": "sos", "subject": "pb-1", "change": change}
+def _told(alert: str, revision: int, sequence: int, change: str = "raised", kind: Kind = ("sos", "pb-1")) -> bytes:
+    data = {"rule": kind[0], "subject": kind[1], "change": change}
     body = {"id": f"{alert}/{revision}", "subject": alert, "lane": "critical", "sequence": str(sequence), "data": data}
     return json.dumps(body).encode()
+
+
+TWO = _told("a", 1, 1), _told("b", 1, 2)
+
+
+def test_the_dangers_a_register_knows_are_built_in_rules():
+    text = resources.files("gateway.rules").joinpath("builtin.yaml").read_text(encoding="utf-8")
+    assert {rule["rule"] for rule in yaml.safe_load(text)["rules"]} >= DANGERS
 
 
 @pytest.mark.parametrize(
@@ -210,9 +220,12 @@ def _told(alert: str, revision: int, sequence: int, change: str = "raised") -> b
         ([_told("a", 1, 1), _told("b", 1, 2), _told("b", 1, 2, "told")], {"doubled": 1}),
         ([_told("a", 1, 1), _told("b", 1, 3), _told("b", 2, 2)], {"out_of_order": 1}),
         ([_told("a", 1, 1), _told("b", 1, 3)], {"wrong": ["lane critical: 1 of 3 messages never came"]}),
+        ([*TWO, _told("f", 1, 3, kind=("gas-high", "gas-1"))], {"wrong": ["false alert: gas-high of gas-1"]}),
+        ([*TWO, _told("f", 1, 3, kind=("sos", "pb-2"))], {"wrong": ["false alert: sos of pb-2"]}),
+        ([*TWO, _told("f", 1, 3, kind=("device-lost", "gas-1"))], {}),
     ],
 )
-def test_a_register_finds_what_is_lost_doubled_or_out_of_order(heard, wrong):
+def test_a_register_finds_what_is_lost_doubled_out_of_order_or_false(heard, wrong):
     register = Register()
     register.caused["sos", "pb-1"] += 2
     for raw in heard:

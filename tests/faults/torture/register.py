@@ -22,6 +22,27 @@ from .rows import Row
 Kind = tuple[str, str]
 """Rule and subject."""
 
+DANGERS = frozenset(
+    [
+        "gas-high",
+        "gas-low",
+        "smoke",
+        "co-high",
+        "detector-alarm",
+        "sos",
+        "sos-suspect",
+        "duress",
+        "water-leak",
+        "residual-current",
+        "line-hot",
+        "door-forced",
+        "tamper",
+        "door-held-open",
+        "mains-lost",
+    ]
+)
+"""Built-in rules that speak of something in the world, which only the simulator brings about."""
+
 
 class _Data(Struct):
     rule: str
@@ -90,13 +111,22 @@ class Register:
         """Alerts that did not come of something caused."""
         return sum(max(0, n - len(self.alerts[kind])) for kind, n in self.caused.items())
 
+    def false(self) -> list[Kind]:
+        """What came of nothing: alerts of a danger or a call for help that nobody caused.
+
+        What a fault brings about by itself, such as a lost device, is no danger that was made up.
+        """
+        touched = {subject for _, subject in self.caused}
+        return sorted((rule, subject) for rule, subject in self.alerts if rule in DANGERS and subject not in touched)
+
     def close_account(self, row: Row) -> None:
-        """What was caused against what came. (Alerts about things nobody caused, such as a lost device, are not asked after.)"""
+        """What was caused against what came."""
         row.raised += self.caused.total()
         row.lost += self.missing()
         row.doubled += self.doubled + sum(max(0, len(self.alerts[kind]) - n) for kind, n in self.caused.items())
         row.out_of_order += self.disordered
         row.wire_repeats += self.repeats
+        row.wrong += [f"false alert: {rule} of {subject}" for rule, subject in self.false()]
         for lane, seen in self._lanes.items():
             if len(seen) != max(seen):
                 row.wrong.append(f"lane {lane}: {max(seen) - len(seen)} of {max(seen)} messages never came")
