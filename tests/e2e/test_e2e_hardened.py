@@ -6,6 +6,7 @@ systemd itself is not run here; what it adds (device list, limits, private /tmp)
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import sys
 import tempfile
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from e2e.walking import Walk, walk
-from instruments import jail
+from instruments import jail, limits
 
 from gateway.clock import SystemClock
 from gateway.control.folder import PORTER_NAME
@@ -46,10 +47,19 @@ async def ask_as(login: str, state: Path, verb: str, arguments: str = "{}") -> s
     return (await process.communicate())[0].decode()
 
 
-def test_behind_its_locks_the_daemon_does_all_it_promises():
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        walk(Path(folder), _hardened)
+def test_behind_its_locks_the_daemon_does_all_it_promises(monkeypatch):
+    unit = jail.settings(UNIT)
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        if limits.possible():
+            groups = stack.enter_context(limits.groups(unit))
+            monkeypatch.setenv(jail.GROUPS_VARIABLE, " ".join(map(str, groups.values())))
+        folder.chmod(0o755)
+        walk(folder, _hardened)
+        if limits.possible():
+            peak = int((groups["pids"] / "pids.peak").read_text())
+            print("tasks at most:", peak)
+            assert 1 < peak <= int(unit["TasksMax"][0]) // 2, "there is room for what the tests do not do"
 
 
 async def _hardened(whole: Walk) -> None:
@@ -95,6 +105,8 @@ async def _hardened(whole: Walk) -> None:
     # Reload, command from upstream, stop, and once more on the same files.
     assert (await whole.loudong("reload")).code == 0
     assert (await whole.command("ack", (await whole.alert("smoke", "smoke-302"))["alert"]))["accepted"]
+    spent = _status(whole.daemon.pid)
+    print("memory at most:", spent["VmHWM"], "private and writable:", spent["VmData"], "threads now:", spent["Threads"])
     await whole.stop()
     await whole.start(jail.__file__, str(UNIT), str(world.state), sys.executable, "-m", "gateway.cli", "run")
     await whole.stop()

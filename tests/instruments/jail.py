@@ -4,8 +4,10 @@
 
 Read from the unit: system call groups (resolved by ``systemd-analyze syscall-filter``), address families, ``PrivateUsers=``,
 ``ProcSubset=`` and ``ProtectProc=``, ``ProtectSystem=strict``, the boot id. Always: no capability, no new privilege, no memory
-both writable and executable, no namespace. Not done: ``DevicePolicy=``, ``IPAddressDeny=``, private /tmp, memory and task limits.
-Sources: systemd.exec(5), seccomp_rule_add(3), user_namespaces(7), capabilities(7), prctl(2).
+both writable and executable, no namespace; /tmp is read-only, which is more than private. ``MemoryMax=`` becomes a bound of all memory
+that is private and writable, used or not (RLIMIT_DATA): more than systemd counts. Whoever wants the limits of tasks and devices makes
+groups (``limits.py``). Not done: ``ProtectHome=``, ``OOMScoreAdjust=``, ``IPAddressDeny=``.
+Sources: systemd.exec(5), seccomp_rule_add(3), user_namespaces(7), capabilities(7), prctl(2), getrlimit(2).
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -22,6 +25,8 @@ from pathlib import Path
 
 from gateway.clock import BOOT_ID_GIVEN
 
+GROUPS_VARIABLE = "LOUDONG_JAIL_GROUPS"
+"""Folders of control groups to join."""
 _CLONE_NEWNS, _CLONE_NEWUSER = 0x20000, 0x10000000
 _NAMESPACES = (0x80, 0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000)  # clone(2)
 _PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 24, 38
@@ -126,6 +131,10 @@ def lock(unit: dict[str, list[str]]) -> None:
 def main() -> None:
     """Entry point: becomes the program."""
     unit, state, command = settings(Path(sys.argv[1])), Path(sys.argv[2]), sys.argv[3:]
+    for group in os.environ.pop(GROUPS_VARIABLE, "").split():
+        (Path(group) / "cgroup.procs").write_text(str(os.getpid()), encoding="ascii")
+    most = int(unit["MemoryMax"][0].removesuffix("M")) << 20
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     library, parent = ctypes.CDLL(None, use_errno=True), os.getppid()
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip().replace("-", "")
     for line in unit.get("Environment", ()):
