@@ -44,12 +44,17 @@ LOG_TAIL = 6000
 _GAS_HALL = [0x2000, 0, 10, 50, 100, 1, 0, 725, 0x0B00, 510]
 
 
+def lacking() -> str:
+    """Which part of the world is not installed; empty where all is."""
+    if Mosquitto.path() is None:
+        return "mosquitto is not installed: no MQTT 5 broker to run against"
+    return "" if shutil.which("dbus-daemon") else "dbus-daemon is not installed: real Bleak cannot be run"
+
+
 def needs() -> None:
     """Skip where a part of the world is not installed."""
-    if Mosquitto.path() is None:
-        pytest.skip("mosquitto is not installed: no MQTT 5 broker to run against")
-    if shutil.which("dbus-daemon") is None:
-        pytest.skip("dbus-daemon is not installed: real Bleak cannot be run")
+    if missing := lacking():
+        pytest.skip(missing)
 
 
 def walk(folder: Path, story: Callable[[Walk], Any], **options: Any) -> None:
@@ -150,17 +155,18 @@ class Walk:
         self._stack = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        await asyncio.to_thread(self.broker.start)
-        self._stack.push_async_callback(asyncio.to_thread, self.broker.stop)
-        await asyncio.to_thread(self.district_broker.start)
-        self._stack.push_async_callback(asyncio.to_thread, self.district_broker.stop)
-        self.peer.start()
-        self._stack.push_async_callback(asyncio.to_thread, self.peer.stop)
-        await self._stack.enter_async_context(self.world)
-        self._stack.push_async_callback(self._end)
-        self._tasks = [asyncio.create_task(one.run()) for one in (self.office, self.district, self.tap)]
-        await self.office.ready(PATIENCE_S)
-        await self.district.ready(PATIENCE_S)
+        async with contextlib.AsyncExitStack() as stack:  # what does not get up is taken down again
+            for part in (self.broker, self.district_broker):
+                await asyncio.to_thread(part.start)
+                stack.push_async_callback(asyncio.to_thread, part.stop)
+            self.peer.start()
+            stack.push_async_callback(asyncio.to_thread, self.peer.stop)
+            await stack.enter_async_context(self.world)
+            stack.push_async_callback(self._end)
+            self._tasks = [asyncio.create_task(one.run()) for one in (self.office, self.district, self.tap)]
+            await self.office.ready(PATIENCE_S)
+            await self.district.ready(PATIENCE_S)
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
