@@ -50,15 +50,10 @@ class Air:
         await asyncio.to_thread(self.bus.remove)
 
     async def send(self, address: str, frame: bytes | Shout, rssi_dbm: int) -> None:
-        """One frame on the air; bare bytes are BTHome's."""
+        """One frame on the air, for every adapter that is plugged in; bare bytes are BTHome's."""
         shout = Shout({SERVICE: frame}) if isinstance(frame, bytes) else frame
         if self.bluez is not None:
-            await self.bluez.advertise(
-                address,
-                service_data=shout.service_data,
-                manufacturer_data=shout.manufacturer_data,
-                rssi_dbm=rssi_dbm,
-            )
+            await self._send_all(self.bluez, address, shout, rssi_dbm)
         heard = {
             "address": address,
             "service_data": {uuid: data.hex() for uuid, data in shout.service_data.items()},
@@ -69,10 +64,22 @@ class Air:
         for ear in list(self._ears):
             ear.write(line.encode() + b"\n")
 
+    async def _send_all(self, bluez: StandInBluez, address: str, shout: Shout, rssi_dbm: int) -> None:
+        for adapter in bluez.adapters:
+            await bluez.advertise(
+                address,
+                service_data=shout.service_data,
+                manufacturer_data=shout.manufacturer_data,
+                rssi_dbm=rssi_dbm,
+                adapter=adapter,
+            )
+
     @property
     def heard(self) -> bool:
         """Whether anybody listens."""
-        return self.bluez.scanning() if self.bluez is not None else bool(self._ears)
+        if self.bluez is not None:
+            return any(map(self.bluez.scanning, self.bluez.adapters))
+        return bool(self._ears)
 
     async def _welcome(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._ears.add(writer)

@@ -151,10 +151,15 @@ class StandInBluez:
 
     async def stop(self) -> None:
         """Stopped by systemd: everything is taken back, then the name is gone."""
-        for name in [path.rsplit("/", 1)[-1] for path in self._objects if path.count("/") == 3]:
+        for name in self.adapters:
             await self.remove_adapter(name)
         await asyncio.sleep(0.02)  # let the signals leave before the connection does
         self.crash()
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """Names of those that are plugged in."""
+        return tuple(path.rsplit("/", 1)[-1] for path in self._objects if path.count("/") == 3)
 
     async def add_adapter(
         self, name: str = "hci0", address: str = "00:1A:7D:DA:71:01", *, powered: bool = True
