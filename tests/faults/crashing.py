@@ -80,11 +80,11 @@ def after_awaited(owner: type, name: str, fuse: Fuse, relevant: Callable[..., bo
 
 
 def build_in(place: str, rule: str, fuse: Fuse) -> None:
-    """Build the crash in. ``rule``: only what concerns alerts of this rule counts (not at the relay)."""
-    mark = f'"rule":"{rule}"'.encode()
+    """Build the crash in. ``rule``: only what concerns alerts of this rule counts (not at the relay); empty: of any."""
+    mark = f'"rule":"{rule}"'.encode() if rule else b'"rule":"'
 
     def handled(_inbox: Inbox, outcome: Any, *_rest: Any) -> bool:
-        return any(isinstance(a, Publish) and a.change.alert.rule == rule for a in outcome.actions)
+        return any(isinstance(a, Publish) and rule in {a.change.alert.rule, ""} for a in outcome.actions)
 
     def in_batch(_database: Database, batch: Any) -> bool:
         return any(mark in message.body for message in batch.messages)

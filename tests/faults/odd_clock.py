@@ -18,7 +18,7 @@ import sys
 import time
 from pathlib import Path
 
-_CLONE_NEWTIME = 0x80  # linux/sched.h
+CLONE_NEWTIME = 0x80  # linux/sched.h
 _OURS = "LOUDONG_ODD_CLOCK"
 SEEN_S = 3
 """Until a change of the file is surely seen: libfaketime reads it when what it knows is more than a full second old."""
@@ -50,10 +50,10 @@ def uptime(seconds: int) -> None:
     if _OURS in os.environ:
         return
     libc = ctypes.CDLL(None, use_errno=True)
-    _checked(libc.unshare(_CLONE_NEWTIME))
+    _checked(libc.unshare(CLONE_NEWTIME))
     Path("/proc/self/timens_offsets").write_text(f"monotonic {seconds} 0\nboottime {seconds} 0\n", encoding="ascii")
     with Path("/proc/self/ns/time_for_children").open("rb") as namespace:
-        _checked(libc.setns(namespace.fileno(), _CLONE_NEWTIME))
+        _checked(libc.setns(namespace.fileno(), CLONE_NEWTIME))
     os.environ[_OURS] = "uptime"
     os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - our own command line, no shell
 

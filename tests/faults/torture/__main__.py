@@ -1,12 +1,14 @@
 """``make torture [ARGS="--quick --resume --jobs 4 FAULT …"]``: break everything, count, print one table, keep ``build/torture.json``.
 
-``--print`` runs nothing: it shows what was kept, of several files added up, as the table of docs/reliability.md.
+``--print`` and ``--publish`` run nothing: they show what was kept, of several files added up, as the table of docs/reliability.md,
+or take it into docs/torture.json and write that page's table anew.
 Ctrl-C ends it after the round under way and keeps what was measured; a second one ends it at once.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import logging
 import shutil
 import signal
@@ -18,7 +20,7 @@ from typing import NoReturn
 
 import structlog
 
-from .document import added, markdown
+from .document import FIGURES, added, figures, markdown, publish
 from .faults import FAULTS
 from .folders import passing_folder
 from .jobs import Progress, in_jobs
@@ -26,6 +28,7 @@ from .rows import Budget, Row, keep, kept, table
 
 RESULT = Path("build") / "torture.json"
 QUICK = Path("build") / "torture-quick.json"
+FULL = {name: fault.full[0] for name, fault in FAULTS.items()}
 
 
 def main() -> int:
@@ -34,8 +37,8 @@ def main() -> int:
     asked = parser.parse_args()
     if unknown := [name for name in asked.faults if name not in FAULTS]:
         parser.error(f"no such fault: {', '.join(unknown)}")
-    if asked.print:
-        return _print(parser, asked)
+    if asked.print or asked.publish:
+        return _show(parser, asked)
     if len(asked.into) > 1:
         parser.error("--into: what is measured is kept in one file")
     signal.signal(signal.SIGTERM, _end)
@@ -73,6 +76,9 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="run nothing: what was kept, as a Markdown table (--into A --into B: added)",
     )
+    parser.add_argument(
+        "--publish", action="store_true", help=f"run nothing: what was kept goes into docs/{FIGURES.name} and its page"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="so many processes at once, where a fault can be split")
     parser.add_argument("--seed", help="other dice than those of the number of trials made so far")
     parser.add_argument("--job", action="store_true", help=argparse.SUPPRESS)  # one of several: see jobs.py
@@ -83,13 +89,17 @@ def _files(asked: argparse.Namespace) -> list[Path]:
     return asked.into or [QUICK if asked.quick else RESULT]
 
 
-def _print(parser: argparse.ArgumentParser, asked: argparse.Namespace) -> int:
+def _show(parser: argparse.ArgumentParser, asked: argparse.Namespace) -> int:
     files = _files(asked)
     if missing := [str(path) for path in files if not path.exists()]:
         parser.error(f"nothing is kept in {', '.join(missing)}")
     rows = added(map(kept, files))
     names = asked.faults or [*(name for name in FAULTS if name in rows), *sorted(rows.keys() - FAULTS.keys())]
-    print(markdown([rows[name] for name in names if name in rows], {n: fault.full[0] for n, fault in FAULTS.items()}))
+    chosen = [rows[name] for name in names if name in rows]
+    if asked.publish:
+        publish(chosen, FULL)
+    else:
+        print(markdown(map(figures, chosen), FULL))
     return 0
 
 
@@ -109,7 +119,15 @@ def _measured(name: str, budget: Budget, asked: argparse.Namespace) -> Row:
         signal.signal(signal.SIGINT, lambda *_: _stop(budget))
         row = _try(name, budget)
     row.fault, row.took_s = name, round(time.monotonic() - began, 1)
+    row.versions, row.dates = [_version()], [dt.datetime.now(dt.UTC).date().isoformat()]
     return row
+
+
+def _version() -> str:
+    """Short id of the commit that is tried; ``-dirty`` where the tree is another."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=7", "--exclude=*"]
+    said = subprocess.run(command, cwd=FIGURES.parent, capture_output=True, text=True, check=False)
+    return said.stdout.strip() or "unknown"
 
 
 def _say_number(rounds: int) -> None:

@@ -95,7 +95,7 @@ class Between:
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, up: bool) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             while True:
-                packet = await _packet(reader)
+                packet = await packet_from(reader)
                 while self.swallowing:
                     await asyncio.sleep(3600)
                 passes = self.cut(up, packet[0] >> 4, packet)
@@ -114,7 +114,8 @@ class Between:
         await writer.drain()
 
 
-async def _packet(reader: asyncio.StreamReader) -> bytes:
+async def packet_from(reader: asyncio.StreamReader) -> bytes:
+    """The next whole MQTT packet. Raises ``asyncio.IncompleteReadError`` where the line ends."""
     head = await reader.readexactly(1)
     length, shift = 0, 0
     while True:

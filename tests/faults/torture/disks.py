@@ -78,7 +78,7 @@ def _compare(row: Row, good: list[float], bad: list[float]) -> None:
         f"press to siren p50 {middle[1]:.1f} ms, on a good disk {middle[0]:.1f} ms ({len(bad)} presses each)"
     )
     if len(bad) >= _JUDGED and middle[1] > SLOWER * middle[0] + GRAIN_MS:
-        row.wrong.append(f"the siren waited for the disk: {middle[1]:.1f} ms instead of {middle[0]:.1f}")
+        row.late.append(f"the siren waited for the disk: {middle[1]:.1f} ms instead of {middle[0]:.1f}")
 
 
 Spell = Callable[[Stage], AbstractAsyncContextManager[None]]
@@ -144,17 +144,29 @@ async def _until_it_is_said(stage: Stage, times: int) -> None:
 
 
 async def full(folder: Path, budget: Budget) -> Row:
-    """ENOSPC."""
+    """ENOSPC, and whatever room the store makes by folding its log is gone at once."""
 
     @contextlib.asynccontextmanager
     async def sick(stage: Stage) -> AsyncIterator[None]:
         ballast = fill(stage.world.state)
+        eating = asyncio.create_task(_eat(ballast))
         try:
             yield
         finally:
+            eating.cancel()
             ballast.unlink()
 
     return await _sick(folder, budget, sick, lambda _stage: contextlib.nullcontext(), at_once=False)
+
+
+async def _eat(ballast: Path) -> None:
+    """Whatever room there is."""
+    with ballast.open("ab", buffering=0) as eaten:
+        while True:
+            with contextlib.suppress(OSError):
+                while True:
+                    eaten.write(b"x" * 4096)
+            await asyncio.sleep(0.02)
 
 
 async def eio(folder: Path, budget: Budget) -> Row:

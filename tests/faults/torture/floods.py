@@ -38,8 +38,10 @@ PATIENT = (
 BABBLED = {"shelve": "needs_reason", "unshelve": "not_shelved"}
 """Well-formed orders, and why the core refuses them."""
 ACKS = 30
-BABBLE_MIB = 24.0
-"""What the daemon may grow by while it is babbled at: answers that are remembered are a few, and the counts are counted."""
+MAY_GROW_MIB = 24.0
+"""What the daemon may grow by under any of these: what waits is in the store, what is remembered are a few, counts are counted."""
+A_CROSSING_MIB = 0.024
+"""And for each of a thousand alerts that are open at once: the alert, its history's end, and what is told of it."""
 UPLINK = "uplink-street"
 PATIENCE_S = 300.0
 """A thousand crossings on a machine that has other things to do."""
@@ -50,6 +52,14 @@ def rss_mib(stage: Stage) -> float:
     assert stage.daemon is not None
     status = Path(f"/proc/{stage.daemon.pid}/status").read_text(encoding="ascii")
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+def judge_memory(row: Row, stage: Stage, before: float, more: float = 0.0) -> float:
+    """It may have grown by ``MAY_GROW_MIB`` and so much more; what it has now."""
+    now = rss_mib(stage)
+    if now - before > MAY_GROW_MIB + more:
+        row.wrong.append(f"memory grew from {before:.0f} to {now:.0f} MiB")
+    return now
 
 
 def disk_bytes(stage: Stage) -> int:
@@ -71,13 +81,15 @@ async def buttons(folder: Path, budget: Budget) -> Row:
     row, loop = Row(), asyncio.get_running_loop()
     async with Stage(folder) as stage:
         await stage.live()
+        before = rss_mib(stage)
         for _ in budget.rounds():
             pressed = loop.time()
             stage.press_some(len(stage.world.buttons))
             await stage.until_heard_since(pressed, row)
             await stage.close_all()
             row.trials += 1
-        row.notes.append(f"{len(stage.world.buttons)} buttons a round; {rss_mib(stage):.0f} MiB at the end")
+        after = judge_memory(row, stage, before)
+        row.notes.append(f"{len(stage.world.buttons)} buttons a round; {before:.0f} MiB before, {after:.0f} after")
         return stage.close_account(row)
 
 
@@ -89,6 +101,7 @@ async def old_faces(folder: Path, budget: Budget) -> Row:
     row, loop = Row(), asyncio.get_running_loop()
     async with Stage(folder, ("outputs:\n", f"{door}outputs:\n")) as stage:
         await stage.live()
+        empty = rss_mib(stage)
         url = stage.world.gate.url
         yesterday = datetime.now(UTC) - timedelta(days=1)
         old = SimTerminal("", clock=lambda: yesterday, first_serial=1)  # what it has in its log
@@ -113,10 +126,11 @@ async def old_faces(folder: Path, budget: Budget) -> Row:
             await bringing
             row.trials = answers.total()
             row.notes.append(
-                f"forced door at the receiver after {row.recoveries_s[-1]:.2f} s, with {row.trials - before} to come"
+                f"forced door at the receiver after {row.recoveries_s[-1]:.2f} s, with {row.trials - before} to come; "
+                f"{empty:.0f} MiB before, {judge_memory(row, stage, empty):.0f} after"
             )
             if row.recoveries_s[-1] > LIMIT_S:
-                row.wrong.append(f"a forced door waited {row.recoveries_s[-1]} s behind old passages")
+                row.late.append(f"a forced door waited {row.recoveries_s[-1]} s behind old passages")
             if set(answers) != {200}:
                 row.wrong.append(f"answers to old events: {dict(answers)}")
         rules = {rule for rule, subject in stage.raised if subject.startswith("gate")} - {"door-forced"}
@@ -132,7 +146,7 @@ async def points(folder: Path, budget: Budget) -> Row:
     async with Stage(folder, ("  peer:", f"{_crowd(count)}  peer:"), *PATIENT) as stage, _crowd_answers(stage):
         await stage.live()
         await stage.until(lambda: stage.presence() == "online", "every detector is known", PATIENCE_S)
-        crossed, cpu = loop.time(), cpu_s(stage)
+        crossed, cpu, before = loop.time(), cpu_s(stage), rss_mib(stage)
         for name in (f"gas-x{n:03}" for n in range(count)):
             for rule in ("gas-low", "gas-high"):
                 stage.cause(rule, name)
@@ -155,9 +169,10 @@ async def points(folder: Path, budget: Budget) -> Row:
         await stage.all_heard(PATIENCE_S)
         row.recoveries_s.append(round(loop.time() - crossed, 3))
         row.trials = 2 * count
+        after = judge_memory(row, stage, before, row.trials * A_CROSSING_MIB)
         row.notes.append(
             f"{count} detectors: siren and valve after {acted:.1f} s, presses and a passage heard after {heard:.1f} s, a command "
-            f"answered after {answered:.1f} s with {left} alerts to come; all took {cpu_s(stage) - cpu:.1f} s of a core, polls included; {rss_mib(stage):.0f} MiB"
+            f"answered after {answered:.1f} s with {left} alerts to come; all took {cpu_s(stage) - cpu:.1f} s of a core, polls included; {before:.0f} MiB before, {after:.0f} after"
         )
         return stage.close_account(row)
 
@@ -212,7 +227,7 @@ async def chattering(folder: Path, budget: Budget) -> Row:
         told = len(stage.arrivals("smoke", "smoke-302"))
         ids = len(stage.raised["smoke", "smoke-302"])
         row.notes.append(
-            f"{told} messages about {ids} smoke alert(s); {before:.0f} MiB before, {rss_mib(stage):.0f} after"
+            f"{told} messages about {ids} smoke alert(s); {before:.0f} MiB before, {judge_memory(row, stage, before):.0f} after"
         )
         return stage.close_account(row)
 
@@ -257,9 +272,7 @@ async def babbling(folder: Path, budget: Budget) -> Row:
             await _judge_babble(stage, row, stranger, began)
             await stage.close_all()
             row.trials += 1
-        after, took = rss_mib(stage), loop.time() - began
-        if after - before > BABBLE_MIB:
-            row.wrong.append(f"{before:.0f} MiB before, {after:.0f} after")
+        after, took = judge_memory(row, stage, before), loop.time() - began
         row.notes.append(
             f"{sent} commands in {took:.0f} s, {row.trials * ACKS} acknowledgements between them; {before:.0f} MiB before, "
             f"{after:.0f} after; {(disk_bytes(stage) - written) / took / 1e3:.0f} kB/s to the disk, presses and answers included"
@@ -313,8 +326,9 @@ async def backlog(folder: Path, budget: Budget) -> Row:
             await stage.all_heard()
             (stranger,) = [alert for alert, (rule, _) in stage.open.items() if rule == "stranger"]
             await between.close()
+            empty = rss_mib(stage)
             await stage.fidget(stranger, budget.trials // 2)
-            full, before = rss_mib(stage), len(stage.office.arrivals)
+            full, before = judge_memory(row, stage, empty), len(stage.office.arrivals)
             await between.open()
             healed = loop.time()
             await stage.until(lambda: len(stage.office.arrivals) > before + 10, "the backlog leaves")
@@ -330,6 +344,7 @@ async def backlog(folder: Path, budget: Budget) -> Row:
             await stage.until(lambda: len(stage.office.arrivals) >= until, "all has left", 60 + budget.trials / 50)
             row.recoveries_s.append(round(loop.time() - healed, 2))
             row.trials = 2 * shelved
-            row.notes.append(f"{full:.0f} MiB with the backlog, {rss_mib(stage):.0f} after")
+            drained = judge_memory(row, stage, empty)
+            row.notes.append(f"{empty:.0f} MiB before, {full:.0f} with the backlog, {drained:.0f} after")
             await stage.all_heard()
             return stage.close_account(row)

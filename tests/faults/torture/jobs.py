@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.sim.leash import leashed
@@ -66,6 +67,25 @@ async def _in_jobs(name: str, budget: Budget, jobs: int) -> Row:
             ]
             asyncio.get_running_loop().add_signal_handler(signal.SIGINT, _stop, budget, running)
         return functools.reduce(operator.add, (job.result() for job in running))
+
+
+def side_by_side(asked: Mapping[str, Budget], at_once: int) -> dict[str, Row]:
+    """Several faults, each in a job of its own, and so many jobs at once; their rows by fault."""
+    return asyncio.run(_side_by_side(asked, at_once))
+
+
+async def _side_by_side(asked: Mapping[str, Budget], at_once: int) -> dict[str, Row]:
+    room = asyncio.Semaphore(at_once)
+
+    async def one(name: str, budget: Budget, folder: Path) -> Row:
+        async with room:
+            (home := folder / name).mkdir()
+            return await _job(home / "row.json", name, budget.trials, budget, 0, Progress(name, budget.trials))
+
+    with passing_folder("torture-jobs-") as folder:
+        async with asyncio.TaskGroup() as group:
+            jobs = {name: group.create_task(one(name, budget, folder)) for name, budget in asked.items()}
+        return {name: job.result() for name, job in jobs.items()}
 
 
 def _stop(budget: Budget, running: list[asyncio.Task[Row]]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import random
 import sqlite3
@@ -26,11 +27,10 @@ from instruments.virtual import VirtualClock, virtual_run
 from gateway.app.house import Surroundings
 from gateway.control.client import ControlClient
 from gateway.control.protocol import Request
-from gateway.drivers.ble.source import Advert, Hear
 from gateway.events import Reading
 from gateway.faults import LoudongError
 from gateway.sim.broker import Mosquitto
-from gateway.sim.buttons import SERVICE, SimButton
+from gateway.sim.buttons import SimButton
 from gateway.sim.leash import leashed
 from gateway.sim.modbus import SimTcp
 from gateway.sim.staging import Staged
@@ -40,7 +40,7 @@ from gateway.store.telemetry import NAME as TELEMETRY
 from .between import PUBACK, PUBLISH, Between
 from .register import Register, listening
 from .rows import Budget, Row
-from .slow import slow_ticks, slow_twins
+from .slow import Ears, slow_ticks, slow_twins
 from .soak import US
 
 WEEK_DAYS, FULL_WEEK = 7, 10_000
@@ -56,7 +56,10 @@ READINGS = 12
 """Moves of the air for each alert: one a second in a week of 50,000."""
 MOMENTS = 0.4, 0.6, 0.8
 """Of the drain, at which somebody presses: the critical lane of the week is through by then."""
+LOOKS_A_DAY = 4
 MAY_GROW_MIB = 32
+AWAY_MIB = 16.0
+"""What the house may grow by from the second day to the last: 50,000 presses wait on the disk, the last thousand batches in memory."""
 LIVE_S = 2.0
 """What a press of now may take in the middle of a drain (a line of a kilobyte a second and a slow card included)."""
 PATIENCE_S = 120.0
@@ -121,22 +124,12 @@ def week(folder: Path, budget: Budget) -> Row:
 # The days without a broker -----------------------------------------------------------------------------
 
 
-class _Ears:
-    """An advertisement source: what is said is heard."""
-
-    hear: Hear
-
-    async def run(self, hear: Hear) -> None:
-        self.hear = hear
-        await asyncio.Event().wait()
-
-
 class _Away(Living):
     """The house of those days."""
 
     def __init__(self, folder: Path, broker_port: int, seconds: float) -> None:
         super().__init__(folder, before=self._begin_then)
-        self._seconds, self.ears = seconds, _Ears()
+        self._seconds, self.ears = seconds, Ears()
         self.one = SimTcp([self.gas[1], self.air])
         text = slow_twins(folder, _site()).replace("$broker", str(broker_port))
         self.text = text.replace("$bus", "$one")
@@ -164,8 +157,10 @@ async def _be_away(folder: Path, alerts: int, seconds: float, port: int, registe
         await asyncio.sleep(60)
         buttons = [SimButton(_address(n)) for n in range(BUTTONS)]
         waiting: deque[tuple[str, str]] = deque()
-        air = _air()
+        air, sizes = _air(), list[float]()
         for n in range(alerts):
+            if n % max(1, alerts // (WEEK_DAYS * LOOKS_A_DAY)) == 0:
+                sizes.append(_our_mib(living))
             await asyncio.sleep(seconds / alerts)
             waiting.append(_press(living, buttons[n % BUTTONS], n, register))
             if len(waiting) > OPEN:
@@ -173,6 +168,7 @@ async def _be_away(folder: Path, alerts: int, seconds: float, port: int, registe
             for _ in range(READINGS):
                 living.house.inbox.report(next(air))
     _judge_the_week(living, row, offered)
+    _judge_our_memory(row, sizes)
     _judge_the_samples(living, row, alerts * READINGS)
 
 
@@ -181,9 +177,7 @@ def _press(living: _Away, button: SimButton, n: int, register: Register) -> tupl
     kind, rule = ("double", "keeper") if n % CRITICAL_EVERY else ("single", "sos")
     about = rule, f"pb-{n % BUTTONS:02}"
     register.caused[about] += 1
-    frame = button.press(kind)
-    for _ in range(3):
-        living.ears.hear(Advert(button.address, {SERVICE: frame}, {}, -60))
+    living.ears.press(button, kind)
     return about
 
 
@@ -227,6 +221,22 @@ def _judge_the_week(living: _Away, row: Row, offers: Counter[str]) -> None:
     row.notes.append(
         f"telemetry while away: {offers.total()} batches for upstream, {dropped} dropped and counted, those that still waited at the end included"
     )
+
+
+def _our_mib(living: _Away) -> float:
+    """Resident memory, of the house and of all that is simulated around it; the units remember every question, which is theirs."""
+    for unit in (living.gas[1], living.air):
+        unit.requests.clear()
+    gc.collect()
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+def _judge_our_memory(row: Row, sizes: list[float]) -> None:
+    first, most = sizes[min(LOOKS_A_DAY, len(sizes) - 1)], max(sizes[LOOKS_A_DAY:] or sizes)
+    row.notes.append(f"memory in those days: {first:.0f} MiB after the first, {most:.0f} at most")
+    if most - first > AWAY_MIB:
+        row.wrong.append(f"memory grew from {first:.0f} to {most:.0f} MiB while the broker was away")
 
 
 def _judge_the_samples(living: _Away, row: Row, moved: int) -> None:
@@ -292,9 +302,9 @@ async def _drain(
         row.recoveries_s.append(round(pubacks.at[name] - pressed, 3))
         row.notes.append(f"live press PUBACKed after {row.recoveries_s[-1]:.2f} s, with {left} alerts still to come")
         if not left:
-            row.wrong.append("a live press overtook nothing")
+            row.late.append("a live press overtook nothing")
         if row.recoveries_s[-1] > LIVE_S:
-            row.wrong.append(f"a live press waited {row.recoveries_s[-1]} s for its PUBACK")
+            row.late.append(f"a live press waited {row.recoveries_s[-1]} s for its PUBACK")
     await _until(lambda: not register.missing(), register, "all alerts are there")
     drained, heard = loop.time() - began, len(register)
     await _quiet(register)

@@ -117,7 +117,8 @@ async def _killed_in_its_start(stage: Stage, old: OldStore, statement: int, dice
         if kill % 2 == 0:
             place, last = dice.choice(PLACES)
             place, passage = ("migrating", statement) if kill == 0 else (place, dice.randint(1, last))
-            await stage.start(CRASHING, place, dice.choice(("sos", "gas-high")), str(passage), waiting=False)
+            rule = "" if place == "committed" else dice.choice(("sos", "gas-high"))
+            await stage.start(CRASHING, place, rule, str(passage), waiting=False)
             came = await stage.fell(PATIENCE_S if kill == 0 else TO_ITS_PLACE_S)
             assert came or kill, f"no statement {statement} in the migration"
             row.came_by(place, came)

@@ -44,10 +44,17 @@ DANGERS = frozenset(
 """Built-in rules that speak of something in the world, which only the simulator brings about."""
 
 
+class _Told(Struct):
+    rung: str
+    age_s: float
+
+
 class _Data(Struct):
     rule: str
     subject: str
     change: str
+    age_s: float = 0
+    told: list[_Told] = []
 
 
 class _Body(Struct):
@@ -89,6 +96,10 @@ class Register:
         self.disordered += self._behind(f"lane {body.lane}", sequence) or self._behind(body.subject, revision)
         if body.data.change == ChangeKind.RAISED:  # what else is told of an alert does not stand in for it
             self.alerts[body.data.rule, body.data.subject].add(body.subject)
+        self._keep(body.subject, body.data)
+
+    def _keep(self, alert: str, data: _Data) -> None:
+        """Of a message that is new; here nothing more is kept."""
 
     def _behind(self, line: str, place: int) -> bool:
         before = self._highest.get(line, 0)
@@ -130,6 +141,32 @@ class Register:
         for lane, seen in self._lanes.items():
             if len(seen) != max(seen):
                 row.wrong.append(f"lane {lane}: {max(seen) - len(seen)} of {max(seen)} messages never came")
+
+
+class Diary(Register):
+    """Keeps what each alert went through, too: for rows of a few alerts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps: defaultdict[str, list[tuple[str, float]]] = defaultdict(list)
+        """Alert -> its changes, each with the loop's time when it was heard of."""
+        self.told: defaultdict[str, dict[str, float]] = defaultdict(dict)
+        """Alert -> rungs told, in order, each with the seconds after the alert."""
+
+    def _keep(self, alert: str, data: _Data) -> None:
+        self.steps[alert].append((data.change, asyncio.get_running_loop().time()))
+        self.told[alert] = {told.rung: data.age_s - told.age_s for told in data.told}
+
+    def alert(self, kind: Kind) -> str:
+        """The one alert that was heard of about this; empty where none was."""
+        return next(iter(self.alerts[kind]), "")
+
+    def changes(self, kind: Kind) -> list[str]:
+        return [change for change, _ in self.steps[self.alert(kind)]]
+
+    def rungs(self, kind: Kind) -> list[str]:
+        """Told, as the latest message says."""
+        return list(self.told[self.alert(kind)])
 
 
 @contextlib.asynccontextmanager

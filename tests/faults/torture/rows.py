@@ -43,7 +43,8 @@ class Budget(Struct):
 class Row(Struct):
     """``recoveries_s``: of each trial, from the end of the fault until all it held up was at the receiver.
 
-    ``wrong``: in words, what should have been otherwise and is no matter of counting; ``notes``: figures beside.
+    ``wrong``: in words, what should have been otherwise and is no matter of counting; ``late``: what took longer, or grew more,
+    than is promised, which a busy machine may be guilty of, too; ``notes``: figures beside.
     """
 
     fault: str = ""
@@ -55,10 +56,15 @@ class Row(Struct):
     wire_repeats: int = 0
     recoveries_s: list[float] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     places: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Where something was to happen -> how often it was tried, and how often a trial came by: one that did not tried nothing."""
     took_s: float = 0
+    versions: list[str] = field(default_factory=list)
+    """Short commit ids it ran on."""
+    dates: list[str] = field(default_factory=list)
+    """Days (ISO 8601) on which it ran."""
 
     @property
     def recover_s_p50(self) -> float | None:
@@ -70,13 +76,21 @@ class Row(Struct):
 
     @property
     def clean(self) -> bool:
-        return self.trials > 0 and not (self.lost or self.doubled or self.out_of_order or self.said_wrong)
+        return self.balanced and not self.late
+
+    @property
+    def balanced(self) -> bool:
+        """Clean but for times."""
+        return self.trials > 0 and not (self.lost or self.doubled or self.out_of_order or self.wrong or self._missed)
 
     @property
     def said_wrong(self) -> list[str]:
         """What is wrong, places that were tried often enough and that no trial came by included."""
-        missed = [place for place, (tried, came) in self.places.items() if tried >= TRIED and not came]
-        return [*self.wrong, *(f"no trial came by {place}" for place in missed)]
+        return [*self.wrong, *self.late, *(f"no trial came by {place}" for place in self._missed)]
+
+    @property
+    def _missed(self) -> list[str]:
+        return [place for place, (tried, came) in self.places.items() if tried >= TRIED and not came]
 
     @property
     def said_places(self) -> list[str]:
@@ -91,6 +105,7 @@ class Row(Struct):
         """The same fault, gone on with."""
         mine, theirs = structs.asdict(self), structs.asdict(other)
         added = {name: mine[name] + theirs[name] for name in mine if name not in {"fault", "places"}}
+        added |= {name: list(dict.fromkeys(added[name])) for name in ("versions", "dates")}
         return Row(fault=other.fault, places=_sums(self.places, other.places), **added)
 
 

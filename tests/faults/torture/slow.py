@@ -5,17 +5,21 @@ A profile is device knowledge as data, and a site may bring its own: these are t
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 
 import yaml
 from app.living import SITE, Living
 
 from gateway import supervise
 from gateway.app import chronicle, house, inbox, rooms, timekeeper
+from gateway.drivers.ble.source import Advert, AdvertSource, Hear
 from gateway.drivers.modbus import load
+from gateway.sim.buttons import SERVICE, SimButton
 from gateway.store import registry, store, telemetry
 
 PROFILES = Path(__file__).parents[3] / "gateway" / "drivers" / "profiles"
@@ -48,8 +52,10 @@ def slow_twins(folder: Path, site: str) -> str:
 class SlowLiving(Living):
     """``Living`` on slow polls; nobody in the hall but its air sensor."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, sources: Sequence[AdvertSource] | None = None) -> None:
+        """``sources``: ears, where there are buttons."""
         super().__init__(folder)
+        self.surroundings = house.Surroundings(sources=sources)
         in_the_hall = "      gas-hall: { profile: combustible-gas-6in1, unit_id: 3, place: b1/hall }\n"
         assert in_the_hall in SITE
         self.text = slow_twins(folder, SITE.replace(in_the_hall, ""))
@@ -60,20 +66,49 @@ class SlowLiving(Living):
             unit.requests.clear()
 
 
+class Ears:
+    """An advertisement source: what is said is heard."""
+
+    hear: Hear
+
+    async def run(self, hear: Hear) -> None:
+        self.hear = hear
+        await asyncio.Event().wait()
+
+    def press(self, button: SimButton, kind: str = "single") -> None:
+        """One press, heard three times."""
+        frame = button.press(kind)
+        for _ in range(3):
+            self.hear(Advert(button.address, {SERVICE: frame}, {}, -60))
+
+    def beat(self, button: SimButton) -> None:
+        """It is there, and nobody presses it."""
+        self.hear(Advert(button.address, {SERVICE: button.heartbeat()}, {}, -60))
+
+
 @contextlib.contextmanager
 def slow_ticks(seconds: float) -> Iterator[None]:
     """What only looks whether anything is due looks this seldom while the block runs, and may be that slow.
 
     For rows about what comes of events and of days, not of seconds; ``soak`` lives at true ticks.
     """
-    every = [(module, name, seconds) for module, name in TICKS] + [
-        (module, name, 6 * seconds) for module, name in VITAL
-    ]
-    before = [getattr(module, name) for module, name, _ in every]
-    for module, name, value in every:
+    vital = [(module, name, 6 * seconds) for module, name in VITAL]
+    with _replaced([(module, name, seconds) for module, name in TICKS] + vital):
+        yield
+
+
+def seldom_asked(seconds: float) -> contextlib.AbstractContextManager[None]:
+    """Each device is asked something only this often while the block runs; all else is as in life."""
+    return _replaced([(load, "LISTEN_S", seconds)])
+
+
+@contextlib.contextmanager
+def _replaced(values: Sequence[tuple[ModuleType, str, float]]) -> Iterator[None]:
+    before = [getattr(module, name) for module, name, _ in values]
+    for module, name, value in values:
         setattr(module, name, value)
     try:
         yield
     finally:
-        for (module, name, _), value in zip(every, before, strict=True):
+        for (module, name, _), value in zip(values, before, strict=True):
             setattr(module, name, value)

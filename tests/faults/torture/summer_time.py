@@ -19,10 +19,11 @@ from app.living import Living
 from instruments.virtual import virtual_run
 
 from gateway.instant import MINUTE
-from gateway.store.recording import Recording
 
-from .clocks import CLIMB_S, LEAK, LOOK_S
+from .clocks import CAUSED, CLIMB_S, GAS, LEAK, LOOK_S
+from .register import Diary
 from .rows import Budget, Row
+from .taker import Taker
 
 BEFORE_MIN, LATE_MIN = 50, 1
 _RULE = """
@@ -83,47 +84,42 @@ async def _night(folder: Path, n: int, row: Row) -> None:
 
     def before(living: Living) -> None:
         living.edit("timezone: Asia/Shanghai", f"timezone: {zone}")
-        living.edit("outputs:\n", RULES + "outputs:\n")
+        living.edit("outputs:\n", f"{taker.uplink}{RULES}outputs:\n")
         living.clock.step_wall(turn_ms - BEFORE_MIN * MINUTE - living.clock.true_ms())
 
-    loop, dice = asyncio.get_running_loop(), random.Random(n)
-    async with Living(folder, before=before) as living:
+    loop, dice, diary = asyncio.get_running_loop(), random.Random(n), Diary()
+    diary.caused.update([*CAUSED, *((window, "air-hall") for window, spell in spells.items() if spell)])
+    async with Taker(diary) as taker, Living(folder, before=before) as living:
         started = loop.time()
         leaks = dice.uniform(1, BEFORE_MIN)
         await asyncio.sleep(60 * leaks)
         living.gas[1].holding[1] = LEAK
         ends = max(spell[1] for spell in spells.values() if spell)
         await asyncio.sleep(60 * (BEFORE_MIN + ends + 1) - (loop.time() - started))
-        _judge_climb(living, row)
-        _judge_windows(living, spells, turn_ms, row)
-    row.raised += 1 + sum(spell is not None for spell in spells.values())
+        _judge_climb(diary, row)
+        _judge_windows(diary, spells, turn_ms - living.clock.wall_ms() + 1000 * loop.time(), row)
+    diary.close_account(row)
     row.trials += 1
 
 
-def _judge_climb(living: Living, row: Row) -> None:
-    alert = living.open().get(("gas-high", "gas-301"))
-    row.lost += alert is None
-    told = {} if alert is None else {told.rung.value: (told.at - alert.opened_at) / 1000 for told in alert.told}
-    if alert is None or len(alert.told) != 1 + len(CLIMB_S):
+def _judge_climb(diary: Diary, row: Row) -> None:
+    told = diary.told[diary.alert(GAS)]
+    if list(told) != ["building", *CLIMB_S]:
         row.wrong.append(f"rungs told: {told}")
     for rung, seconds in CLIMB_S.items():
         if not seconds <= told.get(rung, seconds) <= seconds + LOOK_S:
             row.wrong.append(f"{rung} was told {told[rung]} s after the leak")
 
 
-def _judge_windows(living: Living, spells: Spells, turn_ms: int, row: Row) -> None:
-    with Recording(living.state) as recording:
-        steps = sorted(recording.steps, key=lambda step: step[1])
-    anchor_ms = living.clock.wall_ms() - living.house.timeline.now()
+def _judge_windows(diary: Diary, spells: Spells, turn_ms: float, row: Row) -> None:
+    """``turn_ms``: two o'clock by the loop's time."""
     for window, spell in spells.items():
-        alert = living.open().get((window, "air-hall"))
-        if alert is None or spell is None:
-            row.lost += spell is not None
-            row.doubled += alert is not None
-            continue
-        changes = [(kind, (at + anchor_ms - turn_ms) / MINUTE) for known, _, kind, at in steps if known == alert.id]
-        moved = [(kind, round(minute, 1)) for kind, minute in changes if kind not in {"told", "regraded"}]
-        if [kind for kind, _ in moved] != ["raised", "returned"] or any(
-            not due <= minute <= due + LATE_MIN for (_, minute), due in zip(moved, spell, strict=True)
+        steps = diary.steps[diary.alert((window, "air-hall"))]
+        moved = [
+            (kind, round((at * 1000 - turn_ms) / MINUTE, 1)) for kind, at in steps if kind not in {"told", "regraded"}
+        ]
+        due = [] if spell is None else list(zip(("raised", "returned"), spell, strict=True))
+        if [kind for kind, _ in moved] != [kind for kind, _ in due] or any(
+            not minute <= was <= minute + LATE_MIN for (_, was), (_, minute) in zip(moved, due, strict=True)
         ):
             row.wrong.append(f"{window}: {moved}, not {spell}")

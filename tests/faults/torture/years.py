@@ -27,15 +27,14 @@ from gateway.app import chronicle
 from gateway.app.house import House, Surroundings, build
 from gateway.app.orders import read_orders
 from gateway.control.protocol import Request
-from gateway.drivers.ble.source import Advert, Hear
 from gateway.events import Reading
 from gateway.nodes import Faults
-from gateway.sim.buttons import SERVICE, SimButton
+from gateway.sim.buttons import SimButton
 from gateway.uplink.departures import LANES
 
 from .register import Register
 from .rows import Budget, Row
-from .slow import slow_ticks
+from .slow import Ears, slow_ticks
 from .soak import US
 
 YEAR = 365
@@ -103,16 +102,6 @@ def growth(folder: Path, budget: Budget) -> Row:
 # The house ---------------------------------------------------------------------------------------------
 
 
-class Ears:
-    """An advertisement source: what is said is heard."""
-
-    hear: Hear
-
-    async def run(self, hear: Hear) -> None:
-        self.hear = hear
-        await asyncio.Event().wait()
-
-
 class _Lived(NamedTuple):
     house: House
     ears: Ears
@@ -172,9 +161,7 @@ def _air() -> Iterator[Reading]:
 
 async def _alert(lived: _Lived, button: SimButton, name: str, minutes: float) -> None:
     """A press, and after a while its end."""
-    frame = button.press()
-    for _ in range(3):
-        lived.ears.hear(Advert(button.address, {SERVICE: frame}, {}, -60))
+    lived.ears.press(button)
     await asyncio.sleep(60 * minutes)
     raised = [one.id for one in lived.house.engine.alerts() if (one.rule, one.subject) == ("sos", name)]
     assert len(raised) == 1, f"{len(raised)} alerts of a press at {name}"
