@@ -6,13 +6,15 @@ Theory. A terminal resends until it gets 200 and throws the event away when it d
 what cannot be kept now is 503, and is sent again; repeats are known by ``Entry.key`` in the core, not here. Never 503 for a rate:
 it would hold up the alarm that waits behind (``chatter.py``). A body nobody can read is 400, never 500, which terminals resend for ever. Nothing is ever answered that could open a door: every reply is empty.
 Who may speak: the door named in the path (else 404), its secret token and the address the site file gives it (else 403), its digest
-login where it has one (else 401, ``digest.py``); only then a slot is taken and the body read, so a stranger on the network can hold up no terminal. HTTP parsing is aiohttp's, but
+login where it has one (else 401, ``digest.py``); only then a slot is taken and the body read, so a stranger on the network can hold
+up no terminal; nor can a terminal another one, for it has two slots of the eight. HTTP parsing is aiohttp's, but
 neither its logger nor its error pages are used: both quote what was sent, and that holds names.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import ipaddress
 import logging
@@ -44,6 +46,8 @@ DURABLE_LIMIT_S = 10.0
 """A commit takes milliseconds; when it takes this long the disk is the trouble, and the terminal keeps the event for us."""
 AT_ONCE = 8
 """Bodies read at the same time (facts/face 2.2)."""
+AT_ONCE_OF_A_DOOR = 2
+"""Of one door: a terminal says one thing after another, and once more on a new connection where it gave up waiting."""
 CONNECTIONS_PER_ADDRESS = 16
 CONNECTIONS = 128
 LINGER_S = 2.0
@@ -89,6 +93,7 @@ class TerminalListener:
         self._turned_away: dict[tuple[str, str], None] = {}
         """Logged since the last success: the door (or the address that named none) and the reason."""
         self._slots = asyncio.Semaphore(AT_ONCE)
+        self._shares = {door: asyncio.Semaphore(AT_ONCE_OF_A_DOOR) for door in self._doors}
         self._bug: asyncio.Future[None] | None = None
 
     async def run(self) -> None:
@@ -155,16 +160,15 @@ class TerminalListener:
             return door
         if (request.content_length or 0) > MAX_BODY:
             return self._refuse(door, BodyFault("too_large", "declared length"))
-        try:
-            async with asyncio.timeout(READ_LIMIT_S):
-                await self._slots.acquire()
-        except TimeoutError:
-            self.counters["busy"] += 1
-            return 503
-        try:
+        async with contextlib.AsyncExitStack() as held:
+            try:
+                async with asyncio.timeout(READ_LIMIT_S):
+                    await held.enter_async_context(self._shares[door.id])
+                    await held.enter_async_context(self._slots)
+            except TimeoutError:
+                self.counters["busy"] += 1
+                return 503
             return await self._take(request, door)
-        finally:
-            self._slots.release()
 
     def _door_of(self, request: web.BaseRequest) -> model.Door | int:
         """The door that may push here, or the status to refuse with. Takes equally long for every wrong token."""

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import structlog
@@ -38,6 +39,7 @@ from gateway.sim.terminal import SimTerminal
 
 EVENT = as_json(envelope())
 Open = Callable[..., Any]
+Make = Callable[..., Any]
 
 
 @pytest.mark.parametrize(
@@ -289,11 +291,42 @@ class TestSlowAndMany:
 
         asyncio.run(scene())
 
-    def test_eight_at_once_and_the_others_wait(self, front_door: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_two_of_a_door_at_once_and_the_others_wait(self, front_door: Open) -> None:
         async def scene() -> None:
             async with front_door() as front:
                 front.inbox.commit.clear()
-                pushes = [asyncio.create_task(front.push(as_json(envelope(serialNo=n)))) for n in range(12)]
+                pushes = [asyncio.create_task(front.push(as_json(envelope(serialNo=n)))) for n in range(5)]
+                await until(lambda: len(front.inbox.of(Entry)) == room.AT_ONCE_OF_A_DOOR)
+                await asyncio.sleep(0.1)
+                assert len(front.inbox.of(Entry)) == room.AT_ONCE_OF_A_DOOR
+                front.inbox.commit.set()
+                assert await asyncio.gather(*pushes) == [200] * 5
+
+        asyncio.run(scene())
+
+    def test_a_terminal_that_sends_slowly_holds_up_no_other_door(self, front_door: Open, make_door: Make) -> None:
+        async def scene() -> None:
+            async with front_door(make_door("gate"), make_door("east")) as front:
+                slow = [await asyncio.open_connection("127.0.0.1", front.listener.port) for _ in range(room.AT_ONCE)]
+                for _, writer in slow:
+                    head = f"POST {urlsplit(front.url('gate')).path} HTTP/1.1\r\nHost: x\r\nContent-Length: 90000"
+                    writer.write(f"{head}\r\nContent-Type: application/json\r\n\r\n{{".encode())
+                await until(lambda: front.listener.counters["requests"] == room.AT_ONCE)
+                assert await front.push(EVENT, url=front.url("east")) == 200
+                assert not front.listener.counters["too_slow"]  # they stand there still
+                for _, writer in slow:
+                    writer.close()
+
+        asyncio.run(scene())
+
+    def test_eight_at_once_and_the_others_wait(self, front_door: Open, make_door: Make) -> None:
+        async def scene() -> None:
+            async with front_door(*[make_door(f"d{n}") for n in range(6)]) as front:
+                front.inbox.commit.clear()
+                pushes = [
+                    asyncio.create_task(front.push(as_json(envelope(serialNo=n)), url=front.url(f"d{n % 6}")))
+                    for n in range(12)
+                ]
                 await until(lambda: len(front.inbox.of(Entry)) == room.AT_ONCE)
                 await asyncio.sleep(0.1)
                 assert len(front.inbox.of(Entry)) == room.AT_ONCE
@@ -309,10 +342,10 @@ class TestSlowAndMany:
         async def scene() -> None:
             async with front_door() as front:
                 front.inbox.commit.clear()
-                pushes = [asyncio.create_task(front.push(as_json(envelope(serialNo=n)))) for n in range(9)]
+                pushes = [asyncio.create_task(front.push(as_json(envelope(serialNo=n)))) for n in range(3)]
                 await until(lambda: front.listener.counters["busy"])
                 front.inbox.commit.set()
-                assert sorted(await asyncio.gather(*pushes)) == [200] * 8 + [503]
+                assert sorted(await asyncio.gather(*pushes)) == [200] * 2 + [503]
 
         asyncio.run(scene())
 
