@@ -38,6 +38,7 @@ from gateway.site.profile import PointSpec
 log = structlog.get_logger()
 
 RECONNECT_S = 1.0  # promised: back within 3 s of its return
+PENDING_S = 0.1  # promised: so long at most somebody waits for a line that is gone
 REOPEN_S = 10.0  # when everybody is silent the adapter itself may hang, or another one now bears the path
 _IDLE_S = 1.0
 _VERIFY_S = 0.05  # a relay may show its coil a moment after it confirmed the write
@@ -218,7 +219,7 @@ class BusPoller:
             return
         self._connect_at = at + RECONNECT_S
         try:
-            await self.line.connect()
+            await self._connect()
         except DeviceFault as fault:
             self._tell_refused(fault.detail)
             self._jobs.fail_all(fault)
@@ -230,6 +231,16 @@ class BusPoller:
         self.roll.opened(self._opened_at, afresh=afresh)
         self.review.begin(self._opened_at)
         self._wake.set()
+
+    async def _connect(self) -> None:
+        """Raises DeviceFault. Whoever waits meanwhile is told that the line is gone: a black hole takes its two seconds."""
+        connecting = asyncio.ensure_future(self.line.connect())
+        try:
+            while not (await asyncio.wait({connecting}, timeout=PENDING_S))[0]:
+                self._jobs.fail_all(DeviceFault("port_gone", self._bus.id))
+            connecting.result()
+        finally:
+            connecting.cancel()
 
     def _tell_refused(self, why: str) -> None:
         """The line cannot be opened: say so once, and again when the reason is another."""

@@ -11,6 +11,7 @@ import contextlib
 import glob
 import os
 import termios
+from concurrent.futures import ThreadPoolExecutor
 
 import serial
 import structlog
@@ -47,7 +48,10 @@ class SerialWire:
 
     async def open(self, hear: Hear, lost: Lost) -> None:
         loop = asyncio.get_running_loop()
-        opening = loop.run_in_executor(None, self._open_blocking)
+        # A thread of its own: those of the loop may all wait for a dead name server.
+        thread = ThreadPoolExecutor(1, self.name)
+        opening = loop.run_in_executor(thread, self._open_blocking)
+        thread.shutdown(wait=False)
         try:
             device = await asyncio.shield(opening)
         except asyncio.CancelledError:

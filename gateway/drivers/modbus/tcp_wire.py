@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import socket
+from collections.abc import Callable
+from typing import Any
 
 import structlog
 
@@ -75,6 +78,7 @@ class TcpWire:
         self.name, self.baud, self.char_s = f"{host}:{tcp_port}", baud, char_s
         self._host, self._tcp_port = host, tcp_port
         self._connection: Connection | None = None
+        self._lookup: asyncio.Future[list[Any]] | None = None
 
     @property
     def is_open(self) -> bool:
@@ -86,16 +90,36 @@ class TcpWire:
             log.warning("port_lost", port=self.name, why=why)
             lost(why)
 
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(CONNECT_S):
-                _, connection = await loop.create_connection(lambda: Connection(hear, gone), self._host, self._tcp_port)
+                connection = await self._dial(lambda: Connection(hear, gone))
         except (OSError, TimeoutError) as error:
             raise DeviceFault("port_gone", f"{self.name}: {error or 'no answer'}") from error
         if connection.transport is None:
             raise DeviceFault("port_gone", f"{self.name}: hung up")
         self._connection = connection
         log.info("port_opened", port=self.name)
+
+    async def _dial(self, make: Callable[[], Connection]) -> Connection:
+        refused = OSError("no address")
+        for address in await self._addresses():
+            try:
+                return (await asyncio.get_running_loop().create_connection(make, address, self._tcp_port))[1]
+            except OSError as error:
+                refused = error
+        raise refused
+
+    async def _addresses(self) -> list[str]:
+        """Of the host. One lookup at a time: with a dead name server each holds a thread of the loop for 20 s and longer."""
+        if _is_address(self._host):
+            return [self._host]
+        if self._lookup is None:
+            loop = asyncio.get_running_loop()
+            self._lookup = asyncio.ensure_future(loop.getaddrinfo(self._host, self._tcp_port, type=socket.SOCK_STREAM))
+        lookup = self._lookup
+        await asyncio.wait({lookup})
+        self._lookup = None
+        return [str(address[0]) for *_, address in lookup.result()]
 
     def glance(self) -> None:
         """The event loop hands everything up by itself."""
@@ -113,6 +137,14 @@ class TcpWire:
 
     def end(self) -> None:
         self.close()
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _nobody(_: object) -> None:

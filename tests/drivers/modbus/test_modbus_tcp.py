@@ -2,18 +2,22 @@
 
 import asyncio
 import contextlib
+import socket
 import struct
+import threading
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.drivers.modbus import tcp_wire
 from gateway.drivers.modbus.line import Refused
 from gateway.drivers.modbus.lines import line_of
 from gateway.drivers.modbus.mbap import MbapLine
+from gateway.drivers.modbus.port import SerialLine
 from gateway.drivers.modbus.tcp import TcpLine
 from gateway.faults import DeviceFault
-from gateway.sim.modbus import SimTcp, SimUnit
+from gateway.sim.modbus import SimBus, SimTcp, SimUnit
 from gateway.site.profile import Space
 
 H = Space.HOLDING
@@ -206,6 +210,100 @@ def test_the_poller_finds_a_server_that_comes_late_and_comes_back(kit):
             await server.start()
             await kit.until(lambda: ear.values("gas")[-1] == 7, 3)
             await server.stop()
+
+    asyncio.run(story())
+
+
+@contextlib.contextmanager
+def black_hole():
+    """The port of an endpoint that answers no SYN: a listener whose backlog is full."""
+    with contextlib.ExitStack() as held:
+        deaf = held.enter_context(socket.socket())
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        for _ in range(4):
+            caller = held.enter_context(socket.socket())
+            caller.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                caller.connect(deaf.getsockname())
+        yield deaf.getsockname()[1]
+
+
+def test_who_wants_to_write_into_a_black_hole_does_not_wait_for_the_connection(kit, monkeypatch):
+    monkeypatch.setattr(tcp_wire, "CONNECT_S", 60.0)
+
+    async def story():
+        profile = kit.profile(kit.point("relay", 0, Space.COIL, writable=True))
+        with black_hole() as port:
+            async with kit.polling(kit.bus("", (1, profile), host="127.0.0.1", tcp_port=port)) as (poller, _):
+                with pytest.raises(DeviceFault) as caught:
+                    await asyncio.wait_for(poller.write("dev1", "relay", True), 10)
+        assert caught.value.reason == "port_gone"
+
+    asyncio.run(story())
+
+
+class DeadNames:
+    """A name server that does not answer until it is back."""
+
+    def __init__(self, monkeypatch):
+        self.back, self.asked, self._real = threading.Event(), [], socket.getaddrinfo
+        monkeypatch.setattr(socket, "getaddrinfo", self._look)
+
+    def _look(self, host, *rest, **more):
+        if not str(host).endswith(".lan"):
+            return self._real(host, *rest, **more)
+        self.asked.append(host)
+        self.back.wait(30)
+        return self._real("127.0.0.1", *rest, **more)
+
+
+def test_one_lookup_of_a_name_at_a_time_and_its_answer_serves_whoever_asks_then(monkeypatch):
+    names = DeadNames(monkeypatch)
+    monkeypatch.setattr(tcp_wire, "CONNECT_S", 0.05)
+
+    async def story():
+        server = SimTcp([SimUnit(1, holding={1: 7})])
+        await server.start()
+        wire = tcp_wire.TcpWire("converter.lan", server.tcp_port)
+        for _ in range(3):
+            with pytest.raises(DeviceFault) as caught:
+                await wire.open(lambda _: None, lambda _: None)
+            assert caught.value.reason == "port_gone"
+        assert names.asked == ["converter.lan"]
+        names.back.set()
+        monkeypatch.setattr(tcp_wire, "CONNECT_S", 5.0)
+        await wire.open(lambda _: None, lambda _: None)
+        assert wire.is_open
+        assert names.asked == ["converter.lan"]
+        wire.close()
+        await server.stop()
+
+    asyncio.run(story())
+
+
+def test_dead_names_keep_nobody_else_shut(monkeypatch):
+    names = DeadNames(monkeypatch)
+
+    async def story():
+        loop = asyncio.get_running_loop()
+        lookups = [loop.getaddrinfo(f"c{n}.lan", 502) for n in range(40)]  # more than the loop has threads
+        waiting = [asyncio.ensure_future(one) for one in lookups]
+        async with SimBus([SimUnit(1, holding={0: 1111})]) as bus:
+            line = SerialLine(bus.path)
+            await asyncio.wait_for(line.connect(), 10)
+            assert not names.back.is_set()
+            assert await line.read(1, H, 0, 1) == [1111]
+            await line.close()
+        server = SimTcp([SimUnit(1, holding={1: 7})])
+        await server.start()
+        wire = tcp_wire.TcpWire("127.0.0.1", server.tcp_port)
+        await asyncio.wait_for(wire.open(lambda _: None, lambda _: None), 10)
+        assert not names.back.is_set()
+        wire.close()
+        await server.stop()
+        names.back.set()
+        await asyncio.gather(*waiting)
 
     asyncio.run(story())
 
