@@ -63,7 +63,7 @@ class Is(Struct, frozen=True):
             return Finding(False if self.of_bus else None)
         alarming = self._alarming(fact)
         stale_at = case.view.stale_at(owner, self.fact)
-        if not fact.believed(alarming=alarming) or (stale_at is not None and case.at >= stale_at):
+        if not fact.believed(alarming=alarming, told=True) or (stale_at is not None and case.at >= stale_at):
             return Finding(None)
         if not alarming:
             return Finding(False, (), stale_at)

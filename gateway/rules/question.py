@@ -20,9 +20,7 @@ from gateway.rules.signs import Leave, Sign
 from gateway.rules.wall import Wall
 
 _IN_DOUBT = (Quality.WARM_UP, Quality.COMMS)
-"""The value was read, but the device heats up, or its own word on its health did not come: an alarm counts all the same."""
-_BEYOND = (Quality.OVER_RANGE, Quality.UNDER_RANGE)
-"""A detector beyond its range still knows its own alarm."""
+"""A number was read, but the device heats up, or its own word on its health did not come: beyond a limit it counts all the same."""
 
 
 class Fact(Struct, frozen=True, gc=False):
@@ -36,13 +34,17 @@ class Fact(Struct, frozen=True, gc=False):
     heard: int
     """Time spent listening, in ms, when it was last heard: blind time does not age it."""
 
-    def believed(self, *, alarming: bool) -> bool:
-        """While a device warms up, or is beyond its range, an alarm counts and a quiet value proves nothing."""
+    def believed(self, *, alarming: bool, told: bool = False) -> bool:
+        """Whether the value counts as what it says.
+
+        ``told``: the device says it itself (a contact, an alarm bit, a named state); a device that is also at fault, in a mode
+        nobody knows or switched off says so besides, and takes nothing back (facts/modbus 5: its own bits are OR-ed, never AND-ed).
+        A measured number that is in doubt alarms only where the doubt is not about the number; a quiet value in doubt proves
+        nothing.
+        """
         if self.value is None:
             return False
-        if self.quality is Quality.GOOD or (alarming and self.quality in _IN_DOUBT):
-            return True
-        return alarming and isinstance(self.value, bool) and self.quality in _BEYOND
+        return self.quality is Quality.GOOD or (alarming and (told or self.quality in _IN_DOUBT))
 
 
 class View(Protocol):

@@ -121,6 +121,15 @@ def test_how_far_a_quality_may_be_believed(quality, alarming, quiet):
     assert ask(ABOVE, Board(p=fact(1.0, quality))).truth is quiet
 
 
+@pytest.mark.parametrize("quality", Quality)
+def test_what_a_device_says_itself_is_believed_when_it_alarms_whatever_is_wrong_with_it(quality):
+    quiet = False if quality is Quality.GOOD else None
+    assert ask(Is("p", (True,)), Board(p=fact(True, quality))).truth is True
+    assert ask(Is("p", (True,)), Board(p=fact(False, quality))).truth is quiet
+    assert ask(Is("p", ("alarm",)), Board(p=fact("alarm", quality))).truth is True
+    assert ask(Is("p", (True,)), Board(p=fact(None, quality))).truth is None
+
+
 def test_the_range_counts_on_the_side_of_the_limit():
     assert ask(ABOVE, Board(p=fact(None, Quality.OVER_RANGE))).truth is True
     assert ask(ABOVE, Board(p=fact(None, Quality.UNDER_RANGE))).truth is None
