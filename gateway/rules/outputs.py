@@ -46,7 +46,7 @@ def _asked(output: OutputSpec, alert: Alert, rule: Rule | None) -> OutputState |
         return None
     if output.rules and rule.id not in output.rules:
         return None
-    return state if _in_force(output.kind, alert) else None
+    return state if _in_force(output.kind, state, alert) else None
 
 
 def _gassed(output: OutputSpec, alert: Alert, rule: Rule | None) -> bool:
@@ -56,13 +56,12 @@ def _gassed(output: OutputSpec, alert: Alert, rule: Rule | None) -> bool:
     return alert.condition is Condition.ACTIVE or alert.latch
 
 
-def _in_force(kind: str, alert: Alert) -> bool:
-    """How long an open alert goes on asking."""
+def _in_force(kind: str, state: OutputState, alert: Alert) -> bool:
+    """How long an open alert goes on asking. Who shelves it silences people and sounders, and lets go of nothing that is safe."""
     if kind == "valve":
         return True
-    if alert.suppression is Suppression.SHELVED:
-        return False
     holds = alert.condition is Condition.ACTIVE or alert.latch
     if kind == "siren":
-        return holds and alert.response is Response.UNANSWERED and not alert.silenced
-    return holds
+        holds = holds and alert.response is Response.UNANSWERED and not alert.silenced
+    safe = kind == "fan" and state is OutputState.OFF
+    return holds and (safe or alert.suppression is Suppression.NONE)

@@ -70,6 +70,25 @@ def test_smoke_holds_the_fan_off_against_every_other_wish(make):
     assert core.output("fan") == OFF
 
 
+def test_a_shelf_silences_people_and_lets_go_of_no_fan_held_off_in_smoke(make):
+    core = make(outputs=(OutputSpec("fan", "fan", "b1", ("b1",), ex_rated=True), *siren()))
+    core.read("smoke", "smoke", True, SECOND)
+    core.gas(40.0, 2 * SECOND)
+    assert core.ask("ack", "gas-high") == "done"
+    assert core.ask("shelve", "smoke", for_ms=20 * MINUTE, reason="noise") == "done"
+    assert (core.output("fan"), core.output("siren")) == (OFF, OFF)
+    assert core.ask("shelve", "gas-high", for_ms=20 * MINUTE, reason="noise") == "done"
+    assert core.output("fan") == OFF
+
+
+def test_a_fan_that_draws_gas_out_stops_with_the_shelf(make):
+    core = make(outputs=(OutputSpec("fan", "fan", "b1", ("b1",)),))
+    core.gas(40.0, SECOND)
+    assert core.output("fan") == ON
+    core.ask("shelve", "gas-high", for_ms=20 * MINUTE, reason="noise")
+    assert core.output("fan") == OFF
+
+
 def test_the_valve_stays_shut_while_the_alert_is_open_and_is_never_opened(core):
     core.read("gas", "gas_high_alarm", True, SECOND)
     core.ask("shelve", "gas-high", for_ms=MINUTE, reason="test")
