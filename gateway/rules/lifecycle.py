@@ -15,7 +15,12 @@ _replace = msgspec.structs.replace
 
 
 def acknowledge(alert: Alert, at: Instant, who: str, answer_by_ms: int | None, *, on_site: bool) -> Alert:
-    """A named person took it: the climb stops, the second deadline starts unless the person stands there."""
+    """A named person took it: the climb stops, the second deadline starts unless the person stands there.
+
+    Said again, by whomever, it postpones nothing: the first deadline stands, and who stands there goes on standing there.
+    """
+    if alert.response is Response.ACKNOWLEDGED:
+        return _acknowledge_again(alert, at, who, on_site=on_site)
     waits = not on_site and answer_by_ms is not None and alert.suppression is Suppression.NONE
     due = Instant(at + (answer_by_ms or 0)) if waits else None
     return _replace(
@@ -27,6 +32,13 @@ def acknowledge(alert: Alert, at: Instant, who: str, answer_by_ms: int | None, *
         climb_due=None,
         answer_due=due,
     )
+
+
+def _acknowledge_again(alert: Alert, at: Instant, who: str, *, on_site: bool) -> Alert:
+    if alert.on_site:
+        return alert
+    due = None if on_site else alert.answer_due
+    return _replace(alert, answered_by=who, answered_at=at, on_site=on_site, climb_due=None, answer_due=due)
 
 
 def return_to_normal(alert: Alert) -> Alert:

@@ -105,6 +105,34 @@ def test_at_the_top_of_the_ladder_the_top_is_called_again_until_somebody_is_ther
     assert core.said("sos") == ["acknowledged"]
 
 
+def test_answering_again_and_again_from_afar_postpones_nothing(core):
+    core.press(0)
+    for minute in range(1, 180, 9):
+        assert core.ask("ack", "sos", minute * MINUTE, who="head") == "done"
+    calls = [p.change.at // MINUTE for p in core.changes if p.change.kind == "told" and p.change.at >= 5 * MINUTE]
+    assert calls[:3] == [11, 21, 31]
+    assert core.alert("sos").told[-1].rung == D
+
+
+def test_who_stands_there_goes_on_standing_there_whoever_else_answers(core):
+    core.press(0)
+    core.ask("ack", "sos", SECOND, who="head", on_site=True)
+    core.forget().ask("ack", "sos", MINUTE, who="duty")
+    assert core.said("sos") == ["acknowledged"], "it is written down"
+    core.wait(3 * HOUR)
+    assert core.said("sos") == ["acknowledged"]
+    assert (core.alert("sos").on_site, core.alert("sos").answered_by) == (True, "head")
+
+
+def test_a_second_who_stands_there_ends_the_wait_for_the_first(core):
+    core.press(0)
+    core.ask("ack", "sos", SECOND, who="duty")
+    core.ask("ack", "sos", 5 * MINUTE, who="head", on_site=True)
+    core.forget().wait(3 * HOUR)
+    assert core.said("sos") == []
+    assert core.alert("sos").answered_by == "head"
+
+
 def test_medium_and_low_have_no_second_deadline(core):
     core.entry("access.denied", "1", 0, subject="stranger")
     core.ask("ack", "stranger", SECOND)
