@@ -175,8 +175,9 @@ class AlertRegister:
         self.end_if_settled(self._say(ChangeKind.RETURNED, lifecycle.return_to_normal(alert), at), at)
 
     def worsen(self, alert: Alert, why: tuple[Why, ...]) -> None:
-        """Remember a worse value of an alert that is still unanswered."""
-        self._keep(_replace(alert, worst=worst_value(why), why=why))
+        """Remember what is worse about an alert that is still unanswered."""
+        worst = max((v for v in (alert.worst, worst_value(why)) if v is not None), default=None)
+        self._keep(_replace(alert, worst=worst, why=why))
 
     def acknowledge(self, alert: Alert, at: Instant, who: str, *, on_site: bool) -> None:
         """A named person took it."""

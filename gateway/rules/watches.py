@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.actions import Reread
-from gateway.alerts import Condition, Response, Suppression, Why
+from gateway.alerts import Alert, Condition, Response, Suppression, Why
 from gateway.events import Entry, Press
 from gateway.instant import Instant
 from gateway.rules.away import AWAY
@@ -37,6 +37,9 @@ REREAD_WITHIN_MS = 1_500
 """A re-read takes one transaction, at most a second on a slow bus; a value that cannot be confirmed alarms all the same."""
 WORSE_BY = 0.5
 """A value beyond the worst one alarmed by half the limit (or the deadband, if greater) re-alarms what was answered."""
+
+REASONS_KEPT = 8
+"""Of an alert whose detectors say it one after the other; as many as of its presses."""
 
 
 class Phase(StrEnum):
@@ -78,6 +81,19 @@ _IDLE = Watch()
 _BEFORE = frozenset({Phase.IDLE, Phase.PENDING, Phase.CONFIRMING})
 _NOBODY: dict[tuple[str, str], Rule] = {}
 _replace = msgspec.structs.replace
+
+
+def _says_more(alert: Alert, why: tuple[Why, ...]) -> bool:
+    """A detector says *alarm* itself that had not when the alert last sounded: its own bit after a number, or a second one."""
+    known = {(reason.fact, reason.of) for reason in alert.why}
+    return any(reason.value is True and (reason.fact, reason.of) not in known for reason in why)
+
+
+def _all_said(alert: Alert, why: tuple[Why, ...]) -> tuple[Why, ...]:
+    """What is said now, and what was said before on this occasion: a bit that comes and goes is no news a second time."""
+    now = {(reason.fact, reason.of) for reason in why}
+    before = (reason for reason in alert.why if reason.value is True and (reason.fact, reason.of) not in now)
+    return (*why, *before)[: max(REASONS_KEPT, len(why))]
 
 
 class Watchkeeper:
@@ -270,18 +286,23 @@ class Watchkeeper:
         self._register.re_alarm(alert, at, why, "came_back")
 
     def _worsens(self, rule: Rule, subject: str, finding: Finding, at: Instant) -> None:
-        alert, value = self._register.standing(rule.id, subject), worst_value(finding.why)
-        limits = [leaf for leaf in leaves(rule.when) if isinstance(leaf, Threshold) and leaf.above]
-        if alert is None or value is None or alert.worst is None or value <= alert.worst or not limits:
-            return
-        if value < alert.worst + max(max(WORSE_BY * abs(leaf.limit), leaf.deadband) for leaf in limits):
+        alert = self._register.standing(rule.id, subject)
+        if alert is None or not (_says_more(alert, finding.why) or self._is_beyond(rule, alert, finding.why)):
             return
         if alert.suppression is Suppression.SHELVED:
             alert = self._register.unshelve(alert, at, None, "worsened")
-        if alert.response is Response.ACKNOWLEDGED:
-            self._register.re_alarm(alert, at, finding.why, "worsened")
+        if alert.response is Response.ACKNOWLEDGED or alert.silenced:
+            self._register.re_alarm(alert, at, _all_said(alert, finding.why), "worsened")
         else:
-            self._register.worsen(alert, finding.why)
+            self._register.worsen(alert, _all_said(alert, finding.why))
+
+    def _is_beyond(self, rule: Rule, alert: Alert, why: tuple[Why, ...]) -> bool:
+        """A number well beyond the worst one alarmed: each such step is that much further, so noise takes none."""
+        value = worst_value(why)
+        limits = [leaf for leaf in leaves(rule.when) if isinstance(leaf, Threshold) and leaf.above]
+        if value is None or alert.worst is None or value <= alert.worst or not limits:
+            return False
+        return value >= alert.worst + max(max(WORSE_BY * abs(leaf.limit), leaf.deadband) for leaf in limits)
 
     def _holds_not(self, rule: Rule, subject: str, watch: Watch, at: Instant) -> None:
         if watch.phase in {Phase.PENDING, Phase.CONFIRMING}:

@@ -28,7 +28,7 @@ def test_one_alert_for_each_stair(make):
     core.read("smoke-201", "smoke", True, 2)
     alerts = core.engine.alerts()
     assert [(a.subject, a.place) for a in alerts] == [("b1/s1", "b1/s1"), ("b1/s2", "b1/s2")]
-    assert [w.of for w in alerts[0].why] == ["smoke-101"]
+    assert [w.of for w in alerts[0].why] == ["smoke-101", "smoke-102"]
     core.read("smoke-101", "smoke", False, 3)
     assert "returned" not in core.said("r")
     core.read("smoke-102", "smoke", False, 4)

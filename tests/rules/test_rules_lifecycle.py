@@ -96,6 +96,54 @@ def test_beyond_the_measuring_range_is_worse_than_any_value_and_once(core):
     assert core.said("gas-high") == []
 
 
+def test_what_worsens_sounds_again_although_it_was_silenced(core):
+    core.gas(21.0, SECOND)
+    core.ask("silence", "gas-high")
+    core.forget().read("gas", "gas", 30.0, MINUTE)
+    assert core.said("gas-high") == []
+    core.read("gas", "gas", 80.0, 2 * MINUTE)
+    assert (core.said("gas-high"), core.output("siren")) == (["re-alarmed"], "on")
+
+
+@pytest.mark.parametrize(
+    ("quiet", "said"),
+    [("ack", ["re-alarmed", "told"]), ("silence", ["re-alarmed"]), ("shelve", ["unshelved", "told"])],
+)
+def test_the_detectors_own_alarm_after_a_number_is_worse_and_once(core, quiet, said):
+    core.gas(21.0, SECOND)
+    core.ask(quiet, "gas-high", for_ms=20 * MINUTE, reason="repair")
+    core.forget().read("gas", "gas_high_alarm", True, MINUTE)
+    assert (core.said("gas-high"), core.output("siren")) == (said, "on")
+    core.ask("ack", "gas-high", on_site=True)
+    core.forget()
+    for minute in range(2, 30):
+        core.read("gas", "gas_high_alarm", bool(minute % 2), minute * MINUTE)
+        core.read("gas", "gas", 21.0 + minute % 5)
+    assert core.said("gas-high") == [], "noise is nothing worse"
+
+
+def test_a_second_detector_in_the_place_is_worse(make, subjects):
+    text = """
+- rule: stair-smoke
+  subjects: { kind: [smoke-detector, water-detector] }
+  by: stair
+  when: { any: [ { point: smoke, is: true }, { point: water, is: true } ] }
+  priority: critical
+  grade: big
+"""
+    core = make(text)
+    core.read("smoke", "smoke", True, SECOND)
+    core.ask("ack", "stair-smoke", on_site=True)
+    core.forget().read("water", "water", True, MINUTE)
+    assert core.said("stair-smoke") == ["re-alarmed", "told"]
+    core.ask("ack", "stair-smoke", on_site=True)
+    core.forget()
+    for n in range(10):  # one or the other, in turns
+        core.read("smoke", "smoke", bool(n % 2), (2 + n) * MINUTE)
+        core.read("water", "water", True)
+    assert core.said("stair-smoke") == []
+
+
 def test_what_comes_back_while_shelved_stays_out_of_sight_and_is_told_after(core):
     core.read("water", "water", True, SECOND)
     core.ask("ack", "water")
