@@ -156,6 +156,9 @@ class Alert(Struct, frozen=True):
     """Worst value alarmed so far; well beyond it the condition *worsens* and re-alarms."""
     shelved_until: Instant | None = None
     shelved_by: str | None = None
+    shelved_at: Instant | None = None
+    shelved_ms: int = 0
+    """How long it was shelved, by shelves that are over, since it was last told to anybody."""
     reset_by: str | None = None
     closed_by: str | None = None
     closed_as: str | None = None

@@ -10,6 +10,7 @@ from enum import StrEnum
 from gateway.alerts import Alert, Condition, Response, Suppression
 from gateway.events import Command, Verb
 from gateway.instant import DAY, HOUR, MINUTE, Instant
+from gateway.rules import lifecycle
 from gateway.rules.compound import Compound
 from gateway.rules.register import AlertRegister
 
@@ -40,6 +41,8 @@ class Verdict(StrEnum):
     REASON_TOO_LONG = "reason_too_long"
     NEEDS_DURATION = "needs_duration"
     TOO_LONG = "too_long"
+    SHELF_USED_UP = "shelf_used_up"
+    """The whole time this alert may be shelved between two times that people are told of it."""
     NOT_SHELVED = "not_shelved"
     NEEDS_ANSWER_FIRST = "needs_answer_first"
     ID_REUSED = "id_reused"
@@ -149,8 +152,11 @@ def _shelve(command: Command, alert: Alert, at: Instant, register: AlertRegister
         return Verdict.NEEDS_REASON
     if not command.for_ms or command.for_ms <= 0:
         return Verdict.NEEDS_DURATION
-    if command.for_ms > longest_shelf_ms(alert, register.compound):
+    longest = longest_shelf_ms(alert, register.compound)
+    if command.for_ms > longest:
         return Verdict.TOO_LONG
+    if longest == LIFE_SHELF_MS and lifecycle.shelved_ms(alert, at) + command.for_ms > longest:
+        return Verdict.SHELF_USED_UP
     register.shelve(alert, at, command.who, Instant(at + command.for_ms), command.reason)
     return Verdict.DONE
 

@@ -57,21 +57,29 @@ def re_alarm(alert: Alert) -> Alert:
         on_site=False,
         answer_due=None,
         silenced=False,
+        shelved_ms=0,
         reset_by=None,
     )
 
 
-def shelve(alert: Alert, who: str, until: Instant, reason: str) -> Alert:
+def shelve(alert: Alert, at: Instant, who: str, until: Instant, reason: str) -> Alert:
     """Out of people's sight for a while, by a named person and with a reason."""
     return _replace(
         alert,
         suppression=Suppression.SHELVED,
         shelved_by=who,
+        shelved_at=at,
+        shelved_ms=shelved_ms(alert, at),
         shelved_until=until,
         reason=reason,
         climb_due=None,
         answer_due=None,
     )
+
+
+def shelved_ms(alert: Alert, at: Instant) -> int:
+    """How long it was out of sight since it was last told to anybody."""
+    return alert.shelved_ms + (0 if alert.shelved_at is None else at - alert.shelved_at)
 
 
 def unshelve(alert: Alert, at: Instant, answer_by_ms: int | None) -> Alert:
@@ -81,6 +89,8 @@ def unshelve(alert: Alert, at: Instant, answer_by_ms: int | None) -> Alert:
         alert,
         suppression=Suppression.NONE,
         shelved_by=None,
+        shelved_at=None,
+        shelved_ms=shelved_ms(alert, at),
         shelved_until=None,
         answer_due=Instant(at + (answer_by_ms or 0)) if waits else None,
     )

@@ -195,7 +195,7 @@ class AlertRegister:
 
     def shelve(self, alert: Alert, at: Instant, who: str, until: Instant, reason: str) -> None:
         """Out of sight until then."""
-        self._say(ChangeKind.SHELVED, lifecycle.shelve(alert, who, until, reason), at, who=who, reason=reason)
+        self._say(ChangeKind.SHELVED, lifecycle.shelve(alert, at, who, until, reason), at, who=who, reason=reason)
 
     def unshelve(self, alert: Alert, at: Instant, who: str | None, reason: str) -> Alert:
         """Back in sight; an unanswered alert climbs from the start."""
@@ -300,7 +300,7 @@ class AlertRegister:
     def _told(self, before: Alert, after: Alert, at: Instant) -> Alert:
         """Say who was told, if anybody was (or an empty rung was passed)."""
         if (after.told, after.told_left_out) != (before.told, before.told_left_out):
-            return self._say(ChangeKind.TOLD, after, at, reason=after.told[-1].because)
+            return self._say(ChangeKind.TOLD, _replace(after, shelved_ms=0), at, reason=after.told[-1].because)
         self._keep(after)
         return after
 

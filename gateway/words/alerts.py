@@ -332,6 +332,10 @@ _ANSWERS: dict[str, tuple[str, str]] = {
     "answer.needs_reason": ("请写明理由。", "A reason is needed."),
     "answer.reason_too_long": ("理由太长。", "The reason is too long."),
     "answer.needs_duration": ("请写明时长。", "A duration is needed."),
+    "answer.shelf_used_up": (
+        "生命安全告警两次提醒之间最多搁置30分钟,时间已用完或不够。",
+        "Between two times that people are told of it, a life-safety alert is shelved for 30 minutes in all; so long is not left.",
+    ),
     "answer.too_long": ("时长超过允许范围。", "The duration is longer than allowed."),
     "answer.not_shelved": ("告警未被搁置。", "The alert is not shelved."),
     "answer.needs_answer_first": ("请先应答。", "It must be acknowledged first."),

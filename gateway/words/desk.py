@@ -466,6 +466,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "refusal.needs_reason": ("必须用 --reason 写明原因", "a reason is needed (--reason)"),
     "refusal.reason_too_long": ("原因太长(最多 500 字)", "the reason is too long (500 characters at most)"),
     "refusal.needs_duration": ("必须写明多久,例如 --for 20min", "say for how long, e.g. --for 20min"),
+    "refusal.shelf_used_up": (
+        "生命安全告警两次提醒之间最多搁置30分钟,时间已用完或不够",
+        "between two times that people are told of it, a life-safety alert is shelved for 30 minutes in all; so long is not left",
+    ),
     "refusal.too_long": (
         "时间太长:生命安全类告警最多搁置 30 分钟",
         "too long: a life-safety alert is shelved for 30 minutes at most",

@@ -51,6 +51,27 @@ def test_what_is_no_matter_of_life_may_be_shelved_for_a_week(core):
     assert core.ask("shelve", "water", for_ms=7 * DAY, reason="spare part") == "done"
 
 
+def test_half_an_hour_of_shelf_is_not_renewed_for_ever(core):
+    core.gas(21.0, 0)
+    core.ask("ack", "gas-high", SECOND, on_site=True)
+    shelf = {"for_ms": 20 * MINUTE, "reason": "repair"}
+    assert core.ask("shelve", "gas-high", MINUTE, **shelf) == "done"
+    assert core.ask("shelve", "gas-high", 10 * MINUTE, **shelf) == "done", "30 min less 9"
+    assert core.ask("shelve", "gas-high", 12 * MINUTE, **shelf) == "shelf_used_up"
+    core.wait(31 * MINUTE)
+    core.restart(after=SECOND)
+    assert core.ask("shelve", "gas-high", 3 * DAY, for_ms=2 * MINUTE, reason="x") == "shelf_used_up"
+    assert core.ask("shelve", "gas-high", for_ms=MINUTE, reason="x") == "done", "of 30 min 29 are gone"
+
+
+def test_what_was_told_again_may_be_shelved_again(core):
+    core.press(0)
+    assert core.ask("shelve", "sos", SECOND, for_ms=30 * MINUTE, reason="drill") == "done"
+    core.forget().wait(31 * MINUTE)
+    assert core.said("sos") == ["unshelved", "told"]
+    assert core.ask("shelve", "sos", for_ms=30 * MINUTE, reason="drill") == "done"
+
+
 def test_a_command_is_carried_out_once_and_answered_alike_also_after_a_restart(core):
     core.press(SECOND)
     assert core.ask("ack", "sos", command_id="x1") == "done"
