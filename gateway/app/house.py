@@ -398,7 +398,7 @@ def _remembered(stamp: tuple[int, bytes] | None) -> tuple[tuple[Instant, Stamp] 
     instant, clocks = stamp
     try:
         return (Instant(instant), msgspec.json.decode(clocks, type=Stamp)), ()
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         log.warning("stamp_unreadable", error=str(error))
         return (Instant(instant), Stamp("", 0, 0, ClockQuality.UNSYNCED)), ("stamp_unreadable",)
 

@@ -138,7 +138,7 @@ def _event(row: JournalRow) -> Event | None:
     """None for what this version cannot read: an event of a newer gateway."""
     try:
         event: Event = msgspec.json.decode(row.body, type=Event)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return None
     return event
 

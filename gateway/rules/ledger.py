@@ -164,6 +164,6 @@ class Ledger:
                 continue
             try:
                 table.restore(row.key, row.body)
-            except (msgspec.DecodeError, RecursionError):
+            except (ValueError, RecursionError):  # msgspec's own and that of a text that is none
                 unreadable.append(f"{row.kind} {row.key}")
         return tuple(unreadable)

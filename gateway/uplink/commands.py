@@ -12,6 +12,7 @@ again (``rules/answered.py``).
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -36,9 +37,12 @@ _VERBS = frozenset(verb.value for verb in Verb)
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _TOPIC = re.compile(r"commands/([^/]+)/([^/]+)")
 _REPLY_LEAF = re.compile(r"[A-Za-z0-9._:/-]{1,200}")
-# C0 and C1 controls, the separators that end a line, and the marks that turn its direction (Unicode TR9): what a person writes
-# must neither forge a line of a log nor steer a terminal.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+# C0 and C1 controls, the separators that end a line, the marks that turn its direction (Unicode TR9), what has no width, and tags:
+# what a person writes must neither forge a line of a log, nor steer a terminal, nor hold what nobody sees. Joiners may stay: scripts
+# need them.
+_CONTROL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff\U000e0000-\U000e007f]+"
+)
 
 
 class Refusal(StrEnum):
@@ -216,14 +220,24 @@ def printable(text: str) -> str:
 def _decode(payload: bytes, body: type[_Body]) -> _Body | None:
     """The body, bare or as the ``data`` of a CloudEvent; None for anything else.
 
+    A name that stands twice in one object is refused (RFC 8259, 4: one reader takes the first, another the last, and whoever keeps
+    the book upstream may see another alert than we do).
+
     ValueError is msgspec's DecodeError and Python's UnicodeDecodeError; RecursionError comes of 16 KiB of brackets.
     """
     try:
+        json.loads(payload, object_pairs_hook=_once)
         envelope = msgspec.json.decode(payload, type=_Envelope)
         inner = envelope.data if envelope.specversion and bytes(envelope.data) else payload
         return msgspec.json.decode(inner, type=body)
     except (ValueError, RecursionError):
         return None
+
+
+def _once(pairs: list[tuple[str, object]]) -> None:
+    """Raises ValueError where a name stands twice."""
+    if len({name for name, _ in pairs}) != len(pairs):
+        raise ValueError
 
 
 def _issued_ms(text: str) -> int | None:

@@ -15,8 +15,8 @@ from zoneinfo import ZoneInfo
 
 from wire.face_bodies import CANARIES, EMPLOYEE
 
-from fuzz import doors
-from gateway.app.decoding import decode as decode_line
+from fuzz import doors, wires
+from gateway.cli.filters import _decoded
 from gateway.control.protocol import PeerCredentials, decode_request
 from gateway.control.protocol import Refusal as ControlRefusal
 from gateway.control.protocol import encode as encode_line
@@ -83,7 +83,7 @@ def modbus_frame(data: bytes) -> None:
 
 def decode_lines(data: bytes) -> None:
     """Any line of ``loudong decode`` gets one JSON answer; a fault has exactly a name and a detail."""
-    said = decode_line(data.decode("utf-8", "replace"))
+    said = _decoded(data)
     json.dumps(said, allow_nan=False)
     assert "error" not in said or set(said) == {"error", "detail"}
 
@@ -222,9 +222,10 @@ def stored_log(data: bytes) -> None:
 
 
 def stored_pack(data: bytes) -> None:
-    """A pack of rows: rows or BrokenPack."""
+    """A pack of rows: as many rows as it says, or BrokenPack."""
     with suppress(packing.BrokenPack):
-        packing.unpacked(JournalRow(0, "", packing.PACKED, data, 9))
+        rows = packing.unpacked(JournalRow(0, "", packing.PACKED, data, 9))
+        assert packing.count(packing.PACKED, data) == len(rows)
 
 
 def stored_columns(data: bytes) -> None:
@@ -258,6 +259,6 @@ TARGETS: dict[str, Target] = {
     for target in (
         modbus_frame, decode_lines, ble_advert, face_push, face_mapped, face_stream, face_history, digest_login,
         mqtt_command, control_request, site_file, profile_file, stored_log, stored_pack, stored_columns, stored_shuffle,
-        stored_backup, *doors.TARGETS,
+        stored_backup, *doors.TARGETS, *wires.TARGETS,
     )
 }  # fmt: skip

@@ -96,6 +96,40 @@ def test_what_is_not_right_is_refused_by_name(refusal, arguments):
     assert parsed.reply_to in {"", "replies/duty", "replies/stranger"}, "a refusal too answers only its own principal"
 
 
+BEGUN = json.dumps(GOOD)[:-1].encode()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        BEGUN + b',"alert":"ffffffffffffffff"}',
+        BEGUN + b',"who":"grid-li"}',
+        BEGUN + rb',"\u0061lert":"ffffffffffffffff"}',
+        BEGUN + b',"unknown":{"x":1,"x":2}}',
+        b'{"specversion":"1.0","data":' + BEGUN + b'},"data":' + BEGUN + b"}}",
+        b'{"specversion":"1.0","data":' + BEGUN + b',"alert":"ffffffffffffffff"}}',
+    ],
+)
+def test_a_name_that_stands_twice_is_no_command(raw):
+    """Another reader, such as the one who keeps the book upstream, may take the other of the two."""
+    parsed = parse(raw=raw)
+    assert (parsed.refusal, parsed.command) == (Refusal.MALFORMED, None)
+
+
+@pytest.mark.parametrize(
+    "who", ["gr\u0456d-li", "grid\u2010li", "grid-li\u200b", "\uff47rid-li", " grid-li", "grid-li\0", "GRID-LI"]
+)
+def test_who_only_looks_like_a_person_is_nobody(who):
+    assert parse(who=who).refusal is Refusal.MISSING_WHO
+
+
+@pytest.mark.parametrize(
+    "value", [b"1e400", b"1" + b"0" * 400, b"1" + b"0" * 5000, b"-0", b"1e-400", b"NaN", b"true", b'"60"']
+)
+def test_a_number_that_is_none_or_beyond_any_duration_is_no_command(value):
+    assert parse(raw=BEGUN + b',"for_s":' + value + b"}", leaf="commands/duty/shelve").refusal is Refusal.MALFORMED
+
+
 def test_freshness_is_not_judged_without_a_trusted_clock():
     assert parse(wall_ms=None).refusal is None
     assert parse(wall_ms=NOW + 300_000).refusal is None
@@ -149,6 +183,8 @@ def test_an_id_ends_where_it_ends(field):
 def test_what_is_printable_stays_on_one_line():
     assert printable("a\r\n\tb\x1b[31m\x9b\u2028门") == "a b [31m 门"
     assert printable("ok\u202eevil\u2066") == "ok evil"
+    assert printable("a\u200eb\u061c\u200b\ufeff\U000e0041c") == "a b c"
+    assert printable("क्\u200dष") == "क्\u200dष", "joiners make letters"
     assert printable(" 三楼,east wing ") == "三楼,east wing"
 
 
