@@ -90,7 +90,7 @@ def _subjects(rows: list[HistoryRow]) -> set[str]:
     """About what they are; a receipt and what stands for many steps do not say."""
     found = set[str]()
     for row in rows:
-        with contextlib.suppress(ValueError):  # msgspec's own and that of a text that is none
+        with contextlib.suppress(ValueError, RecursionError):  # msgspec's own, and of a text that is none or too deep
             found.add(_steps.decode(row.body).subject)
     return found - {""}
 

@@ -88,7 +88,7 @@ class Steward:
     def _passage(self, at: int, body: bytes) -> dict[str, Any] | None:
         try:
             event = _events.decode(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None  # its key is no more
         if not isinstance(event, Entry):
             return None
