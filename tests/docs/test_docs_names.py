@@ -18,7 +18,35 @@ from gateway.site.shapes import FORMATS
 _COMMAND = re.compile(r"^\s*(?:\$ )?(?:\S*bin/)?loudong +(?P<rest>[a-z][^`\n|#]*)")
 _LINK = re.compile(r"\]\((?P<target>[^)\s#]*)(?:#(?P<anchor>[^)\s]+))?\)")
 _TARGET = re.compile(r"(?:`|\$ |sudo |^)make (?:-C \S+ )?([a-z]+)\b(?! a)", re.MULTILINE)
+_TEST = re.compile(r"^ *(?:async )?def (test_\w+)\(", re.MULTILINE)
+_WITNESS = re.compile(r"`(test_\w+)`")
 _FILE = re.compile(r"`(?P<path>(?:gateway|tests|docs|tools|systemd|examples|requirements)/[\w./-]+)`")
+
+
+def test_every_test_that_a_page_calls_as_a_witness_is_there(pages):
+    there = {
+        name
+        for file in (pages.root / "tests").rglob("test_*.py")
+        for name in _TEST.findall(file.read_text(encoding="utf-8"))
+    }
+    named = {(page, name) for page in pages.all() for name in _WITNESS.findall(pages.text(page))}
+    assert named
+    assert [one for one in sorted(named) if one[1] not in there] == []
+
+
+def test_every_door_has_a_witness_or_a_reason_in_each_column(pages):
+    """docs/security.md: the table of what shows it."""
+    text = pages.text("docs/security.md")
+    rows = [
+        line.strip("|").split("|")
+        for line in text[text.index("| door | who may | size |") :].split("\n\n")[0].splitlines()
+    ]
+    columns, doors = rows[0], rows[2:]
+    assert len(doors) >= 5
+    for door in doors:
+        assert len(door) == len(columns)
+        for cell in door[1:]:
+            assert _WITNESS.search(cell) or cell.startswith(" – "), (door[0], cell)
 
 
 def _subcommands():

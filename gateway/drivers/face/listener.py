@@ -57,6 +57,7 @@ TURN_S = 5.0
 
 _LENGTH = re.compile(rb"\r\ncontent-length[ \t]*:[ \t]*([0-9]{1,15})[ \t]*\r\n", re.IGNORECASE)
 _MAX_HEAD = 32 * 1024
+_TOO_MUCH_HEAD = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 _STATUS = {"too_large": 413, TOO_MANY: 413, WRONG_DEVICE: 403, NOT_PAIRED: 403}
 _STALE = web.RequestKey("stale", bool)
@@ -336,17 +337,28 @@ class _Connection(web.RequestHandler):
         else:
             self._head += data
             end = self._head.find(b"\r\n\r\n") + 4
+            if end > _MAX_HEAD or (end < 4 and len(self._head) > _MAX_HEAD):
+                self._refuse_head()
+                return
             if end >= 4:
                 length = _LENGTH.search(self._head, 0, end)
                 begun = len(self._head) - end
                 self._room = int(length[1]) - begun if length else math.inf
                 if self._room < 0:
                     fits, self._room = data[: int(self._room)], 0
-            elif len(self._head) > _MAX_HEAD:
-                self._room = math.inf  # aiohttp refuses it
         if len(fits) < len(data):
             self._counters["surplus"] += 1
         super().data_received(fits)
+
+    def _refuse_head(self) -> None:
+        """aiohttp bounds each line of a head, and not how many there are."""
+        self._counters["head_too_large"] += 1
+        self._head, self._room = b"", 0
+        if self.transport is not None:
+            self.transport.write(_TOO_MUCH_HEAD)
+        self.force_close()
+        if self.transport is not None:
+            self.transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         peer = transport.get_extra_info("peername")

@@ -228,6 +228,20 @@ class TestSlowAndMany:
 
         asyncio.run(scene())
 
+    def test_a_head_without_end_is_refused_at_its_limit(self, front_door: Open) -> None:
+        async def scene() -> None:
+            async with front_door() as front:
+                lines = b"".join(b"X-%d: %s\r\n" % (n, b"x" * 4_000) for n in range(9))
+                reply = await front.raw(b"POST /hikvision/gate/s3cret-token HTTP/1.1\r\n" + lines)
+                assert reply == room._TOO_MUCH_HEAD
+                whole = b"POST /hikvision/gate/s3cret-token HTTP/1.1\r\n" + lines + b"\r\n\r\n"
+                assert await front.raw(whole) == room._TOO_MUCH_HEAD
+                assert front.listener.counters["head_too_large"] == 2
+                assert front.listener.counters["requests"] == 0
+                assert await front.push(EVENT) == 200
+
+        asyncio.run(scene())
+
     def test_a_body_that_never_ends(self, front_door: Open, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(room, "READ_LIMIT_S", 0.2)
         monkeypatch.setattr(room, "LINGER_S", 0.1)
