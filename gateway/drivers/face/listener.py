@@ -351,7 +351,7 @@ class _Connection(web.RequestHandler):
         super().data_received(fits)
 
     def _refuse_head(self) -> None:
-        """aiohttp bounds each line of a head, and not how many there are."""
+        """Each line of a head is bounded by aiohttp, but not how many there are."""
         self._counters["head_too_large"] += 1
         self._head, self._room = b"", 0
         if self.transport is not None:
