@@ -5,6 +5,7 @@
     python tests/faults/breaking.py hang POINT FROM,TO SITE --state DIR     never comes back
     python tests/faults/breaking.py slow POINT FROM,TO SITE --state DIR     takes most of the CPU that a hang is known by
     python tests/faults/breaking.py rule NAME raises|hangs SITE --state DIR
+    python tests/faults/breaking.py forgets KIND - SITE --state DIR         rows of this kind, over every start
 
 A hang is looked for more often than in the shipped code, so that a trial takes seconds. Every worker that is hired is said on
 stderr, as JSON: {"hired": name, "ring": life|service}.
@@ -29,6 +30,7 @@ from gateway.events import Reading
 from gateway.rules.bare import Unasked
 from gateway.rules.compound import Rule
 from gateway.rules.engine import Engine
+from gateway.rules.ledger import Ledger
 from gateway.rules.watches import Watchkeeper
 from gateway.supervise import Ring, Supervisor
 
@@ -112,6 +114,16 @@ def break_rule(name: str, how: Callable[[str], None]) -> None:
         setattr(Watchkeeper, way, asked)
 
 
+def forget(kind: str) -> None:
+    """A start knows no rows of this kind."""
+    real = Ledger.restore
+
+    def restore(ledger: Ledger, rows: Any) -> Any:
+        return real(ledger, [row for row in rows if row.kind != kind])
+
+    Ledger.restore = restore  # type: ignore[method-assign]
+
+
 def main() -> None:
     what, name, figure, site, _, state = sys.argv[1:7]
     hanging.LOOK_S, hanging.BURNT_S, hanging.BURNT_WHOLE_S = LOOK_S, BURNT_S, 3 * BURNT_S
@@ -123,6 +135,8 @@ def main() -> None:
             break_core(name, float(low), float(high), {"core": raises, "hang": hangs, "slow": dawdles}[what])
         case "rule":
             break_rule(name, {"raises": raises, "hangs": hangs}[figure])
+        case "forgets":
+            forget(name)
         case _:
             sys.exit(f"no such bug: {what}")
     set_up_logging(as_json=True)

@@ -11,8 +11,9 @@ import pytest
 import yaml
 from e2e.walking import needs
 
-from .torture import kills, old_stores, stage, years
+from .torture import kills, old_stores, stage, waits, years
 from .torture.__main__ import _try
+from .torture.bugs import BREAKING
 from .torture.cuts import judge_all, record_daemon
 from .torture.document import figures, markdown
 from .torture.faults import FAULTS, Fault
@@ -117,6 +118,12 @@ def test_a_power_cut_takes_what_was_told_from_a_disk_that_syncs_nothing(tmp_path
     lying = [op for op in operations if op[0] != "fsync"]
     judge_all(row := Row(), Budget(10, 60), before, lying)
     assert row.lost > 0
+
+
+def test_waits_that_begin_anew_in_every_life_are_found_out(tmp_path):
+    needs()
+    row = asyncio.run(waits.waiting(tmp_path, Budget(1, 60), BREAKING, "forgets", "watch", "-"))
+    assert [wrong for wrong in row.wrong if wrong.startswith("the delay began anew")], row
 
 
 def test_an_account_that_does_not_balance_is_not_clean():

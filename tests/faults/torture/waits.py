@@ -37,18 +37,18 @@ EARLY_S, ANEW_S = 0.05, 2.0
 STUFFY, HOT, STRANGER = ("stuffy", "air-hall"), ("hot", "air-hall"), ("stranger", "gate-1")
 
 
-async def waiting(folder: Path, budget: Budget) -> Row:
-    """A trial is a kill; a round ends when all that waited has come."""
+async def waiting(folder: Path, budget: Budget, *entry: str) -> Row:
+    """A trial is a kill; a round ends when all that waited has come. ``entry``: another way to start the daemon."""
     row, dice = Row(), budget.dice()
     async with Stage(folder, ("rules:\n", RULES), seed=budget.seed) as stage:
-        await stage.live()
+        await stage.live(*entry)
         for _ in budget.rounds():
-            await _round(stage, dice, row)
+            await _round(stage, dice, row, entry)
             await stage.close_all({"stuffy", "hot", "stranger"})
         return stage.close_account(row)
 
 
-async def _round(stage: Stage, dice: random.Random, row: Row) -> None:
+async def _round(stage: Stage, dice: random.Random, row: Row, entry: tuple[str, ...]) -> None:
     loop = asyncio.get_running_loop()
     stage.stranger()
     await stage.all_heard()
@@ -61,14 +61,14 @@ async def _round(stage: Stage, dice: random.Random, row: Row) -> None:
     if not reply["accepted"]:
         row.wrong.append(f"a shelf was refused: {reply}")
     await asyncio.sleep(max(0.0, read + ON_DISK_S - loop.time()))
-    killed = await _kill(stage, dice, row)
+    killed = await _kill(stage, dice, row, entry)
     _, cooled = await _breathe(stage, BAD | {TEMPERATURE: GOOD[TEMPERATURE]})
     await asyncio.sleep(ON_DISK_S)
     while loop.time() < max(began + DELAY_S, asked + SHELVED_S):
         if "unshelved" in _changes(stage, stranger):
             row.wrong.append("the shelf ended early")
         await asyncio.sleep(dice.uniform(0, UP_TO_KILL_S))
-        killed = await _kill(stage, dice, row)
+        killed = await _kill(stage, dice, row, entry)
     await stage.until_heard_since(killed, row)
     await stage.until(lambda: "unshelved" in _changes(stage, stranger), "the shelf ends")
     await _judge_delay(stage, row, began, read)
@@ -96,13 +96,13 @@ async def _breathe(stage: Stage, air: dict[int, int]) -> tuple[float, float]:
     return began, loop.time()
 
 
-async def _kill(stage: Stage, dice: random.Random, row: Row) -> float:
+async def _kill(stage: Stage, dice: random.Random, row: Row, entry: tuple[str, ...]) -> float:
     """And live again; when it was killed."""
     await stage.kill()
     killed = asyncio.get_running_loop().time()
     row.trials += 1
     await asyncio.sleep(dice.uniform(0, DOWN_S))
-    await stage.live()
+    await stage.live(*entry)
     return killed
 
 
