@@ -60,10 +60,10 @@ def test_the_newest_row_takes_the_place_of_others_but_of_a_longer_one_where_it_i
     publish([Row("cut", trials=9, versions=["a"]), Row("kill", trials=200, versions=["a"])], full)
     publish([Row("kill", trials=5, versions=["b"])], full)
     assert _shown() == [("kill", 200, ["a"]), ("kill", 5, ["b"]), ("cut", 9, ["a"]), ("new", 0, [])]
-    publish([Row("kill", trials=7, versions=["b"]), Row("cut", trials=10, versions=["c"])], full)
-    assert _shown()[:3] == [("kill", 200, ["a"]), ("kill", 7, ["b"]), ("cut", 10, ["c"])]
+    publish([Row("kill", trials=7, versions=["b"]), Row("cut", trials=9, versions=["c"])], full)
+    assert _shown()[:3] == [("kill", 200, ["a"]), ("kill", 7, ["b"]), ("cut", 9, ["c"])]
     publish([Row("kill", trials=100, versions=["d"], lost=1), Row("new", trials=1, versions=["d"])], full)
-    assert _shown() == [("kill", 100, ["d"]), ("cut", 10, ["c"]), ("new", 1, ["d"])]
+    assert _shown() == [("kill", 100, ["d"]), ("cut", 9, ["c"]), ("new", 1, ["d"])]
     page = document.PAGE.read_text(encoding="utf-8")
     assert page.startswith(f"above\n{BEGIN}\n\n| fault |")
     assert page.endswith(f" – |\n\n{END}\nbelow\n")

@@ -94,10 +94,9 @@ def publish(rows: Iterable[Row], full: Mapping[str, int]) -> None:
 
 
 def _worth_showing(known: list[Figures], full: int) -> list[Figures]:
-    before, newest = [one for one in known[:-1] if one.trials], known[-1:]
-    if not before or newest[0].trials >= full:
-        return newest
-    return [max(before, key=lambda one: one.trials), *newest]
+    *before, newest = known
+    longer = [one for one in before if one.trials > newest.trials < full]
+    return [*sorted(longer, key=lambda one: one.trials)[-1:], newest]
 
 
 def part(page: str) -> str:
