@@ -24,6 +24,9 @@ _STA_UNSYNC = 0x40  # adjtimex(2): clock unsynchronised
 _TIME_ERROR = 5  # adjtimex(2): return value
 _MAX_ERROR_US = 1_000_000  # a clock that may be a second out is not called synchronised
 _ASK_EVERY_MS = 1_000  # every event is stamped; the kernel need not be asked each time
+BELIEVED_MS = 7 * 86_400_000
+"""The longest downtime that two wall clocks prove. A time server that lies by years would age a whole past in one reboot;
+a week of it costs a week of the journal at most, and a box that truly lay in a drawer longer loses nothing by not knowing."""
 _TIMEX_BYTES = 208  # sizeof(struct timex) on 64-bit Linux
 _TIMEX_MAXERROR = 24  # byte offsets in struct timex, adjtimex(2)
 _TIMEX_STATUS = 40
@@ -111,7 +114,8 @@ class Timeline:
 def resume(last: tuple[Instant, Stamp] | None, now: Stamp) -> tuple[Instant, int | None]:
     """Where the timeline goes on, and how long nobody listened (None: unknown).
 
-    Within a boot by CLOCK_BOOTTIME; after a reboot by the wall, but only if it was trusted on both sides.
+    Within a boot by CLOCK_BOOTTIME; after a reboot by the wall, but only if it was trusted on both sides, and for
+    ``BELIEVED_MS`` at most.
     """
     if last is None:
         return Instant(0), None
@@ -120,6 +124,8 @@ def resume(last: tuple[Instant, Stamp] | None, now: Stamp) -> tuple[Instant, int
         downtime = max(0, now.boottime_ms - then.boottime_ms)
     elif then.clock is ClockQuality.SYNCED and now.clock is ClockQuality.SYNCED:
         downtime = max(0, now.wall_ms - then.wall_ms)
+        if downtime > BELIEVED_MS:
+            return instant, None
     else:
         return instant, None
     return Instant(instant + downtime), downtime

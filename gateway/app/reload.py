@@ -19,6 +19,7 @@ import msgspec
 import structlog
 
 from gateway import notify
+from gateway.actions import OutputState
 from gateway.app.house import House
 from gateway.app.orders import FaultySite, Orders, Reloaded, read_orders
 from gateway.clock import monotonic_us
@@ -53,6 +54,7 @@ class Reloader:
             try:
                 orders = await asyncio.to_thread(read_orders, self._path, self._folder, faults)
                 _check_identity(self._house.site, orders.site, faults)
+                _check_outputs(self._house, orders.site, faults)
                 done = await self._house.resettle(_with_key(orders, self._house.orders))
                 log.info("site_reloaded", fingerprint=done.fingerprint, ended=done.ended, begun=done.begun)
                 said.append(notify.status(standing(self._house)))
@@ -117,6 +119,24 @@ def _check_identity(old: Site, new: Site, faults: Faults) -> None:
             faults.add(new.mark, "fault.identity_changed", name=field, given=after, before=before)
     if faults.errors:
         raise FaultySite(faults)
+
+
+def _check_outputs(house: House, new: Site, faults: Faults) -> None:
+    """A siren that sounds is not taken from its relay: nobody would switch that off any more."""
+    for want in house.engine.wants():
+        if want.state is OutputState.ON and _relay(house.site, want.output) != _relay(new, want.output):
+            faults.add(new.mark, "fault.output_on", output=want.output)
+    if faults.errors:
+        raise FaultySite(faults)
+
+
+def _relay(site: Site, output: str) -> tuple[object, ...]:
+    """Where an output is switched: point, bus and unit. Empty where there is none of that name."""
+    spec = site.outputs.get(output)
+    if spec is None:
+        return ()
+    units = ((bus.id, one.unit_id) for bus in site.buses.values() for one in bus.devices if one.id == spec.device)
+    return (spec.point, *units)
 
 
 def _with_key(orders: Orders, before: Orders) -> Orders:

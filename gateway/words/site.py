@@ -163,6 +163,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name} 由“{before}”改成了“{given}”：这是另一个网关了，请重启服务（systemctl restart loudong-gateway）。",
         "{name} was “{before}” and is “{given}” now: that is another gateway; restart the service (systemctl restart loudong-gateway).",
     ),
+    "fault.output_on": (
+        "输出“{output}”现在开着，不能在这时拿掉或改接：旧继电器会一直开着。请先让它停下（处置或消音引起它的警报），再重新加载。",
+        "The output “{output}” is on; moved or removed now, its old relay stays on. Acknowledge or silence what drives it, then reload.",
+    ),
     "fault.secret_inline": (
         "{name}：密钥、口令不能直接写在 {field} 里；请放进单独的文件，用 {file_field} 写文件名。",
         "{name}: a secret must not be written in {field}; put it in a file of its own and name that file in {file_field}.",

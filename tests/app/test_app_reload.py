@@ -134,6 +134,23 @@ def test_another_identity_is_refused(tmp_path):
     live(tmp_path, story)
 
 
+@pytest.mark.parametrize(("before", "after"), [("point: relay2", "point: relay3"), ("siren: { kind", "horn: { kind")])
+def test_an_output_that_is_on_is_not_taken_from_its_relay(tmp_path, before, after):
+    async def story(living):
+        await _leak(living)
+        await living.until(lambda: living.relay.coils[SIREN], "the siren is on")
+        living.edit(before, after)
+        with pytest.raises(FaultySite) as refused:
+            await living.reload()
+        assert [fault.key for fault in refused.value.faults.errors] == ["fault.output_on"]
+        alert = living.open()["gas-high", "gas-301"]
+        await living.house.desk.answer(Request("ack", {"alert": alert.id, "who": "head"}), US)
+        await living.until(lambda: not living.relay.coils[SIREN], "the siren is off")
+        await living.reload()
+
+    live(tmp_path, story)
+
+
 def test_a_device_that_is_gone_takes_its_alerts_with_it_and_a_rule_too(tmp_path):
     async def story(living):
         await _leak(living)

@@ -11,8 +11,8 @@ import pytest
 from instruments import virtual
 from instruments.virtual import VirtualClock, VirtualLoop, virtual_run
 
-from gateway.clock import Clock, Timeline, resume
-from gateway.instant import ClockQuality, Instant
+from gateway.clock import BELIEVED_MS, Clock, Timeline, resume
+from gateway.instant import DAY, ClockQuality, Instant, Stamp
 
 DAY_S = 86_400
 
@@ -172,6 +172,19 @@ def test_a_stepped_wall_never_moves_the_timeline():
         return back, line.now(), shown, clock.wall_ms() - clock.true_ms()
 
     assert virtual_run(steps()) == (0, 1000, 1000, 0)
+
+
+def test_a_reboot_under_a_time_server_that_lies_by_years_ages_nothing():
+    def after(downtime_ms):
+        before, now = (
+            Stamp("one", 5_000, 1_000_000, ClockQuality.SYNCED),
+            Stamp("two", 1_000, 1_000_000 + downtime_ms, ClockQuality.SYNCED),
+        )
+        return resume((Instant(100_000), before), now)
+
+    assert after(BELIEVED_MS) == (100_000 + BELIEVED_MS, BELIEVED_MS)
+    assert after(BELIEVED_MS + 1) == (100_000, None)
+    assert after(10 * 365 * DAY) == (100_000, None)
 
 
 @pytest.mark.parametrize(("synced", "expected"), [(True, 60_000), (False, None)])
