@@ -283,17 +283,22 @@ class Grammar:
         if not LOWEST_LEL <= limit <= highest:
             self._faults.add(mark, "fault.set_point", name=self._name, given=limit, low=LOWEST_LEL, high=highest)
 
-    def tightened(self, when: ConditionNode, above: Node) -> ConditionNode:
-        """The same condition with another limit (``builtin: {gas-high: {above: 15 %LEL}}``)."""
-        fact = next((leaf.fact for leaf in leaves(when) if isinstance(leaf, Threshold)), "")
-        limit = self._amount(above, fact)
-        if not fact or limit is None:
-            self._faults.add(above.mark, "fault.no_threshold", name=self._name)
+    def tightened(self, when: ConditionNode, amount: Node, side: str) -> ConditionNode:
+        """The same condition with another limit (``builtin: {gas-high: {above: 15 %LEL}}``) on one side.
+
+        ``above`` changes a rule of falling values too, where it has no rising ones.
+        """
+        limits = [leaf for leaf in leaves(when) if isinstance(leaf, Threshold)]
+        rises = side == "above" and (any(leaf.above for leaf in limits) or not limits)
+        changed = [leaf for leaf in limits if leaf.above is rises]
+        limit = self._amount(amount, changed[0].fact if changed else "")
+        if not changed or limit is None:
+            self._faults.add(amount.mark, "fault.no_threshold", name=self._name, side=side)
             return when
-        self._check_lel(above.mark, fact, limit)
-        if self._guarded and any(isinstance(leaf, Threshold) and limit > leaf.limit for leaf in leaves(when)):
-            self._faults.warn(above.mark, "fault.loosened", name=self._name, given=f"{limit:g}")
-        return _with_limit(when, limit)
+        self._check_lel(amount.mark, changed[0].fact, limit)
+        if self._guarded and any(limit > leaf.limit if rises else limit < leaf.limit for leaf in changed):
+            self._faults.warn(amount.mark, "fault.loosened", name=self._name, given=f"{limit:g}")
+        return _with_limit(when, limit, rises=rises)
 
     def _values(self, reader: Reader, key: str) -> tuple[Scalar, ...]:
         node = reader.take(key, required=True)
@@ -325,10 +330,10 @@ def unknown(faults: Faults, mark: Mark, key: str, name: str, given: str, known: 
     faults.add(mark, key, name=name, given=given, near=nearest(given, words), allowed=" | ".join(words[:20]))
 
 
-def _with_limit(node: ConditionNode, limit: float) -> ConditionNode:
-    if isinstance(node, Threshold):
+def _with_limit(node: ConditionNode, limit: float, *, rises: bool) -> ConditionNode:
+    if isinstance(node, Threshold) and node.above is rises:
         # A band as wide as the new limit would never let the alert return.
         return msgspec.structs.replace(node, limit=limit, deadband=min(node.deadband, abs(limit) / 2))
     if isinstance(node, All | Any):
-        return msgspec.structs.replace(node, parts=tuple(_with_limit(part, limit) for part in node.parts))
+        return msgspec.structs.replace(node, parts=tuple(_with_limit(part, limit, rises=rises) for part in node.parts))
     return node

@@ -18,7 +18,7 @@ from gateway.rules.conditions import Any, happens, mixes
 from gateway.rules.grammar import Grammar, plain, unknown
 from gateway.rules.question import ConditionNode
 
-_HARMLESS = ("above", "enabled", "text", "examples")
+_HARMLESS = ("above", "below", "enabled", "text", "examples")
 """Keys of a change to a life-safety rule that warn of themselves, or need no warning."""
 NAMELESS = "?"
 """Stands for the name of a rule that has none; its fault is recorded."""
@@ -93,15 +93,16 @@ class _Compiler:
         enabled = reader.take_flag("enabled", default=True)
         if not enabled:
             self._faults.warn(reader.mark("enabled"), "fault.rule_off", name=name)
-        above = reader.take("above")
+        limits = [(side, reader.take(side)) for side in ("above", "below")]
         agreed = reader.take_text("consent", pattern="[a-z0-9-]+") or name
         choice = Choice(self._name, self._node, self._subjects, self._faults)
         choice.read(reader.take("subjects", required=True), agreed)
         by = reader.take_one_of("by", tuple(PLACES))
         grammar = Grammar(self._name, self._faults, by=by, guarded=self._guarded)
         when = grammar.condition(reader.take("when", required=True))
-        if above is not None and when is not None:
-            when = grammar.tightened(when, above)
+        for side, limit in limits:
+            if limit is not None and when is not None:
+                when = grammar.tightened(when, limit, side)
         rule = self._read(reader, name, when)
         reader.done()
         self._warn_of_changes(reader)

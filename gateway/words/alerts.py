@@ -74,6 +74,7 @@ _RULES: dict[str, tuple[str, str]] = {
     "rule.gas-low": ("可燃气体浓度偏高", "combustible gas, low alarm"),
     "rule.smoke": ("烟雾报警", "smoke"),
     "rule.co-high": ("一氧化碳浓度过高", "carbon monoxide"),
+    "rule.oxygen-low": ("缺氧", "lack of oxygen"),
     "rule.detector-alarm": ("探测器自身报警", "detector alarm"),
     "rule.sos": ("一键求助", "call for help"),
     "rule.sos-suspect": ("一键求助(计数异常,待核实)", "call for help, to be verified (old counter)"),
@@ -116,6 +117,10 @@ _RULES: dict[str, tuple[str, str]] = {
     "advice.co-high": (
         "开窗通风,立即撤离,有人不适即拨打120。",
         "Open windows and leave; if anyone is unwell, call 120.",
+    ),
+    "advice.oxygen-low": (
+        "勿进入,先强制通风;救人须戴呼吸器,拨打119。",
+        "Nobody goes in: air the place first; rescue only with breathing apparatus, call 119.",
     ),
     "advice.detector-alarm": ("立即到现场核实。", "Go and verify on site at once."),
     "advice.sos": ("立即联系住户并上门。", "Reach the resident and go to the door at once."),
@@ -175,6 +180,8 @@ _POINTS: dict[str, tuple[str, str]] = {
     "point.gap": ("缺失的门禁记录", "missing entries"),
     "point.mains_lost": ("市电中断", "mains lost"),
     "point.on_battery": ("电池供电", "on battery"),
+    "point.oxygen": ("氧气", "oxygen"),
+    "point.oxygen_alarm": ("缺氧报警", "oxygen alarm"),
     "point.residual_current": ("剩余电流", "residual current"),
     "point.residual_alarm": ("剩余电流报警", "residual current alarm"),
     "point.line_temperature": ("线路温度", "line temperature"),

@@ -83,8 +83,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "rule {name}: gas set point {given} %LEL is outside {low}–{high} %LEL",
     ),
     "fault.no_threshold": (
-        "规则 {name} 没有可以改的阈值(above)",
-        "rule {name} has no threshold that above could change",
+        "规则 {name} 没有可以改的阈值({side})",
+        "rule {name} has no threshold that {side} could change",
     ),
     "fault.valve_opens": (
         "规则 {name}:燃气阀只能关(shut),绝不由网关打开",

@@ -48,7 +48,7 @@ FAULTS = {
     "fault.empty_list": (HEAD + "  when: { all: [] }\n" + TAIL, "", 3, {"field": "all"}),
     "fault.not_amount": (HEAD + "  when: { point: gas, above: lots }\n" + TAIL, "", 3, {"given": "lots"}),
     "fault.set_point": (HEAD + "  when: { point: gas, above: 51 %LEL }\n" + TAIL, "", 3, {"given": "51.0"}),
-    "fault.no_threshold": (HEAD + "  when: { health: lost }\n" + TAIL, "r: { above: 5 }\n", 1, {"name": "r"}),
+    "fault.no_threshold": (HEAD + "  when: { health: lost }\n" + TAIL, "r: { above: 5 }\n", 1, {"name": "r", "side": "above"}),
     "fault.rule_replaced": (HEAD + GAS + TAIL + HEAD + GAS + TAIL, "", 6, {"name": "r"}),
     "fault.life_safety_changed": (HEAD + GAS + TAIL + "  life_safety: true\n", "r: { priority: low }\n", 1, {"field": "priority"}),
     "fault.loosened": (HEAD + GAS + TAIL + "  life_safety: true\n", "r: { above: 30 %LEL }\n", 1, {"given": "30"}),
@@ -195,6 +195,27 @@ def test_gas_set_points_are_held_within_what_a_checker_accepts(compiled, name, l
     )
     compiled(rules, faults, "" if how == "written" else f"{name}: {{ above: {limit} %LEL }}\n")
     assert [f.key for f in faults.errors] == ([] if fine else ["fault.set_point"])
+
+
+LOW = "- rule: r\n  subjects: { kind: button }\n  when: { point: battery, below: 20 %, deadband: 5 % }\n" + TAIL
+
+
+@pytest.mark.parametrize(("limit", "loosened"), [(25, False), (15, True)])
+def test_a_falling_limit_is_loosened_by_lowering_it(compiled, limit, loosened):
+    faults = Faults()
+    rule = compiled(LOW + "  life_safety: true\n", faults, f"r: {{ below: {limit} % }}\n")["r"]
+    assert rule.when == Threshold("battery", float(limit), above=False, deadband=5.0)
+    assert [fault.key for fault in faults.found] == ["fault.loosened"] * loosened
+
+
+def test_a_limit_keeps_the_side_it_was_written_with(compiled):
+    """``above`` changes a falling limit, too: sites wrote it so before there was ``below``."""
+    assert compiled(LOW, None, "r: { above: 10 % }\n")["r"].when == Threshold(
+        "battery", 10.0, above=False, deadband=5.0
+    )
+    compiled(HEAD + GAS + TAIL, faults := Faults(), "r: { below: 10 %LEL }\n")
+    (fault,) = faults.errors
+    assert (fault.key, dict(fault.fields)["side"]) == ("fault.no_threshold", "below")
 
 
 def test_a_tightened_limit_keeps_a_way_back(compiled):
