@@ -18,7 +18,7 @@ from gateway.rules.compound import HEALTH, Compound, Rule
 from gateway.rules.conditions import Is, Threshold, leaves
 from gateway.rules.language import compile_rules
 from gateway.site.model import ModbusDevice, Site
-from gateway.site.profile import PointSpec, Profile
+from gateway.site.profile import Danger, PointSpec, Profile
 from gateway.site.reading import load_site
 
 HAZARDS: Mapping[str, tuple[str, ...]] = {
@@ -30,6 +30,11 @@ HAZARDS: Mapping[str, tuple[str, ...]] = {
     "electric-monitor": ("residual_alarm", "residual_current (mA)", "overheat_alarm", "line_temperature (°C)"),
 }
 """Kind of detector -> the points by which the built-in rules hear of a danger (a test reads them from ``builtin.yaml``)."""
+SIDES: Mapping[str, Danger] = {
+    **dict.fromkeys(("gas", "co", "residual_current", "line_temperature", "co2", "pm25", "tvoc"), Danger.ABOVE),
+    **dict.fromkeys(("oxygen", "battery"), Danger.BELOW),
+}
+"""Measured point -> the side on which the built-in rules take it for dangerous (a test reads them from ``builtin.yaml``)."""
 _NO_DANGER = frozenset({HEALTH, "reason", "tamper"})
 """Facts that speak of the device itself: a rule that reads only these hears no gas."""
 _ZONE = re.compile(r"(?P<before>[a-z_]+?)_?[2-9][0-9]*|zone[0-9]+_(?P<after>[a-z_]+)")
@@ -45,6 +50,7 @@ def check(path: Path, faults: Faults) -> tuple[Site, Compound] | None:
     compound = compound_of(site, faults)
     if len(faults.errors) == before:  # else a rule that could not be read would be missed here a second time
         _check_heard(site, compound, faults)
+        _check_sides(site, compound, faults)
     return site, compound
 
 
@@ -83,6 +89,23 @@ def _check_heard(site: Site, compound: Compound, faults: Faults) -> None:
             faults.warn(device.mark, "fault.zones_unheard", name=device.id, profile=device.profile.id, given=names)
 
 
+def _check_sides(site: Site, compound: Compound, faults: Faults) -> None:
+    """No rule waits for a value to rise whose danger is that it falls."""
+    devices = {device.id: device for bus in site.buses.values() for device in bus.devices}
+    for rule in compound.rules.values():
+        limits = [leaf for leaf in leaves(rule.when) if isinstance(leaf, Threshold)]
+        for name in [name for about in rule.subjects for name in rule.watched(about) if limits and name in devices]:
+            points = {point.name: point for point in devices[name].profile.points}
+            for leaf in [leaf for leaf in limits if leaf.fact in points and _wrong_way(leaf, points[leaf.fact])]:
+                side = Danger.ABOVE if leaf.above else Danger.BELOW
+                fields = {"point": leaf.fact, "given": side.value, "side": points[leaf.fact].alarm_when}
+                faults.warn(devices[name].mark, "fault.rule_wrong_way", name=name, rule=rule.id, **fields)
+
+
+def _wrong_way(leaf: Threshold, point: PointSpec) -> bool:
+    return point.alarm_when is (Danger.BELOW if leaf.above else Danger.ABOVE)
+
+
 def _other_zones(profile: Profile) -> Iterator[PointSpec]:
     """The dangers of a device's second zone and beyond (``water2``, ``zone2_alarm``): the built-in rules know only the first."""
     dangers = {danger.split(" ")[0] for danger in HAZARDS.get(profile.kind, ())}
@@ -105,6 +128,8 @@ def _heard(device: ModbusDevice, rules: Mapping[str, Rule], among: Iterable[Poin
 def _reads(leaf: object, points: Mapping[str, PointSpec]) -> bool:
     """Whether the leaf reads a point of the device that can give what the leaf waits for."""
     if not isinstance(leaf, Threshold | Is) or leaf.fact in _NO_DANGER or leaf.fact not in points:
+        return False
+    if isinstance(leaf, Threshold) and _wrong_way(leaf, points[leaf.fact]):
         return False
     return _speaks_words(points[leaf.fact]) == (
         isinstance(leaf, Is) and all(isinstance(value, str) for value in leaf.among)

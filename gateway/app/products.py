@@ -13,16 +13,17 @@ from typing import Any
 
 import msgspec
 
-from gateway.app.check import HAZARDS
+from gateway.app.check import HAZARDS, SIDES
 from gateway.drivers.modbus.codec import width
+from gateway.drivers.modbus.frames import crc
 from gateway.drivers.modbus.plan import Block, period_ms
 from gateway.drivers.modbus.reporting import Points
 from gateway.events import Quality, Reading, Scalar
 from gateway.faults import DeviceFault
-from gateway.nodes import Faults, Mark, Node
+from gateway.nodes import Faults, Mark, Node, Reader
 from gateway.site.files import Folder
 from gateway.site.model import ModbusDevice
-from gateway.site.profile import Example, PointSpec, Profile
+from gateway.site.profile import Danger, Example, PointSpec, Profile
 from gateway.site.profile_lint import lint
 from gateway.site.profiles import read_profile
 from gateway.site.reading import PACKAGED_PROFILES
@@ -66,10 +67,13 @@ def check_file(file: Path, faults: Faults) -> Profile | None:
         return profile  # what is read with defaults would be doubted and played in vain
     lint(profile, node, faults)
     _check_heard(profile, node, faults)
+    _check_sides(profile, node, faults)
     for example in profile.examples:
+        _check_frames(profile, example, faults)
         for point, wanted, got in played(profile, example):
             fields = {"example": example.name, "point": point, "wanted": _said(*wanted), "given": _said(*got)}
-            faults.add(example.mark, "fault.profile_example", name=profile.id, **fields)
+            key = "fault.profile_example_unread" if got[1] is None else "fault.profile_example"
+            faults.add(example.mark, key, name=profile.id, **fields)
     return profile
 
 
@@ -87,7 +91,27 @@ def _check_heard(profile: Profile, node: Node, faults: Faults) -> None:
         faults.warn(mark, "fault.profile_unheard", name=profile.id, kind=profile.kind, allowed=" | ".join(heard))
 
 
+def _check_sides(profile: Profile, node: Node, faults: Faults) -> None:
+    """A value whose danger is that it falls does not bear a name at which the built-in rules wait for it to rise."""
+    for spec in profile.points:
+        heard = SIDES.get(spec.name)
+        if heard is not None and spec.alarm_when not in {None, heard, Danger.OUTSIDE}:
+            point = Reader(node.mapping["points"].mapping[spec.name], faults, f"{profile.id}.{spec.name}")
+            fields = {"point": spec.name, "given": spec.alarm_when, "side": heard.value}
+            faults.add(point.mark("alarm_when"), "fault.profile_wrong_side", name=point.name, **fields)
+
+
 # Examples --------------------------------------------------------------------------------------------
+
+
+def _check_frames(profile: Profile, example: Example, faults: Faults) -> None:
+    """Printed frames carry the CRC of what they print."""
+    for field, frame, bare in (("request", example.request, 6), ("answer", example.answer, 3)):
+        size = bare if field == "request" or not frame else bare + frame[2]
+        if len(frame) > size and frame[size:] != crc(frame[:size]):
+            fields = {"example": example.name, "field": field, "wanted": crc(frame[:size]).hex(" ").upper()}
+            faults.add(example.mark, "fault.profile_frame_crc", name=profile.id, **fields)
+
 
 Seen = tuple[Scalar | None, Quality | None]
 """A value and its quality; a quality of None: it was never read."""
@@ -160,6 +184,8 @@ def _plain(thing: object) -> Any:
             if field.name != "mark" and (field.required or value != field.default):
                 found[field.name] = _plain(value)
         return found
+    if isinstance(thing, bytes):
+        return thing.hex(" ").upper()
     if isinstance(thing, dict):
         return {str(key): _plain(value) for key, value in thing.items()}
     if isinstance(thing, tuple | list):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from gateway.app.check import HAZARDS
 from gateway.app.products import Product
 from gateway.drivers.modbus.plan import period_ms
+from gateway.events import Quality
 from gateway.nodes import duration_text
-from gateway.site.profile import Deed, PointSpec, Profile
+from gateway.site.profile import NEGATABLE, Deed, Origin, PointSpec, Profile
 from gateway.words import say
 
 _MEASURED = {"gas-detector": ("%LEL", "low: 0\n    high: 100"), "co-detector": ("ppm", "low: 0\n    high: 1000")}
 """Kinds whose first point is a number: its unit and range."""
+_SWITCHED = {"relay": "relay1", "siren": "siren", "valve": "shut"}
+"""Kinds that are told, not asked: the name of the first output."""
 
 
 def lines(products: Iterable[Product], language: str) -> Iterator[str]:
@@ -40,7 +44,7 @@ def page(product: Product, language: str) -> Iterator[str]:
     yield from _properties(profile, language)
     yield ""
     for spec in profile.points:
-        yield "  " + _point(spec)
+        yield "  " + _point(spec, language)
 
 
 def _properties(profile: Profile, language: str) -> Iterator[str]:
@@ -48,7 +52,7 @@ def _properties(profile: Profile, language: str) -> Iterator[str]:
         low, high = (("—" if n is None else f"{n:g}") for n in (profile.set_points.low, profile.set_points.high))
         yield say("profiles.set_points", language, low=low, high=high)
     if profile.ex_rated:
-        yield say("profiles.ex_rated", language)
+        yield say("profiles.ex_rated", language, marking=profile.ex_rated)
     if profile.warm_up_ms:
         yield say("profiles.warm_up", language, length=duration_text(profile.warm_up_ms))
     for deed in profile.commissioning:
@@ -57,35 +61,83 @@ def _properties(profile: Profile, language: str) -> Iterator[str]:
     for own, what in ((profile.self_test, "profiles.self_test"), (profile.reset, "profiles.reset")):
         if own is not None:
             yield _deed(own, say(what, language), language)
-    yield say("profiles.examples", language, n=len(profile.examples))
+    yield from (say(f"profiles.none.{key}", language) for key in profile.without)
+    if silent := [say(f"profiles.what.{key}", language) for key in _unsaid(profile)]:
+        yield say("profiles.silent", language, what=say("profiles.comma", language).join(silent))
+    counts = Counter(example.origin for example in profile.examples)
+    origins = {origin.value: counts[origin] for origin in Origin}
+    yield say("profiles.examples", language, n=len(profile.examples), **origins)
+
+
+def _unsaid(profile: Profile) -> Iterator[str]:
+    """What the manual may have or not: the profile does not know. Where a status tells of its warm-up, that is known."""
+    told = any(quality is Quality.WARM_UP for spec in profile.points for _, quality in spec.quality_of)
+    known = {
+        "ex_rated": bool(profile.ex_rated),
+        "warm_up": bool(profile.warm_up_ms) or told,
+        "self_test": profile.self_test is not None,
+        "reset": profile.reset is not None,
+    }
+    yield from (key for key in NEGATABLE if not known[key] and key not in profile.without)
 
 
 def _deed(deed: Deed, what: str, language: str) -> str:
     where = {"what": what, "space": deed.space.value, "address": deed.address}
+    if deed.codes:
+        values = [name if name == str(code) else f"{code} ({name})" for code, name in deed.codes]
+        return say("profiles.deed_code", language, **where, codes=", ".join(values))
     if deed.value is None:
         return say("profiles.deed_choice", language, **where, low=deed.low, high=deed.high)
     return say("profiles.deed", language, **where, value=", ".join(map(str, (deed.value, *deed.also))))
 
 
-def _point(spec: PointSpec) -> str:
-    """``gas  holding 1 (40002)  uint16 x0.1 %LEL  alarm 500ms``."""
+def _point(spec: PointSpec, language: str) -> str:
+    """``gas  holding 1 (40002)  uint16 x0.1 %LEL  alarm 500ms  alarms above``."""
     place = f"{spec.space.value} {spec.address}" + (f" ({spec.vendor})" if spec.vendor else "")
     reads = "" if spec.space.value in {"coil", "discrete"} else spec.type + (f" {spec.order}" if spec.order else "")
     scale = f" ×{spec.scale:g}" if spec.scale != 1 else ""
     shift = f" {spec.offset:+g}" if spec.offset else ""
     how = "write" if spec.write_only else f"{spec.point_class.value} {duration_text(period_ms(spec))}"
-    flags = " ".join(word for word, there in (("writable", spec.writable), ("latched", spec.latched)) if there)
-    return f"{spec.name:<22} {place:<26} {reads + scale + shift:<20} {spec.unit:<8} {how:<16} {flags}".rstrip()
+    means = "; ".join(_means(spec, language))
+    return f"{spec.name:<22} {place:<26} {reads + scale + shift:<20} {spec.unit:<8} {how:<16} {means}".rstrip()
+
+
+def _means(spec: PointSpec, language: str) -> Iterator[str]:
+    """When it says yes, when it alarms, and whether it holds that."""
+    if spec.true_when is not None:
+        values = [str(v).lower() if v != "" else say("profiles.no_bit", language) for v in spec.true_when]
+        yield say("profiles.yes_at", language, values=", ".join(values))
+    if spec.true_above is not None:
+        yield say("profiles.yes_above", language, limit=spec.true_above)
+    if spec.alarm_when is not None:
+        yield say(f"profiles.side.{spec.alarm_when}", language)
+    if spec.alarm_names:
+        yield say("profiles.alarms_at", language, codes=", ".join(spec.alarm_names))
+    if spec.latched is not None:
+        yield say("profiles.latched" if spec.latched else "profiles.immediate", language)
+    if spec.writable:
+        yield say("profiles.writable", language)
 
 
 def skeleton(name: str, kind: str, language: str) -> str:
     """The text of a new profile of a kind, commented, that `profiles check` can read as it stands."""
+    body = _output_body(kind, language) if kind in _SWITCHED else _sensor_body(kind, language)
+    return say("profiles.skeleton", language, id=name, kind=kind, body=body)
+
+
+def _output_body(kind: str, language: str) -> str:
+    return say("profiles.skeleton_output", language, point=_SWITCHED[kind])
+
+
+def _sensor_body(kind: str, language: str) -> str:
     unit, bounds = _MEASURED.get(kind, ("", ""))
     heard = [word.split(" ")[0] for word in HAZARDS.get(kind, ("alarm",))]
-    more = f'    unit: "{unit}"\n    {bounds}\n    resolution: 1' if unit else "    true_when: [1]"
-    points = "set_points:\n  low: 10\n  high: 20" if kind == "gas-detector" else "# ex_rated: true"
+    more = (
+        f'    unit: "{unit}"\n    {bounds}\n    resolution: 1\n    alarm_when: above' if unit else "    true_when: [1]"
+    )
+    points = "set_points:\n  low: 10\n  high: 20" if kind == "gas-detector" else "# set_points: { low: 10, high: 20 }"
     alarm = {"gas-detector": "gas", "co-detector": "co"}.get(kind, heard[0])
-    return say("profiles.skeleton", language, id=name, kind=kind, alarm=alarm, alarm_more=more, set_points=points)
+    return say("profiles.skeleton_sensor", language, alarm=alarm, alarm_more=more, set_points=points)
 
 
 def _kind(profile: Profile, language: str) -> str:

@@ -41,6 +41,16 @@ class PointClass(StrEnum):
     """Set points and versions: somebody may change them on the device, hardly ever."""
 
 
+class Danger(StrEnum):
+    """On which side of its set points a measured value is dangerous."""
+
+    ABOVE = "above"
+    BELOW = "below"
+    """Lack of oxygen, of pressure, of voltage."""
+    OUTSIDE = "outside"
+    """Both: the lower set point and the upper one."""
+
+
 class Notation(StrEnum):
     """How the manual numbers its registers; on the wire they count from 0."""
 
@@ -113,8 +123,12 @@ class PointSpec(Struct, frozen=True):
     """Turns the decoded value into a bool: true when among these (active-low alarms, alarm codes, names of bits)."""
     true_above: float | None = None
     """Turns a number into a bool: true when above this (a register that gives the distance to the fire, 0 for none)."""
-    latched: bool = False
-    """An alarm the device itself holds until it is reset; else it follows the danger."""
+    alarm_when: Danger | None = None
+    """Of a measured value: where its danger lies; None: not stated. What says yes or no alarms at yes."""
+    alarm_names: tuple[str, ...] = ()
+    """Of a status: the names of its codes or bits that are alarms."""
+    latched: bool | None = None
+    """Whether the device itself holds this alarm until it is reset, or it follows the danger; None: the manual does not say."""
     moves_within_ms: int = 0
     """A heartbeat: its value changes at least this often, else the device hangs although it answers. 0: none."""
     point_class: PointClass = PointClass.NORMAL
@@ -155,6 +169,11 @@ class PointSpec(Struct, frozen=True):
         """
         untold = self.space is Space.HOLDING and self.write_on_address is not None and self.shown_on is None
         return self.write_only or untold or 0 < self.pulse_ms < SEEN_MS
+
+    @property
+    def measures(self) -> bool:
+        """Whether its decoded value is a number."""
+        return not (self.says_yes_or_no or self.enum or self.bits or self.type in {"string", "bits"})
 
     @property
     def says_yes_or_no(self) -> bool:
@@ -206,17 +225,32 @@ class Window(Struct, frozen=True):
 
 
 class SetPoints(Struct, frozen=True):
-    """Where a detector of this product has to alarm, in the unit of its ``gas`` point: whoever commissions it sets it so.
+    """Where a detector of this product has to alarm, in the unit of its measured point: whoever commissions it sets it so.
 
     Not a fact of the manual; its bounds are the standards' (contract: low 5-25, high <= 50 %LEL).
     """
 
     low: float | None = None
+    """The first stage; of a value that alarms ``outside``, its lower limit."""
     high: float | None = None
+    """The second stage, further into the danger; of a value that alarms ``outside``, its upper limit."""
+
+
+class Origin(StrEnum):
+    """Where the registers of an example are from."""
+
+    PRINTED = "printed"
+    """The manual prints them, and what they mean."""
+    CAPTURED = "captured"
+    """Somebody recorded them from a device."""
+    DESCRIBED = "described"
+    """Made from the manual's description of the registers: it proves the profile true to the description, no more."""
+    ASSUMED = "assumed"
+    """Made from what somebody remembers: it proves nothing of the product."""
 
 
 class Example(Struct, frozen=True):
-    """Registers as the manual or a capture shows them, and what they must read as."""
+    """Registers and what they must read as."""
 
     name: str
     mark: Mark
@@ -224,10 +258,21 @@ class Example(Struct, frozen=True):
     """Table -> address -> register or bit."""
     gives: dict[str, Scalar]
     qualities: dict[str, Quality]
+    origin: Origin | None = None
+    """None: not stated."""
+    at: str = ""
+    """Page, table or address where it is printed or was captured."""
+    request: bytes = b""
+    answer: bytes = b""
+    """Two frames as the manual prints them, with or without their CRC; ``words`` holds what they say."""
 
     def __hash__(self) -> int:
         """Tables have none; a profile is to be a key."""
         return hash((self.name, self.mark))
+
+
+NEGATABLE = ("ex_rated", "warm_up", "self_test", "reset")
+"""Keys that may say ``none``."""
 
 
 class Profile(Struct, frozen=True):
@@ -268,7 +313,8 @@ class Profile(Struct, frozen=True):
     parity: str = "none"
     stop_bits: int = 1
     notation: Notation = Notation.WIRE
-    ex_rated: bool = False
+    ex_rated: str = ""
+    """Marking of what is built for explosive air (``Ex d IIC T6``)."""
     warm_up_ms: int = 0
     """After it was away: so long its quiet values prove nothing (where no status point says so itself)."""
     set_points: SetPoints | None = None
@@ -276,4 +322,12 @@ class Profile(Struct, frozen=True):
     self_test: Deed | None = None
     reset: Deed | None = None
     """Ends a latched alarm at the device."""
+    without: tuple[str, ...] = ()
+    """What the manual says it has not or needs not, of ``NEGATABLE``; what is absent and not here the manual does not speak of."""
     examples: tuple[Example, ...] = ()
+
+    @property
+    def measured(self) -> PointSpec | None:
+        """The point its set points are about: ``gas``, else the first whose danger has a side."""
+        sided = (spec for spec in self.points if spec.alarm_when is not None)
+        return next((spec for spec in self.points if spec.name == "gas"), None) or next(sided, None)

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 
 from gateway.nodes import Faults, Reader, nearest
 from gateway.site.profile import PointSpec, Profile, Space
+from gateway.site.profile_alarms import check_alarms
 from gateway.site.profile_points import BYTES, FLOATS, PointType, refuse
 
-GAS_LOW_LEAST, GAS_LOW_MOST, GAS_HIGH_MOST = 5, 25, 50
-"""%LEL: GB 15322.2-2019 low 5 to 25; GB/T 50493-2019 level 1 <= 25, level 2 <= 50 (contract, Built-in rules)."""
 _BIT = frozenset({Space.COIL, Space.DISCRETE})
 
 
@@ -37,7 +36,7 @@ def check_profile(profile: Profile, reader: Reader) -> None:
         _check_point(spec, point)
         _check_companions(spec, points, point)
     _check_reach(profile, reader, faults)
-    _check_set_points(profile, reader)
+    check_alarms(profile, nodes, reader)
     _check_deeds(profile, points, reader)
     _check_examples(profile, points, reader)
 
@@ -141,23 +140,6 @@ def _check_reach(profile: Profile, reader: Reader, faults: Faults) -> None:
         limit = profile.max_read * (16 if window.space in _BIT else 1)
         if window.exact and window.last - window.first + 1 > limit:
             faults.add(reader.mark("windows"), "fault.profile_point_too_long", name=f"{profile.id}.windows")
-
-
-def _check_set_points(profile: Profile, reader: Reader) -> None:
-    """Combustible gas in %LEL alarms within the bounds of the standards; others have their own units."""
-    found = profile.set_points
-    unit = next((spec.unit for spec in profile.points if spec.name == "gas"), "")
-    if found is None or profile.kind != "gas-detector" or unit != "%LEL":
-        return
-    node = reader.node.mapping["set_points"]
-    inner = Reader(node, reader.faults, f"{profile.id}.set_points")
-    if found.low is not None and not GAS_LOW_LEAST <= found.low <= GAS_LOW_MOST:
-        refuse(inner, "low", "fault.out_of_bounds", f"{found.low:g}", low=GAS_LOW_LEAST, high=GAS_LOW_MOST)
-    if found.high is not None and not GAS_LOW_LEAST <= found.high <= GAS_HIGH_MOST:
-        refuse(inner, "high", "fault.out_of_bounds", f"{found.high:g}", low=GAS_LOW_LEAST, high=GAS_HIGH_MOST)
-    if found.low is not None and found.high is not None and found.low >= found.high:
-        fields = {"low": f"{found.low:g}", "high": f"{found.high:g}"}
-        reader.faults.add(inner.mark("high"), "fault.profile_low_not_below_high", name=inner.name, **fields)
 
 
 def _check_deeds(profile: Profile, points: Mapping[str, PointSpec], reader: Reader) -> None:

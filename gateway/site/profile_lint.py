@@ -19,6 +19,10 @@ DETECTORS = frozenset(
 _ALARMING = re.compile(r"(.*_)?(alarm|prealarm)|smoke|water|gas|co|tamper|mains_lost|residual_current")
 _PLACE = re.compile(r"[0-9]|https?://")
 """A page, a table, a version or an address: something by which another can look it up."""
+_PLACEHOLDERS = frozenset(
+    {"请填写中文名称", "please fill in", "说明书名称、版本、页码或网址", "name of the manual, version, page or address"}
+)
+"""What `loudong profiles new` writes where the installer has to (a test takes them from its text)."""
 _SLOWEST_BEATS = 3  # questions within one heartbeat period, so that one lost answer is no stuck device
 
 
@@ -43,6 +47,11 @@ def _about_device(profile: Profile, reader: Reader) -> Iterator[tuple[str, dict[
         yield "fault.profile_no_notation", {}
     if not profile.examples:
         yield "fault.profile_no_examples", {}
+    for example in [example for example in profile.examples if example.origin is None]:
+        yield "fault.profile_no_origin", {"at": "examples", "example": example.name}
+    for field, given in (("name", profile.name_zh), ("name", profile.name_en), ("source", profile.source)):
+        if given in _PLACEHOLDERS:
+            yield "fault.profile_placeholder", {"at": field, "field": field, "given": given}
     if profile.status == "manual" and not _PLACE.search(profile.source):
         yield "fault.profile_vague_source", {"at": "source"}
     if profile.status == "unverified":
@@ -75,9 +84,17 @@ def _about_point(spec: PointSpec, profile: Profile) -> Iterator[str]:
     alarming = profile.kind in DETECTORS or spec.name in {"mains_lost", "alarm"}
     if alarming and _ALARMING.fullmatch(spec.name) and spec.point_class is not PointClass.ALARM:
         yield "fault.profile_alarm_without_class"
+    if profile.kind in DETECTORS and _unsided(spec):
+        yield "fault.profile_no_side"
     if spec.latched and profile.reset is None and not spec.true_when and spec.name == "smoke":
         yield "fault.profile_latched_no_reset"
     if spec.moves_within_ms and spec.period_ms * _SLOWEST_BEATS > spec.moves_within_ms:
         yield "fault.profile_beat_too_slow"
     if spec.writable and spec.point_class is not PointClass.FEEDBACK:
         yield "fault.profile_output_without_class"
+
+
+def _unsided(spec: PointSpec) -> bool:
+    """A measured danger of which nobody says on which side of its set points it lies."""
+    watched = spec.point_class is PointClass.ALARM and spec.measures and bool(spec.unit)
+    return watched and spec.alarm_when is None and not spec.moves_within_ms

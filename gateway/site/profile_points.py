@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from gateway.events import Quality, Scalar
 from gateway.nodes import Faults, Node, Reader, nearest
-from gateway.site.profile import Factor, Notation, PointClass, PointSpec, Scaling, Space
+from gateway.site.profile import Danger, Factor, Notation, PointClass, PointSpec, Scaling, Space
 
 POINT = r"[a-z][a-z0-9_]*"
 _LETTERS = "ABCDEFGH"
@@ -61,6 +61,7 @@ def read_point(point: str, node: Node, faults: Faults, profile: str, notation: N
     mask = take_whole(reader, "mask")
     raw = reader.take_flag("write_raw")
     write_on, write_off = _writes(reader, space, raw=raw)
+    side, alarms = _alarm_when(reader)
     spec = PointSpec(
         name=point, space=space, address=address, type=kind.value, order=_order(reader, kind), vendor=vendor,
         length=reader.take_int("length", 1, low=1, high=125),
@@ -72,7 +73,8 @@ def read_point(point: str, node: Node, faults: Faults, profile: str, notation: N
         enum=take_names(reader, "enum"), bits=take_names(reader, "bits"),
         quality_of=take_qualities(reader, "quality_of"), speaks_for=reader.take_texts("speaks_for"),
         true_when=_scalars(reader, "true_when"),
-        true_above=take_number_or_none(reader, "true_above"), latched=reader.take_flag("latched"),
+        true_above=take_number_or_none(reader, "true_above"), alarm_when=side, alarm_names=alarms,
+        latched=_flag_or_none(reader, "latched"),
         moves_within_ms=reader.take_duration("moves_within", 0, low=1_000),
         point_class=reader.take_choice("class", PointClass, PointClass.NORMAL),
         period_ms=reader.take_duration("period", 0, low=5),
@@ -132,6 +134,12 @@ def take_number_or_none(reader: Reader, key: str) -> float | None:
     """A number; None where none is given."""
     number = reader.take_number(key)
     return number if reader.has(key) else None
+
+
+def _flag_or_none(reader: Reader, key: str) -> bool | None:
+    """Yes, no, or not stated."""
+    flag = reader.take_flag(key)
+    return flag if reader.has(key) else None
 
 
 def _word(reader: Reader, key: str) -> int | None:
@@ -277,6 +285,14 @@ def _order(reader: Reader, kind: PointType) -> str:
         refuse(reader, "order", "fault.not_allowed", order, allowed=" | ".join(FAMILIES), near="")
         return ""
     return order
+
+
+def _alarm_when(reader: Reader) -> tuple[Danger | None, tuple[str, ...]]:
+    """``alarm_when: below`` of a measured value, ``alarm_when: [low, high]`` of a status."""
+    node = reader.node.mapping.get("alarm_when")
+    names = reader.take_texts("alarm_when")
+    sides = [side for side in Danger if side.value in names]
+    return (sides[0], ()) if node is not None and node.value in sides else (None, names)
 
 
 def _scale_by(reader: Reader) -> tuple[Scaling, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway.events import Quality
 from gateway.nodes import DURATION_FORM
-from gateway.site.profile import KINDS, Notation, PointClass, Space
+from gateway.site.profile import KINDS, Danger, Notation, Origin, PointClass, Space
 from gateway.site.profile_points import POINT, PointType
 from gateway.site.profiles import ID, PARITIES, STATUSES
 
@@ -44,12 +44,12 @@ def profile_schema() -> Schema:
         "source": _TEXT,
         "notation": {"enum": [notation.value for notation in Notation]},
         **_speech(),
-        "ex_rated": _FLAG,
-        "warm_up": _DURATION,
+        "ex_rated": {"type": ["string", "boolean"]},
+        "warm_up": _or_none(_DURATION),
         "set_points": _closed({"low": _NUMBER, "high": _NUMBER}),
         "commissioning": {"type": "object", "additionalProperties": _deed()},
-        "self_test": _deed(),
-        "reset": _deed(),
+        "self_test": _or_none(_deed()),
+        "reset": _or_none(_deed()),
         "points": {
             "type": "object",
             "minProperties": 1,
@@ -65,6 +65,10 @@ def profile_schema() -> Schema:
 def _closed(properties: Schema, required: list[str] | None = None) -> Schema:
     whole: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
     return {**whole, "required": required} if required else whole
+
+
+def _or_none(what: Schema) -> Schema:
+    return {"anyOf": [what, {"enum": ["none", False]}]}
 
 
 def _between(low: int, high: int) -> Schema:
@@ -127,6 +131,10 @@ def _point() -> Schema:
         "speaks_for": {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]},
         "true_when": {"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR, "minItems": 1}]},
         "true_above": _NUMBER,
+        "alarm_when": {
+            "anyOf": [_TEXT, {"type": "array", "items": _TEXT}],
+            "examples": [side.value for side in Danger],
+        },
         "latched": _FLAG,
         "moves_within": _DURATION,
         "class": {"enum": [one.value for one in PointClass]},
@@ -150,4 +158,5 @@ def _example() -> Schema:
     words = {"anyOf": [*_WHOLE["anyOf"], {"type": "array", "items": _WHOLE}]}
     tables = {space.value: {"type": "object", "additionalProperties": words} for space in Space}
     gives = {"type": "object", "additionalProperties": _SCALAR}
-    return _closed({"name": _TEXT, **tables, "gives": gives, "quality": _QUALITIES}, ["name"])
+    told = {"origin": {"enum": [origin.value for origin in Origin]}, "at": _TEXT, "request": _TEXT, "answer": _TEXT}
+    return _closed({"name": _TEXT, **told, **tables, "gives": gives, "quality": _QUALITIES}, ["name"])

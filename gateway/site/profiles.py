@@ -1,8 +1,9 @@
 """Reads a device profile: YAML nodes to ``Profile``, every fault at once. Pure; no file is opened here.
 
 The same reader serves the profiles shipped in ``gateway/drivers/profiles`` and those an installer puts beside the site
-file, so a mistake in either is shown with its line. Points are read in ``profile_points.py``, writes and examples here; what
-is wrong only when two things are held side by side is looked at in ``profile_checks.py``.
+file, so a mistake in either is shown with its line. Points are read in ``profile_points.py``, examples in
+``profile_examples.py``, writes here; what is wrong only when two things are held side by side is looked at in
+``profile_checks.py``.
 """
 
 from __future__ import annotations
@@ -10,20 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from gateway.events import Quality
 from gateway.nodes import Faults, Node, Reader
-from gateway.site.profile import KINDS, SLOWEST_MS, Deed, Example, Notation, Profile, SetPoints, Space, Window
+from gateway.site.profile import KINDS, NEGATABLE, SLOWEST_MS, Deed, Notation, Profile, SetPoints, Space, Window
 from gateway.site.profile_checks import check_profile
+from gateway.site.profile_examples import read_example
 from gateway.site.profile_points import (
     place_of,
     read_point,
     refuse,
     refuse_counted,
-    scalar,
     take_function,
     take_names,
     take_number_or_none,
-    take_qualities,
     take_whole,
     whole,
 )
@@ -49,6 +48,7 @@ def read_profile(node: Node, faults: Faults) -> Profile:
     points = reader.take_each("points", lambda point, child: read_point(point, child, faults, name, stated))
     if not points:
         faults.add(reader.mark("points"), "fault.profile_without_points", name=name)
+    without = tuple(key for key in NEGATABLE if _says_none(reader, key))
     profile = Profile(
         identity, kind, zh, en, status, source, tuple(points.values()),
         max_read=reader.take_int("max_read", 125, low=1, high=125),
@@ -66,13 +66,14 @@ def read_profile(node: Node, faults: Faults) -> Profile:
         parity=reader.take_one_of("parity", PARITIES, "none"),
         stop_bits=reader.take_int("stop_bits", 1, low=1, high=2),
         notation=stated or Notation.WIRE,
-        ex_rated=reader.take_flag("ex_rated"),
-        warm_up_ms=reader.take_duration("warm_up"),
+        without=without,
+        ex_rated=_marking(reader),
+        warm_up_ms=0 if "warm_up" in without else reader.take_duration("warm_up"),
         set_points=_set_points(reader, faults),
         commissioning=tuple(reader.take_each("commissioning", lambda n, c: _deed(n, c, faults, name, stated)).values()),
-        self_test=_one_deed(reader, "self_test", stated),
-        reset=_one_deed(reader, "reset", stated),
-        examples=_several(reader, "examples", _example),
+        self_test=None if "self_test" in without else _one_deed(reader, "self_test", stated),
+        reset=None if "reset" in without else _one_deed(reader, "reset", stated),
+        examples=_several(reader, "examples", read_example),
     )  # fmt: skip
     reader.done()
     check_profile(profile, reader)
@@ -87,6 +88,24 @@ def _names(reader: Reader, faults: Faults, name: str) -> tuple[str, str]:
     both = names.take_text("zh", required=True), names.take_text("en", required=True)
     names.done()
     return both
+
+
+def _says_none(reader: Reader, key: str) -> bool:
+    """Whether the profile says that the product has it not; ``false`` says so, too."""
+    node = reader.node.mapping.get(key)
+    if node is None or not (node.value == "none" or node.value is False):
+        return False
+    reader.take(key)
+    return True
+
+
+def _marking(reader: Reader) -> str:
+    """``Ex d IIC T6``; ``true`` where nobody knows more."""
+    node = reader.node.mapping.get("ex_rated")
+    if node is None or node.value is True or _says_none(reader, "ex_rated"):
+        reader.take("ex_rated")
+        return "yes" if node is not None and node.value is True else ""
+    return reader.take_text("ex_rated")
 
 
 def _ranges(reader: Reader, name: str, notation: Notation | None) -> tuple[tuple[int, int], ...]:
@@ -196,37 +215,3 @@ def _word(reader: Reader, key: str, high: int) -> int | None:
         refuse(reader, key, "fault.out_of_bounds", value, low=0, high=high)
         return None
     return value
-
-
-# Examples ------------------------------------------------------------------------------------------
-
-
-def _example(reader: Reader) -> Example:
-    name = reader.take_text("name", required=True)
-    words = {space: _words(reader, space.value) for space in Space}
-    gives: dict[str, bool | int | float | str] = {}
-    node = reader.take("gives")
-    for point, child in node.mapping.items() if node else ():
-        if isinstance(child.value, bool | int | float | str):
-            gives[point] = child.value
-        else:
-            refuse(reader, "gives", "fault.not_text", child.value)
-    qualities = {str(point): Quality(quality) for point, quality in take_qualities(reader, "quality")}
-    if not gives and not qualities:
-        reader.faults.add(reader.node.mark, "fault.missing", name=reader.name, field="gives")
-    reader.done()
-    return Example(name, reader.node.mark, {space: found for space, found in words.items() if found}, gives, qualities)
-
-
-def _words(reader: Reader, key: str) -> dict[int, int]:
-    """``holding: { 0: [0x2000, 26], 5: 6 }``: from each address on, one word or several."""
-    node = reader.take(key)
-    found: dict[int, int] = {}
-    for raw, child in node.mapping.items() if node else ():
-        start = whole(scalar(raw))
-        words = [whole(item.value) for item in child.items] if child.items else [whole(child.value)]
-        if start is None or any(word is None or not -0x8000 <= word < 0x10000 for word in words):
-            refuse(reader, key, "fault.not_whole", raw)
-        else:
-            found |= {start + n: word & 0xFFFF for n, word in enumerate(words) if word is not None}
-    return found

@@ -76,6 +76,38 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}：{field} 只用于数值点位，不能和 true_when、enum、bits 一起用。",
         "{name}: {field} is for numbers; it cannot stand with true_when, enum or bits.",
     ),
+    "fault.profile_side_not_here": (
+        "{name}：{field}: {given} 只用于测量值；状态点位请列出报警的代码名，是/否点位由 true_when 决定。",
+        "{name}: {field}: {given} is for a measured number; a status lists the names of its alarm codes, a yes or no alarms by true_when.",
+    ),
+    "fault.profile_alarm_unheard": (
+        "{name}：报警代码 {given} 没有任何报警点位的 true_when 包含它，谁也听不到。",
+        "{name}: no alarm point turns true at the alarm code {given}, so nobody would hear it.",
+    ),
+    "fault.profile_alarm_untold": (
+        "{name}：{field} 里的 {given} 没有列在 {status} 的 alarm_when 里；它到底是不是报警？",
+        "{name}: {field} has {given}, which alarm_when of {status} does not name; is it an alarm or not?",
+    ),
+    "fault.profile_falling_set_points": (
+        "{name}：低于设定值才报警，二级 {field}（{given}）必须小于一级 low（{low}）。",
+        "{name}: it alarms below its set points, so the second stage {field} ({given}) must be below the first, low ({low}).",
+    ),
+    "fault.profile_wrong_side": (
+        "{name}：alarm_when: {given}，而内置规则对 {point} 是 {side} 才报警；请换个点位名。",
+        "{name}: alarm_when: {given}, but the built-in rules take {point} for dangerous {side} their limit; give the point another name.",
+    ),
+    "fault.profile_no_frame": (
+        "{name}：{field} 应是十六进制的字节，如 01 03 00 00 00 0A C5 CD。",
+        "{name}: {field} is to be bytes in hexadecimal, such as 01 03 00 00 00 0A C5 CD.",
+    ),
+    "fault.profile_other_answer": (
+        "{name}：{field} 不是这条 request 的应答（{given}）。",
+        "{name}: {field} is no answer to this request ({given}).",
+    ),
+    "fault.profile_frame_crc": (
+        "{name}：示例“{example}”的 {field} 的校验码应为 {wanted}；有字节抄错了。",
+        "{name}: in the example “{example}” the CRC of {field} should be {wanted}; some byte is copied wrongly.",
+    ),
     "fault.profile_scale_chain": (
         "{name}：{field} 引用的点位 {given} 自己也要换算。",
         "{name}: {field} names {given}, which is scaled by another point itself.",

@@ -59,11 +59,35 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "请设定为：低报 {low}，高报 {high}。",
         "To be set to alarm at {low} (low) and {high} (high).",
     ),
-    "profiles.ex_rated": ("防爆。", "Built for explosive air."),
-    "profiles.warm_up": ("预热 {length}。", "Warms up for {length}."),
+    "profiles.ex_rated": ("防爆：{marking}。", "Built for explosive air: {marking}."),
+    "profiles.warm_up": ("预热：{length}。", "Warms up for {length}."),
+    "profiles.none.ex_rated": ("说明书：不可用于爆炸性气体环境。", "Not for explosive air, says the manual."),
+    "profiles.none.warm_up": ("说明书：无需预热。", "Needs no warm-up, says the manual."),
+    "profiles.none.self_test": ("说明书：没有自检。", "Has no self-test, says the manual."),
+    "profiles.none.reset": ("说明书：不能复位。", "Cannot be reset, says the manual."),
+    "profiles.comma": ("、", ", "),
+    "profiles.silent": ("说明书没有提到：{what}。", "The manual says nothing of: {what}."),
+    "profiles.what.ex_rated": ("防爆", "explosive air"),
+    "profiles.what.warm_up": ("预热", "warm-up"),
+    "profiles.what.self_test": ("自检", "self-test"),
+    "profiles.what.reset": ("复位", "reset"),
+    "profiles.side.above": ("高于设定值报警", "alarms above"),
+    "profiles.side.below": ("低于设定值报警", "alarms below"),
+    "profiles.side.outside": ("超出上下限报警", "alarms outside"),
+    "profiles.alarms_at": ("报警代码：{codes}", "alarms: {codes}"),
+    "profiles.yes_at": ("{values} 为是", "yes: {values}"),
+    "profiles.yes_above": ("大于 {limit:g} 为是", "yes: above {limit:g}"),
+    "profiles.latched": ("锁存", "latched"),
+    "profiles.immediate": ("不锁存", "not latched"),
+    "profiles.writable": ("可写", "writable"),
+    "profiles.no_bit": ("无任何位", "no bit set"),
     "profiles.deed": (
         "{what}：向 {space} {address} 写入 {value}。",
         "{what}: write {value} to {space} {address}.",
+    ),
+    "profiles.deed_code": (
+        "{what}：向 {space} {address} 写入其中一个值：{codes}。",
+        "{what}: write one of these to {space} {address}: {codes}.",
     ),
     "profiles.deed_choice": (
         "{what}：向 {space} {address} 写入 {low} 到 {high} 之间的值。",
@@ -73,7 +97,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "profiles.deed_by_hand": ("（由人写入一次）", " (once, by a person)"),
     "profiles.self_test": ("自检", "Self-test"),
     "profiles.reset": ("复位", "Reset"),
-    "profiles.examples": ("{n} 个示例。", "{n} examples."),
+    "profiles.examples": (
+        "示例 {n} 个：说明书印的 {printed}，实录的 {captured}，照说明编的 {described}，没有说明书、自拟的 {assumed}。",
+        "Examples: {n} — {printed} printed in the manual, {captured} captured, {described} made as described, {assumed} assumed.",
+    ),
     # Doubts (gateway/site/profile_lint.py)
     "fault.profile_no_max_read": (
         "型号 {name}：没写 max_read；说明书里一次最多能读几个寄存器？",
@@ -90,6 +117,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "fault.profile_no_examples": (
         "型号 {name}：没有 examples；请写下一组寄存器和应得的值。",
         "profile {name}: no examples; write down some registers and what they must read as.",
+    ),
+    "fault.profile_no_origin": (
+        "型号 {name}：示例“{example}”没写 origin：printed（说明书印的）、captured（实录的）还是 described（照说明编的）？",
+        "profile {name}: the example “{example}” has no origin: printed in the manual, captured, or made as described?",
     ),
     "fault.profile_vague_source": (
         "型号 {name}：source 没有页码或网址，别人无法核对。",
@@ -115,6 +146,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}：报警点位没写 class: alarm，只会每几秒读一次。",
         "{name}: an alarm point without class: alarm is read every few seconds only.",
     ),
+    "fault.profile_no_side": (
+        "{name}：没写 alarm_when；高于（above）还是低于（below）设定值才危险？",
+        "{name}: no alarm_when; is it dangerous above its set points, or below?",
+    ),
     "fault.profile_latched_no_reset": (
         "{name}：设备锁存这个报警，却没写怎样复位（reset）。",
         "{name}: the device latches this alarm, and nothing says how it is reset.",
@@ -127,6 +162,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}：输出点位请写 class: feedback，好及时看到它的状态。",
         "{name}: give an output class: feedback, so that its state is seen in time.",
     ),
+    "fault.profile_placeholder": (
+        "型号 {name}：{field} 还是模板里的“{given}”，请改成真实的。",
+        "profile {name}: {field} is still “{given}” as in the template; write the real one.",
+    ),
     "fault.profile_unheard": (
         "型号 {name}：内置规则听不到这种 {kind}：没有约定的报警点位。",
         "profile {name}: no built-in rule would hear this {kind}: it has none of the points they listen to.",
@@ -135,11 +174,15 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "型号 {name}：示例“{example}”里 {point} 应为 {wanted}，读出的是 {given}。",
         "profile {name}: in the example “{example}” {point} should be {wanted}, but reads {given}.",
     ),
+    "fault.profile_example_unread": (
+        "型号 {name}：示例“{example}”读不到 {point}：请给全它的寄存器，以及说明它可不可信的状态寄存器。",
+        "profile {name}: the example “{example}” does not read {point}: give all its registers, and those of each status that speaks for it.",
+    ),
     "profiles.skeleton": (
         """\
 # 新设备型号：逐项填写，删掉用不到的行，然后运行 loudong profiles check 本文件.yaml
 # 寄存器请照说明书写；拿不准的写 status: unverified，用测试气体等逐点实测。
-id: {id}                    # 小写字母、数字、连字符；全库唯一
+id: {id} # 小写字母、数字、连字符；全库唯一
 kind: {kind}
 name:
   zh: 请填写中文名称
@@ -155,7 +198,36 @@ max_read: 10                # 一次最多读几个寄存器
 guard: 20ms                 # 两次询问之间至少间隔
 timeout: 300ms              # 最慢多久应答
 # no_read: [[13, 14]]       # 绝不能读的地址
-# warm_up: 3min             # 预热多久（状态寄存器自己会说的不用写）
+# warm_up: 3min             # 预热多久（状态寄存器自己会说的不用写）；说明书说没有就写 none，没提就别写
+# ex_rated: Ex d IIC T6     # 防爆标志；说明书说不防爆就写 none
+# self_test: none           # 自检怎么写入：{{ vendor: "40003", value: 1 }}；reset 同样
+{body}""",
+        """\
+# A new product: fill in each line, delete what it does not need, then run: loudong profiles check THIS-FILE.yaml
+# Take registers from the manual; what you are not sure of is status: unverified, and is tried on site point by point.
+id: {id} # a-z 0-9 and hyphens; used once
+kind: {kind}
+name:
+  zh: 请填写中文名称
+  en: please fill in
+status: unverified          # manual | field (seen working) | unverified
+source: "name of the manual, version, page or address"
+notation: modicon           # how the manual counts: modicon (from 40001) | counted (from 1) | wire (as on the wire, from 0) | modicon-0
+baud: 9600
+parity: none                # none | even | odd
+stop_bits: 1
+unit_id: 1                  # as it leaves the factory; 0 where switches set it
+max_read: 10                # registers in one read at most
+guard: 20ms                 # least pause between two questions
+timeout: 300ms              # its slowest answer
+# no_read: [[13, 14]]       # addresses never to read
+# warm_up: 3min             # not needed where a status register tells; none where the manual says so; absent where it is silent
+# ex_rated: Ex d IIC T6     # its marking; none where the manual says that it is not for explosive air
+# self_test: none           # the write that starts it, {{ vendor: "40003", value: 1 }}; reset alike
+{body}""",
+    ),
+    "profiles.skeleton_sensor": (
+        """\
 {set_points}
 points:
   # 状态寄存器：它的值说明其他点位可不可信
@@ -184,7 +256,9 @@ points:
     high: 85
     class: slow             # 每 30 秒读一次
 examples:
-  - name: 说明书第几页的例子
+  - name: 正常，21.5 度
+    origin: described       # printed 说明书印的（再写 at: 第几页）| captured 实录的 | described 照说明编的 | assumed 凭记忆
+    # 说明书若印了整帧，可照抄：request: 01 03 00 00 00 02 C4 0B 和 answer: …，不必再写下面的寄存器
     holding:
       1: 1                  # 线上地址（40002 就是 1）: 寄存器的值
       5: 1
@@ -194,25 +268,6 @@ examples:
       temperature: 21.5
 """,
         """\
-# A new product: fill in each line, delete what it does not need, then run: loudong profiles check THIS-FILE.yaml
-# Take registers from the manual; what you are not sure of is status: unverified, and is tried on site point by point.
-id: {id}                    # a-z 0-9 and hyphens; used once
-kind: {kind}
-name:
-  zh: 请填写中文名称
-  en: please fill in
-status: unverified          # manual | field (seen working) | unverified
-source: "name of the manual, version, page or address"
-notation: modicon           # how the manual counts: modicon (from 40001) | counted (from 1) | wire (as on the wire, from 0) | modicon-0
-baud: 9600
-parity: none                # none | even | odd
-stop_bits: 1
-unit_id: 1                  # as it leaves the factory; 0 where switches set it
-max_read: 10                # registers in one read at most
-guard: 20ms                 # least pause between two questions
-timeout: 300ms              # its slowest answer
-# no_read: [[13, 14]]       # addresses never to read
-# warm_up: 3min             # not needed where a status register tells
 {set_points}
 points:
   # A status register: its value says how far the other points may be believed.
@@ -241,7 +296,9 @@ points:
     high: 85
     class: slow             # read every 30 s
 examples:
-  - name: the example on page …
+  - name: all well at 21.5 degrees
+    origin: described       # printed in the manual (with at: page …) | captured | described | assumed (from memory)
+    # Where the manual prints frames, copy them: request: 01 03 00 00 00 02 C4 0B and answer: …, in place of the registers below.
     holding:
       1: 1                  # address on the wire (40002 is 1): what the register holds
       5: 1
@@ -249,6 +306,42 @@ examples:
     gives:
       status: ok
       temperature: 21.5
+""",
+    ),
+    "profiles.skeleton_output": (
+        """\
+points:
+  # 输出：在 site.yaml 的 outputs 里写明它接的是阀门、警号还是风机
+  {point}:
+    vendor: "00001"         # 线圈；写寄存器的用 "40002"，并写 write_on、write_off、true_when
+    class: feedback         # 一直回读，证明写入生效
+    writable: true
+    # pulse: 500ms          # 接通后设备自己断开（点动）
+    # repeat: 20s           # 多久必须重写一次，否则设备自己断开
+examples:
+  - name: 第一路接通
+    origin: described       # printed 说明书印的（再写 at: 第几页）| captured 实录的 | described 照说明编的 | assumed 凭记忆
+    coil:
+      0: 1                  # 线上地址（00001 就是 0）: 1 为接通
+    gives:
+      {point}: true
+""",
+        """\
+points:
+  # An output; outputs in site.yaml says whether a valve, a siren or a fan hangs on it.
+  {point}:
+    vendor: "00001"         # a coil; for a register "40002" with write_on, write_off and true_when
+    class: feedback         # read back always: proof that a write worked
+    writable: true
+    # pulse: 500ms          # on ends by itself after this long
+    # repeat: 20s           # on must be written again this often, else the device ends it
+examples:
+  - name: the first channel is on
+    origin: described       # printed in the manual (with at: page …) | captured | described | assumed (from memory)
+    coil:
+      0: 1                  # address on the wire (00001 is 0): 1 is on
+    gives:
+      {point}: true
 """,
     ),
 }

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app.check import BUILTIN, HAZARDS, check
+from gateway.app.check import BUILTIN, HAZARDS, SIDES, check
 from gateway.nodes import Faults, Mark
 from gateway.rules.compound import FactSpec, Subject
 from gateway.rules.language import compile_rules
 from gateway.site.marks import parse
+from gateway.site.profile import Danger
 from gateway.site.report import render
 
 UNITS = {"gas": "%LEL", "co": "ppm", "residual_current": "mA", "line_temperature": "°C"}
@@ -182,3 +183,60 @@ def test_marks_are_kept_for_devices_on_included_files(tmp_path):
     faults = Faults()
     check(tmp_path / "site.yaml", faults)
     assert [fault.mark for fault in faults.errors] == [Mark(str(tmp_path / "b1.yaml"), 5)]
+
+
+# On which side --------------------------------------------------------------------------------------
+
+
+def test_the_sides_are_those_of_the_built_in_rules():
+    heard = {}
+
+    def walk(node):
+        if "point" in node.mapping and {"above", "below"} & set(node.mapping):
+            side = Danger.BELOW if "below" in node.mapping else Danger.ABOVE
+            heard.setdefault(node.mapping["point"].value, set()).add(side)
+        for child in (*node.mapping.values(), *node.items):
+            walk(child)
+
+    walk(parse(BUILTIN.read_text(encoding="utf-8"), str(BUILTIN), Faults()))
+    assert heard == {point: {side} for point, side in SIDES.items()}
+
+
+FALLS = '  {name}: {{ space: holding, address: 1, unit: "{unit}", class: alarm, alarm_when: below }}\n'
+
+
+def test_a_gas_that_alarms_below_is_not_heard_by_a_rule_that_waits_for_it_to_rise(checked):
+    found = checked("gas-detector", FALLS.format(name="gas", unit="%LEL"))
+    assert [line.split(": ", 2)[1] for line in found] == ["error", "warning", "warning"]
+    assert "no critical, high or life-safety rule reads" in found[0]
+    assert found[1].startswith("site.yaml:10: warning: own-1: rule gas-high waits for gas to be above its limit")
+    assert found[2].startswith("site.yaml:10: warning: own-1: rule gas-low waits for gas to be above its limit")
+
+
+@pytest.mark.parametrize(("side", "warned"), [("above", True), ("below", False)])
+def test_a_rule_of_ones_own_that_waits_for_the_other_side_is_warned_of(checked, side, warned):
+    more = f"""\
+rules:
+  - rule: own-oxygen
+    subjects: {{ id: own-1 }}
+    when: {{ point: oxygen, {side}: 19 %VOL }}
+    priority: high
+    grade: big
+"""
+    found = checked("other", FALLS.format(name="oxygen", unit="%VOL"), more)
+    wanted = "site.yaml:10: warning: own-1: rule own-oxygen waits for oxygen to be above its limit, but this product is"
+    assert [line.startswith(wanted) for line in found] == [True] * warned
+
+
+def test_a_rule_about_a_place_is_looked_at_too(checked):
+    more = """\
+rules:
+  - rule: own-oxygen
+    subjects: { kind: other }
+    by: building
+    when: { point: oxygen, above: 23.5 %VOL }
+    priority: high
+    grade: big
+"""
+    (line,) = checked("other", FALLS.format(name="oxygen", unit="%VOL"), more)
+    assert "rule own-oxygen waits for oxygen to be above" in line

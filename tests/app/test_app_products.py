@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import jsonschema
@@ -14,7 +15,7 @@ from gateway.app.profile_pages import lines, page, skeleton
 from gateway.events import Quality
 from gateway.nodes import Faults, Reader
 from gateway.site.marks import parse
-from gateway.site.profile import KINDS, PointClass, Space
+from gateway.site.profile import KINDS, Danger, Origin, PointClass, Space
 from gateway.site.profile_points import PointType
 from gateway.site.profile_schema import profile_schema
 from gateway.site.profiles import read_profile
@@ -48,6 +49,34 @@ def test_every_point_somebodys_safety_waits_for_is_shown_by_an_example(name):
         and not (p.quality_of or p.moves_within_ms)  # what speaks for others is seen in the others
     }
     assert waited_for <= told, "add an example"
+
+
+def test_every_product_says_where_its_examples_are_from():
+    origins = {name: [example.origin for example in product.profile.examples] for name, product in PRODUCTS.items()}
+    assert all(found and None not in found for found in origins.values())
+    memory = {name for name, found in origins.items() if Origin.ASSUMED in found}
+    assert memory <= {name for name, product in PRODUCTS.items() if product.profile.status == "unverified"}
+    for product in PRODUCTS.values():
+        printed = [example for example in product.profile.examples if example.origin is Origin.PRINTED]
+        assert not printed or product.profile.status == "manual"
+
+
+def test_an_alarm_is_shown_as_danger_and_as_none():
+    """An alarm that only ever reads the one way in its examples may be stuck there."""
+    for name, product in PRODUCTS.items():
+        alarms = {p.name for p in product.profile.points if p.latched is not None or p.alarm_names}
+        told = {point for example in product.profile.examples for point in (*example.gives, *example.qualities)}
+        assert alarms <= told | {p.name for p in product.profile.points if p.quality_of}, name
+
+
+def test_a_frame_with_a_wrong_byte_is_a_fault_at_its_line(tmp_path):
+    frames = "request: 01 03 00 00 00 04 44 09\n    answer: 01 03 08 00 01 00 01 41 BC 00 00 6D 0F"
+    text = OWN.replace("holding: {0: [1, 1], 2: [0x41BC, 0]}", frames)
+    assert checked(tmp_path, text) == []
+    (line,) = checked(tmp_path, text.replace("44 09", "44 90"))
+    assert line.startswith("own.yaml:14: error: own: in the example “on page 4” the CRC of request should be 44 09")
+    (line,) = checked(tmp_path, text.replace("6D 0F", "B9 41"))
+    assert "the CRC of answer should be 6D 0F" in line
 
 
 def test_what_is_backed_by_nothing_says_so():
@@ -84,6 +113,7 @@ points:
   heat: {vendor: "40003", type: float32, unit: "°C"}
 examples:
   - name: on page 4
+    origin: described
     holding: {0: [1, 1], 2: [0x41BC, 0]}
     gives: {smoke: true, heat: 23.5}
 """
@@ -107,8 +137,6 @@ def render_of(faults, *, warnings=False):
         (("smoke: true", "smoke: 1"), "smoke should be 1, but reads true"),
         (("heat: 23.5", "heat: 23.6"), "heat should be 23.6, but reads 23.5"),
         (("holding: {0: [1, 1]", "holding: {0: [1, 0]"), "smoke should be true, but reads true (warm_up)"),
-        (("holding: {0: [1, 1]", "holding: {0: 1"), "smoke should be true, but reads —"),
-        (("2: [0x41BC, 0]", "2: [0x41BC]"), "heat should be 23.5, but reads —"),
         (("2: [0x41BC, 0]", "2: [0x7FC0, 0]"), "heat should be 23.5, but reads — (invalid)"),
     ],
 )
@@ -119,15 +147,28 @@ def test_an_example_that_does_not_come_true_is_a_fault_at_its_line(tmp_path, cha
 
 
 @pytest.mark.parametrize(
+    ("change", "point"),
+    [(("holding: {0: [1, 1]", "holding: {0: 1"), "smoke"), (("2: [0x41BC, 0]", "2: [0x41BC]"), "heat")],
+)
+def test_a_point_that_an_example_does_not_read_says_what_is_missing(tmp_path, change, point):
+    found = checked(tmp_path, OWN.replace(*change))
+    wanted = f"own.yaml:14: error: profile own: the example “on page 4” does not read {point}: give all its registers"
+    assert any(line.startswith(wanted) for line in found), found
+
+
+@pytest.mark.parametrize(
     ("change", "said"),
     [
         (("max_read: 4\n", ""), "own.yaml:2: warning: profile own: no max_read"),
         (('vendor: "40001"', "space: holding, address: 0"), None),
+        (("    origin: described\n", ""), "own.yaml:13: warning: profile own: the example “on page 4” has no origin"),
         (("p. 3", "by somebody"), "own.yaml:6: warning: profile own: source names no page"),
         (("true_when: [1], class: alarm", "true_when: [1]"), "own.yaml:10: warning: own.smoke: an alarm point without class"),
         (("  smoke:", "  smokes:"), "own.yaml:3: warning: profile own: no built-in rule would hear this smoke-detector"),
         (("status: manual", "status: unverified"), "own.yaml:5: warning: profile own: its registers are backed by nothing"),
         (("kind: smoke-detector", "kind: gas-detector"), "own.yaml:3: warning: profile own: no built-in rule"),
+        (("heat: {", "gas: {alarm_when: below, "), "own.yaml:12: error: own.gas: alarm_when: below, but the built-in rules take gas for dangerous above"),
+        (('unit: "°C"', 'unit: "°C", class: alarm'), "own.yaml:12: warning: own.heat: no alarm_when"),
         (('unit: "°C"', "writable: true"), "own.yaml:12: error: own.heat: only a coil or one whole register"),
         (('type: float32, unit: "°C"', "writable: true"), "own.yaml:12: warning: own.heat: give an output class: feedback"),
     ],
@@ -166,9 +207,11 @@ def test_a_new_profile_can_be_read_as_it_stands(tmp_path, kind, language):
     (tmp_path / "new.yaml").write_text(skeleton("new", kind, language), encoding="utf-8")
     profile = check_file(tmp_path / "new.yaml", faults := Faults())
     assert render_of(faults) == []
-    assert {fault.key for fault in faults.warnings} <= {"fault.profile_not_verified"}
+    doubts = Counter(fault.key for fault in faults.warnings)
+    assert doubts == {"fault.profile_not_verified": 1, "fault.profile_placeholder": 3}
     assert profile.kind == kind
     assert profile.examples
+    assert any(spec.writable for spec in profile.points) is (kind in {"relay", "siren", "valve"})
 
 
 def test_an_own_profile_is_listed_and_replaces_a_shipped_one(tmp_path):
@@ -230,7 +273,7 @@ def test_the_schema_and_the_reader_know_the_same_keys(monkeypatch):
     read_profile(parse(text, "p.yaml", faults := Faults(), hexadecimal=True), faults)
     assert not faults.found
     keys = profile_schema()["properties"]
-    points, reset = keys["points"]["additionalProperties"]["properties"], keys["reset"]["properties"]
+    points, reset = keys["points"]["additionalProperties"]["properties"], keys["reset"]["anyOf"][0]["properties"]
     assert asked["own"] == {*keys, "zh", "en"}
     assert asked["own.smoke"] == set(points)
     assert asked["own.reset"] == set(reset)
@@ -261,7 +304,7 @@ def qualities(spec):
 
 def latched_and_immediate(profile):
     alarms = [p for p in profile.points if p.point_class is PointClass.ALARM and p.says_yes_or_no]
-    return {p.latched for p in alarms} == {True, False}
+    return {True, False} <= {p.latched for p in alarms}
 
 
 def spaces_differ(profile):
@@ -278,6 +321,8 @@ TRAPS = {
     "function 04, not 03": any_point(lambda s: s.space is Space.INPUT),
     "both tables with different content": spaces_differ,
     "word order CDAB": any_point(lambda s: s.order == "CDAB"),
+    "word order BADC": any_point(lambda s: s.order == "BADC"),
+    "word order DCBA": any_point(lambda s: s.order == "DCBA"),
     "word order ABCD stated": any_point(lambda s: s.order == "ABCD"),
     "offset in the scale": any_point(lambda s: s.offset != 0),
     "unit or decimals in a register": any_point(lambda s: bool(s.scale_by)),
@@ -286,6 +331,8 @@ TRAPS = {
         isinstance(v, float | int) and not isinstance(v, bool) and v < 0 for e in p.examples for v in e.gives.values()
     ),
     "sentinel": any_point(lambda s: bool(s.invalid)),
+    "sentinel 0x7FFFFFFF": any_point(lambda s: s.type == "int32" and 0x7FFFFFFF in dict(s.invalid)),
+    "codes in place of a value": any_point(lambda s: s.measures and len(s.invalid) > 2),
     "warm-up in a status": any_point(lambda s: Quality.WARM_UP in qualities(s)),
     "warm-up after it was away": lambda p: p.warm_up_ms > 0 and p.status == "unverified",
     "stuck heartbeat": any_point(lambda s: s.moves_within_ms > 0),
@@ -297,14 +344,18 @@ TRAPS = {
     "no bit set is the alarm": any_point(lambda s: s.true_when == ("",)),
     "no bit set is trouble": any_point(lambda s: any(value == "" for value, _ in s.quality_of)),
     "direction in the same register": any_point(lambda s: s.true_when == (1, 4)),
-    "danger at the low end": any_point(lambda s: s.name == "oxygen"),
+    "danger at the low end": any_point(lambda s: s.alarm_when is Danger.BELOW),
+    "direction is a setting it shows": any_point(lambda s: s.name in {"falls", "side"} and bool(s.quality_of)),
     "latched beside immediate": latched_and_immediate,
     "reset by magic value": lambda p: p.reset is not None and p.reset.value not in {None, 0, 1},
     "pattern over several registers": lambda p: p.reset is not None and bool(p.reset.also),
     "self-test": lambda p: p.self_test is not None,
     "register not to be read": lambda p: bool(p.no_read),
     "at most 4 registers": lambda p: p.max_read == 4,
+    "at most 8 registers": lambda p: p.max_read == 8,
+    "at most 12 registers": lambda p: p.max_read == 12,
     "at most 60 registers": lambda p: p.max_read == 60,
+    "hole refused": lambda p: p.max_hole == 0,
     "count must be 8": lambda p: p.bit_step == 8,
     "only these addresses": lambda p: bool(p.windows),
     "500 ms between questions": lambda p: p.guard_ms >= 500,
