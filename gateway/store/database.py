@@ -311,7 +311,15 @@ class Database:
     @property
     def fold_due(self) -> bool:
         """Whether the log has grown so long that somebody should ``fold`` it, between two commits."""
-        return bool(self._unfolded) and max(self._log.size, self._unfolded.weight) >= FOLD_BYTES
+        return self._is_long(FOLD_BYTES)
+
+    @property
+    def fold_overdue(self) -> bool:
+        """Whether it has grown so long that an alert had better wait for that, once."""
+        return self._is_long(2 * FOLD_BYTES)
+
+    def _is_long(self, size: int) -> bool:
+        return bool(self._unfolded) and max(self._log.size, self._unfolded.weight) >= size
 
     def _is_ordinary(self, batch: Batch) -> bool:
         """Whether the log may take it: the disk is well, and its messages are all news in places of their own."""

@@ -348,7 +348,7 @@ class Store:
             self._committing = []
             self._enter_memory(str(fault))
             return
-        self._worker.keep_log()
+        self._worker.keep_log(alert_waits=any(part.urgent for part, _ in self._queue))
 
     async def _note_told(self, entries: list[Entry]) -> None:
         """Their messages are told from memory, and may be found on the disk in the words made for the commit."""

@@ -103,12 +103,15 @@ class Worker:
         """Run a job some time, behind those given before; a refusal is logged."""
         self._submit(lambda: job(self._present())).add_done_callback(_look_away)
 
-    def keep_log(self) -> None:
+    def keep_log(self, *, alert_waits: bool = False) -> None:
         """What the commit log needs, behind whatever waits now and a job at a time: an alert that comes meanwhile waits for the one
-        under way. Nobody's answer hangs on it; that a fold was refused is told to the next commit.
+        under way, and one that waits already for none, unless the log would grow beyond measure. Nobody's answer hangs on it;
+        that a fold was refused is told to the next commit.
         """
         database = self._database
         if database is None or not (self._keeping is None or self._keeping.done()):
+            return
+        if alert_waits and not database.fold_overdue:
             return
         job = database.chore()
         if job is None and database.fold_due:
@@ -119,7 +122,7 @@ class Worker:
 
     def _kept_log(self, job: asyncio.Future[None]) -> None:
         _look_away(job)
-        if not job.cancelled() and job.exception() is None:
+        if not self._running and not job.cancelled() and job.exception() is None:
             self.keep_log()
 
     def _fold(self, database: Database, now: Callable[[], float]) -> None:
