@@ -30,6 +30,8 @@ a week of it costs a week of the journal at most, and a box that truly lay in a 
 _TIMEX_BYTES = 208  # sizeof(struct timex) on 64-bit Linux
 _TIMEX_MAXERROR = 24  # byte offsets in struct timex, adjtimex(2)
 _TIMEX_STATUS = 40
+_libc = ctypes.CDLL(None)
+"""Looked up once: an alert waited a tenth of a millisecond for it."""
 
 
 class Clock(Protocol):
@@ -81,12 +83,12 @@ def monotonic_us() -> int:
 
 def _synchronised() -> bool:
     """Whether something disciplines the wall clock. Not allowed to ask (hardened unit) counts as no."""
-    return _TIMESYNC_FLAG.exists() or _kernel_synchronised()
+    return os.path.exists(_TIMESYNC_FLAG) or _kernel_synchronised()  # noqa: PTH110  (a fifth of what Path.exists costs)
 
 
 def _kernel_synchronised() -> bool:
     buffer = ctypes.create_string_buffer(_TIMEX_BYTES)
-    state = ctypes.CDLL(None, use_errno=True).adjtimex(buffer)
+    state = _libc.adjtimex(buffer)
     max_error = int.from_bytes(buffer.raw[_TIMEX_MAXERROR : _TIMEX_MAXERROR + 8], "little", signed=True)
     status = int.from_bytes(buffer.raw[_TIMEX_STATUS : _TIMEX_STATUS + 4], "little")
     return state not in {-1, _TIME_ERROR} and not status & _STA_UNSYNC and max_error < _MAX_ERROR_US

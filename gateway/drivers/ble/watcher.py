@@ -248,10 +248,10 @@ class RadioWatcher:
     def _report_decision(self, button: Button, frame: Frame, decision: Decision, rssi_dbm: int | None) -> None:
         for press in decision.presses:
             self._counts["presses"] += 1
+            self._report(press)  # before it is written down, which takes a tenth of a millisecond
             log.info(
                 "button_pressed", button=button.id, kind=press.kind.value, key=press.key, reason=decision.reason.value
             )
-            self._report(press)
         if frame.pressed:
             self._report_pressed(button.id)
         if decision.fault is not None:
