@@ -177,41 +177,60 @@ def test_a_stop_in_the_middle_of_a_hanging_commit_says_what_is_lost(tmp_path, mo
 
 def test_a_thread_stuck_on_the_disk_does_not_keep_the_process():
     story = (
-        "import threading; from gateway.store.thread import DiskThread\n"
+        "import asyncio, threading; from gateway.store.thread import DiskThread\n"
         "begun = threading.Event()\n"
-        "DiskThread('disk').submit(lambda: (begun.set(), threading.Event().wait()))\n"
-        "begun.wait()\n"
+        "async def life():\n"
+        "    DiskThread('disk').submit(lambda: (begun.set(), threading.Event().wait()))\n"
+        "    begun.wait()\n"
+        "asyncio.run(life())\n"
     )
     subprocess.run([sys.executable, "-c", story], timeout=10, check=True)
 
 
 def test_the_disks_thread_works_in_order_and_ends():
-    thread, seen = DiskThread("disk"), []
-    gate = threading.Event()
-    first = thread.submit(gate.wait, 5)
-    jobs = [thread.submit(seen.append, n) for n in range(5)]
-    bad = thread.submit(lambda: 1 // 0)
-    gate.set()
-    with pytest.raises(ZeroDivisionError):
-        bad.result(5)
-    assert first.result(5)
-    assert seen == list(range(5))
-    assert all(job.done() for job in jobs)
-    thread.shutdown()
-    with pytest.raises(RuntimeError):
-        thread.submit(print)
+    async def life():
+        thread, seen, gate = DiskThread("disk"), [], threading.Event()
+        first = thread.submit(gate.wait, 60)
+        jobs = [thread.submit(seen.append, n) for n in range(5)]
+        bad = thread.submit(lambda: 1 // 0)
+        gate.set()
+        with pytest.raises(ZeroDivisionError):
+            await bad
+        assert await first
+        assert seen == list(range(5))
+        assert all(job.done() for job in jobs)
+        thread.shutdown()
+        with pytest.raises(RuntimeError):
+            thread.submit(print)
+
+    asyncio.run(life())
 
 
 def test_jobs_that_wait_are_cancelled_when_asked():
-    thread, gate = DiskThread("disk"), threading.Event()
-    running = thread.submit(gate.wait, 5)
-    waiting = thread.submit(print)
-    while not running.running():
-        time.sleep(0.001)
-    thread.shutdown(wait=False, cancel_futures=True)
+    async def life():
+        thread, begun, gate = DiskThread("disk"), threading.Event(), threading.Event()
+        running = thread.submit(lambda: (begun.set(), gate.wait(60)))
+        waiting = thread.submit(print)
+        assert begun.wait(60)
+        thread.shutdown(wait=False, cancel_futures=True)
+        gate.set()
+        await running
+        assert waiting.cancelled()
+
+    asyncio.run(life())
+
+
+def test_a_job_that_outlives_its_loop_is_done_all_the_same():
+    gate, done = threading.Event(), threading.Event()
+
+    async def life():
+        thread = DiskThread("disk")
+        thread.submit(lambda: (gate.wait(60), 1 // 0))
+        thread.submit(done.set)
+
+    asyncio.run(life())
     gate.set()
-    assert running.result(5)
-    assert waiting.cancelled()
+    assert done.wait(60)
 
 
 def test_uplinks_that_left_the_site_are_forgotten(tmp_path):
