@@ -27,9 +27,11 @@ from gateway.nodes import Faults
 
 _PATIENT = "LOUDONG_DISK_WAS_LATE"
 _M_ARENA_MAX = -8  # malloc.h
-_TURN_S = 0.0001
+_PR_SET_TIMERSLACK = 29  # prctl(2)
+_TURN_S = 0.00005
 """How long one thread may keep the interpreter while another waits for it. The disk's thread lets go of it several times in each
-commit; with Python's 5 ms it waits behind whatever the loop is at each time, and the slowest alerts took 0.7 ms longer (p99).
+commit; with Python's 5 ms it waits behind whatever the loop is at each time, and the slowest alerts took 0.7 ms longer (p99); with
+0.1 ms, and the 0.05 ms that the kernel adds to such a wait (prctl(2)), the median one took 0.18 ms longer. The loop's CPU is the same.
 """
 
 log = structlog.get_logger()
@@ -40,7 +42,8 @@ def run(path: Path, folder: Path, surroundings: Surroundings | None = None) -> N
 
     Raises ``FaultySite`` (nothing was started), ``StateFolderTaken``, or the bug that ended it.
     """
-    _glibc("mallopt", _M_ARENA_MAX, 1)  # else each thread has a heap, and what it leaves there nobody else uses: a MiB
+    _libc("mallopt", _M_ARENA_MAX, 1)  # else each thread has a heap, and what it leaves there nobody else uses: a MiB
+    _libc("prctl", _PR_SET_TIMERSLACK, 1, 0, 0, 0)  # else a thread that waits for its turn oversleeps 0.05 ms each time
     faults = Faults()
     site, compound = read_site(path, faults)  # before the folder is made
     with claim(folder), Hourglass() as hourglass:
@@ -63,7 +66,7 @@ async def _live(make: Callable[[], Awaitable[House]], path: Path, folder: Path) 
     # time, in which no alarm is heard.
     gc.collect()
     gc.freeze()
-    _glibc("malloc_trim", 0)  # what the site file was read with lies in holes: a MiB
+    _libc("malloc_trim", 0)  # what the site file was read with lies in holes: a MiB
     sys.setswitchinterval(_TURN_S)
     reloader = Reloader(house, path, folder)
     house.desk.offer("reload", reloader.answer)
@@ -84,7 +87,7 @@ def _ready(house: House) -> None:
     notify.notify(notify.READY, notify.status(standing(house)))
 
 
-def _glibc(name: str, *numbers: int) -> None:
-    """A word to the memory allocator of the usual C library (mallopt(3), malloc_trim(3)); another one is left alone."""
+def _libc(name: str, *numbers: int) -> None:
+    """A word to the kernel, or to the memory allocator of the usual C library (mallopt(3), malloc_trim(3)); another one is left alone."""
     with contextlib.suppress(AttributeError):
         getattr(ctypes.CDLL(None), name)(*numbers)
