@@ -206,11 +206,19 @@ class Worker:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[_T] = loop.create_future()
         self._running[future] = loop.time()
-        loop.run_in_executor(self._pool, job).add_done_callback(lambda done: self._done(future, done, then))
+
+        def work() -> None:
+            result, error = _tried(job)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(self._done, future, result, error, then)
+
+        loop.run_in_executor(self._pool, work)  # its own future is told a turn later
         return future
 
-    def _done(self, future: asyncio.Future[_T], done: asyncio.Future[_T], then: Callable[[], None] | None) -> None:
-        _settle(future, done, then)
+    def _done(
+        self, future: asyncio.Future[_T], result: Any, error: BaseException | None, then: Callable[[], None] | None
+    ) -> None:
+        _settle(future, result, error, then)
         self._running.pop(future, None)
         # The next job in the row begins now.
         now = asyncio.get_running_loop().time()
@@ -267,19 +275,25 @@ def _uncounted(loaded: Loaded, reason: str) -> Loaded:
     return structs.replace(loaded, run=name, notes=notes, writable=False)
 
 
-def _settle(future: asyncio.Future[_T], done: asyncio.Future[_T], then: Callable[[], None] | None) -> None:
-    """Give the future what came of its job."""
-    if future.cancelled() or done.cancelled():
-        future.cancel()
-        return
+def _tried(job: Callable[[], _T]) -> tuple[_T | None, BaseException | None]:
     try:
-        result = done.result()
-        if then is not None:
-            then()
+        return job(), None
     except BaseException as error:  # noqa: BLE001 (not swallowed: it rises in whoever waits for the answer)
-        future.set_exception(error)
-    else:
+        return None, error
+
+
+def _settle(
+    future: asyncio.Future[_T], result: Any, error: BaseException | None, then: Callable[[], None] | None
+) -> None:
+    """Give the future what came of its job."""
+    if future.cancelled():
+        return
+    if error is None and then is not None:
+        _, error = _tried(then)
+    if error is None:
         future.set_result(result)
+    else:
+        future.set_exception(error)
 
 
 def _look_away(future: asyncio.Future[Any]) -> None:
