@@ -17,7 +17,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench.figures import Figure, median, percentile
-from bench.rig import Daemon, Ear, bare_publish, broker, is_alert, slow_aim, slow_disk
+from bench.rig import (
+    Daemon,
+    Ear,
+    bare_publish,
+    broker,
+    is_alert,
+    memory_disk,
+    paced_publish,
+    slow_aim,
+    slow_disk,
+    synced_publish,
+)
 from gateway.control.client import ControlClient
 from gateway.sim.compound import SIREN, SimCompound
 
@@ -32,6 +43,8 @@ def measure(*, quick: bool) -> Iterator[Figure]:
     """Press to siren and to upstream, on a good disk and on two bad ones."""
     trials = 30 if quick else 150
     sirens, arrivals, bare, _ = asyncio.run(_presses(trials, 0))
+    in_memory = asyncio.run(_presses(trials, 0, memory_disk()))[1]
+    beside = asyncio.run(_beside(min(trials, 100)))
     good = percentile(sirens, 0.99)
     yield Figure(
         "press_to_siren_ms",
@@ -43,7 +56,8 @@ def measure(*, quick: bool) -> Iterator[Figure]:
     least = percentile(bare, 0.99)
     yield Figure(
         "press_to_upstream_ms", percentile(arrivals, 0.99), "ms (p99)", ("<=", min(50.0, 3 * least)), least,
-        "p99 of a bare aiomqtt publish, no disk", note=f"p50 {median(arrivals):.1f}, bare p50 {median(bare):.1f}; fdatasync included",
+        "p99 of a bare aiomqtt publish, no disk", note=f"p50 {median(arrivals):.1f}, bare p50 {median(bare):.1f}; fdatasync included; "
+        f"on a disk in memory p50 {median(in_memory):.1f}, p99 {percentile(in_memory, 0.99):.1f}; {beside}",
     )  # fmt: skip
     for fsync_ms in (200, 2_000):
         slow, late, bare, durable = asyncio.run(_presses(trials, fsync_ms))
@@ -58,13 +72,29 @@ def measure(*, quick: bool) -> Iterator[Figure]:
         )  # fmt: skip
 
 
-async def _presses(trials: int, fsync_ms: int) -> tuple[list[float], list[float], list[float], int]:
-    """Milliseconds from the air to the siren, to the receiver, and of bare publishes beside them; and how many were durable."""
+async def _beside(trials: int) -> str:
+    """What a publish costs whose bytes are synced first, and one that comes now and then."""
+    async with broker() as mqtt, Ear(mqtt.port) as ear:
+        synced = [1000 * one for one in await synced_publish(mqtt.port, 300)]
+        paced = [1000 * one for one in await paced_publish(mqtt.port, ear, trials)]
+    return (
+        f"bare with one fdatasync p50 {median(synced):.1f}, p99 {percentile(synced, 0.99):.1f}, "
+        f"bare now and then p50 {median(paced):.1f}, p99 {percentile(paced, 0.99):.1f}"
+    )
+
+
+async def _presses(
+    trials: int, fsync_ms: int, disk: str | None = None
+) -> tuple[list[float], list[float], list[float], int]:
+    """Milliseconds from the air to the siren, to the receiver, and of bare publishes beside them; and how many were durable.
+
+    ``disk``: the folder in which the daemon's own is made; None: the usual one.
+    """
     chance = random.Random(5)  # the same moments on every disk
     durable = 0
     sirens: list[float] = []
     arrivals: list[float] = []
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir=disk) as name:
         async with (
             broker() as mqtt,
             SimCompound(Path(name) / "world", mqtt.port, protocol="5") as world,
