@@ -55,6 +55,24 @@ _POINT = "  r{n}: {{ space: holding, address: {n}, type: uint16, class: {kind}, 
 _COIL = "  coil: {{ space: coil, address: 0, class: feedback, period: 5s, writable: true }}\n"
 
 
+class Spans(Struct, frozen=True):
+    """How long each part is measured, in seconds: what we do, and beside it what the usual library does with the same."""
+
+    efficiency: tuple[float, float]
+    settled: float
+    """Until the dead are found out; ages count from then on."""
+    age: tuple[float, float]
+    wrong: tuple[float, float]
+    noise: tuple[float, float]
+    writes: tuple[int, int]
+    """Not seconds but trials, three a second."""
+
+
+QUICK = Spans(efficiency=(5, 3), settled=8, age=(9, 4), wrong=(7, 4), noise=(5, 3), writes=(12, 6))
+FULL = Spans(efficiency=(25, 8), settled=12, age=(30, 8), wrong=(20, 10), noise=(20, 8), writes=(60, 25))
+"""Three minutes and eight, starts included; whoever looks at one subject should not wait for longer."""
+
+
 class Heard(Struct):
     """What the poller reported."""
 
@@ -76,15 +94,16 @@ class Heard(Struct):
 
 def measure(*, quick: bool) -> Iterator[Figure]:
     """All figures of the line."""
-    yield from asyncio.run(_efficiency(8 if quick else 30))
+    spans = QUICK if quick else FULL
+    yield from asyncio.run(_efficiency(*spans.efficiency))
     for dead, rest_ms in ((0, _FULL_MS), (1, _FULL_MS), (3, _FULL_MS), (5, _FULL_MS), (0, _CROWDED_MS)):
-        yield asyncio.run(_age(dead, rest_ms, 15 if quick else 40))
-    yield from asyncio.run(_wrong(10 if quick else 25))
-    yield asyncio.run(_noise(8 if quick else 25))
-    trials = 15 if quick else 100
+        yield asyncio.run(_age(dead, rest_ms, spans.settled, *spans.age))
+    yield from asyncio.run(_wrong(*spans.wrong))
+    yield asyncio.run(_noise(*spans.noise))
+    ours, others = spans.writes
     for dead, lost in ((0, 0.0), (3, 0.0), (0, 0.2)):
-        figure = asyncio.run(_preempt(dead, lost, trials))
-        bare = asyncio.run(_pymodbus_preempt(dead, lost, min(trials, 50)))
+        figure = asyncio.run(_preempt(dead, lost, ours))
+        bare = asyncio.run(_pymodbus_preempt(dead, lost, others))
         yield replace(figure, baseline=bare, baseline_is="p99 of pymodbus, whose client polls without a pause")
 
 
@@ -152,7 +171,7 @@ async def polling(master: BusPoller) -> AsyncIterator[None]:
 # The figures -------------------------------------------------------------------------------------------------------------
 
 
-async def _efficiency(seconds: float) -> list[Figure]:
+async def _efficiency(seconds: float, bare_s: float) -> list[Figure]:
     heard = Heard()
     profile = _DETECTOR.format(timeout="300ms", alarm="", points=points("normal", "1s"))
     async with line({unit: {} for unit in range(1, UNITS + 1)}) as (path, seen):
@@ -165,7 +184,7 @@ async def _efficiency(seconds: float) -> list[Figure]:
     reads = [read for read in seen["reads"] if began <= read[3] < ended and read[2] == REGISTERS]
     span = max(read[3] for read in reads) - min(read[3] for read in reads)
     efficiency = (len(reads) - 1) * READ_S / span
-    bare, broken, asked = await _bare_pymodbus(min(seconds, 10))
+    bare, broken, asked = await _bare_pymodbus(bare_s)
     return [
         Figure("rtu_wire_efficiency", efficiency, "of the wire", (">=", 0.97), bare, "pymodbus, one request after another "
                "(it keeps no silence, so it can exceed 1)", 1.0, "the wire",
@@ -221,15 +240,15 @@ def _mixed(dead: int, rest_ms: int) -> tuple[dict[int, dict[str, Any]], dict[str
     return units, profiles, {unit: "detector" if unit <= DETECTORS else "other" for unit in units}
 
 
-async def _age(dead: int, rest_ms: int, seconds: float) -> Figure:
+async def _age(dead: int, rest_ms: int, settled_s: float, seconds: float, bare_s: float) -> Figure:
     units, profiles, kinds = _mixed(dead, rest_ms)
     async with line(units) as (path, seen):
         async with polling(poller(path, profiles, kinds, Heard())):
-            await asyncio.sleep(12)  # the dead are found out in the first seconds
+            await asyncio.sleep(settled_s)
             began = time.monotonic()
             await asyncio.sleep(seconds)
     ages = _ages(seen, began, began + seconds)
-    bare = await _pymodbus_age(units, rest_ms / 1000, min(seconds, 12))
+    bare = await _pymodbus_age(units, rest_ms / 1000, bare_s)
     booked = (DETECTORS * (READ_S - 18 * CHAR_S) / _ALARM_MS + UNITS * READ_S / rest_ms) * 1000
     name = f"{dead}_dead" if rest_ms == _FULL_MS else "overbooked"
     return Figure(
@@ -261,13 +280,14 @@ async def _pymodbus_age(units: dict[int, dict[str, Any]], rest_s: float, seconds
             if now >= rest_at:
                 rest_at = now + rest_s
                 for unit in units:
-                    await _read(client, unit, 20)
+                    if time.monotonic() - began < seconds:
+                        await _read(client, unit, 20)
             await asyncio.sleep(0.005)
             now = time.monotonic()
     return _ages(seen, began, now)
 
 
-async def _wrong(seconds: float) -> list[Figure]:
+async def _wrong(seconds: float, bare_s: float) -> list[Figure]:
     """Units that answer later than their timeout, up to three seconds, with three blocks each; how many values were another register's."""
     heard = Heard()
     block = "".join(points("normal", "200ms", first) for first in (0, 40, 80))
@@ -277,7 +297,7 @@ async def _wrong(seconds: float) -> list[Figure]:
     async with line(late) as (path, seen):
         async with polling(poller(path, {"late": profile}, dict.fromkeys(late, "late"), heard)):
             await asyncio.sleep(seconds)
-    others, asked = await _pymodbus_wrong(late, min(seconds, 15))
+    others, asked = await _pymodbus_wrong(late, bare_s)
     return [
         Figure("rtu_wrong_values", heard.wrong, "values", ("==", 0), others, f"pymodbus, of {asked} reads",
                note=f"{len(heard.values)} values reported, {seen['answers']} answers on the wire")
@@ -297,7 +317,7 @@ async def _pymodbus_wrong(units: dict[int, dict[str, Any]], seconds: float) -> t
     return wrong, asked
 
 
-async def _noise(seconds: float) -> Figure:
+async def _noise(seconds: float, bare_s: float) -> Figure:
     """One to five random bytes in front of every other answer: how many answers are not taken."""
     heard, noisy = Heard(), {unit: {"noise": 0.5} for unit in range(1, 9)}
     profile = _DETECTOR.format(timeout="300ms", alarm="", points=points("normal", "100ms"))
@@ -306,7 +326,7 @@ async def _noise(seconds: float) -> Figure:
         async with polling(master):
             await asyncio.sleep(seconds)
     missed = seen["answers"] - 1 - master.line.tally.line.answers  # one may be under way at the end
-    bare, bare_noisy, bare_answers = await _pymodbus_noise(noisy, min(seconds, 15))
+    bare, bare_noisy, bare_answers = await _pymodbus_noise(noisy, bare_s)
     return Figure(
         "rtu_noise_loss", max(0, missed) / seen["answers"], "of the answers", ("<=", 0.001), bare,
         f"pymodbus, of {bare_answers} answers, {bare_noisy} of them with noise",
@@ -375,7 +395,8 @@ async def _pymodbus_preempt(dead: int, lost: float, trials: int) -> float:
         async def poll() -> None:
             while not ended.is_set():
                 for unit in units:
-                    await _read(client, unit, 0)
+                    if not ended.is_set():
+                        await _read(client, unit, 0)
 
         polls = asyncio.create_task(poll())
         for trial in range(trials):

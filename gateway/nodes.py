@@ -104,8 +104,14 @@ _UNIT_MS = {"ms": 1, "s": SECOND, "min": MINUTE, "h": HOUR, "d": DAY}
 
 def duration_ms(text: str) -> int | None:
     """``"90s"``, ``"3 min"``, ``"1h"`` in milliseconds; None where it is no duration."""
+    exact = exact_ms(text)
+    return None if exact is None else round(exact)
+
+
+def exact_ms(text: str) -> float | None:
+    """The same where less than a millisecond counts, too: ``"0.3ms"``."""
     match = re.fullmatch(DURATION_FORM, text)
-    return None if match is None else round(float(match[1]) * _UNIT_MS[match[2]])
+    return None if match is None else float(match[1]) * _UNIT_MS[match[2]]
 
 
 def duration_text(length_ms: int) -> str:

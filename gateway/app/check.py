@@ -17,7 +17,7 @@ from gateway.nodes import Faults
 from gateway.rules.compound import HEALTH, Compound, Rule
 from gateway.rules.conditions import Is, Threshold, leaves
 from gateway.rules.language import compile_rules
-from gateway.site.model import ModbusDevice, Site
+from gateway.site.model import Bus, ModbusDevice, Site
 from gateway.site.profile import Danger, PointSpec, Profile
 from gateway.site.reading import load_site
 
@@ -60,12 +60,26 @@ def loads(site: Site) -> list[BusLoad]:
 
 
 def _check_loads(site: Site, faults: Faults) -> None:
-    """No bus is asked for more than it can promise."""
+    """No bus is asked for more than it can promise, and no alarm point for more than its bus."""
     for load in loads(site):
+        _check_ages(site.buses[load.bus], load, faults)
         if load.overbooked:
             fields = {"load": f"{load.share:.0%}", "alarms": f"{load.alarm_share:.0%}"}
             limits = {"most": f"{FULLEST:.0%}", "most_alarms": f"{FULLEST_ALARMS:.0%}"}
             faults.add(site.buses[load.bus].mark, "fault.overbooked", name=load.bus, **fields, **limits)
+
+
+def _check_ages(bus: Bus, load: BusLoad, faults: Faults) -> None:
+    """An alarm point that may be older than the age at which it counts as lost, though nothing is wrong, is never to be relied on."""
+    devices = {device.id: device for device in bus.devices}
+    for age in load.alarms:
+        if age.lost:
+            told = {
+                "given": ", ".join(age.points),
+                "worst": f"{age.worst_s[0] + age.untold_s:.1f}",
+                "most": f"{age.most_s:g}",
+            }
+            faults.add(devices[age.device].mark, "fault.alarm_ages", name=age.device, bus=bus.id, **told)
 
 
 def _check_heard(site: Site, compound: Compound, faults: Faults) -> None:

@@ -49,8 +49,7 @@ def _print_loads(site: Any, asked: argparse.Namespace, spoken: str) -> None:
 
     for load in loads(site):
         if asked.json:
-            if asked.buses:
-                print_item(load.told())
+            print_item(load.told())
             continue
         worst = [max(age) for age in zip(*(alarm.worst_s for alarm in load.alarms), strict=False)]
         key = "load.ages" if worst else "load.bus"

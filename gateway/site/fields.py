@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.instant import DAY
-from gateway.nodes import DURATION_FORM, Mark, Reader, duration_text, nearest
+from gateway.nodes import DURATION_FORM, Mark, Reader, duration_text, exact_ms, nearest
 
 Known = dict[str, Collection[str]]
 """Kind of name (``place``, ``person``, ``device`` …) -> the names declared in this site file."""
@@ -245,6 +245,18 @@ def duration(key: str, attr: str, low: int, high: int = 400 * DAY, *, per: int =
         return ABSENT if length < 0 else length // per
 
     return Field(key, take, _DURATION_SCHEMA, attr=attr, write=lambda value: duration_text(value * per))
+
+
+def fine_duration(key: str, attr: str, high: int) -> Field:
+    """A duration of which parts of a millisecond count, too."""
+
+    def take(reader: Reader, _known: Known, default: Any) -> Any:
+        if reader.take_duration(key, -1, high=high) < 0:
+            return default
+        given = reader.node.mapping[key].value
+        return exact_ms(given) if isinstance(given, str) else 0.0
+
+    return Field(key, take, _DURATION_SCHEMA, attr=attr, write=lambda value: f"{value:g}ms" if value else "0")
 
 
 def delay(key: str) -> Field:

@@ -133,7 +133,7 @@ class Bus(Struct, frozen=True):
     """None: RTU for a serial port, else TCP."""
     latency_ms: int = 0
     """What the network before the line may add to each answer."""
-    reply_ms: int = 0
+    reply_ms: float = 0.0
     """What a device usually takes to answer, beside its bytes and ``latency_ms``; 0: nobody said so."""
     turnaround_ms: int = 200
     """How long the line rests after a broadcast (Serial Line 2.4.1: 100 to 200 ms)."""

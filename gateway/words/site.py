@@ -279,6 +279,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}：总线排得太满：占用 {load}（最多 {most}），其中报警点 {alarms}（最多 {most_alarms}）；请减少设备、放慢点位或提高波特率。",
         "{name}: the bus is overbooked: {load} of its time is asked for (at most {most}), {alarms} by alarm points (at most {most_alarms}); take devices off it, read points less often, or raise the baud rate.",
     ),
+    "fault.alarm_ages": (
+        "{name}：{given} 在总线 {bus} 上最坏要 {worst} 秒才更新一次，超过 max_age（{most} 秒），没有故障也会被当作失联；请放宽 max_age，或让总线空一些。",
+        "{name}: {given} may be {worst} s old on bus {bus} though nothing is wrong, and counts as lost after max_age ({most} s); allow a longer max_age, or ask less of the bus.",
+    ),
     "fault.seven_bits": (
         "{name}：Modbus RTU 每个字节 8 位，不能用 7 个数据位（那是 Modbus ASCII）。",
         "{name}: Modbus RTU sends bytes of 8 bits; 7 data bits belong to Modbus ASCII.",

@@ -8,6 +8,7 @@ from gateway.drivers.modbus.mbap import MbapLine
 from gateway.drivers.modbus.rtu import RtuLine
 from gateway.drivers.modbus.serial_wire import SerialWire
 from gateway.drivers.modbus.tcp_wire import TcpWire
+from gateway.drivers.modbus.timing import outstanding_of
 from gateway.drivers.modbus.wire import Wire
 from gateway.site.model import Bus, Framing
 
@@ -21,10 +22,7 @@ def line_of(bus: Bus, receptions: Receptions | None = None) -> Line:
     latency_s, turnaround_s = bus.latency_ms / 1000, bus.turnaround_ms / 1000
     if bus.speaks is Framing.RTU:
         return RtuLine(wire, latency_s=latency_s, turnaround_s=turnaround_s)
-    # One question at a time unless every device behind it takes more, and none wants a pause after each.
-    profiles = [device.profile for device in bus.devices]
-    outstanding = min((1 if p.guard_ms else p.outstanding for p in profiles), default=1)
-    return MbapLine(wire, outstanding=outstanding, latency_s=latency_s, turnaround_s=turnaround_s)
+    return MbapLine(wire, outstanding=outstanding_of(bus), latency_s=latency_s, turnaround_s=turnaround_s)
 
 
 def _wire(bus: Bus, receptions: Receptions) -> Wire:

@@ -47,6 +47,11 @@ def period_ms(spec: PointSpec) -> int:
     return spec.period_ms or PERIOD_MS[spec.point_class]
 
 
+def refresh_s(spec: PointSpec, max_age_ms: int) -> float:
+    """How long an alarm point that does not change may stay untold: it is heard of thrice within its age."""
+    return max(0.0, (max_age_ms / 3 - period_ms(spec)) / 1000)
+
+
 class Block(Struct, frozen=True):
     """One request: ``count`` registers or bits of one space, and the points inside."""
 

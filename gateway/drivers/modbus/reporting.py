@@ -15,7 +15,7 @@ from collections.abc import Collection, Sequence
 from msgspec import Struct
 
 from gateway.drivers.modbus.codec import Decoded, decode
-from gateway.drivers.modbus.plan import Block, period_ms
+from gateway.drivers.modbus.plan import Block, refresh_s
 from gateway.events import Quality, Reading, Scalar
 from gateway.site.model import ModbusDevice
 from gateway.site.profile import PointClass, PointSpec
@@ -223,7 +223,4 @@ def _measures(spec: PointSpec) -> bool:
 
 
 def _refresh_s(spec: PointSpec, max_age_ms: int) -> float:
-    """An alarm point must be heard of thrice within the age at which it counts as lost."""
-    if spec.point_class is not PointClass.ALARM:
-        return REFRESH_S
-    return max(0.0, (max_age_ms / 3 - period_ms(spec)) / 1000)
+    return refresh_s(spec, max_age_ms) if spec.point_class is PointClass.ALARM else REFRESH_S

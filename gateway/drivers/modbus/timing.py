@@ -81,3 +81,10 @@ def timing_of(bus: Bus) -> Timing:
     if bus.speaks is Framing.TCP and not bus.line_behind:
         return Timing(0.0, 0.0, latency_s, bus.reply_ms / 1000 or ROUND_TRIP_S)
     return Timing(bus.char_s, silence_of(bus.baud, bus.char_s), latency_s, bus.reply_ms / 1000 or REPLY_S)
+
+
+def outstanding_of(bus: Bus) -> int:
+    """Questions that may be under way at once: one on a serial line; else what every device takes, if none wants a pause after each."""
+    if bus.speaks is Framing.RTU:
+        return 1
+    return min((1 if d.profile.guard_ms else d.profile.outstanding for d in bus.devices), default=1)

@@ -63,6 +63,85 @@ def test_what_the_site_says_of_replies_is_reckoned_with_and_told(kit):
     assert (quick.told()["reply_ms"], slow.cycle_s) == (5.0, pytest.approx(quick.cycle_s + 0.05))
 
 
+def test_a_reply_may_be_said_finer_than_a_millisecond(tmp_path):
+    """What workload S has on one endpoint: 64 units of 8 points each, in three requests a second."""
+    from gateway.app.compound import BUILTIN
+    from gateway.nodes import Faults
+    from gateway.site.reading import load_site
+
+    (tmp_path / "site.yaml").write_text(
+        "site: s\ngateway: g\nplaces: { b1: one }\nbuses:\n  line: { host: h, reply: 0.25ms, devices: {} }\n"
+        "  other: { host: h2, reply: 3 ms, devices: {} }\n  third: { host: h3, reply: 0, devices: {} }\n"
+        "  wrong: { host: h4, reply: 11s, devices: {} }\n"
+    )
+    faults = Faults()
+    buses = load_site(tmp_path / "site.yaml", faults, BUILTIN).buses
+    assert [buses[name].reply_ms for name in ("line", "other", "third", "wrong")] == [0.25, 3.0, 0.0, 0.0]
+    assert [fault.key for fault in faults.errors] == ["fault.out_of_bounds"]
+    assert load_of(buses["line"]).reply_s == 0.00025
+    assert load_of(buses["line"]).told()["reply_ms"] == 0.25
+
+
+def test_an_endpoint_that_takes_several_questions_at_once_is_booked_by_so_much_less(kit):
+    one, four = (
+        load_of(kit.bus("", *((n, gas(kit, outstanding=at_once)) for n in range(1, 41)), host="h"))
+        for at_once in (1, 4)
+    )
+    assert (one.outstanding, four.told()["outstanding"]) == (1, 4)
+    assert four.share == pytest.approx(one.share / 4)
+    assert four.alarm_share == pytest.approx(one.alarm_share / 4)
+    assert four.alarms[0].worst_s[0] < one.alarms[0].worst_s[0]
+    behind = load_of(kit.bus("", (1, gas(kit, outstanding=4)), host="h", line_behind=True))
+    shy = load_of(kit.bus("", (1, gas(kit, outstanding=4)), (2, gas(kit, outstanding=4, guard_ms=20)), host="h"))
+    assert (behind.outstanding, shy.outstanding) == (1, 1), "one line, one pause: one question"
+
+
+def test_each_alarm_point_is_told_with_its_ages_and_no_other(kit):
+    profile = kit.profile(kit.alarm("gas", 0), kit.alarm("fault", 1), kit.point("t", 2))
+    (bus,) = (load_of(kit.bus("/dev/x", (1, profile), (2, air(kit)))).told(),)
+    assert [(age["device"], age["point"]) for age in bus["ages"]] == [("dev1", "gas"), ("dev1", "fault")]
+    assert bus["ages"][0]["worst_s"].keys() == {"0", "1"}
+    assert bus["ages"][0]["max_age_s"] == 180.0
+
+
+def aged(kit, max_age_ms, reads=0):
+    """A detector that counts as lost after so long, on a line with as many long reads besides."""
+    bus = kit.bus("/dev/x", (1, gas(kit)), *((n, air(kit, 120)) for n in range(2, 2 + reads)), baud=1200)
+    first, *others = bus.devices
+    return load_of(
+        msgspec.structs.replace(bus, devices=(msgspec.structs.replace(first, max_age_ms=max_age_ms), *others))
+    )
+
+
+@pytest.mark.parametrize(("max_age_ms", "reads", "lost"), [(180_000, 1, False), (6_000, 0, False), (5_000, 1, True)])
+def test_an_alarm_point_that_counts_as_lost_though_nothing_is_wrong_is_seen_beforehand(kit, max_age_ms, reads, lost):
+    (alarm,) = aged(kit, max_age_ms, reads).alarms
+    assert alarm.lost is lost
+    assert lost == (alarm.worst_s[0] + max(0, max_age_ms / 3000 - 0.5) > max_age_ms / 1000)
+
+
+def test_check_refuses_an_alarm_point_older_than_it_may_be(tmp_path, capsys, monkeypatch):
+    import json
+
+    from gateway.cli import main
+
+    monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
+    text = (
+        "site: s\ngateway: g\nplaces: { b1: one }\nbuses:\n  line:\n    host: h\n    reply: 900ms\n    devices:\n"
+        "      gas: { profile: combustible-gas-6in1, unit_id: 1, place: b1, max_age: 2s }\n"
+    )
+    (tmp_path / "site.yaml").write_text(text)
+    assert main(["check", "--json", str(tmp_path / "site.yaml")]) == 78
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (fault,) = [item for item in told if item.get("key") == "fault.alarm_ages"]
+    assert fault["line"] == 9
+    (bus,) = [item for item in told if "load" in item]
+    assert all(age["worst_s"]["0"] > 2 for age in bus["ages"])
+    (tmp_path / "site.yaml").write_text(text.replace("2s", "60s"))
+    main(["check", "--json", str(tmp_path / "site.yaml")])
+    assert "fault.alarm_ages" not in capsys.readouterr().out
+
+
 def test_a_product_that_wants_pauses_makes_its_own_points_older(kit):
     plain, shy = (load_of(kit.bus("/dev/x", (1, gas(kit, guard_ms=guard)))).alarms[0].worst_s[0] for guard in (0, 500))
     assert shy == pytest.approx(plain + 0.5)
