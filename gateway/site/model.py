@@ -295,6 +295,8 @@ class Output(Struct, frozen=True):
     """State (shut, on) that a true feedback proves."""
     ex_rated: bool = False
     confirm_ms: int = 5_000
+    pulse_ms: int = 0
+    """It is switched on by a pulse of so long that its relay board ends by itself; 0: it is switched on and off."""
     momentary: bool = False
     """A valve on a pulse, which does the deed for good and ends by itself: the coil says nothing of the state (from the profile)."""
     unread: bool = False

@@ -84,6 +84,17 @@ SEEN_MS = 1_000
 """A pulse shorter than this may be over when it is read back."""
 
 
+class Flash(Struct, frozen=True):
+    """A command of the device's own: on, and off again by itself after so many steps. Its value is ``base`` and their number."""
+
+    step_ms: int
+    address: int | None = None
+    """Where it is written, if not at the point's own address."""
+    base: int = 0
+    most: int = 0x7FFF
+    """Steps."""
+
+
 class PointSpec(Struct, frozen=True):
     """One point of a product: where it is, how its bytes read, what its values mean, how it is written."""
 
@@ -154,6 +165,8 @@ class PointSpec(Struct, frozen=True):
     """Never read: polls leave it out, and nothing is read back."""
     pulse_ms: int = 0
     """On ends by itself after this long, in the device; 0: it stays."""
+    flash: Flash | None = None
+    """How it is switched on for a time; an output that wants a pulse is given it (``flash.py``)."""
     repeat_ms: int = 0
     """On must be written again at least this often or the device lets go; 0: it stays."""
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from gateway.events import Quality, Scalar
 from gateway.nodes import Faults, Node, Reader, nearest
-from gateway.site.profile import Danger, Factor, Notation, PointClass, PointSpec, Scaling, Space
+from gateway.site.profile import Danger, Factor, Flash, Notation, PointClass, PointSpec, Scaling, Space
 
 POINT = r"[a-z][a-z0-9_]*"
 _LETTERS = "ABCDEFGH"
@@ -85,6 +85,7 @@ def read_point(point: str, node: Node, faults: Faults, profile: str, notation: N
         shown_on=_word(reader, "shown_on"), shown_off=_word(reader, "shown_off"),
         write_only=reader.take_flag("write_only"),
         pulse_ms=reader.take_duration("pulse", 0, low=10), repeat_ms=reader.take_duration("repeat", 0, low=100),
+        flash=_flash(reader),
     )  # fmt: skip
     reader.done()
     return spec
@@ -263,6 +264,23 @@ def _writes(reader: Reader, space: Space, *, raw: bool) -> tuple[int, int]:
     for key, value in refused:
         refuse(reader, key, "fault.out_of_bounds", value, low=0, high=high)
     return (1, 0) if refused or on is None or off is None else (on, off)
+
+
+def _flash(reader: Reader) -> Flash | None:
+    """``flash: { step: 100ms, address: 0x0200, base: 0, most: 0x7FFF }``."""
+    node = reader.take("flash")
+    if node is None:
+        return None
+    inner = Reader(node, reader.faults, f"{reader.name}.flash")
+    step_ms = inner.take_duration("step", 0, low=10)
+    if not step_ms and not inner.has("step"):
+        inner.faults.add(node.mark, "fault.missing", name=inner.name, field="step")
+    base, most = _word(inner, "base") or 0, _word(inner, "most")
+    flash = Flash(step_ms or 1, _word(inner, "address"), base, 0x7FFF if most is None else most)
+    if base + flash.most > 0xFFFF:
+        refuse(inner, "most", "fault.out_of_bounds", flash.most, low=1, high=0xFFFF - base)
+    inner.done()
+    return flash
 
 
 def take_function(reader: Reader, key: str, space: Space) -> int:

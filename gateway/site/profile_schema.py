@@ -151,6 +151,7 @@ def _point() -> Schema:
         "write_only": _FLAG,
         "pulse": _DURATION,
         "repeat": _DURATION,
+        "flash": _closed({"step": _DURATION, "address": _WHOLE, "base": _WHOLE, "most": _WHOLE}, ["step"]),
     }
 
 

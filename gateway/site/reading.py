@@ -19,6 +19,7 @@ from gateway.site.buttons import check_button, check_radio
 from gateway.site.care import check_heard
 from gateway.site.fields import ID, PLACE, Table
 from gateway.site.files import Folder
+from gateway.site.flash import give_pulse
 from gateway.site.ground import Anything, Ground
 from gateway.site.model import (
     Bus,
@@ -161,7 +162,7 @@ class _Reading:
             places=places,
             people=people,
             grid=grid,
-            buses=buses,
+            buses={name: self._as_used(bus) for name, bus in buses.items()},
             radio=radio,
             buttons=buttons,
             listener=listener,
@@ -285,14 +286,20 @@ class _Reading:
     def _output(self, name: str, node: Node, mark: Mark) -> Output:
         reader, values = self._read(name, node, shapes.OUTPUT)
         output = Output(id=name, mark=mark, **values)
-        checks.check_output(output, reader, self._ground)
         device = self._ground.devices.get(output.device)
+        if device is not None and output.pulse_ms:
+            device = self._ground.devices[device.id] = give_pulse(output, device, reader)
+        checks.check_output(output, reader, self._ground)
         points = [p for p in device.profile.points if p.name == output.point] if device else []
         return msgspec.structs.replace(
             output,
             momentary=output.kind == "valve" and any(p.momentary for p in points),
             unread=any(p.unread for p in points),
         )
+
+    def _as_used(self, bus: Bus) -> Bus:
+        """With its devices as the outputs want them."""
+        return msgspec.structs.replace(bus, devices=tuple(self._ground.devices[device.id] for device in bus.devices))
 
     def _uplink(self, name: str, node: Node, mark: Mark) -> Uplink:
         reader, values = self._read(name, node, shapes.UPLINK)

@@ -371,6 +371,7 @@ OUTPUT = Table(
     one_of("feedback_means", ("on", "off", "shut")),
     flag("ex_rated"),
     duration("confirm", "confirm_ms", SECOND // 2, 5 * MINUTE),
+    duration("pulse", "pulse_ms", 0, DAY),
 )
 UPLINK = Table(
     Uplink,

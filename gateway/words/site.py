@@ -428,6 +428,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}：没有 feedback，阀门真关没关无从证明。",
         "{name}: no feedback: nothing proves that the valve is shut.",
     ),
+    "fault.no_flash": (
+        "{name}：{given} 自己不会结束脉冲，网关断开时会一直开着；请换用有硬件脉冲的继电器点位（{allowed}），或去掉 pulse。",
+        "{name}: {given} cannot end a pulse by itself, so it would stay on where the gateway dies; take a point that can ({allowed}), or leave pulse out.",
+    ),
     "fault.pulse_ends": (
         "{name}：{given} 是脉冲，到时自己停；{kind} 要一直开到有人处理。请在型号文件里写 repeat（比 pulse 短）。",
         "{name}: {given} is a pulse that ends by itself, but a {kind} must go on until somebody answers: give the point a repeat shorter than its pulse.",

@@ -363,7 +363,7 @@ TRAPS = {
     "FC05 with a value of its own": any_point(lambda s: s.write_raw),
     "command-style FC06": any_point(lambda s: s.writable and s.space is Space.HOLDING and s.write_on > 1),
     "reads back otherwise than written": any_point(lambda s: s.shown_on is not None),
-    "hardware pulse": any_point(lambda s: s.pulse_ms > 0),
+    "hardware pulse": any_point(lambda s: s.pulse_ms > 0 or s.flash is not None),
     "must be repeated": any_point(lambda s: s.repeat_ms > 0),
     "broadcast": lambda p: p.broadcast,
     "setup write at every start": lambda p: any(deed.on_start for deed in p.commissioning),
