@@ -124,7 +124,8 @@ class Member:
 
     def doubtful(self, block: Block) -> bool:
         """Whether its silence may be for the holes of a block that was never answered: some refuse them so."""
-        return block.holed and self.watch.misses >= _DOUBT and key(block) not in self._proven and block in self.blocks
+        silent = max(self.watch.misses, self.watch.unanswered(key(block))) >= _DOUBT
+        return block.holed and silent and key(block) not in self._proven and block in self.blocks
 
     def forget_splits(self) -> None:
         """It was away: what it refused by silence then is tried whole once more."""

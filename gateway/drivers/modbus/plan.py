@@ -3,14 +3,19 @@
 Theory. At 9600 baud a new transaction costs about 21 ms and a register nobody asked for 2 ms, so reading a hole along is
 cheaper than asking twice (facts/modbus 4); how large a hole pays is the line's business (``timing.py``) and comes as
 ``Paying``. But some devices refuse holes, some have registers that must not be read, and a slow point must not make every
-read of a fast one longer; so a slower point joins a faster block only where it is nearly free. What a device refuses it is not asked again: ``split`` gives the smaller blocks to use from then on.
+read of a fast one longer; so a slower point joins a faster block only where it is nearly free. What a device refuses it is not
+asked again: ``split`` gives the smaller blocks to use from then on.
+
+An answer that is late is told from others of its unit by its length alone, and may keep those of the same length waiting for
+seconds (``owing.py``). So no block of a device is as long as one of its alarm blocks: it reads a register more, as a hole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
 
+import msgspec
 from msgspec import Struct
 
 from gateway.drivers.modbus.codec import width
@@ -28,6 +33,9 @@ _CLASSES = tuple(PointClass)
 _BITS = {Space.COIL, Space.DISCRETE}
 _MAX_BITS = 2_000  # Application Protocol 6.1
 _MAX_WORDS = 125  # Application Protocol 6.3
+_LAST_ADDRESS = 0xFFFF
+_MOST_APART = 4
+"""Registers more that a block may read so as not to look like an alarm's: 8 ms at 9600."""
 
 
 class Paying(Struct, frozen=True):
@@ -101,7 +109,38 @@ def plan(profile: Profile, paying: Paying = USUAL) -> list[Block]:
         for period in sorted({period_ms(p) for p in points}):
             found = _merge(found, [p for p in points if period_ms(p) == period], profile, paying)
         blocks += found
-    return blocks
+    return _told_apart(blocks, profile, paying)
+
+
+def _told_apart(blocks: Sequence[Block], profile: Profile, paying: Paying) -> list[Block]:
+    """The same blocks, none of the form of another that is an alarm's, as far as their device may be asked for more."""
+    taken: set[tuple[Space, int]] = set()
+    apart: dict[int, Block] = {}
+    for place in sorted(range(len(blocks)), key=lambda n: not blocks[n].alarm):
+        block = apart[place] = _of_another_form(blocks[place], taken, profile, paying)
+        if block.alarm:
+            taken.add(block.form)
+    return [apart[place] for place in range(len(blocks))]
+
+
+def _of_another_form(block: Block, taken: Collection[tuple[Space, int]], profile: Profile, paying: Paying) -> Block:
+    most = min(profile.max_hole, paying.hole, _MOST_APART)
+    longer = (_longer(block, by, profile) for by in range(most + 1))
+    return next((b for b in longer if b is not None and b.form not in taken), block)
+
+
+def _longer(block: Block, by: int, profile: Profile) -> Block | None:
+    """Reading that many registers on; None where the device may not be asked for them."""
+    last, count = block.address + block.count - 1, block.count + by * (8 if block.space in _BITS else 1)
+    end = block.address + count - 1
+    windows = [w for w in profile.windows if w.space is block.space and w.first <= block.address and end <= w.last]
+    limit = min(profile.max_read * _unit(block.space), _MAX_BITS if block.space in _BITS else _MAX_WORDS)
+    closed = end > _LAST_ADDRESS or any(first <= end and last < no_last for first, no_last in profile.no_read)
+    if by and (closed or count > limit or count % profile.bit_step or (profile.windows and not windows)):
+        return None
+    if by and any(window.exact for window in windows):
+        return None
+    return msgspec.structs.replace(block, count=count)
 
 
 def _merge(blocks: list[Block], points: Iterable[PointSpec], profile: Profile, paying: Paying) -> list[Block]:
@@ -193,4 +232,5 @@ def split(block: Block, profile: Profile) -> list[Block]:
     else:
         addresses = sorted({p.address for p in block.points})
         groups = [tuple(p for p in block.points if p.address == address) for address in addresses]
-    return [_block(group, profile) for group in groups] if len(groups) > 1 else []
+    smaller = [_block(group, profile) for group in groups]
+    return smaller if len(smaller) > 1 or smaller[0].count < block.count else []

@@ -34,12 +34,15 @@ class LossyWire(BareWire):
         super().__init__(9600)
         self.loses = lambda unit, function, address: False
         self.log, self.coils = [], {}
+        self.counts, self.bears = [], 125
+        """When how many registers were asked for, and of how many more nothing is said."""
 
     def send(self, frame):
         loop, unit, function = asyncio.get_running_loop(), frame[0], frame[1]
         address, count = int.from_bytes(frame[2:4], "big"), int.from_bytes(frame[4:6], "big")
         self.log.append((loop.time(), unit, function, address))
-        if self.loses(unit, function, address):
+        self.counts.append((loop.time(), (unit, address, count)))
+        if self.loses(unit, function, address) or (function == 3 and count > self.bears):
             return
         body = frame[:6]
         if function in {1, 2}:
@@ -62,10 +65,10 @@ class LossyWire(BareWire):
         return max(b - a for a, b in itertools.pairwise(self.asked(unit, function, since)))
 
 
-def live(kit, tell, *devices, loses=None):
+def live(kit, tell, *devices, loses=None, bears=125):
     """Twenty seconds of peace (but for what is lost from the start), then the story."""
     wire = LossyWire()
-    wire.loses = loses or wire.loses
+    wire.loses, wire.bears = loses or wire.loses, bears
 
     async def story():
         async with kit.polling(kit.bus("", *devices), line=RtuLine(wire)) as (poller, ear):
@@ -144,11 +147,11 @@ def test_relays_that_die_while_their_outputs_are_wanted_keep_no_detector_from_be
     live(kit, tell, *((n, board) for n in range(1, 5)), (20, gas(kit)))
 
 
-def detector(kit, gas_space=Space.DISCRETE):
+def detector(kit, gas_space=Space.DISCRETE, max_hole=0):
     temperatures = (
         kit.point(f"t{n}", 100 * n, period_ms=5000, point_class=PointClass.NORMAL) for n in range(1, 4)
     )  # fmt: skip
-    return kit.profile(kit.alarm("gas", 0, gas_space, period_ms=500), *temperatures, max_hole=0)
+    return kit.profile(kit.alarm("gas", 0, gas_space, period_ms=500), *temperatures, max_hole=max_hole)
 
 
 def once(unit, function, address):
@@ -173,6 +176,35 @@ def test_a_lost_answer_leaves_an_alarm_that_looks_otherwise_unread_for_no_longer
         assert wire.gap_s(2, 2, since - 1) <= 1.0
 
     live(kit, tell, (1, detector(kit)), (2, gas(kit)))
+
+
+@pytest.mark.parametrize("lost", [0, 200])
+def test_an_alarm_register_among_others_is_read_as_soon_as_its_unit_has_settled(kit, lost):
+    """The others are asked for a register more, so that what one of them owes can be no alarm."""
+
+    async def tell(wire, poller, ear):
+        since = asyncio.get_running_loop().time()
+        wire.loses = once(1, 3, lost)
+        await asyncio.sleep(15)
+        assert len(wire.asked(1, 3, since, lost)) > 1
+        asked = wire.asked(1, 3, since - 1, 0)
+        assert max(b - a for a, b in itertools.pairwise(asked)) <= SETTLE_S + 0.5 + TURN_S
+
+    live(kit, tell, (1, detector(kit, Space.HOLDING, max_hole=4)), (2, gas(kit)))
+
+
+def test_a_register_more_that_is_refused_by_silence_is_asked_for_no_more(kit):
+    """Its neighbours are answered meanwhile: it is this question the unit does not bear, and no fault."""
+
+    async def tell(wire, poller, ear):
+        since = asyncio.get_running_loop().time()
+        await asyncio.sleep(30)
+        assert {count for at, (unit, address, count) in wire.counts if (unit, address) == (1, 200) and at >= since} == {
+            1
+        }
+        assert ear.health("dev1") == [("dev1", "ok", "")]
+
+    live(kit, tell, (1, detector(kit, Space.HOLDING, max_hole=4)), (2, gas(kit)), bears=1)
 
 
 def test_a_register_that_is_always_silent_costs_the_alarm_of_its_device_little(kit):

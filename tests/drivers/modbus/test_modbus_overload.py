@@ -66,7 +66,7 @@ def test_units_that_become_slow_overload_the_bus_and_alarms_keep_their_time(kit)
                 assert told["overloaded"]
                 assert told["skipped_pct"] >= 100 * BEGINS
                 parts = told["skipped_pct_of"]
-                assert parts["alarm"] < told["skipped_pct"] / 2 < parts["normal"]
+                assert parts.get("alarm", 0) < told["skipped_pct"] / 2 < parts["normal"]
                 for unit in units[1:]:
                     unit.delay_s = 0.0
                 await kit.until(lambda: ear.values(OVERLOADED) == [False, True, False], 60)

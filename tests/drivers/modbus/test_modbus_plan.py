@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.drivers.modbus.plan import plan, split
 from gateway.drivers.modbus.schedule import Phases, Schedule, Slot
-from gateway.site.profile import PointClass, PointSpec, Profile, Space
+from gateway.site.profile import PointClass, PointSpec, Profile, Space, Window
 
 
 def shape(blocks):
@@ -105,9 +105,46 @@ def test_every_point_once_and_no_limit_broken(profile):
         assert all(block.words(p, answer)[0] == p.address for p in block.points)
         todo = [block]
         while todo:
-            parts = split(todo.pop(), profile)
-            assert all(len(part.points) < len(block.points) for part in parts)
+            whole = todo.pop()
+            parts = split(whole, profile)
+            assert all((len(part.points), part.count) < (len(whole.points), whole.count) for part in parts)
             todo += parts
+
+
+def apart(kit, *points, **more):
+    return shape(plan(kit.profile(kit.alarm("gas", 0), *points, **more)))
+
+
+def test_no_block_is_as_long_as_an_alarms_where_its_device_may_be_asked_for_more(kit):
+    far = kit.point("t", 3000)
+    assert apart(kit, far) == [("holding", 0, 1), ("holding", 3000, 2)]
+    assert apart(kit, far, kit.alarm("co", 1000)) == [("holding", 0, 1), ("holding", 1000, 2), ("holding", 3000, 3)]
+    assert apart(kit, kit.point("u", 5000), far)[1:] == [("holding", 3000, 2), ("holding", 5000, 2)]
+    assert apart(kit, kit.point("t", 3000, Space.INPUT)) == [("holding", 0, 1), ("input", 3000, 1)]
+    bits = plan(kit.profile(kit.alarm("a", 0, Space.DISCRETE), kit.point("b", 900, Space.DISCRETE)))
+    assert shape(bits) == [("discrete", 0, 1), ("discrete", 900, 9)]
+
+
+def test_and_it_stays_as_long_where_it_may_not(kit):
+    far, alike = kit.point("t", 3000), [("holding", 0, 1), ("holding", 3000, 1)]
+    assert apart(kit, far, max_hole=0) == alike
+    assert apart(kit, far, max_read=1) == alike
+    assert apart(kit, far, no_read=((3001, 3001),)) == alike
+    assert apart(kit, kit.point("t", 0xFFFF))[1] == ("holding", 0xFFFF, 1)
+    windows = tuple(Window(Space.HOLDING, first, first) for first in (0, 3000))
+    assert apart(kit, far, windows=windows) == alike
+    exact = (Window(Space.HOLDING, 0, 0), Window(Space.HOLDING, 3000, 3001, exact=True))
+    assert apart(kit, far, windows=exact) == [("holding", 0, 1), ("holding", 3000, 2)], "the window as it is"
+    roomy = (Window(Space.HOLDING, 0, 0), Window(Space.HOLDING, 3000, 3009))
+    assert apart(kit, far, windows=roomy)[1] == ("holding", 3000, 2)
+
+
+def test_a_block_that_was_lengthened_is_refused_no_more_than_its_own_length(kit):
+    profile = kit.profile(kit.alarm("gas", 0), kit.point("t", 3000))
+    longer = plan(profile)[1]
+    assert longer.holed
+    assert shape(split(longer, profile)) == [("holding", 3000, 1)]
+    assert split(split(longer, profile)[0], profile) == []
 
 
 def slot(kit, device, period, due, **more):
