@@ -1,7 +1,11 @@
 """The outbox as the uplinks see it: the next messages of each line, from the disk, from memory, or still at hand.
 
-Decides nothing about writing: the store says what landed and when memory and disk part, and is asked for a commit on which
-the cursors may ride.
+Decides nothing about writing: the store says what landed, and is asked for a commit on which the cursors may ride.
+
+Theory. A message is given to the tail in the moment in which memory lets go of it, so the two together hold everything behind
+the tail's edge, on a sick disk as on a sound one. An uplink that stands behind that edge has to ask the disk. Can that not be
+read, it is told all that is at hand, in order, and what nobody could reach when the disk is back: an alarm does not wait for a
+backlog.
 """
 
 from __future__ import annotations
@@ -31,7 +35,6 @@ class Departures:
         self.cursors: Mapping[Line, int] = {}
         """Where each uplink stands; told to the database by its next job, for a job of its own would wake the thread."""
         self._followers: list[Callable[[], None]] = []
-        self._sunk = False
 
     def begin(self, sequences: Mapping[str, int]) -> None:
         """The disk was opened and takes writes; these are the last numbers of its lanes."""
@@ -48,28 +51,35 @@ class Departures:
         """The next ``n`` messages of a lane behind the uplink's cursor, in order."""
         line = (uplink, lane)
         before, passed, cursors = self._in_memory(lane), self._delivery.passed(line), self.cursors
+        at_hand = self._tail.after(line, n + passed)
+        if at_hand is not None:
+            return self._merge(line, n, at_hand, self._tail.cursor(line), before)
 
         def read(database: Database) -> tuple[list[Message], int, bool]:
             jobs.tell_cursors(database, cursors)
             taken = database.take(uplink, lane, n + passed)
             return taken, database.cursor(uplink, lane), database.past_beginning(uplink, lane)
 
-        if not self._sunk and not before and self._delivery.plain(line):
-            at_hand = self._tail.after(line, n)
-            if at_hand is not None:
-                return at_hand
         try:
             disk, cursor, past_beginning = await self._worker.ask(read)
         except StoreFault as fault:
             log.warning("outbox_unreadable", uplink=uplink, lane=lane, fault=str(fault))
-            return self._delivery.blind(line, n, self._in_memory(lane))
-        now = self._in_memory(lane)
-        taken, moved = self._delivery.merge(line, n, disk, cursor, before=before, now=now)
+            return self._delivery.blind(line, n, self._reachable(line))
         if past_beginning:
             self._tail.seen(line, cursor)
+        return self._merge(line, n, disk, cursor, before)
+
+    def _merge(self, line: Line, n: int, committed: Iterable[Message], cursor: int, before: Held) -> list[Message]:
+        taken, moved = self._delivery.merge(line, n, committed, cursor, before=before, now=self._in_memory(line[1]))
         if moved > cursor:
             self._move(line, moved)
         return taken
+
+    def _reachable(self, line: Line) -> Held:
+        """All of a lane that can be told without the disk, by sequence."""
+        cursor = self.cursors.get(line, 0)
+        at_hand = {message.sequence: message for message in self._tail.newest(line[1]) if message.sequence > cursor}
+        return at_hand | self._in_memory(line[1])
 
     def advance(self, uplink: str, lane: str, sequence: int) -> None:
         """The uplink has all of the lane up to ``sequence``; see ``Delivery.advance`` for a disk that cannot be read."""
@@ -90,19 +100,10 @@ class Departures:
             call()
 
     def landed(self, messages: Iterable[Message], *, altered: bool) -> None:
-        """These were committed; ``altered``: the disk may hold some of them elsewhere, or in other words."""
+        """These were committed, and memory holds them no longer; ``altered``: the disk may hold some elsewhere, or in other words."""
         self._tail.add(messages)
         if altered:
             self._tail.forget()
-
-    def sink(self) -> None:
-        """The disk refuses: what it holds and what memory holds differ from now on."""
-        self._sunk = True
-        self._tail.forget()
-
-    def surface(self) -> None:
-        """All is on the disk again."""
-        self._sunk = False
 
     def forget_places(self) -> None:
         """Uplinks come or go: what was known of the others is on its way to the database, and asked for anew."""

@@ -75,10 +75,12 @@ class Memory:
         self._flight, self._waiting = self._waiting, Held()
         return self._flight.batch()
 
-    def land(self) -> None:
-        """The disk took the round."""
+    def land(self) -> list[Message]:
+        """The disk took the round; its messages, in order."""
+        landed = sorted(self._flight.told(), key=lambda message: (message.lane, message.sequence))
         self._waiting.keep_counts(self._flight)
         self._flight = Held()
+        return landed
 
     def turn_back(self) -> float:
         """The disk refused the round; answers for how long it is let alone."""

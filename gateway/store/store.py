@@ -367,7 +367,7 @@ class Store:
 
     async def _retry(self) -> None:
         """Write all that is held; what comes meanwhile is held for the next round."""
-        batch, cursors = self._memory.take_off(), self._departures.cursors
+        batch, cursors, damage = self._memory.take_off(), self._departures.cursors, self._worker.damage
         try:
             job = self._worker.write(
                 lambda database: jobs.commit_held(database, self._bearable(batch), self._uplinks, cursors)
@@ -378,14 +378,13 @@ class Store:
             log.warning("store_refused", fault=str(fault), retry_s=pause)
             self._set_due(pause)
             return
-        self._memory.land()
+        self._departures.landed(self._memory.land(), altered=self._worker.damage != damage)
         if self._memory.waits:
             self._set_due(0)
             return
         self._memory.rest()
         self._worker.forget_told()
         self._mode = "disk"
-        self._departures.surface()
         self._departures.announce()  # what nobody could read may be taken now
         if self._worker.late:
             self._report("late")
@@ -400,7 +399,6 @@ class Store:
 
     def _enter_memory(self, reason: str) -> None:
         self._mode = "memory"
-        self._departures.sink()
         entries, self._queue = self._queue, []
         self._hold(entries)
         self._set_due(memory.RETRY_S[0])

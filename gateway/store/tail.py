@@ -65,13 +65,21 @@ class Tail:
         """Uplinks came or went: where each stands must be asked anew."""
         self._cursors = {}
 
+    def cursor(self, line: Line) -> int:
+        """Where this uplink stands, as far as is known here."""
+        return self._cursors.get(line, 0)
+
+    def newest(self, lane: str) -> Iterable[Message]:
+        """All that is at hand of a lane, in order."""
+        return self._lanes.get(lane, ())
+
     def after(self, line: Line, n: int) -> list[Message] | None:
         """The next ``n`` messages of the line, or None: ask the disk."""
         lane, cursor = line[1], self._cursors.get(line)
         edge = self._edge(lane)
         if cursor is None or edge is None or cursor < edge:
             return None
-        return [message for message in self._lanes.get(lane, ()) if message.sequence > cursor][:n]
+        return [message for message in self.newest(lane) if message.sequence > cursor][:n]
 
     def _edge(self, lane: str) -> int | None:
         if lane in self._edges:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from instruments.gate import Gate
 
 from gateway.store.rows import Batch, HistoryRow, JournalRow, Message, Part, PendingMessage, StateRow
 
@@ -83,3 +84,17 @@ def tiny_disk(tmp_path: Path) -> Iterator[TinyDisk]:
         pytest.skip("mounting a file system of our own needs root; RLIMIT_FSIZE covers part of this in tests/faults")
     yield TinyDisk(path)
     subprocess.run(["umount", "-l", path], check=True)
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    """Syncs of the commit log that do not return until they may; what was written is with the system all the same."""
+    may, real = Gate(monkeypatch), os.fdatasync
+
+    def fdatasync(handle: int) -> None:
+        may.wait(60)
+        real(handle)
+
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    yield may
+    may.set()

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from instruments.gate import Gate
 from instruments.waiting import until
 
 from gateway.store import memory
-from gateway.store import store as store_module
 from gateway.store import told as told_module
 from gateway.store import worker as worker_module
 from gateway.store.access import Access
@@ -30,39 +30,6 @@ MEMORY = b"told from memory"
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     monkeypatch.setattr(memory, "RETRY_S", (0.02, 0.05))
-
-
-class Gate(threading.Event):
-    """Open until ``shut``; from then on the store waits for it no longer than a moment."""
-
-    def __init__(self, monkeypatch):
-        super().__init__()
-        self._monkeypatch = monkeypatch
-        self.set()
-
-    def shut(self):
-        self.clear()
-        self._monkeypatch.setattr(store_module, "STALL_S", 0.15)
-        self._monkeypatch.setattr(worker_module, "STALL_S", 0.15)
-
-    def open(self):
-        self._monkeypatch.setattr(store_module, "STALL_S", 60)
-        self._monkeypatch.setattr(worker_module, "STALL_S", 60)
-        self.set()
-
-
-@pytest.fixture
-def slow(monkeypatch):
-    """Syncs of the commit log that do not return until they may; what was written is with the system all the same."""
-    may, real = Gate(monkeypatch), os.fdatasync
-
-    def fdatasync(handle):
-        may.wait(60)
-        real(handle)
-
-    monkeypatch.setattr(os, "fdatasync", fdatasync)
-    yield may
-    may.set()
 
 
 def _after_a_kill(folder, other):
@@ -83,7 +50,7 @@ def test_killed_while_the_disk_is_slow(tmp_path, make_part, slow):
         assert await store.put(make_part(1))
         slow.shut()
         assert not await asyncio.wait_for(store.put(make_part(2)), 60)
-        assert [m.body for m in await store.take("n", "critical", 9)] == [MEMORY]  # somebody is told
+        assert [m.body for m in await store.take("n", "critical", 9)] == [b"told durable", MEMORY]  # somebody is told
         assert _after_a_kill(tmp_path / "state", tmp_path / "stuck") == {1: b"told durable", 2: MEMORY}
         slow.open()
         await until(lambda: store.mode == "disk")
