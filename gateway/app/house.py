@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from gateway import __version__
 from gateway.alerts import Alert
+from gateway.app.anteroom import Ahead
 from gateway.app.chronicle import Chronicle
 from gateway.app.compound import life_safety_alone, worker_subject
 from gateway.app.crashes import Crashes
@@ -87,6 +88,7 @@ class House:
         self.orders, self.store = orders, store
         self._folder, self._surroundings = folder, surroundings
         self.supervisor = Supervisor(self._worker_failed, self._worker_recovered)
+        self._ahead = Ahead(self.site.buses.values(), self._beat)
         self._late = asyncio.Event()
 
     @property
@@ -176,7 +178,7 @@ class House:
         self._set_retention(site)
         self.rooms = Rooms(
             self.inbox, self.timekeeper, self.publishing, self.store, self.registry, self._beat, self._surroundings.sources,
-            downtime_known=self._downtime is not None,
+            self._ahead, downtime_known=self._downtime is not None,
         )  # fmt: skip
         self._hands = self.rooms.furnish(self.orders)
         self.chronicle = Chronicle(
@@ -207,15 +209,21 @@ class House:
 
         ``ready`` is called once every vital worker has completed its first turn.
         """
-        await self.store.keep_uplinks(self.site.uplinks)
-        self._hire()
+        asked = asyncio.create_task(self._ask_behind())
+        self._hire(asked)
         try:
             with self.crashes:
                 await self.supervisor.run(ready)
         finally:
+            asked.cancel()
             self.rooms.end()
             await self.store.stop(within_s=STOP_STORE_S)
             self.registry.flush()
+
+    async def _ask_behind(self) -> None:
+        """What no bus and no output waits for. An uplink does: it would be told the past, and its receipts belong into histories."""
+        await self.store.keep_uplinks(self.site.uplinks)
+        self.inbox.remember_closed(await _lately_closed(self.store))
 
     def stop(self) -> None:
         """Ask ``run`` to end."""
@@ -270,15 +278,15 @@ class House:
         withdrawn = len(before - {alert.id for alert in engine.alerts()})
         return kept, tuple(hand.name for hand in hands), withdrawn
 
-    def _hire(self) -> None:
-        """Every worker with its ring (design, decision 6)."""
+    def _hire(self, asked: asyncio.Future[None]) -> None:
+        """Every worker with its ring (design, decision 6); the uplinks begin when the store was ``asked``."""
         life, service = Ring.LIFE, Ring.SERVICE
         self._add(Hand("store", life, self._keep_store, VITAL_S))
-        self._add(Hand("core", life, lambda: self.inbox.run(self._beat("core")), VITAL_S))
+        self._add(Hand("core", life, self._run_core, VITAL_S))
         self._add(Hand("timekeeper", life, self.timekeeper.run, VITAL_S))
         self._add(Hand("chronicle", service, self._chronicle))
         self._add(Hand("control", service, self.control.run))
-        self.hire(self._hands)
+        self.hire([_behind(asked, hand) if hand.name in self.rooms.uplinks else hand for hand in self._hands])
 
     def _add(self, hand: Hand, before: str | None = None) -> None:
         """A worker that was failing when last heard of, in a life before or under another site file, must say when it is well.
@@ -296,6 +304,10 @@ class House:
         for hand in hands:
             before = OUTPUTS if hand.ring is Ring.LIFE and self.supervisor.has(OUTPUTS) else "chronicle"
             self._add(hand, before)
+
+    async def _run_core(self) -> None:
+        self._ahead.anteroom.open(self.inbox.report)
+        await self.inbox.run(self._beat("core"))
 
     async def _keep_store(self) -> None:
         """The store has its own task; its turns are the beat, its bugs come out here, and so does a call for a new start."""
@@ -416,15 +428,22 @@ def _renewed(engine: Engine, compound: Compound) -> Engine:
 
 
 async def build(orders: Orders, folder: Path, clock: Clock, surroundings: Surroundings | None = None) -> House:
-    """Open the store of ``folder`` and build the house on it. The caller holds the claim on the folder."""
+    """Begin to poll, open the store of ``folder`` and build the house on it. The caller holds the claim on the folder."""
     around = surroundings or Surroundings()
     store = Store(folder, around.pool, open_s=PATIENT_OPEN_S if around.patient else None, kept_late=KEPT_LATE)
-    loaded = await store.start()
-    closed = await _lately_closed(store)
     house = House(orders, folder, store, around)
-    house.found(loaded, clock)
-    house.inbox.remember_closed(closed)
+    house.found(await store.start(), clock)
     return house
+
+
+def _behind(asked: asyncio.Future[None], hand: Hand) -> Hand:
+    """The same worker, that begins when this is done."""
+
+    async def run() -> None:
+        await asyncio.shield(asked)
+        await hand.run()
+
+    return msgspec.structs.replace(hand, run=run)
 
 
 async def _lately_closed(store: Store) -> list[str]:

@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from gateway.actions import Want
 from gateway.actuators.outputs import OutputReconciler
+from gateway.app.anteroom import Ahead, Begun
 from gateway.app.compound import PRESSED, bus_subject, history_worker, stream_worker, uplink_subject, worker_subject
 from gateway.app.inbox import Inbox
 from gateway.app.orders import Orders
@@ -28,14 +29,14 @@ from gateway.app.terminals import TerminalMemory
 from gateway.app.timekeeper import Timekeeper
 from gateway.drivers.ble.intervals import Usual
 from gateway.drivers.ble.source import AdvertSource
-from gateway.drivers.modbus.lines import Receptions, line_of
+from gateway.drivers.modbus.lines import line_of
 from gateway.drivers.modbus.poller import BusPoller
 from gateway.events import DeviceHealth, Health, Quality, Scalar
 from gateway.faults import DeviceFault
 from gateway.instant import Instant
 from gateway.nodes import Mark
 from gateway.restraint import CommandAllowance
-from gateway.site.model import STREAM, Door, Site
+from gateway.site.model import STREAM, Bus, Door, Site
 from gateway.store.registry import Registry
 from gateway.store.store import Store
 from gateway.supervise import Ring
@@ -113,16 +114,19 @@ class Rooms:
         registry: Registry,
         beat: Callable[[str], Callable[[], None]],
         sources: Sequence[AdvertSource] | None,
+        ahead: Ahead,
         *,
         downtime_known: bool,
     ) -> None:
-        """``downtime_known``: somebody knows how long nobody lived here, so that what was heard before can be dated."""
+        """``ahead``: buses that are polled already; ``downtime_known``: somebody knows how long nobody lived here, so that what
+        was heard before can be dated.
+        """
         self._inbox, self._timekeeper, self._publishing = inbox, timekeeper, publishing
         self._store, self._registry, self._beat, self._sources = store, registry, beat, sources
         self._dated = downtime_known
         self.pollers: dict[str, BusPoller] = {}
         """By worker, as all that follows."""
-        self._receptions: Receptions = {}
+        self._ahead, self._receptions = ahead, ahead.receptions
         self.uplinks: dict[str, MqttUplink] = {}
         self.intake: Intake | None = None
         self.terminals: dict[str, TerminalClient] = {}
@@ -185,10 +189,18 @@ class Rooms:
         bus = next((bus for bus in orders.site.buses.values() if bus_subject(bus.id) == name), None)
         if bus is None:
             return self._uplink(name, orders)
-        line = line_of(bus, self._receptions)
-        poller = self.pollers[name] = BusPoller(bus, self._inbox.report, beat=self._beat(name), line=line)
+        return self._bus(name, bus)
+
+    def _bus(self, name: str, bus: Bus) -> Hand:
+        poller, run = self._ahead.take(name) or self._poller(name, bus)
+        self.pollers[name] = poller
         self._lanes |= {device.id: poller for device in bus.devices}
-        return Hand(name, Ring.LIFE, poller.run)
+        return Hand(name, Ring.LIFE, run)
+
+    def _poller(self, name: str, bus: Bus) -> Begun:
+        line = line_of(bus, self._receptions)
+        poller = BusPoller(bus, self._inbox.report, beat=self._beat(name), line=line)
+        return poller, poller.run
 
     def _outputs(self, orders: Orders) -> Hand:
         devices = [device.id for bus in orders.site.buses.values() for device in bus.devices]

@@ -106,7 +106,10 @@ class Living:
         self.house.desk.offer("reload", self.reloader.answer)
         ready = asyncio.Event()
         self._running = asyncio.create_task(self.house.run(ready.set))
-        await asyncio.wait_for(ready.wait(), 60)
+        told = asyncio.ensure_future(ready.wait())
+        await asyncio.wait({told, self._running}, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
+        assert ready.is_set() or self._running.done()
 
     async def stop(self) -> None:
         """SIGTERM, as it were."""

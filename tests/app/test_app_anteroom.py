@@ -1,0 +1,177 @@
+"""A start polls before its store can be read; what is heard waits for the core, in order, and is judged by what was known."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+
+import pytest
+from app.living import SIREN, Living
+from instruments.waiting import until
+
+from gateway.app.anteroom import Anteroom
+from gateway.events import DeviceHealth, Health, Reading
+from gateway.store import worker as worker_module
+from gateway.store.database import Database
+
+GAS = "gas-high", "gas-301"
+
+
+class Core:
+    """Whoever is behind the anteroom."""
+
+    def __init__(self):
+        self.heard = []
+
+    def report(self, event):
+        self.heard.append(event)
+        return "ticket"
+
+
+def reading(value, point="gas"):
+    return Reading("gas-301", point, value)
+
+
+def test_what_waits_goes_in_first_in_the_order_in_which_it_was_heard():
+    anteroom, core = Anteroom(), Core()
+    events = [reading(0), DeviceHealth("gas-301", Health.FAULTY, "timeout"), reading(26), reading(0)]
+    for event in events:
+        assert anteroom.report(event).actions == ()
+    assert core.heard == []
+    anteroom.open(core.report)
+    assert core.heard == events, "a value that came and went is a value"
+    assert anteroom.report(reading(5)) == "ticket"
+    assert core.heard == [*events, reading(5)]
+    anteroom.open(core.report)
+    assert len(core.heard) == 5
+
+
+def test_a_crowd_is_bounded_and_ends_with_the_last_word_of_each():
+    anteroom, core = Anteroom(held=4), Core()
+    for value in range(100):
+        anteroom.report(reading(value, "lel"))
+        anteroom.report(reading(-value, "co"))
+    anteroom.report(reading(7, "fault"))
+    anteroom.open(core.report)
+    assert len(core.heard) <= 5
+    assert core.heard[-3:] == [reading(99, "lel"), reading(-99, "co"), reading(7, "fault")]
+
+
+def test_a_ticket_of_what_waits_says_that_it_is_not_on_the_disk():
+    async def ask():
+        return await Anteroom().report(reading(1)).durable()
+
+    assert asyncio.run(ask()) is False
+
+
+def test_what_breaks_the_core_is_not_shown_to_it_twice():
+    anteroom, core = Anteroom(), Core()
+    for value in (1, 2, 3):
+        anteroom.report(reading(value))
+
+    def broken(event):
+        core.report(event)
+        if event == reading(1):
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        anteroom.open(broken)
+    anteroom.open(core.report)
+    assert core.heard == [reading(1), reading(2), reading(3)]
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    """Shut, the disk's thread waits at what is named to ``at``, and the start for that."""
+    monkeypatch.setattr(worker_module, "OPEN_S", 60.0)
+
+    class Gate:
+        free = threading.Event()
+
+        def at(self, name):
+            real = getattr(Database, name)
+
+            def wait(database, *arguments):
+                assert self.free.wait(60)
+                return real(database, *arguments)
+
+            monkeypatch.setattr(Database, name, wait)
+            self.free.clear()
+
+    shut = Gate()
+    shut.free.set()
+    yield shut
+    shut.free.set()
+
+
+@contextlib.asynccontextmanager
+async def starting(living):
+    begun = asyncio.create_task(living.start())
+    yield begun
+    await begun
+
+
+def live(folder, story):
+    async def main():
+        async with Living(folder) as living:
+            await asyncio.wait_for(story(living), 120)
+
+    asyncio.run(main())
+
+
+def polls(living):
+    return len(living.gas[1].requests)
+
+
+def test_the_buses_are_polled_while_the_store_is_read_and_an_open_alert_is_not_raised_anew(tmp_path, gate):
+    async def story(living):
+        living.gas[1].holding[1] = 26
+        await until(lambda: GAS in living.open())
+        before = living.open()[GAS]
+        await living.stop()
+        gate.at("load")
+        polled = polls(living)
+        async with starting(living) as begun:
+            await until(lambda: polls(living) > polled + 1)
+            assert not begun.done()
+            living.relay.coils[SIREN] = 0
+            gate.free.set()
+            await begun
+            assert living.open()[GAS].id == before.id
+            await until(lambda: living.relay.coils[SIREN])
+            await until(lambda: living.house.engine.fact("gas-301", "health") is not None)
+        history = [row.kind for row in await living.house.store.past.history(before.id)]
+        assert history.count("raised") == 1
+        assert "re-alarmed" not in history
+
+    live(tmp_path, story)
+
+
+def test_a_new_danger_that_was_heard_before_the_store_was_read_is_raised_once(tmp_path, gate):
+    async def story(living):
+        await living.stop()
+        living.gas[1].holding[1] = 26
+        gate.at("load")
+        polled = polls(living)
+        async with starting(living) as begun:
+            await until(lambda: polls(living) > polled + 1)
+            assert not begun.done()
+            gate.free.set()
+        await until(lambda: living.relay.coils[SIREN])
+        history = [row.kind for row in await living.house.store.past.history(living.open()[GAS].id)]
+        assert history.count("raised") == 1
+
+    live(tmp_path, story)
+
+
+def test_no_output_waits_until_the_store_knows_the_uplinks(tmp_path, gate):
+    async def story(living):
+        await living.stop()
+        gate.at("keep_uplinks")
+        living.gas[1].holding[1] = 26
+        await living.start()
+        await until(lambda: living.relay.coils[SIREN])
+        assert not gate.free.is_set()
+
+    live(tmp_path, story)
