@@ -44,6 +44,7 @@ from gateway.store.tables import unpack_stamp
 from gateway.store.thinning import Thinner
 from gateway.store.told import Told
 from gateway.store.unfolded import Unfolded
+from gateway.store.unkept import Unkept
 
 log = structlog.get_logger()
 
@@ -92,7 +93,9 @@ class Database:
         self._lineage = Lineage(path, self._rows)
         self.steps = Steps(self._access, self._rows, lambda: self._unfolded)
         """The histories of its alerts."""
-        self._recovery = Recovery(self._access, self._log, Told(path.parent), self._outbox, self._lineage)
+        self._recovery = Recovery(
+            self._access, self._log, Told(path.parent), Unkept(path.parent), self._outbox, self._lineage
+        )
 
     @classmethod
     def open(cls, folder: Path, *, mending: bool = True) -> Self:

@@ -195,6 +195,10 @@ class Outbox:
                 (seals.describe("outbox", seals.seal_message(message)),),
             )
 
+    def holds(self, connection: sqlite3.Connection, name: str) -> bool:
+        """Whether a message of this id is kept."""
+        return connection.execute("SELECT 1 FROM outbox WHERE id = ?", (name,)).fetchone() is not None
+
     def reword(self, connection: sqlite3.Connection, message: Message) -> None:
         """If this message is kept, it is in these words. One that is kept, and bad, is as it was told."""
         kept, was_bad = self._kept(connection, message.id)

@@ -19,6 +19,7 @@ from gateway.store.lineage import Lineage
 from gateway.store.outbox import Outbox
 from gateway.store.rows import Message
 from gateway.store.told import Told
+from gateway.store.unkept import Unkept
 
 log = structlog.get_logger()
 
@@ -29,6 +30,7 @@ class Recovery(Struct, frozen=True):
     access: Access
     log: CommitLog
     told: Told
+    unkept: Unkept
     outbox: Outbox
     lineage: Lineage
 
@@ -41,20 +43,30 @@ class Recovery(Struct, frozen=True):
             blocks = f", {found.unreadable} blocks" if found.unreadable else ""
             notes.append(f"log_damaged: {found.missing}{blocks}")
             log.error("log_damaged", missing=found.missing, unreadable=found.unreadable)
-        if found.damaged or hurt:
+        if found.damaged or hurt or self.unkept.is_set or self._is_lost(told, found.entries):
             self.leap(message for entry in found.entries for message in entry.batch.messages)
         return [_as_told(entry, told) for entry in found.entries]
 
+    def _is_lost(self, told: Mapping[str, Message], entries: Iterable[Entry]) -> bool:
+        """Whether something was told whose commit never got as far as the disk."""
+        lost = set(told) - {message.id for entry in entries for message in entry.batch.messages}
+        if not lost:
+            return False
+        with self.access.reading() as connection:
+            return any(not self.outbox.holds(connection, one) for one in lost)
+
     def retell(self) -> None:
-        """What is in the tables in other words than it was told in gets the words it was told in."""
+        """What is in the tables in other words than it was told in gets the words it was told in; what is in none is leapt over."""
         told = self.told.read()
         if not told:
+            self.unkept.clear()
             return
         with contextlib.suppress(StoreFault):  # a read-only disk
             with self.access.writing() as connection:
                 for message in told.values():
                     self.outbox.reword(connection, message)
             self.told.clear()
+            self.unkept.clear()
 
     def leap(self, waiting: Iterable[Message]) -> None:
         """Something is lost that had a name. ``waiting``: messages that the tables do not know of yet. Raises StoreFault where

@@ -344,6 +344,8 @@ class Store:
         except StoreFault as fault:
             if self._worker.in_doubt:
                 await self._note_told(entries)
+            elif _has_messages(entries):
+                await self._worker.note_unkept()
             self._hold(entries)
             self._committing = []
             self._enter_memory(str(fault))
@@ -405,12 +407,14 @@ class Store:
         self._report(reason)
 
     def _hold(self, entries: list[Entry]) -> None:
+        if _has_messages(entries):
+            self._worker.mark_unkept()
         self._memory.hold(part for part, _ in entries)
         self._tell_held(entries)
 
     def _tell_held(self, entries: list[Entry]) -> None:
         _answer(entries, durable=False)
-        if any(part.messages for part, _ in entries):
+        if _has_messages(entries):
             self._departures.announce()
 
     def _report(self, reason: str) -> None:
@@ -450,6 +454,10 @@ class Store:
             for _, future in (*self._committing, *self._queue):
                 if not future.done():
                     future.set_exception(error)
+
+
+def _has_messages(entries: Iterable[Entry]) -> bool:
+    return any(part.messages for part, _ in entries)
 
 
 def _answer(entries: Iterable[Entry], *, durable: bool) -> None:

@@ -23,6 +23,7 @@ from gateway.store.database import Database
 from gateway.store.rows import Damage, Loaded, Message
 from gateway.store.thread import DiskThread
 from gateway.store.told import Told
+from gateway.store.unkept import Unkept
 
 log = structlog.get_logger()
 
@@ -62,9 +63,11 @@ class Worker:
         self._step = FOLD_STEP
         self.after_job: Callable[[], None] = lambda: None
         """Called behind each job, whoever gave it: any of them may have had to mend the database."""
-        self._told = Told(folder)
+        self._told, self._unkept = Told(folder), Unkept(folder)
         self._beside: tuple[DiskThread, DiskThread] | None = None
         """Write down what is told from memory, and sync that, while the disk's own thread is stuck."""
+        self._marking: asyncio.Future[None] | None = None
+        """The mark that something is told which the disk does not hold."""
 
     async def open(self) -> tuple[Loaded, str]:
         """Open the database and count this run. The reason is empty, or says why the disk cannot be written.
@@ -136,16 +139,31 @@ class Worker:
 
     async def note_told(self, messages: Sequence[Message]) -> None:
         """These are about to be told from memory, while other words of them may yet be found on the disk. Never fails."""
+        await asyncio.wait({self._write_beside(lambda: self._told.write(messages), self._told.sync)}, timeout=TOLD_S)
+
+    async def note_unkept(self) -> None:
+        """Something is about to be told from memory, and no words of it will be found on the disk. Never fails."""
+        await asyncio.wait({self.mark_unkept()}, timeout=TOLD_S)
+
+    def mark_unkept(self) -> asyncio.Future[None]:
+        """The same for whoever cannot wait. Once is enough until ``forget_told``."""
+        self._marking = self._marking or self._write_beside(self._unkept.set, self._unkept.sync)
+        return self._marking
+
+    def _write_beside(self, write: Callable[[], None], sync: Callable[[], None]) -> asyncio.Future[None]:
+        """Write while the disk's own thread may be stuck, and sync behind that."""
         loop = asyncio.get_running_loop()
         pen, syncing = self._beside = self._beside or (DiskThread("told"), DiskThread("told-sync"))
-        writing = loop.run_in_executor(pen, self._told.write, messages)
-        await asyncio.wait({writing}, timeout=TOLD_S)
-        loop.run_in_executor(syncing, self._told.sync)
+        writing = loop.run_in_executor(pen, write)
+        writing.add_done_callback(lambda _: self._beside and loop.run_in_executor(syncing, sync))
+        return writing
 
     def forget_told(self) -> None:
         """All that was told from memory is on the disk in the words it was told in."""
+        self._marking = None
         if self._beside is not None:
-            asyncio.get_running_loop().run_in_executor(self._beside[0], self._told.clear)
+            for clear in (self._told.clear, self._unkept.clear):
+                asyncio.get_running_loop().run_in_executor(self._beside[0], clear)
 
     @property
     def in_doubt(self) -> bool:
@@ -193,7 +211,8 @@ class Worker:
         if await self._rests(within_s) and self._database is not None:
             self._submit(self._database.close).add_done_callback(_look_away)
         rests = await self._rests(until - loop.time())
-        for thread in self._beside or ():
+        beside, self._beside = self._beside, None
+        for thread in beside or ():
             thread.shutdown(wait=False)
         self._pool.shutdown(wait=rests)
 
@@ -233,7 +252,9 @@ class Worker:
             self._missed = True
             return _unread(str(fault)), str(fault)
         try:
-            return structs.replace(loaded, run=database.next_run(), runs=loaded.runs + 1), ""
+            run = database.next_run()
+            self._unkept.prepare()
+            return structs.replace(loaded, run=run, runs=loaded.runs + 1), ""
         except StoreFault as fault:
             return _uncounted(loaded, str(fault)), str(fault)
 
