@@ -35,7 +35,7 @@ from gateway.store.lineage import Lineage
 from gateway.store.outbox import Outbox, unsealed
 from gateway.store.persons import PersonKeys
 from gateway.store.recovery import Recovery
-from gateway.store.retention import CLOSED, DEFAULT, Keep
+from gateway.store.retention import CLOSED, DAY_MS, DEFAULT, OPEN, Keep
 from gateway.store.rows import Batch, Damage, JournalRow, Loaded, Message, Pruned, StateRow
 from gateway.store.sealed import Sealed, put_meta
 from gateway.store.steps import Steps
@@ -54,6 +54,9 @@ FOLD_BYTES = 1 << 20
 FOLD_LIMIT = 4 * FOLD_BYTES
 """A log of this size is folded by the commit that meets it, should nobody have done it before."""
 _BLOCK = 500  # journal rows read at a time
+_CLOSED_PAGE = """WHERE (kind, key) IN (
+    SELECT kind, key FROM state INDEXED BY closed_age WHERE kind = 'closed' ORDER BY n DESC, key LIMIT ? OFFSET ?
+) ORDER BY n DESC, key"""  # left to itself, SQLite reads every closed alert there is for each page
 ROOM = "log"  # note: so long is the log
 
 
@@ -75,7 +78,8 @@ class Database:
         """Numbers of packed rows that cannot be opened, so that each is counted once."""
         self._outbox = Outbox(self._rows)
         self._inspector = Inspector(path, self._access, self._rows)
-        self._thinner, self._strays = Thinner(self._rows), Strays(self._rows)
+        self._thinners = (Thinner(self._rows, OPEN), Thinner(self._rows, CLOSED, every_ms=DAY_MS))
+        self._strays = Strays(self._rows)
         self._log = CommitLog(path.with_name(commit_log.NAME))
         self._unfolded = Unfolded()
         self._last: dict[str, int] = {}
@@ -216,11 +220,17 @@ class Database:
 
     def recent_closed(self, n: int) -> list[StateRow]:
         """The last ``n`` closed alerts, newest first. Raises StoreFault."""
+        return self.closed_page(n, 0)[:n]
+
+    def closed_page(self, n: int, skip: int) -> list[StateRow]:
+        """The last ``n`` closed alerts of the tables, newest first, but for the last ``skip``; before the first page those that
+        are not in the tables yet. Raises StoreFault.
+        """
         with self._access.reading() as connection:
-            rows = self._rows.first(connection, "state", f"WHERE kind = '{CLOSED}' ORDER BY n DESC, key", n)
+            rows = self._rows.first(connection, "state", _CLOSED_PAGE, n, n, skip)
             kept = (StateRow(*row[:-1]) for _, row in reversed(rows))
-            waiting = (row for row in self._unfolded.state() if row.kind == CLOSED)
-            return list({row.key: row for row in (*kept, *waiting)}.values())[::-1][:n]
+            waiting = (row for row in self._unfolded.state() if row.kind == CLOSED and not skip)
+            return list({row.key: row for row in (*kept, *waiting)}.values())[::-1]
 
     def journal(self, since: int = 0) -> Iterator[JournalRow]:
         """Journal rows behind number ``since``, in order, read in blocks while others may commit. Raises StoreFault."""
@@ -421,8 +431,9 @@ class Database:
             self._access.mend()
             return Pruned(more=True)
         with self._access.writing() as connection:
-            pruned = retention.tidy(connection, self._thinner, self._outbox, old)
-        self._thinner.settle()
+            pruned = retention.tidy(connection, self._thinners, self._outbox, old)
+        for thinner in self._thinners:
+            thinner.settle()
         return structs.replace(pruned, keys=self._persons.expire(now - keep.journal_ms))
 
     @property
@@ -524,7 +535,8 @@ class Database:
     def _take_over(self) -> None:
         """Read what this object itself keeps in memory from the file just opened."""
         self._inspector.end()
-        self._thinner.begin_anew()
+        for thinner in self._thinners:
+            thinner.begin_anew()
         with self._access.reading() as connection:
             for _, (uplink, lane, sequence, _) in self._rows.rows(connection, "cursors"):
                 self._outbox.restore(uplink, lane, sequence)

@@ -25,7 +25,7 @@ thousand are a whole one, unless people did much. A step takes a few kB until it
 """
 LEFT_OUT = "left-out"
 """Kind of the step that stands between them; its reason says for how many."""
-_PAGE = 100  # steps read in one go: some milliseconds
+_PAGE = 100  # steps, or closed alerts, read in one go: some milliseconds
 _COUNTED = 2_000  # steps counted in one go, which opens none of them: the same
 _ENDLESS = (1 << 63) - 1  # no step has a number as high
 _SEARCHED = 5_000  # rows of the journal looked through in one go: some milliseconds
@@ -86,7 +86,12 @@ class Past:
         """The last ``n`` closed alerts, newest first. Raises StoreFault."""
         flight, held_now = self._in_memory()
         held = held_now.state(CLOSED) + flight.state(CLOSED)
-        kept = await self._worker.ask(lambda database: database.recent_closed(n))
+        kept = list[StateRow]()
+        for skip in range(0, n, _PAGE):  # what is closed meanwhile moves them on: some come twice, none is passed over
+            page = await self._worker.ask(partial(Database.closed_page, n=min(_PAGE, n - skip), skip=skip))
+            kept += page
+            if not page:
+                break
         return list({row.key: row for row in reversed((*held, *kept))}.values())[::-1][:n]
 
     async def journal(self, since: int, n: int) -> list[JournalRow]:

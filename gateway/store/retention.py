@@ -6,8 +6,8 @@ old; time of which nobody knows how long it was makes nothing older.
 Theory. The file is bounded by reuse: SQLite gives the pages of deleted rows to new ones, so a file whose *used* bytes stay
 below a bound does not grow beyond it. Giving bytes back to the disk (VACUUM) would copy the whole file and hold up every
 alert meanwhile. Where the bytes in use pass the bound, the journal gives way first and closed alerts next, whatever their age;
-open alerts, and those of which an uplink still owes delivery, never. What of an open alert's history only says the same again is
-thinned (``thinning.py``), once neither age nor the journal speaks for it or too much came behind it; refused attempts at once.
+open alerts, and those of which an uplink still owes delivery, never. What of a history only says the same again is thinned
+(``thinning.py``), once neither age nor the journal speaks for it or too much came behind it; refused attempts at once.
 
 What is to go is looked for before the transaction that deletes it, in rows whose checksums hold: a flipped bit makes nothing old.
 """
@@ -15,7 +15,7 @@ What is to go is looked for before the transaction that deletes it, in rows whos
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import takewhile
 from typing import Any
 
@@ -29,6 +29,8 @@ from gateway.store.strays import Strays
 from gateway.store.thinning import Thinner
 
 DAY_MS = 86_400_000
+OPEN = "alert"
+"""State kind of open alerts."""
 CLOSED = "closed"
 """State kind of closed alerts: kept for looking back, not loaded at start."""
 JOURNAL_ROWS = 30_000_000
@@ -85,7 +87,7 @@ def look(connection: sqlite3.Connection, rows: Sealed, outbox: Outbox, walk: Str
     return Old(outbox.passed(connection), journal, audit[-1][0][0] if audit else 0, closed, steps, stray)
 
 
-def tidy(connection: sqlite3.Connection, thinner: Thinner, outbox: Outbox, old: Old) -> Pruned:
+def tidy(connection: sqlite3.Connection, thinners: Iterable[Thinner], outbox: Outbox, old: Old) -> Pruned:
     """One round. Raises sqlite3.Error."""
     messages = outbox.prune(connection, old.messages)
     journal = connection.execute("DELETE FROM journal WHERE n <= ?", (old.journal,)).rowcount
@@ -93,13 +95,17 @@ def tidy(connection: sqlite3.Connection, thinner: Thinner, outbox: Outbox, old: 
     connection.executemany("DELETE FROM history WHERE alert = ?", gone)
     connection.executemany(f"DELETE FROM state WHERE kind = '{CLOSED}' AND key = ?", gone)  # noqa: S608 (our own name)
     connection.executemany("DELETE FROM history WHERE alert = ? AND n = ?", old.strays)
-    steps, unseen = thinner.thin(connection, old.steps)
+    steps, unseen = len(old.strays), False
+    for thinner in thinners:
+        if not unseen:  # the next walk begins where one has ended: a round is no longer for it
+            dropped, unseen = thinner.thin(connection, old.steps)
+            steps += dropped
     connection.execute("DELETE FROM audit WHERE n <= ?", (old.audit,))
     connection.execute(
         "DELETE FROM damaged WHERE n <= (SELECT n FROM damaged ORDER BY n DESC LIMIT 1 OFFSET ?)", (_DAMAGED_ROWS,)
     )
     more = journal >= JOURNAL_ROUND or len(gone) >= CLOSED_ROUND or unseen or bool(old.strays)
-    return Pruned(messages, journal, len(gone), steps=steps + len(old.strays), more=more)
+    return Pruned(messages, journal, len(gone), steps=steps, more=more)
 
 
 def used_bytes(connection: sqlite3.Connection) -> int:

@@ -1,4 +1,4 @@
-"""Histories of open alerts that come and go for months: steps that say the same again are thinned out, and counted.
+"""Histories of alerts that came and went for months: steps that say the same again are thinned out, and counted.
 
 Works inside the transaction of ``retention.py``. Messages and revisions are not touched: only the looking back is shortened.
 
@@ -10,7 +10,8 @@ many there were. A replay, which holds the journal beside the histories, does no
 was refused changed nothing, and need not grow old: the journal has each of those commands as it came.
 
 A history may be long before anybody thins it (one that came from an older gateway, or an hour of a bad contact). So the walk through
-it is cut into rounds and knows of what it passed only what it must: how many there were of each kind, and the last ones.
+it is cut into rounds and knows of what it passed only what it must: how many there were of each kind, and the last ones. Open alerts
+are walked through again and again; those that are closed, many thousands, once a day, for no step is added to them any more.
 """
 
 from __future__ import annotations
@@ -86,12 +87,14 @@ class _Passed(Struct):
 
 
 class Thinner:
-    """A walk through the histories of all open alerts, one after the other; it is begun anew when it has ended."""
+    """A walk through the histories of all alerts of one kind of state, one after the other; it is begun anew when it has ended."""
 
-    def __init__(self, rows: Sealed) -> None:
-        self._rows = rows
+    def __init__(self, rows: Sealed, kind: str, *, every_ms: int = 0) -> None:
+        """``every_ms``: so much older than at the last walk what is old must be before the next one begins."""
+        self._rows, self._kind, self._every_ms = rows, kind, every_ms
         self._passed = _Passed("")
         self._settled = True
+        self._due: int | None = None
 
     def begin_anew(self) -> None:
         """Another file was opened: its numbers may be others."""
@@ -108,9 +111,13 @@ class Thinner:
         if not self._settled:
             self._passed = _Passed("")
         self._settled = False
+        if not self._passed.alert:
+            if self._due is not None and before < self._due:
+                return 0, False
+            self._due = before + self._every_ms
         dropped, left = 0, ROUND
         while left > 0:
-            alert = _open_alert(connection, self._passed.alert)
+            alert = self._next(connection)
             if alert is None:
                 self._passed = _Passed("")
                 return dropped, False
@@ -126,6 +133,12 @@ class Thinner:
             left -= max(1, len(page))
         return dropped, True
 
+    def _next(self, connection: sqlite3.Connection) -> str | None:
+        """The alert the walk is in, or the first one behind it."""
+        query = "SELECT key FROM state WHERE kind = ? AND key >= ? ORDER BY key LIMIT 1"
+        found = connection.execute(query, (self._kind, self._passed.alert)).fetchone()
+        return None if found is None else str(found[0])
+
     def _drop(self, connection: sqlite3.Connection, gone: Sequence[_Step]) -> None:
         """And let one step stand for them, and for what earlier ones stood for, in the place of the last."""
         alert, merged = self._passed.alert, [*self._passed.thinned, *gone]
@@ -140,10 +153,3 @@ class Thinner:
             (last.n, *seals.seal_history(row)),
         )
         self._passed.thinned = [_Step(last.n, row.at, row.revision, count)]
-
-
-def _open_alert(connection: sqlite3.Connection, since: str) -> str | None:
-    """The first one from here on."""
-    query = "SELECT key FROM state WHERE kind = 'alert' AND key >= ? ORDER BY key LIMIT 1"
-    found = connection.execute(query, (since,)).fetchone()
-    return None if found is None else str(found[0])

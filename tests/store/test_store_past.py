@@ -8,9 +8,9 @@ from collections import Counter
 import pytest
 
 from gateway.store import past, seals
-from gateway.store.database import Database
+from gateway.store.database import _CLOSED_PAGE, Database
 from gateway.store.holding import Held
-from gateway.store.rows import Batch, HistoryRow, JournalRow, Part
+from gateway.store.rows import Batch, HistoryRow, JournalRow, Part, StateRow
 from gateway.store.store import Store
 from gateway.store.worker import Worker
 
@@ -120,3 +120,44 @@ def test_no_page_opens_more_than_a_hundred_steps(tmp_path, monkeypatch):
         page()
         assert proved["history"] <= 100
     database.close()
+
+
+def test_alerts_that_are_over_are_read_in_pages_and_all_come_in_order(tmp_path, monkeypatch):
+    asked, real = [], Database.closed_page
+
+    def closed_page(self, n, skip):
+        asked.append(n)
+        return real(self, n, skip)
+
+    monkeypatch.setattr(Database, "closed_page", closed_page)
+    names = [f"a{n:03}" for n in range(250)]
+    database = Database.open(tmp_path)
+    for name in names[:240]:
+        database.commit(Batch(state=(StateRow("closed", name, b"over"),)))
+    database.close()
+
+    async def main():
+        store = Store(tmp_path)
+        await store.start()
+        for name in names[240:]:
+            await store.put(Part(state=(StateRow("closed", name, b"over"),), urgent=True))
+        try:
+            return [[row.key for row in await store.past.recent_closed(n)] for n in (1_000, 120, 5)]
+        finally:
+            await store.stop()
+
+    found = asyncio.run(main())
+    assert found == [names[::-1], names[:-121:-1], names[:-6:-1]]
+    assert max(asked) <= 100
+
+
+def test_the_alerts_closed_last_are_found_without_reading_those_before(tmp_path):
+    database = Database.open(tmp_path)
+    query = " ".join(("EXPLAIN QUERY PLAN SELECT * FROM state", _CLOSED_PAGE, "LIMIT 100"))
+    with database._access.reading() as connection:
+        plan = connection.execute(query, (100, 0)).fetchall()
+    database.close()
+    assert [step[3] for step in plan if step[3].startswith(("SCAN", "SEARCH"))] == [
+        "SEARCH state USING PRIMARY KEY (kind=? AND key=?)",
+        "SCAN state USING COVERING INDEX closed_age",
+    ]

@@ -123,13 +123,6 @@ def test_nothing_that_an_uplink_has_not_got_yet_is_touched(database):
     assert database.take("city", "low", 1_000) == owed
 
 
-def test_a_closed_alert_keeps_what_it_has(database):
-    flap(database, range(100))
-    database.commit(Batch(state=(StateRow("alert", ALERT, None), StateRow("closed", ALERT, b"c"))))
-    assert tidy(database) == 0
-    assert len(database.steps.all(ALERT)) == 400
-
-
 def flicker(database, steps: int, alert: str = ALERT) -> None:
     """A bad contact: it comes and goes twice a minute, all of it within the journal's time."""
     kinds = ("re-alarmed", "returned")
@@ -199,3 +192,33 @@ def test_what_was_thinned_out_is_no_damage_to_the_walk_through_all_rows(database
         pass
     assert not database.hurt
     assert database.rebuilt == 0
+
+
+def test_the_history_of_an_alert_that_was_closed_long_ago_is_thinned_too_and_looked_at_once_a_day(database):
+    flap(database, range(100))
+    closing = step(401, "closed", 100 * DAY_MS, "li")
+    database.commit(
+        Batch(state=(StateRow("alert", ALERT, None), StateRow("closed", ALERT, b"over")), history=(closing,))
+    )
+    before = database.steps.all(ALERT)
+    assert tidy(database, 101 * DAY_MS) > 0
+    young = database.steps.all(ALERT)
+    assert len(young) > 110, "the journal still stands beside the last month"
+    assert tidy(database, 101 * DAY_MS + DAY_MS - 1) == 0
+    assert tidy(database) > 0
+    after = database.steps.all(ALERT)
+    assert len(after) < 110
+    assert after[-1] == closing
+    assert after[:4] == before[:4]
+
+
+def test_a_round_through_closed_alerts_is_bounded(database):
+    names = [f"b{n:04}" for n in range(2 * thinning.ROUND)]
+    rows = tuple(HistoryRow(name, 1, "raised", 1, None, "", b"") for name in names)
+    database.commit(Batch(state=tuple(StateRow("closed", name, b"over") for name in names), history=rows))
+    rounds = 1
+    while database.prune(Keep(), now=NOW).more:
+        rounds += 1
+    assert rounds > 2
+    assert not database.prune(Keep(), now=NOW + DAY_MS - 1).more
+    assert database.prune(Keep(), now=NOW + DAY_MS).more
