@@ -11,6 +11,7 @@ from instruments.virtual import virtual_run
 
 from gateway.app.moving import back_up, restore
 from gateway.events import Press, PressKind
+from gateway.faults import StoreFault
 from gateway.rules.register import LEAP
 from gateway.store import commit_log, seals
 from gateway.store.database import Database
@@ -94,6 +95,35 @@ def test_an_alert_raised_anew_by_the_same_press_says_nothing_under_an_id_it_had(
             now = _said(living)
             assert any(name.startswith(first.id) for name in now)
             assert [name for name, body in now.items() if said.get(name, body) != body] == []
+
+    run(tmp_path, story)
+
+
+def test_what_a_life_told_while_the_disk_refused_is_told_under_no_number_again(tmp_path, monkeypatch):
+    def refuse(_database, _batch):
+        raise StoreFault("told to refuse")
+
+    async def story(living):
+        first = await _press(living)
+        with monkeypatch.context() as sick:
+            sick.setattr(Database, "commit", refuse)
+            await asyncio.sleep(25 * 60)  # the climb goes on, from memory
+            told = living.house.store._memory.told()
+            assert first.id in {message.alert for message in told}
+            kept = living.state.with_name("kept")
+            shutil.copytree(living.state, kept, ignore=shutil.ignore_patterns("*.sock"))
+        await living.stop()
+        shutil.rmtree(living.state)
+        kept.rename(living.state)
+        await living.start()
+        await asyncio.sleep(25 * 60)
+        now = living.rows("SELECT id, lane, sequence FROM outbox WHERE id > ? AND id < ?", first.id, f"{first.id}0")
+        revisions = [int(name.rpartition("/")[2]) for name, _, _ in now]
+        highest = max(int(message.id.rpartition("/")[2]) for message in told if message.alert == first.id)
+        assert len([one for one in revisions if one > first.revision]) > 2
+        assert all(one > highest for one in revisions if one > first.revision)
+        used = {(message.lane, message.sequence) for message in told}
+        assert used.isdisjoint((lane, sequence) for _, lane, sequence in now)
 
     run(tmp_path, story)
 
