@@ -12,7 +12,7 @@ from msgspec import Struct
 from gateway.alerts import Why
 from gateway.events import Entry, Press, Quality, Scalar
 from gateway.instant import DAY, MINUTE, Instant
-from gateway.rules.question import Case, ConditionNode, Fact, Finding, is_stale, why_of
+from gateway.rules.question import Case, ConditionNode, Fact, Finding, why_of
 from gateway.rules.signs import SIGNS, Sign
 
 
@@ -27,13 +27,11 @@ class Threshold(Struct, frozen=True):
     def find(self, case: Case) -> Finding:
         if not case.view.has(case.subject, self.fact):
             return Finding(False)
-        fact = case.view.fact(case.subject, self.fact)
-        if fact is None or is_stale(case, self.fact):
+        fact, stale_at = case.view.fact(case.subject, self.fact), case.view.stale_at(case.subject, self.fact)
+        if fact is None or (stale_at is not None and case.at >= stale_at):
             return Finding(None)
         why = (why_of(case, self.fact, fact, self.limit),)
-        return Finding(
-            self._beyond(fact, standing=case.standing), why, case.view.stale_at(case.subject, self.fact), solid=False
-        )
+        return Finding(self._beyond(fact, standing=case.standing), why, stale_at, solid=False)
 
     def _beyond(self, fact: Fact, *, standing: bool) -> bool | None:
         if fact.quality is (Quality.OVER_RANGE if self.above else Quality.UNDER_RANGE):

@@ -58,10 +58,9 @@ from gateway.rules.watches import Moment, Watchkeeper
 
 SEGMENTS_KEPT = 16
 _replace = msgspec.structs.replace
-_QUIET = (Receipt, CommandRefused)
-"""Events that need not be on the disk at once, as readings need not."""
-_OF_EVERY_READING = frozenset({"fact", "clock"})
-"""Rows that any reading changes; one that changes more (a delay began, a rate was kept) matters."""
+_GOOD = Quality.GOOD  # looked up in its enum for each reading, it cost as much as remembering the fact
+_QUIET = (Reading, Receipt, CommandRefused)
+"""Events that need not be on the disk at once."""
 
 
 class Outcome(Struct, frozen=True):
@@ -115,6 +114,8 @@ class Engine:
             self._left,
             self._answered.left,
         )
+        self._of_every_reading = {self.board.rows.place, self.board.clock_row.place}
+        """Tables that any reading changes; one that changes more (a delay began, a rate was kept) matters."""
 
     # The four entrances ---------------------------------------------------------------------------
 
@@ -125,12 +126,8 @@ class Engine:
             self._count_as_blind(stamped.event, stamped.at)
         self._fire_until(stamped.at)
         self._now = stamped.at
-        event = stamped.event
-        may_wait = isinstance(event, Reading) and event.quality is Quality.GOOD and self._may_wait(event)
-        self._dispatch(stamped)
-        if isinstance(event, Reading):
-            return self._outcome(urgent=False, idle=may_wait)
-        return self._outcome(urgent=not isinstance(event, _QUIET))
+        may_wait = self._dispatch(stamped)
+        return self._outcome(urgent=not isinstance(stamped.event, _QUIET), idle=may_wait)
 
     def wake(self, at: Instant) -> Outcome:
         """Fire what is due by ``at``."""
@@ -184,9 +181,7 @@ class Engine:
     def is_vital(self, event: Event) -> bool:
         """Whether it is a press, or a reading of an alarm point (one that may not fall silent)."""
         if isinstance(event, Reading):
-            subject = self.compound.subjects.get(event.device)
-            spec = None if subject is None else subject.facts.get(event.point)
-            return spec is not None and spec.max_age_ms is not None
+            return self.board.is_supervised((event.device, event.point))
         return isinstance(event, Press)
 
     def fact(self, subject: str, name: str) -> Fact | None:
@@ -207,11 +202,12 @@ class Engine:
 
     # Events ---------------------------------------------------------------------------------------
 
-    def _dispatch(self, stamped: Stamped) -> None:
+    def _dispatch(self, stamped: Stamped) -> bool:
+        """Let it take effect; answers whether a crash may cost the last minute of it."""
         event, at = stamped.event, stamped.at
         if isinstance(event, Reading):
-            self._reading(event, stamped)
-        elif isinstance(event, Press):
+            return self._reading(event, stamped)
+        if isinstance(event, Press):
             self._press(event, stamped)
         elif isinstance(event, Entry):
             self._entry(event, stamped)
@@ -235,15 +231,24 @@ class Engine:
         elif isinstance(event, SiteLoaded):
             self._site_loaded(stamped)
         # A Receipt changes no alert; whoever journals it keeps it in the alert's history. A CommandRefused changes nothing.
+        return False
 
-    def _reading(self, reading: Reading, stamped: Stamped) -> None:
-        people = self._presence.at_reading(reading)
-        before = self.board.fact(reading.device, reading.point) if people else None
-        self._hear(reading.device, reading.point, reading.value, reading.quality, stamped)
-        if before is None or before.value is None or reading.value is None or reading.quality is not Quality.GOOD:
-            return
-        if before.value != reading.value:
+    def _reading(self, reading: Reading, stamped: Stamped) -> bool:
+        """A crash may cost the last minute of it, but not of a button, of which it says whether the press that is still on the air is
+        known already, nor of news of an alarm point. What such a one repeats says only that it was heard, and it is heard anew after
+        the crash; a compound's detectors repeat something every second, and each would be a block of the disk.
+        """
+        key, good = (reading.device, reading.point), reading.quality is _GOOD
+        subject = self.compound.subjects.get(reading.device)
+        if subject is None:
+            return good  # a device that the site no longer knows; the journal keeps the event
+        people = self._presence.by_reading.get(key)
+        before = self.board.fact(*key) if people is not None else None
+        news = self.board.hear(key, reading.value, reading.quality, stamped.at)
+        self._watches.fact_heard(key, stamped.at, stamped.id, reading.point, news=news)
+        if people is not None and good and before is not None and _moved(before.value, reading.value):
             self._sign(people, "reading", stamped.at, stamped)
+        return good and subject.kind != "button" and not (news and self.board.is_supervised(key))
 
     def _sign(self, people: list[str], by: str, when: Instant, stamped: Stamped) -> None:
         for person in people:
@@ -252,9 +257,9 @@ class Engine:
     def _hear(self, subject: str, name: str, value: Scalar | None, quality: Quality, stamped: Stamped) -> None:
         if subject not in self.compound.subjects:
             return  # a device that the site no longer knows; the journal keeps the event
-        self.board.hear(subject, name, value, quality, stamped.at)
-        read = name if isinstance(stamped.event, Reading) else ""
-        self._watches.fact_changed(subject, name, stamped.at, stamped.id, read)
+        key = subject, name
+        news = self.board.hear(key, value, quality, stamped.at)
+        self._watches.fact_heard(key, stamped.at, stamped.id, news=news)
 
     def _press(self, press: Press, stamped: Stamped) -> None:
         if press.button not in self.compound.subjects:
@@ -302,7 +307,7 @@ class Engine:
             self.board.away.back(command.resident, stamped.at, command.who)
         else:
             self.board.away.leave(command.resident, stamped.at, command.for_ms or 0, command.who)
-        self._watches.fact_changed(command.resident, AWAY, stamped.at, stamped.id)
+        self._watches.fact_heard((command.resident, AWAY), stamped.at, stamped.id, news=True)
 
     def _count_as_blind(self, boot: Boot, at: Instant) -> None:
         """Before any deadline of the downtime fires: a wait that would have ended in it has not, for nobody listened."""
@@ -383,33 +388,20 @@ class Engine:
             else:
                 self.register.fire(kind, name[0], at)
 
-    def _may_wait(self, reading: Reading) -> bool:
-        """Whether a crash may cost the last minute of it: not so of a button, of which it says whether the press that is still on
-        the air is known already, nor of news of an alarm point. What such a one repeats says only that it was heard, and it is
-        heard anew after the crash; a compound's detectors repeat something every second, and each would be a block of the disk.
-        """
-        subject = self.compound.subjects.get(reading.device)
-        if subject is not None and subject.kind == "button":
-            return False
-        if not self.is_vital(reading):
-            return True
-        known = self.board.fact(reading.device, reading.point)
-        return known is not None and known.quality is Quality.GOOD and known.value == reading.value
-
     def _outcome(self, *, urgent: bool, idle: bool = False) -> Outcome:
-        said = self._taken()
-        clock = self.board.clock
-        if clock.at != self._now:
-            self.board.clock = _replace(clock, at=self._now)
-        wants = self._wants.renew(self.alerts()) if self.register.alerts.is_changed or self._wants.owed else ()
-        actions = (*wants, *said)
-        idle = idle and not actions and self._ledger.touched <= _OF_EVERY_READING
-        return Outcome(actions, self._ledger.changed(), urgent or bool(actions), idle)
-
-    def _taken(self) -> list[Action]:
         said, self.register.said = self.register.said, []
-        return said
+        self.board.pass_time(self._now)
+        quiet = self._ledger.touched <= self._of_every_reading
+        moved = self._wants.owed or (not quiet and self.register.alerts.is_changed)
+        wants = self._wants.renew(self.alerts()) if moved else ()
+        actions = (*wants, *said)
+        return Outcome(actions, self._ledger.changed(), urgent or bool(actions), idle and quiet and not actions)
 
 
 def _moment(stamped: Stamped) -> Moment:
     return Moment(stamped.at, stamped.id)
+
+
+def _moved(before: Scalar | None, now: Scalar | None) -> bool:
+    """From one value to another: somebody did that."""
+    return before is not None and now is not None and before != now

@@ -6,20 +6,23 @@ an hour neither makes a button "missing" nor hides that it has been silent for a
 
 from __future__ import annotations
 
+import msgspec
 from msgspec import Struct
 
 from gateway.events import Health, Press, Quality, Scalar
 from gateway.instant import Anchor, Instant
 from gateway.rules.away import AwayBook
-from gateway.rules.compound import HEALTH, Compound, FactSpec, Subject
+from gateway.rules.compound import HEALTH, Compound, Subject
 from gateway.rules.coverage import Coverage
 from gateway.rules.ledger import Table
 from gateway.rules.question import Fact
 from gateway.rules.signs import PRESENT, Leave
 from gateway.rules.wall import Wall, shown
 
-_NO_SPEC = FactSpec()
+FactKey = tuple[str, str]
+"""Subject and name of a fact."""
 _GREATEST = 2**63
+"""A row holds 64 bits."""
 
 
 class Segment(Struct, frozen=True):
@@ -45,6 +48,7 @@ class ClockRow(Struct, frozen=True):
 _NO_CLOCK = ClockRow()
 _CLOCK_KEY = ("clock",)
 _NUMBER = (float, int)
+_replace = msgspec.structs.replace
 
 
 class FactBoard:
@@ -72,25 +76,40 @@ class FactBoard:
 
     @clock.setter
     def clock(self, row: ClockRow) -> None:
-        self.clock_row.put(row, "clock")
+        self.clock_row.set(_CLOCK_KEY, row)
 
-    def hear(self, subject: str, name: str, value: Scalar | None, quality: Quality, at: Instant) -> None:
-        """Set a fact; ``since`` moves only when the value does. A number that none can be compared with is no value."""
-        if isinstance(value, _NUMBER) and not _sound(value):
-            value, quality = None, Quality.INVALID
-        before = self._facts.get((subject, name))
+    def pass_time(self, at: Instant) -> None:
+        """The core has come to this moment."""
+        clock = self.clock
+        if clock.at != at:
+            self.clock_row.set(_CLOCK_KEY, _replace(clock, at=at))
+
+    def hear(self, key: FactKey, value: Scalar | None, quality: Quality, at: Instant) -> bool:
+        """Set a fact; ``since`` moves only when the value does. A number that none can be compared with is no value.
+
+        Answers whether it is news: more of it than its age is another than before, or it had gone stale.
+        """
+        before, clock = self._facts.get(key), self._clocks.get(_CLOCK_KEY) or _NO_CLOCK
+        heard = at - clock.blind_ms
         same = before is not None and before.value == value and type(before.value) is type(value)
+        if not same and isinstance(value, _NUMBER) and not -_GREATEST < value < _GREATEST:
+            # Finite, and within what a row can hold. Codecs see to it; a broken one must not break the core.
+            return self.hear(key, None, Quality.INVALID, at)
         since = before.since if before is not None and same else at
-        self.rows.put(Fact(value, quality, at, since, at - self.clock.blind_ms), subject, name)
-        if name == HEALTH:
-            self.coverage.health(subject, at, well=value == Health.OK.value)
+        self.rows.set(key, Fact(value, quality, at, since, heard))
+        if key[1] == HEALTH:
+            self.coverage.health(key[0], at, well=value == Health.OK.value)
+        if before is None or not same or before.quality is not quality:
+            return True
+        max_age = self._ages.get(key)
+        return max_age is not None and heard >= before.heard + max_age
 
     def await_unheard(self, at: Instant) -> None:
         """Begin the wait for supervised facts that the site names and nobody has reported; restarts do not begin it anew."""
         for subject in self.compound.subjects.values():
             for name in self.supervised(subject.id):
                 if self.rows.get(subject.id, name) is None:
-                    self.hear(subject.id, name, None, Quality.COMMS, at)
+                    self.hear((subject.id, name), None, Quality.COMMS, at)
 
     def forget_strangers(self) -> None:
         """Drop what is known of subjects that are no more: should one come back, it is new, and not silent since then."""
@@ -141,16 +160,22 @@ class FactBoard:
         max_age = self._ages.get((subject, name))
         if max_age is None:
             return None
-        fact, clock = self.rows.get(subject, name), self.clock
+        fact, clock = self._facts.get((subject, name)), self.clock
         heard = fact.heard if fact is not None else clock.heard_from
         return Instant(heard + max_age + clock.blind_ms)
+
+    def is_supervised(self, key: FactKey) -> bool:
+        """Whether the fact may not fall silent."""
+        return key in self._ages
 
     def supervised(self, subject: str) -> tuple[str, ...]:
         known = self.compound.subjects.get(subject)
         return tuple(name for name, spec in known.facts.items() if spec.max_age_ms is not None) if known else ()
 
     def unit(self, subject: str, name: str) -> str:
-        return self._spec(subject, name).unit
+        known = self.compound.subjects.get(subject)
+        spec = known.facts.get(name) if known else None
+        return spec.unit if spec else ""
 
     def via(self, subject: str) -> str:
         known = self.compound.subjects.get(subject)
@@ -177,12 +202,3 @@ class FactBoard:
     def least_offset_ms(self) -> int | None:
         """True time less the timeline, at least: what was known last. It only grows, with each time of unknown length."""
         return next((s.offset_ms for s in reversed(self.clock.segments) if s.offset_ms is not None), None)
-
-    def _spec(self, subject: str, name: str) -> FactSpec:
-        known = self.compound.subjects.get(subject)
-        return known.facts.get(name, _NO_SPEC) if known else _NO_SPEC
-
-
-def _sound(value: float) -> bool:
-    """Finite, and within what a row can hold (64 bits). Codecs see to it; a broken one must not break the core."""
-    return abs(value) < _GREATEST  # false for NaN

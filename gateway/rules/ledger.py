@@ -18,7 +18,7 @@ _SEPARATOR = "\x1f"
 """ASCII unit separator. No id of ours holds it, but a command's or an entry's key comes from outside."""
 _ESCAPE = "\x1e"
 
-_encoder = msgspec.msgpack.Encoder()
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class Row(Struct, frozen=True, gc=False):
@@ -38,9 +38,13 @@ class Table(Generic[T]):
         self._written_only = written_only
         self._rows: dict[Key, T] = {}
         self._dirty: dict[Key, None] = {}
+        self._names: dict[Key, str] = {}
+        """How the store calls those that were handed out."""
         self._decoder = msgspec.msgpack.Decoder(row_type)
-        self.touched: set[str] = set()
-        """Kinds of the tables that changed; shared by all tables of a ledger, which asks only those."""
+        self.place = 0
+        """Among the tables of its ledger."""
+        self.touched: set[int] = set()
+        """Places of the tables that changed; shared by all tables of a ledger, which asks only those."""
 
     def get(self, *key: str) -> T | None:
         """The row, or None."""
@@ -53,20 +57,24 @@ class Table(Generic[T]):
 
     def put(self, row: T, *key: str) -> None:
         """Set a row."""
+        self.set(key, row)
+
+    def set(self, key: Key, row: T) -> None:
+        """The same, for whoever has the whole key."""
         self._rows[key] = row
         self._dirty[key] = None
-        self.touched.add(self.kind)
+        self.touched.add(self.place)
 
     def drop(self, *key: str) -> None:
         """Delete a row if it is there."""
         if self._rows.pop(key, None) is not None:
             self._dirty[key] = None
-            self.touched.add(self.kind)
+            self.touched.add(self.place)
 
     @property
     def is_changed(self) -> bool:
         """Whether any row changed since they were last handed out."""
-        return bool(self._dirty)
+        return self.place in self.touched
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -80,11 +88,24 @@ class Table(Generic[T]):
 
     def changed(self) -> list[Row]:
         """The rows that changed since the last call."""
-        rows = [self._row(key) for key in self._dirty]
+        changed: list[Row] = []
+        self.hand_out(changed)
+        return changed
+
+    def hand_out(self, to: list[Row]) -> None:
+        """Add the rows that changed since the last call."""
+        kind, rows, names = self.kind, self._rows, self._names
+        for key in self._dirty:
+            row, name = rows.get(key), names.get(key)
+            if name is None:
+                name = names[key] = _joined(key)
+            if row is None:
+                del names[key]
+            to.append(Row(kind, name, None if row is None else _encode(row)))
         self._dirty.clear()
         if self._written_only:
-            self._rows.clear()
-        return rows
+            rows.clear()
+            names.clear()
 
     def everything(self) -> Iterator[Row]:
         """All rows."""
@@ -98,14 +119,14 @@ class Table(Generic[T]):
 
     def _row(self, key: Key) -> Row:
         row = self._rows.get(key)
-        return Row(self.kind, _joined(key), None if row is None else _encoder.encode(row))
+        return Row(self.kind, _joined(key), None if row is None else _encode(row))
 
 
 def _joined(key: Key) -> str:
     """One string for a key, whatever its parts hold."""
     plain = _SEPARATOR.join(key)
     if _ESCAPE not in plain and plain.count(_SEPARATOR) == len(key) - 1:
-        return plain  # nearly every key, twice an event
+        return plain  # nearly every key
     return _SEPARATOR.join(part.replace(_ESCAPE, f"{_ESCAPE}0").replace(_SEPARATOR, f"{_ESCAPE}1") for part in key)
 
 
@@ -118,9 +139,10 @@ class TableLike(Protocol):
     """A table of rows of any type."""
 
     kind: str
-    touched: set[str]
+    place: int
+    touched: set[int]
 
-    def changed(self) -> list[Row]: ...
+    def hand_out(self, to: list[Row]) -> None: ...
 
     def everything(self) -> Iterator[Row]: ...
 
@@ -131,25 +153,25 @@ class Ledger:
     """All tables of the core."""
 
     def __init__(self, *tables: TableLike) -> None:
-        self._tables = {table.kind: table for table in tables}
-        self._order = {table.kind: place for place, table in enumerate(tables)}.__getitem__
-        self.touched: set[str] = set()
-        """Kinds of the tables that changed since rows were handed out."""
-        for table in tables:
-            self.touched |= table.touched
-            table.touched = self.touched
+        self._tables, self._kinds = tables, {table.kind: table for table in tables}
+        self.touched: set[int] = set()
+        """Places of the tables that changed since rows were handed out."""
+        for place, table in enumerate(tables):
+            if table.touched:
+                self.touched.add(place)
+            table.place, table.touched = place, self.touched
 
     def changed(self) -> tuple[Row, ...]:
         """Every row that changed since the last call, table by table."""
         rows: list[Row] = []
-        for kind in sorted(self.touched, key=self._order):  # sorted: a set of strings has another order in every run
-            rows += self._tables[kind].changed()
+        for place in sorted(self.touched):
+            self._tables[place].hand_out(rows)
         self.touched.clear()
         return tuple(rows)
 
     def everything(self) -> tuple[Row, ...]:
         """Every row."""
-        return tuple(row for table in self._tables.values() for row in table.everything())
+        return tuple(row for table in self._tables for row in table.everything())
 
     def restore(self, rows: Iterable[Row]) -> tuple[str, ...]:
         """Take back what ``everything`` or ``changed`` handed out; rows of other kinds are not ours and stay unread.
@@ -159,7 +181,7 @@ class Ledger:
         """
         unreadable = []
         for row in rows:
-            table = self._tables.get(row.kind)
+            table = self._kinds.get(row.kind)
             if table is None or row.body is None:
                 continue
             try:

@@ -5,7 +5,7 @@ What a sign means is for the rules to say; here is only who gave it.
 
 from __future__ import annotations
 
-from gateway.events import Entry, Reading
+from gateway.events import Entry
 from gateway.instant import Anchor, Instant
 from gateway.rules.compound import Compound
 
@@ -20,7 +20,8 @@ class Presence:
     def __init__(self, compound: Compound) -> None:
         self._passes: dict[tuple[str, str], list[str]] = {}
         self._presses: dict[str, list[str]] = {}
-        self._readings: dict[tuple[str, str], list[str]] = {}
+        self.by_reading: dict[tuple[str, str], list[str]] = {}
+        """(device, point) -> whose deed a change of it is."""
         for subject in compound.subjects.values():
             if subject.care is None:
                 continue
@@ -29,7 +30,7 @@ class Presence:
             for button in subject.care.buttons:
                 self._presses.setdefault(button, []).append(subject.id)
             for reading in subject.care.readings:
-                self._readings.setdefault(reading, []).append(subject.id)
+                self.by_reading.setdefault(reading, []).append(subject.id)
 
     def at_terminal(self, entry: Entry) -> list[str]:
         """Who stood at the terminal, as far as it knows them."""
@@ -38,10 +39,6 @@ class Presence:
     def at_button(self, button: str) -> list[str]:
         """Whose button it is."""
         return self._presses.get(button, [])
-
-    def at_reading(self, reading: Reading) -> list[str]:
-        """Whose deed the change of this point is."""
-        return self._readings.get((reading.device, reading.point), []) if self._readings else []
 
 
 def when(entry: Entry, at: Instant, anchor: Anchor | None) -> Instant:

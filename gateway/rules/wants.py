@@ -27,12 +27,13 @@ class Wants:
     def __init__(self, compound: Compound) -> None:
         self._compound, self._count = compound, len(compound.outputs)
         self.told: Table[Want] = Table("want", Want)
+        self._told = self.told.by_key
         self.driven: Table[Driven] = Table("driven", Driven)
 
     @property
     def owed(self) -> bool:
         """Whether any output was told nothing yet."""
-        return len(self.told) < self._count
+        return len(self._told) < self._count
 
     def renew(self, alerts: Sequence[Alert]) -> tuple[Want, ...]:
         """The outputs whose desired state (or cause) changed; from now on they are told."""

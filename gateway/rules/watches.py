@@ -21,12 +21,12 @@ from gateway.actions import Reread
 from gateway.alerts import Alert, Condition, Response, Suppression, Why
 from gateway.events import Entry, Press
 from gateway.instant import Instant
-from gateway.rules.away import AWAY
-from gateway.rules.compound import GAP, HEALTH, Compound, Rule
-from gateway.rules.conditions import EVENTS, Is, Stale, Threshold, leaves
-from gateway.rules.deadlines import Deadlines
-from gateway.rules.facts import FactBoard
-from gateway.rules.history import Absent, Moved, anew, historic, sources
+from gateway.rules.compound import Compound, Rule
+from gateway.rules.concerns import Concerns, Watches, look_of
+from gateway.rules.conditions import Threshold, leaves
+from gateway.rules.deadlines import Deadlines, Name
+from gateway.rules.facts import FactBoard, FactKey
+from gateway.rules.history import anew, historic
 from gateway.rules.ledger import Table
 from gateway.rules.memory import Memories, Memory, Occurrence
 from gateway.rules.question import Case, Finding
@@ -78,8 +78,9 @@ class Moment(Struct, frozen=True):
 
 
 _IDLE = Watch()
-_BEFORE = frozenset({Phase.IDLE, Phase.PENDING, Phase.CONFIRMING})
-_NOBODY: dict[tuple[str, str], Rule] = {}
+_BEFORE = (Phase.IDLE, Phase.PENDING, Phase.CONFIRMING)
+_STANDING = (Phase.ACTIVE, Phase.CLEARING)
+_NOBODY: Watches = {}
 _replace = msgspec.structs.replace
 
 
@@ -102,30 +103,47 @@ class Watchkeeper:
     def __init__(self, compound: Compound, board: FactBoard, register: AlertRegister, deadlines: Deadlines) -> None:
         self._compound, self._board, self._register, self._deadlines = compound, board, register, deadlines
         self.rows: Table[Watch] = Table("watch", Watch)
+        self._rows = self.rows.by_key
         self.memories: Table[Memories] = Table("memory", Memories)
-        self._by_fact: dict[tuple[str, str], dict[tuple[str, str], Rule]] = {}
-        """(subject, fact) -> the watches that read it, as (rule, about); a dict keeps their order and has each once."""
-        self._by_pulse: dict[str, dict[tuple[str, str], Rule]] = {}
         self._implies: dict[str, list[Rule]] = {}
         self._again: list[tuple[Rule, str]] = []
         """Watches whose greater alert has just returned: what it implied is looked at for itself."""
         self._historic = {rule.id: historic(rule.when) for rule in compound.rules.values()}
+        self._concerns = Concerns(compound, board, self._historic)
+        self._at_rest: set[Name] = set()
+        """Idle watches that did not find, when they last looked, that their rule holds, and that remember nothing."""
+        deadlines.ask = self._due_again
         for rule in compound.rules.values():
-            for about in rule.subjects:
-                self._index(rule, about)
             if rule.implied_by:
                 self._implies.setdefault(rule.implied_by, []).append(rule)
-        board.coverage.rest_on(self._sources())
+        board.coverage.rest_on(self._concerns.sources())
 
-    def fact_changed(self, subject: str, name: str, at: Instant, cause: str, read: str = "") -> None:
-        """A fact was heard: look at every watch that reads it. Most values of air interest no rule."""
-        concerned = self._by_fact.get((subject, name))
+    def fact_heard(self, key: FactKey, at: Instant, cause: str, read: str = "", *, news: bool) -> None:
+        """A fact (subject, name) was heard: look at every watch that reads it. Most values of air interest no rule.
+
+        One that is no news only grew younger (``FactBoard.hear``). Of a watch at rest that changes nothing but when it looks
+        again by itself: later, so it is enough to ask when that moment comes.
+        """
+        concerned = self._concerns.by_fact.get(key)
         if concerned is None:
             return
+        if not news and concerned.keys() <= self._at_rest:
+            self._deadlines.doubt(concerned)
+            return
         moment = Moment(at, cause, read)
-        for (_, about), rule in concerned.items():
+        for (_, _, about), rule in concerned.items():
             self._look(rule, about, moment)
-        self._settle(moment)
+        if self._again:
+            self._settle(moment)
+
+    def _due_again(self, name: Name, armed: Instant) -> Instant | None:
+        """When a watch at rest looks again, of which facts were heard since that was said.
+
+        What it finds is the same at every moment until then, so also at the last one before what was said.
+        """
+        _, rule_id, about = name
+        rule = self._compound.rules[rule_id]
+        return rule.when.find(self._case(rule, about, Instant(armed - 1), _IDLE)).due
 
     def look_at_all(self, moment: Moment) -> None:
         """Look at every watch: the clock or the site changed."""
@@ -145,9 +163,8 @@ class Watchkeeper:
             for subject in rule.subjects if not rule.momentary or rule.slots else ():
                 watch = self._watch(rule, subject)
                 self._deadlines.arm(("ripe", rule.id, subject), watch.due)
-                self._deadlines.arm(
-                    ("look", rule.id, subject), rule.when.find(self._case(rule, subject, at, watch)).due
-                )
+                due = rule.when.find(self._case(rule, subject, at, watch)).due
+                self._deadlines.arm(look_of(rule.id, subject), due)
 
     def forget_strangers(self) -> None:
         """Drop the watches of rules and subjects that are no more."""
@@ -156,12 +173,12 @@ class Watchkeeper:
             if rule is None or key[1] not in rule.subjects:
                 self.rows.drop(*key)
                 self._deadlines.arm(("ripe", *key), None)
-                self._deadlines.arm(("look", *key), None)
+                self._deadlines.arm(look_of(*key), None)
         for key in self.memories:
             rule = self._compound.rules.get(key[0])
             if rule is None or key[1] not in rule.subjects or not rule.slots:
                 self.memories.drop(*key)
-                self._deadlines.arm(("look", *key), None)
+                self._deadlines.arm(look_of(*key), None)
 
     def observe_anew(self, at: Instant) -> None:
         """Nobody knows how long we were away: a delay that was running is waited for from the start."""
@@ -181,7 +198,7 @@ class Watchkeeper:
     def pulse(self, subject: str, event: Press | Entry | Sign, occasion: str, at: Instant) -> None:
         """Something happened that has no return: raise, record or re-alarm; or one more of what a rule counts."""
         moment = Moment(at, occasion, pulse=event, origin=subject)
-        for (_, about), rule in self._by_pulse.get(subject, _NOBODY).items():
+        for (_, _, about), rule in self._concerns.by_pulse.get(subject, _NOBODY).items():
             if rule.momentary:
                 self._happened(rule, about, moment)
             else:
@@ -196,7 +213,7 @@ class Watchkeeper:
         case = self._remembered(rule, self._case(rule, about, moment.at, _IDLE, moment))
         finding = rule.when.find(case)
         if rule.slots:
-            self._deadlines.arm(("look", rule.id, about), finding.due)
+            self._deadlines.arm(look_of(rule.id, about), finding.due)
         if not finding.truth:
             return
         alert, at = self._register.standing(rule.id, about), moment.at
@@ -214,11 +231,16 @@ class Watchkeeper:
         """Find out whether the rule holds now, and take the step that follows."""
         if rule.momentary and not rule.slots:
             return
-        watch = self._watch(rule, subject)
-        finding = rule.when.find(self._remembered(rule, self._case(rule, subject, moment.at, watch, moment)))
-        self._deadlines.arm(("look", rule.id, subject), finding.due)
+        watch, name = self._watch(rule, subject), look_of(rule.id, subject)
+        case = self._case(rule, subject, moment.at, watch, moment)
+        finding = rule.when.find(self._remembered(rule, case) if rule.slots else case)
+        self._deadlines.arm(name, finding.due)
         if rule.momentary:
             return
+        if watch is _IDLE and not finding.truth and not rule.slots:
+            self._at_rest.add(name)
+            return
+        self._at_rest.discard(name)
         if finding.truth is True:
             self._holds(rule, subject, watch, finding, moment)
         elif finding.truth is False:
@@ -323,7 +345,7 @@ class Watchkeeper:
 
     def _case(self, rule: Rule, about: str, at: Instant, watch: Watch, moment: Moment | None = None) -> Case:
         """The question as it stands now, with what is remembered."""
-        standing = watch.phase in {Phase.ACTIVE, Phase.CLEARING}
+        standing = watch is not _IDLE and watch.phase in _STANDING
         if not rule.members and not rule.slots:
             return Case(self._board, about, at, standing, moment.pulse if moment else None)
         pulse, origin = (moment.pulse, moment.origin) if moment else (None, "")
@@ -352,7 +374,7 @@ class Watchkeeper:
         return _replace(case, past=past)
 
     def _watch(self, rule: Rule, subject: str) -> Watch:
-        return self.rows.get(rule.id, subject) or _IDLE
+        return self._rows.get((rule.id, subject)) or _IDLE
 
     def _set(self, rule: Rule, subject: str, watch: Watch) -> None:
         self._deadlines.arm(("ripe", rule.id, subject), watch.due)
@@ -360,39 +382,3 @@ class Watchkeeper:
             self.rows.drop(rule.id, subject)
         else:
             self.rows.put(watch, rule.id, subject)
-
-    def _index(self, rule: Rule, about: str) -> None:
-        for subject in rule.watched(about):
-            for leaf in sources(rule.when):
-                if isinstance(leaf, EVENTS):
-                    self._by_pulse.setdefault(subject, {})[rule.id, about] = rule
-                elif isinstance(leaf, Threshold | Is | Moved):
-                    of_bus = isinstance(leaf, Is) and leaf.of_bus
-                    self._watch_fact(self._board.via(subject) if of_bus else subject, leaf.fact, rule, about)
-                elif isinstance(leaf, Stale):
-                    for name in (leaf.fact,) if leaf.fact else self._board.supervised(subject):
-                        self._watch_fact(subject, name, rule, about)
-                elif isinstance(leaf, Absent):
-                    self._watch_sources(subject, rule, about)
-
-    def _watch_sources(self, subject: str, rule: Rule, about: str) -> None:
-        """An absence is judged anew when one of its ears fails or comes back, or somebody goes away or comes back."""
-        self._watch_fact(subject, AWAY, rule, about)
-        known = self._board.subject(subject)
-        for source in known.sources if known else ():
-            self._watch_fact(source, HEALTH, rule, about)
-            self._watch_fact(source, GAP, rule, about)
-
-    def _sources(self) -> set[str]:
-        return {
-            source
-            for rule in self._compound.rules.values()
-            if any(isinstance(node, Absent) for node in self._historic[rule.id])
-            for about in rule.subjects
-            for subject in rule.watched(about)
-            if (known := self._board.subject(subject)) is not None
-            for source in known.sources
-        }
-
-    def _watch_fact(self, owner: str, name: str, rule: Rule, about: str) -> None:
-        self._by_fact.setdefault((owner, name), {})[rule.id, about] = rule

@@ -47,7 +47,7 @@ def buggy(monkeypatch):
         event = stamped.event
         if isinstance(event, Reading) and (event.point, event.value) in poison and not sound:
             raise _BugError
-        real(engine, stamped)
+        return real(engine, stamped)
 
     monkeypatch.setattr(Engine, "_dispatch", dispatch)
     return poison

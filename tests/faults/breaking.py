@@ -89,11 +89,11 @@ def break_core(point: str, low: float, high: float, how: Callable[[str], None]) 
     """Readings of this point between these values break it."""
     real = Engine._dispatch
 
-    def dispatch(engine: Engine, stamped: Any) -> None:
+    def dispatch(engine: Engine, stamped: Any) -> bool:
         event = stamped.event
         if isinstance(event, Reading) and event.point == point and low <= float(event.value or 0) <= high:
             how(point)
-        real(engine, stamped)
+        return real(engine, stamped)
 
     Engine._dispatch = dispatch  # type: ignore[method-assign]
 

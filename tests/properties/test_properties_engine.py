@@ -157,8 +157,10 @@ lives = st.lists(st.tuples(gaps, whole | whole | orders | clocks | st.builds(Dow
 class Life:
     """Plays a life on a core, and keeps everything it said and every row it wrote."""
 
+    compound = COMPOUND
+
     def __init__(self, *, splits=(), restore_at=()):
-        self.engine, self.actions, self.rows = Engine(COMPOUND), [], {}
+        self.engine, self.actions, self.rows = Engine(self.compound), [], {}
         self.at, self.count, self.run = 0, 0, 1
         self.splits, self.restore_at = splits, set(restore_at)
         self.steps = 0
@@ -219,7 +221,7 @@ class Life:
     def revive(self):
         """A new core from what the rows say."""
         rows = self.engine.snapshot()
-        self.engine = Engine(COMPOUND)
+        self.engine = Engine(self.compound)
         assert self.engine.restore(rows) == ()
 
     @property
@@ -241,6 +243,80 @@ def test_a_core_restored_at_any_moment_goes_on_as_the_one_that_lived(life, momen
     assert revived.actions == lived.actions
     assert revived.snapshot() == lived.snapshot()
     assert revived.engine.next_due() == lived.engine.next_due()
+
+
+def _impatient(compound):
+    """Every fact that may not fall silent may do so for three minutes."""
+    return msgspec.structs.replace(
+        compound,
+        subjects={
+            name: msgspec.structs.replace(
+                subject,
+                facts={
+                    fact: spec if spec.max_age_ms is None else msgspec.structs.replace(spec, max_age_ms=3 * MINUTE)
+                    for fact, spec in subject.facts.items()
+                },
+            )
+            for name, subject in compound.subjects.items()
+        },
+    )
+
+
+class Impatient(Life):
+    """With short ages, so that much goes stale, or nearly."""
+
+    compound = _impatient(COMPOUND)
+
+    def deadlines(self):
+        """All there are, taken."""
+        return list(iter(lambda: self.engine._deadlines.pop(self.at + 400 * DAY), None))
+
+
+class Sleepless(Impatient):
+    """Lets every watch look at everything that is heard, whether it is news or not."""
+
+    def keep(self, outcome):
+        super().keep(outcome)
+        self.engine._watches._at_rest.clear()
+
+
+said_again = st.sampled_from(
+    [
+        *(Reading("gas-301", point, value) for point in ("gas_high_alarm", "gas_low_alarm") for value in (False, False, True)),
+        Reading("gas-301", "gas", 1.0),
+        Reading("gas-302", "alarm", False),
+        Reading("gas-302", "alarm", None, Quality.COMMS),
+        Reading("smoke-301", "smoke", False),
+        Reading("smoke-301", "smoke", False, Quality.WARM_UP),
+        Reading("air-301", "co2", 600),
+        Reading("air-301", "co2", 2000),
+        Reading("co-302", "co", 5),
+        Reading("co-302", "co_alarm", False),
+        Reading("sos-301", "heard", -60),
+        *(DeviceHealth(device, health) for device in ("gas-301", "gas-302", "bus-line") for health in (Health.OK, Health.OK, Health.LOST)),
+    ]
+)  # fmt: skip
+rounds = st.tuples(
+    st.lists(st.tuples(st.sampled_from([0, 200, MINUTE, MINUTE, 20 * MINUTE]), said_again), min_size=1, max_size=5),
+    st.integers(1, 6),
+    st.lists(st.tuples(gaps, whole | orders | clocks | st.builds(Down, restarts)), max_size=2),
+)
+repeats = st.lists(rounds, min_size=1, max_size=5).map(
+    lambda lived: [each for said, times, between in lived for each in (*(times * said), *between)]
+)
+"""Lives in which the same is said over and over, as pollers do."""
+
+
+@PROFILE
+@given(repeats)
+def test_who_looks_at_nothing_that_only_repeats_itself_misses_nothing(life):
+    lived, sleepless = Impatient(), Sleepless()
+    for gap, event in life:
+        lived.step(gap, event)
+        sleepless.step(gap, event)
+        assert lived.rows == sleepless.rows
+    assert lived.actions == sleepless.actions
+    assert lived.deadlines() == sleepless.deadlines()
 
 
 @PROFILE

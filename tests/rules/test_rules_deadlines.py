@@ -46,3 +46,35 @@ def test_it_is_a_sorted_dictionary(steps):
             model[name] = moment
     taken = iter(lambda: due.pop(100), None)
     assert [(moment, name) for moment, (name,) in taken] == sorted((moment, name) for name, moment in model.items())
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["arm", "later", "next"]), st.sampled_from("abcde"), st.none() | st.integers(0, 50)),
+        max_size=60,
+    )
+)
+def test_a_doubted_one_is_what_it_is_by_now_whenever_it_is_asked_for(steps):
+    due, model = Deadlines(), {}
+    due.ask = lambda name, _armed: model.get(name[0])
+    for what, name, moment in steps:
+        if what == "arm":
+            due.arm((name,), moment)
+            model[name] = moment
+        elif what == "later" and moment is not None:
+            model[name] = None if model.get(name) is None else model[name] + moment
+            due.doubt([(name,)])
+        elif what == "next":
+            assert due.next_due() == min((at for at in model.values() if at is not None), default=None)
+    taken = iter(lambda: due.pop(10_000), None)
+    left = sorted((moment, name) for name, moment in model.items() if moment is not None)
+    assert [(moment, name) for moment, (name,) in taken] == left
+
+
+def test_one_that_is_no_more_when_it_is_asked_for_is_not_taken():
+    due = Deadlines()
+    due.ask = lambda _name, _armed: None
+    due.arm(("a",), 5)
+    due.arm(("b",), 7)
+    due.doubt([("a",)])
+    assert [due.pop(9), due.pop(9)] == [(7, ("b",)), None]

@@ -85,3 +85,16 @@ def test_the_store_may_give_the_rows_back_in_any_order(core):
         assert engine.next_due() == one.next_due()
     assert one.wake(Instant(HOUR)).actions == core.engine.wake(Instant(HOUR)).actions
     assert core.engine.next_due() > 10 * MINUTE
+
+
+def test_the_name_of_a_row_that_is_dropped_is_forgotten_with_it():
+    rows, over = table(), table(written_only=True)
+    for n in range(3):
+        rows.put(told(n), str(n))
+        over.put(told(n), str(n))
+    rows.changed()
+    over.changed()
+    rows.drop("1")
+    assert [row.key for row in rows.changed()] == ["1"]
+    assert list(rows._names) == [("0",), ("2",)]
+    assert not over._names
