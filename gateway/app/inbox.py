@@ -34,7 +34,8 @@ QUARANTINED = "quarantined"
 """Journal kind of an event that was not shown to the core; its body is wrapped, so that no replay takes it for one."""
 EVENT_QUARANTINED = "event_quarantined"
 """Reason of a device's health: something it said is not acted on."""
-JOURNAL_KINDS = (*(str(event.__struct_config__.tag) for event in get_args(Event)), QUARANTINED)
+_KINDS = {event: str(event.__struct_config__.tag) for event in get_args(Event)}
+JOURNAL_KINDS = (*_KINDS.values(), QUARANTINED)
 """All kinds of rows in the journal."""
 BEAT_S = 5.0
 EARLY_MS = 1
@@ -151,11 +152,10 @@ class Inbox:
         try:
             outcome = self.engine.handle(stamped)
             self._act(outcome)
-            kept = self._keep(
-                outcome, (_journalled(stamped, quiet=not outcome.urgent),), self._remarks(stamped, outcome)
-            )
+            remarks = () if isinstance(event, Reading) else self._remarks(stamped, outcome)
+            kept = self._keep(outcome, (_journalled(stamped, quiet=not outcome.urgent),), remarks)
         except BaseException as bug:
-            self._break(bug, event_kind=_kind(event), event_id=stamped.id)
+            self._break(bug, event_kind=_KINDS[type(event)], event_id=stamped.id)
             raise
         self.guard.suspect = None
         self._wake_early()
@@ -164,7 +164,7 @@ class Inbox:
 
     def _set_aside(self, stamped: Stamped) -> Kept:
         """An event that broke the core before: nothing of it is lost, and nothing comes of it."""
-        log.error("event_quarantined", event_kind=_kind(stamped.event), event_id=stamped.id)
+        log.error("event_quarantined", event_kind=_KINDS[type(stamped.event)], event_id=stamped.id)
         self.guard.held_back += 1
         row = _journalled(stamped, quiet=False)
         wrapped = _encode({"event": QUARANTINED, "of": row.kind, "body": row.body})
@@ -282,22 +282,18 @@ class Inbox:
     def _keep(
         self, outcome: Outcome, journal: tuple[JournalRow, ...], received: tuple[HistoryRow, ...]
     ) -> Awaitable[bool]:
-        now = self.timeline.now()
-        self._kept_at = self._kept_at if outcome.idle else now
-        self.remember_closed(row.key for row in outcome.rows if row.kind == CLOSED)
-        published = [action for action in outcome.actions if isinstance(action, Publish)]
-        changes = [action.change for action in outcome.actions if isinstance(action, Publish | Note)]
-        return self._keeper.put(
-            Part(
-                journal=journal,
-                state=tuple(StateRow(row.kind, row.key, row.body) for row in outcome.rows),
-                history=(*map(_history, changes), *received),
-                messages=tuple(self._message(action, now) for action in published),
-                stamp=self._stamp(now),
-                urgent=outcome.urgent,
-                idle=outcome.idle,
-            )
-        )
+        now, history = self.timeline.now(), received
+        messages: tuple[PendingMessage, ...] = ()
+        if not outcome.idle:  # what is idle changed no alert
+            self._kept_at = now
+            self.remember_closed(row.key for row in outcome.rows if row.kind == CLOSED)
+        if outcome.actions:
+            changes = [action.change for action in outcome.actions if isinstance(action, Publish | Note)]
+            history = (*map(_history, changes), *received)
+            messages = tuple(self._message(action, now) for action in outcome.actions if isinstance(action, Publish))
+        state = tuple([StateRow(row.kind, row.key, row.body) for row in outcome.rows])
+        stamp = self._stamp(now)
+        return self._keeper.put(Part(journal, state, history, messages, stamp, outcome.urgent, outcome.idle))
 
 
 def _answered(*, durable: bool) -> Awaitable[bool]:
@@ -310,11 +306,7 @@ def _journalled(stamped: Stamped, *, quiet: bool) -> JournalRow:
     event = stamped.event
     person = event.person if isinstance(event, Entry) and event.person else ""
     quiet = quiet and isinstance(event, Reading)
-    return JournalRow(stamped.at, stamped.id, _kind(event), _encode(event), quiet=quiet, person=person)
-
-
-def _kind(event: Event) -> str:
-    return str(type(event).__struct_config__.tag)
+    return JournalRow(stamped.at, stamped.id, _KINDS[type(event)], _encode(event), quiet=quiet, person=person)
 
 
 def _history(change: Change) -> HistoryRow:

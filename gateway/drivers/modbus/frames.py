@@ -12,6 +12,7 @@ Source: Modbus Application Protocol 1.1b3 (PDU), Modbus over Serial Line 1.02 (f
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Mapping, Sequence
 
@@ -20,6 +21,7 @@ from msgspec import Struct
 from gateway.faults import DeviceFault
 from gateway.site.profile import Deed, PointSpec, Space
 
+_BITS = (Space.COIL, Space.DISCRETE)
 READ_FUNCTION = {Space.COIL: 1, Space.DISCRETE: 2, Space.HOLDING: 3, Space.INPUT: 4}
 WRITE_ONE = {Space.COIL: 5, Space.HOLDING: 6}
 WRITE_MANY = {Space.COIL: 15, Space.HOLDING: 16}
@@ -68,10 +70,11 @@ class Request(Struct, frozen=True):
         return self.function <= READ_FUNCTION[Space.INPUT]
 
 
+@functools.lru_cache(maxsize=1024)  # asked each time, and the CRC alone costs as much as decoding the answer
 def read_request(unit: int, space: Space, address: int, count: int) -> Request:
     """FC 1-4: ``count`` bits or registers from ``address`` (0-based)."""
     function = READ_FUNCTION[space]
-    byte_count = -(-count // 8) if space in {Space.COIL, Space.DISCRETE} else 2 * count
+    byte_count = -(-count // 8) if space in _BITS else 2 * count
     frame = _packed(">BBHH", unit, function, address, count)
     return Request(unit, function, frame + crc(frame), _packed(">3B", unit, function, byte_count), 5 + byte_count)
 
@@ -173,7 +176,7 @@ def unpack_bits(body: bytes, count: int) -> list[int]:
 
 def words(body: bytes, space: Space, count: int) -> list[int]:
     """The ``count`` registers of an answer's body, or as many bits as 0 and 1."""
-    if space in {Space.COIL, Space.DISCRETE}:
+    if space in _BITS:
         return unpack_bits(body, count)
     return list(struct.unpack(f">{count}H", body))
 

@@ -14,17 +14,18 @@ from collections.abc import Collection, Sequence
 
 from msgspec import Struct
 
-from gateway.drivers.modbus.codec import Decoded, decode
+from gateway.drivers.modbus.codec import Decoded, decode, width
 from gateway.drivers.modbus.plan import Block, refresh_s
 from gateway.events import Quality, Reading, Scalar
 from gateway.site.model import ModbusDevice
 from gateway.site.profile import PointClass, PointSpec
 
-_TROUBLE = {Quality.SENSOR_FAULT, Quality.INVALID}
+_GOOD = Quality.GOOD  # looked up in its enum for every point, it cost as much as comparing its value
+_TROUBLE = (Quality.SENSOR_FAULT, Quality.INVALID)
 _DAMNING = (Quality.SENSOR_FAULT, Quality.INVALID, Quality.OUT_OF_SERVICE)
 """What a status may say that makes every value of the device worthless."""
-_BEYOND = {Quality.OVER_RANGE, Quality.UNDER_RANGE}
-_MEASURED = {Quality.GOOD, Quality.INVALID, *_BEYOND}
+_BEYOND = (Quality.OVER_RANGE, Quality.UNDER_RANGE)
+_MEASURED = (Quality.GOOD, Quality.INVALID, *_BEYOND)
 """What a point may say of itself and still be beyond its range: sensors send their sentinel then."""
 REFRESH_S = 60.0
 """How often a point that does not move is reported all the same."""
@@ -51,12 +52,16 @@ class Points:
     def __init__(self, device: ModbusDevice) -> None:
         self._device = device.id
         self._specs = {spec.name: spec for spec in device.profile.points}
+        self._widths = {spec.name: width(spec) for spec in device.profile.points}
+        self._alarms = [spec.name for spec in device.profile.points if spec.point_class is PointClass.ALARM]
         self._statuses = [spec for spec in device.profile.points if _speaks(spec)]
         self._refresh = {spec.name: _refresh_s(spec, device.max_age_ms) for spec in device.profile.points}
         self._warm_up_s = _warm_up_s(device)
         self._warm_at = 0.0
         """When it will have warmed up; infinite while it is away."""
-        self._warming = False
+        self._warming = self._was_warming = False
+        self._read: dict[str, tuple[Sequence[int], Decoded]] = {}
+        """What was read last of a point, and what that means: the same words mean the same."""
         self._words: dict[str, tuple[int, ...]] = {}
         """Of the points whose scale another point tells: what was read last."""
         self._beats: dict[str, _Beat] = {}
@@ -69,13 +74,21 @@ class Points:
             self._warm_at = at + self._warm_up_s
         self._warming = at < self._warm_at
         for spec in block.points:
-            words = block.words(spec, answer)
+            start = spec.address - block.address
+            words = answer[start : start + self._widths[spec.name]]
             if spec.scale_by:
                 self._words[spec.name] = tuple(words)
             else:
-                self._now[spec.name] = self._beating(spec, decode(words, spec), at)
+                seen = self._decoded(spec, words)
+                self._now[spec.name] = self._beating(spec, seen, at) if spec.moves_within_ms else seen
         self._scale()
-        return self._due(at, {spec.name for spec in block.points}, asked)
+        return self._due(at, [spec.name for spec in block.points], asked)
+
+    def _decoded(self, spec: PointSpec, words: Sequence[int]) -> Decoded:
+        read = self._read.get(spec.name)
+        if read is None or read[0] != words:
+            read = self._read[spec.name] = words, decode(words, spec)
+        return read[1]
 
     def refuse(self, block: Block, at: float) -> list[Reading]:
         """The device lives but does not give these points."""
@@ -116,8 +129,6 @@ class Points:
 
     def _beating(self, spec: PointSpec, seen: Decoded, at: float) -> Decoded:
         """A heartbeat that stood still for too long is a fault."""
-        if not spec.moves_within_ms:
-            return seen
         beat = self._beats.get(spec.name)
         if beat is None or beat.value != seen.value:
             beat = self._beats[spec.name] = _Beat(seen.value, at)
@@ -127,48 +138,51 @@ class Points:
     def current(self, point: str) -> Decoded:
         """What a point is now, with what the status points say of it."""
         spec = self._specs[point]
-        return self._seen(spec, self._overlay(spec) or Quality.GOOD)
+        return self._seen(spec, self._overlay(spec) or _GOOD)
 
     def trouble(self) -> Quality | None:
         """Why the device cannot do its work although it answers: its own word, or an alarm point that has no value."""
-        alarms = (name for name, spec in self._specs.items() if spec.point_class is PointClass.ALARM)
-        told = [self._overlay() or Quality.GOOD, *(self.current(name).quality for name in alarms if name in self._now)]
+        alarms = (name for name in self._alarms if name in self._now)
+        told = [self._overlay() or _GOOD, *(self.current(name).quality for name in alarms)]
         return next((quality for quality in told if quality in _TROUBLE), None)
 
     def _due(self, at: float, fresh: Collection[str], asked: Collection[str]) -> list[Reading]:
+        """Of all that is known; where no point says anything of others, and nothing warms up, only what is fresh can be due."""
+        alone = fresh and not (self._statuses or self._words or self._warming or self._was_warming)
         readings = []
-        for name in self._now:
+        for name in fresh if alone else self._now:
             spec = self._specs[name]
-            overlay = self._overlay(spec)
+            overlay = _GOOD if alone else self._overlay(spec)
             if overlay is None:
                 continue
             seen = self._seen(spec, overlay)
             if name in asked or self._moved(name, seen) or (name in fresh and self._stale(name, at)):
                 self._told[name] = _Told(seen.value, seen.quality, at)
                 readings.append(Reading(self._device, name, seen.value, seen.quality))
+        self._was_warming = self._warming
         return readings
 
     def _overlay(self, of: PointSpec | None = None) -> Quality | None:
         """What the status points say of a point, or of the device; None while one of them was never read."""
-        verdict = Quality.GOOD
+        verdict = _GOOD
         for spec in self._statuses:
             if of is not None and not _speaks_for(spec, of):
                 continue
             status = self._now.get(spec.name)
             if status is None:
                 return None
-            if verdict is Quality.GOOD:
+            if verdict is _GOOD:
                 verdict = _says(spec, status)
-        return Quality.WARM_UP if verdict is Quality.GOOD and self._warming else verdict
+        return Quality.WARM_UP if verdict is _GOOD and self._warming else verdict
 
     def _seen(self, spec: PointSpec, overlay: Quality) -> Decoded:
         """A point's own fault says more than the device's, but "beyond the range" more than a sentinel."""
         own = self._now.get(spec.name, _UNREAD)
-        if overlay is Quality.GOOD:
+        if overlay is _GOOD:
             return own
         if overlay in _BEYOND and not _speaks(spec):
             return Decoded(None, overlay) if _measures(spec) and own.quality in _MEASURED else own
-        if _speaks(spec) or own.quality is not Quality.GOOD:
+        if _speaks(spec) or own.quality is not _GOOD:
             return own
         return Decoded(own.value, overlay)
 
@@ -176,9 +190,11 @@ class Points:
         told = self._told.get(name)
         if told is None or told.quality is not seen.quality:
             return True
+        if seen.value == told.value:
+            return False
         spec = self._specs[name]
         if spec.point_class is PointClass.ALARM or not (_is_number(seen.value) and _is_number(told.value)):
-            return seen.value != told.value
+            return True
         distance = abs(float(seen.value or 0) - float(told.value or 0))
         # The last digit of a scaled number may not hide a step of exactly the resolution.
         return distance > 0 and distance >= spec.resolution * (1 - 1e-9)
@@ -198,7 +214,7 @@ def _speaks_for(status: PointSpec, point: PointSpec) -> bool:
 
 def _says(spec: PointSpec, status: Decoded) -> Quality:
     """Its own quality where that is bad; else what its value means: of several bits the first the profile lists."""
-    if status.quality is not Quality.GOOD:
+    if status.quality is not _GOOD:
         return status.quality
     values: Collection[Scalar | None] = (status.value,)
     if spec.bits and isinstance(status.value, str):
