@@ -91,6 +91,8 @@ class _Lane:
         Numbers missing in its last answer are told each by itself: an outbox that cannot reach them now would not know that
         they are meant.
         """
+        if not self.arrived:
+            return []
         first_out = min(self.read - self.arrived, default=None)
         run = sorted(one for one in self.arrived if first_out is None or one < first_out)
         return [one for one in run[:-1] if one not in self.answer] + run[-1:]
@@ -222,8 +224,9 @@ class Departures:
         for lane in LANES:
             if lane != Priority.CRITICAL and room <= min(_KEPT_FOR_CRITICAL, window // 4):
                 return None
-            if (message := await self._from_lane(lane)) is not None:
-                self._lanes[lane].under_way.add(message.sequence)
+            waits = self._lanes[lane]
+            if (waits.ready or not waits.dry) and (message := await self._from_lane(lane)) is not None:
+                waits.under_way.add(message.sequence)
                 return self._leave(Parcel(Kind.ALERT, message.topic, message.body, False, lane, message.sequence))
         if room <= window // 2:
             return None

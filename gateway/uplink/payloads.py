@@ -318,18 +318,15 @@ def telemetry_body(
     now: Instant,
 ) -> bytes:
     """A batch of readings of one device, oldest first; all of the running boot, so one anchor dates them."""
-    times = _Times(lambda _: anchor, now)
-    samples = tuple(
-        wire.Sample(
-            point=reading.point,
-            value=reading.value,
-            quality=reading.quality,
-            unit=reading.unit,
-            at=times.at(reading.at),
-            age_s=times.age_s(reading.at),
+    times, samples, last, at, age_s = _Times(lambda _: anchor, now), [], None, None, 0.0
+    for reading in readings:
+        if reading.at != last:  # all points of one answer have the same
+            last, at, age_s = reading.at, times.at(reading.at), times.age_s(reading.at)
+        samples.append(
+            wire.Sample(
+                point=reading.point, value=reading.value, quality=reading.quality, unit=reading.unit, at=at, age_s=age_s
+            )
         )
-        for reading in readings
-    )
     return _ENCODER.encode(
         wire.TelemetryEvent(
             specversion="1.0",
@@ -339,7 +336,7 @@ def telemetry_body(
             subject=device,
             time=times.at(now) or UNSET,
             datacontenttype="application/json",
-            data=wire.TelemetryData(device=device, samples=samples),
+            data=wire.TelemetryData(device=device, samples=tuple(samples)),
         )
     )
 

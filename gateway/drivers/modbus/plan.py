@@ -30,7 +30,7 @@ PERIOD_MS = {
 }
 """How often each class is read (facts/modbus 4, proposed master 2)."""
 _CLASSES = tuple(PointClass)
-_BITS = {Space.COIL, Space.DISCRETE}
+_BITS = (Space.COIL, Space.DISCRETE)
 _MAX_BITS = 2_000  # Application Protocol 6.1
 _MAX_WORDS = 125  # Application Protocol 6.3
 _LAST_ADDRESS = 0xFFFF
