@@ -1,6 +1,8 @@
 """Report by exception, what status points say of the others, and who is called dead."""
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from gateway.drivers.modbus.plan import plan
 from gateway.drivers.modbus.reporting import Points
@@ -232,3 +234,67 @@ def test_a_device_that_says_itself_when_it_is_warm_is_believed(kit):
     points, (block,) = Points(bus.devices[0]), plan(bus.devices[0].profile)
     points.lose(10)
     assert said(points.accept(block, [0, 1], 11)) == [("gas", 0, "good"), ("status", 1, "good")]
+
+
+class NotAlone(list):
+    """Names, but never the only ones to look at."""
+
+    def __bool__(self):
+        return False
+
+
+class Thorough(Points):
+    """Decodes everything it is given, and looks through all that it knows."""
+
+    def accept(self, block, answer, at, asked=()):
+        self._read.clear()
+        return super().accept(block, answer, at, asked)
+
+    def _due(self, at, fresh, asked):
+        return super()._due(at, NotAlone(fresh), asked)
+
+
+deeds = st.lists(
+    st.tuples(
+        st.sampled_from([0.1, 1.0, 1.0, 35.0, 70.0]),
+        st.sampled_from([*10 * ["read"], "mute", "refuse", "lose", "lose"]),
+        st.integers(0, 3),
+        st.lists(st.sampled_from([0, 1, 2, 3, 200]), min_size=3, max_size=3),
+        st.booleans(),
+    ),
+    min_size=8,
+    max_size=30,
+)
+
+
+@pytest.mark.parametrize("kind", ["plain", "status", "scaled", "heartbeat", "warm"])
+@settings(derandomize=True, max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(lived=deeds)
+def test_what_is_not_decoded_again_is_reported_as_if_it_were(kit, kind, lived):
+    more = {
+        "plain": [kit.point("c", 100)],
+        "status": [kit.point("c", 100, quality_of=((0, Quality.WARM_UP), (3, Quality.SENSOR_FAULT)))],
+        "scaled": [
+            kit.point("c", 100),
+            kit.point("s", 700, scale_by=(Scaling("c", (Factor(1, 10.0, 0.0), Factor(2, 0.1, 0.0))),)),
+        ],
+        "heartbeat": [kit.point("c", 100, moves_within_ms=5_000)],
+        "warm": [kit.point("c", 100)],
+    }[kind]
+    specs = (kit.alarm("a", 0, high=100), kit.point("b", 1, resolution=2.0), *more, kit.point("d", 500, scale=0.1))
+    options = {"warm_up_ms": 30_000} if kind == "warm" else {}
+    device = kit.bus("", (1, kit.profile(*specs, **options))).devices[0]
+    quick, thorough, at = Points(device), Thorough(device), 0.0
+    blocks = plan(device.profile)
+    for gap, deed, which, words, asked in lived:
+        at += gap
+        block = blocks[which % len(blocks)]
+        answers = []
+        for points in (quick, thorough):
+            if deed == "read":
+                named = (block.points[0].name,) if asked else ()
+                answers.append(sorted(said(points.accept(block, words[: block.count], at, named))))
+            else:
+                answers.append(sorted(said(points.lose(at) if deed == "lose" else getattr(points, deed)(block, at))))
+            answers.append(points.trouble())
+        assert answers[:2] == answers[2:]
