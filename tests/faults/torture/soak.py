@@ -125,18 +125,23 @@ class _Soaked(SlowLiving):
 
 async def _live(folder: Path, budget: Budget) -> Row:
     row, sizes, until, register = Row(), list[Size](), time.monotonic() + budget.seconds, Register()
+
+    def enough() -> bool:
+        return budget.stopped or time.monotonic() > until
+
     async with _Soaked(folder, register) as living:
         await asyncio.sleep(600)
         came = living.taker.connections
         for day in range(budget.trials):
             await _leak(living, register)
             for hour in range(HOURS_A_DAY - 1):
-                if time.monotonic() > until and sizes:
+                if enough() and sizes:
                     break
                 await _hour(living, register, day + hour)
                 sizes.append(_size(living))
             row.trials += 1
-            if time.monotonic() > until:
+            budget.told(row.trials)
+            if enough():
                 break
         if living.taker.connections != came:
             row.wrong.append(f"the uplink lost its line {living.taker.connections - came} times")
