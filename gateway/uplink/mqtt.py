@@ -92,6 +92,7 @@ class MqttUplink:
         self._nobody_s, self._patience_s, self._patient_until = nobody_s, nobody_s, 0.0
         self._told: tuple[Health | None, str] = (None, "")
         self._last_reason = ""
+        self._logged: dict[Broker, str] = {}
         self._deaf_to_commands = False
         self._hearing = Hearing(uplink, self._prefix, report, wall_ms, self.counts, allowance)
 
@@ -153,6 +154,7 @@ class MqttUplink:
         session = self._session(broker, self._will())
         await session.open()
         self.counts["connected"] += 1
+        self._logged.clear()
         self._patient_until = asyncio.get_running_loop().time() + self._patience_s
         log.info("uplink_connected", uplink=self.uplink.id, host=broker.host, port=broker.port)
         unfollow = self._outbox.follow(self._departures.look)
@@ -340,7 +342,7 @@ class MqttUplink:
     def _lost(self, fault: SessionLost, *, steady: bool) -> bool:
         """Note a lost session; True if a pause is due. Only where no other address is left is the uplink lost."""
         broker = self._preference.current
-        log.warning("uplink_lost", uplink=self.uplink.id, host=broker.host, reason=fault.reason, detail=fault.detail)
+        self._log_lost(broker, fault)
         self.counts[f"lost_{fault.reason}"] += 1
         if steady:
             self._preference.served()
@@ -353,6 +355,13 @@ class MqttUplink:
             self._tell(Health.LOST, fault.reason, fault.detail)
         self._last_reason = fault.reason
         return True
+
+    def _log_lost(self, broker: Broker, fault: SessionLost) -> None:
+        """Once for each address, and again when the reason is another or we were connected in between."""
+        if self._logged.get(broker) != fault.reason:
+            self._logged[broker] = fault.reason
+            where = {"uplink": self.uplink.id, "host": broker.host, "port": broker.port}
+            log.warning("uplink_lost", **where, reason=fault.reason, detail=fault.detail)
 
     def _tell(self, health: Health, reason: str, detail: str = "") -> None:
         if self._told != (health, reason):

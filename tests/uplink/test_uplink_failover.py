@@ -5,7 +5,9 @@ import contextlib
 import json
 
 import aiomqtt
+import structlog
 
+from gateway.sim.broker import free_port
 from gateway.sim.receiver import DutyOffice
 from gateway.site.model import Broker
 
@@ -160,3 +162,28 @@ def test_only_when_every_address_has_failed_is_the_uplink_lost(house, mosquitto)
             await house.until(lambda: gateway.core.health[-1:] == [("faulty", "second_broker")])
 
     asyncio.run(story())
+
+
+def test_each_address_that_stays_away_is_in_the_log_once_and_again_after_a_connection(house, mosquitto):
+    """A broker that is away for a week must not fill the gateway's log; each attempt still counts."""
+
+    async def story(lines):
+        def lost():
+            return [(line["port"], line["reason"]) for line in lines if line["event"] == "uplink_lost"]
+
+        served, dead = mosquitto(), free_port()
+        await asyncio.to_thread(served.stop)
+        gateway = house.Gateway(dead, hosts=(Broker("127.0.0.1", dead), Broker("127.0.0.1", served.port)))
+        away = {(dead, "refused"), (served.port, "refused")}
+        async with house.running(gateway.mqtt):
+            await house.until(lambda: gateway.mqtt.counts["lost_refused"] >= 6)
+            assert sorted(lost()) == sorted(away)  # each once
+            await asyncio.to_thread(served.start)
+            await house.until(lambda: gateway.mqtt.counts["connected"])
+            tried = gateway.mqtt.counts["connects_tried"]
+            await asyncio.to_thread(served.stop)
+            await house.until(lambda: gateway.mqtt.counts["connects_tried"] >= tried + 8)
+            assert {one: lost().count(one) for one in away} == dict.fromkeys(away, 2)
+
+    with structlog.testing.capture_logs() as lines:
+        asyncio.run(story(lines))
