@@ -116,7 +116,7 @@ class Simulation:
         except DaemonNotRunning:
             self._teller.world("no_daemon")
         except Refusal as refusal:
-            self._teller.world("refused", reason=refusal.reason)
+            self._teller.world("refused", reason=refusal.reason, detail=refusal.detail)
 
     async def _happen(self, what: Any) -> None:
         if isinstance(what, RightClock):

@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway.words import CATALOGUE, say, wide
 
-_IN_WORDS = {"means": "heard_by", "radio": "heard_by", "daemon": "ended"}
+_IN_WORDS = {"means": "heard_by", "radio": "heard_by", "daemon": "ended", "reason": "refusal"}
 """Fields whose values are keys, and the family of words they belong to."""
 
 _LEFT = "left with "
@@ -72,16 +72,16 @@ class Teller:
         print(self._say(key, fields), file=sys.stderr)
 
     def _say(self, key: str, fields: dict[str, Any]) -> str:
-        return say(
-            f"{self._topic}.{key}", self._language, **{name: self._worded(name, fields[name]) for name in fields}
-        )
+        worded = {name: self._worded(name, fields) for name in fields}
+        return say(f"{self._topic}.{key}", self._language, **worded)
 
-    def _worded(self, name: str, value: object) -> object:
+    def _worded(self, name: str, fields: dict[str, Any]) -> object:
+        value = fields[name]
         family = _IN_WORDS.get(name)
         if family == "ended" and str(value).startswith(_LEFT):
             return say("ended.left", self._language, code=str(value).removeprefix(_LEFT))
         word = f"{family}.{value}"
-        return say(word, self._language) if word in CATALOGUE else value
+        return say(word, self._language, **fields) if word in CATALOGUE else value
 
     def _details(self, data: dict[str, Any]) -> str:
         if data["change"] == "told":
