@@ -16,8 +16,8 @@ import msgspec
 import structlog
 
 from gateway.actions import Reply
-from gateway.alerts import Alert, Priority, building_of
-from gateway.app.local_time import wall_ms
+from gateway.alerts import Alert, Priority, Suppression, building_of
+from gateway.app.local_time import local_time, wall_ms
 from gateway.app.naming import rule_name
 from gateway.control.protocol import UNSEEN, PeerCredentials, Refusal, Request
 from gateway.events import Command, CommandRefused, Verb
@@ -91,7 +91,7 @@ class Desk:
     async def answer(self, request: Request, peer: PeerCredentials) -> Iterable[dict[str, Any]]:
         """The items of the answer. Raises ``Refusal`` with a named reason."""
         if request.verb == "alerts":
-            return [self.shown(alert) for alert in sorted(self._alerts(), key=_most_urgent_first)]
+            return [self.shown(alert) for alert in sorted(self._alerts(), key=_shelved_last)]
         if request.verb == "status":
             return [dict(self._status())]
         if request.verb == "closed" and self._closed is not None:
@@ -115,8 +115,18 @@ class Desk:
         item["age_s"] = (self._now() - alert.opened_at) / 1000
         item["occurred_ms"] = None if anchor is None else anchor.wall_ms(alert.opened_at)
         item["building_name"] = self._place_name(building_of(alert.place))
+        item["place_name"] = self._place_name(alert.place) if alert.place else ""
+        item["shelved_left_s"], item["shelved_until_local"] = self._shelf(alert)
         item["name_zh"], item["name_en"] = rule_name(self._compound, alert.rule)
         return item
+
+    def _shelf(self, alert: Alert) -> tuple[float | None, str | None]:
+        """How long an alert stays out of sight yet, and until when by the site's clock where that can be said."""
+        until = alert.shelved_until
+        if until is None:
+            return None, None
+        anchor = self._anchor(until)
+        return (until - self._now()) / 1000, anchor and local_time(anchor.wall_ms(until), self._compound.zone)
 
     async def _history(self, asked: str, login: str) -> list[dict[str, Any]]:
         if self._histories is None or not asked:
@@ -208,8 +218,9 @@ class Desk:
         return matches[0] if matches else asked
 
 
-def _most_urgent_first(alert: Alert) -> tuple[int, Instant]:
-    return _URGENCY.index(alert.priority), alert.opened_at
+def _shelved_last(alert: Alert) -> tuple[bool, int, Instant]:
+    """The most urgent first, and of those the oldest; behind them, in the same order, what is shelved."""
+    return alert.suppression is Suppression.SHELVED, _URGENCY.index(alert.priority), alert.opened_at
 
 
 def _is_master(peer: PeerCredentials) -> bool:

@@ -1,4 +1,4 @@
-"""Local times that people write, as moments of true time. Pure: the zone comes as data, so no clock or zone file is asked."""
+"""Local times that people write and read, and moments of true time. Pure: the zone comes as data, so no clock or zone file is asked."""
 
 from __future__ import annotations
 
@@ -9,3 +9,10 @@ def wall_ms(local: str, zone: tuple[tuple[int, int], ...]) -> int:
     """Milliseconds since 1970 UTC of a local time; of the hour that comes twice, the second."""
     shown = int(dt.datetime.fromisoformat(local).replace(tzinfo=dt.UTC).timestamp() * 1000)
     return next((shown - offset for since, offset in reversed(zone) if shown - offset >= since), shown - zone[0][1])
+
+
+def local_time(wall_ms: int, zone: tuple[tuple[int, int], ...]) -> str:
+    """``2026-12-05T14:20``: what the clock on the wall shows then; ``wall_ms`` in milliseconds since 1970 UTC."""
+    offset = next((offset for since, offset in reversed(zone) if wall_ms >= since), zone[0][1])
+    shown = dt.datetime.fromtimestamp((wall_ms + offset) / 1000, dt.UTC)
+    return shown.replace(tzinfo=None).isoformat(timespec="minutes")

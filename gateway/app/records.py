@@ -54,6 +54,7 @@ class Records:
             raise Refusal("store_fault", str(fault)) from None
         return [
             {"at": r.at, "revision": r.revision, "kind": r.kind, "who": r.who, "reason": r.reason, "told": _told(r)}
+            | _shelf(r)
             for r in rows
         ]
 
@@ -101,3 +102,9 @@ def _told(row: HistoryRow) -> list[dict[str, Any]]:
         return []
     told = msgspec.json.decode(row.body, type=Alert).told
     return [{"rung": one.rung.value, "people": list(one.people)} for one in told if one.at == row.at]
+
+
+def _shelf(row: HistoryRow) -> dict[str, float]:
+    """For how many seconds it was shelved at this step."""
+    until = msgspec.json.decode(row.body, type=Alert).shelved_until if row.kind == ChangeKind.SHELVED else None
+    return {} if until is None else {"for_s": (until - row.at) / 1000}

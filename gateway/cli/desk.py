@@ -11,6 +11,8 @@ from gateway.cli.options import Command, signed, state_option
 from gateway.cli.printing import Item, language, length
 from gateway.words import CATALOGUE, say, wide
 
+DAY_S = 86_400
+
 
 def add(command: Command) -> None:
     """``status``, ``alerts``, ``history``, ``away``, and all that is done to one alert."""
@@ -123,16 +125,33 @@ def _show_alerts(items: list[Item]) -> Iterable[str]:
 
 
 def _crowds(items: list[Item]) -> Iterable[list[Item]]:
-    """Alerts of one name in one building together where they are a flood, where its first one stands; none is left out."""
-    crowds: dict[tuple[str, str], list[Item]] = {}
+    """Alerts of one name in one building together where they are a flood, where its first one stands; none is left out.
+
+    What is shelved makes a crowd of its own, for it stands behind the rest.
+    """
+    crowds: dict[tuple[str, str, bool], list[Item]] = {}
     for alert in items:
-        crowds.setdefault((_name(alert), building_of(alert["place"])), []).append(alert)
+        crowds.setdefault(_crowd(alert), []).append(alert)
     for alert in items:
-        crowd = crowds[_name(alert), building_of(alert["place"])]
+        crowd = crowds[_crowd(alert)]
         if len(crowd) <= FLOOD:
             yield [alert]
         elif alert is crowd[0]:
             yield crowd
+
+
+def _crowd(alert: Item) -> tuple[str, str, bool]:
+    return _name(alert), building_of(alert["place"]), _is_shelved(alert)
+
+
+def _is_shelved(alert: Item) -> bool:
+    return alert.get("suppression") == "shelved"
+
+
+def _place(alert: Item) -> str:
+    """As people find it, and the path of the site file."""
+    path, name = alert["place"] or "-", alert.get("place_name") or ""
+    return path if name in {"", path} else say("alerts.place", language(), name=name, path=path)
 
 
 def _name(alert: Item) -> str:
@@ -141,13 +160,24 @@ def _name(alert: Item) -> str:
 
 def _show_alert(alert: Item) -> Iterable[str]:
     yield say(
-        "alerts.line", language(), id=alert["id"][:8], name=_name(alert), subject=alert["subject"], place=alert["place"] or "-",
+        "alerts.line", language(), id=alert["id"][:8], name=_name(alert), subject=alert["subject"], place=_place(alert),
         priority=say(f"priority.{alert['priority']}", language()), grade=say(f"grade.{alert['grade']}", language()),
         condition=say(f"condition.{alert['condition']}", language()),
         response=say(f"response.{alert['response']}", language()), age=length(alert["age_s"]),
     )  # fmt: skip
+    if _is_shelved(alert):
+        yield "          " + _shelf(alert)
     told = dict.fromkeys(_told(step) for step in alert["told"])  # a rung told again is named once
     yield "          " + say("alerts.told", language(), told=", ".join(told) or "—", who=alert["answered_by"] or "—")
+
+
+def _shelf(alert: Item) -> str:
+    """Until when, by the site's clock, with the day where it is not within one; how long yet, where nobody knows the time."""
+    left_s, until, who = alert["shelved_left_s"], alert["shelved_until_local"], alert["shelved_by"] or "—"
+    if until is None:
+        return say("alerts.shelved_for", language(), left=length(left_s), who=who)
+    day, _, time = until.partition("T")
+    return say("alerts.shelved", language(), until=time if left_s < DAY_S else f"{day[5:]} {time}", who=who)
 
 
 def _show_closed(items: list[Item]) -> Iterable[str]:
@@ -159,7 +189,7 @@ def _show_closed(items: list[Item]) -> Iterable[str]:
         closed = alert["closed_as"]
         yield say(
             "alerts.closed_line", language(), id=alert["id"], name=name, subject=alert["subject"],
-            place=alert["place"] or "-", closed=say(f"closed.{closed}", language()) if closed else "-",
+            place=_place(alert), closed=say(f"closed.{closed}", language()) if closed else "-",
             who=alert["closed_by"] or "—", age=length(alert["age_s"]),
         )  # fmt: skip
 
@@ -187,5 +217,7 @@ def _why(step: Item) -> str:
         word, _, given = verdict.partition(" ")
         if f"answer.{word}" in CATALOGUE:
             reason = f"{verb}: {say(f'answer.{word}', language())} {given}".rstrip()
+    if "for_s" in step:
+        reason = say("step.shelved_for", language(), length=length(step["for_s"]), reason=reason)
     told = ", ".join(_told(one) for one in step.get("told", ()))
     return f"{told} ({reason})" if told else reason

@@ -7,7 +7,7 @@ import os
 import msgspec
 import pytest
 
-from gateway.alerts import Priority
+from gateway.alerts import Priority, Suppression
 from gateway.app.check import BUILTIN, check
 from gateway.app.desk import Desk
 from gateway.control.protocol import PeerCredentials, Refusal, Request
@@ -196,6 +196,23 @@ def test_the_most_urgent_alert_comes_first_and_of_those_the_oldest(room):
 def test_a_building_goes_by_the_name_people_give_it(room):
     room.desk.connect(dict, lambda _at: None, None, None, place_name={"b1": "1号楼"}.get)
     assert room.ask("alerts")[0]["building_name"] == {"b1": "1号楼"}.get(room.alert.place.split("/")[0])
+
+
+def test_what_is_shelved_comes_last_and_says_until_when(room):
+    shelf = {"suppression": Suppression.SHELVED, "shelved_until": Instant(25 * MINUTE), "shelved_by": "duty"}
+    shelved = msgspec.structs.replace(room.alert, priority=Priority.CRITICAL, **shelf)
+    low = msgspec.structs.replace(room.alert, priority=Priority.LOW)
+    room.desk._alerts = lambda: [shelved, low]
+    first, last = room.ask("alerts")
+    assert (first["suppression"], first["shelved_left_s"], first["shelved_until_local"]) == ("none", None, None)
+    assert (last["suppression"], last["shelved_left_s"], last["shelved_until_local"]) == ("shelved", 1200.0, None)
+    _at(room, "2026-12-05T23:50")
+    assert room.ask("alerts")[1]["shelved_until_local"] == "2026-12-06T00:10"
+
+
+def test_a_place_goes_by_its_own_name_too(room):
+    room.desk.connect(dict, lambda _at: None, None, None, place_name={room.alert.place: "3号楼1单元101室"}.get)
+    assert room.ask("alerts")[0]["place_name"] == "3号楼1单元101室"
 
 
 def test_looking_needs_no_name(room):

@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 
 from gateway.app.compound import zone_offsets
-from gateway.app.local_time import wall_ms
+from gateway.app.local_time import local_time, wall_ms
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,12 @@ from gateway.app.local_time import wall_ms
 )
 def test_a_leave_ends_at_the_time_that_was_meant(written, utc):
     assert wall_ms(written, zone_offsets("Europe/Berlin")) == dt.datetime.fromisoformat(utc).timestamp() * 1000
+
+
+@pytest.mark.parametrize(
+    ("utc", "shown"),
+    [("2026-03-29T00:59Z", "2026-03-29T01:59"), ("2026-03-29T01:00Z", "2026-03-29T03:00"), ("2026-10-25T01:30Z", "2026-10-25T02:30")],
+)  # fmt: skip
+def test_a_moment_is_shown_by_the_clock_on_the_wall(utc, shown):
+    at = int(dt.datetime.fromisoformat(utc).timestamp() * 1000)
+    assert local_time(at, zone_offsets("Europe/Berlin")) == shown

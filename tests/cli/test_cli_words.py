@@ -229,6 +229,53 @@ def test_no_alerts_are_said_to_be_none(daemon, capsys):
     assert capsys.readouterr().out == "no closed alerts\n"
 
 
+OPEN = CLOSED | {"told": [], "priority": "high", "grade": "small", "condition": "active", "response": "unanswered"}
+
+
+@pytest.mark.parametrize(
+    ("left_s", "until", "shown"),
+    [
+        (1200, "2026-12-06T00:10", "shelved until 00:10 (duty)"),
+        (86_400, "2026-12-06T00:10", "shelved until 12-06 00:10 (duty)"),
+        (1200, None, "shelved for another 20.0 min (duty)"),
+    ],
+)
+def test_a_shelved_alert_says_so_until_when_and_by_whom(left_s, until, shown):
+    shelf = {"suppression": "shelved", "shelved_left_s": left_s, "shelved_until_local": until, "shelved_by": "duty"}
+    lines = list(desk._show_alerts([OPEN | shelf]))
+    assert lines[1].strip() == shown
+    assert not any("shelved" in line for line in desk._show_alerts([OPEN]))
+
+
+def test_a_shelved_alert_speaks_chinese(monkeypatch):
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    shelf = {"suppression": "shelved", "shelved_left_s": 9, "shelved_until_local": "2026-12-06T00:10", "shelved_by": "duty"}
+    assert any("暂时搁置,到 00:10(duty)" in line for line in desk._show_alerts([OPEN | shelf]))
+
+
+def test_what_is_shelved_of_a_flood_stays_behind():
+    shelf = {"suppression": "shelved", "shelved_left_s": 60, "shelved_until_local": None, "shelved_by": "duty"}
+    crowd = [OPEN | {"id": f"{n:016x}", "building_name": "1号楼"} for n in range(11)]
+    other = OPEN | {"id": "f" * 16, "place": "b2/s1/1"}
+    lines = list(desk._show_alerts([*crowd, other, OPEN | shelf | {"id": "e" * 16}]))
+    assert [line[:8] for line in lines if not line.startswith(" ")][-2:] == ["f" * 8, "e" * 8]
+
+
+def test_an_alert_names_its_place_as_people_find_it():
+    first, _ = desk._show_alerts([OPEN | {"place_name": "3号楼1单元101室"}])
+    assert "sos-301 (3号楼1单元101室, b1/s1/301)" in first
+    nowhere, _ = desk._show_alerts([OPEN | {"place": "", "place_name": ""}])
+    assert "sos-301 (-)" in nowhere
+    nameless, _ = desk._show_alerts([OPEN | {"place_name": "b1/s1/301"}])
+    assert "sos-301 (b1/s1/301)" in nameless
+
+
+def test_a_history_says_for_how_long_something_was_shelved():
+    step = {"at": 9600, "revision": 3, "kind": "shelved", "who": "duty", "reason": "spare part", "for_s": 1200.0}
+    (line,) = desk._show_history([step])
+    assert line.endswith("shelved       duty         for 20.0 min: spare part")
+
+
 def test_a_rung_that_was_told_twice_is_named_once():
     told = [{"rung": "building", "people": ["head-b1"]}, {"rung": "grid", "people": ["grid-1"]}]
     alert = CLOSED | {
