@@ -23,9 +23,10 @@ from gateway.control.protocol import UNSEEN, PeerCredentials, Refusal, Request
 from gateway.events import Command, CommandRefused, Verb
 from gateway.inbox import Report
 from gateway.instant import Anchor, Instant
-from gateway.nodes import duration_ms
+from gateway.nodes import duration_ms, duration_text
 from gateway.reminding import RefusalBook
 from gateway.restraint import CommandAllowance
+from gateway.rules.commands import Verdict, longest_ms
 from gateway.rules.compound import Compound
 from gateway.site.model import Person
 from gateway.uplink.commands import printable
@@ -126,7 +127,8 @@ class Desk:
         if until is None:
             return None, None
         anchor = self._anchor(until)
-        return (until - self._now()) / 1000, anchor and local_time(anchor.wall_ms(until), self._compound.zone)
+        shown = None if anchor is None else local_time(anchor.wall_ms(until), self._compound.zone)
+        return (until - self._now()) / 1000, shown
 
     async def _history(self, asked: str, login: str) -> list[dict[str, Any]]:
         if self._histories is None or not asked:
@@ -160,13 +162,22 @@ class Desk:
         reply = next((a for a in ticket.actions if isinstance(a, Reply) and a.command_id == command.command_id), None)
         if reply is None or not reply.accepted:
             reason = reply.reason if reply else "no_reply"
-            raise Refusal(reason, f"{command.who}: {verb.value}" if reason == "not_allowed" else command.alert or "")
+            raise Refusal(reason, self._detail(reason, command))
         return {
             "done": verb.value,
             "alert": command.alert or command.button or command.door or command.resident,
             "who": command.who,
             "durable": durable,
         }
+
+    def _detail(self, reason: str, command: Command) -> str:
+        """What the giver of a refused command must know beside the reason."""
+        if reason == Verdict.NOT_ALLOWED:
+            return f"{command.who}: {command.verb.value}"
+        if reason == Verdict.TOO_LONG:
+            alert = next((alert for alert in self._alerts() if alert.id == command.alert), None)
+            return duration_text(longest_ms(command.verb, alert, self._compound))
+        return command.alert or ""
 
     def _restrain(self, command: Command, peer: PeerCredentials) -> None:
         """Raises Refusal beyond what somebody may order; once a minute that is written down.

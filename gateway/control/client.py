@@ -45,7 +45,7 @@ class ControlClient:
         """The same for a request as it stands."""
         request = encode(question)
         if len(request) > LONGEST_REQUEST:
-            raise Refusal("too_long", f"more than {LONGEST_REQUEST} bytes in one request")
+            raise Refusal("too_large", f"more than {LONGEST_REQUEST} bytes in one request")
         with self._connect() as connection, connection.makefile("rb") as lines:
             try:
                 connection.sendall(request)

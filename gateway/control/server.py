@@ -223,7 +223,7 @@ class ControlServer:
                 raise Refusal("malformed", "the line has no end") from None
             return b""
         except asyncio.LimitOverrunError:
-            raise Refusal("too_long", f"more than {LONGEST_REQUEST} bytes in one line") from None
+            raise Refusal("too_large", f"more than {LONGEST_REQUEST} bytes in one line") from None
         except TimeoutError:
             raise Refusal("timeout", f"no request within {self._patience_s:g} s") from None
         finally:

@@ -75,6 +75,15 @@ def carry_out(command: Command, at: Instant, register: AlertRegister) -> Verdict
     return _change(command, alert, at, register)
 
 
+def longest_ms(verb: Verb, alert: Alert | None, compound: Compound) -> int:
+    """The longest duration that a command of this verb may have; of a shelf, that of this alert."""
+    if verb is Verb.AWAY:
+        return LONGEST_LEAVE_MS
+    if verb is Verb.PAIR or alert is None:
+        return LONGEST_PAIRING_MS
+    return longest_shelf_ms(alert, compound)
+
+
 def _reenrol(command: Command, compound: Compound) -> Verdict:
     button = compound.subjects.get(command.button)
     if button is None or button.kind != "button":

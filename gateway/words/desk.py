@@ -474,10 +474,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "生命安全告警两次提醒之间最多搁置30分钟,时间已用完或不够",
         "between two times that people are told of it, a life-safety alert is shelved for 30 minutes in all; so long is not left",
     ),
-    "refusal.too_long": (
-        "时间太长:生命安全类告警最多搁置 30 分钟",
-        "too long: a life-safety alert is shelved for 30 minutes at most",
-    ),
+    "refusal.too_long": ("时间太长:最多 {detail}", "too long: {detail} at most"),
+    "refusal.too_large": ("请求太大:{detail}", "the request is too large: {detail}"),
     "refusal.not_shelved": ("告警 {detail} 没有被搁置", "alert {detail} is not shelved"),
     "refusal.id_reused": ("此编号已用于另一条指令", "this command id was used for another command"),
     "refusal.replayed": ("这是旧指令的重放", "this is an old command sent again"),

@@ -11,7 +11,7 @@ from gateway.alerts import Priority, Suppression
 from gateway.app.check import BUILTIN, check
 from gateway.app.desk import Desk
 from gateway.control.protocol import PeerCredentials, Refusal, Request
-from gateway.events import Boot, Command, CommandRefused, Press, PressKind, SiteLoaded, Stamped, Verb
+from gateway.events import Boot, Command, CommandRefused, Press, PressKind, Reading, SiteLoaded, Stamped, Verb
 from gateway.instant import MINUTE, Anchor, ClockQuality, Instant
 from gateway.nodes import Faults
 from gateway.restraint import ORDER_RATE
@@ -196,6 +196,25 @@ def test_the_most_urgent_alert_comes_first_and_of_those_the_oldest(room):
 def test_a_building_goes_by_the_name_people_give_it(room):
     room.desk.connect(dict, lambda _at: None, None, None, place_name={"b1": "1号楼"}.get)
     assert room.ask("alerts")[0]["building_name"] == {"b1": "1号楼"}.get(room.alert.place.split("/")[0])
+
+
+def test_too_long_a_shelf_is_refused_with_the_limit_of_this_alert(room):
+    def limit(alert, length):
+        with pytest.raises(Refusal) as refusal:
+            room.ask("shelve", alert=alert.id, reason="x", **{"for": length})
+        assert refusal.value.reason == "too_long"
+        return refusal.value.detail
+
+    assert limit(room.alert, "31min") == "30min"
+    room.report(Reading("sos-301", "tamper", True))
+    (opened,) = [alert for alert in room.engine.alerts() if alert.rule == "tamper"]
+    assert limit(opened, "9d") == "7d"
+
+
+def test_too_long_a_leave_is_refused_with_its_limit(caring):
+    with pytest.raises(Refusal) as refusal:
+        caring.ask("away", resident="elder-301", **{"for": "91d"})
+    assert (refusal.value.reason, refusal.value.detail) == ("too_long", "90d")
 
 
 def test_what_is_shelved_comes_last_and_says_until_when(room):

@@ -13,7 +13,7 @@ from gateway.control.protocol import PeerCredentials, Request
 US = PeerCredentials(1, os.getuid(), os.getgid(), "us")
 
 
-def test_each_step_that_tells_names_the_rungs_and_people_told_then(tmp_path):
+def test_each_step_says_whom_it_told_and_for_how_long_it_shelved(tmp_path):
     async def main():
         async with Living(tmp_path) as living:
             living.gas[1].holding[1] = 26
@@ -24,5 +24,11 @@ def test_each_step_that_tells_names_the_rungs_and_people_told_then(tmp_path):
             told = [step["told"] for step in steps if step["kind"] == "told"]
             assert told == [[{"rung": "building", "people": ["head"]}], [{"rung": "grid", "people": ["grid-1"]}]]
             assert [step["told"] for step in steps if step["kind"] == "raised"] == [[]]
+            asked = {"alert": alert, "who": "head", "reason": "the plumber is in", "for": "20min"}
+            await living.house.desk.answer(Request("shelve", asked), US)
+            steps = await living.house.desk.answer(Request("history", {"alert": alert}), US)
+            assert [step["for_s"] for step in steps if "for_s" in step] == [1200.0]
+            *_, last = await living.house.desk.answer(Request("alerts"), US)
+            assert (last["id"], last["place_name"]) == (alert, "Building 1 Stair 1 Flat 301")
 
     virtual_run(asyncio.wait_for(main(), 100_000), patience_s=0.0)

@@ -249,8 +249,18 @@ def test_a_shelved_alert_says_so_until_when_and_by_whom(left_s, until, shown):
 
 def test_a_shelved_alert_speaks_chinese(monkeypatch):
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
-    shelf = {"suppression": "shelved", "shelved_left_s": 9, "shelved_until_local": "2026-12-06T00:10", "shelved_by": "duty"}
+    shelf = {
+        "suppression": "shelved",
+        "shelved_left_s": 9,
+        "shelved_until_local": "2026-12-06T00:10",
+        "shelved_by": "duty",
+    }
     assert any("暂时搁置,到 00:10(duty)" in line for line in desk._show_alerts([OPEN | shelf]))
+
+
+def test_what_is_too_long_says_the_limit():
+    assert say("refusal.too_long", "en", detail="7d") == "too long: 7d at most"
+    assert "7d" in say("refusal.too_long", "zh-CN", detail="7d")
 
 
 def test_what_is_shelved_of_a_flood_stays_behind():

@@ -132,7 +132,7 @@ def test_a_flood_of_refusals_is_one_line_of_the_log_a_minute_and_kind(daemon, mo
         for _ in range(20):
             reply_to(daemon, b"garbage\n")
         reply_to(daemon, b"x" * (LONGEST_REQUEST + 2))
-        assert [(line["reason"], line["times"]) for line in logged] == [("malformed", 1), ("too_long", 1)]
+        assert [(line["reason"], line["times"]) for line in logged] == [("malformed", 1), ("too_large", 1)]
         monkeypatch.setattr("gateway.restraint.REMIND_S", 0.0)  # as if a minute had gone by
         reply_to(daemon, b"garbage\n")
     assert (logged[-1]["event"], logged[-1]["uid"], logged[-1]["times"]) == ("control_request_refused", os.getuid(), 20)
@@ -204,12 +204,12 @@ def test_a_script_that_runs_away_does_not_lock_out_the_answers_of_its_login(daem
 
 
 def test_an_endless_line_is_cut_off(daemon):
-    assert reply_to(daemon, b"x" * (LONGEST_REQUEST * 4))["error"] == "too_long"
+    assert reply_to(daemon, b"x" * (LONGEST_REQUEST * 4))["error"] == "too_large"
     assert list(ControlClient(daemon.folder).ask("still-there"))
 
 
 def test_the_client_does_not_send_what_the_daemon_would_cut_off(daemon):
-    with pytest.raises(Refusal, match="too_long"):
+    with pytest.raises(Refusal, match="too_large"):
         list(ControlClient(daemon.folder).ask("close", reason="x" * LONGEST_REQUEST))
 
 
