@@ -16,9 +16,10 @@ from gateway.drivers.modbus.load import FULLEST, FULLEST_ALARMS, BusLoad, load_o
 from gateway.nodes import Faults
 from gateway.rules.compound import HEALTH, Compound, Rule
 from gateway.rules.conditions import Is, Threshold, leaves
+from gateway.rules.history import sources
 from gateway.rules.language import compile_rules
 from gateway.site.model import Bus, ModbusDevice, Site
-from gateway.site.profile import Danger, PointSpec, Profile
+from gateway.site.profile import Danger, PointClass, PointSpec, Profile
 from gateway.site.reading import load_site
 
 HAZARDS: Mapping[str, tuple[str, ...]] = {
@@ -101,6 +102,23 @@ def _check_heard(site: Site, compound: Compound, faults: Faults) -> None:
         if unheard := [point for point in _other_zones(device.profile) if not _heard(device, compound.rules, (point,))]:
             names = ", ".join(point.name for point in unheard)
             faults.warn(device.mark, "fault.zones_unheard", name=device.id, profile=device.profile.id, given=names)
+    for device in (one for bus in site.buses.values() for one in bus.devices if one not in deaf):
+        if names := ", ".join(_unread(device, compound.rules)):
+            faults.warn(device.mark, "fault.points_unheard", name=device.id, profile=device.profile.id, given=names)
+
+
+def _unread(device: ModbusDevice, rules: Mapping[str, Rule]) -> list[str]:
+    """Its points of class alarm that no rule reads at all, but those that judge others, and latches: they repeat what was said."""
+    mine = [rule for rule in rules.values() if any(device.id in rule.watched(about) for about in rule.subjects)]
+    read = {getattr(leaf, "fact", "") for rule in mine for leaf in sources(rule.when)}
+    zones = {point.name for point in _other_zones(device.profile)}
+    return [
+        point.name
+        for point in device.profile.points
+        if point.point_class is PointClass.ALARM
+        and point.name not in read | zones
+        and not (point.quality_of or point.moves_within_ms or point.latched)
+    ]
 
 
 def _check_sides(site: Site, compound: Compound, faults: Faults) -> None:

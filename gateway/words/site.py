@@ -328,6 +328,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}：规则 {rule} 等 {point} {given} 限值，而这种设备是 {side} 设定值才危险。",
         "{name}: rule {rule} waits for {point} to be {given} its limit, but this product is dangerous {side} its set points.",
     ),
+    "fault.points_unheard": (
+        "{name}：没有任何规则读取型号 {profile} 的报警点位 {given}；它们报警时无人知道。",
+        "{name}: no rule reads {given}, points of class alarm of profile {profile}; nobody hears of them.",
+    ),
     "fault.detector_unheard": (
         "{name}：没有任何“紧急”“高”或生命安全规则读取这台 {kind}（型号 {profile}，点位 {given}）的报警点位，它永远不会报警。",
         "{name}: no critical, high or life-safety rule reads a point by which this {kind} (profile {profile}, points {given}) could tell of danger; it would never raise an alert.",

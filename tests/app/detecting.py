@@ -13,7 +13,7 @@ from gateway.drivers.modbus.watch import DeviceWatch
 from gateway.nodes import Faults
 from gateway.site.reading import load_site
 
-_SITE = """
+SITE = """
 site: garden
 gateway: g1
 timezone: Asia/Shanghai
@@ -30,7 +30,7 @@ class Detector:
 
     def __init__(self, folder: Path, profile: str) -> None:
         path, faults = folder / "site.yaml", Faults()
-        path.write_text(_SITE % profile)
+        path.write_text(SITE % profile)
         site = load_site(path, faults, BUILTIN)
         assert site is not None, faults.errors
         self.device = site.buses["line"].devices[0]

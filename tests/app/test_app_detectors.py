@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from app.detecting import Detector
+from app.detecting import SITE, Detector
+from rules.conftest import Core
+
+from gateway.actions import OutputState, Want
+from gateway.app.check import check
+from gateway.events import Entry
+from gateway.instant import MINUTE
+from gateway.nodes import Faults
+from gateway.site.report import render
 
 FIRE, LOW_FLOW, ASPIRATOR, NORMAL = 0b1000, 0b10, 0b10000000, 3
 
@@ -41,3 +49,51 @@ def test_full_scale_of_a_broken_sensor_alone_is_no_gas(tmp_path):
         detector.poll(at, {21: 1, 22: 2 | 8, 0: 100})
     detector.core.wait(40_000)
     assert detector.alerts() == [("device-lost", "medium")]
+
+
+@pytest.mark.parametrize(
+    ("profile", "space", "quiet", "alarm", "rule"),
+    [
+        ("ups-apc-nmc2", "holding", {3: 0b1000, 5: 100}, {3: 0b1001000, 5: 90}, ("battery-low", "low")),
+        ("gas-bacharach-mgs400", "discrete", {}, {3005: 1}, ("gas-high", "critical")),
+        ("electric-circutor-rgu100a", "discrete", {}, {2: 1}, ("residual-current", "high")),
+        ("electric-circutor-rgu100a", "discrete", {}, {1: 1}, ("residual-prealarm", "medium")),
+        ("smoke-faast", "holding", {6: NORMAL}, {6: NORMAL, 12: 1}, ("smoke-early", "high")),
+    ],
+    ids=["a battery that calls itself low", "a sensor beyond its range", "tripped", "before it trips", "first smoke"],
+)
+def test_no_alarm_of_a_shipped_profile_goes_unheard(tmp_path, profile, space, quiet, alarm, rule):
+    detector = Detector(tmp_path, profile)
+    detector.poll(10, quiet, space)
+    assert rule not in detector.alerts()
+    detector.poll(30, alarm, space)
+    assert rule in detector.alerts()
+
+
+def test_smoke_is_not_said_twice(tmp_path):
+    detector = Detector(tmp_path, "smoke-faast")
+    detector.poll(10, {6: NORMAL})
+    assert detector.poll(30, {6: NORMAL, 12: FIRE}) == [("smoke", "critical")]
+
+
+def test_a_fire_call_at_a_door_is_as_urgent_as_a_press_and_holds_the_fans_off(compound):
+    core, door = Core(compound), next(s.id for s in compound.subjects.values() if s.kind == "terminal")
+    core.give(Entry(door, "alarm.fire", "1", "1/1048"), MINUTE)
+    alert = core.alert("fire-call")
+    assert (alert.priority, alert.grade, alert.subject, alert.momentary) == ("critical", "big", door, True)
+    core.ask("ack", "fire-call", who=next(iter(compound.roles)), on_site=True)
+    core.give(Entry(door, "alarm.fire", "2", "5/52", live=False), 2 * MINUTE)
+    assert "re-alarmed" not in core.said("fire-call"), "the log of a terminal alarms nobody"
+    core.give(Entry(door, "alarm.fire", "3", "5/52"), 3 * MINUTE)
+    assert "re-alarmed" in core.said("fire-call")
+    assert not any(isinstance(a, Want) and a.state is OutputState.ON and "fan" in a.output for a in core.actions)
+
+
+@pytest.mark.parametrize(
+    ("profile", "warned"), [("oxygen-6in1", True), ("ups-apc-nmc2", False), ("smoke-faast", False)]
+)
+def test_check_names_a_point_of_class_alarm_that_no_rule_reads(tmp_path, profile, warned):
+    path, faults = tmp_path / "site.yaml", Faults()
+    path.write_text(SITE % profile)
+    assert check(path, faults) is not None
+    assert any("d: no rule reads oxygen, points of class alarm" in line for line in render(faults, "en")) is warned
