@@ -32,7 +32,9 @@ class Quality(StrEnum):
     INVALID = "invalid"
     """The device answered with something that is no value (sentinel, NaN, impossible number)."""
     OUT_OF_SERVICE = "out_of_service"
-    """Calibration, simulation or disabled by a person at the device."""
+    """Disabled, isolated or set up by a person at the device."""
+    UNDER_TEST = "under_test"
+    """The device is being tested or calibrated by a person: what it alarms may be that person's doing."""
     COMMS = "comms"
     """The device did not answer."""
 
@@ -43,6 +45,8 @@ class Health(StrEnum):
     OK = "ok"
     FAULTY = "faulty"
     LOST = "lost"
+    OUT_OF_SERVICE = "out_of_service"
+    """It answers, and says that a person has disabled it or is testing it (the reason says which)."""
 
 
 class PressKind(StrEnum):

@@ -303,6 +303,7 @@ class _Marks:
 _DEEDS: dict[str, Callable[[list[str], int], Event | Restart | RightClock | Nothing]] = {
     "lost": _health,
     "faulty": _health,
+    "out_of_service": _health,
     "ok": _health,
     "press": _press,
     "entry": _entry,

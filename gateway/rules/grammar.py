@@ -123,7 +123,7 @@ class Grammar:
         return Threshold(fact, limit, side == "above", deadband)
 
     def _health(self, reader: Reader) -> ConditionNode:
-        values = self._among(reader, "health", ("ok", "faulty", "lost"))
+        values = self._among(reader, "health", ("ok", "faulty", "lost", "out_of_service"))
         of = reader.take_text("of", pattern="bus")
         return Is(HEALTH, values, reader.take_duration("for"), of_bus=of == "bus")
 

@@ -92,6 +92,7 @@ def unshelve(alert: Alert, at: Instant, answer_by_ms: int | None) -> Alert:
         shelved_at=None,
         shelved_ms=shelved_ms(alert, at),
         shelved_until=None,
+        drill=False,
         answer_due=Instant(at + (answer_by_ms or 0)) if waits else None,
     )
 

@@ -18,6 +18,7 @@ from gateway.alerts import (
     Alert,
     Change,
     ChangeKind,
+    Condition,
     NoteKind,
     Priority,
     Response,
@@ -128,8 +129,17 @@ class AlertRegister:
 
     # What can happen to an alert ---------------------------------------------------------------
 
-    def raise_(self, rule: Rule, subject: str, occasion: str, at: Instant, why: tuple[Why, ...]) -> None:
-        """A new alert: raised, then told to every rung that is due at once."""
+    def raise_(
+        self,
+        rule: Rule,
+        subject: str,
+        occasion: str,
+        at: Instant,
+        why: tuple[Why, ...],
+        *,
+        tested_until: Instant | None = None,
+    ) -> None:
+        """A new alert: raised, then told to every rung that is due at once; of a test, to the building alone."""
         place = subject if rule.members else self.compound.subjects[subject].place
         identity = self._identity(rule, subject, occasion)
         first = rule.regrades[0].after_ms if rule.regrades else None
@@ -150,6 +160,9 @@ class AlertRegister:
             silent=rule.silent,
             regrade_due=None if first is None else Instant(at + first),
             worst=worst_value(why),
+            suppression=Suppression.NONE if tested_until is None else Suppression.BY_DESIGN,
+            drill=tested_until is not None,
+            shelved_until=tested_until,
         )
         self._climb_from_start(self._say(ChangeKind.RAISED, alert, at), at)
 
@@ -169,6 +182,12 @@ class AlertRegister:
         climbing = alert.response is Response.UNANSWERED and alert.climb_due is not None
         if not climbing and alert.suppression is not Suppression.SHELVED:
             self._climb_from_start(said, at)  # else it would never get past the rung before which it flaps
+
+    def test_again(self, alert: Alert, at: Instant, why: tuple[Why, ...], until: Instant | None) -> None:
+        """What alarmed in a test alarms again in it, or (``until`` is None) the test is over and the alarm stands: in full, then."""
+        testing = _replace(alert, shelved_until=until)
+        over = _replace(testing, suppression=Suppression.NONE, drill=False)
+        self.re_alarm(over if until is None else testing, at, why, "test_over" if until is None else "came_back")
 
     def return_(self, alert: Alert, at: Instant) -> None:
         """The condition is gone; the alert ends if nothing is owed."""
@@ -238,15 +257,20 @@ class AlertRegister:
             self._told(alert, ladder.go_on(waiting, at, self.compound.grid), at)
         elif kind == "regrade":
             self._regrade(alert, at)
-        elif kind == "shelf":
+        elif kind == "shelf" and alert.suppression is Suppression.SHELVED:
             self.unshelve(alert, at, None, "expired")
+        elif kind == "shelf" and alert.condition is Condition.ACTIVE:
+            self.test_again(alert, at, alert.why, None)
+        elif kind == "shelf":
+            self._keep(_replace(alert, shelved_until=None))  # it has gone, and was a test
 
     def after_unknown_downtime(self, at: Instant) -> None:
         """Every waiting climb moves one rung at once."""
         for alert in self.open_alerts():
             moved = ladder.after_unknown_downtime(alert, at, self.compound.grid)
             rule = self.compound.rules.get(alert.rule)
-            over = alert.shelved_until is not None and rule is not None and rule.life_safety
+            urgent = alert.suppression is Suppression.BY_DESIGN or (rule is not None and rule.life_safety)
+            over = alert.shelved_until is not None and urgent
             self._keep(
                 _replace(
                     moved,

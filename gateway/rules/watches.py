@@ -32,6 +32,7 @@ from gateway.rules.memory import Memories, Memory, Occurrence
 from gateway.rules.question import Case, Finding
 from gateway.rules.register import AlertRegister, worst_value
 from gateway.rules.signs import Sign
+from gateway.rules.testing import tested_until
 
 REREAD_WITHIN_MS = 1_500
 """A re-read takes one transaction, at most a second on a slow bus; a value that cannot be confirmed alarms all the same."""
@@ -299,9 +300,12 @@ class Watchkeeper:
 
     def _raise(self, rule: Rule, subject: str, why: tuple[Why, ...], at: Instant, cause: str) -> None:
         self._set(rule, subject, Watch(Phase.ACTIVE, None, cause))
-        alert = self._register.standing(rule.id, subject)
+        alert, until = self._register.standing(rule.id, subject), tested_until(self._board, subject, why, at)
         if alert is None:
-            self._register.raise_(rule, subject, cause, at, why)
+            self._register.raise_(rule, subject, cause, at, why, tested_until=until)
+            return
+        if alert.suppression is Suppression.BY_DESIGN:
+            self._register.test_again(alert, at, why, until)
             return
         if alert.suppression is Suppression.SHELVED and rule.life_safety:
             alert = self._register.unshelve(alert, at, None, "came_back")
@@ -309,6 +313,10 @@ class Watchkeeper:
 
     def _worsens(self, rule: Rule, subject: str, finding: Finding, at: Instant) -> None:
         alert = self._register.standing(rule.id, subject)
+        if alert is not None and alert.suppression is Suppression.BY_DESIGN:
+            if tested_until(self._board, subject, finding.why, at) is None:
+                self._register.test_again(alert, at, finding.why, None)
+            return
         if alert is None or not (_says_more(alert, finding.why) or self._is_beyond(rule, alert, finding.why)):
             return
         if alert.suppression is Suppression.SHELVED:

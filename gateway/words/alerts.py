@@ -92,6 +92,7 @@ _RULES: dict[str, tuple[str, str]] = {
     "rule.residual-current": ("线路剩余电流过大", "residual current"),
     "rule.line-hot": ("线路温度过高", "line overheating"),
     "rule.device-lost": ("设备失联或故障", "device lost or faulty"),
+    "rule.device-out-of-service": ("设备长时间停用或处于测试中", "device disabled or under test for long"),
     "rule.terminal-unproven": ("门禁事件无法判断新旧", "terminal events cannot be proven fresh"),
     "rule.terminal-log-full": ("门禁离线记录将满", "terminal log nearly full"),
     "rule.bus-overloaded": ("总线过载", "bus overloaded"),
@@ -168,6 +169,7 @@ _POINTS: dict[str, tuple[str, str]] = {
     "point.due": ("到期", "due"),
     "point.press": ("按键", "press"),
     "point.door": ("门", "door"),
+    "point.reason": ("原因", "reason"),
     "point.health": ("设备状态", "health"),
     "point.pressed": ("正被按下", "pressed"),
     "point.overloaded": ("过载", "overloaded"),
@@ -212,6 +214,8 @@ _POINTS: dict[str, tuple[str, str]] = {
     "value.reading": ("读数变化", "reading"),
     "value.ok": ("正常", "ok"),
     "value.faulty": ("故障", "faulty"),
+    "value.out_of_service": ("已停用", "disabled"),
+    "value.under_test": ("测试或标定中", "under test"),
     "value.lost": ("失联", "lost"),
     "value.forced": ("强行打开", "forced"),
     "value.held_open": ("长时间未关", "held open"),
@@ -224,10 +228,13 @@ _POINTS: dict[str, tuple[str, str]] = {
     "quality.under_range": ("低于量程", "below range"),
     "quality.invalid": ("数值无效", "invalid"),
     "quality.out_of_service": ("检修中", "out of service"),
+    "quality.under_test": ("测试或标定中", "under test"),
     "quality.comms": ("通信中断", "no answer"),
 }
 
 _REASONS: dict[str, tuple[str, str]] = {
+    "reason.out_of_service": ("设备已被停用", "the device says that it is disabled"),
+    "reason.under_test": ("设备处于测试或标定中", "the device says that it is under test"),
     "reason.ended": ("任务意外结束", "the task ended"),
     "reason.cancelled": ("任务被中断", "the task was cut short"),
     "reason.stuck": ("任务卡住", "the task hangs"),

@@ -97,3 +97,62 @@ def test_check_names_a_point_of_class_alarm_that_no_rule_reads(tmp_path, profile
     path.write_text(SITE % profile)
     assert check(path, faults) is not None
     assert any("d: no rule reads oxygen, points of class alarm" in line for line in render(faults, "en")) is warned
+
+
+DETCON, CALIBRATING, HIGH = {0: 0x0B00}, 0x800, 0x80
+
+
+def test_a_detector_left_disabled_is_reported_after_half_an_hour_and_believed_when_it_says_fire(tmp_path):
+    detector = Detector(tmp_path, "smoke-faast")
+    for second in range(3):
+        detector.poll(10 + second, {6: 4})
+    assert (detector.watch.health, detector.core.engine.fact("d", "reason").value) == (
+        "out_of_service",
+        "out_of_service",
+    )
+    for minute in range(1, 30):
+        assert detector.poll(minute * 60, {6: 4}) == []
+    detector.poll(30 * 60, {6: 4})
+    detector.core.wait(31 * MINUTE)
+    assert detector.alerts() == [("device-out-of-service", "medium")]
+    assert detector.poll(31 * 60 + 1, {6: 4, 12: FIRE}) == [("device-out-of-service", "medium"), ("smoke", "critical")]
+    alert = detector.core.alert("smoke")
+    assert (alert.suppression, alert.drill, len(alert.told)) == ("none", False, 4)
+    for second in range(3):
+        detector.poll(31 * 60 + 2 + second, {6: NORMAL})
+    detector.core.wait(32 * MINUTE)
+    assert "returned" in detector.core.said("device-out-of-service")
+
+
+def test_gas_let_at_a_detector_under_test_is_a_drill_until_the_test_is_over(tmp_path):
+    detector = Detector(tmp_path, "gas-detcon-600")
+    detector.poll(10, DETCON)
+    detector.poll(20, DETCON | {5: CALIBRATING})
+    detector.core.forget()
+    detector.poll(30, DETCON | {2: 60, 5: CALIBRATING | HIGH})
+    alert = detector.core.alert("gas-high")
+    assert (alert.suppression, alert.drill, [t.rung for t in alert.told]) == ("by_design", True, ["building"])
+    detector.poll(40, DETCON | {2: 60, 5: HIGH})
+    alert = detector.core.alert("gas-high")
+    assert detector.core.said("gas-high") == ["raised", "told", "re-alarmed", "told"]
+    assert (alert.suppression, alert.drill, alert.shelved_until, alert.told[-1].rung) == ("none", False, None, "street")
+
+
+def test_a_test_is_believed_for_half_an_hour_from_its_beginning(tmp_path):
+    detector = Detector(tmp_path, "gas-detcon-600")
+    for second in range(3):
+        detector.poll(10 + second, DETCON | {5: CALIBRATING})
+    detector.poll(25 * 60, DETCON | {2: 60, 5: CALIBRATING | HIGH})
+    assert detector.core.alert("gas-high").drill
+    detector.core.die()
+    detector.core.wait(31 * MINUTE)
+    assert detector.core.said("gas-high")[-2:] == ["re-alarmed", "told"]
+    assert not detector.core.alert("gas-high").drill
+
+
+def test_who_left_it_in_its_test_state_is_not_believed_to_test_it_a_day_later(tmp_path):
+    detector = Detector(tmp_path, "gas-detcon-600")
+    for second in range(3):
+        detector.poll(10 + second, DETCON | {5: CALIBRATING})
+    detector.poll(86_400, DETCON | {2: 60, 5: CALIBRATING | HIGH})
+    assert detector.core.alert("gas-high").suppression == "none"

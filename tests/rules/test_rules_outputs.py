@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.actions import OutputState
-from gateway.events import Actuated, Command, Stamped, Verb
+from gateway.events import Actuated, Command, Quality, Stamped, Verb
 from gateway.instant import MINUTE, SECOND, Instant
 from gateway.rules.compound import OutputSpec
 from gateway.rules.engine import Engine
@@ -147,3 +147,21 @@ def test_an_output_put_on_by_us_is_ours_until_it_is_seen_off(core):
     revived.handle(Stamped(Instant(4 * SECOND), "r2.3", Command("c1", "local", "head", Verb.ACK, alert)))
     revived.handle(Stamped(Instant(5 * SECOND), "r2.4", Actuated("siren", "off", "off", confirmed=True)))
     assert revived.driven() == frozenset()
+
+
+def test_a_test_shuts_the_valve_and_sounds_nothing(core):
+    core.read("gas", "gas_high_alarm", True, SECOND, Quality.UNDER_TEST)
+    assert states(core) == {"valve": SHUT, "siren": OFF, "fan": OFF}
+    core.read("gas", "gas_high_alarm", True, 2 * SECOND)
+    assert (core.output("siren"), core.alert("gas-high").drill) == (ON, False)
+
+
+def test_what_has_gone_before_the_test_was_over_sounds_never_and_the_next_alarm_does(core):
+    core.read("smoke", "smoke", True, SECOND, Quality.UNDER_TEST)
+    core.read("smoke", "smoke", False, MINUTE)
+    core.forget().wait(60 * MINUTE)
+    assert core.said("smoke") == []
+    core.read("smoke", "smoke", True, 61 * MINUTE)
+    assert (core.said("smoke"), core.output("siren"), core.alert("smoke").drill) == (
+        ["re-alarmed", "told"], ON, False,
+    )  # fmt: skip

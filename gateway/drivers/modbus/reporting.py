@@ -22,7 +22,9 @@ from gateway.site.profile import PointClass, PointSpec
 
 _GOOD = Quality.GOOD  # looked up in its enum for every point, it cost as much as comparing its value
 _TROUBLE = (Quality.SENSOR_FAULT, Quality.INVALID)
-_DAMNING = (Quality.SENSOR_FAULT, Quality.INVALID, Quality.OUT_OF_SERVICE)
+_AWAY_BY_HAND = (Quality.OUT_OF_SERVICE, Quality.UNDER_TEST)
+"""A person has taken it out of service: no fault, and no detector either."""
+_DAMNING = (Quality.SENSOR_FAULT, Quality.INVALID, *_AWAY_BY_HAND)
 """What a status may say that makes every value of the device worthless."""
 _BEYOND = (Quality.OVER_RANGE, Quality.UNDER_RANGE)
 _MEASURED = (Quality.GOOD, Quality.INVALID, *_BEYOND)
@@ -144,7 +146,8 @@ class Points:
         """Why the device cannot do its work although it answers: its own word, or an alarm point that has no value."""
         alarms = (name for name in self._alarms if name in self._now)
         told = [self._overlay() or _GOOD, *(self.current(name).quality for name in alarms)]
-        return next((quality for quality in told if quality in _TROUBLE), None)
+        fault = next((quality for quality in told if quality in _TROUBLE), None)
+        return fault or next((quality for quality in told if quality in _AWAY_BY_HAND), None)
 
     def _due(self, at: float, fresh: Collection[str], asked: Collection[str]) -> list[Reading]:
         """Of all that is known; where no point says anything of others, and nothing warms up, only what is fresh can be due."""

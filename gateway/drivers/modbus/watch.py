@@ -17,6 +17,8 @@ STRIKES = 3
 SILENT_S = 6.0
 """Nobody on the bus answered for this long: with a request every 3 s to each device well within the promised 10 s."""
 _WITNESSES = 3  # so many silent devices stand for all of a long bus
+_BY_HAND = (Quality.OUT_OF_SERVICE.value, Quality.UNDER_TEST.value)
+"""Reasons that a person has made: the device is well, and does not do its work."""
 _PROOF = 2  # good answers in a row before a lost device counts as back
 
 
@@ -50,7 +52,7 @@ class DeviceWatch:
         if self.health is Health.LOST and self._good < _PROOF:
             return None
         worst = self._worst()
-        return self._now(Health.FAULTY if worst else Health.OK, worst)
+        return self._now(_health_of(worst) if worst else Health.OK, worst)
 
     def refused(self, key: object, fault: DeviceFault) -> DeviceHealth | None:
         """It answered, but not with what was asked."""
@@ -68,7 +70,8 @@ class DeviceWatch:
         if trouble is not None:
             return self._struck("sensor", DeviceFault(str(trouble)))
         self._strikes.pop("sensor", None)
-        return self._now(Health.OK, None) if self.health is Health.FAULTY and not self._worst() else None
+        ill = self.health in {Health.FAULTY, Health.OUT_OF_SERVICE}
+        return self._now(Health.OK, None) if ill and not self._worst() else None
 
     def _struck(self, key: object, fault: DeviceFault) -> DeviceHealth | None:
         self._strikes[key] = (self._strikes.get(key, (0, fault))[0] + 1, fault)
@@ -76,7 +79,7 @@ class DeviceWatch:
 
     def _worsened(self) -> DeviceHealth | None:
         worst = self._worst()
-        return self._now(Health.FAULTY, worst) if worst and self.health is not Health.LOST else None
+        return self._now(_health_of(worst), worst) if worst and self.health is not Health.LOST else None
 
     def forget(self, key: object) -> None:
         """This block is no longer asked for."""
@@ -130,6 +133,10 @@ class DeviceWatch:
             return None
         self.health, self._said = health, said
         return DeviceHealth(self.device, health, *said)
+
+
+def _health_of(fault: DeviceFault) -> Health:
+    return Health.OUT_OF_SERVICE if fault.reason in _BY_HAND else Health.FAULTY
 
 
 class BusWatch:
