@@ -187,7 +187,15 @@ class Points:
             return Decoded(None, overlay) if _measures(spec) and own.quality in _MEASURED else own
         if _speaks(spec) or own.quality is not _GOOD:
             return own
-        return Decoded(own.value, overlay)
+        return Decoded(None if self._is_void(spec) else own.value, overlay)
+
+    def _is_void(self, spec: PointSpec) -> bool:
+        """Whether a status that names this very contact says that it means nothing now (an alarm bit that is not in use)."""
+        naming = (
+            (status, self._now.get(status.name, _UNREAD)) for status in self._statuses if spec.name in status.speaks_for
+        )
+        void = any(now.quality is Quality.GOOD and _says(one, now) is Quality.INVALID for one, now in naming)
+        return void and spec.says_yes_or_no
 
     def _moved(self, name: str, seen: Decoded) -> bool:
         told = self._told.get(name)
