@@ -122,7 +122,7 @@ class Moved(Struct, frozen=True):
             return None
         if isinstance(fact.value, bool | str) or fact.value is None or not fact.believed(alarming=False):
             return None
-        return fact, fact.value
+        return fact, float(fact.value)  # as the trail comes back from a row: a whole number must not tell a restart
 
 
 class Counted(Struct, frozen=True):
