@@ -13,9 +13,8 @@ when it turns out after reopening that the failed one did land, its rows are rec
 from __future__ import annotations
 
 import contextlib
-import itertools
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -23,20 +22,22 @@ import structlog
 from msgspec import structs
 
 from gateway.faults import StoreFault
-from gateway.store import commit_log, packing, persons, retention, tables
+from gateway.store import commit_log, persons, retention, tables
 from gateway.store import connection as dialling
 from gateway.store.access import Access
+from gateway.store.closed import ClosedAlerts
 from gateway.store.commit_log import CommitLog, Entry
 from gateway.store.disclosure import Disclosure
 from gateway.store.doubt import Doubt
 from gateway.store.folding import Folder
 from gateway.store.inspection import Inspector
+from gateway.store.journal import Journal
 from gateway.store.lineage import Lineage
-from gateway.store.outbox import Outbox, unsealed
+from gateway.store.outbox import Outbox
 from gateway.store.persons import PersonKeys
 from gateway.store.recovery import Recovery
 from gateway.store.retention import CLOSED, DAY_MS, DEFAULT, OPEN, Keep
-from gateway.store.rows import Batch, Damage, JournalRow, Loaded, Message, Pruned, StateRow
+from gateway.store.rows import Batch, Damage, Loaded, Pruned, StateRow
 from gateway.store.sealed import Sealed, put_meta
 from gateway.store.steps import Steps
 from gateway.store.strays import Strays
@@ -45,6 +46,7 @@ from gateway.store.thinning import Thinner
 from gateway.store.told import Told
 from gateway.store.unfolded import Unfolded
 from gateway.store.unkept import Unkept
+from gateway.store.uplinks import Uplinks
 
 log = structlog.get_logger()
 
@@ -53,10 +55,6 @@ FOLD_BYTES = 1 << 20
 """A log of this size, or weight, is to be folded: some 250 alerts, or 80 minutes of restless air; a second's work on a memory card."""
 FOLD_LIMIT = 4 * FOLD_BYTES
 """A log of this size is folded by the commit that meets it, should nobody have done it before."""
-_BLOCK = 500  # journal rows read at a time
-_CLOSED_PAGE = """WHERE (kind, key) IN (
-    SELECT kind, key FROM state INDEXED BY closed_age WHERE kind = 'closed' ORDER BY n DESC, key LIMIT ? OFFSET ?
-) ORDER BY n DESC, key"""  # left to itself, SQLite reads every closed alert there is for each page
 ROOM = "log"  # note: so long is the log
 
 
@@ -69,13 +67,13 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self._persons: PersonKeys
+        self.journal: Journal
+        """Its rows, in order."""
         self.disclosure: Disclosure
         """What it says of a person."""
         self._access = Access(path, self._take_over)
         self.damage = Damage()
         self._rows = Sealed(self.damage, self._access.condemn)
-        self._broken_packs: set[int] = set()
-        """Numbers of packed rows that cannot be opened, so that each is counted once."""
         self._outbox = Outbox(self._rows)
         self._inspector = Inspector(path, self._access, self._rows)
         self._thinners = (Thinner(self._rows, OPEN), Thinner(self._rows, CLOSED, every_ms=DAY_MS))
@@ -92,11 +90,15 @@ class Database:
         self._serial = 0
         self._doubt = Doubt()
         self._opened = False
-        self._past: dict[str, int] | None = None
-        """What was there before; None since the uplinks were named."""
         self._lineage = Lineage(path, self._rows)
+        self.uplinks = Uplinks(
+            self._access, self._rows, self.damage, self._outbox, self._inspector, lambda: self._unfolded, self.fold
+        )
+        """Who is told, and how far each has come."""
         self.steps = Steps(self._access, self._rows, lambda: self._unfolded)
         """The histories of its alerts."""
+        self.closed = ClosedAlerts(self._access, self._rows, lambda: self._unfolded)
+        """Those that are over."""
         self._recovery = Recovery(
             self._access, self._log, Told(path.parent), Unkept(path.parent), self._outbox, self._lineage
         )
@@ -116,6 +118,9 @@ class Database:
             database._persons = PersonKeys(folder)
         except OSError as error:
             raise StoreFault(f"{persons.NAME}: {error.strerror}") from error
+        database.journal = Journal(
+            database._access, database._rows, database.damage, database._persons, lambda: database._unfolded
+        )
         database.disclosure = Disclosure(
             database._access, database._rows, database._persons, database._log, database._inspector, database.fold
         )
@@ -159,7 +164,7 @@ class Database:
                 self.fold()
         with self._access.reading() as connection:
             self._outbox.restored(connection)
-            self._past = self._last_sequences(connection)
+            self.uplinks.past = self._last_sequences(connection)
 
     @property
     def in_doubt(self) -> bool:
@@ -217,55 +222,6 @@ class Database:
                 writable=dialling.writable(connection),
                 notes=tuple(notes),
             )
-
-    def recent_closed(self, n: int) -> list[StateRow]:
-        """The last ``n`` closed alerts, newest first. Raises StoreFault."""
-        return self.closed_page(n, 0)[:n]
-
-    def closed_page(self, n: int, skip: int) -> list[StateRow]:
-        """The last ``n`` closed alerts of the tables, newest first, but for the last ``skip``; before the first page those that
-        are not in the tables yet. Raises StoreFault.
-        """
-        with self._access.reading() as connection:
-            rows = self._rows.first(connection, "state", _CLOSED_PAGE, n, n, skip)
-            kept = (StateRow(*row[:-1]) for _, row in reversed(rows))
-            waiting = (row for row in self._unfolded.state() if row.kind == CLOSED and not skip)
-            return list({row.key: row for row in (*kept, *waiting)}.values())[::-1]
-
-    def journal(self, since: int = 0) -> Iterator[JournalRow]:
-        """Journal rows behind number ``since``, in order, read in blocks while others may commit. Raises StoreFault."""
-        while block := self.journal_block(since, _BLOCK):
-            yield from block
-            since = block[-1].n
-
-    def journal_block(self, since: int, n: int) -> list[JournalRow]:
-        """The first ``n`` journal rows behind number ``since``, or some more. Raises StoreFault."""
-        with self._access.reading() as connection:
-            rows = self._rows.first(connection, "journal", "WHERE n > ? ORDER BY n", n, since)
-            kept = [JournalRow(at, name, kind, body, key[0]) for key, (at, name, kind, body, _) in rows]
-            found = list[JournalRow]()
-            for one in kept:
-                if len(found) < n:  # one may stand for thousands
-                    found += (row for row in self._unpacked(one) if row.n > since)
-            last = connection.execute("SELECT COALESCE(MAX(n), 0) FROM journal").fetchone()[0]
-        if len(found) < n:
-            found += [row for row in self._unfolded.journal(last) if row.n > since]
-        opened = [self._persons.unseal(row) for row in found]
-        self.damage.unread = len(self._broken_packs) + len(self._persons.broken)
-        return opened
-
-    def _unpacked(self, row: JournalRow) -> list[JournalRow]:
-        """The rows it stands for; where it is broken, itself as it lies."""
-        try:
-            return packing.unpacked(row)
-        except packing.BrokenPack as fault:
-            self._note_unread(row.n, str(fault))
-            return [row]
-
-    def _note_unread(self, n: int, fault: str) -> None:
-        if n not in self._broken_packs:
-            self._broken_packs.add(n)
-            log.error("row_unread", table="journal", key=n, fault=fault)
 
     # Writing -----------------------------------------------------------------------------------------------------
 
@@ -442,84 +398,6 @@ class Database:
         with self._access.reading() as connection:
             return retention.used_bytes(connection)
 
-    # Outbox ------------------------------------------------------------------------------------------------------
-
-    def add_uplink(self, uplink: str) -> bool:
-        """Make an uplink known, durably; it holds back pruning from now on. False if known already. Raises StoreFault.
-
-        Of what was there before this object opened the file (or since the uplinks were named first: before now) a new one is
-        told only the last word on each open alert. In a file that was damaged it starts at the oldest message kept: perhaps
-        it was not new.
-        """
-        if self._outbox.knows(uplink):
-            return False
-        self.fold()  # what a new one is owed is looked for in the tables
-        with self._access.writing() as connection:
-            self._outbox.add_uplink(connection, uplink, self._past_now(connection))
-            moved = self._outbox.write_cursors(connection)
-        self._outbox.settle(moved)
-        return True
-
-    def _past_now(self, connection: sqlite3.Connection) -> dict[str, int]:
-        if self.rebuilt or self.damage.rows:
-            return {}
-        return self._outbox.last_sequences(connection) if self._past is None else self._past
-
-    def forget_uplink(self, uplink: str) -> None:
-        """Take an uplink out of the reckoning. Raises StoreFault."""
-        self.fold()
-        with self._access.writing() as connection:
-            self._outbox.forget_uplink(connection, uplink)
-
-    def keep_uplinks(self, uplinks: Collection[str]) -> None:
-        """Make these known and forget every other one. Raises StoreFault where the others cannot be forgotten."""
-        for uplink in uplinks:
-            self.add_uplink(uplink)
-        self._past = None
-        for gone in self.uplinks() - set(uplinks):
-            self.forget_uplink(gone)
-
-    def uplinks(self) -> set[str]:
-        return self._outbox.uplinks()
-
-    def take(self, uplink: str, lane: str, n: int) -> list[Message]:
-        """The next ``n`` messages of a lane behind the uplink's cursor, in order. Raises StoreFault."""
-        taken = self._take(uplink, lane, n)
-        since = max(self._outbox.cursor(uplink, lane), self._outbox.beginning(uplink, lane))
-        if self._inspector.is_gapless(lane, [since, *(one.sequence for one in taken if one.sequence > since)]):
-            return taken
-        self._access.mend()
-        return self._take(uplink, lane, n)
-
-    def _take(self, uplink: str, lane: str, n: int) -> list[Message]:
-        with self._access.reading() as connection:
-            due, values = self._outbox.waiting(uplink, lane)
-            tail = f"WHERE {due} ORDER BY sequence"
-            kept = [unsealed(row) for _, row in self._rows.first(connection, "outbox", tail, n, *values)]
-        if len(kept) >= n:
-            return kept  # what is not folded has higher numbers, or it would not have been taken for ordinary
-        cursor = self._outbox.cursor(uplink, lane)  # most of what is not folded has left long ago
-        later = (m for m in self._unfolded.messages() if m.lane == lane and m.sequence > cursor)
-        news = (m for m in later if self._outbox.is_due(uplink, lane, m.sequence))
-        return [*kept, *itertools.islice(news, n - len(kept))]
-
-    def advance(self, uplink: str, lane: str, sequence: int) -> None:
-        """The uplink has all of the lane up to ``sequence``. On disk with the next commit: a crash before only repeats."""
-        self._outbox.advance(uplink, lane, sequence)
-
-    def cursor(self, uplink: str, lane: str) -> int:
-        """Up to which sequence the uplink has the lane."""
-        return self._outbox.cursor(uplink, lane)
-
-    def past_beginning(self, uplink: str, lane: str) -> bool:
-        """Whether the uplink has had what it was owed of the time before it came."""
-        return self._outbox.past_beginning(uplink, lane)
-
-    @property
-    def cursors_moved(self) -> bool:
-        """Whether a commit, if only an empty one, would save deliveries from being repeated."""
-        return self._outbox.moved
-
     def last_sequences(self) -> dict[str, int]:
         """Highest sequence each lane ever used, delivered and pruned ones included. Raises StoreFault."""
         with self._access.reading() as connection:
@@ -538,12 +416,10 @@ class Database:
         for thinner in self._thinners:
             thinner.begin_anew()
         with self._access.reading() as connection:
-            for _, (uplink, lane, sequence, _) in self._rows.rows(connection, "cursors"):
-                self._outbox.restore(uplink, lane, sequence)
-            self._outbox.restored(connection)
+            self.uplinks.restore(connection)
             self._inspector.look_at_last(connection)
             if not self._opened:
-                self._past, self._opened = self._outbox.last_sequences(connection), True
+                self.uplinks.past, self._opened = self._outbox.last_sequences(connection), True
             serial = tables.folded(connection, self._rows.meta(connection, "serial"))
         if self._doubt.resolve(landed=serial == self._serial + 1):
             log.warning("commit_landed_late", serial=serial)

@@ -57,8 +57,8 @@ class Departures:
 
         def read(database: Database) -> tuple[list[Message], int, bool]:
             jobs.tell_cursors(database, cursors)
-            taken = database.take(uplink, lane, n + passed)
-            return taken, database.cursor(uplink, lane), database.past_beginning(uplink, lane)
+            taken = database.uplinks.take(uplink, lane, n + passed)
+            return taken, database.uplinks.cursor(uplink, lane), database.uplinks.past_beginning(uplink, lane)
 
         try:
             disk, cursor, past_beginning = await self._worker.ask(read)

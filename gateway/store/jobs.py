@@ -24,14 +24,14 @@ def gather(waiting: Iterable[Part]) -> Batch:
 def commit(database: Database, batch: Batch, cursors: Mapping[Line, int]) -> None:
     """Write what was put, and where each uplink stands; mend what is hurt. Raises StoreFault."""
     tell_cursors(database, cursors)
-    if batch != Batch() or database.cursors_moved or database.hurt:
+    if batch != Batch() or database.uplinks.moved or database.hurt:
         database.commit(batch)
 
 
 def commit_held(database: Database, batch: Batch, uplinks: Iterable[str], cursors: Mapping[Line, int]) -> None:
     """Write what was held while the disk refused. Raises StoreFault."""
     for uplink in tuple(uplinks):
-        database.add_uplink(uplink)  # the database may have been opened only now
+        database.uplinks.add(uplink)  # the database may have been opened only now
     tell_cursors(database, cursors)
     database.commit(batch)
 
@@ -39,4 +39,4 @@ def commit_held(database: Database, batch: Batch, uplinks: Iterable[str], cursor
 def tell_cursors(database: Database, cursors: Mapping[Line, int]) -> None:
     """Where each uplink stands; on the disk with the next commit."""
     for (uplink, lane), sequence in cursors.items():
-        database.advance(uplink, lane, sequence)
+        database.uplinks.advance(uplink, lane, sequence)

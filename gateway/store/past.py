@@ -88,7 +88,7 @@ class Past:
         held = held_now.state(CLOSED) + flight.state(CLOSED)
         kept = list[StateRow]()
         for skip in range(0, n, _PAGE):  # what is closed meanwhile moves them on: some come twice, none is passed over
-            page = await self._worker.ask(partial(Database.closed_page, n=min(_PAGE, n - skip), skip=skip))
+            page = await self._worker.ask(partial(_closed, n=min(_PAGE, n - skip), skip=skip))
             kept += page
             if not page:
                 break
@@ -96,7 +96,7 @@ class Past:
 
     async def journal(self, since: int, n: int) -> list[JournalRow]:
         """Up to ``n`` journal rows behind number ``since``, as far as they are on disk. Raises StoreFault."""
-        return await self._worker.ask(lambda database: database.journal_block(since, n))
+        return await self._worker.ask(lambda database: database.journal.block(since, n))
 
     async def note(self, row: AuditRow) -> None:
         """Write down what somebody did before it is done. Raises StoreFault."""
@@ -128,6 +128,10 @@ def _with_gap(steps: list[HistoryRow], hidden: int) -> list[HistoryRow]:
     count = hidden + len(steps) - len(first) - len(last)
     gap = HistoryRow(first[-1].alert, first[-1].revision, LEFT_OUT, first[-1].at, None, str(count), b"")
     return [*first, gap, *last]
+
+
+def _closed(database: Database, *, n: int, skip: int) -> list[StateRow]:
+    return database.closed.page(n, skip)
 
 
 def _count(database: Database, *, alert: str, since: int, until: int) -> tuple[int, int]:

@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 FIRST_S = 10.0
 """After a start: what buses, terminals and uplinks ask for at once has been asked. A message that is hidden by damage meanwhile is
-missed by the uplink itself (``Database.take``).
+missed by the uplink itself (``Uplinks.take``).
 """
 PAUSE_S = 0.05
 """Between two steps of some milliseconds, so that no alert finds the disk's thread busy for long: 250,000 rows in a minute or two."""

@@ -178,13 +178,13 @@ class Store:
 
     async def add_uplink(self, uplink: str) -> None:
         """Make an uplink known: nothing is pruned before it has it. A new one is told what comes from now on, and of what was
-        there before this run the last word on each open alert (``Database.add_uplink``).
+        there before this run the last word on each open alert (``Uplinks.add``).
 
         Holds for a database that can only be opened later, too.
         """
         self._uplinks.add(uplink)
         self._departures.forget_places()
-        await self._try("add_uplink", lambda database: database.add_uplink(uplink))
+        await self._try("add_uplink", lambda database: database.uplinks.add(uplink))
         self._set_due(CURSOR_S)
 
     async def keep_uplinks(self, names: Collection[str]) -> None:
@@ -192,14 +192,14 @@ class Store:
         kept = tuple(names)
         self._uplinks = set(kept)
         self._departures.forget_places()
-        await self._try("keep_uplinks", lambda database: database.keep_uplinks(kept))
+        await self._try("keep_uplinks", lambda database: database.uplinks.keep(kept))
         self._set_due(CURSOR_S)
 
     async def forget_uplink(self, uplink: str) -> None:
         """An uplink that left the site file holds back pruning no longer."""
         self._uplinks.discard(uplink)
         self._departures.forget_places()
-        await self._try("forget_uplink", lambda database: database.forget_uplink(uplink))
+        await self._try("forget_uplink", lambda database: database.uplinks.forget(uplink))
 
     async def take(self, uplink: str, lane: str, n: int) -> list[Message]:
         """The next ``n`` messages of a lane behind the uplink's cursor, in order, from disk and memory."""

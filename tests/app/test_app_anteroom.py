@@ -14,6 +14,7 @@ from gateway.app.anteroom import Anteroom
 from gateway.events import DeviceHealth, Health, Reading
 from gateway.store import worker as worker_module
 from gateway.store.database import Database
+from gateway.store.uplinks import Uplinks
 
 GAS = "gas-high", "gas-301"
 
@@ -89,14 +90,14 @@ def gate(monkeypatch):
     class Gate:
         free = threading.Event()
 
-        def at(self, name):
-            real = getattr(Database, name)
+        def at(self, part, name):
+            real = getattr(part, name)
 
-            def wait(database, *arguments):
+            def wait(owner, *arguments):
                 assert self.free.wait(60)
-                return real(database, *arguments)
+                return real(owner, *arguments)
 
-            monkeypatch.setattr(Database, name, wait)
+            monkeypatch.setattr(part, name, wait)
             self.free.clear()
 
     shut = Gate()
@@ -130,7 +131,7 @@ def test_the_buses_are_polled_while_the_store_is_read_and_an_open_alert_is_not_r
         await until(lambda: GAS in living.open())
         before = living.open()[GAS]
         await living.stop()
-        gate.at("load")
+        gate.at(Database, "load")
         polled = polls(living)
         async with starting(living) as begun:
             await until(lambda: polls(living) > polled + 1)
@@ -152,7 +153,7 @@ def test_a_new_danger_that_was_heard_before_the_store_was_read_is_raised_once(tm
     async def story(living):
         await living.stop()
         living.gas[1].holding[1] = 26
-        gate.at("load")
+        gate.at(Database, "load")
         polled = polls(living)
         async with starting(living) as begun:
             await until(lambda: polls(living) > polled + 1)
@@ -168,7 +169,7 @@ def test_a_new_danger_that_was_heard_before_the_store_was_read_is_raised_once(tm
 def test_no_output_waits_until_the_store_knows_the_uplinks(tmp_path, gate):
     async def story(living):
         await living.stop()
-        gate.at("keep_uplinks")
+        gate.at(Uplinks, "keep")
         living.gas[1].holding[1] = 26
         await living.start()
         await until(lambda: living.relay.coils[SIREN])

@@ -44,10 +44,10 @@ def test_an_old_store_is_brought_to_the_newest_schema_and_nothing_in_it_is_bad(o
     assert not loaded.created
     with contextlib.closing(sqlite3.connect(old / NAME)) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (max(shipped()),)
-    assert len(list(database.journal())) == 13
-    assert database.cursor("street", "critical") == 3
-    assert [message.sequence for message in database.take("street", "critical", 100)] == [4, 5, 6, 7, 8]
-    assert len(database.recent_closed(10)) == 1
+    assert len(list(database.journal.rows())) == 13
+    assert database.uplinks.cursor("street", "critical") == 3
+    assert [message.sequence for message in database.uplinks.take("street", "critical", 100)] == [4, 5, 6, 7, 8]
+    assert len(database.closed.recent(10)) == 1
     database.disclosure.note(AuditRow(1, "root", "backup", ""))
     database.commit(Batch((JournalRow(200_000, "x.1", "reading", b"{}"),)))
     database.close()
@@ -74,7 +74,7 @@ def test_its_open_alerts_are_open_and_go_on(old, compound):
 def test_its_journal_is_still_read(old):
     database = Database.open(old)
     decoder = msgspec.json.Decoder(Event)
-    events = [decoder.decode(row.body) for row in database.journal()]
+    events = [decoder.decode(row.body) for row in database.journal.rows()]
     assert [event.person for event in events if isinstance(event, Entry)] == ["p-0123456789abcdef"]
     database.close()
 
@@ -87,7 +87,7 @@ def test_a_migration_that_breaks_half_way_leaves_the_old_version_whole(old):
         assert connection.execute("PRAGMA user_version").fetchone() == (1,)
         assert connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'audit'").fetchone() == (0,)
     database = Database.open(old)
-    assert len(list(database.journal())) == 13
+    assert len(list(database.journal.rows())) == 13
     database.close()
 
 

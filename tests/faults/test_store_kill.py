@@ -54,8 +54,8 @@ def _lines(raw: bytes, mark: bytes) -> list[int]:
 def _present(folder) -> list[int]:
     database = Database.open(folder)
     loaded = database.load()
-    present = [int(row.id[2:]) for row in database.journal()]
-    kept = [message.sequence for message in database.take("fresh", "critical", 10**6)]
+    present = [int(row.id[2:]) for row in database.journal.rows()]
+    kept = [message.sequence for message in database.uplinks.take("fresh", "critical", 10**6)]
     assert kept == sorted(kept)
     assert loaded.notes == ()
     if present:
@@ -127,6 +127,6 @@ def test_an_fsync_that_fails_is_noticed_and_nothing_is_written_twice(tmp_path):
             _, sequence, durable = line.split()
             assert words.setdefault(int(sequence), durable) == durable  # one wording for the whole world
     database = Database.open(tmp_path)
-    kept = {message.sequence: message.body.split()[1] for message in database.take("fresh", "critical", 10**6)}
+    kept = {message.sequence: message.body.split()[1] for message in database.uplinks.take("fresh", "critical", 10**6)}
     assert all(kept[sequence] == durable for sequence, durable in words.items() if sequence in kept)
     database.close()

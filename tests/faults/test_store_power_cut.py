@@ -253,10 +253,10 @@ def _commits(folder: Path) -> int:
     """How many commits the store holds, all its parts agreeing; AssertionError where they do not."""
     database = Database.open(folder)
     loaded = database.load()
-    journal = [row.id for row in database.journal()]
+    journal = [row.id for row in database.journal.rows()]
     n = len(journal)
     assert journal == [f"r.{m}" for m in range(1, n + 1)]
-    assert [message.sequence for message in database.take("n", "critical", 99)] == list(range(1, n + 1))
+    assert [message.sequence for message in database.uplinks.take("n", "critical", 99)] == list(range(1, n + 1))
     assert [row.revision for row in database.steps.all("a")] == list(range(1, n + 1))
     assert loaded.stamp == ((n, b"clocks") if n else None)
     assert [row.body for row in loaded.state] == ([b"%d" % n] if n else [])
@@ -318,7 +318,7 @@ def test_no_power_cut_parts_a_row_from_its_key_or_brings_a_destroyed_one_back(tm
     for acks, files in _states(operations, seed=11):
         _lay(files, ram / "state")
         database = Database.open(ram / "state")
-        rows = list(database.journal())
+        rows = list(database.journal.rows())
         assert len(rows) >= min(acks, 9)
         forgotten = database.disclosure.number("p-0") is None and acks >= 9
         assert forgotten or acks < 10, "a destroyed key is back"
@@ -381,7 +381,7 @@ def test_a_record_gone_bad_hides_none_behind_it_and_is_told(tmp_path, ram):
     log[end + 40] ^= 1
     (tmp_path / "run" / LOG).write_bytes(log)
     database = Database.open(tmp_path / "run")
-    assert [row.id for row in database.journal()] == [f"r.{n}" for n in range(1, 13) if n != 2]
+    assert [row.id for row in database.journal.rows()] == [f"r.{n}" for n in range(1, 13) if n != 2]
     assert database.load().notes == ("log_damaged: 1",)
 
 

@@ -61,7 +61,7 @@ def refusing(monkeypatch):
 
 def _journal(folder) -> list[str]:
     database = Database.open(folder)
-    rows = [row.id for row in database.journal()]
+    rows = [row.id for row in database.journal.rows()]
     database.close()
     return rows
 
@@ -151,7 +151,7 @@ def test_cursors_reach_the_disk_without_any_part(tmp_path, make_part, quick):
         await store.advance("n", "critical", 3)
         await asyncio.sleep(0.2)
         other = Database.open(tmp_path)
-        assert [message.sequence for message in other.take("n", "critical", 9)] == [4, 5]
+        assert [message.sequence for message in other.uplinks.take("n", "critical", 9)] == [4, 5]
         other.close()
         await store.stop()
 
@@ -304,9 +304,11 @@ def test_a_disk_that_hangs_holds_up_nobody_and_the_words_told_are_the_words_kept
 
     asyncio.run(life())
     database = Database.open(tmp_path)
-    assert [row.id for row in database.journal()] == ["run.1", "run.2", "run.3"]
-    assert [m.body for m in database.take("south", "critical", 9)] == [b"told durable"] + [b"told from memory"] * 2
-    assert database.take("n", "critical", 9) == []
+    assert [row.id for row in database.journal.rows()] == ["run.1", "run.2", "run.3"]
+    assert [m.body for m in database.uplinks.take("south", "critical", 9)] == [b"told durable"] + [
+        b"told from memory"
+    ] * 2
+    assert database.uplinks.take("n", "critical", 9) == []
 
 
 def test_what_comes_during_a_retry_is_neither_lost_nor_overtaken(tmp_path, make_part, quick, refusing):

@@ -81,7 +81,7 @@ def test_a_backup_of_a_log_begun_anew_while_it_is_copied_is_whole(gateway, tmp_p
     assert gateway.went_on == 1
     restored = Database.open(tmp_path / "new")
     assert restored.load().notes == ()
-    rows = [row.id for row in restored.journal()]
+    rows = [row.id for row in restored.journal.rows()]
     assert len(rows) >= 6
     assert rows == [f"run.{n}" for n in range(1, len(rows) + 1)]
     restored.close()
@@ -100,7 +100,7 @@ def test_what_is_really_missing_is_missing_in_the_copy_too(gateway, tmp_path):
         backup.move_in(stage, tmp_path / "new", force=False)
     restored = Database.open(tmp_path / "new")
     assert restored.load().notes == ("log_damaged: 1",)
-    assert [row.id for row in restored.journal()] == [f"run.{n}" for n in (1, 3, 4, 5, 6)]
+    assert [row.id for row in restored.journal.rows()] == [f"run.{n}" for n in (1, 3, 4, 5, 6)]
     restored.close()
 
 

@@ -168,7 +168,7 @@ def test_one_fold_makes_long_runs_of_many_commits(tmp_path):
     database.fold()
     kept = database._access.connection.execute("SELECT n, kind FROM journal").fetchall()
     assert kept == [(350, packing.PACKED), (351, "press"), (701, packing.PACKED)]
-    assert [row.id for row in database.journal(348)][:4] == ["run-1.349", "run-1.350", "run-1.p", "run-1.351"]
+    assert [row.id for row in database.journal.rows(348)][:4] == ["run-1.349", "run-1.350", "run-1.p", "run-1.351"]
     database.close()
 
 
@@ -191,8 +191,8 @@ def test_rows_are_read_no_further_than_was_asked(tmp_path):
     rows = list(restless(3 * MOST))
     database.commit(Batch(tuple(rows)))
     database.fold()
-    assert len(database.journal_block(0, 500)) == MOST
-    assert [row.body for row in database.journal()] == [row.body for row in rows]
+    assert len(database.journal.block(0, 500)) == MOST
+    assert [row.body for row in database.journal.rows()] == [row.body for row in rows]
     database.close()
 
 
@@ -222,7 +222,7 @@ def test_a_store_of_the_former_version_is_read_whole(tmp_path, beside):
         assert database.load().notes == ()
         database.commit(Batch((_row(66, b"new"),)))
         database.fold()
-        *rows, new = database.journal()
+        *rows, new = database.journal.rows()
         assert (new.n, new.body) == (66, b"new")
         database.close()
     assert [(row.at, row.id, row.kind, row.body, row.n) for row in rows] == written

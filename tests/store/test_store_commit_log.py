@@ -70,7 +70,7 @@ def test_a_refused_sync_is_blanked_and_the_log_rests_until_the_tables_have_it(tm
     assert database._access.connection.execute("SELECT COUNT(*) FROM history").fetchone() == (
         2,
     )  # the third is in the log again
-    assert [row.id for row in database.journal()] == ["run.1", "run.2", "run.3"]
+    assert [row.id for row in database.journal.rows()] == ["run.1", "run.2", "run.3"]
 
 
 def test_what_the_tables_could_not_hold_is_refused_before_anybody_is_told(tmp_path):
@@ -80,7 +80,7 @@ def test_what_the_tables_could_not_hold_is_refused_before_anybody_is_told(tmp_pa
             database.commit(Batch((bad,)))
     database.commit(Batch((JournalRow(2**63 - 1, "x", "k", b""),)))
     database.fold()
-    assert [row.at for row in database.journal()] == [2**63 - 1]
+    assert [row.at for row in database.journal.rows()] == [2**63 - 1]
 
 
 def test_nothing_outlives_a_wipe(tmp_path):
@@ -107,7 +107,7 @@ def test_a_fold_that_was_refused_stops_the_next_commit_and_loses_nothing(tmp_pat
         database.commit(make_batch(2))
     monkeypatch.setattr(Access, "writing", real)
     database.commit(make_batch(2))
-    assert [row.id for row in database.journal()] == ["run.1", "run.2"]
+    assert [row.id for row in database.journal.rows()] == ["run.1", "run.2"]
 
 
 def _refuse(monkeypatch, *names):
@@ -142,7 +142,7 @@ def test_what_was_refused_and_could_not_be_blanked_never_covers_what_was_acknowl
     later = make_batch(3)
     database.commit(structs.replace(refused, journal=(*refused.journal, *later.journal), history=(), messages=()))
     reborn = _after_a_power_cut(tmp_path / "state", tmp_path / "cut")
-    assert [row.id for row in reborn.journal()] == ["run.1", "run.2", "run.3"]
+    assert [row.id for row in reborn.journal.rows()] == ["run.1", "run.2", "run.3"]
     reborn.close()
     database.close()
 
@@ -167,7 +167,7 @@ def test_a_refused_fold_that_landed_ends_the_mistrust(tmp_path, monkeypatch, mak
     for n in (2, 3):
         database.commit(make_batch(n))
     assert [one.serial for one in commit_log.read(tmp_path / commit_log.NAME, 1).found.entries] == [3]
-    assert [row.id for row in database.journal()] == ["run.1", "run.2", "run.3"]
+    assert [row.id for row in database.journal.rows()] == ["run.1", "run.2", "run.3"]
     database.close()
 
 
@@ -180,7 +180,7 @@ def test_a_lost_number_of_the_last_fold_brings_nothing_old_back(tmp_path, make_b
     closed = StateRow("alert", "a2", b"how it ended")
     last = structs.replace(make_batch(3), state=(closed,), messages=(), retold=make_batch(2).messages)
     database.commit(last)  # out of the ordinary: straight to the tables
-    before = database.load().state, [row.id for row in database.journal()]
+    before = database.load().state, [row.id for row in database.journal.rows()]
     database.close()
     with contextlib.closing(sqlite3.connect(tmp_path / "loudong.db")) as file:
         file.execute("UPDATE meta SET sum = sum + 1 WHERE key = 'serial'")
@@ -188,7 +188,7 @@ def test_a_lost_number_of_the_last_fold_brings_nothing_old_back(tmp_path, make_b
     with Recording(tmp_path) as recording:
         assert [row.id for row in recording.rows()] == before[1]
     database = Database.open(tmp_path)
-    assert (database.load().state, [row.id for row in database.journal()]) == before
+    assert (database.load().state, [row.id for row in database.journal.rows()]) == before
     database.commit(make_batch(4))
     with Recording(tmp_path) as recording:
         assert [row.id for row in recording.rows()] == [*before[1], "run.4"]
@@ -215,7 +215,7 @@ def test_a_block_that_cannot_be_read_any_more_costs_what_lay_in_it_and_not_the_s
         worn.setattr(os, "pread", pread)
         reborn = Database.open(tmp_path / "cut")
     loaded = reborn.load()
-    assert [row.id for row in reborn.journal()] == ["run.1", "run.2", "run.4"]
+    assert [row.id for row in reborn.journal.rows()] == ["run.1", "run.2", "run.4"]
     assert any(note.startswith("log_damaged") for note in loaded.notes)
     reborn.close()
     database.close()

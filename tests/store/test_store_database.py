@@ -28,10 +28,10 @@ def test_everything_committed_is_found_again(tmp_path, make_batch):
     assert loaded.state[-1].body == b"5"
     assert loaded.stamp == (5_000, b"clocks")
     assert not loaded.created
-    assert [row.id for row in again.journal()] == [f"run.{n}" for n in range(1, 6)]
-    assert [row.n for row in again.journal(since=3)] == [4, 5]
+    assert [row.id for row in again.journal.rows()] == [f"run.{n}" for n in range(1, 6)]
+    assert [row.n for row in again.journal.rows(since=3)] == [4, 5]
     assert [row.kind for row in again.steps.all("a3")] == ["raised"]
-    assert [message.sequence for message in again.take("north", "critical", 9)] == [1, 2, 3, 4, 5]
+    assert [message.sequence for message in again.uplinks.take("north", "critical", 9)] == [1, 2, 3, 4, 5]
 
 
 def test_the_file_is_durable_private_and_checked(tmp_path):
@@ -56,7 +56,7 @@ def test_closed_alerts_are_for_looking_back_only(tmp_path):
     for n in range(5):
         database.commit(Batch(state=(StateRow("alert", f"a{n}", None), StateRow("closed", f"a{n}", b"x"))))
     assert database.load().state == ()
-    assert [row.key for row in database.recent_closed(2)] == ["a4", "a3"]
+    assert [row.key for row in database.closed.recent(2)] == ["a4", "a3"]
 
 
 def test_history_keeps_its_order_and_every_note_of_a_revision(tmp_path):
@@ -97,15 +97,15 @@ def test_each_uplink_has_its_own_cursor_and_it_survives_with_the_next_commit(tmp
     database = Database.open(tmp_path)
     for n in range(1, 7):
         database.commit(make_batch(n))
-    database.advance("north", "critical", 4)
-    database.advance("north", "critical", 2)  # never back
-    assert [message.sequence for message in database.take("north", "critical", 9)] == [5, 6]
-    assert [message.sequence for message in database.take("south", "critical", 2)] == [1, 2]
-    assert database.cursors_moved
+    database.uplinks.advance("north", "critical", 4)
+    database.uplinks.advance("north", "critical", 2)  # never back
+    assert [message.sequence for message in database.uplinks.take("north", "critical", 9)] == [5, 6]
+    assert [message.sequence for message in database.uplinks.take("south", "critical", 2)] == [1, 2]
+    assert database.uplinks.moved
     database.commit(Batch())
-    assert not database.cursors_moved
+    assert not database.uplinks.moved
     database.close()
-    assert [message.sequence for message in Database.open(tmp_path).take("north", "critical", 9)] == [5, 6]
+    assert [message.sequence for message in Database.open(tmp_path).uplinks.take("north", "critical", 9)] == [5, 6]
 
 
 def test_only_what_every_uplink_has_is_pruned(tmp_path, make_batch):
@@ -114,19 +114,19 @@ def test_only_what_every_uplink_has_is_pruned(tmp_path, make_batch):
         database.commit(make_batch(n))
         database.commit(Batch(state=(StateRow("alert", f"a{n}", None),)))  # over and closed
     assert database.prune().messages == 0  # nobody was told anything yet
-    assert database.add_uplink("north")
-    assert database.add_uplink("south")
-    assert not database.add_uplink("south")
-    database.advance("north", "critical", 8)
+    assert database.uplinks.add("north")
+    assert database.uplinks.add("south")
+    assert not database.uplinks.add("south")
+    database.uplinks.advance("north", "critical", 8)
     assert database.prune().messages == 0
-    database.advance("south", "critical", 3)
+    database.uplinks.advance("south", "critical", 3)
     assert database.prune().messages == 3
-    assert [message.sequence for message in database.take("south", "critical", 9)] == [4, 5, 6, 7, 8]
-    database.forget_uplink("south")
+    assert [message.sequence for message in database.uplinks.take("south", "critical", 9)] == [4, 5, 6, 7, 8]
+    database.uplinks.forget("south")
     assert database.prune().messages == 4  # the newest stays, to hold the lane's number
     assert database.last_sequences() == {"critical": 8}
-    database.add_uplink("west")
-    assert [message.sequence for message in database.take("west", "critical", 9)] == [8]
+    database.uplinks.add("west")
+    assert [message.sequence for message in database.uplinks.take("west", "critical", 9)] == [8]
 
 
 def test_the_same_message_again_is_no_news_but_other_words_are_refused_and_counted(tmp_path):
@@ -137,7 +137,7 @@ def test_the_same_message_again_is_no_news_but_other_words_are_refused_and_count
     assert database.damage.conflicts == 0
     database.commit(Batch(messages=(Message("high", 1, "a/1", "alerts", b"two", "a"),), stamp=(7, b"")))
     assert database.damage.conflicts == 1
-    assert [kept.body for kept in database.take("north", "high", 9)] == [b"one"]
+    assert [kept.body for kept in database.uplinks.take("north", "high", 9)] == [b"one"]
     assert database.load().stamp == (7, b"")  # the rest of the batch is not punished
     assert database._access.connection.execute("SELECT reason FROM damaged").fetchall() == [("conflict",)]
 
@@ -147,7 +147,7 @@ def test_a_place_taken_by_another_message_loses_neither(tmp_path):
     database = Database.open(tmp_path)
     database.commit(Batch(messages=(Message("high", 1, "old/1", "alerts", b"o", "old"),)))
     database.commit(Batch(messages=(Message("high", 1, "new/1", "alerts", b"n", "new"),)))
-    assert [kept.id for kept in database.take("north", "high", 9)] == ["old/1", "new/1"]
+    assert [kept.id for kept in database.uplinks.take("north", "high", 9)] == ["old/1", "new/1"]
     assert database.damage.renumbered == 1
 
 
@@ -158,7 +158,7 @@ def test_the_journal_is_bounded_from_its_old_end_in_small_steps(tmp_path):
     assert (first.journal, first.more) == (1_000, True)
     while database.prune(Keep(journal_rows=100)).more:
         pass
-    rows = list(database.journal())
+    rows = list(database.journal.rows())
     assert len(rows) == 100
     assert rows[-1].id == "r.2999"
 
@@ -172,9 +172,9 @@ def test_a_batch_that_breaks_half_way_leaves_nothing(tmp_path, make_batch):
     good, bad = JournalRow(1, "x", "k", b""), JournalRow(1, "y", "k", None)  # type: ignore[arg-type]
     with pytest.raises(msgspec.ValidationError):  # a bug of the caller rises, it is no fault of the disk
         database.commit(Batch(journal=(good, bad)))
-    assert [row.id for row in database.journal()] == ["run.1"]
+    assert [row.id for row in database.journal.rows()] == ["run.1"]
     database.commit(make_batch(2))
-    assert [row.id for row in database.journal()] == ["run.1", "run.2"]
+    assert [row.id for row in database.journal.rows()] == ["run.1", "run.2"]
 
 
 def test_a_full_disk_refuses_whole_batches_and_takes_them_later(tiny_disk, make_batch):
@@ -188,10 +188,12 @@ def test_a_full_disk_refuses_whole_batches_and_takes_them_later(tiny_disk, make_
         except StoreFault:
             refused.append(n)
     assert len(refused) > 5
-    assert [message.sequence for message in database.take("north", "critical", 99)] == kept  # reading still works
+    assert [
+        message.sequence for message in database.uplinks.take("north", "critical", 99)
+    ] == kept  # reading still works
     tiny_disk.free()
     database.commit(make_batch(refused[0]))
-    assert len(list(database.journal())) == len(kept) + 1
+    assert len(list(database.journal.rows())) == len(kept) + 1
 
 
 @pytest.mark.parametrize(
@@ -213,7 +215,7 @@ def test_a_disk_that_turned_read_only_can_still_be_started_from(tmp_path, tiny_d
     loaded = database.load()
     assert not loaded.writable
     assert [row.key for row in loaded.state] == ["a1", "presses"]
-    assert len(database.take("north", "critical", 9)) == 1
+    assert len(database.uplinks.take("north", "critical", 9)) == 1
     with pytest.raises(StoreFault):
         database.commit(make_batch(2))
     with pytest.raises(StoreFault):
@@ -221,7 +223,7 @@ def test_a_disk_that_turned_read_only_can_still_be_started_from(tmp_path, tiny_d
     tiny_disk.read_only(False)
     database.commit(make_batch(2))
     assert database.load().writable
-    assert len(list(database.journal())) == 2
+    assert len(list(database.journal.rows())) == 2
 
 
 def test_a_commit_that_failed_and_landed_after_all_is_not_written_twice(tmp_path, make_batch, monkeypatch):
@@ -262,9 +264,9 @@ def test_a_commit_that_failed_and_landed_after_all_is_not_written_twice(tmp_path
         third.stamp,
     )
     database.commit(retry)
-    assert [row.id for row in database.journal()] == ["run.1", "run.2", "run.3"]
+    assert [row.id for row in database.journal.rows()] == ["run.1", "run.2", "run.3"]
     assert len(database.steps.all("a2")) == 1
-    assert [message.body for message in database.take("n", "critical", 9)][1] == b"told from memory"
+    assert [message.body for message in database.uplinks.take("n", "critical", 9)][1] == b"told from memory"
     assert database.damage.conflicts == 0
 
 

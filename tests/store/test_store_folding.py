@@ -78,7 +78,7 @@ def test_an_alert_is_safe_when_its_record_is_however_long_the_fold_takes(tmp_pat
 
     asyncio.run(life())
     database = Database.open(tmp_path)
-    assert {message.body for message in database.take("n", "critical", 99)} == {b"told durable"}
+    assert {message.body for message in database.uplinks.take("n", "critical", 99)} == {b"told durable"}
     database.close()
 
 
@@ -107,7 +107,7 @@ def test_a_stop_leaves_a_fold_that_hangs_to_its_thread(tmp_path, make_part, held
 
     n = asyncio.run(life())
     database = Database.open(tmp_path / "cut")
-    assert len(list(database.journal())) == n
+    assert len(list(database.journal.rows())) == n
     database.close()
 
 
@@ -218,7 +218,7 @@ def test_a_fold_opens_one_record_at_a_time(tmp_path, make_batch):
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert len(list(database.journal())) == 60 * 500
+    assert len(list(database.journal.rows())) == 60 * 500
     assert most < 2_000_000, "sixty records of 150 kB each"
     database.close()
 
@@ -246,8 +246,8 @@ def test_a_record_that_cannot_be_folded_costs_that_row_alone_and_no_start(tmp_pa
     loaded = database.load()
     assert loaded.notes == ("rows_unfolded: 1",)
     assert [row.key for row in loaded.state if row.kind == "alert"] == ["a1", "a2", "a3"]
-    assert [row.id for row in database.journal()] == ["run.1", "run.2", "run.3"]
-    assert [message.sequence for message in database.take("n", "critical", 9)] == [1, 2, 3]
+    assert [row.id for row in database.journal.rows()] == ["run.1", "run.2", "run.3"]
+    assert [message.sequence for message in database.uplinks.take("n", "critical", 9)] == [1, 2, 3]
     [(origin, reason, row)] = database._access.connection.execute("SELECT origin, reason, row FROM damaged").fetchall()
     assert (origin, reason) == ("log", "unfoldable")
     assert json.loads(row)[1]["history"][0]["alert"] == "a2"

@@ -42,11 +42,11 @@ def files(tmp_path_factory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("whole")
     database = Database.open(folder)
     database.next_run()
-    database.add_uplink("n")
+    database.uplinks.add("n")
     for n in range(1, ALERTS + 1):
         database.commit(_batch(n))
         database.disclosure.note(AuditRow(n * 1_000, f"w{n:02}", "looked", "x"))
-    database.advance("n", "critical", DELIVERED)
+    database.uplinks.advance("n", "critical", DELIVERED)
     database.commit(Batch())
     database.close()
     return {file.name: file.read_bytes() for file in folder.iterdir()}
@@ -77,14 +77,14 @@ def _all_of(database: Database) -> set[object]:
     loaded = database.load()
     return {
         *((row.kind, row.key, row.body) for row in loaded.state),
-        *((row.id, row.body) for row in database.journal()),
+        *((row.id, row.body) for row in database.journal.rows()),
         *(
             (step.alert, step.revision, step.body)
             for n in range(1, ALERTS + 1)
             for step in database.steps.all(f"a{n:02}")
         ),
-        *((row.key, row.body) for row in database.recent_closed(1_000)),
-        *((message.sequence, message.id, message.body) for message in database.take("n", "critical", 1_000)),
+        *((row.key, row.body) for row in database.closed.recent(1_000)),
+        *((message.sequence, message.id, message.body) for message in database.uplinks.take("n", "critical", 1_000)),
         *((row.who, row.at) for row in database.disclosure.audit(1_000)),
         ("stamp", loaded.stamp),
     }
@@ -198,9 +198,9 @@ def test_an_uplink_does_not_go_on_past_what_a_key_hides(content, tmp_path, put, 
         database.load()
         database.commit(Batch(messages=(Message("critical", 41, "a41/1", "alerts", b"m" * 20, "a41"),)))
         got: list[int] = []
-        while taken := database.take("n", "critical", 7):
+        while taken := database.uplinks.take("n", "critical", 7):
             got += [message.sequence for message in taken]
-            database.advance("n", "critical", got[-1])
+            database.uplinks.advance("n", "critical", got[-1])
         assert [*got[:14], *got[-21:]] == [*range(6, 20), *range(21, 42)]
         assert database.damage.rows or database.rebuilt
         database.close()
@@ -298,7 +298,7 @@ def test_a_number_that_leaps_does_not_make_all_before_it_old(content, tmp_path, 
     database = Database.open(tmp_path)
     database.commit(_batch(ALERTS + 1))
     assert database.prune(Keep(), now=ALERTS * 1_000).journal == 0
-    assert [row.n for row in database.journal()] == list(range(1, ALERTS + 2))
+    assert [row.n for row in database.journal.rows()] == list(range(1, ALERTS + 2))
     assert _is_told(database)
     database.close()
 
@@ -307,7 +307,7 @@ def test_a_sound_row_under_the_key_of_a_bad_one_is_not_taken_for_it(content, tmp
     """Message 20 reads as 16, which is there."""
     put(next(one for one in _flips(content, "outbox.sequence") if b"critical\x10a20/1" in one))
     database = Database.open(tmp_path)
-    assert {message.id for message in database.take("n", "critical", 100)} == {
+    assert {message.id for message in database.uplinks.take("n", "critical", 100)} == {
         f"a{n:02}/1" for n in range(DELIVERED + 1, ALERTS + 1) if n != 20
     }
     database.close()
@@ -320,7 +320,9 @@ def test_a_message_whose_kept_words_are_bad_is_kept_anew(content, tmp_path, put)
     database.commit(Batch(messages=_batch(20).messages))
     assert database.damage.rows == 1
     assert database.damage.conflicts == 0
-    assert _batch(20).messages[0].body in {m.body for m in database.take("n", "critical", 100) if m.id == "a20/1"}
+    assert _batch(20).messages[0].body in {
+        m.body for m in database.uplinks.take("n", "critical", 100) if m.id == "a20/1"
+    }
     database.close()
 
 
@@ -349,9 +351,9 @@ def test_no_row_gets_a_number_inside_the_pack_behind_it(tmp_path, row):
         database = Database.open(tmp_path)
         database._access.condemn("whatever it was")
         database.commit(Batch())
-        assert [one.n for one in database.journal()] == list(range(1, 4 + PACK))
+        assert [one.n for one in database.journal.rows()] == list(range(1, 4 + PACK))
         since, said = 0, []
-        while block := database.journal_block(since, 2):
+        while block := database.journal.block(since, 2):
             said += [one.id for one in block]
             since = block[-1].n
         assert said == [f"r-{n}" for n in range(1, 4 + PACK)]

@@ -146,7 +146,7 @@ def test_a_refusal_at_the_stop_is_tried_again(tmp_path, monkeypatch):
 
     asyncio.run(life())
     database = Database.open(tmp_path)
-    assert [row.id for row in database.journal()] == ["r.1"]
+    assert [row.id for row in database.journal.rows()] == ["r.1"]
     database.close()
 
 
@@ -238,7 +238,7 @@ def test_uplinks_that_left_the_site_are_forgotten(tmp_path):
         store = Store(tmp_path)
         await store.start()
         await store.keep_uplinks(names)
-        known = await store._worker.ask(Database.uplinks)
+        known = await store._worker.ask(lambda database: database.uplinks.names())
         await store.put(_part(1))
         assert await store.stop()
         return known
@@ -246,7 +246,7 @@ def test_uplinks_that_left_the_site_are_forgotten(tmp_path):
     assert asyncio.run(life({"city", "street"})) == {"city", "street"}
     assert asyncio.run(life(["street", "duty"])) == {"street", "duty"}
     database = Database.open(tmp_path)
-    assert database.uplinks() == {"street", "duty"}
+    assert database.uplinks.names() == {"street", "duty"}
     database.close()
 
 

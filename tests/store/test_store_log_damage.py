@@ -91,7 +91,7 @@ def test_a_log_that_was_damaged_is_told_and_the_next_life_is_well(cut, way, make
     database.close()
     after = Database.open(cut.with_name("after"))
     assert (after.load().notes, after.load().losses) == ((), 1), "it is not lost a second time"
-    assert "run.90000" in [row.id for row in after.journal()]
+    assert "run.90000" in [row.id for row in after.journal.rows()]
     after.close()
 
 
@@ -112,7 +112,7 @@ def test_a_torn_last_record_is_no_damage(cut, share):
     database = Database.open(cut)
     loaded = database.load()
     assert (loaded.notes, loaded.losses, loaded.floor) == ((), 0, 0)
-    assert [row.id for row in database.journal()] == [f"run.{n}" for n in range(1, 12)]
+    assert [row.id for row in database.journal.rows()] == [f"run.{n}" for n in range(1, 12)]
     database.close()
 
 
@@ -149,7 +149,7 @@ def test_a_log_of_an_earlier_version_is_read_and_replaced(cut, tmp_path, make_ba
     (old / NAME).write_bytes(content[records(content)[0][0] : records(content)[-1][1]])
     database = Database.open(old)
     assert database.load().notes == ()
-    assert len(list(database.journal())) == 12
+    assert len(list(database.journal.rows())) == 12
     database.commit(make_batch(13))
     assert (old / NAME).read_bytes().startswith(commit_log._FIRST)
     assert not list(old.glob("*.damaged-*"))

@@ -22,7 +22,7 @@ IDS = [f"m/{n}" for n in range(1, 6)]
 
 def _live(folder, past: int = 300) -> None:
     database = Database.open(folder)
-    database.add_uplink("street")
+    database.uplinks.add("street")
     database.commit(
         Batch(
             state=(StateRow("alert", "a", b"x"),),
@@ -92,11 +92,11 @@ def test_a_copy_for_which_there_is_no_room_is_not_begun_and_made_as_soon_as_ther
     with pytest.raises(StoreFault, match="are free"):
         database.commit(Batch())
     assert _names(folder) == before
-    assert [message.id for message in database.take("street", "critical", 9)] == IDS
+    assert [message.id for message in database.uplinks.take("street", "critical", 9)] == IDS
     tiny_disk.free()
     database.commit(Batch())
     assert database.rebuilt == 1
-    assert [message.id for message in database.take("street", "critical", 9)] == IDS
+    assert [message.id for message in database.uplinks.take("street", "critical", 9)] == IDS
     database.close()
 
 
@@ -140,7 +140,7 @@ def test_what_damage_hides_elsewhere_holds_back_no_message(lived):
     database.commit(Batch(messages=(Message("critical", 10, "m/10", "t", b"body", "a"),)))
     database._access.condemn("history: a row out of its place")
     with _files_no_longer_than((lived / NAME).stat().st_size // 2):
-        assert [message.id for message in database.take("street", "critical", 9)] == [*IDS, "m/10"]
+        assert [message.id for message in database.uplinks.take("street", "critical", 9)] == [*IDS, "m/10"]
     database.close()
 
 
@@ -151,7 +151,7 @@ def test_a_start_on_a_full_disk_reads_what_it_holds_and_writes_as_soon_as_there_
     tiny_disk.fill()
     database = Database.open(folder)
     assert [row.key for row in database.load().state] == ["a"]
-    assert [message.id for message in database.take("street", "critical", 9)] == IDS
+    assert [message.id for message in database.uplinks.take("street", "critical", 9)] == IDS
     with pytest.raises(StoreFault):
         database.next_run()
     tiny_disk.free()

@@ -60,8 +60,8 @@ def test_readers_see_single_rows_wherever_they_lie(tmp_path, folded):
     database.commit(_batch(50, 71))
     if folded:
         database.fold()
-    assert [(row.n, row.id) for row in database.journal()] == [(n, f"r{n}") for n in range(1, 71)]
-    assert [row.n for row in database.journal_block(60, 5)][:5] == [61, 62, 63, 64, 65]
+    assert [(row.n, row.id) for row in database.journal.rows()] == [(n, f"r{n}") for n in range(1, 71)]
+    assert [row.n for row in database.journal.block(60, 5)][:5] == [61, 62, 63, 64, 65]
     assert database._access.connection.execute("SELECT COUNT(*) FROM journal").fetchone()[0] == 1 + folded
     with Recording(tmp_path) as recording:
         assert (recording.first, recording.last) == (1, 70)
@@ -83,7 +83,7 @@ def test_idle_parts_wait_for_company_and_come_before_it(tmp_path, monkeypatch):
         assert await store.stop()
 
     asyncio.run(life())
-    assert [row.id for row in Database.open(tmp_path).journal()] == [f"r{n}" for n in range(1, 10)]
+    assert [row.id for row in Database.open(tmp_path).journal.rows()] == [f"r{n}" for n in range(1, 10)]
 
 
 def test_a_row_that_is_no_pack_is_given_as_it_lies_and_counted_once(tmp_path):
@@ -91,7 +91,7 @@ def test_a_row_that_is_no_pack_is_given_as_it_lies_and_counted_once(tmp_path):
     database.commit(Batch((JournalRow(0, "r0", packing.PACKED, b"no pack"), *_batch(1, 50).journal)))
     database.fold()
     for _ in range(2):
-        rows = list(database.journal())
+        rows = list(database.journal.rows())
         assert [row.n for row in rows] == list(range(1, 51))
         assert rows[0].body == b"no pack"
     assert database.damage.unread == 1

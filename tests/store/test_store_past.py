@@ -8,7 +8,9 @@ from collections import Counter
 import pytest
 
 from gateway.store import past, seals
-from gateway.store.database import _CLOSED_PAGE, Database
+from gateway.store.closed import _PAGE as CLOSED_PAGE
+from gateway.store.closed import ClosedAlerts
+from gateway.store.database import Database
 from gateway.store.holding import Held
 from gateway.store.rows import Batch, HistoryRow, JournalRow, Part, StateRow
 from gateway.store.store import Store
@@ -123,13 +125,13 @@ def test_no_page_opens_more_than_a_hundred_steps(tmp_path, monkeypatch):
 
 
 def test_alerts_that_are_over_are_read_in_pages_and_all_come_in_order(tmp_path, monkeypatch):
-    asked, real = [], Database.closed_page
+    asked, real = [], ClosedAlerts.page
 
-    def closed_page(self, n, skip):
+    def page(self, n, skip):
         asked.append(n)
         return real(self, n, skip)
 
-    monkeypatch.setattr(Database, "closed_page", closed_page)
+    monkeypatch.setattr(ClosedAlerts, "page", page)
     names = [f"a{n:03}" for n in range(250)]
     database = Database.open(tmp_path)
     for name in names[:240]:
@@ -153,7 +155,7 @@ def test_alerts_that_are_over_are_read_in_pages_and_all_come_in_order(tmp_path, 
 
 def test_the_alerts_closed_last_are_found_without_reading_those_before(tmp_path):
     database = Database.open(tmp_path)
-    query = f"EXPLAIN QUERY PLAN SELECT * FROM state {_CLOSED_PAGE} LIMIT 100"  # noqa: S608 (our own text)
+    query = f"EXPLAIN QUERY PLAN SELECT * FROM state {CLOSED_PAGE} LIMIT 100"  # noqa: S608 (our own text)
     with database._access.reading() as connection:
         plan = connection.execute(query, (100, 0)).fetchall()
     database.close()

@@ -77,7 +77,7 @@ def keys_of(folder: Path) -> set[bytes]:
 def test_a_row_about_a_person_is_read_back_as_it_was_and_never_written_in_clear(database, tmp_path):
     rows = (entry(1, CANARY), JournalRow(2, "r.2", "reading", b"{}"), entry(3, OTHER))
     database.commit(Batch(rows))
-    assert [(row.body, row.person) for row in database.journal()] == [(row.body, row.person) for row in rows]
+    assert [(row.body, row.person) for row in database.journal.rows()] == [(row.body, row.person) for row in rows]
     assert traces(tmp_path, SECRET) == {}
     assert traces(tmp_path, CANARY.encode()) == {NAME: [CANARY.encode()]}
     assert [row.id for row in database.disclosure.rows(CANARY, 0, 100)] == ["r.1"]
@@ -89,7 +89,7 @@ def test_after_forgetting_no_file_holds_a_trace_and_nothing_can_be_opened(databa
     copies = [line.split(b'"key":"')[1].split(b'"')[0] for line in key.splitlines() if CANARY.encode() in line]
     assert database.disclosure.forget(CANARY)
     assert traces(tmp_path, SECRET, CANARY.encode(), *copies) == {}
-    rows = {row.id: row for row in database.journal()}
+    rows = {row.id: row for row in database.journal.rows()}
     assert SECRET not in rows["r.1"].body
     assert number is not None
     assert number.encode() in rows["r.1"].body  # nothing ties that number to anybody any more
@@ -118,7 +118,7 @@ def test_a_day_beyond_the_limit_is_unreadable_in_every_copy_and_he_who_did_not_c
         traces(tmp_path, CANARY.encode(), *destroyed) == {}
     )  # not in the database, its log, or a free block of theirs
     assert database.disclosure.number(CANARY) is None
-    assert [row.id for row in database.journal()] == ["r.3"]
+    assert [row.id for row in database.journal.rows()] == ["r.3"]
     (tmp_path / "copy.db").rename(tmp_path / "loudong-copy.db")
     with Recording(tmp_path / "loudong-copy.db") as recording:
         assert [row.person for row in recording.rows()] == ["", "", OTHER]
@@ -129,7 +129,7 @@ def test_keys_outlive_a_restart_and_a_recording_reads_with_them(database, tmp_pa
     database.close()
     again = Database.open(tmp_path)
     again.commit(Batch((entry(2, CANARY),)))
-    assert [row.person for row in again.journal()] == [CANARY, CANARY]
+    assert [row.person for row in again.journal.rows()] == [CANARY, CANARY]
     with Recording(tmp_path) as recording:
         assert [row.body for row in recording.rows()] == [entry(1, CANARY).body, entry(2, CANARY).body]
     again.close()
@@ -159,9 +159,9 @@ def test_a_disk_that_takes_no_key_takes_no_row_either(database, tmp_path, monkey
     with pytest.raises(StoreFault, match="No space"):
         database.commit(Batch((entry(1, CANARY),)))
     monkeypatch.undo()
-    assert list(database.journal()) == []
+    assert list(database.journal.rows()) == []
     database.commit(Batch((entry(1, CANARY),)))
-    assert [row.person for row in database.journal()] == [CANARY]
+    assert [row.person for row in database.journal.rows()] == [CANARY]
 
 
 def test_a_key_that_cannot_be_destroyed_is_still_there(database, monkeypatch):
@@ -174,7 +174,7 @@ def test_a_key_that_cannot_be_destroyed_is_still_there(database, monkeypatch):
     with pytest.raises(StoreFault):
         database.disclosure.forget(CANARY)
     monkeypatch.undo()
-    assert [row.person for row in database.journal()] == [CANARY]
+    assert [row.person for row in database.journal.rows()] == [CANARY]
 
 
 def test_a_sealed_row_moved_under_another_id_is_not_believed(tmp_path):
@@ -206,5 +206,5 @@ def test_a_box_that_is_none_is_given_as_it_lies_and_counted_once(database, lengt
     box["box"] = b64encode(bytes(length)).decode()
     database.commit(Batch((JournalRow(2, "r.2", "entry", msgspec.json.encode(box)), entry(3, CANARY))))
     for _ in range(2):
-        assert [row.person for row in database.journal()] == [CANARY, "", CANARY]
+        assert [row.person for row in database.journal.rows()] == [CANARY, "", CANARY]
     assert database.damage.unread == 1

@@ -139,7 +139,7 @@ class Life:
 
     def check(self) -> None:
         database = Database.open(self.folder)
-        journal = [row.id for row in database.journal()]
+        journal = [row.id for row in database.journal.rows()]
         numbers = [int(name.split(".")[1]) for name in journal]
         assert numbers == sorted(set(numbers))  # in order, none twice
         assert set(self.acked) <= set(journal)
@@ -151,13 +151,13 @@ class Life:
             if history:
                 latest[key] = history[-1].body
         assert {row.key: row.body for row in database.load().state} == latest
-        kept = {m.id: m.body for lane in self.sequence for m in database.take("fresh", lane, 10_000)}
+        kept = {m.id: m.body for lane in self.sequence for m in database.uplinks.take("fresh", lane, 10_000)}
         assert set(kept) == set(journal)
         assert all(kept[name] == body for name, body in self.told.items() if name in kept)
         for lane in self.sequence:
             # Everything kept was delivered or still waits for this uplink.
-            waiting = {message.sequence for message in database.take("n", lane, 10_000)}
-            every = {message.sequence for message in database.take("fresh", lane, 10_000)}
+            waiting = {message.sequence for message in database.uplinks.take("n", lane, 10_000)}
+            every = {message.sequence for message in database.uplinks.take("fresh", lane, 10_000)}
             assert every <= waiting | set(self.delivered[lane])
         assert database.damage.conflicts == database.damage.rows == database.damage.renumbered == 0
         database.close()

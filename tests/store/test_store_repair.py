@@ -42,7 +42,7 @@ def _start(folder):
     loaded = database.load()
     database.next_run()
     database.commit(Batch(journal=(JournalRow(9, "new.1", "press", b"after"),)))
-    assert list(database.journal())[-1].id == "new.1"
+    assert list(database.journal.rows())[-1].id == "new.1"
     return database, loaded
 
 
@@ -74,7 +74,9 @@ def test_one_bad_page_costs_only_what_was_on_it(filled):
         filled.write_bytes(original[: page * PAGE] + noise + original[(page + 1) * PAGE :])
         database, loaded = _start(filled.parent)
         assert loaded.notes or len(loaded.state) == 200  # noticed, or nothing was on that page
-        saved.append(len(loaded.state) + len(list(database.journal())) + len(database.take("n", "critical", 999)))
+        saved.append(
+            len(loaded.state) + len(list(database.journal.rows())) + len(database.uplinks.take("n", "critical", 999))
+        )
         database.close()
     whole = 200 + 201 + 200
     assert max(saved) == whole
@@ -88,7 +90,7 @@ def test_a_truncated_file_still_starts(filled, share):
     database, loaded = _start(filled.parent)
     assert loaded.notes or loaded.created or share == 0.0
     if share > 0.8:
-        assert len(database.take("n", "critical", 999)) > 50
+        assert len(database.uplinks.take("n", "critical", 999)) > 50
 
 
 def test_random_flipped_bits_never_prevent_a_start_and_never_pass_for_truth(filled):
@@ -102,8 +104,8 @@ def test_random_flipped_bits_never_prevent_a_start_and_never_pass_for_truth(fill
         filled.write_bytes(broken)
         database, loaded = _start(filled.parent)
         assert all(row.body == b"s" * 200 for row in loaded.state if row.kind == "alert")
-        assert all(row.body == b"j" * 200 for row in database.journal() if row.id != "new.1")
-        assert all(message.body == b"m" * 200 for message in database.take("n", "critical", 999))
+        assert all(row.body == b"j" * 200 for row in database.journal.rows() if row.id != "new.1")
+        assert all(message.body == b"m" * 200 for message in database.uplinks.take("n", "critical", 999))
         assert all(row.body == b"h" * 200 for n in range(1, 201) for row in database.steps.all(f"a{n}"))
         database.close()
 
@@ -125,15 +127,15 @@ def test_a_changed_row_is_found_set_aside_and_counted_once(filled, table, change
     database = Database.open(filled.parent)
     with database._access.writing() as connection:
         database._outbox.add_uplink(connection, "n", {})  # as if it had been there from the first day
-    database.advance("n", "critical", 5)
+    database.uplinks.advance("n", "critical", 5)
     database.commit(Batch())
     database.fold()
     database._access.connection.execute(f"UPDATE {table} SET {change}")  # noqa: S608 (a test's own words)
     database.close()
     database = Database.open(filled.parent)
     for _ in range(2):
-        loaded, journal = database.load(), list(database.journal())
-        history, messages = database.steps.all("a7"), database.take("n", "critical", 999)
+        loaded, journal = database.load(), list(database.journal.rows())
+        history, messages = database.steps.all("a7"), database.uplinks.take("n", "critical", 999)
     assert database.damage.rows == 1
     assert database._access.connection.execute("SELECT origin, reason FROM damaged").fetchall() == [(table, "checksum")]
     assert len(loaded.state) == 200 - (table == "state")
@@ -146,9 +148,9 @@ def test_a_changed_row_is_found_set_aside_and_counted_once(filled, table, change
 def test_more_bad_rows_than_are_asked_for_do_not_hide_the_good_ones(filled):
     database = Database.open(filled.parent)
     database._access.connection.execute("UPDATE outbox SET topic = 'x' WHERE sequence <= 50")
-    assert [message.sequence for message in database.take("n", "critical", 3)] == [51, 52, 53]
+    assert [message.sequence for message in database.uplinks.take("n", "critical", 3)] == [51, 52, 53]
     database._access.connection.execute("UPDATE journal SET kind = 'x' WHERE n <= 50")
-    assert next(iter(database.journal())).n == 51
+    assert next(iter(database.journal.rows())).n == 51
 
 
 def test_damage_met_while_running_is_repaired_and_the_commit_succeeds_on_the_next_try(filled, make_batch):
@@ -164,7 +166,7 @@ def test_damage_met_while_running_is_repaired_and_the_commit_succeeds_on_the_nex
     database.commit(make_batch(500))
     assert database.rebuilt == 1  # the only word of it here; the store passes it on: test_store_repairs_told.py
     assert len(database.load().state) < 200
-    assert [row.id for row in database.journal()][-1] == "run.500"
+    assert [row.id for row in database.journal.rows()][-1] == "run.500"
 
 
 @pytest.mark.parametrize("step", range(1, 12))
@@ -234,5 +236,5 @@ def test_the_test_can_fail_plain_sqlite_believes_a_flipped_bit(filled):
     assert connection.execute("SELECT COUNT(*) FROM journal WHERE substr(body, 1, 1) = x'58'").fetchone() == (1,)
     connection.close()
     database = Database.open(filled.parent)
-    assert len(list(database.journal())) == 199
+    assert len(list(database.journal.rows())) == 199
     assert database.damage.rows == 1

@@ -33,14 +33,14 @@ def database(tmp_path):
 
 
 def closed(database) -> list[str]:
-    return [row.key for row in database.recent_closed(1_000)]
+    return [row.key for row in database.closed.recent(1_000)]
 
 
 def test_the_journal_goes_by_age(database):
     database.commit(Batch(tuple(JournalRow(day * DAY_MS, f"r.{day}", "reading", b"") for day in range(60))))
     pruned = database.prune(Keep(), now=60 * DAY_MS)
     assert (pruned.journal, pruned.more) == (30, False)
-    assert next(iter(database.journal())).id == "r.30"
+    assert next(iter(database.journal.rows())).id == "r.30"
 
 
 def test_closed_alerts_go_by_age_with_their_histories(database):
@@ -63,25 +63,25 @@ def test_an_open_alert_stays_however_old_it_is(database):
 
 
 def test_one_that_an_uplink_has_not_got_stays_until_it_has(database):
-    database.add_uplink("street")
-    database.add_uplink("city")
+    database.uplinks.add("street")
+    database.uplinks.add("city")
     for n in (1, 2):
         database.commit(closing(n, 0))
-    database.advance("street", "critical", 4)
-    database.advance("city", "critical", 2)  # all of the first alert
+    database.uplinks.advance("street", "critical", 4)
+    database.uplinks.advance("city", "critical", 2)  # all of the first alert
     assert database.prune(Keep(), now=NOW).closed == 1
     assert closed(database) == ["a2"]
-    database.advance("city", "critical", 4)
+    database.uplinks.advance("city", "critical", 4)
     assert database.prune(Keep(), now=NOW).closed == 1
 
 
 def test_with_a_great_backlog_closed_alerts_wait(database, monkeypatch):
     monkeypatch.setattr(retention, "_BACKLOG", 3)
-    database.add_uplink("city")
+    database.uplinks.add("city")
     for n in (1, 2):
         database.commit(closing(n, 0))
     assert database.prune(Keep(), now=NOW).closed == 0
-    database.advance("city", "critical", 4)
+    database.uplinks.advance("city", "critical", 4)
     assert database.prune(Keep(), now=NOW).closed == 2
 
 
@@ -113,7 +113,7 @@ def test_beyond_the_bound_the_journal_gives_way_first_and_the_file_stops_growing
     assert max(sizes[20:]) <= max(sizes[:20]) * 1.05
     assert max(sizes) < 3_000_000
     assert closed(database) == ["a1"]
-    assert list(database.journal())[-1].id == f"r.{serial - 1}"
+    assert list(database.journal.rows())[-1].id == f"r.{serial - 1}"
 
 
 def test_notes_of_who_did_what_grow_old_too(database):
@@ -153,7 +153,7 @@ def test_one_flipped_bit_makes_no_row_of_the_journal_old_but_itself_bad(database
     database.commit(Batch(tuple(JournalRow(NOW + n, f"r.{n}", "press", b"") for n in range(1, 201))))
     _age(database, "journal", "n = 190")
     assert database.prune(Keep(), now=NOW + 300).journal == 0
-    assert len(list(database.journal())) == 199
+    assert len(list(database.journal.rows())) == 199
     assert database.damage.rows == 1
 
 
@@ -187,11 +187,11 @@ def test_nor_a_closed_alert(database):
 
 def test_nor_a_message_of_an_open_alert_one_of_no_alert(database):
     """The newest message of an open alert is kept for uplinks to come; it is not known by what a flipped bit says."""
-    database.add_uplink("street")
+    database.uplinks.add("street")
     database.commit(Batch(state=(StateRow("alert", "a1", b"o"),)))
     database.commit(Batch(messages=tuple(Message("critical", n, f"a1/{n}", "alerts", b"m", "a1") for n in range(1, 4))))
     database.commit(Batch(messages=(Message("critical", 4, "a2/1", "alerts", b"m", "a2"),)))
-    database.advance("street", "critical", 4)
+    database.uplinks.advance("street", "critical", 4)
     _age(database, "outbox", "sequence = 3", "alert = 'q1'")
     database.prune(Keep(), now=NOW)
     database.prune(Keep(), now=NOW)

@@ -7,10 +7,10 @@ import random
 
 import pytest
 
-from gateway.store.database import Database
 from gateway.store.rows import Message, Part, PendingMessage, StateRow
 from gateway.store.store import Store
 from gateway.store.tail import KEPT, Tail
+from gateway.store.uplinks import Uplinks
 
 LINE = ("city", "high")
 
@@ -113,8 +113,8 @@ def test_whatever_happens_the_answer_is_the_disks(tmp_path, seed):
 
 def test_an_uplink_that_is_up_to_date_wakes_the_disk_for_nothing(tmp_path, monkeypatch):
     asked = []
-    real = Database.take
-    monkeypatch.setattr(Database, "take", lambda self, *line: (asked.append(line), real(self, *line))[1])
+    real = Uplinks.take
+    monkeypatch.setattr(Uplinks, "take", lambda self, *line: (asked.append(line), real(self, *line))[1])
 
     async def life():
         store = Store(tmp_path)

@@ -115,12 +115,12 @@ def test_what_is_younger_than_the_journal_stays(database):
 
 
 def test_nothing_that_an_uplink_has_not_got_yet_is_touched(database):
-    database.add_uplink("city")
+    database.uplinks.add("city")
     flap(database, range(100))
-    owed = database.take("city", "low", 1_000)
+    owed = database.uplinks.take("city", "low", 1_000)
     assert len(owed) == 400
     assert tidy(database) > 0
-    assert database.take("city", "low", 1_000) == owed
+    assert database.uplinks.take("city", "low", 1_000) == owed
 
 
 def flicker(database, steps: int, alert: str = ALERT) -> None:

@@ -36,7 +36,7 @@ def _after_a_kill(folder, other):
     """Body of each message that the next start would send."""
     shutil.copytree(folder, other)
     database = Database.open(other)
-    found = {message.sequence: message.body for message in database.take("n", "critical", 99)}
+    found = {message.sequence: message.body for message in database.uplinks.take("n", "critical", 99)}
     assert database.damage.conflicts == database.damage.renumbered == 0
     database.close()
     assert not (other / told_module.NAME).exists() or not (other / told_module.NAME).read_bytes()

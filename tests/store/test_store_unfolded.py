@@ -26,11 +26,11 @@ def _seen(database):
         "state": {row for row in loaded.state if row.kind != "counter"},
         "stamp": loaded.stamp,
         "sequences": loaded.sequences,
-        "journal": [structs.replace(row, quiet=False) for row in database.journal()],
-        "middle": database.journal_block(2, 2)[:2],  # it may give more
+        "journal": [structs.replace(row, quiet=False) for row in database.journal.rows()],
+        "middle": database.journal.block(2, 2)[:2],  # it may give more
         "histories": [database.steps.all(f"a{n}") for n in range(1, 6)],
-        "closed": database.recent_closed(2),
-        "messages": database.take("noc", "critical", 9),
+        "closed": database.closed.recent(2),
+        "messages": database.uplinks.take("noc", "critical", 9),
     }
 
 
@@ -42,7 +42,7 @@ def _beside(folder):
 @pytest.mark.parametrize("folded_before", range(7))
 def test_every_answer_is_the_same_before_and_after_folding(tmp_path, make_batch, folded_before):
     database = Database.open(tmp_path)
-    database.add_uplink("noc")
+    database.uplinks.add("noc")
     batches = [
         make_batch(1),
         make_batch(2),

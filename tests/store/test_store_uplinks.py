@@ -16,22 +16,22 @@ def tell(database, lane, sequence, alert, revision=1, *, over=False):
 
 
 def waiting(database, uplink, lane="high"):
-    return [(message.sequence, message.id) for message in database.take(uplink, lane, 99)]
+    return [(message.sequence, message.id) for message in database.uplinks.take(uplink, lane, 99)]
 
 
 @pytest.fixture
 def lived(tmp_path):
     """A store with a past: north has heard all of it, one alert of three is over, one has two messages."""
     database = Database.open(tmp_path)
-    database.keep_uplinks(["north"])
+    database.uplinks.keep(["north"])
     tell(database, "high", 1, "gas")
     tell(database, "high", 2, "sos")
     tell(database, "high", 3, "gas", 2)
     tell(database, "high", 4, "leak")
     tell(database, "high", 5, "leak", 2, over=True)
     tell(database, "critical", 1, "fire", over=True)
-    database.advance("north", "high", 5)
-    database.advance("north", "critical", 1)
+    database.uplinks.advance("north", "high", 5)
+    database.uplinks.advance("north", "critical", 1)
     database.commit(Batch())
     database.close()
     return tmp_path
@@ -39,7 +39,7 @@ def lived(tmp_path):
 
 def test_a_new_uplink_gets_the_last_word_on_each_open_alert_and_whatever_comes(lived):
     database = Database.open(lived)
-    database.keep_uplinks(["north", "south"])
+    database.uplinks.keep(["north", "south"])
     tell(database, "high", 6, "door")
     tell(database, "critical", 2, "smoke", over=True)
     assert waiting(database, "south") == [(2, "sos/1"), (3, "gas/2"), (6, "door/1")]
@@ -49,65 +49,65 @@ def test_a_new_uplink_gets_the_last_word_on_each_open_alert_and_whatever_comes(l
 
 def test_it_still_knows_its_beginning_after_a_restart_in_the_middle_of_it(lived):
     database = Database.open(lived)
-    database.keep_uplinks(["north", "south"])
+    database.uplinks.keep(["north", "south"])
     tell(database, "high", 6, "door")
-    database.advance("south", "high", 2)
+    database.uplinks.advance("south", "high", 2)
     database.commit(Batch())
     database.close()
     database = Database.open(lived)
-    database.keep_uplinks(["north", "south"])
+    database.uplinks.keep(["north", "south"])
     assert waiting(database, "south") == [(3, "gas/2"), (6, "door/1")]
-    database.advance("south", "high", 3)
+    database.uplinks.advance("south", "high", 3)
     assert waiting(database, "south") == [(6, "door/1")]
 
 
 def test_a_beginning_is_durable_before_the_first_message(lived):
     database = Database.open(lived)
-    database.keep_uplinks(["north", "south"])
+    database.uplinks.keep(["north", "south"])
     database.close()  # as good as a crash: no commit came after
     database = Database.open(lived)
-    database.keep_uplinks(["north", "south"])
+    database.uplinks.keep(["north", "south"])
     assert waiting(database, "south") == [(2, "sos/1"), (3, "gas/2")]
 
 
 def test_the_first_uplink_of_a_store_hears_all_of_its_first_run(tmp_path):
     database = Database.open(tmp_path)
     tell(database, "high", 1, "sos", over=True)  # before anybody was named
-    database.keep_uplinks(["north"])
+    database.uplinks.keep(["north"])
     assert waiting(database, "north") == [(1, "sos/1")]
 
 
 def test_one_that_comes_while_the_gateway_runs_begins_with_now(lived):
     database = Database.open(lived)
-    database.keep_uplinks(["north"])
+    database.uplinks.keep(["north"])
     tell(database, "high", 6, "door", over=True)
-    database.keep_uplinks(["north", "south"])
+    database.uplinks.keep(["north", "south"])
     tell(database, "high", 7, "tamper")
     assert waiting(database, "south") == [(2, "sos/1"), (3, "gas/2"), (7, "tamper/1")]
 
 
 def test_pruning_spares_the_last_word_on_what_is_open_and_waits_for_the_new_one(lived):
     database = Database.open(lived)
-    database.keep_uplinks(["north"])
+    database.uplinks.keep(["north"])
     assert database.prune().messages == 2  # gas/1 and leak/1; of leak the newest stays to hold the lane's number
-    database.keep_uplinks(["north", "south"])
+    database.uplinks.keep(["north", "south"])
     assert waiting(database, "south") == [(2, "sos/1"), (3, "gas/2")]
     tell(database, "high", 6, "sos", 2, over=True)
     tell(database, "high", 7, "gas", 3, over=True)
-    database.advance("north", "high", 7)
+    database.uplinks.advance("north", "high", 7)
     assert database.prune().messages == 0, "south is owed the oldest of them still"
-    database.advance("south", "high", 7)
+    database.uplinks.advance("south", "high", 7)
     assert database.prune().messages == 4
     assert database.last_sequences() == {"critical": 1, "high": 7}
 
 
 def test_removing_one_keeps_the_others_place_and_it_comes_back_as_a_new_one(lived):
     database = Database.open(lived)
-    database.keep_uplinks(["north", "south"])
+    database.uplinks.keep(["north", "south"])
     tell(database, "high", 6, "door")
-    database.keep_uplinks(["north"])
+    database.uplinks.keep(["north"])
     assert waiting(database, "north") == [(6, "door/1")]
-    database.keep_uplinks(["north", "south"])
+    database.uplinks.keep(["north", "south"])
     assert waiting(database, "south") == [(2, "sos/1"), (3, "gas/2"), (6, "door/1")]
     assert waiting(database, "north") == [(6, "door/1")]
 
@@ -117,14 +117,14 @@ def test_in_a_damaged_file_nobody_is_new(lived):
     database._access.connection.execute("UPDATE cursors SET sequence = sequence + 1")
     database.close()
     database = Database.open(lived)
-    database.keep_uplinks(["north"])
+    database.uplinks.keep(["north"])
     assert [sequence for sequence, _ in waiting(database, "north")] == [1, 2, 3, 4, 5]
 
 
 def test_a_number_below_a_beginning_is_not_given_out_again(lived):
     database = Database.open(lived)
-    database.keep_uplinks(["north", "south"])
-    database.advance("south", "high", 3)
+    database.uplinks.keep(["north", "south"])
+    database.uplinks.advance("south", "high", 3)
     database.commit(Batch())
     database.prune()
     database.close()

@@ -113,7 +113,7 @@ class _House:
     async def cursor(self) -> int:
         """As the next commit will write it."""
         await self.store.take("city", "critical", 0)
-        return await self.store._worker.ask(lambda database: database.cursor("city", "critical"))
+        return await self.store._worker.ask(lambda database: database.uplinks.cursor("city", "critical"))
 
 
 def test_an_alert_that_a_stalled_disk_hides_is_sent_when_the_disk_is_back(tmp_path, disk):

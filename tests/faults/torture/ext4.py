@@ -283,10 +283,12 @@ def commits(state: Path) -> int:
     """How many the store holds, all its parts agreeing; AssertionError where they do not."""
     database = Database.open(state)
     loaded = database.load()
-    journal = [row.id for row in database.journal()]
+    journal = [row.id for row in database.journal.rows()]
     n = len(journal)
     assert journal == [f"r.{m}" for m in range(1, n + 1)], "journal"
-    assert [message.sequence for message in database.take("n", "critical", n + 9)] == list(range(1, n + 1)), "outbox"
+    assert [message.sequence for message in database.uplinks.take("n", "critical", n + 9)] == list(range(1, n + 1)), (
+        "outbox"
+    )
     assert [row.revision for row in database.steps.all("a")] == list(range(1, n + 1)), "history"
     assert loaded.stamp == ((n, b"clocks") if n else None), "stamp"
     assert [row.body for row in loaded.state] == ([b"%d" % n] if n else []), "state"
