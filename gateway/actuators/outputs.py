@@ -264,13 +264,13 @@ class OutputReconciler:
             return None if asked.superseded.is_set() else await self._read(device, point)
 
     async def _read(self, device: str, point: str) -> bool | None:
-        """A state that may be believed, else None: a value of bad quality proves nothing."""
+        """A state that may be believed, else None: a value of bad quality, or one that is no yes or no, proves nothing."""
         self.counters["reads"] += 1
         try:
             value, quality = await self._lanes[device].read(device, point)
         except DeviceFault:
             value, quality = None, Quality.COMMS
-        if quality is Quality.GOOD and isinstance(value, bool | int):
+        if quality is Quality.GOOD and isinstance(value, int) and value in {0, 1}:  # a bool is an int
             return bool(value)
         self.counters["read_faults"] += 1
         return None

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from gateway.nodes import Faults, Mark, Reader, nearest
 from gateway.site.ground import Ground
 from gateway.site.model import PUSH, STREAM, Bus, Door, Framing, Listener, Output, Place, Uplink
-from gateway.site.profile import PointSpec, Profile
+from gateway.site.profile import DETECTORS, PointClass, PointSpec, Profile, Space
 from gateway.site.shapes import PROVES
 
 _LAST_UNIT = 247  # Modbus Serial Line guide 1.02, 2.2: 248 to 255 are reserved
@@ -213,13 +213,40 @@ def _check_feedback(output: Output, reader: Reader, ground: Ground) -> None:
             near = nearest(device, ground.known["device"])
             faults.add(reader.mark("feedback"), "fault.unknown_device", name=output.id, given=device, near=near)
         else:
-            _point(device, name, reader, "feedback", ground)
+            _check_proof(output, _point(device, name, reader, "feedback", ground), reader, ground)
     proves = PROVES.get(output.kind, ())
     if not reader.has("feedback_means"):
         faults.add(reader.mark("feedback"), "fault.missing", name=output.id, field="feedback_means")
     elif output.feedback_means and proves and output.feedback_means not in proves:
         fields = {"field": "feedback_means", "given": output.feedback_means, "allowed": " | ".join(proves), "near": ""}
         faults.add(reader.mark("feedback_means"), "fault.not_allowed", name=output.id, **fields)
+
+
+def _check_proof(output: Output, point: PointSpec | None, reader: Reader, ground: Ground) -> None:
+    """A coil shows what was asked of it, a number or a name shows no state, and a detector's alarm comes of the danger itself."""
+    if point is None:
+        return
+    profile = ground.devices[output.feedback.partition(".")[0]].profile
+    written = {_register(p) for p in profile.points if p.writable}
+    wrong = "" if _yes_or_no(point) else "fault.feedback_no_state"
+    if _register(point) in written:
+        wrong = "fault.feedback_written"
+    if wrong:
+        fit = [p.name for p in profile.points if _yes_or_no(p) and _register(p) not in written]
+        fields = {"given": output.feedback, "allowed": " | ".join(fit)}
+        reader.faults.add(reader.mark("feedback"), wrong, name=output.id, **fields)
+    elif point.point_class is PointClass.ALARM and profile.kind in DETECTORS:
+        reader.faults.warn(reader.mark("feedback"), "fault.feedback_alarms", name=output.id, given=output.feedback)
+
+
+def _register(point: PointSpec) -> tuple[Space, int, int | None]:
+    """What two points of a device share if they are the same thing under two names."""
+    return point.space, point.address, point.mask
+
+
+def _yes_or_no(point: PointSpec) -> bool:
+    one_bit = point.measures and point.mask is not None and point.mask >> point.shift == 1
+    return point.says_yes_or_no or one_bit
 
 
 def _point(device: str, name: str, reader: Reader, key: str, ground: Ground) -> PointSpec | None:

@@ -19,6 +19,10 @@ KINDS = (
     "meter", "ups", "heater", "relay", "inputs", "siren", "valve", "other",
 )  # fmt: skip
 """What a product is to the rules; the built-in rules speak of these kinds."""
+DETECTORS = frozenset(
+    {"gas-detector", "smoke-detector", "co-detector", "heat-detector", "water-detector", "electric-monitor"}
+)
+"""Those that watch for a danger."""
 
 
 class Space(StrEnum):

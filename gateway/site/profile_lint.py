@@ -11,11 +11,8 @@ from collections.abc import Iterator
 
 from gateway.events import Quality
 from gateway.nodes import Faults, Node, Reader
-from gateway.site.profile import PointClass, PointSpec, Profile
+from gateway.site.profile import DETECTORS, PointClass, PointSpec, Profile
 
-DETECTORS = frozenset(
-    {"gas-detector", "smoke-detector", "co-detector", "heat-detector", "water-detector", "electric-monitor"}
-)
 _ALARMING = re.compile(r"(.*_)?(alarm|prealarm)|smoke|water|gas|co|tamper|mains_lost|residual_current")
 _PLACE = re.compile(r"[0-9]|https?://")
 """A page, a table, a version or an address: something by which another can look it up."""

@@ -432,6 +432,18 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}：没有 feedback，阀门真关没关无从证明。",
         "{name}: no feedback: nothing proves that the valve is shut.",
     ),
+    "fault.feedback_written": (
+        "{name}：{given} 是写出去的点位，只说明下过什么命令，证明不了真的动了；feedback 要写到位开关等输入点位。",
+        "{name}: {given} is a point that is written: it shows what was asked, not what came of it; feedback must be an input, such as an end switch.",
+    ),
+    "fault.feedback_no_state": (
+        "{name}：{given} 不是“是/否”点位，证明不了状态；feedback 要写到位开关等输入点位。",
+        "{name}: {given} does not say yes or no, so it proves no state; feedback must be an input, such as an end switch.",
+    ),
+    "fault.feedback_alarms": (
+        "{name}：{given} 是探测器的报警，有危险时自己就会变，证明不了输出动了；feedback 应写到位开关等输入点位。",
+        "{name}: {given} is a detector's alarm, which comes of the danger and not of the output; feedback should be an input, such as an end switch.",
+    ),
     "fault.no_flash": (
         "{name}：{given} 自己不会结束脉冲，网关断开时会一直开着；请换用有硬件脉冲的继电器点位（{allowed}），或去掉 pulse。",
         "{name}: {given} cannot end a pulse by itself, so it would stay on where the gateway dies; take a point that can ({allowed}), or leave pulse out.",

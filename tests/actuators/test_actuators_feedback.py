@@ -38,13 +38,22 @@ def test_a_feedback_of_bad_quality_confirms_nothing(one, play, quality):
     assert b.said() == [("shut", None, False, "feedback_unknown")]
 
 
-@pytest.mark.parametrize("value", [None, "shut", 1.0])
+@pytest.mark.parametrize("value", [None, "shut", 1.0, 2, -1])
 def test_a_feedback_that_is_no_state_confirms_nothing(one, play, value):
     b, lane = one("v", "valve", feedback="board.limit")
     lane.state["board", "limit"] = value
     b.want("v", "shut", "gas")
     play(b, lambda: asyncio.sleep(10))
     assert b.said() == [("shut", None, False, "feedback_unknown")]
+
+
+@pytest.mark.parametrize("value", [1, True])
+def test_an_input_that_says_yes_proves_the_state(one, play, value):
+    b, lane = one("v", "valve", feedback="board.limit")
+    lane.state["board", "limit"] = value
+    b.want("v", "shut", "gas")
+    play(b, lambda: asyncio.sleep(10))
+    assert b.said() == [("shut", "shut", True, "")]
 
 
 def test_a_running_feedback_proves_a_fan_off_by_being_false(one, play):
