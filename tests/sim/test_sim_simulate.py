@@ -114,7 +114,7 @@ def test_a_relay_moves_what_hangs_on_it_and_its_end_switch(tmp_path):
     own = tmp_path / "own"
     own.mkdir()
     text = (EXAMPLE / "site.yaml").read_text(encoding="utf-8")
-    text = text.replace("# feedback: relay-1.input1 ", "feedback: smoke-s1.service #").replace(
+    text = text.replace("# feedback: inputs-1.input1 ", "feedback: smoke-s1.service #").replace(
         "# feedback_means: shut", "feedback_means: shut"
     )
     (own / "site.yaml").write_text(text, encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import re
 from pathlib import Path
 from string import Formatter
 
@@ -60,6 +61,17 @@ def test_the_example_has_no_faults_and_only_the_warnings_it_speaks_of():
     assert kinds == {"gas-detector", "smoke-detector", "air-sensor", "relay"}
     assert {output.kind for output in site.outputs.values()} == {"siren", "valve", "fan"}
     assert all(site.grid.building[place.building] for place in site.places.values() if "/" in place.path)
+
+
+def test_whatever_the_example_holds_in_remarks_may_be_taken_out_of_them(tmp_path):
+    text, taken = re.subn(r"(?m)^( +)# ( *[a-z][a-z0-9_-]*:( |$))", r"\1\2", EXAMPLE.read_text(encoding="utf-8"))
+    assert taken >= 9
+    (tmp_path / "site.yaml").write_text(text, encoding="utf-8")
+    faults = Faults()
+    site, _ = check(tmp_path / "site.yaml", faults)
+    assert faults.errors == [], render(faults, "en")
+    assert {f.key for f in faults.warnings} <= {"fault.button_in_clear", "fault.slower_answer", "fault.slower_rung"}
+    assert site.outputs["valve-s1"].feedback == "inputs-1.input1"
 
 
 def test_the_garden_is_a_compound_of_real_size_in_several_files():
