@@ -81,5 +81,12 @@ class Air:
             return any(map(self.bluez.scanning, self.bluez.adapters))
         return bool(self._ears)
 
-    async def _welcome(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._ears.add(writer)
+        try:
+            await reader.read()  # they say nothing; this ends when they are gone
+        except OSError:
+            pass
+        finally:
+            self._ears.discard(writer)
+            writer.close()

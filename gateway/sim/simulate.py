@@ -1,7 +1,7 @@
 """`loudong simulate SITE`: simulated devices behind any site file, and the real daemon on it.
 
-Lines of a timetable may be typed while it runs (or piped in); each happens at the devices, never in the daemon. A person's
-deed goes through the daemon's own door, as `loudong ack` does.
+Lines of a timetable may be typed while it runs (or piped in); each happens at the devices, never in the daemon. What is typed
+before the daemon is online waits for it. A person's deed goes through the daemon's own door, as `loudong ack` does.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from gateway.control.client import ControlClient, DaemonNotRunning
 from gateway.control.protocol import Refusal
-from gateway.events import Command
+from gateway.events import Command, Press
 from gateway.nodes import duration_ms
 from gateway.sim.broker import BrokerFault, EmbeddedBroker, Mosquitto
 from gateway.sim.daemon import Daemon
@@ -34,6 +34,7 @@ from gateway.sim.world import SimWorld
 from gateway.timetable import NotATimetable, Nothing, Restart, RightClock, parse_deed
 
 _SETTLE_S = 1.0
+_LOOK_S = 0.1
 _ENDS = frozenset({"quit", "exit", "end"})
 Broker = EmbeddedBroker | Mosquitto
 
@@ -74,11 +75,7 @@ class Simulation:
                 world.soon(self._watch())
                 for broker in self._brokers.values():
                     world.soon(self._office(broker).run())
-                if not self._wishes.still:
-                    life = Life(world)
-                    world.soon(life.waver())
-                    world.soon(life.go_on(self.do))
-                self._listen()
+                world.soon(self._begin())
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self.over.wait(), self._wishes.seconds)
                 died = self.daemon.ended
@@ -89,6 +86,28 @@ class Simulation:
             await self.daemon.kill()
             for broker in self._brokers.values():
                 await asyncio.to_thread(broker.stop)
+
+    async def _begin(self) -> None:
+        """Once the daemon is online: live, and take what was typed meanwhile; until then it waits in the input."""
+        await self._online()
+        self._teller.world("try", state=self.state)
+        if not self._wishes.still:
+            life = Life(self.world)
+            self.world.soon(life.waver())
+            self.world.soon(life.go_on(self.do))
+        self._listen()
+
+    async def _online(self) -> None:
+        """Until the radio listens and the daemon answers at its own door; then it is said."""
+        while not (self.world.listened_to and await asyncio.to_thread(self._answers)):  # noqa: ASYNC110  # another process
+            await asyncio.sleep(_LOOK_S)
+        self._teller.world("online")
+
+    def _answers(self) -> bool:
+        try:
+            return bool(list(ControlClient(self.state).ask("status")))
+        except (DaemonNotRunning, Refusal):
+            return False
 
     # What happens -------------------------------------------------------------------------------------
 
@@ -122,6 +141,8 @@ class Simulation:
         if isinstance(what, RightClock):
             raise CannotSimulate("clock")
         self.counts["happened"] += 1
+        if isinstance(what, Press) and not self.world.hears(what.button):
+            self._teller.world("unheard", button=what.button)
         await self.world.happen(what)
 
     async def _restart(self, restart: Restart) -> None:
@@ -131,6 +152,7 @@ class Simulation:
         await asyncio.sleep((restart.downtime_ms or 0) / 1000)
         await self.daemon.start()
         self._restarting = False
+        self.world.soon(self._online())
 
     def _command(self, command: Command) -> None:
         """By the daemon's own door. Raises DaemonNotRunning, Refusal."""
@@ -184,7 +206,7 @@ class Simulation:
         for key, fields in self.staged.notes:
             self._teller.world(key, **fields)
         self._teller.world("radio", means=self.world.air.means, buttons=len(self.world.buttons))
-        self._teller.world("try", state=self.state)
+        self._teller.world("starting")
 
     # What is typed ------------------------------------------------------------------------------------
 

@@ -145,6 +145,15 @@ class SimWorld:
             except KeyError:
                 raise CannotSimulate(f"{button} {kind}") from None
 
+    @property
+    def listened_to(self) -> bool:
+        """Whether somebody listens to the air, or there is no button that could be heard."""
+        return self.air.heard or not (self.buttons or self.fobs)
+
+    def hears(self, button: str) -> bool:
+        """Whether a press would be heard now, of a button that there is; a fob is heard by whoever is connected to it."""
+        return self.fobs[button].notifying if button in self.fobs else button not in self.buttons or self.air.heard
+
     def soon(self, doing: Awaitable[Any]) -> None:
         """Let something go on beside; it ends with the world."""
         task = asyncio.ensure_future(doing)

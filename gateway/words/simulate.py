@@ -51,6 +51,15 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "ended.died": ("意外退出", "died"),
     "ended.left": ("退出码 {code}", "left with {code}"),
     "simulate.radio": ("{buttons} 个按钮,蓝牙:{means}", "{buttons} buttons; radio: {means}"),
+    "simulate.starting": (
+        "网关正在启动;现在输入的,等它上线后再发生",
+        "the gateway starts; what is typed before it is online waits for it",
+    ),
+    "simulate.online": ("网关已上线,正在接收", "the gateway is online and listens"),
+    "simulate.unheard": (
+        "现在没有人在听:{button} 这一按可能收不到",
+        "nobody listens at the moment: this press of {button} may stay unheard",
+    ),
     "simulate.try": (
         "另开一个终端:loudong alerts --state {state};这里可以输入 press …、gas-….gas = 26、quit",
         "in another terminal: loudong alerts --state {state}; here you may type press …, gas-….gas = 26, quit",

@@ -178,7 +178,7 @@ def test_everything_that_life_may_do_can_be_done(tmp_path):
 class Running:
     """`loudong simulate` in a process of its own, with everything it leaves behind under one folder."""
 
-    def __init__(self, folder, *options):
+    def __init__(self, folder, *options, as_json=True):
         self.folder, self.state = folder, folder / "state"
         self.out = folder / "out"
         environment = os.environ | {"TMPDIR": str(folder), "LC_ALL": "C.UTF-8"}
@@ -189,9 +189,9 @@ class Running:
             "simulate",
             str(EXAMPLE),
             "--still",
-            "--json",
             "--state",
             str(self.state),
+            *["--json"] * as_json,
         ]
         with self.out.open("wb") as out:
             self.process = subprocess.Popen(
@@ -257,8 +257,8 @@ class Running:
 def running(tmp_path):
     started = []
 
-    def start(*options):
-        started.append(Running(tmp_path, *options))
+    def start(*options, **how):
+        started.append(Running(tmp_path, *options, **how))
         return started[-1]
 
     yield start
@@ -287,6 +287,28 @@ def test_what_is_typed_happens_and_the_real_daemon_tells_of_it(running):
     assert summary["daemon"] == "well"
     assert summary["happened"] >= 5
     it.until(lambda: not it.processes(), "all are gone")
+
+
+def test_what_is_typed_before_the_gateway_is_online_waits_for_it(running):
+    """A press that nobody hears is no alert, and whoever sits before the simulation cannot see why."""
+    it = running(as_json=False)
+    it.type("press sos-101")
+    said = it.out.read_text
+    it.until(lambda: "call for help  sos-101" in said(), "the press is told")
+    it.type("restart after 1s")
+    it.until(lambda: said().count(say("simulate.online", "en")) == 2, "the gateway is said to be online again")
+    assert say("simulate.unheard", "en", button="sos-101") not in said()
+    it.type("quit")
+    assert it.process.wait(60) == 0
+    steps = [say("simulate.starting", "en"), say("simulate.online", "en"), "> press sos-101", "call for help  sos-101"]
+    places = [said().index(step) for step in steps]
+    assert places == sorted(places)
+
+
+def test_a_press_while_the_gateway_is_away_is_said_to_be_unheard(running):
+    it = running(as_json=False)
+    it.type("restart after 30s", "1s press sos-101")
+    it.until(lambda: say("simulate.unheard", "en", button="sos-101") in it.out.read_text(), "it is said")
 
 
 @pytest.mark.parametrize(
