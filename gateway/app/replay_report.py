@@ -12,7 +12,7 @@ from msgspec import Struct, to_builtins
 from gateway.app.difference import Matter, Pair
 from gateway.app.replay import Step
 from gateway.app.replaying import Replayed
-from gateway.app.telling import change_line, clock_face
+from gateway.app.telling import clock_face, told_line
 from gateway.instant import Instant
 from gateway.nodes import duration_ms, duration_text
 from gateway.words import say
@@ -67,7 +67,7 @@ def lines(replayed: Replayed, window: Window, language: str) -> Iterator[str]:
     if replayed.pairs is None:
         for step in (step for step in replayed.steps if inside(step.change.at, step.wall_ms)):
             change = step.change
-            yield f"{shown.of(change.at, step.wall_ms)}  {change_line(change)}  {change.alert.id}/{change.alert.revision}"
+            yield f"{shown.of(change.at, step.wall_ms)}  {told_line(change, language)}  {change.alert.id}/{change.alert.revision}"
     else:
         pairs = [pair for pair in replayed.pairs if inside(pair.at, pair.wall_ms)]
         for pair in pairs:
@@ -147,19 +147,20 @@ def _pair_lines(pair: Pair, shown: _Times, language: str) -> Iterator[str]:
         return
     mark = "~" if pair.recorded and pair.other else "-" if pair.recorded else "+"
     raised = side.raised.change
-    yield f"{mark} {shown.of(raised.at, side.raised.wall_ms)}  {change_line(raised)}  {raised.alert.id}"
+    yield f"{mark} {shown.of(raised.at, side.raised.wall_ms)}  {told_line(raised, language)}  {raised.alert.id}"
     if pair.recorded is not None and pair.other is not None:
         for name in differences:
-            was, would = (_side_text(name, matter, pair.at) for matter in (pair.recorded, pair.other))
+            was, would = (_side_text(name, matter, pair.at, language) for matter in (pair.recorded, pair.other))
             yield "    " + say(f"replay.differs.{name}", language, was=was, would=would)
 
 
-def _side_text(name: str, matter: Matter, first: Instant) -> str:
+def _side_text(name: str, matter: Matter, first: Instant, language: str) -> str:
+    told = (f"{say(f'rung.{rung.value}', language)} +{duration_text(after)}" for rung, after in matter.told)
     texts = {
         "raised": f"+{duration_text(matter.raised.change.at - first)}",
-        "priority": matter.priority.value,
-        "grade": matter.grade.value,
-        "told": ", ".join(f"{rung.value} +{duration_text(after)}" for rung, after in matter.told) or "-",
+        "priority": say(f"priority.{matter.priority.value}", language),
+        "grade": say(f"grade.{matter.grade.value}", language),
+        "told": say("alert.comma", language).join(told) or "-",
         "alarms": str(matter.alarms),
         "closed": f"+{duration_text(matter.until - first)}" if matter.closed else "-",
     }

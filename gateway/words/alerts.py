@@ -2,7 +2,7 @@
 
 Families: ``priority. grade. rung. condition. response. suppression. change. closed.`` the contract's axes and changes ·
 ``rule.`` name and ``advice.`` first deed of a built-in rule · ``point. quality. value.`` what a reason for an alert says ·
-``because.`` why a rung was told · ``reason.`` why a device, bus, radio or uplink is not well · ``answer.`` what became of a
+``because.`` why a rung was told, or an alert came again · ``reason.`` why a device, bus, radio or uplink is not well · ``answer.`` what became of a
 command · ``alert.`` the sentences that join them.
 """
 
@@ -39,6 +39,10 @@ _AXES: dict[str, tuple[str, str]] = {
     "because.nobody_below": ("下级无人值守", "nobody stands below"),
     "because.not_on_site": ("应答后未按时到场", "nobody was on site in time after the answer"),
     "because.top_again": ("已到最高级,再次提醒", "the top was told once more"),
+    "because.pressed_again": ("应答后又按了一次", "pressed again after somebody answered"),
+    "because.came_back": ("又出现", "it came back"),
+    "because.worsened": ("变严重", "it worsened"),
+    "because.expired": ("搁置到时", "its time on the shelf is over"),
 }
 
 _SENTENCES: dict[str, tuple[str, str]] = {

@@ -86,6 +86,16 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "重放 {events} 个事件;与网关自己的记录相同 {same} 步,只在记录里 {only_recorded} 步,只在重放里 {only_replayed} 步",
         "{events} events replayed; {same} changes as in the gateway's own histories, {only_recorded} only there, {only_replayed} only here",
     ),
+    "replay.raised": (
+        "{step} {rule} {subject}({priority},{grade}):{why}",
+        "{step} {rule} {subject} ({priority}, {grade}): {why}",
+    ),
+    "replay.told": ("{step} {rule} {subject}:{told}", "{step} {rule} {subject}: {told}"),
+    "replay.nobody": ("无人", "nobody"),
+    "replay.by": ("经办人 {who}", "by {who}"),
+    "replay.why": ("{fact} {value}{unit}", "{fact} {value}{unit}"),
+    "replay.why_limit": ("{fact} {value}{unit}(限值 {limit})", "{fact} {value}{unit} (limit {limit})"),
+    "replay.why_quality": ("{fact} 无读数({quality})", "{fact}: no value ({quality})"),
     "replay.compared": (
         "相同 {same} 起,不同 {different} 起(- 不再报,+ 新报,~ 有变化)",
         "{same} alerts the same, {different} different (- no longer raised, + newly raised, ~ changed)",

@@ -102,10 +102,22 @@ def test_the_lines_are_dated_and_name_the_message(store, tmp_path, capsys, monke
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     assert main(["replay", str(SITE), "--journal", str(tmp_path / "state")]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("2026-11-22 20:00:05  raised    sos sos-301 (critical, big): press single  ")
+    assert lines[0].startswith("2026-11-22 20:00:05  raised        sos sos-301 (CRITICAL, big matter): press single  ")
     assert lines[0].endswith("/1")
     assert any(line.startswith("16 events replayed; the gateway's own histories agree") for line in lines)
     assert any("never held" in line and "air-301.co2" in line for line in lines)
+
+
+def test_the_lines_are_in_the_readers_language(store, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    assert main(["replay", str(SITE), "--journal", str(tmp_path / "state")]) == 0
+    lines = [line[21:].rpartition("  ")[0] for line in capsys.readouterr().out.splitlines() if line.startswith("2026")]
+    assert lines[0] == "发生          sos sos-301(紧急,大事):按键 单击"
+    assert "已应答        sos sos-301 经办人 head" in lines
+    assert "已告知        stranger gate-1:楼栋长 无人、网格员 无人、社区 community-1" in lines
+    assert any("gas-low gas-301(高,小事):可燃气体 16 %LEL(限值 10)" in line for line in lines)
+    words = ("raised", "told", "by", "critical", "building", "nobody", "press", "limit", "resolved", "mistaken")
+    assert not [line for line in lines for word in words if word in line.lower().split()], lines
 
 
 def test_an_undated_moment_is_no_mark_of_a_difference(compound, tmp_path, capsys, monkeypatch):
@@ -114,7 +126,7 @@ def test_an_undated_moment_is_no_mark_of_a_difference(compound, tmp_path, capsys
     Recorder(tmp_path / "state", compound).play("0 restart, nobody knows how long\n5s press sos-301\n").close()
     assert main(["replay", str(SITE), "--journal", str(tmp_path / "state")]) == 0
     raised = capsys.readouterr().out.splitlines()[0]
-    assert raised.startswith("           +0:00:05  raised    sos sos-301")
+    assert raised.startswith("           +0:00:05  raised        sos sos-301")
 
 
 def test_since_and_until_print_a_part_of_the_whole_replay(store, tmp_path, replayed):
@@ -146,6 +158,17 @@ def test_other_rules_show_what_would_have_been_different(store, tmp_path, replay
     assert sos["recorded"]["alert"] == sos["other"]["alert"]
     assert {"priority", "told"} <= set(sos["differs"])
     assert {"answers", "outputs", "reread"} <= set(limits(said))
+
+
+def test_what_would_have_been_different_is_told_in_the_readers_language(store, tmp_path, capsys, monkeypatch):
+    (tmp_path / "rules.yaml").write_text("builtin:\n  sos: { priority: high, grade: small }\n")
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    options = ("--journal", str(tmp_path / "state"), "--rules", str(tmp_path / "rules.yaml"))
+    assert main(["replay", str(SITE), *options]) == 0
+    said = capsys.readouterr().out
+    assert "紧急程度:原 紧急,现 高" in said
+    assert "级别:原 大事,现 小事" in said
+    assert "building" not in said
 
 
 def test_the_same_rules_make_no_difference(store, tmp_path, replayed):
