@@ -12,7 +12,7 @@ by the tie that holds for it, never by that of another.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -27,6 +27,8 @@ from gateway.words import CATALOGUE, LANGUAGES, say
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 _CALLS_FOR_A_DEED = frozenset({ChangeKind.RAISED, ChangeKind.RE_ALARMED, ChangeKind.TOLD})
+_TELLINGS = {"raised": "told_first", "top_again": "told_again"}
+"""Why the first rung of a telling was told (``rules.ladder.Because``) -> what the message calls it; every other is a climb."""
 # Seven digits and more, with blanks or hyphens between: telephones (ITU-T E.164: up to 15) and identity cards; no dates.
 _NUMBER_OF_SOMEBODY = re.compile(r"(?<!\d)(?!\d{4}-\d\d-\d\d)\+?\d(?:[ -]?\d){6,}[Xx]?(?!\d)")
 _SEQUENCE_DIGITS = 16  # CloudEvents sequence extension: the text must order like the number
@@ -180,14 +182,35 @@ def _texts(change: Change, kind: ChangeKind, language: str, wording: Wording) ->
         place=wording.places.get(alert.place, alert.place) or alert.subject,  # a bus or an uplink stands nowhere
     )
     sentences = [
-        say(f"change.{kind}", language, who=change.who or "-", reason=discreet(change.reason) or "-"),
+        _change_sentence(change, kind, language),
         *(_why_sentence(why, language, wording) for why in alert.why),
-        *_told_sentence(alert, language),
+        *_told_sentence(change, kind, language),
         *_flood_sentence(change, language),
         *_advice(alert, kind, language),
         say("alert.grade", language, grade=say(f"grade.{alert.grade}", language)),
     ]
     return wire.Texts(title, say("alert.between", language).join(sentences))
+
+
+def _change_sentence(change: Change, kind: ChangeKind, language: str) -> str:
+    """What happened. Only a climb tells the *next* rung: the foot of the ladder is told first, its top once more."""
+    told = _told_now(change, kind)
+    key = f"change.{_TELLINGS.get(told[0].because, kind) if told else kind}"
+    rungs = _rungs(told, language)
+    if not rungs and key != f"change.{kind}":
+        key = "change.told_nobody"
+    return say(key, language, who=change.who or "-", reason=discreet(change.reason) or "-", rungs=rungs)
+
+
+def _told_now(change: Change, kind: ChangeKind) -> tuple[Told, ...]:
+    """The rungs that this change told."""
+    return tuple(told for told in change.alert.told if kind is ChangeKind.TOLD and told.at == change.at)
+
+
+def _rungs(told: Iterable[Told], language: str) -> str:
+    """Those with somebody on them, each once: one shelved and taken back for months was told hundreds of times."""
+    names = dict.fromkeys(say(f"rung.{one.rung}", language) for one in told if one.people)
+    return say("alert.comma", language).join(names)
 
 
 def discreet(written: str) -> str:
@@ -225,14 +248,13 @@ def _flood_sentence(change: Change, language: str) -> list[str]:
     return [say(key, language, count=change.alike)] if change.alike > FLOOD else []
 
 
-def _told_sentence(alert: Alert, language: str) -> list[str]:
-    """Each rung once: one shelved and taken back for months was told hundreds of times."""
-    rungs = dict.fromkeys(say(f"rung.{told.rung}", language) for told in alert.told if told.people)
-    if not rungs:
+def _told_sentence(change: Change, kind: ChangeKind, language: str) -> list[str]:
+    """Whom it was told so far, where that is more than what this change says already."""
+    alert = change.alert
+    rungs, left_out = _rungs(alert.told, language), alert.told_left_out
+    if not rungs or (not left_out and alert.told == _told_now(change, kind)):
         return []
-    left_out = alert.told_left_out
-    key = "alert.told_left_out" if left_out else "alert.told"
-    return [say(key, language, rungs=say("alert.comma", language).join(rungs), count=left_out)]
+    return [say("alert.told_left_out" if left_out else "alert.told", language, rungs=rungs, count=left_out)]
 
 
 def _own(names: Mapping[str, tuple[str, str]], key: str, language: str) -> str:

@@ -137,6 +137,34 @@ def test_a_rung_that_was_told_eleven_times_is_named_once():
     assert "Told: building head. A" in json.loads(body(often))["data"]["texts"]["en"]["text"]
 
 
+FOOT = Told(Rung.BUILDING, Instant(2_500), ("head-wang",), "raised")
+NOBODY = Told(Rung.GRID, Instant(2_500), (), "nobody_below")
+
+
+@pytest.mark.parametrize(
+    ("told", "zh", "en"),
+    [
+        ((FOOT,), "已告知楼栋长。", "Told: building head."),
+        ((FOOT, msgspec.structs.replace(NOBODY, people=("g",))), "已告知楼栋长、网格员。", "Told: building head, grid worker."),
+        ((msgspec.structs.replace(FOOT, people=()), NOBODY), "尚无人可告知。", "There is nobody to tell yet."),
+        ((GAS.told[0], msgspec.structs.replace(FOOT, rung=Rung.GRID, because="due")), "已上报下一级。", "The next rung was told."),
+        ((GAS.told[0], msgspec.structs.replace(FOOT, because="top_again")), "已再次告知楼栋长。", "Told once more: building head."),
+    ],
+)  # fmt: skip
+def test_a_telling_says_who_was_told_and_climbs_only_where_it_does(told, zh, en):
+    change = Change(ChangeKind.TOLD, Instant(2_500), msgspec.structs.replace(GAS, told=told))
+    texts = json.loads(body(change))["data"]["texts"]
+    assert texts["zh-CN"]["text"].startswith(zh)
+    assert texts["en"]["text"].startswith(en)
+    assert body(change) == body(change)
+
+
+def test_the_first_telling_names_whom_it_told_once():
+    change = Change(ChangeKind.TOLD, Instant(2_500), msgspec.structs.replace(GAS, told=(FOOT,)))
+    texts = json.loads(body(change))["data"]["texts"]
+    assert (texts["zh-CN"]["text"].count("楼栋长"), texts["en"]["text"].count("building head")) == (1, 1)
+
+
 def test_an_alert_without_a_place_says_what_it_is_about():
     line = msgspec.structs.replace(GAS, rule="line-lost", subject="bus-b1", place="", priority=Priority.HIGH)
     data = json.loads(body(msgspec.structs.replace(CHANGE, alert=line, alike=11)))["data"]
