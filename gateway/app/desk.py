@@ -61,6 +61,7 @@ class Desk:
         self._histories: Histories | None = None
         self._closed: Closed | None = None
         self._named_doors: Callable[[], Collection[str]] = tuple
+        self._language: Callable[[], str] = lambda: "en"
         self._errands: dict[str, Errand] = {}
         self._allowance, self._recorded = CommandAllowance(), RefusalBook()
         self.too_many = 0
@@ -74,11 +75,12 @@ class Desk:
         closed: Closed,
         named_doors: Callable[[], Collection[str]] = tuple,
         place_name: Callable[[str], str] = str,
+        language: Callable[[], str] = lambda: "en",
     ) -> None:
         """Where the answers come from that the core does not hold; ``named_doors``: whose terminal the site file names;
-        ``place_name``: what people call a place.
+        ``place_name``: what people call a place; ``language``: that of the site, for whom the locale tells none.
         """
-        self._named_doors, self._place_name = named_doors, place_name
+        self._named_doors, self._place_name, self._language = named_doors, place_name, language
         self._status, self._anchor, self._histories, self._closed = status, anchor, histories, closed
 
     def resettle(self, compound: Compound, people: Mapping[str, Person]) -> None:
@@ -95,6 +97,8 @@ class Desk:
             return [self.shown(alert) for alert in sorted(self._alerts(), key=_shelved_last)]
         if request.verb == "status":
             return [dict(self._status())]
+        if request.verb == "language":
+            return [{"language": self._language()}]
         if request.verb == "closed" and self._closed is not None:
             most = request.arguments.get("n")
             most = most if isinstance(most, int) and most > 0 else CLOSED_SHOWN

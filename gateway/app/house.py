@@ -199,8 +199,9 @@ class House:
             "learn", Learner(lambda: rooms.radio, lambda: self.site.buttons, self.publishing.radio_deaf).answer
         )
         self.desk.connect(
-            self._status, self._anchor_at, records.history, records.closed, self._named_doors, self._place_name
-        )
+            self._status, self._anchor_at, records.history, records.closed, self._named_doors, self._place_name,
+            lambda: self.site.language,
+        )  # fmt: skip
 
     # Living -----------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from gateway.cli import (
     simulated,
 )
 from gateway.cli.options import Parser, commands_of
-from gateway.cli.printing import OK, language
+from gateway.cli.printing import OK, language, site_language
 from gateway.words import say
 
 # In the order in which `loudong --help` tells of them.
@@ -32,6 +32,7 @@ _SUBJECTS = (life, checking, commissioning, products, desk, hardware, persons, r
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point of the console script."""
+    site_language.set("en")
     asked = _parser().parse_args(arguments)
     try:
         code = int(asked.do(asked))

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import sys
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
-from gateway.cli.printing import NO_DAEMON, OK, REFUSED, Item, complain, language, print_item
+from gateway.cli.printing import NO_DAEMON, OK, REFUSED, Item, complain, language, print_item, site_language
 from gateway.words import say
+
+if TYPE_CHECKING:
+    from gateway.control.client import ControlClient
 
 
 def ask(
@@ -21,20 +27,38 @@ def ask(
     from gateway.control.folder import state_folder
     from gateway.control.protocol import Refusal
 
+    client = ControlClient(state_folder(asked.state))
     try:
-        items = list(ControlClient(state_folder(asked.state)).ask(verb, **arguments))
+        items = list(client.ask(verb, **arguments))
     except DaemonNotRunning as missing:
-        return complain(asked, "cli.no_daemon", NO_DAEMON, folder=missing.folder)
+        code = complain(asked, "cli.no_daemon", NO_DAEMON, folder=missing.folder)
+        if asked.state is None and not asked.json:
+            print(say("cli.state_hint", language()), file=sys.stderr)
+        return code
     except Refusal as refusal:
+        _speak_as_the_site(asked, client)
         return complain(asked, f"refusal.{refusal.reason}", REFUSED, detail=refusal.detail, reason=refusal.reason)
     last(items[-1] if items else {})
     if asked.json:
         for item in items:
             print_item(item)
         return OK
+    _speak_as_the_site(asked, client)
     for line in show(items):
         print(line)
     return OK
+
+
+def _speak_as_the_site(asked: argparse.Namespace, client: ControlClient) -> None:
+    """Where the locale names no language; only after the deed, which waits for no words."""
+    from gateway.control.client import DaemonNotRunning
+    from gateway.control.protocol import Refusal
+
+    if asked.json or language(""):
+        return
+    with contextlib.suppress(DaemonNotRunning, Refusal):
+        for told in client.ask("language"):
+            site_language.set(told.get("language", language()))
 
 
 def show_done(items: list[Item]) -> Iterable[str]:

@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import sys
+from contextvars import ContextVar
 from typing import Any
 
 from gateway.words import CATALOGUE, say
@@ -19,10 +20,16 @@ OK, REFUSED, USAGE, NO_DAEMON, FAULTY = 0, 1, 64, 69, 78
 Item = dict[str, Any]
 
 
-def language(otherwise: str = "en") -> str:
-    """The reader's language, from the locale; ``otherwise`` where the locale names neither (C, POSIX, none)."""
+site_language = ContextVar("site_language", default="en")
+"""Of the gateway that was asked; what is spoken where the locale says nothing."""
+
+
+def language(otherwise: str | None = None) -> str:
+    """The reader's language, from the locale; where that names neither (C, POSIX, none) ``otherwise``, or the language of the
+    site whose gateway was asked, or English.
+    """
     spoken = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
-    return {"zh": "zh-CN", "en": "en"}.get(spoken[:2], otherwise)
+    return {"zh": "zh-CN", "en": "en"}.get(spoken[:2], site_language.get() if otherwise is None else otherwise)
 
 
 def print_item(item: Item) -> None:

@@ -204,6 +204,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "cli.away_back": ("已经回来", "here again"),
     "cli.for": ("搁置多久,例如 20min", "for how long, e.g. 20min"),
     "cli.no_daemon": ("{folder} 上没有运行中的网关", "no gateway is running on {folder}"),
+    "cli.state_hint": (
+        "网关的状态目录若在别处,请用 --state 目录 或环境变量 STATE_DIRECTORY 指明(systemd 下是 /var/lib/loudong)",
+        "if its state folder is elsewhere, say where: --state DIR, or STATE_DIRECTORY (under systemd it is /var/lib/loudong)",
+    ),
     "cli.state_taken": ("{folder} 已被另一个网关使用", "another gateway already runs on {folder}"),
     "cli.state_unusable": ("不能用状态目录 {folder}:{why}", "the state folder {folder} cannot be used: {why}"),
     "cli.porter_taken": ("{folder} 已有一个门房进程", "a porter stands before {folder} already"),

@@ -176,6 +176,9 @@ def test_alerts_are_shown_with_age_date_and_names(room):
     assert room.ask("alerts")[0]["occurred_ms"] == 1000 + room.alert.opened_at
     assert room.ask("status") == [{"state": "online"}]
     assert room.ask("history", alert=room.alert.id) == [{"kind": "raised"}]
+    assert room.ask("language", login="nobody") == [{"language": "en"}]
+    room.desk.connect(dict, lambda _at: None, history, closed, language=lambda: "zh-CN")
+    assert room.ask("language") == [{"language": "zh-CN"}]
     assert room.refused("history", alert="zz") == "no_history"
     assert room.refused("history") == "no_history"
     assert [shown["id"] for shown in room.ask("closed", n=2)] == [room.alert.id] * 2

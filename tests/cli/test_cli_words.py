@@ -166,6 +166,8 @@ FOUND = [
 
 
 async def _answer(request, _peer):
+    if request.verb == "language":
+        return [{"language": "zh-CN"}]
     if request.verb == "doors-test":
         return FOUND
     if request.verb == "pair":
@@ -220,6 +222,48 @@ def test_closed_alerts_are_listed_with_whole_ids(daemon, capsys):
     )
     assert main(["alerts", "--closed", "--json", "--state", daemon]) == 0
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [CLOSED, CLOSED]
+
+
+@pytest.mark.parametrize("silent", ["C.UTF-8", "C", "POSIX", ""])
+def test_where_the_locale_is_silent_the_gateway_speaks_its_sites_language(daemon, capsys, monkeypatch, silent):
+    monkeypatch.setenv("LC_ALL", silent)
+    monkeypatch.setenv("LANG", silent)
+    assert main(["alerts", "--state", daemon]) == 0
+    assert main(["history", "3c66", "--state", daemon]) == 0
+    assert main(["ack", "ffff", "--state", daemon]) == 1
+    said = capsys.readouterr()
+    assert "没有未关闭的告警" in said.out
+    assert "网格员 grid-1" in said.out
+    assert said.err == "没有编号以 ffff 开头的未关闭告警\n"
+
+
+def test_a_locale_that_names_a_language_has_the_last_word(daemon, capsys, monkeypatch):
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    assert main(["alerts", "--state", daemon]) == 0
+    monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
+    assert main(["alerts", "--state", daemon]) == 0
+    assert capsys.readouterr().out.splitlines()[1] == "no open alerts"
+
+
+def test_one_gateways_language_is_not_the_next_commands(daemon, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    assert main(["alerts", "--state", daemon]) == 0
+    assert main(["alerts", "--state", str(tmp_path / "nowhere")]) == 69
+    assert "no gateway is running" in capsys.readouterr().err
+
+
+def test_a_missing_daemon_is_looked_for_elsewhere_with_state(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    assert main(["alerts"]) == 69
+    said = capsys.readouterr().err
+    assert "no gateway is running on .loudong" in said
+    assert "--state" in said
+    assert "STATE_DIRECTORY" in said
+    assert main(["alerts", "--state", str(tmp_path)]) == 69
+    assert "STATE_DIRECTORY" not in capsys.readouterr().err
+    assert main(["alerts", "--json"]) == 69
+    assert json.loads(capsys.readouterr().out) == {"error": "no_daemon", "folder": ".loudong"}
 
 
 def test_no_alerts_are_said_to_be_none(daemon, capsys):
