@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Any
 
 from msgspec import Struct
 
@@ -93,6 +94,20 @@ class Circuit:
         self.ours = self.ours or asked.ask is Ask.ON
         self.failures, self.proven = 0, False
         self.looked = self.looked or self.begun  # the first look is for what was wanted before the start
+
+    def standing(self) -> dict[str, Any]:
+        """What is asked, by which alerts, and what became of it as last told; ``confirmed`` None: nothing was told of it yet."""
+        told = self.asked.told
+        return {
+            "output": self.output.id,
+            "kind": self.kind.value,
+            "place": self.output.place,
+            "wanted": self.asked.ask.state.value,
+            "causes": list(self.asked.want.causes),
+            "actual": told and told.actual,
+            "confirmed": told and told.confirmed,
+            "reason": told.reason if told else "",
+        }
 
     def must_look(self) -> bool:
         """Whether to read before deciding: at the start, to verify, and where only the look can tell what to do.

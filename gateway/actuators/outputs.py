@@ -23,7 +23,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 from msgspec import Struct
@@ -117,6 +117,10 @@ class OutputReconciler:
         for circuit in self._circuits.values():
             if (circuit.failures or circuit.asked.ask.stands) and device in _devices(circuit):
                 circuit.woken.set()
+
+    def standing(self) -> list[dict[str, Any]]:
+        """Of each output what is asked of it, for which alerts, and what was last proven; ``confirmed`` None: not known yet."""
+        return [circuit.standing() for circuit in self._circuits.values()]
 
     async def run(self) -> None:
         """Tend all outputs until cancelled. A fault of a device never ends it; anything else that rises is a bug.

@@ -30,6 +30,7 @@ from gateway.app.orders import Orders, Reloaded
 from gateway.app.publishing import Publishing
 from gateway.app.records import CLOSED_SEARCHED, Records
 from gateway.app.rooms import OUTPUTS, VITAL_S, Hand, Rooms
+from gateway.app.standing import uplinks_standing
 from gateway.app.terminals import examiner
 from gateway.app.timekeeper import Timekeeper
 from gateway.clock import Clock, Timeline, resume
@@ -364,7 +365,11 @@ class House:
 
     def _status(self) -> dict[str, Any]:
         shown: dict[str, Any] = msgspec.to_builtins(self.publishing.status())
-        return shown | {"buses": self.rooms.buses(), "units": self.rooms.units()}
+        out = {
+            "uplinks": list(uplinks_standing(self.rooms.uplinks.values(), self.engine, self.timeline.now)),
+            "outputs": self.rooms.outputs.standing(),
+        }
+        return shown | out | {"buses": self.rooms.buses(), "units": self.rooms.units()}
 
     def _beat(self, worker: str) -> Callable[[], None]:
         return lambda: self.supervisor.beat(worker)

@@ -84,6 +84,8 @@ def _show_status(items: list[Item]) -> Iterable[str]:
         yield say("status.deaf", language(), device=device, reason=say(f"reason.{reason}", language()))
     yield say("status.clock", language(), clock=say(f"clock.{status['clock']}", language()))
     yield say("status.store", language(), mode=say("store.disk" if status["durable"] else "store.memory", language()))
+    yield from _show_uplinks(status.get("uplinks", []))
+    yield from _show_outputs(status.get("outputs", []))
     for name, count in sorted(status["counts"].items()):
         yield f"  {name:<40} {count}"
     for bus in status.get("buses", []):
@@ -91,6 +93,40 @@ def _show_status(items: list[Item]) -> Iterable[str]:
         told["classes"] = _classes(bus["skipped_pct_of"])
         yield say("status.bus_overloaded" if bus["overloaded"] else "status.bus", language(), **told)
     yield from _show_units(status.get("units", []))
+
+
+def _show_uplinks(uplinks: list[Item]) -> Iterable[str]:
+    """One line an uplink: connected or not, why not, and since when."""
+    for uplink in uplinks:
+        told = uplink | {"since": _since(uplink), "reason": say(f"reason.{uplink['reason']}", language())}
+        yield say(f"status.uplink.{uplink['state']}", language(), **told)
+
+
+def _since(standing: Item) -> str:
+    """By the site's clock, with the day where it is not within one; how long ago, where nobody knows the time."""
+    if standing["since_s"] is None:
+        return "–"
+    if standing["since_local"] is None:
+        return say("status.ago", language(), length=length(standing["since_s"]))
+    return _on_the_wall(standing["since_local"], standing["since_s"])
+
+
+def _show_outputs(outputs: list[Item]) -> Iterable[str]:
+    """One line an output: what it is, what is asked of it, and whether that is proven."""
+    for output in outputs:
+        proof = {True: "confirmed", False: "unconfirmed", None: "pending"}[output["confirmed"]]
+        reason = say("status.because", language(), reason=say(f"reason.{output['reason']}", language()))
+        yield say(
+            "status.output", language(), output=output["output"], proof=say(f"proof.{proof}", language()),
+            actual=say(f"output.{output['actual'] or 'unknown'}", language()),
+            wanted=say(f"output.{output['wanted']}", language()), reason=reason if output["reason"] else "",
+        )  # fmt: skip
+
+
+def _on_the_wall(local: str, away_s: float) -> str:
+    """``14:20`` of ``2026-12-05T14:20``; where that is a day away or more, ``12-05 14:20``."""
+    day, _, time = local.partition("T")
+    return time if away_s < DAY_S else f"{day[5:]} {time}"
 
 
 def _classes(parts: Mapping[str, float]) -> str:
@@ -176,8 +212,7 @@ def _shelf(alert: Item) -> str:
     left_s, until, who = alert["shelved_left_s"], alert["shelved_until_local"], alert["shelved_by"] or "—"
     if until is None:
         return say("alerts.shelved_for", language(), left=length(left_s), who=who)
-    day, _, time = until.partition("T")
-    return say("alerts.shelved", language(), until=time if left_s < DAY_S else f"{day[5:]} {time}", who=who)
+    return say("alerts.shelved", language(), until=_on_the_wall(until, left_s), who=who)
 
 
 def _show_closed(items: list[Item]) -> Iterable[str]:

@@ -101,6 +101,11 @@ class MqttUplink:
         """What was sent, dropped, received, refused (``refused_stale`` …) and how often we had to connect."""
         return self._departures.counts
 
+    @property
+    def standing(self) -> tuple[Health | None, str, Broker]:
+        """As last told, with the reason; None: in this run not yet. And the address in use, or tried."""
+        return *self._told, self._preference.current
+
     def status_changed(self) -> None:
         """The gateway's own state is another: say so."""
         self._departures.status_changed()

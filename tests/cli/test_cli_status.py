@@ -1,5 +1,7 @@
 """What `loudong status` says of the devices on the buses."""
 
+import pytest
+
 from gateway.cli.desk import _show_status
 
 STATUS = {"state": "online", "deaf": {}, "clock": "synced", "durable": True, "counts": {"bus-a.requests": 7}}
@@ -37,3 +39,58 @@ def test_what_is_left_out_on_an_overloaded_bus_is_told_by_class(monkeypatch):
     assert any("慢变空气 60.5 %" in line for line in _show_status([STATUS | {"buses": [BUS]}]))
     calm = BUS | {"overloaded": False, "skipped_pct_of": {}}
     assert any("上一分钟漏读 10.0 %;" in line for line in _show_status([STATUS | {"buses": [calm]}]))
+
+
+OFFICE = {
+    "uplink": "office", "state": "lost", "reason": "network", "broker": "mqtt.example:8883", "since_s": 600.0,
+    "since_local": "2026-12-05T14:20",
+}  # fmt: skip
+SIREN = {
+    "output": "siren-1", "kind": "siren", "place": "b1", "wanted": "on", "causes": ["3c66"], "actual": "off",
+    "confirmed": False, "reason": "not_confirmed",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("told", "line"),
+    [
+        ({}, "uplink office: NOT connected (mqtt.example:8883): network down, since 14:20"),
+        ({"since_s": 90_000.0}, "uplink office: NOT connected (mqtt.example:8883): network down, since 12-05 14:20"),
+        ({"since_local": None}, "uplink office: NOT connected (mqtt.example:8883): network down, since 10.0 min ago"),
+        ({"state": "connected", "reason": ""}, "uplink office: connected (mqtt.example:8883)"),
+        ({"state": "connecting", "reason": "", "since_s": None}, "uplink office: connecting (mqtt.example:8883)"),
+        (
+            {"state": "impaired", "reason": "subscribe_refused"},
+            "uplink office: connected (mqtt.example:8883), but the broker does not let us listen for commands, since 14:20",
+        ),
+    ],
+)
+def test_each_uplink_has_its_line_above_the_counters(monkeypatch, told, line):
+    monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
+    lines = list(_show_status([STATUS | {"uplinks": [OFFICE | told]}]))
+    assert lines.index(line) < next(n for n, one in enumerate(lines) if "bus-a.requests" in one)
+
+
+@pytest.mark.parametrize(
+    ("told", "line"),
+    [
+        ({}, "output siren-1: off (wanted: on), NOT confirmed: the feedback shows it is not in place"),
+        ({"actual": "on", "confirmed": True, "reason": ""}, "output siren-1: on (wanted: on), confirmed"),
+        ({"actual": None, "confirmed": None, "reason": ""}, "output siren-1: unknown (wanted: on), nothing known yet"),
+        (
+            {"actual": "open", "wanted": "leave", "confirmed": True, "reason": ""},
+            "output siren-1: open (wanted: as it is), confirmed",
+        ),
+    ],
+)
+def test_each_output_has_its_line_above_the_counters(monkeypatch, told, line):
+    monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
+    lines = list(_show_status([STATUS | {"outputs": [SIREN | told]}]))
+    assert lines.index(line) < next(n for n, one in enumerate(lines) if "bus-a.requests" in one)
+
+
+def test_uplinks_and_outputs_speak_chinese(monkeypatch):
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    lines = list(_show_status([STATUS | {"uplinks": [OFFICE], "outputs": [SIREN]}]))
+    assert "上级 office:未连接(mqtt.example:8883),网络不通,自 14:20 起" in lines
+    assert "输出 siren-1:关闭(要求:开启),未确认:反馈显示未到位" in lines

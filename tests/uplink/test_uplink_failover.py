@@ -58,6 +58,7 @@ def test_the_second_broker_takes_over_and_the_first_gets_its_place_back(house, m
                 await house.until(lambda: len(set(offices.ids)) == 40)
                 await house.until(lambda: gateway.up)
                 assert await status_at(first.port) == ("online", "")
+                assert gateway.mqtt.standing == ("ok", "", Broker("127.0.0.1", first.port))
 
                 await asyncio.to_thread(first.stop)
                 gateway.outbox.add("critical", 5)
@@ -65,6 +66,7 @@ def test_the_second_broker_takes_over_and_the_first_gets_its_place_back(house, m
                 await house.until(lambda: len(set(offices.ids)) == 145)
                 assert await status_at(second.port) == ("online", "")
                 assert gateway.core.health[-1] == ("faulty", "second_broker")
+                assert gateway.mqtt.standing == ("faulty", "second_broker", Broker("127.0.0.1", second.port))
                 assert ("lost", "refused") not in gateway.core.health, "another address was there at once"
 
                 await asyncio.to_thread(first.start)
