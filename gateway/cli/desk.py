@@ -181,7 +181,8 @@ def _crowd(alert: Item) -> tuple[str, str, bool]:
 
 
 def _is_shelved(alert: Item) -> bool:
-    return alert.get("suppression") == "shelved"
+    """And the daemon says for how long yet: one of an older version, until it is started anew, does not."""
+    return alert.get("suppression") == "shelved" and alert.get("shelved_left_s") is not None
 
 
 def _place(alert: Item) -> str:

@@ -291,6 +291,11 @@ def test_a_shelved_alert_says_so_until_when_and_by_whom(left_s, until, shown):
     assert not any("shelved" in line for line in desk._show_alerts([OPEN]))
 
 
+def test_a_daemon_of_an_older_version_that_does_not_say_until_when_is_shown_all_the_same():
+    first, _ = desk._show_alerts([OPEN | {"suppression": "shelved"}])
+    assert first.startswith("3c6616b2")
+
+
 def test_a_shelved_alert_speaks_chinese(monkeypatch):
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
     shelf = {
