@@ -18,6 +18,7 @@ from collections.abc import Iterator
 import yaml
 
 from gateway.nodes import Faults, Mark, Node, Spoilt
+from gateway.site import slips
 
 MAX_DEPTH = 24
 """The deepest thing of a site file, a condition within a rule, stands at about ten."""
@@ -65,14 +66,17 @@ _SYNTAX: tuple[tuple[str, str], ...] = (
 )
 """Part of the parser's message -> what it means to somebody who does not know YAML. Tried in order."""
 
-_FULLWIDTH = re.compile(r" *[A-Za-z0-9_./-]+：")
-"""A single entry under a heading, with the colon a Chinese keyboard gives: to YAML it is a plain text."""
-
 _CLEARER = (
     (re.compile(r" *\t"), "fault.yaml_tab"),
+    (slips.BLANK, "fault.yaml_unseen"),
     (re.compile(r"[^#:\"']*："), "fault.yaml_fullwidth"),
+    (slips.WIDE, "fault.yaml_wide"),
+    (slips.GLUED_ENTRY, "fault.yaml_space"),
 )
 """What a line looks like -> a clearer word than the parser's."""
+
+_LOOKED_AT = 500
+"""Characters of it; nobody writes longer lines by hand, and to look for a slip takes the square of them."""
 
 
 class _Stop(Exception):
@@ -131,15 +135,20 @@ class _Builder:
 
     def _syntax(self, error: yaml.MarkedYAMLError) -> None:
         at = error.problem_mark or error.context_mark
+        if "simple key" in (error.context or ""):  # a word without its colon: the parser stumbles at the next word
+            at = error.context_mark or at
         line = at.line + 1 if at is not None else 1
         message = f"{error.context or ''} {error.problem or ''}"
         key = next((key for part, key in _SYNTAX if part in message), "fault.yaml_syntax")
+        fields = {"problem": str(error.problem)}
         for form, clearer in _CLEARER:  # the parser often stumbles one line after the slip
-            at_fault = next((n for n in (line, line - 1) if form.match(self._line(n))), 0)
-            if at_fault:
-                line, key = at_fault, clearer
+            found = next(
+                ((n, match) for n in (line, line - 1) if (match := form.match(self._line(n)[:_LOOKED_AT]))), None
+            )
+            if found:
+                line, key, fields = found[0], clearer, slips.fields_of(found[1])
                 break
-        self._faults.add(Mark(self._file, line), key, problem=str(error.problem))
+        self._faults.add(Mark(self._file, line), key, **fields)
 
     def _line(self, number: int) -> str:
         lines = self._text.split("\n")
@@ -160,7 +169,7 @@ class _Builder:
         if isinstance(event, yaml.MappingStartEvent):
             return self._mapping(mark, depth)
         if isinstance(event, yaml.SequenceStartEvent):
-            return self._sequence(mark, depth)
+            return self._sequence(mark, depth, flow=bool(event.flow_style))
         if isinstance(event, yaml.ScalarEvent):
             return Node(self._scalar(event, mark), mark)
         return Node(Spoilt(""), mark)  # an alias, its fault recorded
@@ -173,10 +182,15 @@ class _Builder:
         if tag is not None:
             self._faults.add(mark, "fault.yaml_tag", given=tag)
 
-    def _sequence(self, mark: Mark, depth: int) -> Node:
+    def _sequence(self, mark: Mark, depth: int, *, flow: bool) -> Node:
         items: list[Node] = []
         while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
-            items.append(self._node(event, depth + 1))
+            item = self._node(event, depth + 1)
+            wide = slips.WIDE_LIST.fullmatch(_plain_text(event)) if flow else None
+            if wide is not None and not isinstance(item.value, Spoilt):
+                self._faults.add(item.mark, "fault.yaml_wide", **slips.fields_of(wide))
+                item = Node(Spoilt(""), item.mark)
+            items.append(item)
         return Node(items, mark)
 
     def _mapping(self, mark: Mark, depth: int) -> Node:
@@ -188,16 +202,16 @@ class _Builder:
             value = self._node(next(self._events), depth + 1)
             if key is None:
                 continue
+            if value.value is None and (glued := slips.GLUED_KEY.fullmatch(_plain_text(event))):
+                self._faults.add(key_mark, slips.key_of(glued), **slips.fields_of(glued))
+                key, value = slips.name_of(glued), Node(Spoilt(""), key_mark)
             if key in entries:
                 first = f"{keys[key].file}:{keys[key].line}"
                 self._faults.add(key_mark, "fault.duplicate_key", field=key, first=first)
                 continue
-            if (
-                value.mark.line > key_mark.line
-                and isinstance(value.value, str)
-                and _FULLWIDTH.match(self._line(value.mark.line))
-            ):
-                self._faults.add(value.mark, "fault.yaml_fullwidth")
+            below = value.mark.line > key_mark.line and isinstance(value.value, str)
+            if below and (glued := slips.ONLY_ENTRY.match(self._line(value.mark.line))):
+                self._faults.add(value.mark, slips.key_of(glued), **slips.fields_of(glued))
                 value = Node(Spoilt(""), value.mark)
             if isinstance(value.value, dict | list):
                 value.mark = key_mark  # what is missing in a block is missing under its heading
@@ -210,6 +224,10 @@ class _Builder:
         if isinstance(node.value, Spoilt):
             return None
         if isinstance(node.value, str):
+            blank = slips.BLANK.match(_plain_text(event))
+            if blank is not None:
+                self._faults.add(node.mark, "fault.yaml_unseen", **slips.fields_of(blank))
+                return None
             return str(node.value)
         if isinstance(node.value, bool):
             return "true" if node.value else "false"
@@ -231,7 +249,15 @@ class _Builder:
         if trap:
             self._faults.add(mark, trap, given=text[:60])
             return Spoilt(text)
+        if wide := slips.WIDE_QUOTED.fullmatch(text):
+            self._faults.add(mark, "fault.yaml_wide", **slips.fields_of(wide))
+            return Spoilt(text)
         return value
+
+
+def _plain_text(event: yaml.Event) -> str:
+    """What stands there without quotes; empty for all else."""
+    return event.value if isinstance(event, yaml.ScalarEvent) and not event.style else ""
 
 
 def plain(text: str) -> tuple[object, str]:

@@ -123,7 +123,7 @@ def _level(fault: Fault) -> str:
 
 def _shown(value: str) -> str:
     """A field's value, safe for a terminal."""
-    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in value)
+    text = "".join(c if c.isprintable() else f"<U+{ord(c):04X}>" for c in value)
     if len(text) <= _LONGEST:
         return text
     cut = text[: _LONGEST - 2]

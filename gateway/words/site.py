@@ -121,6 +121,14 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "冒号用了中文全角“：”；请改成半角“:”加空格。",
         "The colon here is the full-width “：”; write “:” and a space.",
     ),
+    "fault.yaml_wide": (
+        "这里的 {given} 是中文全角字符（{code}）；请改成半角的 {wanted} 。",
+        "The character {given} ({code}) here is a full-width one; write {wanted} instead.",
+    ),
+    "fault.yaml_space": (
+        "{given} 冒号后面要有一个空格。",
+        "{given} a space belongs after the colon.",
+    ),
     "fault.yaml_quote": (
         "引号没有成对，或引号里有不认识的反斜杠写法。",
         "A quotation mark is not closed, or holds an unknown backslash escape.",

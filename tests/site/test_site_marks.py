@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.nodes import Faults, Node, Spoilt
 from gateway.site import marks
+from gateway.site.report import in_order, render
 
 LOADERS = [yaml.SafeLoader, *([yaml.CSafeLoader] if yaml.__with_libyaml__ else [])]
 
@@ -141,6 +142,66 @@ def test_broken_form_is_said_in_an_installers_words(parse, text, line, kind):
         assert faults[0][1] == f"fault.yaml_{kind}"
     if line is not None:
         assert faults[0][0] == line
+
+
+KEYBOARD = [
+    ("d:\n  g: {p: gas， unit_id: 1}\n", 2, "wide", "，"),
+    ("d:\n  g: {p: 1, r: [ack， close]}\n", 2, "wide", "，"),
+    ("d:\n  g: [“22:00”， “06:00”]\n", 2, "wide", "，"),
+    ("d:\n  g: [“22:00”, 'x']\n", 2, "wide", "“"),
+    ("d:\n  g:\n    a: “A4:C1”\n", 3, "wide", "“"),
+    ("d:\n  g:\n    a: “x: 1”\n", 3, "wide", "“"),
+    ("d:\n  g: {a: ‘x’, b: 1}\n", 2, "wide", "‘"),
+    ("d:\n  g: ｛a: 1, b: 2｝\n", 2, "wide", "｛"),
+    ("d:\n  g: {a: 1, b: 2｝\n  h: {a: 1}\n", 2, "wide", "｝"),
+    ("d:\n  g: ［a, b］\n", 2, "wide", "［"),
+    ("d:\n  g: {a： x, b: 2}\n", 2, "fullwidth", None),
+    ("d:\n  g:\n\u3000\u3000a: x\n    b: 2\n", 3, "unseen", "U+3000"),
+    ("d:\n  g: 1\n  \u3000h: 2\nc: 1\n", 3, "unseen", "U+3000"),
+    ("d:\n\u00a0\u00a0g: 1\n", 2, "unseen", "U+00A0"),
+    ("b:\n  s:\n    place: x\n    heartbeat:1h\n  # remark\n\n  t:\n    c: y\n", 4, "space", "heartbeat:"),
+    ("b:\n  s:\n    heartbeat:1h\n    place: x\n", 3, "space", "heartbeat:"),
+    ("b:\n  heartbeat:1h\n", 2, "space", "heartbeat:"),
+    ("b:\n  s: {profile:gas, unit_id: 1}\n", 2, "space", "profile:"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "line", "kind", "given"), KEYBOARD, ids=range(len(KEYBOARD)))
+def test_a_slip_of_the_keyboard_is_named_once_at_its_line(monkeypatch, text, line, kind, given):
+    for loader in LOADERS:
+        monkeypatch.setattr(marks, "_LOADER", loader)
+        faults = Faults()
+        marks.parse(text, "site.yaml", faults)
+        found = [(f.mark.line, f.key, dict(f.fields).get("given")) for f in in_order(faults)]
+        assert found == [(line, f"fault.yaml_{kind}", given)]
+        for language in ("en", "zh-CN"):
+            (said,) = render(faults, language)
+            assert "\ufffd" not in said
+            assert given is None or given in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{zh: 请开窗，离开, en: The “main” valve’s place}",
+        "“幸福”小区",
+        "花园\u3000东区",
+        "“请，开窗”",
+        "{人脸（活体）: a}",
+        "[请开窗，离开, x]",
+        "\n  localhost:1883",
+        "'“22:00”'",
+        "{'a:b': }",
+    ],
+)
+def test_full_width_signs_in_words_for_people_are_left_alone(parse, text):
+    node, faults = parse(f"a: {text}\n")
+    assert faults == []
+    assert node.mapping["a"].value
+
+
+def test_a_missing_colon_is_told_of_at_its_own_line(parse):
+    assert parse("s:\n  a: 1\n  heartbeat 1h\n  # remark\n\n  b: 2\n")[1] == [(3, "fault.yaml_indent")]
 
 
 def test_billion_laughs_and_deep_nesting_end_at_once(parse):

@@ -66,6 +66,12 @@ def test_what_is_shown_cannot_drive_the_terminal_nor_flood_it():
     assert len(line) < 400
 
 
+def test_what_cannot_be_seen_is_shown_by_its_code():
+    line = report.sentence(Fault(Mark("site.yaml", 1), "fault.bad_id", (("name", "\u3000a\u00a0b"),)), "en")
+    assert "<U+3000>a<U+00A0>b" in line
+    assert "\ufffd" not in line
+
+
 def test_a_choice_of_words_as_form_speaks_for_itself():
     fault = Fault(
         Mark("site.yaml", 1),
