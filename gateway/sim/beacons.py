@@ -52,7 +52,7 @@ class SimMiBeacon:
         """``key`` None: it sends in clear."""
         self.address, self.key, self.counter = address, key, counter
         self.battery_pct, self.rssi_dbm = battery_pct, rssi_dbm
-        self.pressed = 0
+        self.pressed, self.radio = 0, asyncio.Lock()
 
     def press(self, kind: str = "single", index: int = 1) -> Shout:
         """Press once; the frame it will repeat. ``index`` 2: the other key."""
@@ -66,9 +66,10 @@ class SimMiBeacon:
 
     async def send(self, shout: Shout, air: Radiate, *, repeats: int = REPEATS, spread_s: float = SPREAD_S) -> None:
         """Repeat one frame, each time a little louder or weaker."""
-        for _ in range(repeats):
-            await air(self.address, shout, self.rssi_dbm + random.randint(-6, 6))
-            await asyncio.sleep(spread_s / repeats)
+        async with self.radio:
+            for _ in range(repeats):
+                await air(self.address, shout, self.rssi_dbm + random.randint(-6, 6))
+                await asyncio.sleep(spread_s / repeats)
 
     def _shout(self, thing: bytes) -> Shout:
         self.counter += 1
@@ -102,7 +103,7 @@ class SimBeacon:
         """
         self.address, self.idle, self.down, self.rssi_dbm = address, idle, pressed, rssi_dbm
         self.lasts_s, self.every_s, self.beside = lasts_s, every_s, beside
-        self.pressed = 0
+        self.pressed, self.radio = 0, asyncio.Lock()
 
     def press(self) -> Shout:
         """Press once; the frame that goes out until the press is over."""
@@ -115,11 +116,12 @@ class SimBeacon:
 
     async def send(self, shout: Shout, air: Radiate) -> None:
         """One press as long as it lasts, or one idle frame."""
-        for _ in range(max(1, round(self.lasts_s / self.every_s)) if shout is self.down else 1):
-            await air(self.address, shout, self.rssi_dbm + random.randint(-6, 6))
-            if self.beside and self.idle is not None:
-                await air(self.address, self.idle, self.rssi_dbm)
-            await asyncio.sleep(self.every_s)
+        async with self.radio:
+            for _ in range(max(1, round(self.lasts_s / self.every_s)) if shout is self.down else 1):
+                await air(self.address, shout, self.rssi_dbm + random.randint(-6, 6))
+                if self.beside and self.idle is not None:
+                    await air(self.address, self.idle, self.rssi_dbm)
+                await asyncio.sleep(self.every_s)
 
 
 def ibeacon(uuid: str, major: int, minor: int) -> Shout:

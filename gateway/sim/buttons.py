@@ -41,6 +41,8 @@ class SimButton:
         self.packet_id, self.counter, self.rssi_dbm = packet_id, counter, rssi_dbm
         self.pressed = 0
         """Presses made so far: what a correct gateway must have reported."""
+        self.radio = asyncio.Lock()
+        """A button has one: it sends one content at a time, never an older one after a newer, and no heartbeat while it is busy."""
         self.tamper: bool | None = None
         """Said in every frame from then on; None: this button has no such contact."""
 
@@ -60,9 +62,10 @@ class SimButton:
 
     async def send(self, frame: bytes, air: Air, *, repeats: int = REPEATS, spread_s: float = SPREAD_S) -> None:
         """Repeat one frame as the vendor does, each time a little louder or weaker."""
-        for _ in range(repeats):
-            await air(self.address, frame, self.rssi_dbm + random.randint(-6, 6))
-            await asyncio.sleep(spread_s / repeats)
+        async with self.radio:
+            for _ in range(repeats):
+                await air(self.address, frame, self.rssi_dbm + random.randint(-6, 6))
+                await asyncio.sleep(spread_s / repeats)
 
     def _frame(self, events: bytes) -> bytes:
         objects = b""

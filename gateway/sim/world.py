@@ -69,8 +69,6 @@ class SimWorld:
         }
         self.fobs: dict[str, SimFob] = {}
         """Buttons that must be connected to; only where there is a BlueZ."""
-        self._radios = {name: asyncio.Lock() for name in self.buttons}
-        """A button has one radio: it sends one content at a time, and never an older one after a newer."""
         self.terminals = {
             name: SimTerminal(
                 _push_url(site, name, token),
@@ -139,11 +137,10 @@ class SimWorld:
         sim = self.buttons.get(button)
         if sim is None:
             raise CannotSimulate(button) if button in self.site.buttons else NotThere("button", button)
-        async with self._radios[button]:
-            try:
-                await _press(sim, kind, self.air)
-            except KeyError:
-                raise CannotSimulate(f"{button} {kind}") from None
+        try:
+            await _press(sim, kind, self.air)
+        except KeyError:
+            raise CannotSimulate(f"{button} {kind}") from None
 
     @property
     def listened_to(self) -> bool:
@@ -256,8 +253,8 @@ class SimWorld:
         while True:
             for fob in self.fobs.values():
                 await fob.advertise()
-            for name, button in self.buttons.items():
-                async with self._radios[name]:
+            for button in self.buttons.values():
+                if not button.radio.locked():
                     await _beat(button, self.air, min(0.2, pause / 2))
                 await asyncio.sleep(pause)
 

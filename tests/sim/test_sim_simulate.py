@@ -12,12 +12,14 @@ import time
 from pathlib import Path
 
 import pytest
+from instruments.waiting import until
 
 from gateway.app.check import check
 from gateway.app.secrets import read_secrets
 from gateway.cli import main
 from gateway.events import Reading
 from gateway.nodes import Faults
+from gateway.sim import world as world_module
 from gateway.sim.image import CannotSimulate, NotThere
 from gateway.sim.life import Life
 from gateway.sim.staging import stage
@@ -170,6 +172,32 @@ def test_everything_that_life_may_do_can_be_done(tmp_path):
 
     done = asyncio.run(run())
     assert {"press", "stranger", "entry", "lost", "ok", "gas-101.gas_high_alarm", "smoke-s1.tamper"} <= set(done)
+
+
+def test_a_button_sends_no_heartbeat_while_it_repeats_a_press(tmp_path, monkeypatch):
+    """One with a higher counter in between would make the press an old one to whoever begins to listen then."""
+    monkeypatch.setattr(world_module, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(world_module, "_ROUND_S", 0.01)
+
+    async def scene():
+        async with SimWorld(staged(tmp_path), tmp_path, with_bluez=False) as world:
+            sent = {button.address: [] for button in world.buttons.values()}
+
+            async def send(address, frame, _rssi_dbm):
+                sent[address].append(frame)
+
+            world.air.send = send
+            pressed, other = world.buttons["sos-101"], world.buttons["sos-301"]
+            frame = pressed.press()
+            repeating = asyncio.ensure_future(pressed.send(frame, send, repeats=60_000, spread_s=600))
+            await until(lambda: frame in sent[pressed.address])
+            begun, before = len(sent[pressed.address]), len(set(sent[other.address]))
+            await until(lambda: len(set(sent[other.address])) >= before + 4, PATIENCE_S)
+            assert set(sent[pressed.address][begun:]) == {frame}
+            repeating.cancel()
+            await until(lambda: sent[pressed.address][-1] != frame, PATIENCE_S)
+
+    asyncio.run(scene())
 
 
 # The command ----------------------------------------------------------------------------------------

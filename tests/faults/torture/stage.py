@@ -140,7 +140,7 @@ class Stage(Walk):
 
     async def _hold(self, button: str) -> None:
         sim = self.world.buttons[button]
-        async with self.world.world._radios[button]:
+        async with sim.radio:
             frame, heard = sim.press(), 0
             if button in self.recorded:
                 self.recorded[button].append(frame)
@@ -163,7 +163,7 @@ class Stage(Walk):
         """Somebody recorded presses of encrypted buttons and sends them again, now that their alerts are closed."""
         busy = {subject for _, subject in (*self.open.values(), *self.waiting_for())}
         for button, frames in self.recorded.items():
-            if button not in busy and not self.world.world._radios[button].locked():
+            if button not in busy and not self.world.buttons[button].radio.locked():
                 for frame in frames:
                     await self.world.air.send(self.world.buttons[button].address, frame, -60)
                     self.replayed += 1
