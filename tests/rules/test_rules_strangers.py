@@ -17,12 +17,12 @@ def _kept(core, kinds) -> set[str]:
 
 
 def _lived(core):
-    """A press, an entry with a number, a gap, a pairing and an order."""
+    """A press, an entry with a number, a gap, a pairing and an order; somebody is there, or the climb would go on for years."""
     core.press(1_000, key="c1")
     core.entry("access.granted", "e1", 2_000, seq=7)
     core.give(SequenceGap("gate", 3, 4, open=True), 3_000)
     core.give(Paired("gate", "mac-1"), 4_000)
-    core.ask("ack", "sos", 5_000, issued_at_ms=1)
+    core.ask("ack", "sos", 5_000, issued_at_ms=1, on_site=True)
     assert _kept(core, OF_DEVICES | OF_ORDERS) == OF_DEVICES | OF_ORDERS
     return core
 
