@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 
-from gateway.nodes import Faults, Mark
+from gateway.nodes import Faults, Mark, Node
 from gateway.site.fields import ID, Known
 from gateway.site.model import Bus, ModbusDevice
 from gateway.site.profile import Profile
@@ -40,6 +40,8 @@ class Ground:
         """Buses that wait for a device to dial in."""
         self.format_stated: dict[str, set[str]] = {}
         """Bus -> what of its serial format the installer wrote down: to that he has set the devices."""
+        self.secret_lines: dict[str, Mark] = {}
+        """``sos-301.key_file`` -> where it is written."""
         self._taken: dict[str, dict[str, Mark]] = {}
 
     def claim(self, name: str, mark: Mark) -> None:
@@ -52,6 +54,13 @@ class Ground:
             first = self.taken("id", name, mark)
             if first is not None:
                 self.faults.add(mark, "fault.duplicate_id", name=name, first=f"{first.file}:{first.line}")
+
+    def note_secrets(self, name: str, node: Node) -> None:
+        """Remember the lines on which a thing, or a part of it, names its secret files."""
+        for key, child in node.mapping.items():
+            if key.endswith("_file"):
+                self.secret_lines[f"{name}.{key}"] = node.keys[key]
+            self.note_secrets(f"{name}.{key}", child)
 
     def taken(self, kind: str, key: str, mark: Mark) -> Mark | None:
         """Take a key of a kind (a port, a Bluetooth address …) for the thing at ``mark``; where it was taken before, if so."""

@@ -382,6 +382,8 @@ class Site(Struct, frozen=True):
     """Changes to built-in rules, by name."""
     fingerprint: str
     """Hash of all files read."""
+    secret_lines: dict[str, Mark] = {}
+    """``sos-301.key_file``, ``gate-1.history.password_file`` -> where it is written."""
 
     def full_name(self, path: str) -> str:
         """A place as people find it: ``1号楼1单元301室``, ``House 1 Stair 1 Flat 101``.

@@ -173,6 +173,7 @@ class _Reading:
             rules=(*builtin_rules, *rules),
             builtin=dict(changes.mapping) if changes is not None else {},
             fingerprint=fingerprint(),
+            secret_lines=self._ground.secret_lines,
         )
 
     def _each(self, key: str, read: Callable[[str, Node, Mark], T | None]) -> dict[str, T]:
@@ -187,6 +188,7 @@ class _Reading:
         found: dict[str, T] = {}
         for name, child in node.mapping.items():
             self._ground.claim(name, section.mark(name))
+            self._ground.note_secrets(name, child)
             found[name] = read(name, child, section.mark(name))
         return found
 

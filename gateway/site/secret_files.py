@@ -82,29 +82,34 @@ def _is_ourselves(name: str) -> bool:
 
 def check_secrets(site: Site, faults: Faults) -> None:
     """Open every secret the site names, so that a missing key is known at start and not at the first press."""
-    for name, mark, file, form in _secrets(site):
+    for name, field, file, form in _secrets(site):
+        mark = _line_of(site, name, field)
         text = read_secret(Path(file), faults, mark)
         if text is not None and form and not re.fullmatch(form, text):
             faults.add(mark, "fault.secret_form", name=name, given=file)
     for uplink in site.uplinks.values():
-        for file in (uplink.ca_file, uplink.cert_file):
+        for field, file in (("ca_file", uplink.ca_file), ("cert_file", uplink.cert_file)):
             if file and not Path(file).is_file():  # certificates are no secret, but must be there
-                faults.add(uplink.mark, "fault.secret_missing", given=file)
+                faults.add(_line_of(site, uplink.id, field), "fault.secret_missing", given=file)
 
 
-def _secrets(site: Site) -> Iterator[tuple[str, Mark, str, str]]:
-    """Name of its owner, place, file and form of each."""
+def _line_of(site: Site, name: str, field: str) -> Mark:
+    return site.secret_lines.get(f"{name}.{field}", site.mark)
+
+
+def _secrets(site: Site) -> Iterator[tuple[str, str, str, str]]:
+    """Name of its owner, field, file and form of each."""
     for button in site.buttons.values():
         if button.key_file:
-            yield button.id, button.mark, button.key_file, _BIND_KEY
+            yield button.id, "key_file", button.key_file, _BIND_KEY
     for door in site.doors.values():
         if door.token_file:
-            yield door.id, door.mark, door.token_file, r"[A-Za-z0-9_-]{16,128}"
+            yield door.id, "token_file", door.token_file, r"[A-Za-z0-9_-]{16,128}"
         if door.password_file:
-            yield door.id, door.mark, door.password_file, ""
+            yield door.id, "password_file", door.password_file, ""
         if door.history and door.history.password_file:
-            yield door.id, door.mark, door.history.password_file, ""
+            yield door.id, "history.password_file", door.history.password_file, ""
     for uplink in site.uplinks.values():
-        for file in (uplink.key_file, uplink.password_file):
+        for field, file in (("key_file", uplink.key_file), ("password_file", uplink.password_file)):
             if file:
-                yield uplink.id, uplink.mark, file, ""
+                yield uplink.id, field, file, ""

@@ -167,6 +167,25 @@ def test_check_secrets_names_every_missing_one_at_the_line_of_its_owner(load, go
     ]
 
 
+def test_a_missing_secret_is_told_of_at_the_line_that_names_it(load, good, tmp_path):
+    text = good.replace(
+        "place: b1/s1/101, key_file: k, heartbeat: 1h}", "place: b1/s1/101,\n    heartbeat: 1h,\n    key_file: k}"
+    ).replace(
+        "token_file: t}",
+        "\n    history: {username: u,\n      password_file: h},\n    username: v, password_file: p,\n    token_file: t}",
+    )
+    text = text.replace("tls: true}", "tls: true,\n    ca_file: ca, cert_file: c,\n    key_file: x}")
+    loaded = load(text)
+    assert loaded.errors() == []
+    write(tmp_path / "k", b"no key")
+    check_secrets(loaded.site, loaded.faults)
+    lines = text.splitlines()
+    found = {f.mark.line: dict(f.fields)["given"].rsplit("/", 1)[-1] for f in loaded.faults.errors}
+    assert sorted(name for name in found.values()) == ["c", "h", "k", "p", "t", "x"]  # ca stands on the line of c
+    for line, name in found.items():
+        assert f"_file: {name}" in lines[line - 1]
+
+
 def test_check_secrets_looks_at_the_form_of_keys(load, good, tmp_path):
     loaded = load(good)
     write(tmp_path / "k", b"not hexadecimal")
