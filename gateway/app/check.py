@@ -14,7 +14,7 @@ from gateway.alerts import Priority
 from gateway.app.compound import BUILTIN, compound_of
 from gateway.drivers.modbus.load import FULLEST, FULLEST_ALARMS, BusLoad, load_of
 from gateway.nodes import Faults
-from gateway.rules.compound import HEALTH, Compound, Rule
+from gateway.rules.compound import HEALTH, Compound, Rule, within
 from gateway.rules.conditions import Is, Threshold, leaves
 from gateway.rules.history import sources
 from gateway.rules.language import compile_rules
@@ -52,6 +52,7 @@ def check(path: Path, faults: Faults) -> tuple[Site, Compound] | None:
     if len(faults.errors) == before:  # else a rule that could not be read would be missed here a second time
         _check_heard(site, compound, faults)
         _check_sides(site, compound, faults)
+        _check_acted_for(site, compound, faults)
     return site, compound
 
 
@@ -119,6 +120,25 @@ def _unread(device: ModbusDevice, rules: Mapping[str, Rule]) -> list[str]:
         and point.name not in read | zones
         and not (point.quality_of or point.moves_within_ms or point.latched)
     ]
+
+
+def _check_acted_for(site: Site, compound: Compound, faults: Faults) -> None:
+    """Gas that shuts no valve and sounds no siren is worth a word: one a bus, at its first such detector."""
+    for bus in site.buses.values():
+        detectors = [device for device in bus.devices if device.profile.kind == "gas-detector"]
+        if alone := [one for one in detectors if _heard(one, compound.rules) and not _acted_for(one, compound)]:
+            names, places = (dict.fromkeys(had) for had in zip(*((one.id, one.place) for one in alone), strict=True))
+            faults.warn(alone[0].mark, "fault.nothing_acts", name=", ".join(names), places=", ".join(places))
+
+
+def _acted_for(device: ModbusDevice, compound: Compound) -> bool:
+    rules = [rule for rule in compound.rules.values() if device.id in rule.subjects]
+    return any(
+        output.kind in {"valve", "siren"} and output.kind in rule.drives and rule.id in (output.rules or (rule.id,))
+        for output in compound.outputs.values()
+        if any(within(device.place, area) for area in output.serves)
+        for rule in rules
+    )
 
 
 def _check_sides(site: Site, compound: Compound, faults: Faults) -> None:

@@ -467,6 +467,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "output_kind.siren": ("声光报警器", "siren"),
     "output_kind.valve": ("阀门", "valve"),
     "output_kind.fan": ("风机", "fan"),
+    "fault.nothing_acts": (
+        "{name}：没有阀门（或声光报警器）管 {places}；那里有燃气时只通知人。",
+        "{name}: no valve (or siren) acts for {places}; gas there only tells people.",
+    ),
     "fault.may_spark": (
         "{name}：{kind}就在燃气探测器 {device} 的地方（{place}），又不是防爆的；有燃气时不会启动它。",
         "{name}: this {kind} stands in the place of gas detector {device} ({place}) and is not ex_rated; it will not start while there is gas.",

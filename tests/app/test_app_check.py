@@ -25,7 +25,7 @@ def site(more: str = "") -> str:
     return f"""\
 site: garden
 gateway: box-1
-places: {{ b1: 1号楼 }}
+places: {{ b1: 1号楼, b1/s1: 1单元, b1/s1/101: 101室, b1/s2: 2单元 }}
 people: {{ head: {{}} }}
 grid: {{ building: {{ b1: [head] }}, grid: {{ b1: [head] }}, community: [head], street: [head], district: [head] }}
 buses:
@@ -39,10 +39,11 @@ uplinks: {{ street: {{ host: mqtt.example, tls: true }} }}
 
 @pytest.fixture
 def checked(tmp_path: Path):
-    def run(kind: str, points: str, more: str = "") -> list[str]:
+    def run(kind: str, points: str, more: str = "", place: str = "b1") -> list[str]:
         (tmp_path / "profiles").mkdir(exist_ok=True)
         (tmp_path / "profiles" / "own.yaml").write_text(profile(kind, points), encoding="utf-8")
-        (tmp_path / "site.yaml").write_text(site(more), encoding="utf-8")
+        text = site(more).replace("unit_id: 1, place: b1 }", f"unit_id: 1, place: {place} }}")
+        (tmp_path / "site.yaml").write_text(text, encoding="utf-8")
         faults = Faults()
         assert check(tmp_path / "site.yaml", faults) is not None
         return [line.removeprefix(f"{tmp_path}/") for line in render(faults, "en")]
@@ -85,7 +86,33 @@ def test_a_detector_that_no_rule_hears_is_an_error_at_its_line(checked, kind, po
     ],
 )
 def test_a_detector_that_is_heard_needs_no_word(checked, kind, points):
-    assert checked(kind, points) == []
+    assert [line for line in checked(kind, points) if "acts for" not in line] == []
+
+
+GAS = '  gas: { space: holding, address: 1, unit: "%LEL" }\n  shut: { space: coil, address: 0, writable: true }\n'
+NOTHING_ACTS = "site.yaml:10: warning: own-1: no valve (or siren) acts for b1; gas there only tells people."
+
+
+def acting(kind: str, more: str = "") -> str:
+    return f"outputs: {{ acts: {{ kind: {kind}, device: own-1, point: shut, place: b1, ex_rated: true, {more} }} }}\n"
+
+
+def test_a_gas_detector_that_nothing_acts_for_is_warned_of(checked):
+    def said(more: str = "") -> list[str]:
+        return [line for line in checked("gas-detector", GAS, more) if "no feedback" not in line]
+
+    assert said() == [NOTHING_ACTS]
+    assert said(acting("fan", "serves: [b1]")) == [NOTHING_ACTS]
+    button = 'buttons: { press: { address: "A4:C1:38:00:00:01", place: b1, key_file: k, heartbeat: 1h } }\n'
+    assert said(button + acting("siren", "serves: [b1], rules: [sos]")) == [NOTHING_ACTS]
+    assert said(acting("siren", "serves: [b1], rules: [gas-high]")) == []
+    assert said(acting("siren", "serves: [b1]")) == []
+    assert said(acting("valve", "serves: [b1]")) == []
+
+
+@pytest.mark.parametrize(("place", "lines"), [("b1/s1/101", []), ("b1/s2", [NOTHING_ACTS.replace("b1;", "b1/s2;")])])
+def test_what_serves_a_stair_acts_for_its_flats_and_no_other(checked, place, lines):
+    assert checked("gas-detector", GAS, acting("siren", "serves: [b1/s1]"), place) == lines
 
 
 OWN = """\
