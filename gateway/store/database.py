@@ -232,6 +232,7 @@ class Database:
         a lineage of its own, so that losing the file does not start the names over. Raises StoreFault.
         """
         with self._access.writing() as connection:
+            self._lineage.note_leap(connection)
             return self._lineage.next_run(connection)
 
     def begin_lineage(self) -> None:
@@ -294,7 +295,7 @@ class Database:
         """Whether the log may take it: the disk is well, and its messages are all news in places of their own."""
         if self._log.sick or self._unfoldable or not self._access.well:
             return False
-        if batch.retold or self._doubt:
+        if batch.retold or self._doubt or self._recovery.owes_leap():
             return False
         if not batch.messages:
             return True
@@ -373,6 +374,7 @@ class Database:
             for message in batch.retold:
                 self._outbox.insert(connection, message, found, replace=True)
             moved = self._outbox.write_cursors(connection)
+            self._lineage.note_leap(connection)
         self._serial, self._last = serial, {}
         self._doubt.settle()
         self._outbox.settle(moved)

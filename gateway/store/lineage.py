@@ -58,14 +58,25 @@ class Lineage:
         losses = self.losses(connection) + 1 + secrets.randbelow(COPIES)
         put_meta(connection, _LOSSES, str(losses).encode())
 
-    def find_leap(self, connection: sqlite3.Connection, last: Mapping[str, int]) -> None:
-        """Something is lost: from here on the floor and the losses are others. ``last``: the highest known place of each lane."""
-        losses = max(self.losses(connection) + 1, self._set_aside())
-        floor = max([self.floor(connection), *last.values()]) + LEAP
+    def find_leap(self, connection: sqlite3.Connection, last: Mapping[str, int], unnoted: int) -> int:
+        """Something is lost: from here on the floor and the losses are others; answers the losses. ``last``: the highest known
+        place of each lane; ``unnoted``: losses that former lives counted and could not note here, each of them with a leap.
+        """
+        before = self.losses(connection)
+        losses = max(before + 1, unnoted + 1, self._set_aside())
+        floor = max([self.floor(connection), *last.values()]) + (losses - before) * LEAP
         self._leapt = max(floor, losses * LEAP), losses
+        return losses
+
+    def owes_leap(self, connection: sqlite3.Connection) -> bool:
+        """Whether a leap was found that is not noted."""
+        losses = self._leapt[1]
+        return losses > 0 and losses > int(self._rows.meta(connection, _LOSSES) or 0)
 
     def note_leap(self, connection: sqlite3.Connection) -> None:
-        """Note what ``find_leap`` found."""
+        """Note what ``find_leap`` found, if that is not done."""
+        if not self.owes_leap(connection):
+            return
         self._begin(connection)
         floor, losses = self._leapt
         put_meta(connection, _FLOOR, str(floor).encode())

@@ -56,17 +56,23 @@ class Recovery(Struct, frozen=True):
             return any(not self.outbox.holds(connection, one) for one in lost)
 
     def retell(self) -> None:
-        """What is in the tables in other words than it was told in gets the words it was told in; what is in none is leapt over."""
+        """What is in the tables in other words than it was told in gets the words it was told in; what is in none is leapt over.
+        The marks of it stay until that is on the disk.
+        """
         told = self.told.read()
-        if not told:
-            self.unkept.clear()
-            return
-        with contextlib.suppress(StoreFault):  # a read-only disk
-            with self.access.writing() as connection:
-                for message in told.values():
-                    self.outbox.reword(connection, message)
+        with contextlib.suppress(StoreFault):  # a full or a read-only disk
+            if told or self.owes_leap():
+                with self.access.writing() as connection:
+                    for message in told.values():
+                        self.outbox.reword(connection, message)
+                    self.lineage.note_leap(connection)
             self.told.clear()
             self.unkept.clear()
+
+    def owes_leap(self) -> bool:
+        """Whether a leap was found that the tables do not know of. Raises StoreFault."""
+        with self.access.reading() as connection:
+            return self.lineage.owes_leap(connection)
 
     def leap(self, waiting: Iterable[Message]) -> None:
         """Something is lost that had a name. ``waiting``: messages that the tables do not know of yet. Raises StoreFault where
@@ -76,11 +82,12 @@ class Recovery(Struct, frozen=True):
             last = self.outbox.last_sequences(connection)
             for message in waiting:
                 last[message.lane] = max(message.sequence, last.get(message.lane, 0))
-            self.lineage.find_leap(connection, last)
-        if self.access.hurt:
-            return  # what it holds is read before it is mended, and then it leaps again
-        with contextlib.suppress(StoreFault), self.access.writing() as connection:  # a read-only disk
-            self.lineage.note_leap(connection)
+            losses = self.lineage.find_leap(connection, last, self.unkept.losses)
+        if not self.access.hurt:  # what it holds is read before it is mended, and then it leaps again
+            with contextlib.suppress(StoreFault), self.access.writing() as connection:  # a full or a read-only disk
+                self.lineage.note_leap(connection)
+        if self.owes_leap():
+            self.unkept.keep_losses(losses)
 
 
 def _as_told(entry: Entry, told: Mapping[str, Message]) -> Entry:

@@ -5,6 +5,8 @@ nothing of it, and the next one would tell other things under the same ids: a re
 is told from memory a mark is set, in a file whose one block was written while the disk was well, so that a full disk takes it,
 too; where the next start finds it, revisions and places in the lanes go on behind a leap (``lineage.py``). It is wiped when all that
 was told is on the disk. What has its words in ``told.py`` needs no mark: it is found by them.
+
+A disk that takes no leap either still takes the number of losses, in the same block: the next such life counts on from there.
 """
 
 from __future__ import annotations
@@ -17,8 +19,11 @@ import structlog
 from gateway.store import files
 
 NAME = "loudong.unkept"
-_BLOCK = 512
-_CLEAR, _SET = bytes(_BLOCK), b"told from memory\n".ljust(_BLOCK, b"\0")
+_BLOCK = 512  # a sector: a power cut leaves all of it old or new
+_SET = b"told from memory\n"
+_CLEAR = bytes(len(_SET))
+_LOSSES = slice(32, 64)
+"""Where the number of losses stands, in digits. It stays when the mark is wiped: a number that the tables know, too, says nothing."""
 log = structlog.get_logger()
 
 
@@ -29,11 +34,13 @@ class Unkept:
         self._path = folder / NAME
 
     def prepare(self) -> None:
-        """Make the file, if there is none, while the disk takes it."""
+        """Lay out the file, where it is not, while the disk takes it. What is in it stays, for it may be set meanwhile."""
         try:
-            if files.touch_private(self._path, synced=False):
-                self._write(_CLEAR)
-                self.sync()
+            if files.size(self._path) < _BLOCK:
+                files.touch_private(self._path, synced=False)
+                with self._path.open("r+b", buffering=0) as file:
+                    os.posix_fallocate(file.fileno(), 0, _BLOCK)
+                    os.fsync(file.fileno())
                 files.sync_folder(self._path.parent)
         except OSError as error:
             log.warning("mark_unwritten", fault=str(error))
@@ -46,21 +53,28 @@ class Unkept:
         except OSError:
             return False
 
+    @property
+    def losses(self) -> int:
+        """What ``keep_losses`` kept; 0: nothing."""
+        try:
+            digits = self._path.read_bytes()[_LOSSES].rstrip(b"\0")
+        except OSError:
+            return 0
+        return int(digits) if digits.isdigit() else 0
+
     def set(self) -> None:
         """Something is about to be told; not synced."""
-        try:
-            files.touch_private(self._path, synced=False)
-            self._write(_SET)
-        except OSError as error:
-            log.warning("mark_unwritten", fault=str(error))
+        self._write(_SET, 0)
+
+    def keep_losses(self, losses: int) -> None:
+        """So many losses were counted, and the tables do not take the number."""
+        self._write(b"%d" % losses, _LOSSES.start)
+        self.sync()
 
     def clear(self) -> None:
         """All that was told is on the disk, or a start knows that it is not."""
         if self.is_set:
-            try:
-                self._write(_CLEAR)
-            except OSError as error:
-                log.warning("mark_unwritten", fault=str(error))
+            self._write(_CLEAR, 0)
 
     def sync(self) -> None:
         """Make durable what was written."""
@@ -70,6 +84,10 @@ class Unkept:
         except OSError as error:
             log.warning("mark_unwritten", fault=str(error))
 
-    def _write(self, block: bytes) -> None:
-        with self._path.open("r+b", buffering=0) as file:
-            files.write_all(file.fileno(), block, 0)
+    def _write(self, words: bytes, at: int) -> None:
+        try:
+            files.touch_private(self._path, synced=False)
+            with self._path.open("r+b", buffering=0) as file:
+                files.write_all(file.fileno(), words, at)
+        except OSError as error:
+            log.warning("mark_unwritten", fault=str(error))

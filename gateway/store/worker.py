@@ -162,7 +162,7 @@ class Worker:
         """All that was told from memory is on the disk in the words it was told in."""
         self._marking = None
         if self._beside is not None:
-            for clear in (self._told.clear, self._unkept.clear):
+            for clear in (self._told.clear, self._unkept.clear, self._unkept.prepare):
                 asyncio.get_running_loop().run_in_executor(self._beside[0], clear)
 
     @property

@@ -168,3 +168,77 @@ def test_a_stop_that_had_to_leave_something_in_memory_leaves_the_mark(tmp_path, 
 def test_an_empty_mark_is_none(tmp_path, content):
     (tmp_path / unkept.NAME).write_bytes(content)
     assert not Unkept(tmp_path).is_set
+
+
+def _starts_on(folder):
+    """What a start finds of a life that told something from memory; and it does the same, and is killed in its turn."""
+    database = Database.open(folder)
+    loaded = database.load()
+    Unkept(folder).set()
+    database._access.hang_up()
+    return loaded
+
+
+def test_each_of_many_kills_on_a_full_disk_is_a_loss_of_its_own(tiny_disk, make_batch):
+    """Was: the mark was wiped though the disk had refused to note the leap, and every such life drew the same numbers."""
+    folder = tiny_disk.path / "state"
+    database = Database.open(folder)
+    database.commit(make_batch(3 * LEAP))  # a lane that came further in one life than a few leaps go
+    database.close()
+    Unkept(folder).prepare()
+    Unkept(folder).set()
+    tiny_disk.fill()
+    lives = [_starts_on(folder) for _ in range(3)]
+    assert not any(loaded.writable and loaded.losses == 0 for loaded in lives)
+    assert [loaded.losses for loaded in lives] == [1, 2, 3]
+    floors = [loaded.floor for loaded in lives]
+    assert all(later - floor >= LEAP for floor, later in zip([3 * LEAP, *floors], floors, strict=False))
+    tiny_disk.free()
+    well = Database.open(folder)
+    assert (well.load().losses, Unkept(folder).is_set) == (4, False)
+    well.close()
+    again = Database.open(folder)
+    assert (again.load().losses, again.load().floor >= floors[-1] + LEAP) == (4, True), "noted"
+    again.close()
+
+
+def test_a_leap_that_the_start_could_not_note_is_noted_with_the_first_commit(tiny_disk, make_batch):
+    """Was: a life that got well wiped the mark, and the next loss drew the number that this one had told under."""
+    folder = tiny_disk.path / "state"
+    database = Database.open(folder)
+    database.commit(make_batch(1))
+    database.close()
+    Unkept(folder).prepare()
+    Unkept(folder).set()
+    tiny_disk.fill()
+    database = Database.open(folder)
+    floor = database.load().floor
+    tiny_disk.free()
+    database.commit(make_batch(floor + 1))
+    Unkept(folder).clear()  # as the store does when all that was told is on the disk
+    database.close()
+    database = Database.open(folder)
+    assert (database.load().losses, database.load().floor) == (1, floor)
+    database.close()
+
+
+def test_the_block_of_the_mark_is_laid_out_as_soon_as_there_is_room(tiny_disk):
+    """Was: a first start on a full disk left an empty file, and no later start laid it out."""
+    mark = Unkept(tiny_disk.path)
+    (tiny_disk.path / unkept.NAME).touch()
+    tiny_disk.fill()
+    mark.prepare()
+    assert (tiny_disk.path / unkept.NAME).stat().st_size == 0
+    tiny_disk.free()
+    mark.prepare()
+    tiny_disk.fill()
+    mark.set()
+    assert mark.is_set
+    mark.prepare()
+    assert mark.is_set
+
+
+@pytest.mark.parametrize("content", [b"", b"told from memory\n", b"told from memory\n".ljust(512, b"\0"), b"x" * 512])
+def test_a_mark_without_a_number_counts_no_losses(tmp_path, content):
+    (tmp_path / unkept.NAME).write_bytes(content)
+    assert Unkept(tmp_path).losses == 0
