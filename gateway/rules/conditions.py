@@ -17,7 +17,10 @@ from gateway.rules.signs import SIGNS, Sign
 
 
 class Threshold(Struct, frozen=True):
-    """A value beyond a limit, in the point's own unit."""
+    """A value beyond a limit, in the point's own unit.
+
+    A sensor that warms up reads zero, or anything low: that is no proof of too little, as it is none of enough.
+    """
 
     fact: str
     limit: float
@@ -37,6 +40,8 @@ class Threshold(Struct, frozen=True):
         if fact.quality is (Quality.OVER_RANGE if self.above else Quality.UNDER_RANGE):
             return True
         if isinstance(fact.value, bool | str) or fact.value is None:
+            return None
+        if fact.quality is Quality.WARM_UP and not self.above:
             return None
         back = self.deadband if standing else 0.0
         beyond = fact.value >= self.limit - back if self.above else fact.value <= self.limit + back

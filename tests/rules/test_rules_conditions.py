@@ -121,6 +121,12 @@ def test_how_far_a_quality_may_be_believed(quality, alarming, quiet):
     assert ask(ABOVE, Board(p=fact(1.0, quality))).truth is quiet
 
 
+def test_a_sensor_that_warms_up_proves_no_lack_and_one_whose_word_is_missing_does():
+    assert ask(BELOW, Board(p=fact(0.0, Quality.WARM_UP))).truth is None
+    assert ask(BELOW, Board(p=fact(0.0, Quality.WARM_UP)), standing=True).truth is None
+    assert ask(BELOW, Board(p=fact(0.0, Quality.COMMS))).truth is True
+
+
 @pytest.mark.parametrize("quality", Quality)
 def test_what_a_device_says_itself_is_believed_when_it_alarms_whatever_is_wrong_with_it(quality):
     quiet = False if quality is Quality.GOOD else None
