@@ -152,8 +152,8 @@ class Alert(Struct, frozen=True):
     regrade_due: Instant | None = None
     regrade_step: int = 0
     silenced: bool = False
-    worst: float | None = None
-    """Worst value alarmed so far; well beyond it the condition *worsens* and re-alarms."""
+    steps_beyond: float | None = None
+    """How far beyond its limit it was at worst, in steps; one step further the condition *worsens* and re-alarms. None: no number was."""
     shelved_until: Instant | None = None
     shelved_by: str | None = None
     shelved_at: Instant | None = None

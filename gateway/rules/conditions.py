@@ -6,6 +6,8 @@ it neither raises an alert nor lets one return. Kleene's tables join the three v
 
 from __future__ import annotations
 
+from math import inf
+
 import msgspec
 from msgspec import Struct
 
@@ -14,6 +16,13 @@ from gateway.events import Entry, Press, Quality, Scalar
 from gateway.instant import DAY, MINUTE, Instant
 from gateway.rules.question import Case, ConditionNode, Fact, Finding, why_of
 from gateway.rules.signs import SIGNS, Sign
+
+WORSE_ABOVE = 0.5
+"""Of a rising limit: half of it more (or the deadband, if that is greater) is worse."""
+WORSE_BELOW = 2
+"""Deadbands of a falling limit: so much less is worse (of oxygen 1 %VOL). Half of such a limit is death."""
+WORSE_BARE = 0.1
+"""Of a falling limit without a deadband: a tenth of it less."""
 
 
 class Threshold(Struct, frozen=True):
@@ -46,6 +55,24 @@ class Threshold(Struct, frozen=True):
         back = self.deadband if standing else 0.0
         beyond = fact.value >= self.limit - back if self.above else fact.value <= self.limit + back
         return beyond if fact.believed(alarming=beyond) else None
+
+    @property
+    def step(self) -> float:
+        """By how much a value must be further beyond the limit to be worse, in the point's unit: more than it wavers by."""
+        size = abs(self.limit)
+        step = (
+            max(WORSE_ABOVE * size, self.deadband) if self.above else WORSE_BELOW * self.deadband or WORSE_BARE * size
+        )
+        return step or 1.0
+
+    def steps_beyond(self, why: Why) -> float | None:
+        """How far beyond the limit a reason of this threshold is, in steps; None where it is not."""
+        if why.quality is (Quality.OVER_RANGE if self.above else Quality.UNDER_RANGE):
+            return inf
+        if isinstance(why.value, bool | str) or why.value is None:
+            return None
+        further = why.value - self.limit if self.above else self.limit - why.value
+        return further / self.step if further >= 0 else None
 
 
 class Is(Struct, frozen=True):
@@ -246,6 +273,19 @@ def leaves(node: ConditionNode) -> tuple[ConditionNode, ...]:
     if isinstance(node, All | Any):
         return tuple(leaf for part in node.parts for leaf in leaves(part))
     return leaves(node.part) if isinstance(node, Not | Some | Unknown) else (node,)
+
+
+def steps_beyond(node: ConditionNode, why: tuple[Why, ...]) -> float | None:
+    """How far the worst of some reasons is beyond its limit, in steps of that limit (see ``Threshold.step``).
+
+    Steps, so that limits on either side, and those of different points, can be compared. Infinite: beyond the measuring range.
+    None: no number is beyond a limit; at most a detector says so itself.
+    """
+    thresholds = [leaf for leaf in leaves(node) if isinstance(leaf, Threshold)]
+    limits: dict[tuple[str, Scalar | None], Threshold] = {(one.fact, one.limit): one for one in thresholds}
+    known = ((limits.get((reason.fact, reason.limit)), reason) for reason in why)
+    steps = (leaf.steps_beyond(reason) for leaf, reason in known if leaf is not None)
+    return max((far for far in steps if far is not None), default=None)
 
 
 def happens(node: ConditionNode) -> bool:

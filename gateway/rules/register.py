@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from math import inf
 
 import msgspec
 from msgspec import Struct
@@ -27,10 +26,10 @@ from gateway.alerts import (
     alert_id,
     building_of,
 )
-from gateway.events import Quality
 from gateway.instant import Instant
 from gateway.rules import ladder, lifecycle
 from gateway.rules.compound import Compound, Rule
+from gateway.rules.conditions import steps_beyond
 from gateway.rules.deadlines import Deadlines
 from gateway.rules.facts import FactBoard
 from gateway.rules.ladder import Because
@@ -159,7 +158,7 @@ class AlertRegister:
             momentary=rule.momentary,
             silent=rule.silent,
             regrade_due=None if first is None else Instant(at + first),
-            worst=worst_value(why),
+            steps_beyond=steps_beyond(rule.when, why),
             suppression=Suppression.NONE if tested_until is None else Suppression.BY_DESIGN,
             drill=tested_until is not None,
             shelved_until=tested_until,
@@ -174,10 +173,7 @@ class AlertRegister:
 
     def re_alarm(self, alert: Alert, at: Instant, why: tuple[Why, ...], reason: str) -> None:
         """Came back, worsened, or was pressed again after somebody answered: the climb begins anew."""
-        seen = [v for v in (alert.worst, worst_value(why)) if v is not None]
-        again = _replace(
-            lifecycle.re_alarm(alert), why=why, occurrences=alert.occurrences + 1, worst=max(seen, default=None)
-        )
+        again = _replace(self._worse(lifecycle.re_alarm(alert), why), occurrences=alert.occurrences + 1)
         said = self._say(ChangeKind.RE_ALARMED, again, at, reason=reason)
         climbing = alert.response is Response.UNANSWERED and alert.climb_due is not None
         if not climbing and alert.suppression is not Suppression.SHELVED:
@@ -195,8 +191,19 @@ class AlertRegister:
 
     def worsen(self, alert: Alert, why: tuple[Why, ...]) -> None:
         """Remember what is worse about an alert that is still unanswered."""
-        worst = max((v for v in (alert.worst, worst_value(why)) if v is not None), default=None)
-        self._keep(_replace(alert, worst=worst, why=why))
+        self._keep(self._worse(alert, why))
+
+    def worst(self, alert: Alert) -> float | None:
+        """How far beyond its limit an alert was at worst; of one that an earlier version kept, as far as its reasons say."""
+        return self._far(alert, alert.why) if alert.steps_beyond is None else alert.steps_beyond
+
+    def _worse(self, alert: Alert, why: tuple[Why, ...]) -> Alert:
+        seen = [far for far in (self.worst(alert), self._far(alert, why)) if far is not None]
+        return _replace(alert, why=why, steps_beyond=max(seen, default=None))
+
+    def _far(self, alert: Alert, why: tuple[Why, ...]) -> float | None:
+        rule = self.compound.rules.get(alert.rule)
+        return steps_beyond(rule.when, why) if rule else None
 
     def acknowledge(self, alert: Alert, at: Instant, who: str, *, on_site: bool) -> None:
         """A named person took it."""
@@ -397,15 +404,6 @@ class AlertRegister:
 
 def _crowd(alert: Alert) -> tuple[str, str]:
     return alert.rule, building_of(alert.place)
-
-
-def worst_value(why: tuple[Why, ...]) -> float | None:
-    """The greatest number among the reasons that have a limit; beyond the measuring range is greater than any."""
-    limited = [w for w in why if w.limit is not None]
-    if any(w.quality is Quality.OVER_RANGE for w in limited):
-        return inf
-    numbers = (w.value for w in limited if isinstance(w.value, int | float) and not isinstance(w.value, bool))
-    return max((float(n) for n in numbers), default=None)
 
 
 def _age(alert: Alert) -> tuple[Instant, str]:

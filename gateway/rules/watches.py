@@ -23,22 +23,21 @@ from gateway.events import Entry, Press
 from gateway.instant import Instant
 from gateway.rules.compound import Compound, Rule
 from gateway.rules.concerns import Concerns, Watches, look_of
-from gateway.rules.conditions import Threshold, leaves
+from gateway.rules.conditions import Threshold, leaves, steps_beyond
 from gateway.rules.deadlines import Deadlines, Name
 from gateway.rules.facts import FactBoard, FactKey
 from gateway.rules.history import anew, historic
 from gateway.rules.ledger import Table
 from gateway.rules.memory import Memories, Memory, Occurrence
 from gateway.rules.question import Case, Finding
-from gateway.rules.register import AlertRegister, worst_value
+from gateway.rules.register import AlertRegister
 from gateway.rules.signs import Sign
 from gateway.rules.testing import tested_until
 
 REREAD_WITHIN_MS = 1_500
 """A re-read takes one transaction, at most a second on a slow bus; a value that cannot be confirmed alarms all the same."""
-WORSE_BY = 0.5
-"""A value beyond the worst one alarmed by half the limit (or the deadband, if greater) re-alarms what was answered."""
-
+A_STEP = 1 - 1e-9
+"""Further than the worst one alarmed, less what dividing by the step rounds off."""
 REASONS_KEPT = 8
 """Of an alert whose detectors say it one after the other; as many as of its presses."""
 
@@ -327,12 +326,9 @@ class Watchkeeper:
             self._register.worsen(alert, _all_said(alert, finding.why))
 
     def _is_beyond(self, rule: Rule, alert: Alert, why: tuple[Why, ...]) -> bool:
-        """A number well beyond the worst one alarmed: each such step is that much further, so noise takes none."""
-        value = worst_value(why)
-        limits = [leaf for leaf in leaves(rule.when) if isinstance(leaf, Threshold) and leaf.above]
-        if value is None or alert.worst is None or value <= alert.worst or not limits:
-            return False
-        return value >= alert.worst + max(max(WORSE_BY * abs(leaf.limit), leaf.deadband) for leaf in limits)
+        """A number well beyond the worst one alarmed, so that noise is none; or the first, where a detector had only said so."""
+        far, worst = steps_beyond(rule.when, why), self._register.worst(alert)
+        return far is not None and (worst is None or (far > worst and far - A_STEP >= worst))
 
     def _holds_not(self, rule: Rule, subject: str, watch: Watch, at: Instant) -> None:
         if watch.phase in {Phase.PENDING, Phase.CONFIRMING}:

@@ -1,9 +1,12 @@
 """Raise, answer, return, latch, reset, close, shelve: the three axes, and what closes what."""
 
+import msgspec
 import pytest
 
 from gateway.events import Quality
 from gateway.instant import DAY, HOUR, MINUTE, SECOND
+from gateway.rules.compound import FactSpec, Subject
+from gateway.rules.engine import Engine
 
 
 @pytest.mark.parametrize("order", ["ack first", "return first"])
@@ -94,6 +97,63 @@ def test_beyond_the_measuring_range_is_worse_than_any_value_and_once(core):
     core.die()
     core.read("gas", "gas", None, 3 * MINUTE, Quality.OVER_RANGE)
     assert core.said("gas-high") == []
+
+
+AIR = Subject("pit", "other", "b1/s1", (), {"oxygen": FactSpec("%VOL"), "co": FactSpec("ppm"), "alarm": FactSpec()})
+
+
+@pytest.mark.parametrize(
+    ("when", "steps"),
+    [
+        ("{ point: oxygen, below: 19.5 %VOL, deadband: 0.5 %VOL }", [("oxygen", 19.0), ("oxygen", 18.1), ("oxygen", 18.0)]),
+        ("{ point: oxygen, below: 20 %VOL }", [("oxygen", 19.0), ("oxygen", 17.1), ("oxygen", 17.0)]),
+        ("{ point: oxygen, below: 0 %VOL }", [("oxygen", -1), ("oxygen", -1.9), ("oxygen", -2)]),
+        ("{ point: co, above: 70 ppm, deadband: 60 ppm }", [("co", 70), ("co", 129), ("co", 130)]),
+        (
+            "{ any: [{ point: co, above: 100 ppm }, { point: oxygen, below: 19.5 %VOL, deadband: 0.5 %VOL }] }",
+            [("co", 110), ("oxygen", 19.0), ("oxygen", 18.0)],
+        ),
+        ("{ any: [{ point: alarm, is: true }, { point: co, above: 100 ppm }] }", [("alarm", True), ("co", 99), ("co", 100)]),
+        (
+            "{ any: [{ point: alarm, is: true }, { point: oxygen, below: 19 %VOL, deadband: 1 %VOL }] }",
+            [("alarm", True), ("oxygen", 19.5), ("oxygen", 19)],
+        ),
+    ],
+)  # fmt: skip
+def test_each_limit_is_worse_on_its_own_side_by_its_own_step_and_once(make, when, steps):
+    core = make(
+        f"- {{ rule: air, subjects: {{ kind: other }}, when: {when}, priority: high, grade: small }}", subjects=(AIR,)
+    )
+    first, short, worse = steps
+    core.read("pit", *first, SECOND)
+    core.ask("ack", "air", on_site=True)
+    core.forget().read("pit", *short, MINUTE)
+    assert core.said("air") == []
+    core.read("pit", *worse, 2 * MINUTE)
+    assert core.said("air")[0] == "re-alarmed"
+    core.ask("ack", "air", on_site=True)
+    core.die()
+    core.forget().read("pit", *short, 3 * MINUTE)
+    core.read("pit", *worse)
+    assert core.said("air") == []
+
+
+def test_how_bad_an_alert_of_an_earlier_version_was_is_what_its_reasons_say(core):
+    core.gas(22.0, SECOND)
+    core.ask("ack", "gas-high", on_site=True)
+    rows = [(row, msgspec.msgpack.decode(row.body)) for row in core.engine.snapshot()]
+    for row, body in rows:
+        if row.kind == "alert":
+            del body["steps_beyond"]
+            body["worst"] = 22.0
+    core.engine = Engine(core.compound)
+    assert not core.engine.restore(
+        [msgspec.structs.replace(row, body=msgspec.msgpack.encode(body)) for row, body in rows]
+    )
+    core.forget().read("gas", "gas", 31.0, MINUTE)
+    assert core.said("gas-high") == []
+    core.read("gas", "gas", 32.0)
+    assert core.said("gas-high") == ["re-alarmed", "told"]
 
 
 def test_what_worsens_sounds_again_although_it_was_silenced(core):
