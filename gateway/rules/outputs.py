@@ -46,7 +46,7 @@ def _asked(output: OutputSpec, alert: Alert, rule: Rule | None) -> OutputState |
         return None
     if output.rules and rule.id not in output.rules:
         return None
-    return state if _in_force(output.kind, state, alert) else None
+    return state if _in_force(output.kind, state, alert, rule) else None
 
 
 def _gassed(output: OutputSpec, alert: Alert, rule: Rule | None) -> bool:
@@ -56,12 +56,14 @@ def _gassed(output: OutputSpec, alert: Alert, rule: Rule | None) -> bool:
     return alert.condition is Condition.ACTIVE or alert.latch
 
 
-def _in_force(kind: str, state: OutputState, alert: Alert) -> bool:
+def _in_force(kind: str, state: OutputState, alert: Alert, rule: Rule) -> bool:
     """How long an open alert goes on asking. Who shelves it silences people and sounders, and lets go of nothing that is safe."""
     if kind == "valve":
         return True
-    holds = alert.condition is Condition.ACTIVE or alert.latch
+    active = alert.condition is Condition.ACTIVE
+    holds = active or alert.latch
     if kind == "siren":
         holds = holds and alert.response is Response.UNANSWERED and not alert.silenced
-    safe = kind == "fan" and state is OutputState.OFF
+    breathed = active and rule.life_safety and alert.suppression is Suppression.SHELVED
+    safe = kind == "fan" and (state is OutputState.OFF or breathed)
     return holds and (safe or alert.suppression is Suppression.NONE)

@@ -81,10 +81,28 @@ def test_a_shelf_silences_people_and_lets_go_of_no_fan_held_off_in_smoke(make):
     assert core.output("fan") == OFF
 
 
-def test_a_fan_that_draws_gas_out_stops_with_the_shelf(make):
-    core = make(outputs=(OutputSpec("fan", "fan", "b1", ("b1",)),))
+def test_a_fan_that_makes_air_to_breathe_goes_on_over_a_shelf_until_the_danger_has_gone(make):
+    core = make(outputs=(OutputSpec("fan", "fan", "b1", ("b1",)), *siren()))
     core.gas(40.0, SECOND)
+    core.ask("shelve", "gas-high", for_ms=20 * MINUTE, reason="noise")
+    assert (core.output("fan"), core.output("siren")) == (ON, OFF)
+    core.read("gas", "gas_high_alarm", False)
+    core.read("gas", "gas", 0.0, MINUTE)
+    assert core.output("fan") == OFF, "it latches, but is shelved: only the danger itself holds the fan then"
+
+
+def test_a_fan_for_comfort_stops_with_the_shelf(make, rules_text):
+    fan = OutputSpec("fan", "fan", "b1", ("b1",), rules=("water",))
+    core = make(rules_text.replace('drives: { siren: "on" }', 'drives: { siren: "on", fan: "on" }', 1), outputs=(fan,))
+    core.read("water", "water", True, SECOND)
     assert core.output("fan") == ON
+    core.ask("shelve", "water", for_ms=20 * MINUTE, reason="noise")
+    assert core.output("fan") == OFF
+
+
+def test_a_shelf_starts_no_fan_in_the_gas(make):
+    core = make()
+    core.gas(40.0, SECOND)
     core.ask("shelve", "gas-high", for_ms=20 * MINUTE, reason="noise")
     assert core.output("fan") == OFF
 
