@@ -48,6 +48,30 @@ def test_an_alarm_bit_that_its_own_status_calls_void_says_nothing(tmp_path):
     assert ("residual-current", "high") in detector.poll(20, {200: 1, 201: 1, 207: 1})
 
 
+@pytest.mark.parametrize(
+    ("profile", "rule", "right", "wrong"),
+    [
+        ("gas-detcon-600", ("gas-low", "high"), {0: 0x0B64, 5: 0x06E5}, {0: 0x0B64, 5: 0x06A5}),
+        (
+            "oxygen-rki-m2a", ("oxygen-low", "critical"),
+            {0: 0x20D1, 1: 0x2010, 22: 0}, {0: 0x20D1, 1: 0x2010, 22: 1},
+        ),
+    ],
+)  # fmt: skip
+def test_an_alarm_that_is_set_to_the_wrong_side_is_no_alarm(tmp_path, profile, rule, right, wrong):
+    """No gas (0 %LEL), and air (20.9 %VOL): where the alarm waits for the wrong side, it is on when all is well."""
+    detector = Detector(tmp_path, profile)
+    assert rule not in detector.poll(10, wrong)
+    assert rule in detector.poll(20, right)
+
+
+@pytest.mark.parametrize(("status", "rule"), [(5, "oxygen-low"), (6, "detector-alarm"), (8, "detector-alarm")])
+def test_too_much_oxygen_is_an_alarm_and_no_lack_of_it(tmp_path, status, rule):
+    detector = Detector(tmp_path, "oxygen-6in1")
+    assert detector.poll(10, {0: 0x4400, 1: 240, 5: 1}) == []
+    assert detector.poll(30, {0: 0x4400, 1: 240, 5: status}) == [(rule, "critical")]
+
+
 def test_full_scale_of_a_broken_sensor_alone_is_no_gas(tmp_path):
     detector = Detector(tmp_path, "gas-sierra-5100")
     detector.poll(10, {21: 1, 22: 2})
