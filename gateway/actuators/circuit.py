@@ -113,9 +113,12 @@ class Circuit:
         """Whether to read before deciding: at the start, to verify, and where only the look can tell what to do.
 
         A fresh or failed ask toward safe is written without looking: that saves a transaction when it counts. The coil of a
-        momentary output has let go by itself, and some relays are never read: nothing can be seen there.
+        momentary output has let go by itself, and some relays are never read: nothing can be seen there. One that lives on
+        renewals may still be on from a life, or a bus, that renews it no more: only a write begins them again.
         """
-        return not (self.momentary or self.unread) and self._wants_a_look()
+        if self.momentary or self.unread or (self.output.renewed and self.asked.ask.energises):
+            return False
+        return self._wants_a_look()
 
     def must_look_at_feedback(self) -> bool:
         """The same for a momentary output, of which only the feedback knows: not to pulse again what is done already."""

@@ -51,6 +51,11 @@ class Ask(StrEnum):
         return self in {Ask.ON, Ask.SHUT, Ask.HELD_OFF}
 
     @property
+    def energises(self) -> bool:
+        """Whether the coil shall be on."""
+        return self in {Ask.ON, Ask.SHUT}
+
+    @property
     def state(self) -> OutputState:
         """The state as the core calls it."""
         return OutputState.OFF if self is Ask.HELD_OFF else OutputState(self.value)

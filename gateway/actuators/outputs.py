@@ -14,7 +14,9 @@ at any time, because it may stand on another bus that is dead.
 A *momentary* output (a valve on a pulse that ends by itself) shows nothing on its coil. It is pulsed once for each cause, and
 again only after a write that failed or a feedback that says, in good quality, that its state was not reached; without a
 feedback it is never looked at again. A relay that is *unread* is written again at each verification, for it may have lost its
-power; without a feedback no state asked of it is ever called confirmed.
+power; without a feedback no state asked of it is ever called confirmed. One that its device lets go unless it is *renewed* is
+written whenever it shall be on, never looked at first: the bus renews what it wrote itself, and what is seen on may be the end of
+a pulse that another life gave.
 """
 
 from __future__ import annotations

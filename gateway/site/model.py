@@ -301,6 +301,8 @@ class Output(Struct, frozen=True):
     """A valve on a pulse, which does the deed for good and ends by itself: the coil says nothing of the state (from the profile)."""
     unread: bool = False
     """Nothing shows that its relay took what was written: only a feedback proves it (from the profile)."""
+    renewed: bool = False
+    """Its relay lets go unless it is written again in time: seen on, it may be at the end of its last pulse (from the profile)."""
 
 
 class Broker(Struct, frozen=True):

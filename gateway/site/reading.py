@@ -297,6 +297,7 @@ class _Reading:
             output,
             momentary=output.kind == "valve" and any(p.momentary for p in points),
             unread=any(p.unread for p in points),
+            renewed=any(p.repeat_ms for p in points),
         )
 
     def _as_used(self, bus: Bus) -> Bus:

@@ -117,11 +117,7 @@ class World:
 
     def play(self, script):
         async def story():
-            bus = self.site.buses["line"]
-            poller = BusPoller(bus, lambda _: None, line=RtuLine(BoardWire(self.board, self.other, self.limits)))
-            lanes = {device.id: poller for device in bus.devices}
-            self.reconciler = OutputReconciler(self.site.outputs, lanes, self.said.append, lambda: None)
-            self.tasks = [asyncio.ensure_future(poller.run()), asyncio.ensure_future(self.reconciler.run())]
+            self.begin()
             try:
                 await asyncio.sleep(5)
                 await script()
@@ -129,6 +125,14 @@ class World:
                 await self.end()
 
         virtual_run(story())
+
+    def begin(self, *ours):
+        """A life of the gateway, with a poller of its own; ``ours``: outputs that an earlier one put on."""
+        bus = self.site.buses["line"]
+        poller = BusPoller(bus, lambda _: None, line=RtuLine(BoardWire(self.board, self.other, self.limits)))
+        lanes = {device.id: poller for device in bus.devices}
+        self.reconciler = OutputReconciler(self.site.outputs, lanes, self.said.append, lambda: None, ours=ours)
+        self.tasks = [asyncio.ensure_future(poller.run()), asyncio.ensure_future(self.reconciler.run())]
 
     async def end(self):
         """The gateway ends; the boards do not."""
@@ -219,3 +223,43 @@ def test_what_goes_on_is_renewed_until_it_is_ended_and_ends_by_itself_with_the_g
 
     world.play(script)
     assert last(world, "fan") == ("on", "on", True, "")
+
+
+@pytest.mark.parametrize("profile", ["relay-waveshare-8ch", "relay-r413d08"])
+def test_a_pulse_of_the_life_before_is_taken_over_before_it_ends(tmp_path, profile):
+    """The relay is still on when the gateway starts anew, and nobody renews it but who wrote it."""
+    world = World(tmp_path, profile)
+    table, place = (world.board.coils, 2) if profile == "relay-waveshare-8ch" else (world.board.holding, 3)
+
+    async def script():
+        world.want("fan", "on", "co2-1")
+        await asyncio.sleep(20)
+        await world.end()
+        await asyncio.sleep(3)
+        world.begin("fan")
+        world.want("fan", "on", "co2-1")
+        for _ in range(600):
+            assert table[place] == 1
+            await asyncio.sleep(0.1)
+        world.want("fan", "off")
+        await asyncio.sleep(1)
+        assert table[place] == 0
+
+    world.play(script)
+
+
+def test_an_output_that_lives_on_renewals_is_written_when_it_is_asked_for_once_more(one, play):
+    """After its bus was exchanged nobody else begins them again."""
+    b, lane = one("s", "siren", renewed=True)
+
+    async def script():
+        b.want("s", "on", "sos")
+        await asyncio.sleep(2)
+        b.want("s", "on", "sos")
+        await asyncio.sleep(0.5)
+        assert lane.deeds("write on") == [("write on", "board", "relay-s")] * 2
+        b.want("s", "off")
+        await asyncio.sleep(2)
+
+    play(b, script)
+    assert b.said()[-1] == ("off", "off", True, "")

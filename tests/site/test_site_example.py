@@ -32,7 +32,7 @@ GARDEN = ROOT / "examples" / "fukang-garden"
 
 TABLES = {
     "PERSON": {"id", "mark"}, "PLACE_TABLE": {"path"}, "DEVICE": {"id", "mark"}, "BUS": {"id", "mark", "devices"}, "BUTTON": {"id", "mark"},
-    "RADIO": set(), "LISTENER": set(), "RETENTION": set(), "DOOR": {"id", "mark"}, "OUTPUT": {"id", "mark", "momentary", "unread"}, "UPLINK": {"id", "mark"}, "GRID": set(),
+    "RADIO": set(), "LISTENER": set(), "RETENTION": set(), "DOOR": {"id", "mark"}, "OUTPUT": {"id", "mark", "momentary", "unread", "renewed"}, "UPLINK": {"id", "mark"}, "GRID": set(),
     "HEADING": {"mark", "fingerprint", "secret_lines", *SECTIONS},
 }  # fmt: skip
 """Each table and what of its model does not come from it."""
@@ -213,24 +213,26 @@ points:
 
 
 @pytest.mark.parametrize(
-    ("more", "momentary", "unread"),
+    ("more", "momentary", "unread", "renewed"),
     [
-        ("", False, False),
-        ("pulse: 2s", True, False),
-        ("pulse: 500ms", True, True),
-        ("pulse: 10s, repeat: 4s", False, False),
-        ("write_only: true", False, True),
-        ("write_on_address: 8, space: holding", False, True),
-        ("write_on_address: 8, space: holding, shown_on: 1", False, False),
+        ("", False, False, False),
+        ("pulse: 2s", True, False, False),
+        ("pulse: 500ms", True, True, False),
+        ("pulse: 10s, repeat: 4s", False, False, True),
+        ("write_only: true", False, True, False),
+        ("write_on_address: 8, space: holding", False, True, False),
+        ("write_on_address: 8, space: holding, shown_on: 1", False, False, False),
     ],
 )
-def test_whether_a_valve_is_momentary_or_unread_is_its_profiles_to_say(load, good, more, momentary, unread):
+def test_whether_a_valve_is_momentary_unread_or_renewed_is_its_profiles_to_say(
+    load, good, more, momentary, unread, renewed
+):
     more = more if "space" in more else f"space: coil, {more}"
     profiles = {"profiles/pulse.yaml": _PULSE.format(more=more)}
     loaded = load(good.replace("profile: relay,", "profile: pulse,"), profiles)
     assert not loaded.faults.errors, loaded.faults.errors
     valve = loaded.site.outputs["valve-1"]
-    assert (valve.momentary, valve.unread) == (momentary, unread)
+    assert (valve.momentary, valve.unread, valve.renewed) == (momentary, unread, renewed)
 
 
 @pytest.mark.parametrize("kind", ["siren", "fan"])
