@@ -123,20 +123,32 @@ def _check_identity(old: Site, new: Site, faults: Faults) -> None:
 
 def _check_outputs(house: House, new: Site, faults: Faults) -> None:
     """A siren that sounds is not taken from its relay: nobody would switch that off any more."""
-    for want in house.engine.wants():
-        if want.state is OutputState.ON and _relay(house.site, want.output) != _relay(new, want.output):
-            faults.add(new.mark, "fault.output_on", output=want.output)
+    for output in _perhaps_on(house):
+        if _relay(house.site, output) != _relay(new, output):
+            faults.add(new.mark, "fault.output_on", output=output)
     if faults.errors:
         raise FaultySite(faults)
 
 
+def _perhaps_on(house: House) -> list[str]:
+    """Outputs that we asked on and have not seen off; of one that nothing can show, whether it is asked on now."""
+    asked = {want.output for want in house.engine.wants() if want.state is OutputState.ON}
+    unseen = {output.id for output in house.site.outputs.values() if output.unread and not output.feedback}
+    return sorted((asked | house.engine.driven() - unseen) & house.site.outputs.keys())
+
+
 def _relay(site: Site, output: str) -> tuple[object, ...]:
-    """Where an output is switched: point, bus and unit. Empty where there is none of that name."""
+    """Where an output is switched: end of the bus, unit, and where its state and its off stand. Empty where there is none of that name."""
     spec = site.outputs.get(output)
     if spec is None:
         return ()
-    units = ((bus.id, one.unit_id) for bus in site.buses.values() for one in bus.devices if one.id == spec.device)
-    return (spec.point, *units)
+    ways = ((bus, one, point) for bus in site.buses.values() for one in bus.devices for point in one.profile.points)
+    return tuple(
+        (bus.port, bus.host, bus.tcp_port, bus.listen, bus.dials_from, bus.registration, one.unit_id)
+        + (point.space, point.address, point.address if point.write_off_address is None else point.write_off_address)
+        for bus, one, point in ways
+        if (one.id, point.name) == (spec.device, spec.point)
+    )
 
 
 def _with_key(orders: Orders, before: Orders) -> Orders:

@@ -172,8 +172,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name} was “{before}” and is “{given}” now: that is another gateway; restart the service (systemctl restart loudong-gateway).",
     ),
     "fault.output_on": (
-        "输出“{output}”现在开着，不能在这时拿掉或改接：旧继电器会一直开着。请先让它停下（处置或消音引起它的警报），再重新加载。",
-        "The output “{output}” is on; moved or removed now, its old relay stays on. Acknowledge or silence what drives it, then reload.",
+        "输出“{output}”现在开着，或还没有看到它已关：这时拿掉或改接，旧继电器会一直开着。请先让它停下（处置或消音引起它的警报），看到它关了再重新加载；继电器已经拆走时，改为重启网关。",
+        "The output “{output}” is on, or not yet seen off; moved or removed now, its old relay stays on. Acknowledge or silence what drives it, and reload once it is off; where the relay itself is gone, restart the gateway instead.",
     ),
     "fault.secret_inline": (
         "{name}：密钥、口令不能直接写在 {field} 里；请放进单独的文件，用 {file_field} 写文件名。",

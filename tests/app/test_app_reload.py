@@ -20,6 +20,16 @@ MORE_GAS = (
     "      gas-302: { profile: combustible-gas-6in1, unit_id: 2, place: b1/s1/302 }\n      relay: {",
 )
 STEEPER = ("grid: 2min, community: 20min", "grid: 2min, community: 5min")
+SHIFTED = """\
+id: relay-shifted
+kind: relay
+name: { zh: 继电器, en: relays }
+status: manual
+source: test
+notation: wire
+points:
+  relay2: { vendor: "5", space: coil, class: feedback, writable: true }
+"""
 US = PeerCredentials(1, os.getuid(), os.getgid(), "us")
 
 
@@ -134,8 +144,18 @@ def test_another_identity_is_refused(tmp_path):
     live(tmp_path, story)
 
 
-@pytest.mark.parametrize(("before", "after"), [("point: relay2", "point: relay3"), ("siren: { kind", "horn: { kind")])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("point: relay2", "point: relay3"),
+        ("siren: { kind", "horn: { kind"),
+        ("one:\n    host: 127.0.0.1", "one:\n    host: 127.0.0.2"),
+        ("profile: relay-waveshare-8ch", "profile: relay-shifted"),
+    ],
+)
 def test_an_output_that_is_on_is_not_taken_from_its_relay(tmp_path, before, after):
+    _shift_relays(tmp_path)
+
     async def story(living):
         await _leak(living)
         await living.until(lambda: living.relay.coils[SIREN], "the siren is on")
@@ -146,6 +166,33 @@ def test_an_output_that_is_on_is_not_taken_from_its_relay(tmp_path, before, afte
         alert = living.open()["gas-high", "gas-301"]
         await living.house.desk.answer(Request("ack", {"alert": alert.id, "who": "head"}), US)
         await living.until(lambda: not living.relay.coils[SIREN], "the siren is off")
+        await living.until(lambda: not living.house.engine.driven(), "the siren was seen off")
+        await living.reload()
+
+    live(tmp_path, story)
+
+
+def _shift_relays(folder):
+    """A product of the site's own, whose relays stand elsewhere."""
+    (folder / "profiles").mkdir()
+    (folder / "profiles" / "relay-shifted.yaml").write_text(SHIFTED)
+
+
+def test_an_output_that_was_answered_but_not_seen_off_is_not_taken_from_its_relay(tmp_path):
+    async def story(living):
+        await _leak(living)
+        await living.until(lambda: living.relay.coils[SIREN], "the siren is on")
+        living.relay.silent = True
+        alert = living.open()["gas-high", "gas-301"]
+        await living.house.desk.answer(Request("ack", {"alert": alert.id, "who": "head"}), US)
+        await asyncio.sleep(5)
+        living.edit("point: relay2", "point: relay3")
+        with pytest.raises(FaultySite) as refused:
+            await living.reload()
+        assert [fault.key for fault in refused.value.faults.errors] == ["fault.output_on"]
+        living.relay.silent = False
+        await living.until(lambda: not living.relay.coils[SIREN], "the siren is off", 300)
+        await living.until(lambda: not living.house.engine.driven(), "the siren was seen off")
         await living.reload()
 
     live(tmp_path, story)
