@@ -4,7 +4,8 @@ Pure. Theory. Sequence, not time, orders a terminal's events (facts/face 0.6), a
 lies between it and the last one heard never came. A number that comes late fills its gap; one far behind in time as well
 belongs to a counter that began anew (another device, a factory reset): of the old one nothing more can be learnt.
 A gap is reported once, is closed under the ``first`` it was opened with, and is remembered by the core, not here. One that skips
-without end opens no gap for each: beyond ``GAP_RATE`` the last gap grows instead, unsaid, until one may be said again.
+without end opens no gap for each: beyond ``GAP_RATE`` the last gap grows instead, unsaid, until one may be said again; where none
+is open, one is kept unsaid, and nothing is said of its end either if that comes first.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ class Hole(Struct):
     after_ms: int | None = None
     """Terminal time of the event before it, and of the one behind it: where in its log to look."""
     before_ms: int | None = None
+    said: bool = True
+    """Not where so many were said that it has to wait."""
 
     def grow(self, last: int, before_ms: int | None) -> None:
         """More is missing behind it. What was heard in between counts as missing too: the log gives it back, and it is known."""
@@ -83,7 +86,10 @@ class SerialTracker:
         self._gaps = Allowance(GAP_RATE)
 
     def observe(self, entry: Entry, at: Instant, *, repeat: bool = False) -> list[SequenceGap]:
-        """Gaps that this event opens or closes. ``repeat``: the core has seen this very event before."""
+        """Gaps that this event opens or closes, and one that had to wait. ``repeat``: the core has seen this very event before."""
+        return [*self._hear(entry, at, repeat), *self._say_late(at)]
+
+    def _hear(self, entry: Entry, at: Instant, repeat: bool) -> list[SequenceGap]:
         if entry.seq is None:
             return []
         if self.last is None:
@@ -110,7 +116,9 @@ class SerialTracker:
         """End these gaps for a reason."""
         ended = [hole for hole in holes if hole in self.holes]
         self.holes = [hole for hole in self.holes if hole not in ended]
-        return [SequenceGap(self._terminal, hole.first, hole.last, open=False, reason=reason) for hole in ended]
+        return [
+            SequenceGap(self._terminal, hole.first, hole.last, open=False, reason=reason) for hole in ended if hole.said
+        ]
 
     def forget(self) -> list[SequenceGap]:
         """The counter began anew: what is missing of the old one will never be known."""
@@ -125,13 +133,25 @@ class SerialTracker:
         end = named if named is not None and last <= named < seq else seq - 1
         if end <= last:
             return []
-        if not self._gaps.take(self._terminal, at / SECOND) and self.holes:
+        said = self._may_say(at)
+        if not said and self.holes:
             self.holes[-1].grow(end, entry.terminal_time_ms)
             return []
         given_up = self.close(self.holes[: max(0, len(self.holes) + 1 - MOST_HOLES)], GIVEN_UP)
         first = last + 1
-        self.holes.append(Hole(first, end, [(first, end)], self.time_ms, entry.terminal_time_ms))
-        return [*given_up, SequenceGap(self._terminal, first, end)]
+        self.holes.append(Hole(first, end, [(first, end)], self.time_ms, entry.terminal_time_ms, said))
+        return [*given_up, SequenceGap(self._terminal, first, end)] if said else []
+
+    def _may_say(self, at: Instant) -> bool:
+        return self._gaps.take(self._terminal, at / SECOND)
+
+    def _say_late(self, at: Instant) -> list[SequenceGap]:
+        """The gap that is kept unsaid; there is one at most."""
+        for hole in self.holes:
+            if not hole.said and self._may_say(at):
+                hole.said = True
+                return [SequenceGap(self._terminal, hole.first, hole.last)]
+        return []
 
     def _fill(self, seq: int) -> list[SequenceGap] | None:
         """None: it was missing nowhere."""

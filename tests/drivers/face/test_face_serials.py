@@ -69,6 +69,25 @@ class TestGaps:
         assert given_up[0] == ended(2, 2, "given_up")
         assert len([gap for gap in said if gap.open]) - len(given_up) == serials.MOST_HOLES
 
+    def test_a_terminal_that_skips_and_fills_without_end_is_held_back_too(self) -> None:
+        tracker = SerialTracker("gate")
+        heard(tracker, 1)
+        said = [gap for seq in range(1, 4000, 2) for gap in heard(tracker, seq + 2, seq + 1)]
+        assert [gap.open for gap in said] == [True, False] * serials.GAP_RATE.burst
+        assert tracker.holes == []
+
+    def test_a_gap_that_had_to_wait_is_said_as_soon_as_one_may_be_and_its_end_with_it(self) -> None:
+        tracker = SerialTracker("gate")
+        heard(tracker, 1)
+        for seq in range(1, 2 * serials.GAP_RATE.burst, 2):
+            heard(tracker, seq + 2, seq + 1)
+        last = tracker.last or 0
+        assert heard(tracker, last + 3, last + 4) == []
+        later = round(1000 * serials.GAP_RATE.every_s)
+        assert heard(tracker, last + 5, at=later) == [missing(last + 1, last + 2)]
+        assert heard(tracker, last + 6, at=2 * later) == []
+        assert heard(tracker, last + 1, last + 2, at=2 * later) == [ended(last + 1, last + 2, "recovered")]
+
     def test_a_hole_filled_in_shreds_is_given_up(self) -> None:
         tracker = SerialTracker("gate")
         heard(tracker, 1, 10_000)
