@@ -23,6 +23,7 @@ from gateway.app.chronicle import Chronicle
 from gateway.app.compound import life_safety_alone, worker_subject
 from gateway.app.crashes import Crashes
 from gateway.app.desk import Desk
+from gateway.app.errand import Errand
 from gateway.app.hanging import Hourglass
 from gateway.app.inbox import EVENT_QUARANTINED, Inbox, Kept
 from gateway.app.learning import Learner
@@ -211,7 +212,7 @@ class House:
 
         ``ready`` is called once every vital worker has completed its first turn.
         """
-        asked = asyncio.create_task(self._ask_behind())
+        asked = Errand(self._ask_behind)
         self._hire(asked)
         try:
             with self.crashes:
@@ -280,7 +281,7 @@ class House:
         withdrawn = len(before - {alert.id for alert in engine.alerts()})
         return kept, tuple(hand.name for hand in hands), withdrawn
 
-    def _hire(self, asked: asyncio.Future[None]) -> None:
+    def _hire(self, asked: Errand) -> None:
         """Every worker with its ring (design, decision 6); the uplinks begin when the store was ``asked``."""
         life, service = Ring.LIFE, Ring.SERVICE
         self._add(Hand("store", life, self._keep_store, VITAL_S))
@@ -442,11 +443,11 @@ async def build(orders: Orders, folder: Path, clock: Clock, surroundings: Surrou
     return house
 
 
-def _behind(asked: asyncio.Future[None], hand: Hand) -> Hand:
+def _behind(asked: Errand, hand: Hand) -> Hand:
     """The same worker, that begins when this is done."""
 
     async def run() -> None:
-        await asyncio.shield(asked)
+        await asked.done()
         await hand.run()
 
     return msgspec.structs.replace(hand, run=run)
