@@ -7,10 +7,11 @@ that *every* fault is found at once and each names its file and line. Pure: no f
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import TypeVar
 
+import msgspec
 from msgspec import Struct
 
 from gateway.instant import DAY, HOUR, MINUTE, SECOND
@@ -74,6 +75,12 @@ class Faults:
     def warn(self, mark: Mark, key: str, **fields: object) -> None:
         """Legal, but unwise."""
         self.found.append(Fault(mark, key, _shown(fields), warning=True))
+
+    def soften(self, keys: Collection[str]) -> list[Fault]:
+        """Make warnings of the errors of these keys; returns them."""
+        softened = [fault for fault in self.errors if fault.key in keys]
+        self.found = [msgspec.structs.replace(f, warning=True) if f in softened else f for f in self.found]
+        return softened
 
     @property
     def errors(self) -> list[Fault]:

@@ -36,6 +36,8 @@ SIDES: Mapping[str, Danger] = {
     **dict.fromkeys(("oxygen", "battery"), Danger.BELOW),
 }
 """Measured point -> the side on which the built-in rules take it for dangerous (a test reads them from ``builtin.yaml``)."""
+CAPACITY = frozenset({"fault.overbooked", "fault.alarm_ages"})
+"""What a site asks too much of its buses. We reckon it; an upgrade that reckons better must leave nobody without alerts."""
 _NO_DANGER = frozenset({HEALTH, "reason", "tamper"})
 """Facts that speak of the device itself: a rule that reads only these hears no gas."""
 _ZONE = re.compile(r"(?P<before>[a-z_]+?)_?[2-9][0-9]*|zone[0-9]+_(?P<after>[a-z_]+)")

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import structlog
 from msgspec import Struct
 
-from gateway.app.check import check
+from gateway.app.check import CAPACITY, check
 from gateway.app.secrets import Secrets, read_secrets
 from gateway.app.trades import fetch
 from gateway.faults import SiteError
 from gateway.nodes import Faults
 from gateway.rules.compound import Compound
 from gateway.site.model import Site
+from gateway.site.report import sentence
+
+log = structlog.get_logger()
 
 
 class Orders(Struct, frozen=True):
@@ -44,9 +48,15 @@ class FaultySite(SiteError):
         self.faults = faults
 
 
-def read_site(path: Path, faults: Faults) -> tuple[Site, Compound]:
-    """The site and its compound; what is unwise is added to ``faults``. Raises FaultySite."""
+def read_site(path: Path, faults: Faults, *, starting: bool = False) -> tuple[Site, Compound]:
+    """The site and its compound; what is unwise is added to ``faults``. Raises FaultySite.
+
+    ``starting``: a full bus that reads late is better than a gateway that does not start; it is written down.
+    """
     checked = check(path, faults)
+    softened = faults.soften(CAPACITY) if starting else []
+    if checked is not None and softened:
+        log.warning("site_overbooked", faults=[sentence(fault, checked[0].language) for fault in softened])
     if checked is None or faults.errors:
         raise FaultySite(faults)
     return checked

@@ -45,7 +45,7 @@ def run(path: Path, folder: Path, surroundings: Surroundings | None = None) -> N
     _libc("mallopt", _M_ARENA_MAX, 1)  # else each thread has a heap, and what it leaves there nobody else uses: a MiB
     _libc("prctl", _PR_SET_TIMERSLACK, 1, 0, 0, 0)  # else a thread that waits for its turn oversleeps 0.05 ms each time
     faults = Faults()
-    site, compound = read_site(path, faults)  # before the folder is made
+    site, compound = read_site(path, faults, starting=True)  # before the folder is made
     with claim(folder), Hourglass() as hourglass:
         orders = with_secrets(site, compound, folder, faults)
         around = msgspec.structs.replace(
