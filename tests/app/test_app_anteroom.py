@@ -166,7 +166,9 @@ def test_a_new_danger_that_was_heard_before_the_store_was_read_is_raised_once(tm
     live(tmp_path, story)
 
 
-def test_no_output_waits_until_the_store_knows_the_uplinks(tmp_path, gate):
+def test_no_output_waits_until_the_store_knows_the_uplinks(tmp_path, gate, monkeypatch):
+    monkeypatch.setattr(worker_module, "STALL_S", 60.0)  # or it goes on without the disk
+
     async def story(living):
         await living.stop()
         gate.at(Uplinks, "keep")
