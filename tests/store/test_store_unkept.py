@@ -10,6 +10,7 @@ from instruments.waiting import until
 
 from gateway.faults import StoreFault
 from gateway.store import memory, unkept
+from gateway.store import worker as worker_module
 from gateway.store.database import Database
 from gateway.store.lineage import LEAP
 from gateway.store.store import Store
@@ -19,6 +20,7 @@ from gateway.store.unkept import Unkept
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     monkeypatch.setattr(memory, "RETRY_S", (0.02, 0.05))
+    monkeypatch.setattr(worker_module, "TOLD_S", 60)  # a busy machine may take its time to write the words down
 
 
 @pytest.fixture
