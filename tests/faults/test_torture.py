@@ -11,7 +11,7 @@ import pytest
 import yaml
 from e2e.walking import needs
 
-from .torture import kills, old_stores, stage, waits, years
+from .torture import kills, old_stores, soak, stage, waits, years
 from .torture.__main__ import _try
 from .torture.bugs import BREAKING
 from .torture.cuts import judge_all, record_daemon
@@ -150,6 +150,36 @@ def test_a_year_that_ended_before_it_could_be_judged_is_not_clean():
     assert row.wrong == ["growth is not judged: it ended with day 8, and only from day 12 on nothing may grow"]
     years._judge(row := Row(trials=12), [size] * 12, {"closed": 9})
     assert row.clean
+
+
+SOAKED = soak.Size(80.0, 27, 23, 9, 3_000_000)
+
+
+def _soaked(*last: soak.Size) -> list[soak.Size]:
+    return [SOAKED] * (soak.JUDGED_FROM - len(last)) + list(last)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "wrong"),
+    [
+        (_soaked(), []),
+        (_soaked(SOAKED._replace(rss_mib=99.0, tasks=28, descriptors=24, files=10)), []),
+        (_soaked(*[SOAKED._replace(tasks=28)] * soak.LOOKS), ["tasks grew from 27 to 28"]),
+        (_soaked(*[SOAKED._replace(descriptors=24)] * soak.LOOKS), ["descriptors grew from 23 to 24"]),
+        (_soaked(*[SOAKED._replace(files=10)] * soak.LOOKS), ["files grew from 9 to 10"]),
+        (_soaked(*[SOAKED._replace(rss_mib=84.1)] * soak.LOOKS), ["memory grew from 80.0 to 84.1 MiB"]),
+        ([SOAKED._replace(rss_mib=60.0 + n) for n in range(48)], ["memory grew from 84.0 to 102.0 MiB"]),
+    ],
+)
+def test_a_soak_finds_what_stays_grown_and_no_single_look(sizes, wrong):
+    soak._judge(row := Row(trials=2), sizes)
+    assert row.wrong == wrong
+
+
+def test_a_soak_too_short_to_judge_growth_says_so():
+    soak._judge(row := Row(trials=1), [SOAKED, SOAKED._replace(tasks=90)])
+    assert row.clean
+    assert row.notes == ["growth is not judged: it ended with hour 2, and only from hour 48 on nothing may grow"]
 
 
 def _told(alert: str, revision: int, sequence: int, change: str = "raised", kind: Kind = ("sos", "pb-1")) -> bytes:
