@@ -116,9 +116,9 @@ class Worker:
             return
         if alert_waits and not database.fold_overdue:
             return
-        job = database.chore()
-        if job is None and database.fold_due:
-            job = functools.partial(self._fold, database, asyncio.get_running_loop().time)
+        # A fold before any chore: one that the disk refuses must not keep it back, and a log that was folded is not short.
+        fold = functools.partial(self._fold, database, asyncio.get_running_loop().time)
+        job = fold if database.fold_due else database.chore()
         if job is not None:
             self._keeping = self._submit(job)
             self._keeping.add_done_callback(self._kept_log)

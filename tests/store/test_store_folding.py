@@ -300,3 +300,25 @@ def test_a_row_set_aside_while_running_is_told(tmp_path, make_part, cursed, monk
 
     asyncio.run(life())
     assert reasons == [("disk", "set_aside")]
+
+
+def test_a_chore_that_the_disk_refuses_keeps_back_no_fold(tmp_path, make_part, monkeypatch):
+    """Was: the log grew on, to where a commit has to fold it, for each commit gave the chore again and no fold."""
+
+    def refuse(self):
+        raise StoreFault("full")
+
+    monkeypatch.setattr(database_module, "FOLD_BYTES", 2_000)
+    monkeypatch.setattr(Database, "_note_room", refuse)
+
+    async def life():
+        store = Store(tmp_path)
+        await store.start()
+        for n in range(1, 100):
+            assert await store.put(make_part(n, size=500))
+            if store._worker._database.fold_due:
+                await until(lambda: not store._worker._database.fold_due)
+                return await store.stop()
+        raise AssertionError("never due")
+
+    assert asyncio.run(life())
