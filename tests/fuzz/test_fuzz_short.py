@@ -27,7 +27,7 @@ OURS = {
     "what we say ourselves, on its way to the disk": (
         "store/commit_log.py _lay", "store/files.py write_all", "store/holding.py _add_rest", "store/holding.py _weigh",
         "store/sealed.py put_meta", "store/tables.py folded", "store/tidying.py begin", "store/tidying.py note_time",
-        "store/unfolded.py add",
+        "store/unfolded.py add", "store/unkept.py _write",
     ),
     "a key of the site's": ("drivers/ble/adverts.py decoder_of", "drivers/ble/watcher.py __init__", "drivers/face/persons.py pseudonym"),
     "looks at nothing of it": (
