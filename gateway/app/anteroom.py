@@ -4,7 +4,8 @@ Theory. The core begins with what the store holds, and a store may be slow or da
 (``worker.OPEN_S``). The line need not wait for the disk. But nothing that is heard meanwhile is judged before the open alerts are
 known: whether a danger is new or known since yesterday stands there. So it waits, in the order in which it was heard, behind the
 boot and the site file, and is stamped when the core takes it. Nothing that changes a point is left out, not even a value that came
-and went; only beyond ``HELD`` is a waiting word replaced by the next one about the same thing, so that the crowd stays bounded.
+and went. Only of what comes beyond ``HELD`` stay, about each point, the last word and of each quality the highest and the lowest
+value, so that the crowd stays bounded and a danger that came and went is heard: an alarm bit, gas that rose, oxygen that fell.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from gateway.site.model import Bus
 
 HELD = 10_000
 """Events: 2,000 points a second in five seconds, some 5 MB."""
+TURN = 100
+"""Events that go in before others on the loop have their turn: some milliseconds."""
 
 
 class Waiting:
@@ -42,35 +45,53 @@ class Anteroom:
     def __init__(self, held: int = HELD) -> None:
         self._held = held
         self._waiting: dict[Hashable, Event] = {}
-        """By what they are about, where one may be replaced."""
-        self._last: dict[Hashable, Hashable] = {}
+        """In the order in which they were heard."""
+        self._crowd: dict[Hashable, list[Hashable]] = {}
+        """Places of those beyond ``HELD``, by what they are about."""
         self._pass_on: Report | None = None
 
     def report(self, event: Event) -> Ticket:
         """What a driver holds in its hand instead of the inbox; the same from beginning to end."""
         if self._pass_on is not None:
             return self._pass_on(event)
-        place, about = object(), _about(event)
-        if len(self._waiting) >= self._held:
-            self._waiting.pop(self._last.get(about), None)
+        crowded, place, about = len(self._waiting) >= self._held, object(), _about(event)
         self._waiting[place] = event
-        if about is not None:
-            self._last[about] = place
+        if crowded and about is not None:
+            self._crowd[about] = self._thinned([*self._crowd.get(about, ()), place])
         return Waiting()
 
-    def open(self, report: Report) -> None:
-        """The core is there: all that waits goes in, and whoever comes from now on goes straight on."""
+    def _thinned(self, places: list[Hashable]) -> list[Hashable]:
+        """The last, the highest and the lowest of them go on waiting."""
+        waiting = [place for place in places if place in self._waiting]  # others went in meanwhile
+        values = {place: value for place in waiting if (value := _value(self._waiting[place])) is not None}
+        stay = {waiting[-1], *(extreme(values, key=values.__getitem__) for extreme in (max, min) if values)}
+        for place in waiting:
+            if place not in stay:
+                del self._waiting[place]
+        return [place for place in waiting if place in stay]
+
+    async def open(self, report: Report) -> None:
+        """The core is there: all that waits goes in, and whoever comes from now on goes straight on, once nobody waits before him."""
+        went = 0
         while self._waiting:
             report(self._waiting.pop(next(iter(self._waiting))))
-        self._last.clear()
+            went += 1
+            if went % TURN == 0:
+                await asyncio.sleep(0)
+        self._crowd.clear()
         self._pass_on = report
+
+
+def _value(event: Event) -> float | None:
+    """What can be compared."""
+    return event.value if isinstance(event, Reading) and isinstance(event.value, bool | int | float) else None
 
 
 def _about(event: Event) -> Hashable | None:
     """What the next word makes this one old of; None for what must all be heard."""
     match event:
-        case Reading():
-            return event.device, event.point
+        case Reading():  # an alarm in doubt is an alarm, a quiet value in doubt proves nothing; and of words none is the highest
+            return event.device, event.point, event.quality, event.value if isinstance(event.value, str) else None
         case DeviceHealth():
             return event.device
     return None

@@ -309,7 +309,7 @@ class House:
             self._add(hand, before)
 
     async def _run_core(self) -> None:
-        self._ahead.anteroom.open(self.inbox.report)
+        await self._ahead.anteroom.open(self.inbox.report)
         await self.inbox.run(self._beat("core"))
 
     async def _keep_store(self) -> None:

@@ -10,8 +10,8 @@ import pytest
 from app.living import SIREN, Living
 from instruments.waiting import until
 
-from gateway.app.anteroom import Anteroom
-from gateway.events import DeviceHealth, Health, Reading
+from gateway.app.anteroom import TURN, Anteroom
+from gateway.events import DeviceHealth, Health, Quality, Reading
 from gateway.store import worker as worker_module
 from gateway.store.database import Database
 from gateway.store.uplinks import Uplinks
@@ -40,11 +40,11 @@ def test_what_waits_goes_in_first_in_the_order_in_which_it_was_heard():
     for event in events:
         assert anteroom.report(event).actions == ()
     assert core.heard == []
-    anteroom.open(core.report)
+    asyncio.run(anteroom.open(core.report))
     assert core.heard == events, "a value that came and went is a value"
     assert anteroom.report(reading(5)) == "ticket"
     assert core.heard == [*events, reading(5)]
-    anteroom.open(core.report)
+    asyncio.run(anteroom.open(core.report))
     assert len(core.heard) == 5
 
 
@@ -54,9 +54,59 @@ def test_a_crowd_is_bounded_and_ends_with_the_last_word_of_each():
         anteroom.report(reading(value, "lel"))
         anteroom.report(reading(-value, "co"))
     anteroom.report(reading(7, "fault"))
-    anteroom.open(core.report)
-    assert len(core.heard) <= 5
+    asyncio.run(anteroom.open(core.report))
+    assert len(core.heard) <= 4 + 3 * 3
     assert core.heard[-3:] == [reading(99, "lel"), reading(-99, "co"), reading(7, "fault")]
+
+
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        ([True, False], [True, False]),
+        ([False, True, True, False, False], [False, True, False]),
+        ([0, 26, 40, 26, 0], [0, 40, 0]),
+        ([20.9, 17.0, 19.5, 20.9], [20.9, 17.0, 20.9]),
+        (["normal", "fire", "normal"], ["fire", "normal"]),
+        ([None, None], [None]),
+    ],
+)
+def test_a_danger_that_came_and_went_in_a_crowd_is_heard(said, heard):
+    anteroom, core = Anteroom(held=0), Core()
+    for value in said:
+        anteroom.report(reading(value))
+    asyncio.run(anteroom.open(core.report))
+    assert [one.value for one in core.heard] == heard
+
+
+def test_no_value_in_doubt_takes_the_place_of_a_good_one_in_a_crowd():
+    anteroom, core = Anteroom(held=0), Core()
+    doubtful = Reading("gas-301", "gas", value=True, quality=Quality.SENSOR_FAULT)
+    for event in (reading(0), reading(26), doubtful, reading(0)):
+        anteroom.report(event)
+    asyncio.run(anteroom.open(core.report))
+    assert core.heard == [reading(26), doubtful, reading(0)] or core.heard == [
+        reading(0),
+        reading(26),
+        doubtful,
+        reading(0),
+    ]
+
+
+def test_others_have_their_turn_while_a_crowd_goes_in_and_nobody_overtakes_it():
+    anteroom, core, crowd = Anteroom(), Core(), [reading(n) for n in range(3 * TURN)]
+
+    async def story():
+        for event in crowd:
+            anteroom.report(event)
+        opening = asyncio.create_task(anteroom.open(core.report))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert 0 < len(core.heard) < len(crowd)
+        anteroom.report(reading(-1))
+        await opening
+
+    asyncio.run(story())
+    assert core.heard == [*crowd, reading(-1)]
 
 
 def test_a_ticket_of_what_waits_says_that_it_is_not_on_the_disk():
@@ -77,8 +127,8 @@ def test_what_breaks_the_core_is_not_shown_to_it_twice():
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        anteroom.open(broken)
-    anteroom.open(core.report)
+        asyncio.run(anteroom.open(broken))
+    asyncio.run(anteroom.open(core.report))
     assert core.heard == [reading(1), reading(2), reading(3)]
 
 
