@@ -213,20 +213,30 @@ class House:
         ``ready`` is called once every vital worker has completed its first turn.
         """
         asked = Errand(self._ask_behind)
+        recalling = asyncio.create_task(self._recall_closed())
+        recalling.add_done_callback(_rise)
         self._hire(asked)
         try:
             with self.crashes:
                 await self.supervisor.run(ready)
         finally:
             asked.cancel()
+            recalling.cancel()
             self.rooms.end()
             await self.store.stop(within_s=STOP_STORE_S)
             self.registry.flush()
 
     async def _ask_behind(self) -> None:
-        """What no bus and no output waits for. An uplink does: it would be told the past, and its receipts belong into histories."""
+        """What no bus and no output waits for; an uplink does, or it would be told the past."""
         await self.store.keep_uplinks(self.site.uplinks)
-        self.inbox.remember_closed(await _lately_closed(self.store))
+
+    async def _recall_closed(self) -> None:
+        """What nobody waits for: receipts that come before are held, and belong into histories."""
+        closed: list[str] = []
+        try:
+            closed = await _lately_closed(self.store)
+        finally:
+            self.inbox.recall_closed(closed)
 
     def stop(self) -> None:
         """Ask ``run`` to end."""
@@ -451,6 +461,12 @@ def _behind(asked: Errand, hand: Hand) -> Hand:
         await hand.run()
 
     return msgspec.structs.replace(hand, run=run)
+
+
+def _rise(done: asyncio.Task[None]) -> None:
+    """Nobody waits for it: its bug goes to the loop's exception handler."""
+    if not done.cancelled():
+        done.result()
 
 
 async def _lately_closed(store: Store) -> list[str]:

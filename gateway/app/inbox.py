@@ -113,6 +113,8 @@ class Inbox:
         self._bug: BaseException | None = None
         self._closed: dict[str, None] = {}
         """Closed alerts, the last one at the end."""
+        self._unplaced: list[HistoryRow] | None = []
+        """Receipts about an alert that is not known until those closed before the start are; None from then on."""
         self.receipts_astray = 0
         """Receipts about an alert that nobody knows (any more): they are in the journal, and in no history."""
         self.guard: Guard = _Trusting()
@@ -257,24 +259,40 @@ class Inbox:
             elif isinstance(action, OpenPairing):
                 self._on_pairing(action.door, action.for_ms)
 
-    def remember_closed(self, alerts: Iterable[str]) -> None:
-        """These were closed, one after the other: receipts of them may still come."""
+    def recall_closed(self, alerts: Iterable[str]) -> None:
+        """These were closed before the start, one after the other. To be called once: receipts of them that came already were held."""
+        self._remember_closed([*alerts, *self._closed])
+        unplaced, self._unplaced = self._unplaced or [], None
+        placed = tuple(row for row in unplaced if self._takes_receipts(row.alert))
+        self.receipts_astray += len(unplaced) - len(placed)
+        if placed:
+            self._keeper.put(Part(history=placed))
+
+    def _remember_closed(self, alerts: Iterable[str]) -> None:
+        """These were closed last, one after the other: receipts of them may still come."""
         for alert in alerts:
+            self._closed.pop(alert, None)
             self._closed[alert] = None
         while len(self._closed) > CLOSED_KNOWN:
             del self._closed[next(iter(self._closed))]
 
+    def _takes_receipts(self, alert: str) -> bool:
+        return self.engine.register.alerts.get(alert) is not None or alert in self._closed
+
     def _remarks(self, stamped: Stamped, outcome: Outcome) -> tuple[HistoryRow, ...]:
         """What belongs into an alert's history and changes nothing: who has taken which revision, whose command was refused."""
-        event, open_ = stamped.event, self.engine.register.alerts
+        event = stamped.event
         if isinstance(event, Receipt):
             row = _received(event, stamped.at)
-            if open_.get(row.alert) is not None or row.alert in self._closed:
+            if self._takes_receipts(row.alert):
                 return (row,)
-            self.receipts_astray += 1
+            if self._unplaced is not None and len(self._unplaced) < CLOSED_KNOWN:
+                self._unplaced.append(row)
+            else:
+                self.receipts_astray += 1
         if isinstance(event, Command) and event.alert:
             refused = [a.reason for a in outcome.actions if isinstance(a, Reply) and not a.accepted]
-            alert = open_.get(event.alert)
+            alert = self.engine.register.alerts.get(event.alert)
             if refused and alert is not None:
                 return (_refused(event, alert, refused[0], stamped.at),)
         return ()
@@ -286,7 +304,7 @@ class Inbox:
         messages: tuple[PendingMessage, ...] = ()
         if not outcome.idle:  # what is idle changed no alert
             self._kept_at = now
-            self.remember_closed(row.key for row in outcome.rows if row.kind == CLOSED)
+            self._remember_closed(row.key for row in outcome.rows if row.kind == CLOSED)
         if outcome.actions:
             changes = [action.change for action in outcome.actions if isinstance(action, Publish | Note)]
             history = (*map(_history, changes), *received)

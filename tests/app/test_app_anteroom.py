@@ -8,12 +8,15 @@ import threading
 
 import pytest
 from app.living import SIREN, Living
+from faults.torture.register import Diary
+from faults.torture.taker import Taker
 from instruments.waiting import until
 
 from gateway.app.anteroom import TURN, Anteroom
 from gateway.events import DeviceHealth, Health, Quality, Reading
 from gateway.store import worker as worker_module
 from gateway.store.database import Database
+from gateway.store.past import Past
 from gateway.store.uplinks import Uplinks
 
 GAS = "gas-high", "gas-301"
@@ -228,3 +231,28 @@ def test_no_output_waits_until_the_store_knows_the_uplinks(tmp_path, gate, monke
         assert not gate.free.is_set()
 
     live(tmp_path, story)
+
+
+def test_no_uplink_waits_until_the_closed_alerts_are_known(tmp_path, monkeypatch):
+    diary, real = Diary(), Past.recent_closed
+    diary.caused.update([GAS, ("gas-low", "gas-301")])
+
+    async def story():
+        known = asyncio.Event()
+
+        async def slow(past, n):
+            await known.wait()
+            return await real(past, n)
+
+        monkeypatch.setattr(Past, "recent_closed", slow)
+        async with Taker(diary) as taker:
+
+            def tell_upstream(living):
+                living.edit("outputs:\n", f"{taker.uplink}outputs:\n")
+
+            async with Living(tmp_path, before=tell_upstream) as living:
+                living.gas[1].holding[1] = 26
+                await until(lambda: not diary.missing())
+                known.set()
+
+    asyncio.run(asyncio.wait_for(story(), 120))

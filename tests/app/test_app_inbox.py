@@ -250,6 +250,7 @@ def test_a_receipt_of_what_nobody_told_is_in_the_journal_and_counted_and_in_no_h
         room = Room(compound)
         for message in ("0123456789abcdef/1", "nonsense", "/3"):
             room.inbox.report(Receipt("street", message, "system"))
+            room.inbox.recall_closed([])
         return room.keeper.parts, room.inbox.receipts_astray
 
     parts, astray = virtual_run(main())
@@ -266,7 +267,7 @@ def test_a_receipt_of_a_closed_alert_is_kept_though_it_was_closed_before_the_sta
         for verb in (Verb.ACK, Verb.CLOSE):
             room.inbox.report(Command(verb.value, "local", "head", verb, alert.id, reason="mistaken", mistaken=True))
         assert not room.engine.alerts()
-        room.inbox.remember_closed(["of-before"])
+        room.inbox.recall_closed(["of-before"])
         room.keeper.parts.clear()
         for name in (alert.id, "of-before"):
             room.inbox.report(Receipt("street", f"{name}/3", "system"))
@@ -274,6 +275,37 @@ def test_a_receipt_of_a_closed_alert_is_kept_though_it_was_closed_before_the_sta
 
     alert, kept = virtual_run(main())
     assert kept == [alert, "of-before"]
+
+
+def test_a_receipt_that_comes_before_the_closed_alerts_are_known_is_held_for_its_history(compound):
+    async def main():
+        room = Room(compound)
+        for name in ("of-before", "of-nobody"):
+            room.inbox.report(Receipt("street", f"{name}/3", "system"))
+        assert not [row for part in room.keeper.parts for row in part.history]
+        room.inbox.recall_closed(["of-before"])
+        return [row.alert for part in room.keeper.parts for row in part.history], room.inbox.receipts_astray
+
+    assert virtual_run(main()) == (["of-before"], 1)
+
+
+def test_what_was_closed_since_the_start_is_known_longer_than_what_was_closed_before(compound, monkeypatch):
+    monkeypatch.setattr("gateway.app.inbox.CLOSED_KNOWN", 2)
+
+    async def main():
+        room = Room(compound)
+        room.inbox.report(Press("sos-301", PressKind.SINGLE, "c1"))
+        (alert,) = room.engine.alerts()
+        for verb in (Verb.ACK, Verb.CLOSE):
+            room.inbox.report(Command(verb.value, "local", "head", verb, alert.id, reason="mistaken", mistaken=True))
+        room.inbox.recall_closed(["first", "second", alert.id])
+        room.keeper.parts.clear()
+        for name in ("first", "second", alert.id):
+            room.inbox.report(Receipt("street", f"{name}/3", "system"))
+        return alert.id, [row.alert for part in room.keeper.parts for row in part.history]
+
+    alert, kept = virtual_run(main())
+    assert kept == ["second", alert]
 
 
 def test_a_refused_command_is_kept_in_the_history_of_the_alert_it_was_about(compound):
