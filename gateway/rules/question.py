@@ -20,7 +20,8 @@ from gateway.rules.signs import Leave, Sign
 from gateway.rules.wall import Wall
 
 _IN_DOUBT = (Quality.WARM_UP, Quality.COMMS)
-"""A number was read, but the device heats up, or its own word on its health did not come: beyond a limit it counts all the same."""
+"""A number was read, but the device heats up, or its own word on its health did not come: beyond a limit it counts all the same;
+while it heats up only beyond an upper one (``Threshold``)."""
 
 
 class Fact(Struct, frozen=True, gc=False):

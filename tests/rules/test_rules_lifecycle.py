@@ -182,6 +182,22 @@ def test_the_detectors_own_alarm_after_a_number_is_worse_and_once(core, quiet, s
     assert core.said("gas-high") == [], "noise is nothing worse"
 
 
+@pytest.mark.parametrize(
+    ("quiet", "said"),
+    [("ack", ["re-alarmed", "told"]), ("silence", ["re-alarmed"]), ("shelve", ["unshelved", "told"])],
+)
+def test_the_first_number_after_the_detectors_own_alarm_is_worse_and_once(core, quiet, said):
+    core.read("gas", "gas_high_alarm", True, SECOND)
+    core.ask(quiet, "gas-high", for_ms=20 * MINUTE, reason="repair")
+    core.forget().read("gas", "gas", 21.0, MINUTE)
+    assert (core.said("gas-high"), core.output("siren")) == (said, "on")
+    core.ask("ack", "gas-high", on_site=True)
+    core.forget()
+    for minute in range(2, 30):
+        core.read("gas", "gas", 10.0 + minute % 15, minute * MINUTE)
+    assert core.said("gas-high") == [], "noise is nothing worse"
+
+
 def test_a_second_detector_in_the_place_is_worse(make, subjects):
     text = """
 - rule: stair-smoke
