@@ -3,7 +3,7 @@
 Theory. Whoever calibrates a gas detector lets gas at it. Its alarm is raised, as a drill, without sounders and without a climb;
 a valve shuts and a fan stops all the same, for that is the safe side. But a detector left in its test state must not be mute:
 a test is believed for half an hour from its beginning, whatever alarms in it, and after that, or as soon as the detector
-says that the test is over while the alarm stands, the alert sounds in full (docs/decisions/0022).
+says that the test is over while the alarm stands, the alert sounds in full (docs/decisions/0023).
 """
 
 from __future__ import annotations

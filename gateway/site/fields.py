@@ -231,9 +231,8 @@ def flag(key: str) -> Field:
     return Field(key, take, {"type": "boolean"})
 
 
-_DURATION_SCHEMA: Schema = {
-    "anyOf": [{"type": "string", "pattern": f"^(?:{DURATION_FORM})$"}, {"type": "integer", "const": 0}]
-}
+_WITH_UNIT: Schema = {"type": "string", "pattern": f"^(?:{DURATION_FORM})$"}
+_DURATION_SCHEMA: Schema = {"anyOf": [_WITH_UNIT, {"type": "integer", "const": 0}]}
 
 
 def duration(key: str, attr: str, low: int, high: int = 400 * DAY, *, per: int = 1) -> Field:
@@ -244,7 +243,8 @@ def duration(key: str, attr: str, low: int, high: int = 400 * DAY, *, per: int =
         length = reader.take_duration(key, fallback, low=low, high=high)
         return ABSENT if length < 0 else length // per
 
-    return Field(key, take, _DURATION_SCHEMA, attr=attr, write=lambda value: duration_text(value * per))
+    schema = _WITH_UNIT if low else _DURATION_SCHEMA
+    return Field(key, take, schema, attr=attr, write=lambda value: duration_text(value * per))
 
 
 def fine_duration(key: str, attr: str, high: int) -> Field:
