@@ -2,7 +2,7 @@
 
 Theory. A pulse that the gateway ended would last for ever where the gateway or the line dies in the middle of it, so whoever
 wants one (``pulse`` of an output) gets the board's own: one command that says on and for how long. A valve is given one, which
-shuts it for good. A siren or fan goes on until somebody answers, so the gateway renews it before it ends; when it cannot any
+shuts it for good where it latches, which only the installer can say: the board knows its relay and not the valve. A siren or fan goes on until somebody answers, so the gateway renews it before it ends; when it cannot any
 more, the board lets go. Each output of a board has its own pulse, or none: the device's profile is a copy of the product's.
 """
 
@@ -50,6 +50,8 @@ def give_pulse(output: Output, device: ModbusDevice, reader: Reader) -> ModbusDe
         reader.faults.add(reader.mark("pulse"), "fault.no_flash", name=output.id, given=given, allowed=allowed or "-")
         return device
     held = output.kind != "valve"
+    if not (held or output.latching or spec.momentary):
+        reader.faults.add(reader.mark("pulse"), "fault.valve_reopens", name=output.id)
     low, high = max(spec.flash.step_ms, _LEAST_HELD_MS if held else 0), spec.flash.step_ms * spec.flash.most
     if not low <= output.pulse_ms <= high:
         bounds = {"low": duration_text(low), "high": duration_text(high)}

@@ -297,6 +297,8 @@ class Output(Struct, frozen=True):
     confirm_ms: int = 5_000
     pulse_ms: int = 0
     """It is switched on by a pulse of so long that its relay board ends by itself; 0: it is switched on and off."""
+    latching: bool = False
+    """A valve that stays as a pulse has put it; one that its spring brings back would open again at the end of the pulse."""
     momentary: bool = False
     """A valve on a pulse, which does the deed for good and ends by itself: the coil says nothing of the state (from the profile)."""
     unread: bool = False

@@ -372,6 +372,7 @@ OUTPUT = Table(
     flag("ex_rated"),
     duration("confirm", "confirm_ms", SECOND // 2, 5 * MINUTE),
     duration("pulse", "pulse_ms", 0, DAY),
+    flag("latching"),
 )
 UPLINK = Table(
     Uplink,

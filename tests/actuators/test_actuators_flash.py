@@ -30,7 +30,7 @@ buses:
       limits: { profile: limits, unit_id: 3, place: b1 }
 outputs:
   siren: { kind: siren, device: board, point: relay1, place: b1, serves: [b1] }
-  valve: { kind: valve, device: board, point: relay2, place: b1, serves: [b1], pulse: 2s%s }
+  valve: { kind: valve, device: board, point: relay2, place: b1, serves: [b1], pulse: 2s, latching: true%s }
   fan: { kind: fan, device: board, point: relay3, place: b1, serves: [b1], pulse: 10s, ex_rated: true }
 """
 LIMITS = """\

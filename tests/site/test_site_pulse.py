@@ -25,6 +25,7 @@ def wanting(good, output, kind="valve", point="relay1"):
         "      relay-1:", "      relay-2: {profile: flash, unit_id: 9, place: b1/s1}\n      relay-1:"
     )
     means = "shut" if kind == "valve" else "'on'"
+    output += ", latching: true" if kind == "valve" and "latching" not in output else ""
     return good.replace(
         "kind: valve, device: relay-1, point: relay1", f"kind: {kind}, ex_rated: true, device: relay-1, point: {point}"
     ).replace("feedback_means: shut", f"feedback_means: {means}, {output}")
@@ -108,3 +109,15 @@ def test_a_flash_that_cannot_be_is_a_fault_of_the_profile(load, good, flash, key
     loaded = load(wanting(good, "confirm: 3s"), {"profiles/flash.yaml": board})
     assert [fault.key for fault in loaded.faults.errors] == [key]
     assert all("profiles/flash.yaml" in line for line in loaded.errors())
+
+
+@pytest.mark.parametrize("kind", ["valve", "siren"])
+def test_a_valve_that_would_open_again_when_the_pulse_ends_is_refused(load, good, kind):
+    loaded = load(wanting(good, "pulse: 10s, latching: false", kind), PROFILES)
+    assert [fault.key for fault in loaded.faults.errors] == (["fault.valve_reopens"] if kind == "valve" else [])
+
+
+def test_a_point_whose_profile_says_that_it_is_momentary_needs_no_such_word(load, good):
+    board = BOARD.replace("most: 600}}", "most: 600}, pulse: 1s}", 1)
+    loaded = load(wanting(good, "pulse: 2s, latching: false"), {"profiles/flash.yaml": board})
+    assert not loaded.errors()
