@@ -24,6 +24,7 @@ lost; a whole log exchanged for an older copy of itself; and any of these before
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import zlib
@@ -98,7 +99,7 @@ class CommitLog:
         self._path = path
         self._handle = -1
         self._end = self._skipped = 0
-        self._laid_out = self._damaged = False
+        self._laid_out = self._damaged = self._cramped = False
         self.room = 0
         """Bytes that are laid out, durably; to be noted where this file is not, and given to ``find``."""
         self.sick = False
@@ -133,20 +134,23 @@ class CommitLog:
     @property
     def is_short(self) -> bool:
         """Whether ``lay_out`` should come before the next commits do: one that has to wait for it waits for a sync more."""
-        return self._laid_out and not self.sick and self.room - self._end < min(self.room // 2, _SPARE)
+        if not self._laid_out or self.sick or self._cramped:
+            return False
+        return self.room - self._end < min(self.room // 2, _SPARE)
 
     def lay_out(self) -> None:
-        """Double the room, durably. Raises StoreFault; then it is what it was."""
+        """Double the room, durably. Raises StoreFault; then it is what it was, and is enough for ``is_short`` until ``restart``."""
         try:
             self._open()
             self._make_room(self.room + 1 - self._end)
         except OSError as error:
+            self._cramped = True
             raise StoreFault(f"{self._path.name}: {error.strerror}") from error
 
     def restart(self) -> None:
         """Everything is in the tables: begin at the front again."""
         self._end, self._skipped = _SECTOR if self._laid_out else 0, 0
-        self.sick = self.doubtful = False
+        self.sick = self.doubtful = self._cramped = False
         if not self._laid_out:
             self.close()
 
@@ -205,17 +209,22 @@ class CommitLog:
             self._skipped += _BLOCK - into
 
     def _make_room(self, length: int) -> None:
-        """Lay out more of the file, durably, where the next record would not fit."""
+        """Lay out more of the file, durably, where the next record would not fit; a full disk gets back what it gave of that."""
         need = self._end + length
         if not self._laid_out or need <= self.room:
             return
         room = max(self.room, _ROOM)
         while room < need:
             room *= 2
-        for at in range(self.room, room, _BLOCK):  # block by block: see _BLOCK
-            files.write_all(self._handle, _lay(b"", _BLOCK), at)
-        os.fdatasync(self._handle)
-        self.room = room
+        try:
+            for at in range(self.room, room, _BLOCK):  # block by block: see _BLOCK
+                files.write_all(self._handle, _lay(b"", _BLOCK), at)
+            os.fdatasync(self._handle)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._handle, self.room)
+            raise
+        self.room, self._cramped = room, False
 
     def _blank(self) -> bool:
         """Take back the record whose sync was refused; False where that is refused, too."""

@@ -68,8 +68,18 @@ class TinyDisk:
             except OSError:
                 pass
 
-    def free(self) -> None:
-        self._ballast.unlink()
+    def free(self, bytes_: int | None = None) -> None:
+        """So many, or all that was filled."""
+        if bytes_ is None:
+            self._ballast.unlink()
+        else:
+            os.truncate(self._ballast, self._ballast.stat().st_size - bytes_)
+
+    @property
+    def room(self) -> int:
+        """Bytes that are free."""
+        state = os.statvfs(self.path)
+        return state.f_bavail * state.f_bsize
 
     def read_only(self, on: bool) -> None:
         subprocess.run(["mount", "-o", f"remount,{'ro' if on else 'rw'}", self.path], check=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import shutil
 import sqlite3
@@ -268,3 +269,37 @@ def test_a_record_fills_no_more_blocks_than_it_must(tmp_path):
         assert commit_log.read(tmp_path / "log", len(entries), log.room).found.entries == tuple(
             newer[: newer.index(entry) + 1]
         )
+
+
+def _fill_until_short(log, serials):
+    while not log.is_short:
+        log.append(_entry(next(serials), 4_000))
+
+
+def test_a_full_disk_gets_back_what_a_log_could_not_use_of_it(tiny_disk):
+    """Was: the log took the last free bytes and used none of them, and tried, and complained, again behind each commit."""
+    log, serials = CommitLog(tiny_disk.path / commit_log.NAME), itertools.count(1)
+    _fill_until_short(log, serials)
+    while log.room < 64 << 10:
+        log.lay_out()
+        _fill_until_short(log, serials)
+    tiny_disk.fill()
+    tiny_disk.free(24 << 10)
+    free = tiny_disk.room
+    with pytest.raises(StoreFault):
+        log.lay_out()
+    assert (log._path.stat().st_size, tiny_disk.room) == (log.room, free)
+    assert not log.is_short, "it is not tried again"
+    while log.room - log._end > 8 << 10:  # what it has is used
+        log.append(_entry(next(serials), 4_000))
+    with pytest.raises(StoreFault):
+        log.append(_entry(next(serials), 20_000))
+    assert (log._path.stat().st_size, tiny_disk.room) == (log.room, free)
+    found = CommitLog(log._path).find(0, log.room)
+    assert (len(found.entries), found.damaged) == (next(serials) - 2, False)
+    tiny_disk.free()
+    log.restart()
+    _fill_until_short(log, serials)
+    log.lay_out()
+    assert (log.is_short, log._path.stat().st_size) == (False, log.room)
+    log.close()
