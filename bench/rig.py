@@ -19,6 +19,7 @@ import aiomqtt
 import paho.mqtt.client as paho
 from msgspec import Struct
 
+from bench.figures import median, percentile
 from gateway.sim.broker import Mosquitto
 from gateway.sim.leash import hold, leashed
 
@@ -222,6 +223,13 @@ def slow_disk(fsync_ms: int) -> tuple[str, ...]:
 def memory_disk() -> str | None:
     """A folder in memory (tmpfs), where a sync costs nothing; None where this machine has none."""
     return str(MEMORY) if os.access(MEMORY, os.W_OK) else None
+
+
+def on_memory_disk(took_ms: list[float]) -> str:
+    """What is said of the same on such a disk."""
+    if not took_ms:
+        return "no disk in memory here"
+    return f"on a disk in memory p50 {median(took_ms):.1f}, p99 {percentile(took_ms, 0.99):.1f}"
 
 
 def slow_aim(fsync_ms: int) -> tuple[str, float]:

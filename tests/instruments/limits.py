@@ -8,6 +8,7 @@ Sources: systemd.resource-control(5), and of the kernel admin-guide/cgroup-v1/{p
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import time
@@ -21,11 +22,24 @@ CLOSED = ("c 1:3", "c 1:5", "c 1:7", "c 1:8", "c 1:9", "c 5:0", "c 5:2", "c 136:
 _NEVER = 10.0
 
 
+@functools.cache
 def possible() -> bool:
-    """Whether this machine lets us."""
-    return os.geteuid() == 0 and all(
-        (ROOT / one / "cgroup.procs").exists() and os.access(ROOT / one, os.W_OK) for one in CONTROLLERS
-    )
+    """Whether this machine lets us, and its kernel remembers how many tasks a group had at most (``pids.peak``)."""
+    writable = (os.access(ROOT / one, os.W_OK) and (ROOT / one / "cgroup.procs").exists() for one in CONTROLLERS)
+    return os.geteuid() == 0 and all(writable) and _remembers_peaks()
+
+
+def _remembers_peaks() -> bool:
+    """The root group has no such file on any kernel: asked of a group of our own."""
+    probe = ROOT / "pids" / f"loudong-probe-{os.getpid()}"
+    try:
+        probe.mkdir()
+    except OSError:
+        return False
+    try:
+        return (probe / "pids.peak").exists()
+    finally:
+        probe.rmdir()
 
 
 @contextlib.contextmanager
