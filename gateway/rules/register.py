@@ -108,7 +108,7 @@ class AlertRegister:
         before = self._reached
         if losses > before.losses:
             last = max([before.revision, *(alert.revision for alert in self.alerts.values())])
-            revision = max(last, (losses - 1) * LEAP) + LEAP
+            revision = max(last + (losses - before.losses) * LEAP, losses * LEAP)  # lives between may have left nothing
             self.reached.put(Reached(losses, revision), "revision")
             for alert in self.alerts.values():
                 self.alerts.put(_replace(alert, revision=revision), alert.id)

@@ -1,5 +1,7 @@
 """Raise, answer, return, latch, reset, close, shelve: the three axes, and what closes what."""
 
+import itertools
+
 import msgspec
 import pytest
 
@@ -362,6 +364,20 @@ def test_where_even_the_outbox_forgot_all_lanes_go_on_behind_the_floor(core):
     assert ("high", 101) in later
     assert next(n for lane, n in later if lane == "critical") == 101
     assert len(later) == len(set(later))
+
+
+def test_lives_that_start_from_the_same_rows_tell_in_revisions_of_their_own_however_far_an_alert_came(core):
+    """On a full disk each of them counts one loss more, and leaves nothing else. Was: beyond revision 1,000 two were one."""
+    core.press(SECOND)
+    alerts = core.engine.register.alerts
+    alerts.put(msgspec.structs.replace(alerts.values()[0], revision=2_500), alerts.values()[0].id)
+    rows, reached = core.engine.snapshot(), [2_500]
+    for losses in (1, 2, 3):
+        life = Engine(core.compound)
+        life.restore(rows)
+        life.register.leap(losses)
+        reached.append(life.register.alerts.values()[0].revision)
+    assert all(later >= before + 1_000 for before, later in itertools.pairwise(reached))
 
 
 def test_revisions_and_lanes_have_no_gaps_over_restarts(core):
