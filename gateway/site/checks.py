@@ -24,6 +24,8 @@ _ONLY_WITH = {
 }  # fmt: skip
 """Field of a bus -> the end it belongs to."""
 _EVERYWHERE = {"0.0.0.0", "::"}
+OPENS = "open"
+"""A point of this name opens what it moves (docs/profiles.md); a valve's output shuts by setting its point."""
 
 
 def check_form(name: str, form: str, section: str, mark: Mark, faults: Faults) -> None:
@@ -193,6 +195,8 @@ def check_output(output: Output, reader: Reader, ground: Ground) -> None:
 def _check_shown(output: Output, point: PointSpec, reader: Reader) -> None:
     """A pulse shuts a valve for good, but ends a siren while the danger lasts; what a relay does not show a feedback must."""
     given = f"{output.device}.{output.point}"
+    if output.kind == "valve" and point.name == OPENS:
+        reader.faults.add(reader.mark("point"), "fault.point_opens", name=output.id, given=given)
     if point.momentary and output.kind != "valve":
         reader.faults.add(reader.mark("point"), "fault.pulse_ends", name=output.id, given=given, kind=output.kind)
     if point.unread and not reader.has("feedback"):

@@ -460,6 +460,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}：写了 pulse 的阀门，脉冲结束后必须保持关闭：自保持阀（双稳态、脉冲关阀、手动复位）请写 latching: true；靠弹簧复位、断电就会重新打开的阀门不能用 pulse，请去掉它。",
         "{name}: a valve on a pulse must stay shut when the pulse is over: if it latches (bistable, shut by a pulse, reset by hand), say latching: true; one that opens again when its coil lets go needs a lasting output, so leave pulse out.",
     ),
+    "fault.point_opens": (
+        "{name}：{given} 置位是打开阀门，网关要关阀时反而会打开它；请换用置位即关阀的点位（或接在继电器上）。",
+        "{name}: {given} opens when it is set, so the gateway would open the valve when it means to shut it; take a point that shuts, or a relay.",
+    ),
     "fault.pulse_ends": (
         "{name}：{given} 是脉冲，到时自己停；{kind} 要一直开到有人处理。请在型号文件里写 repeat（比 pulse 短）。",
         "{name}: {given} is a pulse that ends by itself, but a {kind} must go on until somebody answers: give the point a repeat shorter than its pulse.",

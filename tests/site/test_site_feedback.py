@@ -73,3 +73,12 @@ def test_the_alarm_of_a_detector_is_a_doubtful_proof(proven):
     (line,) = proven("head-1.smoke")
     assert line.startswith("site.yaml:31: warning: valve-1: head-1.smoke is a detector's alarm")
     assert "是探测器的报警" in proven("head-1.smoke", "zh-CN")[0]
+
+
+def test_a_point_that_opens_is_no_valve_to_be_shut(load, good):
+    """The gateway sets a valve's point to shut it; a fire damper's ``open`` would let the smoke through."""
+    board = BOARD.replace("relay1: {", "open: {")
+    text = good.replace("profile: relay,", "profile: board,").replace("point: relay1", "point: open")
+    assert any(
+        "relay-1.open opens when it is set" in line for line in load(text, {"profiles/board.yaml": board}).lines("en")
+    )
