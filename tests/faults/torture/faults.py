@@ -91,7 +91,12 @@ FAULTS: dict[str, Fault] = {
     "broker-flapping": Fault(_real(lines.flapping), (20, 600), (1, 30)),
     "broker-certificate-expired": Fault(_real(lines.certificate_expired), (20, 600), (1, 30)),
     "broker-certificate-foreign": Fault(_real(lines.certificate_foreign), (20, 600), (1, 30)),
-    "broker-failover-and-back": Fault(_real(lines.failover), (5, 900), (1, 120)),
+    "broker-failover-and-back": Fault(
+        _real(lines.failover),
+        (5, 900),
+        (1, 120),
+        apart="a trial takes the better part of a minute; tests/uplink/test_uplink_failover.py changes brokers, too",
+    ),
     **{f"radio-{name}": Fault(_real(story), (20, 600), (1, 20)) for name, story in radios.ROWS.items()},
     "radio-hours": Fault(
         hours.of_presses,
