@@ -179,7 +179,7 @@ class Inbox:
     def _call_faulty(self, device: str) -> None:
         """A detector whose alarm is not acted on: somebody must be told of it by its name."""
         known = self.engine.fact(device, HEALTH)
-        if known is None or known.value == Health.OK.value:
+        if known is None or known.value not in {Health.LOST.value, Health.FAULTY.value}:
             self.report(DeviceHealth(device, Health.FAULTY, EVENT_QUARANTINED))
 
     async def run(self, beat: Callable[[], None]) -> None:

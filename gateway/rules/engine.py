@@ -245,6 +245,8 @@ class Engine:
         people = self._presence.by_reading.get(key)
         before = self.board.fact(*key) if people is not None else None
         news = self.board.hear(key, reading.value, reading.quality, stamped.at)
+        if news:
+            self.board.note_test(key, reading.quality, stamped.at)
         self._watches.fact_heard(key, stamped.at, stamped.id, reading.point, news=news)
         if people is not None and good and before is not None and _moved(before.value, reading.value):
             self._sign(people, "reading", stamped.at, stamped)

@@ -17,6 +17,7 @@ from gateway.rules.coverage import Coverage
 from gateway.rules.ledger import Table
 from gateway.rules.question import Fact
 from gateway.rules.signs import PRESENT, Leave
+from gateway.rules.testing import TESTED
 from gateway.rules.wall import Wall, shown
 
 FactKey = tuple[str, str]
@@ -103,6 +104,16 @@ class FactBoard:
             return True
         max_age = self._ages.get(key)
         return max_age is not None and heard >= before.heard + max_age
+
+    def note_test(self, key: FactKey, quality: Quality, at: Instant) -> None:
+        """Since when a device says that it is tested: no restart and no lost line begins that anew (testing.py)."""
+        about = key[0], TESTED
+        known = self._facts.get(about)
+        said_by = known.value if known is not None else ""
+        if quality is Quality.UNDER_TEST and not said_by:
+            self.hear(about, key[1], Quality.GOOD, at)
+        elif quality is Quality.GOOD and said_by == key[1]:
+            self.hear(about, "", Quality.GOOD, at)
 
     def await_unheard(self, at: Instant) -> None:
         """Begin the wait for supervised facts that the site names and nobody has reported; restarts do not begin it anew."""

@@ -34,6 +34,7 @@ from gateway.rules.deadlines import Deadlines
 from gateway.rules.facts import FactBoard
 from gateway.rules.ladder import Because
 from gateway.rules.ledger import Table
+from gateway.rules.testing import is_gone
 
 _replace = msgspec.structs.replace
 UNDATED_KEPT = 200
@@ -266,10 +267,12 @@ class AlertRegister:
             self._regrade(alert, at)
         elif kind == "shelf" and alert.suppression is Suppression.SHELVED:
             self.unshelve(alert, at, None, "expired")
-        elif kind == "shelf" and alert.condition is Condition.ACTIVE:
-            self.test_again(alert, at, alert.why, None)
+        elif kind == "shelf" and (
+            alert.condition is not Condition.ACTIVE or is_gone(self._board, alert.subject, alert.why)
+        ):
+            self._keep(_replace(alert, shelved_until=None))  # it was a test
         elif kind == "shelf":
-            self._keep(_replace(alert, shelved_until=None))  # it has gone, and was a test
+            self.test_again(alert, at, alert.why, None)
 
     def after_unknown_downtime(self, at: Instant) -> None:
         """Every waiting climb moves one rung at once."""

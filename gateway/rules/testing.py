@@ -13,6 +13,8 @@ from gateway.events import Quality
 from gateway.instant import MINUTE, Instant
 from gateway.rules.question import View
 
+TESTED = "tested"
+"""Fact of a device: the point that was the first to be under test, until that is plainly good again; then empty."""
 BELIEVED_MS = 30 * MINUTE
 """Contract: nothing that is a matter of life is out of sight for longer."""
 
@@ -26,6 +28,18 @@ def tested_until(view: View, subject: str, why: tuple[Why, ...], at: Instant) ->
 
 
 def _began(view: View, device: str, at: Instant) -> Instant:
-    """Since when the device has said so; it says it with its health, which may come a moment after its alarm."""
-    reason = view.fact(device, "reason")
-    return reason.since if reason is not None and reason.value == Quality.UNDER_TEST.value else at
+    """Since when the device has said so, in whatever it says: its health is the driver's word, and begins anew with each start."""
+    tested = view.fact(device, TESTED)
+    return tested.since if tested is not None and tested.value else at
+
+
+def is_gone(view: View, subject: str, why: tuple[Why, ...]) -> bool:
+    """Whether the device still tests, and says of none of these reasons any more that it stands."""
+    facts = [(reason, view.fact(reason.of or subject, reason.fact)) for reason in why]
+    return all(
+        fact is not None
+        and fact.quality is Quality.UNDER_TEST
+        and isinstance(fact.value, bool)
+        and fact.value != reason.value
+        for reason, fact in facts
+    )

@@ -186,3 +186,12 @@ def test_who_left_it_in_its_test_state_is_not_believed_to_test_it_a_day_later(tm
         detector.poll(10 + second, DETCON | {5: CALIBRATING})
     detector.poll(86_400, DETCON | {2: 60, 5: CALIBRATING | HIGH})
     assert detector.core.alert("gas-high").suppression == "none"
+
+
+@pytest.mark.parametrize("mode", [0x0004, 0x0008], ids=["all_inhibited", "calibration"])
+def test_a_number_beyond_the_range_of_a_detector_that_is_disabled_or_tested_is_no_gas(tmp_path, mode):
+    detector = Detector(tmp_path, "gas-honeywell-midas")
+    for second in range(4):
+        heartbeat = 0x0800 if second % 2 else 0
+        detector.poll(10 + second, {0: mode | heartbeat, 4: 2_000, 6: 0x0801})
+    assert detector.core.said("gas-high") == []
