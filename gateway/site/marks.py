@@ -158,8 +158,8 @@ class _Builder:
         at = event.start_mark
         return Mark(self._file, at.line + 1 if at is not None else 1)
 
-    def _node(self, event: yaml.Event, depth: int) -> Node:
-        """The node that begins with this event; reads on to its end."""
+    def _node(self, event: yaml.Event, depth: int, *, words: bool = False) -> Node:
+        """The node that begins with this event; reads on to its end. ``words``: what it says is for people."""
         mark = self._mark(event)
         self._count += 1
         if depth > MAX_DEPTH or self._count > MAX_NODES:
@@ -167,11 +167,11 @@ class _Builder:
             raise _Stop
         self._refuse_marks(event, mark)
         if isinstance(event, yaml.MappingStartEvent):
-            return self._mapping(mark, depth)
+            return self._mapping(mark, depth, words=words)
         if isinstance(event, yaml.SequenceStartEvent):
             return self._sequence(mark, depth, flow=bool(event.flow_style))
         if isinstance(event, yaml.ScalarEvent):
-            return Node(self._scalar(event, mark), mark)
+            return Node(self._scalar(event, mark, words=words), mark)
         return Node(Spoilt(""), mark)  # an alias, its fault recorded
 
     def _refuse_marks(self, event: yaml.Event, mark: Mark) -> None:
@@ -193,13 +193,13 @@ class _Builder:
             items.append(item)
         return Node(items, mark)
 
-    def _mapping(self, mark: Mark, depth: int) -> Node:
+    def _mapping(self, mark: Mark, depth: int, *, words: bool) -> Node:
         entries: dict[str, Node] = {}
         keys: dict[str, Mark] = {}
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             key_mark = self._mark(event)
             key = self._key(event, depth)
-            value = self._node(next(self._events), depth + 1)
+            value = self._node(next(self._events), depth + 1, words=words or key in slips.WORDS)
             if key is None:
                 continue
             if value.value is None and (glued := slips.GLUED_KEY.fullmatch(_plain_text(event))):
@@ -236,7 +236,7 @@ class _Builder:
         self._faults.add(node.mark, "fault.yaml_key")
         return None
 
-    def _scalar(self, event: yaml.ScalarEvent, mark: Mark) -> object:
+    def _scalar(self, event: yaml.ScalarEvent, mark: Mark, *, words: bool) -> object:
         text: str = event.value
         if _UNSEEN.search(text):  # by an escape within double quotes
             self._faults.add(mark, "fault.yaml_unseen", given="\\")
@@ -249,7 +249,7 @@ class _Builder:
         if trap:
             self._faults.add(mark, trap, given=text[:60])
             return Spoilt(text)
-        if wide := slips.WIDE_QUOTED.fullmatch(text):
+        if not words and (wide := slips.WIDE_QUOTED.fullmatch(text)):
             self._faults.add(mark, "fault.yaml_wide", **slips.fields_of(wide))
             return Spoilt(text)
         return value

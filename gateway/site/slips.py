@@ -26,6 +26,8 @@ WIDE_LIST = re.compile(rf"[!-~{_QUOTES}]+(?:(?P<sign>，) *[!-~{_QUOTES}]+)+")
 """One text in a list, which was to be several: ``[ack， close]``."""
 WIDE_QUOTED = re.compile(rf"(?P<quote>[{_QUOTES}])[!-~：]*[{_QUOTES}]|(?P<open>[｛［【])[ -~，：]*[｝］】]")
 """A value in quotes or brackets that are none to YAML: ``“22:00”``, ``［ack］``."""
+WORDS = frozenset({"name", "zh", "en", "text", "places"})
+"""Keys of words for people, or of a mapping to such: there those signs are as good as any (``name: 【301】``)."""
 GLUED_ENTRY = re.compile(r" *(?:- +)?(?P<name>[a-z_]+)(?P<colon>:)[^\s/]")
 """A line that begins with an entry whose colon has no space after it."""
 GLUED_KEY = re.compile(rf"(?P<name>[a-z_]+)(?P<colon>:)\S.*|(?P<wide_name>{_NAME})(?P<wide>：).*")

@@ -192,6 +192,10 @@ def test_a_slip_of_the_keyboard_is_named_once_at_its_line(monkeypatch, text, lin
         "\n  localhost:1883",
         "'“22:00”'",
         "{'a:b': }",
+        "{name: 【301】}",
+        "{name: “A”}",
+        "\n  name: “A”\n  text: {zh: ［301］, en: ‘A’}",
+        "{places: {b1: “A”, b1/s1: {name: 【1】}}}",
     ],
 )
 def test_full_width_signs_in_words_for_people_are_left_alone(parse, text):
