@@ -36,8 +36,16 @@ SIDES: Mapping[str, Danger] = {
     **dict.fromkeys(("oxygen", "battery"), Danger.BELOW),
 }
 """Measured point -> the side on which the built-in rules take it for dangerous (a test reads them from ``builtin.yaml``)."""
-CAPACITY = frozenset({"fault.overbooked", "fault.alarm_ages"})
-"""What a site asks too much of its buses. We reckon it; an upgrade that reckons better must leave nobody without alerts."""
+TOLERATED = frozenset(
+    {
+        *("fault.overbooked", "fault.alarm_ages"),
+        *("fault.feedback_no_state", "fault.feedback_written"),
+        *("fault.point_opens", "fault.valve_reopens"),
+        "fault.point_renamed",
+    }
+)
+"""What stops no start: a bus asked for too much, an output that is unproven or unsafe, a point's former name. A version before let
+them pass, and an upgrade that knows better must leave nobody without alerts."""
 _NO_DANGER = frozenset({HEALTH, "reason", "tamper"})
 """Facts that speak of the device itself: a rule that reads only these hears no gas."""
 _ZONE = re.compile(r"(?P<before>[a-z_]+?)_?[2-9][0-9]*|zone[0-9]+_(?P<after>[a-z_]+)")

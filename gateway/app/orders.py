@@ -7,7 +7,7 @@ from pathlib import Path
 import structlog
 from msgspec import Struct
 
-from gateway.app.check import CAPACITY, check
+from gateway.app.check import TOLERATED, check
 from gateway.app.secrets import Secrets, read_secrets
 from gateway.app.trades import fetch
 from gateway.faults import SiteError
@@ -51,12 +51,12 @@ class FaultySite(SiteError):
 def read_site(path: Path, faults: Faults, *, starting: bool = False) -> tuple[Site, Compound]:
     """The site and its compound; what is unwise is added to ``faults``. Raises FaultySite.
 
-    ``starting``: a full bus that reads late is better than a gateway that does not start; it is written down.
+    ``starting``: what an earlier version let pass is better than a gateway that does not start; it is written down.
     """
     checked = check(path, faults)
-    softened = faults.soften(CAPACITY) if starting else []
+    softened = faults.soften(TOLERATED) if starting else []
     if checked is not None and softened:
-        log.warning("site_overbooked", faults=[sentence(fault, checked[0].language) for fault in softened])
+        log.warning("site_tolerated", faults=[sentence(fault, checked[0].language) for fault in softened])
     if checked is None or faults.errors:
         raise FaultySite(faults)
     return checked

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import count
 
 import msgspec
@@ -23,6 +23,13 @@ SUBJECT_KINDS = (
     "button", "terminal", "output", "bus", "radio", "uplink", "clock", "store", "worker", PERSON,
 )  # fmt: skip
 """Kinds that a rule may name even where the site has none of them; those of devices come from their profiles."""
+
+FORMERLY: Mapping[str, str] = {
+    "memorized": "residual_tripped",
+    "tripped": "residual_tripped",
+    "saturated": "gas_high_alarm",
+}
+"""Point that a shipped profile has renamed -> its name now: a site's own rule may still read the old one."""
 
 
 class Choice:
@@ -69,8 +76,7 @@ class Choice:
         wanted = [leaf for leaf in heard if _asks_of_subject(leaf)]
         for name in [leaf.fact for leaf in wanted if isinstance(leaf, Threshold | Is | Stale | Moved)]:
             if chosen and not any(name in s.facts for s in chosen) and not self._is_built_in:
-                known = sorted({fact for s in chosen for fact in s.facts})
-                self._unknown(self._node.mark, "fault.unknown_point", name, known)
+                self._unknown_point(name, sorted({fact for s in chosen for fact in s.facts}))
         fitting = [s for s in chosen if not wanted or any(_gives(s, leaf) for leaf in wanted)]
         for leaf in heard:
             if isinstance(leaf, Threshold | Moved):
@@ -113,6 +119,14 @@ class Choice:
             shape=shape_of(when),
             slots=len(historic(when)),
         )
+
+    def _unknown_point(self, given: str, known: Collection[str]) -> None:
+        wanted = FORMERLY.get(given, "")
+        if wanted not in known:
+            self._unknown(self._node.mark, "fault.unknown_point", given, known)
+            return
+        self._missed = True
+        self._faults.add(self._node.mark, "fault.point_renamed", name=self._name, given=given, wanted=wanted)
 
     def _unknown(self, mark: Mark, key: str, given: str, known: Iterable[str]) -> None:
         self._missed = True

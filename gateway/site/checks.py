@@ -9,6 +9,8 @@ import ipaddress
 import re
 from collections.abc import Mapping
 
+from msgspec import structs
+
 from gateway.nodes import Faults, Mark, Reader, nearest
 from gateway.site.ground import Ground
 from gateway.site.model import PUSH, STREAM, Bus, Door, Framing, Listener, Output, Place, Uplink
@@ -167,8 +169,11 @@ def _check_history(door: Door, reader: Reader) -> None:
         reader.faults.warn(reader.mark("https"), "fault.https_unproven", name=door.id)
 
 
-def check_output(output: Output, reader: Reader, ground: Ground) -> None:
-    """An output stands behind a point that can be written, and proves what it did."""
+def check_output(output: Output, reader: Reader, ground: Ground) -> Output:
+    """An output stands behind a point that can be written, and proves what it did.
+
+    Returns it without its feedback where that proves nothing: a start that tolerates the fault must not believe it.
+    """
     faults = ground.faults
     if (
         reader.has("serves")
@@ -187,9 +192,11 @@ def check_output(output: Output, reader: Reader, ground: Ground) -> None:
             fields = {"given": f"{output.device}.{output.point}", "first": f"{first.file}:{first.line}"}
             faults.add(reader.mark("point"), "fault.point_twice", name=output.id, **fields)
         _check_shown(output, point, reader)
-    _check_feedback(output, reader, ground)
     if output.kind in {"siren", "fan"} and not output.ex_rated and (gas := _gas_at(output.place, ground)):
         faults.warn(output.mark, "fault.may_spark", name=output.id, kind=output.kind, place=output.place, device=gas)
+    if _check_feedback(output, reader, ground):
+        return output
+    return structs.replace(output, feedback="", feedback_means="")
 
 
 def _check_shown(output: Output, point: PointSpec, reader: Reader) -> None:
@@ -203,33 +210,35 @@ def _check_shown(output: Output, point: PointSpec, reader: Reader) -> None:
         reader.faults.warn(output.mark, "fault.output_unproven", name=output.id, given=given)
 
 
-def _check_feedback(output: Output, reader: Reader, ground: Ground) -> None:
-    faults = ground.faults
+def _check_feedback(output: Output, reader: Reader, ground: Ground) -> bool:
+    """False where the point that is to prove the output proves nothing."""
+    faults, proven = ground.faults, True
     if not reader.has("feedback"):
         if reader.has("feedback_means"):
             faults.add(reader.mark("feedback_means"), "fault.missing", name=output.id, field="feedback")
         if output.kind == "valve":
             faults.warn(output.mark, "fault.valve_unproven", name=output.id)
-        return
+        return proven
     if output.feedback:
         device, _, name = output.feedback.partition(".")
         if device not in ground.known["device"]:
             near = nearest(device, ground.known["device"])
             faults.add(reader.mark("feedback"), "fault.unknown_device", name=output.id, given=device, near=near)
         else:
-            _check_proof(output, _point(device, name, reader, "feedback", ground), reader, ground)
+            proven = _check_proof(output, _point(device, name, reader, "feedback", ground), reader, ground)
     proves = PROVES.get(output.kind, ())
     if not reader.has("feedback_means"):
         faults.add(reader.mark("feedback"), "fault.missing", name=output.id, field="feedback_means")
     elif output.feedback_means and proves and output.feedback_means not in proves:
         fields = {"field": "feedback_means", "given": output.feedback_means, "allowed": " | ".join(proves), "near": ""}
         faults.add(reader.mark("feedback_means"), "fault.not_allowed", name=output.id, **fields)
+    return proven
 
 
-def _check_proof(output: Output, point: PointSpec | None, reader: Reader, ground: Ground) -> None:
+def _check_proof(output: Output, point: PointSpec | None, reader: Reader, ground: Ground) -> bool:
     """A coil shows what was asked of it, a number or a name shows no state, and a detector's alarm comes of the danger itself."""
     if point is None:
-        return
+        return True
     profile = ground.devices[output.feedback.partition(".")[0]].profile
     written = {_register(p) for p in profile.points if p.writable}
     wrong = "" if _yes_or_no(point) else "fault.feedback_no_state"
@@ -241,6 +250,7 @@ def _check_proof(output: Output, point: PointSpec | None, reader: Reader, ground
         reader.faults.add(reader.mark("feedback"), wrong, name=output.id, **fields)
     elif point.point_class is PointClass.ALARM and profile.kind in DETECTORS:
         reader.faults.warn(reader.mark("feedback"), "fault.feedback_alarms", name=output.id, given=output.feedback)
+    return not wrong
 
 
 def _register(point: PointSpec) -> tuple[Space, int, int | None]:

@@ -291,7 +291,7 @@ class _Reading:
         device = self._ground.devices.get(output.device)
         if device is not None and output.pulse_ms:
             device = self._ground.devices[device.id] = give_pulse(output, device, reader)
-        checks.check_output(output, reader, self._ground)
+        output = checks.check_output(output, reader, self._ground)
         points = [p for p in device.profile.points if p.name == output.point] if device else []
         return msgspec.structs.replace(
             output,

@@ -45,6 +45,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "规则 {name}:所选设备都没有测点 {given}",
         "rule {name}: none of its devices has a point {given}",
     ),
+    "fault.point_renamed": (
+        "规则 {name}:测点 {given} 已改名为 {wanted}，请把规则里的名字改过来",
+        "rule {name}: the point {given} is called {wanted} now; write that",
+    ),
     "fault.unknown_word": (
         "规则 {name}:不认识 {given}",
         "rule {name}: {given} is not known",

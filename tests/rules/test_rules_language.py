@@ -38,6 +38,7 @@ FAULTS = {
     "fault.unknown_kind": ("- rule: r\n  subjects: { kind: gas-detecter }\n" + GAS + TAIL, "", 2, {"near": "gas-detector"}),
     "fault.unknown_subject": ("- rule: r\n  subjects: { id: buton }\n" + GAS + TAIL, "", 2, {"near": "button"}),
     "fault.unknown_point": (HEAD + "  when: { point: gsa, above: 20 %LEL }\n" + TAIL, "", 1, {"given": "gsa", "near": "gas"}),
+    "fault.point_renamed": (HEAD + "  when: { point: saturated, is: true }\n" + TAIL, "", 1, {"given": "saturated", "wanted": "gas_high_alarm"}),
     "fault.unknown_word": (HEAD + "  when: { health: lots }\n" + TAIL, "", 3, {"given": "lots", "near": "lost"}),
     "fault.unit_mismatch": (HEAD + "  when: { point: gas, above: 20 ppm }\n" + TAIL, "", 1, {"given": "ppm", "allowed": "%LEL"}),
     "fault.unit_missing": (HEAD + "  when: { point: gas, above: 12 }\n" + TAIL, "", 1, {"point": "gas", "wanted": "12 %LEL"}),
