@@ -150,7 +150,7 @@ ENTRY_TYPES = frozenset(
         *(f"device.{what}" for what in ("log_nearly_full", "heartbeat", "other")),
     ]
 )
-"""Every ``Entry.type`` an adapter may report (facts/face 2.1, and ``alarm.fire_cleared`` for codes 1/1049, 1/1061, 5/53)."""
+"""Every ``Entry.type`` an adapter may report (facts/face 2.1, and ``alarm.fire_cleared`` for codes 1/1047, 1/1049)."""
 
 
 class Entry(Struct, frozen=True, tag_field="event", tag="entry"):

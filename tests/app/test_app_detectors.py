@@ -8,7 +8,6 @@ from rules.conftest import Core
 
 from gateway.actions import OutputState, Want
 from gateway.app.check import check
-from gateway.drivers.face.codes import meaning_of
 from gateway.events import Entry
 from gateway.instant import MINUTE
 from gateway.nodes import Faults
@@ -118,14 +117,6 @@ def test_a_fire_call_at_a_door_is_as_urgent_as_a_press_and_holds_the_fans_off(co
     core.give(Entry(door, "alarm.fire", "3", "5/52"), 3 * MINUTE)
     assert "re-alarmed" in core.said("fire-call")
     assert not any(isinstance(a, Want) and a.state is OutputState.ON and "fan" in a.output for a in core.actions)
-
-
-@pytest.mark.parametrize("minor", [1045, 1046])
-def test_a_fire_input_that_is_shorted_or_broken_is_wiring_to_be_mended_and_no_fire(compound, minor):
-    core, door = Core(compound), next(s.id for s in compound.subjects.values() if s.kind == "terminal")
-    core.give(Entry(door, meaning_of(1, minor).type, "1", f"1/{minor}"), MINUTE)
-    assert (core.alert("tamper").subject, core.alert("tamper").priority) == (door, "high")
-    assert not core.said("fire-call")
 
 
 @pytest.mark.parametrize(

@@ -127,10 +127,9 @@ _ALARMS = {
     (ALARM, 1036): Meaning("alarm.attempt_limit", "card", "too_many_tries"),
     (ALARM, 1039): Meaning("alarm.tamper", reason="security_module_opened"),
     (ALARM, 1040): Meaning("alarm.tamper_cleared", reason="security_module_opened"),
-    # Short and broken are the wiring of the fire input; the fire itself is its button (1048) and the relay that opens doors (5/52).
-    (ALARM, 1045): Meaning("alarm.tamper", reason="fire_input_short"),
-    (ALARM, 1046): Meaning("alarm.tamper", reason="fire_input_broken"),
-    (ALARM, 1047): Meaning("alarm.tamper_cleared", reason="fire_input"),
+    (ALARM, 1045): Meaning("alarm.fire", reason="fire_input_short"),
+    (ALARM, 1046): Meaning("alarm.fire", reason="fire_input_broken"),
+    (ALARM, 1047): Meaning("alarm.fire_cleared", reason="fire_input"),
     (ALARM, 1048): Meaning("alarm.fire", reason="fire_button"),
     (ALARM, 1049): Meaning("alarm.fire_cleared", reason="fire_button"),
     (ALARM, 1058): Meaning("alarm.tamper", reason="lane_controller_opened"),
