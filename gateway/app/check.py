@@ -7,7 +7,8 @@ never raise anything.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from gateway.alerts import Priority
@@ -113,21 +114,31 @@ def _check_heard(site: Site, compound: Compound, faults: Faults) -> None:
         if unheard := [point for point in _other_zones(device.profile) if not _heard(device, compound.rules, (point,))]:
             names = ", ".join(point.name for point in unheard)
             faults.warn(device.mark, "fault.zones_unheard", name=device.id, profile=device.profile.id, given=names)
+    read = _read_by(compound.rules)
     for device in (one for bus in site.buses.values() for one in bus.devices if one not in deaf):
-        if names := ", ".join(_unread(device, compound.rules)):
+        if names := ", ".join(_unread(device, read[device.id])):
             faults.warn(device.mark, "fault.points_unheard", name=device.id, profile=device.profile.id, given=names)
 
 
-def _unread(device: ModbusDevice, rules: Mapping[str, Rule]) -> list[str]:
+def _read_by(rules: Mapping[str, Rule]) -> defaultdict[str, set[str]]:
+    """What the rules read of each subject."""
+    read: defaultdict[str, set[str]] = defaultdict(set)
+    for rule in rules.values():
+        facts = {getattr(leaf, "fact", "") for leaf in sources(rule.when)}
+        for name in (name for about in rule.subjects for name in rule.watched(about)):
+            read[name] |= facts
+    return read
+
+
+def _unread(device: ModbusDevice, read: Collection[str]) -> list[str]:
     """Its points of class alarm that no rule reads at all, but those that judge others, and latches: they repeat what was said."""
-    mine = [rule for rule in rules.values() if any(device.id in rule.watched(about) for about in rule.subjects)]
-    read = {getattr(leaf, "fact", "") for rule in mine for leaf in sources(rule.when)}
     zones = {point.name for point in _other_zones(device.profile)}
     return [
         point.name
         for point in device.profile.points
         if point.point_class is PointClass.ALARM
-        and point.name not in read | zones
+        and point.name not in read
+        and point.name not in zones
         and not (point.quality_of or point.moves_within_ms or point.latched)
     ]
 
