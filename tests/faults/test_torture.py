@@ -191,9 +191,12 @@ def _told(alert: str, revision: int, sequence: int, change: str = "raised", kind
 TWO = _told("a", 1, 1), _told("b", 1, 2)
 
 
-def test_the_dangers_a_register_knows_are_built_in_rules():
+def test_the_dangers_a_register_knows_are_built_in_rules_and_all_urgent_ones_but_those_about_the_gateway_itself():
     text = resources.files("gateway.rules").joinpath("builtin.yaml").read_text(encoding="utf-8")
-    assert {rule["rule"] for rule in yaml.safe_load(text)["rules"]} >= DANGERS
+    priorities = {rule["rule"]: rule["priority"] for rule in yaml.safe_load(text)["rules"]}
+    assert priorities.keys() >= DANGERS
+    urgent = {rule for rule, priority in priorities.items() if priority in {"critical", "high"}}
+    assert urgent - DANGERS == {"output-not-confirmed", "line-lost"}
 
 
 @pytest.mark.parametrize(

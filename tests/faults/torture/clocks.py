@@ -44,10 +44,10 @@ def _story(wall: Callable[[Living], None], wrong: Wrong) -> Callable[[Path, Budg
     """``wall``: before the start; ``wrong``: at random moments of the climb."""
 
     def run(folder: Path, budget: Budget) -> Row:
-        row = Row()
+        row, dice = Row(), budget.dice()
         for n in budget.rounds():
             (home := folder / str(n)).mkdir()
-            virtual_run(_climb(home, wall, wrong, random.Random(n), row), patience_s=0.0)
+            virtual_run(_climb(home, wall, wrong, dice, row), patience_s=0.0)
         return row
 
     return run
@@ -96,10 +96,10 @@ async def _climb(folder: Path, wall: Callable[[Living], None], wrong: Wrong, dic
 
 def unknown_downtime(folder: Path, budget: Budget) -> Row:
     """The machine goes down in the middle of a climb and comes up without knowing for how long: no rung is skipped or told twice."""
-    row = Row()
+    row, dice = Row(), budget.dice()
     for n in budget.rounds():
         (home := folder / str(n)).mkdir()
-        virtual_run(_go_down(home, random.Random(n), row), patience_s=0.0)
+        virtual_run(_go_down(home, dice, row), patience_s=0.0)
     return row
 
 

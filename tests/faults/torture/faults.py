@@ -105,7 +105,10 @@ FAULTS: dict[str, Fault] = {
         splits=True,
         apart="an hour on virtual time beside a real D-Bus daemon takes a minute; every failure in it is a short row of its own",
     ),
-    **{f"clock-{name}": Fault(story, (100, 900), (2, 10), needs=()) for name, story in clocks.FAULTS.items()},
+    **{
+        f"clock-{name}": Fault(story, (30, 900), (2, 10), needs=(), splits=True)
+        for name, story in clocks.FAULTS.items()
+    },
     "clock-daylight-saving": Fault(summer_time.nights, (30, 1800), (3, 90), needs=()),
     **{
         f"clock-{name}": Fault(_real(story), (10, 900), (2, 90), needs=(compound, need))

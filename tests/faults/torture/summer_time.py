@@ -56,11 +56,11 @@ NIGHTS: tuple[tuple[str, str, Spells], ...] = (
 
 def nights(folder: Path, budget: Budget) -> Row:
     """Put back, put forward, left alone, in turn."""
-    row = Row()
+    row, dice = Row(), budget.dice()
     with _elsewhere("America/New_York"):
         for n in budget.rounds():
             (home := folder / str(n)).mkdir()
-            virtual_run(_night(home, n, row), patience_s=0.0)
+            virtual_run(_night(home, NIGHTS[n % len(NIGHTS)], dice, row), patience_s=0.0)
     return row
 
 
@@ -78,8 +78,8 @@ def _elsewhere(zone: str) -> Iterator[None]:
         time.tzset()
 
 
-async def _night(folder: Path, n: int, row: Row) -> None:
-    two_o_clock, zone, spells = NIGHTS[n % len(NIGHTS)]
+async def _night(folder: Path, night: tuple[str, str, Spells], dice: random.Random, row: Row) -> None:
+    two_o_clock, zone, spells = night
     turn_ms = int(dt.datetime.fromisoformat(two_o_clock).timestamp() * 1000)
 
     def before(living: Living) -> None:
@@ -87,7 +87,7 @@ async def _night(folder: Path, n: int, row: Row) -> None:
         living.edit("outputs:\n", f"{taker.uplink}{RULES}outputs:\n")
         living.clock.step_wall(turn_ms - BEFORE_MIN * MINUTE - living.clock.true_ms())
 
-    loop, dice, diary = asyncio.get_running_loop(), random.Random(n), Diary()
+    loop, diary = asyncio.get_running_loop(), Diary()
     diary.caused.update([*CAUSED, *((window, "air-hall") for window, spell in spells.items() if spell)])
     async with Taker(diary) as taker, Living(folder, before=before) as living:
         started = loop.time()

@@ -142,7 +142,7 @@ async def _climb(stage: Stage, row: Row) -> None:
 
 async def ntp_steps(folder: Path, budget: Budget) -> Row:
     """A wall clock that is called right all the time steps by hours and years, both ways, about once between two rungs."""
-    row, wall, dice = Row(), Wall(folder / "clock"), random.Random(7)
+    row, wall, dice = Row(), Wall(folder / "clock"), budget.dice()
     async with WalledStage(folder) as stage:
         await stage.live(*wall.entry)
         for _ in budget.rounds():
