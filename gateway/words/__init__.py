@@ -38,10 +38,14 @@ def say(key: str, language: str, /, **fields: object) -> str:
     return sentences[0 if language == LANGUAGES[0] else 1].format_map(_Blank(fields))
 
 
-def wide(words: str, columns: int) -> str:
-    """Filled up to so many columns of a terminal, where a Chinese character takes two."""
-    taken = sum(2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in words)
-    return words + " " * (columns - taken)
+def columns(words: str) -> int:
+    """How much of a terminal's line they take, where a Chinese character takes two columns."""
+    return sum(2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in words)
+
+
+def wide(words: str, to: int) -> str:
+    """Filled up to so many columns of a terminal."""
+    return words + " " * (to - columns(words))
 
 
 class _Blank(dict[str, object]):

@@ -14,6 +14,7 @@ from gateway.app.compound import BUILTIN, worker_names
 from gateway.cli import _parser
 from gateway.nodes import Faults
 from gateway.site.shapes import FORMATS
+from gateway.words import columns
 
 _COMMAND = re.compile(r"^\s*(?:\$ )?(?:\S*bin/)?loudong +(?P<rest>[a-z][^`\n|#]*)")
 _LINK = re.compile(r"\]\((?P<target>[^)\s#]*)(?:#(?P<anchor>[^)\s]+))?\)")
@@ -201,21 +202,22 @@ def test_every_worker_is_in_the_table(pages):
         assert f"| `{generic}` |" in text
 
 
-def test_what_check_says_of_the_example_is_what_it_says(pages, monkeypatch, capsys):
+@pytest.mark.parametrize(("page", "spoken"), [("docs/site.md", "en_US.UTF-8"), ("docs/zh/site.md", "zh_CN.UTF-8")])
+def test_what_check_says_of_the_example_is_what_it_says(pages, monkeypatch, capsys, page, spoken):
     from gateway.cli import main
 
     monkeypatch.chdir(pages.root)
-    monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
-    (shown,) = [block.text for block in pages.blocks("docs/site.md") if block.info == "console"]
+    monkeypatch.setenv("LC_ALL", spoken)
+    (shown,) = [block.text for block in pages.blocks(page) if block.info == "console"]
     assert main(["check", "examples/one-stairwell/site.yaml"]) == 0
     assert capsys.readouterr().out == shown.split("\n", 1)[1]
 
 
 def test_pages_do_not_run_wide(pages):
-    """A line of prose is read in a terminal, too; tables may be wide."""
+    """A line of prose is read in a terminal, too, where a Chinese character takes two columns; tables may be wide."""
     for page in pages.all():
         prose = re.sub(r"^```.*?^```$", "", pages.text(page), flags=re.MULTILINE | re.DOTALL)
-        wide = [line for line in prose.splitlines() if len(line) > 140 and not line.startswith("|")]
+        wide = [line for line in prose.splitlines() if columns(line) > 140 and not line.startswith("|")]
         assert wide == [], page
 
 
@@ -233,10 +235,11 @@ def test_what_the_readme_counts_is_that_many(pages):
     assert (len(site.buses), len(FORMATS), "[Seven formats]" in text) == (3, 7, True)
 
 
-def test_what_decode_answers_on_the_page_is_what_it_answers(pages, monkeypatch, capsys):
+@pytest.mark.parametrize("page", ["docs/operations.md", "docs/zh/operations.md"])
+def test_what_decode_answers_on_the_page_is_what_it_answers(pages, monkeypatch, capsys, page):
     from gateway.cli import main
 
-    (shown,) = [block.text.splitlines() for block in pages.blocks("docs/operations.md") if block.info == "json decode"]
+    (shown,) = [block.text.splitlines() for block in pages.blocks(page) if block.info == "json decode"]
     asked, answered = shown[::2], shown[1::2]
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO("\n".join(asked).encode())))
     assert main(["decode"]) == 0

@@ -12,15 +12,17 @@ from gateway.site.marks import parse
 from gateway.site.profiles import read_profile
 from gateway.site.report import render
 from gateway.site.schema import site_schema
+from gateway.words import say
 
 PAGE = "docs/site.md"
+both = pytest.mark.parametrize(("page", "language"), [(PAGE, "en"), ("docs/zh/site.md", "zh-CN")])
 
 
-def _written(folder: Path, pages) -> Path:
+def _written(folder: Path, pages, page) -> Path:
     """Each example in a file of its own, all included by one site file; profiles beside it."""
     parts = []
     (folder / "profiles").mkdir()
-    for block in pages.blocks(PAGE):
+    for block in pages.blocks(page):
         if block.info == "yaml":
             parts.append(f"line-{block.line}.yaml")
             (folder / parts[-1]).write_text(block.text, encoding="utf-8")
@@ -31,10 +33,11 @@ def _written(folder: Path, pages) -> Path:
     return site
 
 
-def test_the_examples_are_one_site_without_a_warning(pages, tmp_path):
+@both
+def test_the_examples_are_one_site_without_a_warning(pages, tmp_path, page, language):
     faults = Faults()
-    checked = check(_written(tmp_path, pages), faults)
-    assert list(render(faults, "en")) == []
+    checked = check(_written(tmp_path, pages, page), faults)
+    assert list(render(faults, language)) == []
     site, compound = checked
     assert site.buttons
     assert site.doors
@@ -43,10 +46,11 @@ def test_the_examples_are_one_site_without_a_warning(pages, tmp_path):
     assert {"stranger-at-gate", "gas-high", "sos"} <= set(compound.rules)
 
 
-def test_the_formats_of_buttons_are_read_as_they_stand(pages, tmp_path):
+@pytest.mark.parametrize("page", [PAGE, "docs/zh/site.md"])
+def test_the_formats_of_buttons_are_read_as_they_stand(pages, tmp_path, page):
     """They can be forged, which is all that is said of them."""
-    block = next(block for block in pages.blocks(PAGE) if block.info == "yaml buttons")
-    site = _written(tmp_path, pages)
+    block = next(block for block in pages.blocks(page) if block.info == "yaml buttons")
+    site = _written(tmp_path, pages, page)
     (tmp_path / "beacons.yaml").write_text(block.text, encoding="utf-8")
     site.write_text(site.read_text(encoding="utf-8").replace("]", ", beacons.yaml]"), encoding="utf-8")
     faults = Faults()
@@ -55,16 +59,18 @@ def test_the_formats_of_buttons_are_read_as_they_stand(pages, tmp_path):
     assert {button.format for button in read.buttons.values()} == {"bthome", "ibeacon", "eddystone", "flag", "learned"}
 
 
-def test_bad_examples_say_what_the_page_says(pages, tmp_path, monkeypatch):
+@both
+def test_bad_examples_say_what_the_page_says(pages, tmp_path, monkeypatch, page, language):
     monkeypatch.chdir(tmp_path)
-    bad = [block for block in pages.blocks(PAGE) if block.info == "yaml bad"]
+    bad = [block for block in pages.blocks(page) if block.info == "yaml bad"]
     assert bad
     for block in bad:
         Path("site.yaml").write_text(block.text, encoding="utf-8")
         faults = Faults()
         check(Path("site.yaml"), faults)
         assert faults.errors
-        assert [line for line in render(faults, "en") if ": error: " in line] == block.following.splitlines()
+        error = f": {say('fault.error', language)}: "
+        assert [line for line in render(faults, language) if error in line] == block.following.splitlines()
 
 
 def _sections(schema):
