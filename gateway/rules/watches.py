@@ -343,9 +343,9 @@ class Watchkeeper:
                 self._again.extend((implied, subject) for implied in self._implies.get(rule.id, ()))
 
     def _implied(self, rule: Rule, subject: str) -> bool:
-        """A greater alert about the same subject says it already."""
+        """A greater alert about the same subject says it already; one of a test says it to hardly anybody."""
         greater = self._register.standing(rule.implied_by, subject) if rule.implied_by else None
-        return greater is not None and greater.condition is Condition.ACTIVE
+        return greater is not None and greater.condition is Condition.ACTIVE and not greater.drill
 
     def _case(self, rule: Rule, about: str, at: Instant, watch: Watch, moment: Moment | None = None) -> Case:
         """The question as it stands now, with what is remembered."""
