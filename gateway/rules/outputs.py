@@ -24,7 +24,7 @@ def desired(output: OutputSpec, alerts: Iterable[Alert], rules: Mapping[str, Rul
     asks = [
         (state, alert.id) for alert in standing if (state := _asked(output, alert, rules.get(alert.rule))) is not None
     ]
-    if not output.ex_rated and any(_gassed(output, alert, rules.get(alert.rule)) for alert in standing):
+    if any(_gassed(output, alert, rules.get(alert.rule)) for alert in standing):
         asks = [ask for ask in asks if ask[0] is not OutputState.ON]
     if not asks:
         return Want(output.id, IDLE[output.kind], ())
@@ -46,14 +46,23 @@ def _asked(output: OutputSpec, alert: Alert, rule: Rule | None) -> OutputState |
         return None
     if output.rules and rule.id not in output.rules:
         return None
+    if state is OutputState.ON and _may_spark(output, alert, rule):
+        return None
     return state if _in_force(output.kind, state, alert, rule) else None
 
 
+def _may_spark(output: OutputSpec, alert: Alert, rule: Rule | None) -> bool:
+    """Whether it stands, not built for it, where this alert has found gas: that alert itself never starts it."""
+    explosive = rule is not None and rule.explosive and alert.open
+    return explosive and not output.ex_rated and within(output.place, alert.place)
+
+
 def _gassed(output: OutputSpec, alert: Alert, rule: Rule | None) -> bool:
-    """A spark in gas: whoever asks for it, what stands in the gassed place and is not built for it does not start."""
-    if rule is None or not rule.explosive or not alert.open or not within(output.place, alert.place):
-        return False
-    return alert.condition is Condition.ACTIVE or alert.latch
+    """A spark in gas: whoever asks for it, as long as the gas is there. Not until somebody resets the alert: of one that waits
+    for that, or of a test that was forgotten, no siren of that place may be mute.
+    """
+    tested = alert.drill and alert.shelved_until is None  # the half-hour is over, and what alarmed has gone
+    return _may_spark(output, alert, rule) and alert.condition is Condition.ACTIVE and not tested
 
 
 def _in_force(kind: str, state: OutputState, alert: Alert, rule: Rule) -> bool:

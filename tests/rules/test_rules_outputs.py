@@ -4,7 +4,7 @@ import pytest
 
 from gateway.actions import OutputState
 from gateway.events import Actuated, Command, Quality, Stamped, Verb
-from gateway.instant import MINUTE, SECOND, Instant
+from gateway.instant import DAY, MINUTE, SECOND, Instant
 from gateway.rules.compound import OutputSpec
 from gateway.rules.engine import Engine
 
@@ -47,10 +47,33 @@ def test_no_other_alarm_starts_a_sounder_that_stands_in_gas(make):
     core.read("smoke", "smoke", True)
     core.ask("shelve", "gas-high", for_ms=MINUTE, reason="test")
     assert core.output("siren") == OFF, "shelving clears no gas"
-    core.ask("ack", "gas-high")
     core.read("gas", "gas_high_alarm", False)
+    core.read("gas", "gas", None, None, Quality.SENSOR_FAULT)
+    assert core.output("siren") == OFF, "unknown is never safe"
     core.read("gas", "gas", 0.0)
-    core.ask("reset", "gas-high")
+    assert core.output("siren") == ON, "the gas has gone, whether anybody resets the alert or not"
+
+
+def test_what_starts_for_gas_does_not_start_in_its_place_when_the_gas_has_just_gone(make):
+    """For other alarms it may; for this one, of its own accord, nothing does that is not built for gas."""
+    core = make(outputs=(*siren("b1/s1/301"), OutputSpec("fan", "fan", "b1/s1/301", ("b1",))))
+    core.gas(40.0, SECOND)
+    core.read("gas", "gas_high_alarm", False)
+    core.read("gas", "gas", 15.0, MINUTE)
+    assert (core.alert("gas-high").condition, states(core)) == ("normal", {"siren": OFF, "fan": OFF})
+
+
+@pytest.mark.parametrize("back", [True, False])
+def test_a_gas_test_that_nobody_reset_silences_no_siren_of_that_place(make, back):
+    """Neither one that was finished nor one that was forgotten. Was: thirty days later a fire sounded nowhere there."""
+    core = make(outputs=siren("b1/s1/301"))
+    for value, at in ((False, SECOND), (True, MINUTE), (False, 5 * MINUTE)):
+        core.read("gas", "gas_high_alarm", value, at, Quality.UNDER_TEST)
+    if back:
+        core.read("gas", "gas_high_alarm", False, 10 * MINUTE)
+        core.read("gas", "gas", 0.0)
+    core.wait(30 * DAY)
+    core.read("smoke", "smoke", True)
     assert core.output("siren") == ON
 
 
