@@ -174,7 +174,7 @@ class AlertRegister:
 
     def re_alarm(self, alert: Alert, at: Instant, why: tuple[Why, ...], reason: str) -> None:
         """Came back, worsened, or was pressed again after somebody answered: the climb begins anew."""
-        again = _replace(self._worse(lifecycle.re_alarm(alert), why), occurrences=alert.occurrences + 1)
+        again = _replace(lifecycle.re_alarm(self._worse(alert, why)), occurrences=alert.occurrences + 1)
         said = self._say(ChangeKind.RE_ALARMED, again, at, reason=reason)
         climbing = alert.response is Response.UNANSWERED and alert.climb_due is not None
         if not climbing and alert.suppression is not Suppression.SHELVED:
@@ -199,7 +199,9 @@ class AlertRegister:
         return self._far(alert, alert.why) if alert.steps_beyond is None else alert.steps_beyond
 
     def _worse(self, alert: Alert, why: tuple[Why, ...]) -> Alert:
-        seen = [far for far in (self.worst(alert), self._far(alert, why)) if far is not None]
+        """With these reasons; a comeback begins a new worst, as it begins a new why."""
+        before = self.worst(alert) if alert.condition is Condition.ACTIVE else None
+        seen = [far for far in (before, self._far(alert, why)) if far is not None]
         return _replace(alert, why=why, steps_beyond=max(seen, default=None))
 
     def _far(self, alert: Alert, why: tuple[Why, ...]) -> float | None:

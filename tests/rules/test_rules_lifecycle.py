@@ -158,6 +158,22 @@ def test_how_bad_an_alert_of_an_earlier_version_was_is_what_its_reasons_say(core
     assert core.said("gas-high") == ["re-alarmed", "told"]
 
 
+@pytest.mark.parametrize(
+    ("quiet", "said"), [("ack", ["re-alarmed", "told"]), ("shelve", ["unshelved", "told"])]
+)
+def test_what_came_back_worsens_from_where_it_came_back(core, quiet, said):
+    """Was: the worst before it had gone counted for ever, and a leak that came back grew unheard."""
+    core.read("gas", "gas_high_alarm", False)
+    core.gas(22.0, SECOND)
+    core.read("gas", "gas", None, MINUTE, Quality.OVER_RANGE)
+    core.read("gas", "gas", 0.0, 2 * MINUTE)
+    core.gas(21.0, 20 * MINUTE)
+    core.ask(quiet, "gas-high", on_site=True, for_ms=20 * MINUTE, reason="repair")
+    core.die()
+    core.forget().read("gas", "gas", 60.0, 22 * MINUTE)
+    assert core.said("gas-high") == said
+
+
 def test_what_worsens_sounds_again_although_it_was_silenced(core):
     core.gas(21.0, SECOND)
     core.ask("silence", "gas-high")
