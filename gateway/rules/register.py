@@ -173,7 +173,7 @@ class AlertRegister:
         self.said.append(Note(Change(NoteKind.REPEATED, at, again)))
 
     def re_alarm(self, alert: Alert, at: Instant, why: tuple[Why, ...], reason: str) -> None:
-        """Came back, worsened, or was pressed again after somebody answered: the climb begins anew."""
+        """Came back, worsened, or was pressed again: everybody hears why, and the climb begins anew if nobody climbs."""
         again = _replace(lifecycle.re_alarm(self._worse(alert, why)), occurrences=alert.occurrences + 1)
         said = self._say(ChangeKind.RE_ALARMED, again, at, reason=reason)
         climbing = alert.response is Response.UNANSWERED and alert.climb_due is not None
@@ -189,10 +189,6 @@ class AlertRegister:
     def return_(self, alert: Alert, at: Instant) -> None:
         """The condition is gone; the alert ends if nothing is owed."""
         self.end_if_settled(self._say(ChangeKind.RETURNED, lifecycle.return_to_normal(alert), at), at)
-
-    def worsen(self, alert: Alert, why: tuple[Why, ...]) -> None:
-        """Remember what is worse about an alert that is still unanswered."""
-        self._keep(self._worse(alert, why))
 
     def worst(self, alert: Alert) -> float | None:
         """How far beyond its limit an alert was at worst; of one that an earlier version kept, as far as its reasons say."""

@@ -318,12 +318,10 @@ class Watchkeeper:
             return
         if alert is None or not (_says_more(alert, finding.why) or self._is_beyond(rule, alert, finding.why)):
             return
+        why = _all_said(alert, finding.why)
         if alert.suppression is Suppression.SHELVED:
-            alert = self._register.unshelve(alert, at, None, "worsened")
-        if alert.response is Response.ACKNOWLEDGED or alert.silenced:
-            self._register.re_alarm(alert, at, _all_said(alert, finding.why), "worsened")
-        else:
-            self._register.worsen(alert, _all_said(alert, finding.why))
+            alert = self._register.unshelve(_replace(alert, why=why), at, None, "worsened")
+        self._register.re_alarm(alert, at, why, "worsened")
 
     def _is_beyond(self, rule: Rule, alert: Alert, why: tuple[Why, ...]) -> bool:
         """A number well beyond the worst one alarmed, so that noise is none; or the first, where a detector had only said so."""

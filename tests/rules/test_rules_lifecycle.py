@@ -158,8 +158,27 @@ def test_how_bad_an_alert_of_an_earlier_version_was_is_what_its_reasons_say(core
     assert core.said("gas-high") == ["re-alarmed", "told"]
 
 
+def test_what_worsens_with_the_climb_over_and_nobody_there_climbs_anew(core):
+    """Was: 22 %LEL climbed for three minutes, nobody answered, and 95 was told to nobody."""
+    core.gas(22.0, SECOND)
+    core.forget().wait(10 * MINUTE)
+    for minute, value in ((20, 45.0), (30, 46.0), (40, 70.0)):
+        core.read("gas", "gas", value, minute * MINUTE)
+    assert core.said("gas-high") == ["told", *["re-alarmed", "told", "told"], *["re-alarmed", "told"]]
+    assert core.told("gas-high")[-1] == ("street", 40 * 60)
+
+
+def test_what_worsens_while_somebody_is_called_says_so_and_does_not_begin_again(core):
+    core.gas(22.0, SECOND)
+    core.forget().read("gas", "gas", 45.0, MINUTE)
+    assert core.said("gas-high") == ["re-alarmed"]
+    assert core.changes[-1].change.alert.why[0].value == 45.0
+    core.wait(10 * MINUTE)
+    assert core.told("gas-high")[-1] == ("district", 181)
+
+
 @pytest.mark.parametrize(
-    ("quiet", "said"), [("ack", ["re-alarmed", "told"]), ("shelve", ["unshelved", "told"])]
+    ("quiet", "said"), [("ack", ["re-alarmed", "told"]), ("shelve", ["unshelved", "told", "re-alarmed"])]
 )
 def test_what_came_back_worsens_from_where_it_came_back(core, quiet, said):
     """Was: the worst before it had gone counted for ever, and a leak that came back grew unheard."""
@@ -185,7 +204,7 @@ def test_what_worsens_sounds_again_although_it_was_silenced(core):
 
 @pytest.mark.parametrize(
     ("quiet", "said"),
-    [("ack", ["re-alarmed", "told"]), ("silence", ["re-alarmed"]), ("shelve", ["unshelved", "told"])],
+    [("ack", ["re-alarmed", "told"]), ("silence", ["re-alarmed"]), ("shelve", ["unshelved", "told", "re-alarmed"])],
 )
 def test_the_detectors_own_alarm_after_a_number_is_worse_and_once(core, quiet, said):
     core.gas(21.0, SECOND)
@@ -202,7 +221,7 @@ def test_the_detectors_own_alarm_after_a_number_is_worse_and_once(core, quiet, s
 
 @pytest.mark.parametrize(
     ("quiet", "said"),
-    [("ack", ["re-alarmed", "told"]), ("silence", ["re-alarmed"]), ("shelve", ["unshelved", "told"])],
+    [("ack", ["re-alarmed", "told"]), ("silence", ["re-alarmed"]), ("shelve", ["unshelved", "told", "re-alarmed"])],
 )
 def test_the_first_number_after_the_detectors_own_alarm_is_worse_and_once(core, quiet, said):
     core.read("gas", "gas_high_alarm", True, SECOND)
@@ -216,7 +235,8 @@ def test_the_first_number_after_the_detectors_own_alarm_is_worse_and_once(core, 
     assert core.said("gas-high") == [], "noise is nothing worse"
 
 
-def test_a_second_detector_in_the_place_is_worse(make, subjects):
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_second_detector_in_the_place_is_worse(make, answered):
     text = """
 - rule: stair-smoke
   subjects: { kind: [smoke-detector, water-detector] }
@@ -227,13 +247,15 @@ def test_a_second_detector_in_the_place_is_worse(make, subjects):
 """
     core = make(text)
     core.read("smoke", "smoke", True, SECOND)
-    core.ask("ack", "stair-smoke", on_site=True)
-    core.forget().read("water", "water", True, MINUTE)
+    if answered:
+        core.ask("ack", "stair-smoke", on_site=True)
+    core.wait(HOUR)
+    core.forget().read("water", "water", True, HOUR + MINUTE)
     assert core.said("stair-smoke") == ["re-alarmed", "told"]
     core.ask("ack", "stair-smoke", on_site=True)
     core.forget()
     for n in range(10):  # one or the other, in turns
-        core.read("smoke", "smoke", bool(n % 2), (2 + n) * MINUTE)
+        core.read("smoke", "smoke", bool(n % 2), (62 + n) * MINUTE)
         core.read("water", "water", True)
     assert core.said("stair-smoke") == []
 
