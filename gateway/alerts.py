@@ -164,6 +164,8 @@ class Alert(Struct, frozen=True):
     closed_as: str | None = None
     """resolved | mistaken | withdrawn"""
     reason: str = ""
+    climb_to: Rung | None = None
+    """Of a drill: it climbs as far as this. None: it does not climb."""
     undated: bool = False
     """Sent while the clock could not be trusted: one ``dated`` revision is owed."""
 
@@ -185,6 +187,8 @@ class Change(Struct, frozen=True):
     """How many alerts of its rule are open in its building after it, this one counted; only messages count."""
 
 
+CHAIN_TEST = "chain-test"
+"""In the place of a rule: the alert of a test that a person asked for. No rule of a site has this name."""
 FLOOD = 10
 """More alerts of one kind than this are shown together (ISA-18.2, 16.5: a flood is more than ten in ten minutes for one person)."""
 

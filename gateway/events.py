@@ -73,6 +73,8 @@ class Verb(StrEnum):
     SILENCE = "silence"
     AWAY = "away"
     """Somebody under care is away for a time, or is back."""
+    TEST = "test"
+    """A drill of the whole chain, from here to whoever answers; nothing is to be done but answer it."""
     DUTY_CHECK = "duty-check"
     REENROL = "reenrol"
     """A button's battery was changed: its counter begins anew, and old frames are believed once more."""
@@ -234,7 +236,7 @@ class Command(Struct, frozen=True, tag_field="event", tag="command"):
     alert: str | None = None
     reason: str = ""
     for_ms: int | None = None
-    """Duration of a shelving, or of a pairing window."""
+    """Duration of a shelving, a leave or a test, or of a pairing window."""
     on_site: bool = False
     """With ack: the person stands there already."""
     mistaken: bool = False
@@ -247,6 +249,12 @@ class Command(Struct, frozen=True, tag_field="event", tag="command"):
     """With away: here again."""
     door: str = ""
     """With pair."""
+    target: str = ""
+    """With test: a place, or somebody or something the site file names; empty: the whole compound."""
+    priority: str = ""
+    """With test."""
+    up_to: str = ""
+    """With test: the last rung it may climb to; empty: the lowest one on which somebody stands."""
     issued_at_ms: int | None = None
     """When the upstream says it was given, ms since 1970; None for those given here."""
 

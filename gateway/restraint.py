@@ -66,22 +66,29 @@ ORDER_RATE = Rate(burst=60, every_s=2.0)
 """Of any other verb: a stairwell shelved for the electrician at one stroke; and 1,800 an hour. A client that babbles for a whole
 day costs the card some hundred megabytes by this, not thirty gigabytes."""
 
+TEST_RATE = Rate(burst=10, every_s=60.0)
+"""Of tests: every building of a compound in one round, and then one a minute. Each rings people, who stop listening else."""
+
+
+def rate_of(verb: Verb) -> Rate:
+    """How often one principal may give this order."""
+    return ANSWER_RATE if verb in ANSWERS else TEST_RATE if verb is Verb.TEST else ORDER_RATE
+
 
 class CommandAllowance:
     """What each principal may order: of each verb apart, so that a client that babbles one cannot shut out another."""
 
     def __init__(self) -> None:
-        self._answers, self._orders = Allowance(ANSWER_RATE), Allowance(ORDER_RATE)
+        self._of = {rate: Allowance(rate) for rate in map(rate_of, Verb)}
 
     def take(self, principal: Hashable, verb: Verb, now_s: float) -> bool:
         """Whether this one may go to the core; it counts if so."""
-        return (self._answers if verb in ANSWERS else self._orders).take((principal, verb), now_s)
+        return self._of[rate_of(verb)].take((principal, verb), now_s)
 
 
 def most_commands_within(seconds: float) -> int:
     """What one principal can get through to the core in a stretch of this length, of all verbs together."""
-    others = len(Verb) - len(ANSWERS)
-    return len(ANSWERS) * ANSWER_RATE.most_within(seconds) + others * ORDER_RATE.most_within(seconds)
+    return sum(rate_of(verb).most_within(seconds) for verb in Verb)
 
 
 class Reminders:

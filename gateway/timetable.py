@@ -240,6 +240,8 @@ def _command(words: list[str], deed: str, number: int) -> Command:
     """``head shelves sos 20min: drill``"""
     if words[1] == "says":
         return _said_of(words, deed, number)
+    if words[1] == "tests":
+        return _chain_test(words, deed, number)
     if words[1] not in _VERBS:
         raise ValueError(words[1])
     asked, _, reason = deed.partition(": ")
@@ -254,6 +256,29 @@ def _command(words: list[str], deed: str, number: int) -> Command:
         next((length for length in lengths if length), None),
         on_site="on site" in asked,
         mistaken="mistaken" in asked.split(),
+    )
+
+
+def _chain_test(words: list[str], deed: str, number: int) -> Command:
+    """``duty tests b1 high 20min to street: weekly``; who names no target tests the whole compound."""
+    asked, _, reason = deed.partition(": ")
+    named = asked.split()[2:]
+    marks = _Marks(named)
+    up_to, priority = marks.after("to") or "", marks.one_of(("critical", "high", "medium", "low")) or ""
+    length = marks.one_of([word for word in named if duration_ms(word)])
+    target = marks.one_of(named) or ""
+    marks.done()
+    return Command(
+        f"c{number}",
+        "local",
+        words[0],
+        Verb.TEST,
+        None,
+        reason,
+        None if length is None else duration_ms(length),
+        target=target,
+        priority=priority,
+        up_to=up_to,
     )
 
 

@@ -41,6 +41,12 @@ def test_deeds():
     away = what("head says elder-301 away 3d: on a journey")
     assert away == Command("c7", "local", "head", Verb.AWAY, None, "on a journey", 259_200_000, resident="elder-301")
     assert what("head says elder-301 back").back
+    tested = what("duty tests b1 high 20min to street: weekly: the first")
+    assert tested == Command(
+        "c7", "local", "duty", Verb.TEST, None, "weekly: the first", 1_200_000,
+        target="b1", priority="high", up_to="street",
+    )  # fmt: skip
+    assert what("duty tests") == Command("c7", "local", "duty", Verb.TEST)
     shelved = what("duty shelves sos 20min: drill: the second")
     assert shelved == Command("c7", "local", "duty", Verb.SHELVE, "sos", "drill: the second", 1_200_000)
 
@@ -57,6 +63,8 @@ def test_deeds():
         ("5s gas-301 = 3", "not_a_deed"),
         ("5s gas-301.gas = 3 [nonsense]", "not_a_deed"),
         ("5s head dances sos", "not_a_deed"),
+        ("5s head tests b1 b2", "not_a_deed"),
+        ("5s head tests b1 to", "not_a_deed"),
         ("5s restart after a while", "not_a_deed"),
         ("5s clock right at noon", "not_a_deed"),
         ("5s entry gate-1 access.denied strager", "not_a_deed"),

@@ -155,6 +155,9 @@ class Desk:
             for_ms=_duration(arguments.get("for")) if "until" not in arguments else self._until(arguments["until"]),
             resident=str(arguments.get("resident", "")),
             back=arguments.get("back") is True,
+            target=str(arguments.get("target", "")),
+            priority=str(arguments.get("priority", "")),
+            up_to=str(arguments.get("up_to", "")),
             on_site=arguments.get("on_site") is True,
             mistaken=arguments.get("mistaken") is True,
         )
@@ -169,7 +172,7 @@ class Desk:
             raise Refusal(reason, self._detail(reason, command))
         return {
             "done": verb.value,
-            "alert": command.alert or command.button or command.door or command.resident,
+            "alert": reply.alert or command.button or command.door or command.resident,
             "who": command.who,
             "durable": durable,
         }
@@ -181,7 +184,12 @@ class Desk:
         if reason == Verdict.TOO_LONG:
             alert = next((alert for alert in self._alerts() if alert.id == command.alert), None)
             return duration_text(longest_ms(command.verb, alert, self._compound))
-        return command.alert or ""
+        given: dict[str, str] = {
+            Verdict.OUT_OF_REACH: command.up_to,
+            Verdict.NO_SUCH_PRIORITY: command.priority,
+            Verdict.NO_SUCH_TARGET: command.target,
+        }
+        return given.get(reason) or command.alert or ""
 
     def _restrain(self, command: Command, peer: PeerCredentials) -> None:
         """Raises Refusal beyond what somebody may order; once a minute that is written down.

@@ -42,8 +42,9 @@ def change_line(change: Change) -> str:
     head = f"{change.kind.value:<9} {alert.rule} {alert.subject}"
     if change.kind in {ChangeKind.RAISED, ChangeKind.RE_ALARMED}:
         why = ", ".join(_reason(reason) for reason in alert.why)
+        who = f" by {change.who}" if change.who else ""
         because = f" [{change.reason}]" if change.reason else ""
-        return f"{head} ({alert.priority.value}, {alert.grade.value}): {why}{because}"
+        return f"{head} ({alert.priority.value}, {alert.grade.value}){': ' if why else ''}{why}{who}{because}"
     if change.kind is ChangeKind.TOLD:
         told = (f"{step.rung.value} {'+'.join(step.people) or 'NOBODY'}" for step in _fresh(change))
         return head + ": " + ", ".join(told)
@@ -79,7 +80,8 @@ def told_line(change: Change, language: str) -> str:
         }
         why = _joined((_reason_told(reason, language) for reason in alert.why), language)
         because = f" [{_worded('because', change.reason, language)}]" if change.reason else ""
-        return say("replay.raised", language, **head, **axes, why=why) + because
+        by = say("replay.by", language, who=change.who) if change.who else ""
+        return say("replay.raised", language, **head, **axes, why=why or by) + because
     if change.kind is ChangeKind.TOLD:
         nobody = say("replay.nobody", language)
         told = (f"{say(f'rung.{one.rung.value}', language)} {'+'.join(one.people) or nobody}" for one in _fresh(change))

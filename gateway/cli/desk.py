@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Mapping
 
-from gateway.alerts import FLOOD, building_of
+from gateway.alerts import FLOOD, Priority, Rung, building_of
 from gateway.cli.asking import ask, show_done
 from gateway.cli.options import Command, signed, state_option
 from gateway.cli.printing import Item, language, length
@@ -24,6 +24,9 @@ def add(command: Command) -> None:
     history.add_argument("alert", help=say("cli.alert_id", language()))
     state_option(history)
     _away_options(command("away", _away))
+    _test_options(command("test", _test))
+    duty = command("duty-check", _duty_check)
+    signed(duty, reasoned=False)
     for verb in ("ack", "close", "reset", "silence", "shelve", "unshelve"):
         _alert_verb(command(verb, _change), verb)
 
@@ -34,6 +37,14 @@ def _away_options(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--for", dest="length", metavar="3d", help=say("cli.away_for", language()))
     how.add_argument("--until", metavar="2026-12-05", help=say("cli.away_until", language()))
     how.add_argument("--back", action="store_true", help=say("cli.away_back", language()))
+    signed(parser, reasoned=False)
+
+
+def _test_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", nargs="?", default="", help=say("cli.test.target", language()))
+    parser.add_argument("--priority", choices=list(Priority), default="", help=say("cli.test.priority", language()))
+    parser.add_argument("--up-to", choices=list(Rung), default="", help=say("cli.test.up_to", language()))
+    parser.add_argument("--for", dest="length", metavar="10min", help=say("cli.test.for", language()))
     signed(parser, reasoned=False)
 
 
@@ -66,6 +77,16 @@ def _away(asked: argparse.Namespace) -> int:
     arguments: Item = {"resident": asked.resident, "who": asked.who, "reason": asked.reason, "back": asked.back}
     arguments |= {key: value for key, value in (("for", asked.length), ("until", asked.until)) if value is not None}
     return ask(asked, "away", arguments, show_done)
+
+
+def _test(asked: argparse.Namespace) -> int:
+    arguments: Item = {"target": asked.target, "priority": asked.priority, "up_to": asked.up_to}
+    arguments |= {"for": asked.length} if asked.length is not None else {}
+    return ask(asked, "test", arguments | {"who": asked.who, "reason": asked.reason}, show_done)
+
+
+def _duty_check(asked: argparse.Namespace) -> int:
+    return ask(asked, "duty-check", {"who": asked.who, "reason": asked.reason}, show_done)
 
 
 def _change(asked: argparse.Namespace) -> int:
@@ -197,23 +218,30 @@ def _name(alert: Item) -> str:
 
 def _show_alert(alert: Item) -> Iterable[str]:
     yield say(
-        "alerts.line", language(), id=alert["id"][:8], name=_name(alert), subject=alert["subject"], place=_place(alert),
+        "alerts.line", language(), id=alert["id"][:8], name=_marked(alert), subject=alert["subject"], place=_place(alert),
         priority=say(f"priority.{alert['priority']}", language()), grade=say(f"grade.{alert['grade']}", language()),
         condition=say(f"condition.{alert['condition']}", language()),
         response=say(f"response.{alert['response']}", language()), age=length(alert["age_s"]),
     )  # fmt: skip
     if _is_shelved(alert):
-        yield "          " + _shelf(alert)
+        yield "          " + _until(alert, "alerts.shelved", "alerts.shelved_for")
+    elif alert.get("drill") and alert.get("shelved_left_s") is not None:
+        yield "          " + _until(alert, "alerts.drill_until", "alerts.drill_for")
     told = dict.fromkeys(_told(step) for step in alert["told"])  # a rung told again is named once
     yield "          " + say("alerts.told", language(), told=", ".join(told) or "—", who=alert["answered_by"] or "—")
 
 
-def _shelf(alert: Item) -> str:
+def _marked(alert: Item) -> str:
+    """Its name, and that it is none that anybody need fear, where it is a drill."""
+    return say("alerts.drill", language(), name=_name(alert)) if alert.get("drill") else _name(alert)
+
+
+def _until(alert: Item, dated: str, undated: str) -> str:
     """Until when, by the site's clock, with the day where it is not within one; how long yet, where nobody knows the time."""
     left_s, until, who = alert["shelved_left_s"], alert["shelved_until_local"], alert["shelved_by"] or "—"
     if until is None:
-        return say("alerts.shelved_for", language(), left=length(left_s), who=who)
-    return say("alerts.shelved", language(), until=_on_the_wall(until, left_s), who=who)
+        return say(undated, language(), left=length(left_s), who=who)
+    return say(dated, language(), until=_on_the_wall(until, left_s), who=who)
 
 
 def _show_closed(items: list[Item]) -> Iterable[str]:
@@ -221,10 +249,9 @@ def _show_closed(items: list[Item]) -> Iterable[str]:
     if not items:
         yield say("alerts.none_closed", language())
     for alert in items:
-        name = alert["name_zh"] if language() == "zh-CN" else alert["name_en"]
         closed = alert["closed_as"]
         yield say(
-            "alerts.closed_line", language(), id=alert["id"], name=name, subject=alert["subject"],
+            "alerts.closed_line", language(), id=alert["id"], name=_marked(alert), subject=alert["subject"],
             place=_place(alert), closed=say(f"closed.{closed}", language()) if closed else "-",
             who=alert["closed_by"] or "—", age=length(alert["age_s"]),
         )  # fmt: skip
@@ -247,7 +274,8 @@ def _why(step: Item) -> str:
     if step["kind"] in {"thinned", "left-out"}:
         return say(f"step.{step['kind']}_of", language(), count=step["reason"])
     because = f"because.{step['reason']}"
-    reason = say(because, language()) if step["kind"] == "told" and because in CATALOGUE else str(step["reason"])
+    is_ours = because in CATALOGUE and (step["kind"] == "told" or step["who"] is None)
+    reason = say(because, language()) if is_ours else str(step["reason"])
     if step["kind"] == "refused":  # "verb: verdict", and what the person gave as his reason in brackets
         verb, _, verdict = reason.partition(": ")
         word, _, given = verdict.partition(" ")

@@ -31,7 +31,9 @@ the clock may be put right meanwhile."""
 _ROUND = 8
 """Forgotten at most with each command: what a flood has left behind goes step by step."""
 _DIGEST_BYTES = 8
-_encode = msgspec.json.Encoder(order="deterministic").encode
+_LATER = ("target", "priority", "up_to")
+"""Fields younger than rows that may still be kept: left out where they say nothing, an order keeps the digest it had."""
+_encode = msgspec.json.Encoder().encode
 
 
 class Done(Struct, frozen=True):
@@ -113,5 +115,6 @@ def _refused(command: Command, verdict: Verdict) -> Reply:
 
 def _content(command: Command) -> str:
     """What is ordered, by whom and of what; not when: a command may be repeated with a new time."""
-    timeless = msgspec.structs.replace(command, issued_at_ms=None)
-    return hashlib.blake2b(_encode(timeless), digest_size=_DIGEST_BYTES).hexdigest()
+    timeless = msgspec.to_builtins(msgspec.structs.replace(command, issued_at_ms=None))
+    said = {name: value for name, value in timeless.items() if value or name not in _LATER}
+    return hashlib.blake2b(_encode(said), digest_size=_DIGEST_BYTES).hexdigest()

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from gateway.alerts import Alert, Condition, Response, Suppression
+from gateway.alerts import Alert, Condition, Priority, Response, Rung, Suppression
 from gateway.events import Command, Verb
 from gateway.instant import DAY, HOUR, MINUTE, Instant
-from gateway.rules import lifecycle
+from gateway.rules import drills, lifecycle
 from gateway.rules.compound import Compound
 from gateway.rules.register import AlertRegister
 
@@ -24,6 +24,9 @@ LONGEST_REASON = 500
 LONGEST_LEAVE_MS = 90 * DAY
 """A winter with the children in the south. A leave is said anew rather than forgotten."""
 
+_ROLES = {Verb.SHELVE: "shelve", Verb.UNSHELVE: "shelve", Verb.TEST: "test"}
+"""What somebody must be allowed to; for every other verb, to answer."""
+
 
 class Verdict(StrEnum):
     """The answer to a command."""
@@ -35,6 +38,15 @@ class Verdict(StrEnum):
     NO_SUCH_BUTTON = "no_such_button"
     NO_SUCH_RESIDENT = "no_such_resident"
     NO_SUCH_DOOR = "no_such_door"
+    NO_SUCH_TARGET = "no_such_target"
+    NO_SUCH_PRIORITY = "no_such_priority"
+    OUT_OF_REACH = "out_of_reach"
+    """The ladder has no such rung, or gets there only after the test is over."""
+    REAL_ALARM = "real_alarm"
+    """A critical alert is open that is no drill."""
+    ALREADY_TESTING = "already_testing"
+    IS_A_TEST = "is_a_test"
+    """A test is closed, not shelved: from a shelf it would come back as an alarm."""
     ALREADY_CLOSED = "already_closed"
     STILL_ACTIVE = "still_active"
     NEEDS_REASON = "needs_reason"
@@ -55,12 +67,14 @@ def carry_out(command: Command, at: Instant, register: AlertRegister) -> Verdict
     roles = compound.roles.get(command.who)
     if roles is None:
         return Verdict.NOT_A_PERSON
+    if _ROLES.get(command.verb, "answer") not in roles:
+        return Verdict.NOT_ALLOWED
     if command.verb is Verb.DUTY_CHECK:
         return Verdict.DONE
-    if ("shelve" if command.verb in {Verb.SHELVE, Verb.UNSHELVE} else "answer") not in roles:
-        return Verdict.NOT_ALLOWED
     if len(command.reason) > LONGEST_REASON:
         return Verdict.REASON_TOO_LONG
+    if command.verb is Verb.TEST:
+        return _test(command, register)
     if command.verb is Verb.AWAY:
         return _away(command, compound)
     if command.verb is Verb.REENROL:
@@ -79,9 +93,32 @@ def longest_ms(verb: Verb, alert: Alert | None, compound: Compound) -> int:
     """The longest duration that a command of this verb may have; of a shelf, that of this alert."""
     if verb is Verb.AWAY:
         return LONGEST_LEAVE_MS
+    if verb is Verb.TEST:
+        return drills.LONGEST_MS
     if verb is Verb.PAIR or alert is None:
         return LONGEST_PAIRING_MS
     return longest_shelf_ms(alert, compound)
+
+
+def _test(command: Command, register: AlertRegister) -> Verdict:
+    found = drills.target(command.target, register.compound)
+    if found is None:
+        return Verdict.NO_SUCH_TARGET
+    if command.priority and command.priority not in {*Priority}:
+        return Verdict.NO_SUCH_PRIORITY
+    if command.up_to and command.up_to not in {*Rung}:
+        return Verdict.OUT_OF_REACH
+    drill = drills.drill_of(command, *found)
+    if drill.for_ms <= 0:
+        return Verdict.NEEDS_DURATION
+    if drill.for_ms > drills.LONGEST_MS:
+        return Verdict.TOO_LONG
+    if not drills.is_in_reach(drill, register.compound):
+        return Verdict.OUT_OF_REACH
+    alerts = register.open_alerts()
+    if any(drills.is_real_alarm(alert) for alert in alerts):
+        return Verdict.REAL_ALARM
+    return Verdict.ALREADY_TESTING if drills.tests_among(alerts) else Verdict.DONE
 
 
 def _reenrol(command: Command, compound: Compound) -> Verdict:
@@ -157,6 +194,8 @@ def _reset(command: Command, alert: Alert, at: Instant, register: AlertRegister)
 
 
 def _shelve(command: Command, alert: Alert, at: Instant, register: AlertRegister) -> Verdict:
+    if drills.is_test(alert):
+        return Verdict.IS_A_TEST
     if not command.reason:
         return Verdict.NEEDS_REASON
     if not command.for_ms or command.for_ms <= 0:

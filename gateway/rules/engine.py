@@ -38,7 +38,7 @@ from gateway.events import (
     Verb,
 )
 from gateway.instant import Anchor, Instant
-from gateway.rules import strangers
+from gateway.rules import drills, strangers
 from gateway.rules.answered import AnsweredCommands
 from gateway.rules.away import AWAY
 from gateway.rules.commands import Verdict, carry_out
@@ -299,10 +299,21 @@ class Engine:
             self.register.said.append(OpenPairing(command.door, command.for_ms or 0))
         if command.verb is Verb.AWAY and verdict is Verdict.DONE:
             self._away(command, stamped)
-        reply = Reply(command.command_id, command.principal, verdict is Verdict.DONE, verdict.value, command.alert)
+        alert = command.alert
+        if command.verb is Verb.TEST:
+            alert = self._test(command, stamped) if verdict is Verdict.DONE else None
+        reply = Reply(command.command_id, command.principal, verdict is Verdict.DONE, verdict.value, alert)
         anchor = self.anchor_at(at)
         self._answered.remember(command, at, reply, wall_ms=None if anchor is None else anchor.wall_ms(at))
         self.register.said.append(reply)
+
+    def _test(self, command: Command, stamped: Stamped) -> str | None:
+        """The id of the alert that shows whether the way works."""
+        found = drills.target(command.target, self.compound)
+        if found is None:
+            return None
+        drill = drills.drill_of(command, *found)
+        return self.register.test(drill, stamped.id, stamped.at, command.who, command.reason)
 
     def _away(self, command: Command, stamped: Stamped) -> None:
         if command.back:
@@ -363,6 +374,8 @@ class Engine:
         """Alerts whose rule or subject went away end as withdrawn; everything else is looked at again."""
         for alert in self.alerts():
             rule = self.compound.rules.get(alert.rule)
+            if drills.is_test(alert):
+                continue  # it is over soon enough
             if rule is None or alert.subject not in rule.subjects:
                 self.register.close(alert, stamped.at, None, "withdrawn", "")
         self.register.relay_ladders()

@@ -46,10 +46,15 @@ class Because(StrEnum):
 
 def rungs_of(alert: Alert, grid: GridPlan) -> list[tuple[Rung, int]]:
     """The rungs this alert may climb, lowest first, each with its delay in ms from the start of the climb."""
-    delays = grid.ladders.get(building_of(alert.place), grid.ladders[""])[alert.priority]
-    top = Rung.DISTRICT if alert.priority is Priority.CRITICAL else END_OF_CLIMB[alert.grade]
+    delays = delays_of(alert.place, alert.priority, grid)
+    top = alert.climb_to or (Rung.DISTRICT if alert.priority is Priority.CRITICAL else END_OF_CLIMB[alert.grade])
     reach = RUNGS[: RUNGS.index(top) + 1]
     return [(rung, delay) for rung in reach if (delay := delays.get(rung)) is not None]
+
+
+def delays_of(place: str, priority: Priority, grid: GridPlan) -> dict[Rung, int | None]:
+    """The ladder of this place: rung -> delay in ms; None: never."""
+    return grid.ladders.get(building_of(place), grid.ladders[""])[priority]
 
 
 def people_on(rung: Rung, place: str, grid: GridPlan) -> tuple[str, ...]:
@@ -73,7 +78,8 @@ def climb(alert: Alert, at: Instant, grid: GridPlan, because: Because) -> Alert:
     rungs = rungs_of(alert, grid)
     names = [rung for rung, _ in rungs]
     index = names.index(alert.next_rung) if alert.next_rung in names else len(rungs)
-    told, waiting, testing = list(alert.told), False, alert.suppression is Suppression.BY_DESIGN
+    told, waiting = list(alert.told), False
+    testing = alert.suppression is Suppression.BY_DESIGN and alert.climb_to is None
     while index < len(rungs) and not waiting:
         rung = rungs[index][0]
         people = people_on(rung, alert.place, grid)

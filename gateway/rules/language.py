@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from gateway.actions import OutputState
-from gateway.alerts import Grade, Priority
+from gateway.alerts import CHAIN_TEST, Grade, Priority
 from gateway.instant import DAY
 from gateway.nodes import Faults, Mark, Node, Reader, nearest
 from gateway.rules.choosing import PLACES, Choice
@@ -90,6 +90,8 @@ class _Compiler:
     def rule(self) -> Rule | None:
         reader = Reader(self._node, self._faults, self._name)
         name = reader.take_text("rule", required=True, pattern="[a-z0-9-]+") or self._name
+        if name == CHAIN_TEST:
+            self._faults.add(reader.mark("rule"), "fault.rule_name_taken", name=name)
         enabled = reader.take_flag("enabled", default=True)
         if not enabled:
             self._faults.warn(reader.mark("enabled"), "fault.rule_off", name=name)

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from gateway.actions import Action, Note, Publish
 from gateway.alerts import (
+    CHAIN_TEST,
     Alert,
     Change,
     ChangeKind,
@@ -31,12 +32,14 @@ from gateway.rules import ladder, lifecycle
 from gateway.rules.compound import Compound, Rule
 from gateway.rules.conditions import steps_beyond
 from gateway.rules.deadlines import Deadlines
+from gateway.rules.drills import Drill, alert_of, is_real_alarm, is_test, tests_among
 from gateway.rules.facts import FactBoard
 from gateway.rules.ladder import Because
 from gateway.rules.ledger import Table
 from gateway.rules.testing import is_gone
 
 _replace = msgspec.structs.replace
+_SOUNDS = frozenset({ChangeKind.RAISED, ChangeKind.RE_ALARMED, ChangeKind.UNSHELVED})
 UNDATED_KEPT = 200
 """Closed alerts kept for a clock that may never come right: a day's worth of a very bad day."""
 LEAP = 1_000
@@ -141,7 +144,7 @@ class AlertRegister:
     ) -> None:
         """A new alert: raised, then told to every rung that is due at once; of a test, to the building alone."""
         place = subject if rule.members else self.compound.subjects[subject].place
-        identity = self._identity(rule, subject, occasion)
+        identity = self._identity(rule.id, subject, occasion, momentary=rule.momentary)
         first = rule.regrades[0].after_ms if rule.regrades else None
         alert = Alert(
             id=identity,
@@ -165,6 +168,12 @@ class AlertRegister:
             shelved_until=tested_until,
         )
         self._climb_from_start(self._say(ChangeKind.RAISED, alert, at), at)
+
+    def test(self, drill: Drill, occasion: str, at: Instant, who: str, reason: str) -> str:
+        """A person tests the chain: raised as a drill, told as far as was asked for. Answers the alert's id."""
+        identity = self._identity(CHAIN_TEST, drill.subject, occasion)
+        alert = alert_of(drill, identity, self._reached.revision, occasion, at, who, reason)
+        return self._climb_from_start(self._say(ChangeKind.RAISED, alert, at, who=who, reason=reason), at).id
 
     def repeat(self, alert: Alert, at: Instant, why: tuple[Why, ...]) -> None:
         """Pressed again before anybody answered: recorded on the alert."""
@@ -263,6 +272,8 @@ class AlertRegister:
             self._told(alert, ladder.go_on(waiting, at, self.compound.grid), at)
         elif kind == "regrade":
             self._regrade(alert, at)
+        elif kind == "shelf" and is_test(alert):
+            self.close(alert, at, None, "resolved", "time_over")
         elif kind == "shelf" and alert.suppression is Suppression.SHELVED:
             self.unshelve(alert, at, None, "expired")
         elif kind == "shelf" and (
@@ -275,6 +286,9 @@ class AlertRegister:
     def after_unknown_downtime(self, at: Instant) -> None:
         """Every waiting climb moves one rung at once."""
         for alert in self.open_alerts():
+            if is_test(alert):  # nobody can say that it is not over
+                self.close(alert, at, None, "resolved", "time_over")
+                continue
             moved = ladder.after_unknown_downtime(alert, at, self.compound.grid)
             rule = self.compound.rules.get(alert.rule)
             urgent = alert.suppression is Suppression.BY_DESIGN or (rule is not None and rule.life_safety)
@@ -287,17 +301,17 @@ class AlertRegister:
                 )
             )
 
-    def _identity(self, rule: Rule, subject: str, occasion: str) -> str:
+    def _identity(self, rule: str, subject: str, occasion: str, *, momentary: bool = False) -> str:
         """The id of a new alert. A natural key may come a second time after its alert was closed (a recorded frame is
         played back, a counter runs round): that is another occasion, and must not begin again at revision 1 of the old id.
         """
-        known = self.occasions.get(rule.id, subject) or Occasions()
-        identity, n = alert_id(self.compound.site, rule.id, subject, occasion), 1
+        known = self.occasions.get(rule, subject) or Occasions()
+        identity, n = alert_id(self.compound.site, rule, subject, occasion), 1
         while identity in known.ids:
             n += 1
-            identity = alert_id(self.compound.site, rule.id, subject, f"{occasion}~{n}")
-        if rule.momentary:
-            self.occasions.put(Occasions((*known.ids, identity)[-OCCASIONS_KEPT:]), rule.id, subject)
+            identity = alert_id(self.compound.site, rule, subject, f"{occasion}~{n}")
+        if momentary:
+            self.occasions.put(Occasions((*known.ids, identity)[-OCCASIONS_KEPT:]), rule, subject)
         return identity
 
     def relay_ladders(self) -> None:
@@ -351,7 +365,14 @@ class AlertRegister:
         self.said.append(
             Publish(said.priority, self._next(said.priority), Change(kind, at, said, who, reason, self._alike(said)))
         )
+        if kind in _SOUNDS and is_real_alarm(said):
+            self._end_tests(at)
         return said
+
+    def _end_tests(self, at: Instant) -> None:
+        """A real critical alert sounds: nobody may be busy with a drill."""
+        for test in tests_among(self.open_alerts()):
+            self.close(test, at, None, "resolved", "real_alarm")
 
     def _alike(self, alert: Alert) -> int:
         return len(self._crowds.get(_crowd(alert), ()))

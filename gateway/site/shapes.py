@@ -93,7 +93,7 @@ SHORT_OR_UUID = rf"{SHORT}|{UUID}"
 NAMESPACE, INSTANCE = r"[0-9A-Fa-f]{20}", r"[0-9A-Fa-f]{12}"
 URL = r"https?://\S{1,40}"
 
-ROLES = ("answer", "shelve")
+ROLES = ("answer", "shelve", "test")
 PARITIES = ("none", "even", "odd")
 BAUDS = (1200, 2400, 4800, 9600, 14400, 19200, 38400, 57600, 115200)
 FORMATS = ("bthome", "mibeacon", "ibeacon", "eddystone", "flag", "learned", "gatt")

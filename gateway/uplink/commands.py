@@ -107,6 +107,9 @@ class CommandBody(Struct):
     button: Annotated[str, Meta(pattern=r"^[a-z0-9-]{0,64}\Z")] = ""
     resident: Annotated[str, Meta(pattern=r"^[a-z0-9-]{0,64}\Z")] = ""
     back: bool = False
+    target: Annotated[str, Meta(pattern=r"^[a-z0-9/-]{0,200}\Z")] = ""
+    priority: Annotated[str, Meta(pattern=r"^[a-z]{0,16}\Z")] = ""
+    up_to: Annotated[str, Meta(pattern=r"^[a-z]{0,16}\Z")] = ""
     reply_to: str = ""
 
 
@@ -196,6 +199,9 @@ def _command(body: CommandBody, principal: str, verb: Verb) -> Command:
         issued_at_ms=_issued_ms(body.issued_at),
         resident=body.resident,
         back=body.back,
+        target=body.target,
+        priority=body.priority,
+        up_to=body.up_to,
     )
 
 

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from gateway.actions import Reply
-from gateway.alerts import FLOOD, Alert, Change, ChangeKind, Priority, Told, Why, building_of
+from gateway.alerts import CHAIN_TEST, FLOOD, Alert, Change, ChangeKind, Priority, Told, Why, building_of
 from gateway.events import Health, Quality, Scalar
 from gateway.instant import Anchor, ClockQuality, Instant
 from gateway.uplink import wire
@@ -27,6 +27,7 @@ from gateway.words import CATALOGUE, LANGUAGES, say
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 _CALLS_FOR_A_DEED = frozenset({ChangeKind.RAISED, ChangeKind.RE_ALARMED, ChangeKind.TOLD})
+_OF_A_TEST = frozenset({ChangeKind.RAISED, ChangeKind.CLOSED})
 _TELLINGS = {"raised": "told_first", "top_again": "told_again"}
 """Why the first rung of a telling was told (``rules.ladder.Because``) -> what the message calls it; every other is a climb."""
 # Seven digits and more, with blanks or hyphens between: telephones (ITU-T E.164: up to 15) and identity cards; no dates.
@@ -182,6 +183,7 @@ def _texts(change: Change, kind: ChangeKind, language: str, wording: Wording) ->
         place=wording.places.get(alert.place, alert.place) or alert.subject,  # a bus or an uplink stands nowhere
     )
     sentences = [
+        *((say("alert.drill", language),) if alert.drill else ()),
         _change_sentence(change, kind, language),
         *(_why_sentence(why, language, wording) for why in alert.why),
         *_told_sentence(change, kind, language),
@@ -194,12 +196,28 @@ def _texts(change: Change, kind: ChangeKind, language: str, wording: Wording) ->
 
 def _change_sentence(change: Change, kind: ChangeKind, language: str) -> str:
     """What happened. Only a climb tells the *next* rung: the foot of the ladder is told first, its top once more."""
+    if change.alert.rule == CHAIN_TEST and kind in _OF_A_TEST:
+        return _test_sentence(change, kind, language)
     told = _told_now(change, kind)
     key = f"change.{_TELLINGS.get(told[0].because, kind) if told else kind}"
     rungs = _rungs(told, language)
     if not rungs and key != f"change.{kind}":
         key = "change.told_nobody"
     return say(key, language, who=change.who or "-", reason=discreet(change.reason) or "-", rungs=rungs)
+
+
+def _test_sentence(change: Change, kind: ChangeKind, language: str) -> str:
+    """That a test of the chain begins; or how it ended, and with what result."""
+    who = change.who or change.alert.answered_by
+    if kind is ChangeKind.RAISED:
+        key = "raised_because" if change.reason else "raised"
+    elif change.who is not None:
+        key = "closed"
+    elif change.reason == "real_alarm":
+        key = "real_alarm"
+    else:
+        key = "answered" if who else "unanswered"
+    return say(f"test.{key}", language, who=who or "-", reason=discreet(change.reason))
 
 
 def _told_now(change: Change, kind: ChangeKind) -> tuple[Told, ...]:

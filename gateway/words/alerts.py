@@ -3,7 +3,7 @@
 Families: ``priority. grade. rung. condition. response. suppression. change. closed.`` the contract's axes and changes ·
 ``rule.`` name and ``advice.`` first deed of a built-in rule · ``point. quality. value.`` what a reason for an alert says ·
 ``because.`` why a rung was told, or an alert came again · ``reason.`` why a device, bus, radio or uplink is not well · ``answer.`` what became of a
-command · ``alert.`` the sentences that join them.
+command · ``test.`` a test of the chain and its result · ``alert.`` the sentences that join them.
 """
 
 from __future__ import annotations
@@ -43,11 +43,15 @@ _AXES: dict[str, tuple[str, str]] = {
     "because.came_back": ("又出现", "it came back"),
     "because.worsened": ("变严重", "it worsened"),
     "because.expired": ("搁置到时", "its time on the shelf is over"),
+    "because.time_over": ("时间到", "its time was over"),
+    "because.real_alarm": ("发生真实紧急告警", "a real critical alert came"),
+    "because.test_over": ("测试结束,情况仍在", "the test is over and it still stands"),
 }
 
 _SENTENCES: dict[str, tuple[str, str]] = {
     "alert.title": ("【{priority}】{place} {rule}", "[{priority}] {place}: {rule}"),
     "alert.title_drill": ("【演练】【{priority}】{place} {rule}", "[DRILL] [{priority}] {place}: {rule}"),
+    "alert.drill": ("这是演练。", "This is a drill."),
     "alert.why": ("{fact}:{value}{unit}。", "{fact}: {value}{unit}."),
     "alert.why_limit": ("{fact}:{value}{unit}(限值 {limit}{unit})。", "{fact}: {value}{unit} (limit {limit}{unit})."),
     "alert.why_quality": ("{fact}:无读数({quality})。", "{fact}: no value ({quality})."),
@@ -74,6 +78,18 @@ _SENTENCES: dict[str, tuple[str, str]] = {
     "change.unshelved": ("搁置结束。", "No longer shelved."),
     "change.dated": ("时钟已校准,补正发生时间。", "The clock is right now; true times added."),
     "change.closed": ("已结束。", "Closed."),
+    "test.raised": (
+        "{who} 测试告警渠道。请应答,其他什么都不用做。",
+        "{who} tests the chain of alarm. Acknowledge it, and do nothing else.",
+    ),
+    "test.raised_because": (
+        "{who} 测试告警渠道({reason})。请应答,其他什么都不用做。",
+        "{who} tests the chain of alarm ({reason}). Acknowledge it, and do nothing else.",
+    ),
+    "test.closed": ("{who} 已结束测试。", "The test was ended by {who}."),
+    "test.answered": ("测试时间到,{who} 已应答。", "The test is over: {who} answered."),
+    "test.unanswered": ("测试时间到,无人应答!", "The test is over, and nobody answered."),
+    "test.real_alarm": ("发生真实紧急告警,测试结束。", "The test is over, for a real critical alert has come."),
 }
 
 _RULES: dict[str, tuple[str, str]] = {
@@ -119,6 +135,7 @@ _RULES: dict[str, tuple[str, str]] = {
     "rule.air-tvoc": ("挥发性有机物偏高", "TVOC high"),
     "rule.terminal-gap": ("门禁记录有缺失", "entries of a terminal are missing"),
     "rule.welfare-absence": ("长时间未见出入,请关怀", "not seen for long: please look after"),
+    "rule.chain-test": ("告警渠道测试", "test of the chain of alarm"),
     "rule.welfare-unknown": ("无法判断是否平安(设备曾中断)", "cannot tell whether all is well"),
     "advice.gas-high": (
         "勿动任何电器开关,开窗通风,撤离后再打电话。",
@@ -360,6 +377,15 @@ _ANSWERS: dict[str, tuple[str, str]] = {
     "answer.no_such_resident": ("没有这位关怀对象。", "Nobody under care has this id."),
     "answer.no_such_button": ("小区文件里没有这个按钮。", "The site file has no such button."),
     "answer.no_such_door": ("小区文件里没有这扇门。", "The site file has no such door."),
+    "answer.no_such_target": ("小区文件里没有这个位置或设备。", "The site file has no such place or device."),
+    "answer.no_such_priority": ("没有这个级别。", "There is no such priority."),
+    "answer.out_of_reach": (
+        "测试时间内上报不到这一级。",
+        "The ladder does not get to that rung before the test is over.",
+    ),
+    "answer.real_alarm": ("有真实的紧急告警未关闭,不能测试。", "A real critical alert is open: no test now."),
+    "answer.already_testing": ("已有一个测试在进行。", "A test is under way already."),
+    "answer.is_a_test": ("测试不能搁置,请直接关闭。", "A test is not shelved; close it."),
     "answer.already_closed": ("告警已结束。", "The alert is closed already."),
     "answer.still_active": ("情况尚未恢复,不能结束。", "It is still active and cannot be closed."),
     "answer.needs_reason": ("请写明理由。", "A reason is needed."),

@@ -202,6 +202,24 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "until when, e.g. 2026-12-05, or 2026-12-05T18:00",
     ),
     "cli.away_back": ("已经回来", "here again"),
+    "cli.test": (
+        "测试告警渠道:发出一条演练告警,看有没有人应答",
+        "test the chain of alarm: a drill that is told and answered like an alert",
+    ),
+    "cli.test.target": (
+        "位置(如 b1/s1)或设备编号;不写是整个小区",
+        "a place (b1/s1) or a device's id; else the whole compound",
+    ),
+    "cli.test.priority": ("按哪个级别测试;不写是 critical", "the priority to test; critical if none is given"),
+    "cli.test.up_to": (
+        "最多上报到哪一级;不写只告知有人值守的最低一级",
+        "the last rung to climb to; if none is given, only the lowest one on which somebody stands",
+    ),
+    "cli.test.for": ("测试多久,最多 1h;不写是 10min", "for how long, 1h at most; 10min if it is not given"),
+    "cli.duty-check": (
+        "检查命令通道:此人的命令能否到达并记录(不改动任何东西)",
+        "check that an order of this person arrives, would be obeyed and is written down; changes nothing",
+    ),
     "cli.for": ("搁置多久,例如 20min", "for how long, e.g. 20min"),
     "cli.no_daemon": ("{folder} 上没有运行中的网关", "no gateway is running on {folder}"),
     "cli.state_hint": (
@@ -229,6 +247,9 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "alerts.place": ("{name},{path}", "{name}, {path}"),
     "alerts.shelved": ("暂时搁置,到 {until}({who})", "shelved until {until} ({who})"),
     "alerts.shelved_for": ("暂时搁置,还有 {left}({who})", "shelved for another {left} ({who})"),
+    "alerts.drill": ("【演练】{name}", "[DRILL] {name}"),
+    "alerts.drill_until": ("演练,到 {until}({who})", "drill until {until} ({who})"),
+    "alerts.drill_for": ("演练,还有 {left}({who})", "drill for another {left} ({who})"),
     "alerts.flood": ("── {building} {name}：共 {count} 起 ──", "── {name} in {building}: {count} open ──"),
     "alerts.flood_nowhere": ("── {name}：共 {count} 起 ──", "── {name}: {count} open ──"),
     "alerts.told": ("已告知:{told};接警人:{who}", "told: {told}; answered by: {who}"),
@@ -492,6 +513,21 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "not allowed ({detail}): the person's roles in people do not include it",
     ),
     "refusal.already_closed": ("告警 {detail} 已关闭", "alert {detail} is closed already"),
+    "refusal.no_such_target": ("小区文件里没有 {detail}", "the site file has no {detail}"),
+    "refusal.no_such_priority": ("没有 {detail} 这个级别", "there is no priority {detail}"),
+    "refusal.out_of_reach": (
+        "测试时间内上报不到 {detail};请延长时间(--for)、提高级别或降低目标",
+        "the ladder does not get to {detail} before the test is over: test for longer (--for), more urgently, or less far",
+    ),
+    "refusal.real_alarm": (
+        "有真实的紧急告警未关闭,不能测试;请看 loudong alerts",
+        "a real critical alert is open, so nobody tests now; see loudong alerts",
+    ),
+    "refusal.already_testing": (
+        "已有一个测试在进行;请等它结束或关闭它",
+        "a test is under way: wait for its end, or close it",
+    ),
+    "refusal.is_a_test": ("测试不能搁置,请直接关闭", "a test is not shelved; close it"),
     "refusal.still_active": (
         "告警 {detail} 的原因还在,不能关闭,只能搁置",
         "the cause of {detail} still holds: it cannot be closed, only shelved",

@@ -122,6 +122,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "输出 {name}:没有能驱动它的规则 {given}",
         "output {name}: no rule {given} drives outputs of its kind",
     ),
+    "fault.rule_name_taken": (
+        "{name} 是告警渠道测试的名称,规则请另取名字",
+        "{name} is what a test of the chain is called: give the rule another name",
+    ),
     "fault.rule_replaced": (
         "规则 {name} 取代了前面同名的规则",
         "rule {name} replaces the one of the same name before it",

@@ -150,7 +150,7 @@ def compound_with(
                     {Priority.CRITICAL: 10 * MINUTE, Priority.HIGH: 30 * MINUTE})  # fmt: skip
     return Compound(
         "garden", "f", {s.id: s for s in subjects}, {o.id: o for o in outputs}, rules_of(text, subjects=subjects), grid,
-        {**roles, "duty": ("answer", "shelve"), "guest": ()}, zone,
+        {**roles, "duty": ("answer", "shelve", "test"), "guest": ()}, zone,
     )  # fmt: skip
 
 

@@ -36,7 +36,8 @@ from gateway.rules.answered import REMEMBERED
         ("pair", "head", {"door": "gas", "reason": "new", "for_ms": 600_000}, "no_such_door"),
         ("pair", "guest", {"door": "gate", "reason": "new", "for_ms": 600_000}, "not_allowed"),
         ("pair", "head", {"door": "gate", "reason": "new", "for_ms": 600_000}, "done"),
-        ("duty-check", "guest", {"alert": None}, "done"),
+        ("duty-check", "head", {"alert": None}, "done"),
+        ("duty-check", "guest", {"alert": None}, "not_allowed"),
         ("duty-check", "nobody", {}, "not_a_person"),
     ],
 )

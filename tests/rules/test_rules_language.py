@@ -50,6 +50,7 @@ FAULTS = {
     "fault.not_amount": (HEAD + "  when: { point: gas, above: lots }\n" + TAIL, "", 3, {"given": "lots"}),
     "fault.set_point": (HEAD + "  when: { point: gas, above: 51 %LEL }\n" + TAIL, "", 3, {"given": "51.0"}),
     "fault.no_threshold": (HEAD + "  when: { health: lost }\n" + TAIL, "r: { above: 5 }\n", 1, {"name": "r", "side": "above"}),
+    "fault.rule_name_taken": (HEAD.replace("rule: r", "rule: chain-test") + GAS + TAIL, "", 1, {"name": "chain-test"}),
     "fault.rule_replaced": (HEAD + GAS + TAIL + HEAD + GAS + TAIL, "", 6, {"name": "r"}),
     "fault.life_safety_changed": (HEAD + GAS + TAIL + "  life_safety: true\n", "r: { priority: low }\n", 1, {"field": "priority"}),
     "fault.loosened": (HEAD + GAS + TAIL + "  life_safety: true\n", "r: { above: 30 %LEL }\n", 1, {"given": "30"}),

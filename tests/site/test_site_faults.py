@@ -32,7 +32,7 @@ FAULTS = [
     ("site: garden", "site: Garden", "site.yaml:1: error: site.yaml: site “Garden” has the wrong form; it must be lower-case", "小写字母"),
     (", heartbeat: 1h", ", heartbeat: 90", "site.yaml:25: error: sos-101: heartbeat “90” is no duration;", "要带单位"),
     (", heartbeat: 1h", ", heartbeat: 30d", "site.yaml:25: error: sos-101: heartbeat is 30d; it must lie between 1s and 7d.", "应在 1s 到 7d 之间"),
-    ("[answer, shelve]", "[answer, shelf]", "site.yaml:11: error: boss: roles cannot be “shelf”. Did you mean “shelve”? Allowed: answer | shelve.", "可以写：answer | shelve"),
+    ("[answer, shelve]", "[answer, shelf]", "site.yaml:11: error: boss: roles cannot be “shelf”. Did you mean “shelve”? Allowed: answer | shelve | test.", "可以写：answer | shelve"),
     ("tls: true", "tls: 1", "site.yaml:32: error: street: tls must be true or false, not “1”.", "只能写 true 或 false"),
     ("unit_id: 1,", "unit_id: 1.5,", "site.yaml:22: error: gas-101: unit_id must be a whole number, not 1.5.", "应该是整数"),
     ("unit_id: 1,", "unit_id: one,", "site.yaml:22: error: gas-101: unit_id must be a number, not “one”.", "应该是数字"),
