@@ -505,3 +505,28 @@ def test_a_write_that_was_not_asked_for_says_so_and_an_unknown_device_what_there
     said = capsys.readouterr().err
     assert "there is no device zzzz; there is: " in said
     assert "did you mean" not in said
+
+
+@pytest.mark.parametrize(
+    ("left_s", "until", "by", "shown"),
+    [
+        (600, "2026-12-06T00:10", "duty", "drill until 00:10 (duty)"),
+        (600, None, "duty", "drill for another 10.0 min (duty)"),
+        (600, "2026-12-06T00:10", None, "drill until 00:10 (—)"),
+    ],
+)
+def test_a_drill_is_marked_as_none_that_anybody_need_fear(left_s, until, by, shown):
+    drill = {"suppression": "by_design", "drill": True, "shelved_left_s": left_s, "shelved_until_local": until}
+    first, second, _ = desk._show_alerts([OPEN | drill | {"shelved_by": by}])
+    assert "  [DRILL] " in first
+    assert second.strip() == shown
+    (closed,) = desk._show_closed([CLOSED | {"drill": True}])
+    assert "  [DRILL] " in closed
+
+
+def test_why_the_gateway_itself_did_something_is_told_in_words():
+    step = {"at": 9600, "revision": 3, "kind": "closed", "who": None, "reason": "real_alarm"}
+    (line,) = desk._show_history([step])
+    assert line.endswith("a real critical alert came")
+    (said,) = desk._show_history([step | {"who": "duty", "reason": "expired"}])
+    assert said.endswith("duty         expired"), "what a person wrote is his"

@@ -93,9 +93,9 @@ def test_every_command_named_is_one_with_these_options(pages):
 
 
 def test_options_in_the_table_of_commands_are_those_of_the_command(pages):
-    rows = re.findall(r"^\| `loudong ([a-z]+)[^|]*\|.*$", pages.text("docs/operations.md"), re.MULTILINE)
+    rows = re.findall(r"^\| `loudong ([a-z-]+)[^|]*\|.*$", pages.text("docs/operations.md"), re.MULTILINE)
     assert len(rows) == len(_subcommands())
-    for row in re.finditer(r"^\| `loudong ([a-z]+).*$", pages.text("docs/operations.md"), re.MULTILINE):
+    for row in re.finditer(r"^\| `loudong ([a-z-]+).*$", pages.text("docs/operations.md"), re.MULTILINE):
         options = re.findall(r"(?<![\w-])--[a-z-]+", row[0])
         assert set(options) <= set(_subcommands()[row[1]]._option_string_actions), row[0]
 
@@ -103,7 +103,7 @@ def test_options_in_the_table_of_commands_are_those_of_the_command(pages):
 def test_every_command_there_is_stands_in_operations(pages):
     text = pages.text("docs/operations.md")
     assert [name for name in _subcommands() if f"`loudong {name}" not in text] == []
-    rows = {row[1]: row[0] for row in re.finditer(r"^\| `loudong ([a-z]+).*$", text, re.MULTILINE)}
+    rows = {row[1]: row[0] for row in re.finditer(r"^\| `loudong ([a-z-]+).*$", text, re.MULTILINE)}
     below = [(name, deed) for name, parser in _subcommands().items() for deed in _nested(parser)]
     assert len(below) >= 7
     assert [(name, deed) for name, deed in below if not re.search(rf"\b{deed}\b", rows[name])] == []

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.actions import Note, OutputState, Publish, Reply, Reread, Want
-from gateway.alerts import ChangeKind
+from gateway.alerts import CHAIN_TEST, ChangeKind, Priority, Rung
 from gateway.app.compound import compound_of
 from gateway.events import (
     Actuated,
@@ -95,7 +95,7 @@ def _compound():
 
 
 COMPOUND = _compound()
-RULES = sorted(COMPOUND.rules)
+RULES = sorted([*COMPOUND.rules, CHAIN_TEST])
 
 # A life is a list of (ms since the last, what happened); commands name a rule, and are aimed at its open alert when played.
 devices = st.sampled_from(
@@ -136,6 +136,11 @@ orders = st.builds(
     st.sampled_from(Verb), st.sampled_from(RULES), st.sampled_from(["", "why not"]),
     st.sampled_from([None, MINUTE, 20 * MINUTE, HOUR, DAY]), st.booleans(), st.booleans(),
 )  # fmt: skip
+drills = st.builds(
+    Command, st.sampled_from([f"t{n}" for n in range(40)]), st.just("local"), st.just("duty"), st.just(Verb.TEST), st.none(),
+    for_ms=st.sampled_from([None, MINUTE, 20 * MINUTE, HOUR]), target=st.sampled_from(["", "b1", "sos-301", "gas-301", "b9"]),
+    priority=st.sampled_from(["", *Priority]), up_to=st.sampled_from(["", *Rung]),
+)  # fmt: skip
 clocks = st.builds(ClockSynced, st.sampled_from([WALL, WALL + HOUR, WALL - 7 * DAY]))
 restarts = st.sampled_from([None, 0, 20 * SECOND, HOUR, 2 * DAY])  # a downtime, as `Down` below
 gaps = st.sampled_from([0, 1, 200, SECOND, 2 * SECOND, MINUTE, 5 * MINUTE, 10 * MINUTE, HOUR, 5 * HOUR, DAY, 3 * DAY])
@@ -151,7 +156,9 @@ class Down:
         return f"Down({self.downtime})"
 
 
-lives = st.lists(st.tuples(gaps, whole | whole | orders | clocks | st.builds(Down, restarts)), min_size=1, max_size=60)
+lives = st.lists(
+    st.tuples(gaps, whole | whole | orders | drills | clocks | st.builds(Down, restarts)), min_size=1, max_size=60
+)
 
 
 class Life:
@@ -186,19 +193,7 @@ class Life:
         elif isinstance(event, Command):
             self.keep(self.engine.wake(Instant(self.at)))  # whoever commands has seen what is due
             standing = next((a.id for a in self.engine.alerts() if a.rule == event.alert), event.alert)
-            self.give(
-                Command(
-                    event.command_id,
-                    "local",
-                    event.who,
-                    event.verb,
-                    standing,
-                    event.reason,
-                    event.for_ms,
-                    event.on_site,
-                    event.mistaken,
-                )
-            )
+            self.give(msgspec.structs.replace(event, alert=standing))
         else:
             self.give(event)
 
@@ -375,6 +370,25 @@ def test_no_rung_is_skipped_in_a_climb(life):
             if before in order and after in order:
                 step = order.index(after) - order.index(before)
                 assert step == 1 or order.index(after) == 0 or after == before == order[-1], (before, after)
+
+
+@PROFILE
+@given(drills, lives)
+def test_a_test_is_a_drill_to_its_end_no_longer_and_no_further_than_asked_and_never_beside_a_real_alarm(drill, life):
+    lived = Life()
+    for gap, event in [(SECOND, drill), *life]:
+        lived.step(gap, event)
+        tests = [alert for alert in lived.engine.alerts() if alert.rule == CHAIN_TEST]
+        real = [a for a in lived.engine.alerts() if a.priority is Priority.CRITICAL and not a.drill]
+        assert len(tests) <= (not real)
+        assert all(alert.drill and alert.opened_at + HOUR >= lived.at for alert in tests)
+    for alert in (p.change.alert for p in lived.changes if p.change.alert.rule == CHAIN_TEST):
+        assert (alert.drill, alert.suppression.value) == (True, "by_design")
+        last = [*Rung].index(alert.climb_to or Rung.DISTRICT)
+        assert all([*Rung].index(told.rung) <= last for told in alert.told)
+        assert alert.climb_to or sum(bool(told.people) for told in alert.told) <= 1
+    tested = {p.change.alert.id for p in lived.changes if p.change.alert.rule == CHAIN_TEST}
+    assert not [a for a in lived.actions if isinstance(a, Want) and tested & set(a.causes)]
 
 
 @PROFILE

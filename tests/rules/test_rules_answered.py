@@ -9,7 +9,7 @@ from gateway.actions import Reply
 from gateway.events import COMMAND_AHEAD_MS, COMMAND_FRESH_MS, Command, Verb
 from gateway.instant import DAY, MINUTE, SECOND, Instant
 from gateway.restraint import CommandAllowance, most_commands_within
-from gateway.rules.answered import REMEMBERED, REMEMBERED_MS, AnsweredCommands
+from gateway.rules.answered import REMEMBERED, REMEMBERED_MS, AnsweredCommands, _content
 
 NOON = 1_767_268_800_000
 """2026-01-01T12:00:00Z"""
@@ -154,3 +154,10 @@ def test_an_order_dated_years_ahead_does_not_shut_its_principal_out(dated):
     """While the kernel doubts its clock nobody upstream judges how fresh an order is; the core still knows the date."""
     assert order(dated, "silence", "c1", issued=NOON + 366 * DAY) == "done"
     assert order(dated, "ack", "c2", issued=NOON) == "done"
+
+
+def test_an_order_keeps_the_digest_it_had_before_orders_could_say_more():
+    """Rows of the version before; else an order that is sent once more after an upgrade would count as another's."""
+    command = Command("c1", "city", "duty", Verb.ACK, "0123456789abcdef", on_site=True, issued_at_ms=NOON)
+    assert _content(command) == "4bd709a4989c84a8"
+    assert _content(command) != _content(msgspec.structs.replace(command, target="b1"))

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from gateway.actions import Reply
-from gateway.alerts import Alert, Change, ChangeKind, Condition, Grade, Priority, Response, Rung, Told, Why
+from gateway.alerts import CHAIN_TEST, Alert, Change, ChangeKind, Condition, Grade, Priority, Response, Rung, Told, Why
 from gateway.events import Health, Quality
 from gateway.instant import HOUR, Anchor, ClockQuality, Instant
 from gateway.uplink import wire
@@ -336,3 +336,26 @@ def test_every_built_in_rule_has_a_name():
     rules = re.findall(r"^- rule: ([a-z0-9-]+)", text, re.MULTILINE)
     assert rules
     assert [rule for rule in rules if f"rule.{rule}" not in CATALOGUE] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "who", "reason", "answered_by", "english", "chinese"),
+    [
+        ("raised", "duty", "", None, "duty tests the chain of alarm. Acknowledge it", "duty 测试告警渠道。"),
+        ("raised", "duty", "weekly", None, "duty tests the chain of alarm (weekly).", "duty 测试告警渠道(weekly)。"),
+        ("acknowledged", "li", "", "li", "Taken by li.", "li 已应答。"),
+        ("closed", "duty", "all well", None, "The test was ended by duty.", "duty 已结束测试。"),
+        ("closed", None, "time_over", "li", "The test is over: li answered.", "li 已应答。"),
+        ("closed", None, "time_over", None, "nobody answered.", "无人应答"),
+        ("closed", None, "real_alarm", None, "a real critical alert has come", "真实紧急告警"),
+    ],
+)
+def test_a_test_of_the_chain_says_what_it_is_and_how_it_ended(kind, who, reason, answered_by, english, chinese):
+    changed = {"rule": CHAIN_TEST, "drill": True, "why": (), "told": (), "answered_by": answered_by}
+    alert = msgspec.structs.replace(GAS, **changed)
+    texts = json.loads(body(Change(ChangeKind(kind), Instant(2_500), alert, who, reason)))["data"]["texts"]
+    assert texts["en"]["title"] == "[DRILL] [CRITICAL] 3号楼1单元501: test of the chain of alarm"
+    assert texts["en"]["text"].startswith("This is a drill. ")
+    assert texts["zh-CN"]["text"].startswith("这是演练。")
+    assert english in texts["en"]["text"]
+    assert chinese in texts["zh-CN"]["text"]
