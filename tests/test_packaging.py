@@ -301,6 +301,10 @@ def test_a_sentence_that_would_not_read_is_found(sentences):
     assert list(words.faults_of("key", sentences))
 
 
+def test_a_word_for_which_there_is_another_now_is_found():
+    assert list(words.retired_in("规则所读的测点，声光报警器")) == ["“测点” is called “点位”"]
+
+
 # -- the tree ---------------------------------------------------------------------------------------------------------
 
 

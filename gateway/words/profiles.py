@@ -16,7 +16,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "cli.profiles.files": ("型号文件，或装有型号文件的目录", "profile files, or folders of them"),
     "cli.profiles.kind": ("设备种类", "kind of device"),
     "cli.profiles.beside": (
-        "还要读取的目录（站点文件旁的 profiles/）",
+        "还要读取的目录（小区文件旁的 profiles/）",
         "a further folder (profiles/ beside a site file)",
     ),
     "cli.no_such_profile": ("没有型号“{given}”。{near}", "There is no profile “{given}”. {near}"),
@@ -311,7 +311,7 @@ examples:
     "profiles.skeleton_output": (
         """\
 points:
-  # 输出：在 site.yaml 的 outputs 里写明它接的是阀门、警号还是风机
+  # 输出：在 site.yaml 的 outputs 里写明它接的是阀门、声光报警器还是风机
   {point}:
     vendor: "00001"         # 线圈；写寄存器的用 "40002"，并写 write_on、write_off、true_when
     class: feedback         # 一直回读，证明写入生效

@@ -28,7 +28,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "example of rule {name}: the compound has no {given}",
     ),
     "fault.example_no_point": (
-        "规则 {name} 的例子:{device} 没有测点 {given}",
+        "规则 {name} 的例子:{device} 没有点位 {given}",
         "example of rule {name}: {device} has no point {given}",
     ),
     "fault.example_names_nothing": (
@@ -144,11 +144,11 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{events} events are of devices this site file does not know: {devices}",
     ),
     "replay.limit.by_exception": (
-        "读数变化够大才记:这些测点在分辨率以内的变化看不见:{points}",
+        "读数变化够大才记:这些点位在分辨率以内的变化看不见:{points}",
         "readings are kept by exception: these points may have moved by less than their resolution, unseen: {points}",
     ),
     "replay.limit.never_heard": (
-        "规则要看、日志里却从来没有的测点:{points}",
+        "规则要看、日志里却从来没有的点位:{points}",
         "points that the rules read and the journal never held: {points}",
     ),
     "replay.limit.answers": (

@@ -42,11 +42,11 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "rule {name}: no device {given}",
     ),
     "fault.unknown_point": (
-        "规则 {name}:所选设备都没有测点 {given}",
+        "规则 {name}:所选设备都没有点位 {given}",
         "rule {name}: none of its devices has a point {given}",
     ),
     "fault.point_renamed": (
-        "规则 {name}:测点 {given} 已改名为 {wanted}，请把规则里的名字改过来",
+        "规则 {name}:点位 {given} 已改名为 {wanted}，请把规则里的名字改过来",
         "rule {name}: the point {given} is called {wanted} now; write that",
     ),
     "fault.unknown_word": (
@@ -54,15 +54,15 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "rule {name}: {given} is not known",
     ),
     "fault.unit_mismatch": (
-        "规则 {name}:测点 {point}(设备 {device})的单位不是规则里写的 {given}",
+        "规则 {name}:点位 {point}(设备 {device})的单位不是规则里写的 {given}",
         "rule {name}: point {point} (device {device}) is not in {given}",
     ),
     "fault.unit_missing": (
-        "规则 {name}:测点 {point}(设备 {device})的限值要带单位:请写 {wanted}",
+        "规则 {name}:点位 {point}(设备 {device})的限值要带单位:请写 {wanted}",
         "rule {name}: a limit of point {point} (device {device}) needs its unit: write {wanted}",
     ),
     "fault.unit_superfluous": (
-        "规则 {name}:测点 {point}(设备 {device})没有单位:请写 {wanted}",
+        "规则 {name}:点位 {point}(设备 {device})没有单位:请写 {wanted}",
         "rule {name}: point {point} (device {device}) has no unit: write {wanted}",
     ),
     "fault.bad_condition": (

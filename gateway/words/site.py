@@ -172,7 +172,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name} was “{before}” and is “{given}” now: that is another gateway; restart the service (systemctl restart loudong-gateway).",
     ),
     "fault.output_on": (
-        "输出“{output}”现在开着，或还没有看到它已关：这时拿掉或改接，旧继电器会一直开着。请先让它停下（处置或消音引起它的警报），看到它关了再重新加载；继电器已经拆走时，改为重启网关。",
+        "输出“{output}”现在开着，或还没有看到它已关：这时拿掉或改接，旧继电器会一直开着。请先让它停下（处置或消音引起它的告警），看到它关了再重新加载；继电器已经拆走时，改为重启网关。",
         "The output “{output}” is on, or not yet seen off; moved or removed now, its old relay stays on. Acknowledge or silence what drives it, and reload once it is off; where the relay itself is gone, restart the gateway instead.",
     ),
     "fault.secret_inline": (
@@ -202,7 +202,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     ),
     "fault.secret_empty": ("密钥文件 {given} 是空的，或太大。", "The secret file {given} is empty, or too large."),
     "fault.secret_form": (
-        "{name}：文件 {given} 里不是有效的密钥（按钮：32 位十六进制；门禁：16 位以上字母数字）。",
+        "{name}：文件 {given} 里不是有效的密钥（按钮：32 位十六进制；门口机：16 位以上字母数字）。",
         "{name}: the file {given} holds no valid key (button: 32 hexadecimal digits; terminal: 16 or more letters and digits).",
     ),
     "fault.credential_missing": (
@@ -240,7 +240,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}: {field} may be recorded only with a purpose and a consent under care.",
     ),
     "fault.person_id_telling": (
-        "{name}：像是姓名或号码；被照护人的编号会随告警上报，请改用代号，如 elder-301。",
+        "{name}：像是姓名或号码；关怀对象的编号会随告警上报，请改用代号，如 elder-301。",
         "{name} looks like a name or a number, and goes upstream with alerts; use a pseudonym, such as elder-301.",
     ),
     "fault.person_unheard": (
@@ -248,11 +248,11 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}: neither a terminal (pseudonyms) nor a reading (signs) tells of this person, so nothing can be missed.",
     ),
     "fault.unknown_enrolment": (
-        "{name}：没有门口机属于名单组“{given}”。",
+        "{name}：没有门口机属于录入组“{given}”。",
         "{name}: no terminal has the enrolment group “{given}”.",
     ),
     "fault.pseudonym_twice": (
-        "{name}：名单组 {given} 的这个编号已写在 {first}。",
+        "{name}：录入组 {given} 的这个编号已写在 {first}。",
         "{name}: this pseudonym of group {given} stands at {first} already.",
     ),
     "fault.unknown_person": ("{name}：people 里没有“{given}”。", "{name}: there is nobody called “{given}” in people."),
@@ -399,7 +399,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}: a “{given}” press no longer means SOS; people in need press as they can.",
     ),
     "fault.terminal_twice": (
-        "{name}：{field} {given} 与另一台门禁（{first}）相同，分不清是谁。",
+        "{name}：{field} {given} 与另一台门口机（{first}）相同，分不清是谁。",
         "{name}: {field} {given} is that of another terminal ({first}); they cannot be told apart.",
     ),
     "fault.bad_ip": ("{name}：{field}“{given}”不是 IP 地址。", "{name}: {field} “{given}” is no IP address."),
@@ -424,7 +424,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}: no token_file: without a token its pushes are refused.",
     ),
     "fault.listens_everywhere": (
-        "listener 在所有网口（{host}）上听；请写门禁所在网口的地址。",
+        "listener 在所有网口（{host}）上听；请写门口机所在网口的地址。",
         "The listener listens on every interface ({host}); give the address of the terminals' network.",
     ),
     # Outputs

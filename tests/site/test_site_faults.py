@@ -137,7 +137,7 @@ FAULTS = [
     (BOSS, CARED.replace("signs: gas-101.gas, ", ""), "site.yaml:11: error: boss: neither a terminal (pseudonyms) nor a reading (signs) tells of this person", "无从知道"),
     (BOSS, CARED.replace("gas-101.gas", "gas-109.gas"), "site.yaml:11: error: boss: there is no device “gas-109” in buses. Did you mean “gas-101”?", "没有设备“gas-109”"),
     (BOSS, CARED.replace("gas-101.gas", "gas-101.gsa"), "site.yaml:11: error: boss: the device gas-101 (gas) has no point “gsa”. Did you mean “gas”?", "没有点位“gsa”"),
-    (BOSS, CARED.replace("signs: gas-101.gas", "pseudonyms: {defualt: " + "a" * 32 + "}"), "site.yaml:11: error: boss: no terminal has the enrolment group “defualt”. Did you mean “default”?", "名单组“defualt”"),
+    (BOSS, CARED.replace("signs: gas-101.gas", "pseudonyms: {defualt: " + "a" * 32 + "}"), "site.yaml:11: error: boss: no terminal has the enrolment group “defualt”. Did you mean “default”?", "录入组“defualt”"),
     (BOSS, CARED.replace("signs: gas-101.gas", "pseudonyms: {default: zhang}"), "site.yaml:11: error: boss.pseudonyms: default “zhang” has the wrong form; it must be 32 hexadecimal digits", "loudong pseudonym"),
     (BOSS, CARED.replace("2026-11-01", "2026-02-30"), "site.yaml:11: error: boss.care.gas-low: consent “2026-02-30” is no day of the calendar.", "不是日历上的日子"),
     (BOSS, CARED.replace("2026-11-01", "soon"), "site.yaml:11: error: boss.care.gas-low: consent “soon” has the wrong form; it must be a date", "日期，如"),
