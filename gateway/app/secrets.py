@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 from msgspec import Struct
 
+from gateway.faults import name_of
 from gateway.nodes import Faults, Mark
 from gateway.site.model import Site
 from gateway.site.secret_files import check_secrets, read_secret
@@ -100,7 +101,7 @@ def _close_own_keys(folder: Path, mark: Mark, faults: Faults) -> tuple[str, ...]
         try:
             why = files.close_to_others(path)
         except OSError as error:
-            faults.add(mark, "fault.key_open", given=path, detail=error.strerror or "")
+            faults.add(mark, "fault.key_open", given=path, detail=name_of(error) or error)
             continue
         if why:
             log.error("key_was_open", name=name, why=why)

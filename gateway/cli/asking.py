@@ -63,4 +63,5 @@ def _speak_as_the_site(asked: argparse.Namespace, client: ControlClient) -> None
 
 def show_done(items: list[Item]) -> Iterable[str]:
     done = items[0]
-    yield say("done.on_disk" if done["durable"] else "done.in_memory", language(), **done)
+    how = "done.on_disk" if done["durable"] else "done.in_memory"
+    yield say(how, language(), **(done | {"done": say(f"verb.{done['done']}", language())}))

@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway import __version__
 from gateway.cli.options import Command, commands_of, site_argument
-from gateway.cli.printing import FAULTY, OK, REFUSED, USAGE, Item, complain, language, print_faults, print_item
+from gateway.cli.printing import FAULTY, OK, REFUSED, USAGE, Item, complain, language, listed, print_faults, print_item
 from gateway.words import say
 
 
@@ -45,7 +45,7 @@ def _print_loads(site: Any, asked: argparse.Namespace, spoken: str) -> None:
     def ages(worst: Iterable[float]) -> str:
         told = ((dead, f"{age:.1f}") for dead, age in zip(DEAD, worst, strict=False))
         words = [say("load.age_dead" if dead else "load.age", spoken, age=age, dead=dead) for dead, age in told]
-        return ", ".join(words)
+        return listed(words, spoken)
 
     for load in loads(site):
         if asked.json:

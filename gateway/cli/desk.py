@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from gateway.alerts import FLOOD, Priority, Rung, building_of
 from gateway.cli.asking import ask, show_done
 from gateway.cli.options import Command, signed, state_option
-from gateway.cli.printing import Item, language, length
+from gateway.cli.printing import Item, language, length, listed
 from gateway.words import CATALOGUE, say, wide
 
 DAY_S = 86_400
@@ -155,7 +155,7 @@ def _classes(parts: Mapping[str, float]) -> str:
     told = (
         say("status.class", language(), name=say(f"class.{name}", language()), pct=pct) for name, pct in parts.items()
     )
-    return say("status.classes", language(), classes=", ".join(told)) if parts else ""
+    return say("status.classes", language(), classes=listed(told, language())) if parts else ""
 
 
 def _show_units(units: list[Item]) -> Iterable[str]:
@@ -164,7 +164,7 @@ def _show_units(units: list[Item]) -> Iterable[str]:
         yield say("units.head", language())
     for unit in units:
         told = {name: "–" if value is None else value for name, value in unit.items()}
-        told["standing"] = say(f"standing.{unit['standing']}", language())
+        told["standing"] = wide(say(f"standing.{unit['standing']}", language()), 11)
         told["noise"] = unit["noise_bytes"] + unit["foreign_frames"]
         yield say("units.line", language(), **{name: str(value) for name, value in told.items()})
 
@@ -228,7 +228,9 @@ def _show_alert(alert: Item) -> Iterable[str]:
     elif alert.get("drill") and alert.get("shelved_left_s") is not None:
         yield "          " + _until(alert, "alerts.drill_until", "alerts.drill_for")
     told = dict.fromkeys(_told(step) for step in alert["told"])  # a rung told again is named once
-    yield "          " + say("alerts.told", language(), told=", ".join(told) or "—", who=alert["answered_by"] or "—")
+    yield "          " + say(
+        "alerts.told", language(), told=listed(told, language()) or "—", who=alert["answered_by"] or "—"
+    )
 
 
 def _marked(alert: Item) -> str:
@@ -266,7 +268,8 @@ def _show_history(items: list[Item]) -> Iterable[str]:
     for step in items:
         kind = wide(say(f"step.{step['kind']}", language()), 13)
         who = f"{step['who'] or '—':<12}"
-        yield f"{step['at'] / 1000:>12.1f} s  /{step['revision']:<3} {kind} {who} {_why(step)}".rstrip()
+        at = say("length.s", language(), n=f"{step['at'] / 1000:>12.1f}")
+        yield f"{at}  /{step['revision']:<3} {kind} {who} {_why(step)}".rstrip()
 
 
 def _why(step: Item) -> str:
@@ -280,8 +283,8 @@ def _why(step: Item) -> str:
         verb, _, verdict = reason.partition(": ")
         word, _, given = verdict.partition(" ")
         if f"answer.{word}" in CATALOGUE:
-            reason = f"{verb}: {say(f'answer.{word}', language())} {given}".rstrip()
+            reason = f"{say(f'verb.{verb}', language())}: {say(f'answer.{word}', language())} {given}".rstrip()
     if "for_s" in step:
         reason = say("step.shelved_for", language(), length=length(step["for_s"]), reason=reason)
-    told = ", ".join(_told(one) for one in step.get("told", ()))
+    told = listed((_told(one) for one in step.get("told", ())), language())
     return f"{told} ({reason})" if told else reason

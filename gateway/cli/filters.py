@@ -18,6 +18,7 @@ from gateway.cli.printing import (
     language,
     print_faults,
     print_item,
+    refused,
 )
 from gateway.words import say
 
@@ -72,13 +73,13 @@ def _pseudonym(asked: argparse.Namespace) -> int:
     from gateway.control.folder import state_folder
     from gateway.drivers.face.persons import pseudonym
 
-    if asked.site is not None and (refused := _group_refused(asked)):
-        return refused
+    if asked.site is not None and (stranger := _group_refused(asked)):
+        return stranger
     folder = state_folder(asked.state)
     try:
         key = read_key(folder)
     except OSError as error:
-        return complain(asked, "cli.key_unreadable", REFUSED, folder=folder, detail=error.strerror)
+        return complain(asked, "cli.key_unreadable", REFUSED, folder=folder, detail=refused(error))
     if key is None:
         return complain(asked, "cli.no_key", NO_DAEMON, folder=folder)
     raw = sys.stdin.buffer.readline().decode(errors="replace").strip()

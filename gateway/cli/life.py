@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gateway.cli.asking import ask
 from gateway.cli.options import Command, site_argument, state_option
-from gateway.cli.printing import FAULTY, OK, REFUSED, Item, complain, language, print_faults, print_item, why
+from gateway.cli.printing import FAULTY, OK, REFUSED, Item, complain, language, print_faults, print_item, refused, why
 from gateway.words import say
 
 
@@ -48,7 +48,7 @@ def _run(asked: argparse.Namespace) -> int:
         print(say("cli.state_taken", language(), folder=taken.folder), file=sys.stderr)
         return REFUSED
     except StateFolderUnusable as closed:
-        print(say("cli.state_unusable", language(), folder=closed.filename, why=closed.strerror), file=sys.stderr)
+        print(say("cli.state_unusable", language(), folder=closed.filename, why=refused(closed)), file=sys.stderr)
         return REFUSED
     return OK
 
@@ -81,7 +81,7 @@ def _porter(asked: argparse.Namespace) -> int:
     except NotTheOwner as stranger:
         return complain(asked, "cli.porter_of_another", REFUSED, folder=stranger.folder, owner=stranger.owner)
     except StateFolderUnusable as closed:
-        return complain(asked, "cli.state_unusable", REFUSED, folder=closed.filename, why=closed.strerror)
+        return complain(asked, "cli.state_unusable", REFUSED, folder=closed.filename, why=refused(closed))
     return OK
 
 

@@ -64,7 +64,11 @@ def _translated(message: str) -> str:
     for pattern, key in _COMPLAINTS.items():
         if found := pattern.fullmatch(message):
             told = found.groupdict()
-            return say(key, language(), **(told | {"rest": _translated(told["rest"])} if "rest" in told else told))
+            if "rest" in told:
+                told["rest"] = _translated(told["rest"])
+            if "type" in told:
+                told["type"] = say(f"cli.wrong.type.{told['type']}", language())
+            return say(key, language(), **told)
     return message
 
 

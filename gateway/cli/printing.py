@@ -7,13 +7,14 @@ Knows no command. Exit codes (contract, Commands): 0 done, 64 usage, 69 no daemo
 from __future__ import annotations
 
 import argparse
-import errno
 import json
 import os
 import sys
+from collections.abc import Iterable
 from contextvars import ContextVar
 from typing import Any
 
+from gateway.faults import name_of
 from gateway.words import CATALOGUE, say
 
 OK, REFUSED, USAGE, NO_DAEMON, FAULTY = 0, 1, 64, 69, 78
@@ -49,11 +50,17 @@ def complain(asked: argparse.Namespace, key: str, code: int, **fields: object) -
 
 def why(fault: Exception) -> str:
     """What the system refused, and of which file, in the reader's language where we have a word for it."""
-    if not isinstance(fault, OSError) or fault.errno is None:
+    cause = fault if isinstance(fault, OSError) else fault.__cause__
+    if cause is None or (said := refused(cause)) == str(cause):
         return str(fault)
-    key = f"errno.{errno.errorcode.get(fault.errno, '')}"
-    said = say(key, language()) if key in CATALOGUE else fault.strerror or str(fault)
-    return f"{fault.filename}: {said}" if fault.filename else said
+    where = fault.filename if isinstance(fault, OSError) else str(fault).rpartition(": ")[0]
+    return f"{where}: {said}" if where else said
+
+
+def refused(cause: BaseException) -> str:
+    """The same without the file."""
+    key = f"errno.{name_of(cause)}"
+    return say(key, language()) if key in CATALOGUE else getattr(cause, "strerror", None) or str(cause)
 
 
 def print_faults(faults: Any, *, as_json: bool, spoken: str) -> None:
@@ -71,7 +78,7 @@ def print_faults(faults: Any, *, as_json: bool, spoken: str) -> None:
 def moment(item: Item) -> str:
     """The date where one can be trusted, else the place on the site timeline."""
     if item["wall_ms"] is None:
-        return f"{item['at'] / 1000:>17.1f} s"
+        return say("length.s", language(), n=f"{item['at'] / 1000:>17.1f}")
     import datetime as dt
 
     return dt.datetime.fromtimestamp(item["wall_ms"] / 1000).astimezone().isoformat(" ", "seconds")[:19]
@@ -80,5 +87,10 @@ def moment(item: Item) -> str:
 def length(seconds: float) -> str:
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"
+            return say(f"length.{unit}", language(), n=f"{seconds / size:.1f}")
+    return say("length.s", language(), n=f"{seconds:.0f}")
+
+
+def listed(parts: Iterable[str], spoken: str) -> str:
+    """One after the other, with the comma of the language."""
+    return say("alert.comma", spoken).join(parts)

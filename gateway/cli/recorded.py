@@ -10,7 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.cli.options import Command, site_argument, state_option
-from gateway.cli.printing import FAULTY, NO_DAEMON, OK, REFUSED, USAGE, complain, language, print_faults, print_item
+from gateway.cli.printing import (
+    FAULTY,
+    NO_DAEMON,
+    OK,
+    REFUSED,
+    USAGE,
+    complain,
+    language,
+    print_faults,
+    print_item,
+    why,
+)
 from gateway.words import say
 
 if TYPE_CHECKING:
@@ -59,7 +70,7 @@ def _journal(asked: argparse.Namespace) -> int:
                 else:
                     print(f"{row.at / 1000:>12.3f}  {row.kind:<14} {row.id:<16} {json.dumps(body, ensure_ascii=False)}")
     except StoreFault as fault:
-        return complain(asked, "cli.no_journal", NO_DAEMON, detail=fault)
+        return complain(asked, "cli.no_journal", NO_DAEMON, detail=why(fault))
     return OK
 
 
@@ -86,7 +97,7 @@ def _replay(asked: argparse.Namespace) -> int:
     except StateFolderTaken as taken:
         return complain(asked, "cli.state_taken", REFUSED, folder=taken.folder)
     except StoreFault as fault:
-        return complain(asked, "cli.no_journal", REFUSED, detail=fault)
+        return complain(asked, "cli.no_journal", REFUSED, detail=why(fault))
     if asked.json:
         for item in objects(replayed, window):
             print_item(item)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from gateway.faults import name_of
 from gateway.nodes import Faults, Mark, Node, Spoilt
 from gateway.site.marks import parse
 
@@ -46,7 +47,7 @@ class Folder:
             size = path.stat().st_size
             content = path.read_bytes() if size <= MAX_BYTES else b""
         except (OSError, ValueError) as error:
-            self._faults.add(asked, "fault.file_unreadable", given=path, detail=getattr(error, "strerror", "") or error)
+            self._faults.add(asked, "fault.file_unreadable", given=path, detail=name_of(error) or error)
             return None
         if size > MAX_BYTES or len(self._read) >= MAX_FILES:
             self._faults.add(asked, "fault.file_too_much", given=path, bytes=MAX_BYTES, files=MAX_FILES)

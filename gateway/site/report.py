@@ -56,6 +56,8 @@ def sentence(fault: Fault, language: str) -> str:
     known = {name: _shown(value) for name, value in fault.fields}
     if language == "zh-CN":
         known |= {name: _in_words(_WORDS[name], known[name], language) for name in _WORDS.keys() & known.keys()}
+    if (detail := f"errno.{known.get('detail')}") in CATALOGUE:
+        known["detail"] = say(detail, language)
     if "form" in known:
         known["form"] = _form(known["form"], language)
     said = [_ended(say(fault.key, language, **known), language)]

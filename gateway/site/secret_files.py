@@ -14,6 +14,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from gateway.faults import name_of
 from gateway.nodes import Faults, Mark
 from gateway.site.fields import CREDENTIAL
 from gateway.site.model import Site
@@ -54,7 +55,7 @@ def read_secret(path: Path, faults: Faults, mark: Mark) -> str | None:
         faults.add(mark, "fault.secret_missing", given=path)
         return None
     except (OSError, ValueError) as error:
-        faults.add(mark, "fault.secret_unreadable", given=path, detail=getattr(error, "strerror", "") or "")
+        faults.add(mark, "fault.secret_unreadable", given=path, detail=name_of(error) or error)
         return None
     if not text:
         faults.add(mark, "fault.secret_empty", given=path)

@@ -30,19 +30,19 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "button {button}: format {format} is not simulated, it stays silent",
     ),
     "simulate.door_silent": (
-        "门禁 {door}:厂家 {vendor} 没有模拟,它不会推送",
+        "门口机 {door}:厂家 {vendor} 没有模拟,它不会推送",
         "door {door}: vendor {vendor} is not simulated, it pushes nothing",
     ),
     "simulate.listener": (
-        "门禁推送到本机 127.0.0.1:{port},暗号是新做的",
+        "门口机推送到本机 127.0.0.1:{port},令牌和密钥是新做的",
         "doors push to 127.0.0.1:{port} here, with new secrets",
     ),
     "simulate.uplink": (
-        "上报 {uplink}:{real} 换成本机的消息服务器 127.0.0.1:{port}",
+        "上级 {uplink}:{real} 换成本机的消息服务器 127.0.0.1:{port}",
         "uplink {uplink}: {real} is a broker at 127.0.0.1:{port} here",
     ),
     "simulate.uplink_none": (
-        "上报 {uplink}:本机没有消息服务器,{real} 这一路不模拟,这里也就看不到告警;装上 mosquitto 即可",
+        "上级 {uplink}:本机没有消息服务器,{real} 这一路不模拟,这里也就看不到告警;装上 mosquitto 即可",
         "uplink {uplink}: no broker program on this machine, {real} is left out and no alert is shown here; install mosquitto",
     ),
     "heard_by.bluez": ("私有 dbus-daemon 上的 Bleak", "bleak on a private dbus-daemon"),

@@ -17,7 +17,7 @@ def test_each_device_has_its_line(monkeypatch):
     lines = list(_show_status([STATUS | {"units": [UNIT]}]))
     assert "  line-s1   1 gas-301              quarantined 4.2/17.0 ms  90 3 1 6 2 0  – s" in lines
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
-    assert any("隔离 4.2/17.0 ms" in line for line in _show_status([STATUS | {"units": [UNIT]}]))
+    assert any("隔离        4.2/17.0 毫秒" in line for line in _show_status([STATUS | {"units": [UNIT]}]))
 
 
 def test_a_gateway_without_buses_says_nothing_of_them(monkeypatch):

@@ -400,7 +400,7 @@ def test_what_a_history_does_not_show_is_said(monkeypatch):
     ]
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
     assert list(desk._show_history([gap])) == [
-        "         9.6 s  /1   未显示        —            此后 85400 步未在此列出"
+        "         9.6 秒  /1   未显示        —            此后 85400 步未在此列出"
     ]
 
 
@@ -414,9 +414,9 @@ def test_the_steps_of_an_alert_are_told_in_words(daemon, capsys, monkeypatch):
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
     assert main(["history", "3c66", "--state", daemon]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "         9.6 s  /1   发生          —",
-        "        11.6 s  /2   已告知        —            网格员 grid-1, 社区 — (无人应答,到时上报)",
-        "        18.5 s  /3   已关闭        head-b1      she sat on it",
+        "         9.6 秒  /1   发生          —",
+        "        11.6 秒  /2   已告知        —            网格员 grid-1、社区 — (无人应答,到时上报)",
+        "        18.5 秒  /3   已关闭        head-b1      she sat on it",
     ]
 
 
@@ -439,7 +439,7 @@ def test_a_passage_is_told_in_words(monkeypatch):
     passed = {"at": 9_000, "wall_ms": None, "terminal": "gate-1", "type": "access.granted", "direction": "out"}
     assert [*persons._show_passages([passed])] == ["              9.0 s  gate-1           access.granted           out"]
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
-    assert [*persons._show_passages([passed])] == ["              9.0 s  gate-1           放行                     出"]
+    assert [*persons._show_passages([passed])] == ["              9.0 秒  gate-1           放行                     出"]
 
 
 # journal --------------------------------------------------------------------------------------------
