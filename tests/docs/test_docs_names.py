@@ -109,6 +109,16 @@ def test_every_command_there_is_stands_in_operations(pages):
     assert [(name, deed) for name, deed in below if not re.search(rf"\b{deed}\b", rows[name])] == []
 
 
+def test_what_setup_says_on_the_page_is_what_it_says(pages):
+    """docs/install.md: `…` and names stand for what differs."""
+    said = pages.text("tools/bootstrap.py") + pages.text("Makefile")
+    table = pages.text("docs/install.md").split("## 2. ", 1)[1].split("\n## ", 1)[0]
+    rows = re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)
+    assert len(rows) == 7
+    parts = [part.strip() for row in rows for part in re.split(r"…|\.venv|python3", row)]
+    assert [part for part in parts if part not in said] == []
+
+
 def test_every_target_of_make_named_exists_and_each_is_named(pages):
     makefile = (pages.root / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
