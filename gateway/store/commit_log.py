@@ -118,15 +118,16 @@ class CommitLog:
         Raises msgspec.ValidationError, and writes nothing, for what the tables could not hold: a bug must show before anybody is
         told that it is safe.
         """
-        record = encode(entry)
+        record, begun = encode(entry), False
         try:
             self._open()
             self._skip_to_a_block(len(record))
             self._make_room(len(record))
+            begun = True
             files.write_all(self._handle, record, self._end)
             os.fdatasync(self._handle)
         except OSError as error:
-            self.sick, self.doubtful = True, not self._blank()
+            self.sick, self.doubtful = True, begun and not self._blank()
             raise StoreFault(f"{self._path.name}: {error.strerror}") from error
         self._end += len(record)
         return record
@@ -229,9 +230,8 @@ class CommitLog:
     def _blank(self) -> bool:
         """Take back the record whose sync was refused; False where that is refused, too."""
         try:
-            if self._handle >= 0:
-                files.write_all(self._handle, bytes(_HEAD.size), self._end)
-                os.fdatasync(self._handle)
+            files.write_all(self._handle, bytes(_HEAD.size), self._end)
+            os.fdatasync(self._handle)
         except OSError:
             return False
         return True

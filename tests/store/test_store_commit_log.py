@@ -303,3 +303,19 @@ def test_a_full_disk_gets_back_what_a_log_could_not_use_of_it(tiny_disk):
     log.lay_out()
     assert (log.is_short, log._path.stat().st_size) == (False, log.room)
     log.close()
+
+
+def test_a_record_that_found_no_room_leaves_nothing_to_take_back(tiny_disk, monkeypatch):
+    """Was: a piece of the log was blanked where no record had begun, with a sync that the alert waited for before it was told."""
+    log = CommitLog(tiny_disk.path / "log")
+    serials = itertools.count(1)
+    _fill_until_short(log, serials)
+    tiny_disk.fill()
+    before, syncs, real = (tiny_disk.path / "log").read_bytes(), [], os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda handle: (syncs.append(handle), real(handle)))
+    with pytest.raises(StoreFault):
+        log.append(_entry(next(serials), 2 * log.room))
+    assert log.sick
+    assert not log.doubtful
+    assert (tiny_disk.path / "log").read_bytes() == before
+    assert not syncs
