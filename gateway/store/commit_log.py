@@ -106,6 +106,8 @@ class CommitLog:
         """A sync was refused: only ``restart`` makes it usable again."""
         self.doubtful = False
         """What was refused could not be blanked either: a later start may find it."""
+        self.before_sync: Callable[[], None] = lambda: None
+        """Called when a record is written and only its sync is left."""
 
     @property
     def size(self) -> int:
@@ -125,6 +127,7 @@ class CommitLog:
             self._make_room(len(record))
             begun = True
             files.write_all(self._handle, record, self._end)
+            self.before_sync()
             os.fdatasync(self._handle)
         except OSError as error:
             self.sick, self.doubtful = True, begun and not self._blank()

@@ -166,6 +166,10 @@ class Database:
             self._outbox.restored(connection)
             self.uplinks.past = self._last_sequences(connection)
 
+    def before_sync(self, call: Callable[[], None]) -> None:
+        """Call, in the thread that commits, whenever a commit is written and only its sync is left."""
+        self._log.before_sync = call
+
     @property
     def in_doubt(self) -> bool:
         """Whether a commit that was refused may be found on the disk by a later start."""

@@ -328,7 +328,9 @@ class Store:
                 self._departures.announce()
 
         self._landing = entries
-        commit = self._worker.write(lambda database: jobs.commit(database, self._bearable(batch), cursors), land)
+        commit = self._worker.write(
+            lambda database: jobs.commit(database, self._bearable(batch), cursors), land, first=bool(batch.messages)
+        )
         await asyncio.wait({commit}, timeout=STALL_S)
         self._landing = None
         if not commit.done():

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import functools
 import secrets
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -30,6 +31,11 @@ log = structlog.get_logger()
 STALL_S = 3.0
 """A job that takes longer is a sick disk: memory cards rest for a second at times, and an alarm has 10 s in all to its ACK
 (GB 26875.1-2011; facts, reliability 1)."""
+FIRST_S = 0.002
+"""The longest the loop stands still for a commit that somebody is to be told of. Both threads share one interpreter, and one that
+comes back from SQLite or from the deflating waits each time until the other lets it go: half a millisecond in all, of the 0.4 ms
+until its sync begins (docs/performance.md). What acts without the disk was told before.
+"""
 OPEN_S = 5.0
 """The longest a start waits for the disk: half of an alarm's 10 s. The opening goes on behind."""
 FOLD_STEP = 2 << 20
@@ -66,6 +72,8 @@ class Worker:
         self._told, self._unkept = Told(folder), Unkept(folder)
         self._beside: tuple[DiskThread, DiskThread] | None = None
         """Write down what is told from memory, and sync that, while the disk's own thread is stuck."""
+        self._syncing = threading.Event()
+        """The job given last is at its sync, or over."""
         self._marking: asyncio.Future[None] | None = None
         """The mark that something is told which the disk does not hold."""
 
@@ -84,12 +92,19 @@ class Worker:
         self._missed = True
         return _unread("stalled"), "stalled"
 
-    def write(self, job: Callable[[Database], _T], then: Callable[[], None] | None = None) -> asyncio.Future[_T]:
+    def write(
+        self, job: Callable[[Database], _T], then: Callable[[], None] | None = None, *, first: bool = False
+    ) -> asyncio.Future[_T]:
         """Run a job, opening the database first where that failed before. Its future may raise StoreFault.
 
         ``then`` is called before whoever awaits the future, which on a busy loop is a while; what it raises, the future raises.
+        ``first``: the loop leaves the interpreter to the job, should it begin now, until its sync does, ``FIRST_S`` at most.
         """
-        return self._submit(lambda: job(self._opened()), then)
+        self._syncing.clear()
+        future = self._submit(lambda: job(self._opened()), then)
+        if first and len(self._running) == 1:
+            self._syncing.wait(FIRST_S)
+        return future
 
     async def ask(self, job: Callable[[Database], _T]) -> _T:
         """Run a job if the disk answers in time. Raises StoreFault where it refuses or stalls; the job may run later."""
@@ -228,6 +243,7 @@ class Worker:
 
         def work() -> None:
             result, error = _tried(job)
+            self._syncing.set()
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(self._done, future, result, error, then)
 
@@ -278,6 +294,7 @@ class Worker:
     def _opened(self, *, mending: bool = True) -> Database:
         if self._database is None:
             self._database = Database.open(self._folder, mending=mending)
+            self._database.before_sync(self._syncing.set)
         return self._database
 
     def _present(self) -> Database:

@@ -9,9 +9,11 @@ import threading
 import pytest
 from instruments.waiting import until
 
-from gateway.store.commit_log import CommitLog
+from gateway.faults import StoreFault
+from gateway.store.commit_log import NAME, CommitLog
 from gateway.store.database import Database
 from gateway.store.store import Store
+from gateway.store.worker import Worker
 
 
 @pytest.fixture
@@ -89,3 +91,66 @@ def test_no_alert_that_waits_for_a_commit_waits_for_a_chore_behind_it(tmp_path, 
 
     asyncio.run(life())
     assert deeds[:3] == ["commit", "commit", "chore"]
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """Runs a test's life with a worker that has an open database."""
+
+    def run(life):
+        async def whole():
+            worker = Worker(tmp_path)
+            await worker.open()
+            try:
+                await life(worker)
+            finally:
+                await worker.close(10)
+
+        asyncio.run(whole())
+
+    return run
+
+
+def test_the_loop_leaves_the_interpreter_to_an_alert_until_its_sync_begins(opened, tmp_path, make_batch, monkeypatch):
+    monkeypatch.setattr("gateway.store.worker.FIRST_S", 60)
+    gate, real = threading.Event(), os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda handle: (gate.wait(60), real(handle)))
+
+    async def life(worker):
+        commit = worker.write(lambda database: database.commit(make_batch(1)), first=True)
+        assert (tmp_path / NAME).read_bytes().count(b"LDC1"), "all but the sync is done"
+        assert not commit.done()
+        gate.set()
+        await commit
+
+    opened(life)
+
+
+def test_the_loop_waits_for_no_disk(opened, make_batch, monkeypatch):
+    """One that hangs before the sync holds it up for a moment; one that is at something else, not at all."""
+    gate = threading.Event()
+    monkeypatch.setattr("gateway.store.worker.FIRST_S", 0.001)
+
+    async def life(worker):
+        hanging = worker.write(lambda _: gate.wait(60), first=True)
+        monkeypatch.setattr("gateway.store.worker.FIRST_S", 60)
+        commit = worker.write(lambda database: database.commit(make_batch(1)), first=True)
+        assert not hanging.done()
+        gate.set()
+        await commit
+
+    opened(life)
+
+
+def test_the_loop_waits_for_no_sync_that_never_begins(opened, monkeypatch):
+    monkeypatch.setattr("gateway.store.worker.FIRST_S", 60)
+
+    async def life(worker):
+        with pytest.raises(StoreFault):
+            await worker.write(_refused, first=True)
+
+    opened(life)
+
+
+def _refused(_):
+    raise StoreFault("no space left")
