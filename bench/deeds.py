@@ -16,14 +16,18 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from msgspec import Struct
+
 from bench.figures import Figure, median, percentile
 from bench.rig import (
     Daemon,
     Ear,
+    NowAndThen,
     bare_publish,
     broker,
     is_alert,
     memory_disk,
+    now_and_then,
     on_memory_disk,
     paced_publish,
     slow_aim,
@@ -40,12 +44,25 @@ this pause each press follows the closing of the one before, which takes as long
 """
 
 
+class Presses(Struct):
+    """Milliseconds from the air to the siren, to the receiver, of bare publishes in a hot loop, and of others beside each press; and
+    how many were durable when told.
+    """
+
+    sirens: list[float] = []
+    arrivals: list[float] = []
+    bare: list[float] = []
+    beside: list[float] = []
+    durable: int = 0
+
+
 def measure(*, quick: bool) -> Iterator[Figure]:
     """Press to siren and to upstream, on a good disk and on two bad ones."""
     trials = 30 if quick else 150
-    sirens, arrivals, bare, _ = asyncio.run(_presses(trials, 0))
+    found = asyncio.run(_presses(trials, 0))
+    sirens, arrivals = found.sirens, found.arrivals
     memory = memory_disk()
-    in_memory = asyncio.run(_presses(trials, 0, memory))[1] if memory else []
+    in_memory = asyncio.run(_presses(trials, 0, memory)).arrivals if memory else []
     beside = asyncio.run(_beside(min(trials, 100)))
     good = percentile(sirens, 0.99)
     yield Figure(
@@ -55,14 +72,16 @@ def measure(*, quick: bool) -> Iterator[Figure]:
         ("<=", 50),
         note=f"p50 {median(sirens):.1f}, {trials} presses; no disk in it",
     )
-    least = percentile(bare, 0.99)
+    least = percentile(found.bare, 0.99)
     yield Figure(
         "press_to_upstream_ms", percentile(arrivals, 0.99), "ms (p99)", ("<=", min(50.0, 3 * least)), least,
-        "p99 of a bare aiomqtt publish, no disk", note=f"p50 {median(arrivals):.1f}, bare p50 {median(bare):.1f}; fdatasync included; "
+        "p99 of a bare aiomqtt publish, no disk", note=f"p50 {median(arrivals):.1f}, bare p50 {median(found.bare):.1f}; fdatasync included; "
         f"{on_memory_disk(in_memory)}; {beside}",
     )  # fmt: skip
+    yield now_and_then("press_to_upstream_ms", arrivals, found.beside)
     for fsync_ms in (200, 2_000):
-        slow, late, bare, durable = asyncio.run(_presses(trials, fsync_ms))
+        slowed = asyncio.run(_presses(trials, fsync_ms))
+        slow, late, bare = slowed.sirens, slowed.arrivals, slowed.bare
         yield Figure(
             f"press_to_siren_slow_disk_ms/{fsync_ms}", percentile(slow, 0.99), "ms (p99)", ("<=", 1.2 * good), good,
             "on a good disk", note=f"p50 {median(slow):.1f}, on a good disk {median(sirens):.1f}; {trials} presses",
@@ -70,7 +89,7 @@ def measure(*, quick: bool) -> Iterator[Figure]:
         yield Figure(
             f"press_to_upstream_slow_disk_ms/{fsync_ms}", percentile(late, 0.99), "ms (p99)", slow_aim(fsync_ms),
             fsync_ms + percentile(bare, 0.99), "one sync and a bare aiomqtt publish", fsync_ms, "one sync, where it is awaited",
-            note=f"p50 {median(late):.1f}; {durable} of {trials} were durable when told, the rest told from memory and marked so",
+            note=f"p50 {median(late):.1f}; {slowed.durable} of {trials} were durable when told, the rest told from memory and marked so",
         )  # fmt: skip
 
 
@@ -78,24 +97,17 @@ async def _beside(trials: int) -> str:
     """What a publish costs whose bytes are synced first, and one that comes now and then."""
     async with broker() as mqtt, Ear(mqtt.port) as ear:
         synced = [1000 * one for one in await synced_publish(mqtt.port, 300)]
-        paced = [1000 * one for one in await paced_publish(mqtt.port, ear, trials)]
+        paced = await paced_publish(mqtt.port, ear, trials)
     return (
         f"bare with one fdatasync p50 {median(synced):.1f}, p99 {percentile(synced, 0.99):.1f}, "
         f"bare now and then p50 {median(paced):.1f}, p99 {percentile(paced, 0.99):.1f}"
     )
 
 
-async def _presses(
-    trials: int, fsync_ms: int, disk: str | None = None
-) -> tuple[list[float], list[float], list[float], int]:
-    """Milliseconds from the air to the siren, to the receiver, and of bare publishes beside them; and how many were durable.
-
-    ``disk``: the folder in which the daemon's own is made; None: the usual one.
-    """
+async def _presses(trials: int, fsync_ms: int, disk: str | None = None) -> Presses:
+    """``disk``: the folder in which the daemon's own is made; None: the usual one."""
     chance = random.Random(5)  # the same moments on every disk
-    durable = 0
-    sirens: list[float] = []
-    arrivals: list[float] = []
+    found = Presses()
     with tempfile.TemporaryDirectory(dir=disk) as name:
         async with (
             broker() as mqtt,
@@ -107,18 +119,21 @@ async def _presses(
                 await _until(lambda: world.air.heard)
                 await ear.until(lambda topic, _: topic.endswith("/status"))
                 await asyncio.sleep(3)
-                for _ in range(trials):
-                    await asyncio.sleep(chance.uniform(0, PHASE_S))
-                    siren, arrival, kept = await _press(world, ear)
-                    sirens.append(1000 * siren)
-                    arrivals.append(1000 * arrival)
-                    durable += kept
-            bare = [1000 * one for one in await bare_publish(mqtt.port, 300)]
-    return sirens, arrivals, bare, durable
+                async with NowAndThen(mqtt.port, ear, world.folder) as beside:
+                    for _ in range(trials):
+                        await asyncio.sleep(chance.uniform(0, PHASE_S))
+                        siren, arrival, alert = await _press(world, ear)
+                        found.sirens.append(1000 * siren)
+                        found.arrivals.append(1000 * arrival)
+                        found.durable += json.loads(alert)["data"]["durable"]
+                        await beside.publish(len(alert))
+                found.beside = beside.took_ms
+            found.bare = [1000 * one for one in await bare_publish(mqtt.port, 300)]
+    return found
 
 
-async def _press(world: SimCompound, ear: Ear) -> tuple[float, float, bool]:
-    """One press, and whether it was durable when it was told; then somebody closes it, so that the next is a new alert."""
+async def _press(world: SimCompound, ear: Ear) -> tuple[float, float, bytes]:
+    """One press, and what was told of it; then somebody closes it, so that the next is a new alert."""
     sounded: asyncio.Future[float] = asyncio.get_running_loop().create_future()
 
     def written(address: int, value: int) -> None:
@@ -132,11 +147,11 @@ async def _press(world: SimCompound, ear: Ear) -> tuple[float, float, bool]:
     await world.air.send(button.address, frame, RSSI_DBM)
     since, arrived = await ear.until(is_alert("sos", BUTTON, "raised"), since)
     at = await asyncio.wait_for(sounded, 30)
-    alert = json.loads(ear.heard[since - 1][1])
-    await asyncio.to_thread(_close, world.state, str(alert["subject"]))
+    alert = ear.heard[since - 1][1]
+    await asyncio.to_thread(_close, world.state, str(json.loads(alert)["subject"]))
     await ear.until(is_alert("sos", BUTTON, "closed"), since)
     await _until(lambda: not world.siren_on)
-    return at - began, arrived - began, alert["data"]["durable"]
+    return at - began, arrived - began, alert
 
 
 def _close(state: Path, alert: str) -> None:

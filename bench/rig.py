@@ -19,7 +19,7 @@ import aiomqtt
 import paho.mqtt.client as paho
 from msgspec import Struct
 
-from bench.figures import median, percentile
+from bench.figures import Figure, median, percentile
 from gateway.sim.broker import Mosquitto
 from gateway.sim.leash import hold, leashed
 
@@ -278,19 +278,46 @@ async def synced_publish(port: int, n: int, size: int = 700) -> list[float]:
 
 
 async def paced_publish(port: int, ear: Ear, n: int, size: int = 700) -> list[float]:
-    """Seconds to ``ear`` of each of ``n`` publishes by a process with a bare aiomqtt that does one now and then, as alerts come.
+    """Milliseconds to ``ear`` of each of ``n`` publishes by a process with a bare aiomqtt that does one now and then, as alerts come.
 
     Ten times a second: a processor that was busy with other things, or asleep, is several times slower than in ``bare_publish``.
     """
-    spent = []
-    async with Helper("-m", "bench.bare", str(port), str(n), str(size), "0") as publisher:
+    async with NowAndThen(port, ear) as publisher:
         for _ in range(n):
-            await asyncio.sleep(0.1)
-            since = len(ear.heard)
-            publisher.tell("one")
-            _, arrived = await ear.until(lambda topic, _: topic == BARE, since)
-            spent.append(arrived - float(await publisher.hear()))
-    return spent
+            await publisher.publish(size)
+        return publisher.took_ms
+
+
+class NowAndThen(Helper):
+    """A process with a bare aiomqtt that publishes to ``ear`` when it is told to; with a ``folder``, the same bytes are synced there
+    before.
+    """
+
+    def __init__(self, port: int, ear: Ear, folder: Path | None = None) -> None:
+        super().__init__("-m", "bench.bare", str(port), "told", *([] if folder is None else [str(folder / "bare.log")]))
+        self._ear = ear
+        self.took_ms: list[float] = []
+        """Milliseconds of each, from before the write to the receiver's socket."""
+
+    async def publish(self, size: int) -> None:
+        """So many bytes, a tenth of a second from now: it is not to find awake what it did not wake itself."""
+        await asyncio.sleep(0.1)
+        since = len(self._ear.heard)
+        self.tell(str(size))
+        _, arrived = await self._ear.until(lambda topic, _: topic == BARE, since)
+        self.took_ms.append(1000 * (arrived - float(await self.hear())))
+
+
+def now_and_then(key: str, took_ms: Sequence[float], least_ms: Sequence[float]) -> Figure:
+    """An alert beside the least that one could take: as many bytes, kept on the same disk before they are told, as rarely, to the same
+    receiver.
+    """
+    least = percentile(least_ms, 0.99)
+    return Figure(
+        f"{key}/now_and_then", percentile(took_ms, 0.99), "ms (p99)", ("<=", 3 * least), least,
+        "p99 of a bare aiomqtt publish behind an fdatasync of the same bytes, one after each change, to the same receiver",
+        note=f"p50 {median(took_ms):.1f}, of the bare one {median(least_ms):.1f}; {len(took_ms)} of each in turns",
+    )  # fmt: skip
 
 
 async def bare_publish(port: int, n: int, bodies: int = 700, *, window: int = 1) -> list[float]:

@@ -23,10 +23,12 @@ from bench.rig import (
     Daemon,
     Ear,
     Helper,
+    NowAndThen,
     bare_publish,
     broker,
     is_alert,
     memory_disk,
+    now_and_then,
     on_memory_disk,
     paced_publish,
     slow_aim,
@@ -103,7 +105,7 @@ class Rate(Struct, frozen=True):
 
 def measure(*, quick: bool) -> Iterator[Figure]:
     """All figures on workload S."""
-    yield asyncio.run(_latency(30 if quick else 120))
+    yield from asyncio.run(_latency(30 if quick else 120))
     for fsync_ms, trials in ((200, 40), (2_000, 15)):
         yield asyncio.run(_latency_on_a_slow_disk(fsync_ms, 10 if quick else trials))
     yield from _pushed(seconds=15 if quick else 25, periods=BEST_MS[1:] if quick else BEST_MS)
@@ -175,18 +177,19 @@ async def counted(world: Helper) -> tuple[int, int]:
 # Reading to upstream -----------------------------------------------------------------------------------------------------
 
 
-async def _latency(trials: int) -> Figure:
+async def _latency(trials: int) -> list[Figure]:
     """From the answer that carried the value to the alert at the receiver; the poll is not in it, the disk is."""
-    async with standing(Step(400, 1), "alarm") as (_, world, ear, port):
-        took = await _changes(world, ear, trials)
+    async with standing(Step(400, 1), "alarm") as (daemon, world, ear, port):
+        async with NowAndThen(port, ear, daemon.log.parent) as beside:
+            took = await _changes(world, ear, trials, beside)
         bare = [1000 * one for one in await bare_publish(port, 300)]
         synced = [1000 * one for one in await synced_publish(port, 300)]
-        paced = [1000 * one for one in await paced_publish(port, ear, min(trials, 100))]
+        paced = await paced_publish(port, ear, min(trials, 100))
     in_memory: list[float] = []
     if memory := memory_disk():
         async with standing(Step(400, 1), "alarm", disk=memory) as (_, world, ear, _port):
             in_memory = await _changes(world, ear, trials)
-    return Figure(
+    figure = Figure(
         "reading_to_upstream_ms", percentile(took, 0.99), "ms (p99)", ("<=", min(50.0, 3 * percentile(bare, 0.99))),
         percentile(bare, 0.99), "p99 of a bare aiomqtt publish, no disk",
         note=f"p50 {median(took):.1f}, bare p50 {median(bare):.1f}; with one fdatasync bare p50 {median(synced):.1f}, "
@@ -194,6 +197,7 @@ async def _latency(trials: int) -> Figure:
         f"p99 {percentile(paced, 0.99):.1f}; {on_memory_disk(in_memory)}; "
         f"{trials} changes; poll excluded, fdatasync included",
     )  # fmt: skip
+    return [figure, now_and_then("reading_to_upstream_ms", took, beside.took_ms)]
 
 
 async def _latency_on_a_slow_disk(fsync_ms: int, trials: int) -> Figure:
@@ -210,8 +214,8 @@ async def _latency_on_a_slow_disk(fsync_ms: int, trials: int) -> Figure:
     )  # fmt: skip
 
 
-async def _changes(world: Helper, ear: Ear, trials: int) -> list[float]:
-    """Milliseconds from each answer that carried a danger to its alert at the receiver."""
+async def _changes(world: Helper, ear: Ear, trials: int, beside: NowAndThen | None = None) -> list[float]:
+    """Milliseconds from each answer that carried a danger to its alert at the receiver; behind each, one ``beside``, as long."""
     took = []
     await asyncio.sleep(2)
     for trial in range(trials):
@@ -223,6 +227,8 @@ async def _changes(world: Helper, ear: Ear, trials: int) -> list[float]:
         world.tell(f"set {unit} 0")
         await world.hear()
         await ear.until(is_alert("bench", f"u{unit}", "returned"), since)
+        if beside is not None:
+            await beside.publish(len(ear.heard[since - 1][1]))
     return took
 
 
