@@ -79,7 +79,7 @@ def dial(path: Path) -> sqlite3.Connection:
         # Where the file system cannot hold a log SQLite stays with its rollback journal: slower, as durable.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        checkpoint_at(connection, 1)
         connection.execute(f"PRAGMA journal_size_limit = {_LOG_LIMIT}")
         connection.execute("PRAGMA cell_size_check = ON")
         connection.execute("PRAGMA secure_delete = FAST")  # deleted rows become zeros where that costs no further write
@@ -87,6 +87,11 @@ def dial(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def checkpoint_at(connection: sqlite3.Connection, times: int) -> None:
+    """At so many times the usual length a commit also brings SQLite's log into the file: two syncs more, and most of the writing."""
+    connection.execute(f"PRAGMA wal_autocheckpoint = {times * _CHECKPOINT_PAGES}")
 
 
 def dial_readonly(path: Path) -> sqlite3.Connection:

@@ -85,6 +85,8 @@ class Database:
         self._unfoldable = False
         """The last fold was refused: no commit is taken before one succeeds."""
         self._giving_way = False
+        self._passed_on = 0
+        """Weight of what was folded and may be in SQLite's log alone."""
         self._notes: list[str] = []
         self._noted_room = 0
         self._serial = 0
@@ -275,7 +277,14 @@ class Database:
             return None
         if self._log.room != self._noted_room:
             return self._note_room
+        if self._passed_on >= FOLD_BYTES:
+            return self._checkpoint
         return self._log.lay_out if self._log.is_short else None
+
+    def _checkpoint(self) -> None:
+        self._passed_on = 0  # whatever comes of it: another fold makes it due again
+        with self._access.reading() as connection:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _note_room(self) -> None:
         with self._access.writing() as connection:
@@ -317,6 +326,8 @@ class Database:
     def fold(self, most: int | None = None) -> None:
         """Write what the log holds into the tables, in one transaction: the oldest ``most`` bytes of it, or all.
 
+        One of so many bytes leaves it to ``chore`` to bring them into the file itself: an alert may find it in its way.
+
         A row that no table takes is set aside (``damage.unfolded``). Raises StoreFault; then the log still holds it. So it does
         where one of so many bytes gave way (see ``give_way``); one of all does not.
         """
@@ -326,7 +337,7 @@ class Database:
         before, self._unfoldable = self._unfoldable, True
         entries = self._unfolded.oldest(most)
         try:
-            found = self._fold(entries if most is None else self._passing(entries), Folder.write)
+            found = self._fold(entries, Folder.write) if most is None else self._fold_a_part(entries)
         except _GaveWayError:
             self._unfoldable = before  # nobody refused it
             raise
@@ -346,6 +357,12 @@ class Database:
         the log, which can be done at any time, leaves off. May be called by any thread.
         """
         self._giving_way = True
+
+    def _fold_a_part(self, entries: Unfolded) -> Damage:
+        with self._access.putting_off():
+            found = self._fold(self._passing(entries), Folder.write)
+        self._passed_on += entries.weight
+        return found
 
     def _passing(self, entries: Iterable[Entry]) -> Iterator[Entry]:
         for entry in entries:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import threading
 
@@ -11,7 +12,9 @@ from instruments.waiting import until
 
 from gateway.faults import StoreFault
 from gateway.store.commit_log import NAME, CommitLog
+from gateway.store.database import NAME as DATABASE
 from gateway.store.database import Database
+from gateway.store.rows import Batch, JournalRow
 from gateway.store.store import Store
 from gateway.store.worker import Worker
 
@@ -154,3 +157,26 @@ def test_the_loop_waits_for_no_sync_that_never_begins(opened, monkeypatch):
 
 def _refused(_):
     raise StoreFault("no space left")
+
+
+def test_a_fold_leaves_the_file_itself_to_a_job_of_its_own(tmp_path):
+    """Was: four syncs in one job, so that on a disk of 200 ms each an alert that met it waited for a second."""
+    database, count = Database.open(tmp_path), itertools.count(1)
+
+    def written() -> int:
+        return (tmp_path / DATABASE).stat().st_mtime_ns
+
+    for _ in range(2):
+        while not database.fold_due:
+            database.commit(Batch((JournalRow(n := next(count), f"r{n}", "press", os.urandom(3_000)),)))
+            while (job := database.chore()) is not None:
+                job()
+        before = written()
+        database.fold(2 << 20)
+        assert written() == before
+        checkpoint = database.chore()
+        assert checkpoint is not None
+        checkpoint()
+        assert written() > before
+        assert database.chore() is None
+    database.close()
