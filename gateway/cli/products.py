@@ -45,8 +45,13 @@ def _profiles_show(asked: argparse.Namespace) -> int:
     from gateway.app.products import find, library, shown
     from gateway.app.profile_pages import page
     from gateway.nodes import Faults, nearest
+    from gateway.site.checks import STANDS_IN, withdrawn_key
+    from gateway.site.reading import PACKAGED_PROFILES, withdrawn_of
 
     product = find(asked.id, asked.beside, Faults())
+    if product is None and asked.id in withdrawn_of(PACKAGED_PROFILES):
+        about = {"given": asked.id, "instead": STANDS_IN.get(asked.id, "")}
+        return complain(asked, withdrawn_key(asked.id), USAGE, name="loudong profiles", **about)
     if product is None:
         near = nearest(asked.id, [one.profile.id for one in library(asked.beside, Faults())])
         near = say("fault.near", language(), near=near) if near else ""

@@ -19,6 +19,8 @@ from gateway.site.shapes import PROVES
 
 _LAST_UNIT = 247  # Modbus Serial Line guide 1.02, 2.2: 248 to 255 are reserved
 _SHIFTING_PORT = re.compile(r"/dev/tty(USB|ACM)[0-9]+")  # numbered in the order of plugging in
+STANDS_IN = {"relay-coil-0100": "relay-stm8-4ch", "th-xy-md1-8e1": "th-sht20-x100"}
+"""Profile that was found wrong and withdrawn -> the one of the same product that was tried, or has a manual."""
 _ENDS = ("port", "host", "listen")
 _FORMAT = ("baud", "data_bits", "parity", "stop_bits")
 _ONLY_WITH = {
@@ -122,8 +124,16 @@ def check_profile(profile: Profile, bus: Bus, reader: Reader, ground: Ground) ->
         note = ground.faults.warn if meant else ground.faults.add
         key = "fault.serial_format_to_be_set" if meant else "fault.serial_format"
         note(mark, key, name=reader.name, bus=bus.id, given=_said(profile), line=_said(bus))
-    if profile.status == "unverified" and ground.taken("unverified", profile.id, mark) is None:
+    if profile.id in ground.withdrawn:
+        key = withdrawn_key(profile.id)
+        ground.faults.add(mark, key, name=reader.name, given=profile.id, instead=STANDS_IN.get(profile.id, ""))
+    elif profile.status == "unverified" and ground.taken("unverified", profile.id, mark) is None:
         ground.faults.warn(mark, "fault.profile_unverified", name=reader.name, profile=profile.id)
+
+
+def withdrawn_key(profile: str) -> str:
+    """The sentence for one who names a withdrawn profile."""
+    return "fault.profile_found_wrong" if profile in STANDS_IN else "fault.profile_withdrawn"
 
 
 def _format(speaker: Profile | Bus) -> dict[str, int | str]:

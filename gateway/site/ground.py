@@ -30,9 +30,15 @@ class Anything(Collection[str]):
 class Ground:
     """The ground on which each thing of the site is set; grows from section to section."""
 
-    def __init__(self, faults: Faults, profiles: Mapping[str, Profile], products: Collection[str] = ()) -> None:
-        """``profiles`` are those read, ``products`` the ids of all there are."""
-        self.faults, self.profiles = faults, profiles
+    def __init__(
+        self,
+        faults: Faults,
+        profiles: Mapping[str, Profile],
+        products: Collection[str] = (),
+        withdrawn: Collection[str] = (),
+    ) -> None:
+        """``profiles`` are those read, ``products`` the ids of all there are, ``withdrawn`` those read but shipped no longer."""
+        self.faults, self.profiles, self.withdrawn = faults, profiles, withdrawn
         products = list(dict.fromkeys([*profiles, *products]))
         self.known: Known = {"place": (), "building": (), "person": (), "profile": products, "device": ()}
         self.devices: dict[str, ModbusDevice] = {}

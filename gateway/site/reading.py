@@ -69,8 +69,11 @@ def load_site(
         return None
     first = _builtin_rules(builtin, folder)
     shipped = {path.stem: path for path in sorted(profiles.glob("*.yaml"))} if profiles.is_dir() else {}
-    found = read_profiles(shipped, _profiles_named(root), file.parent / "profiles", folder, faults)
-    ground = Ground(faults, found, [*shipped, *found])
+    named = _profiles_named(root)
+    found = read_profiles(shipped, named, file.parent / "profiles", folder, faults)
+    old = {name: file for name, file in withdrawn_of(profiles).items() if name not in found}
+    old_found = read_profiles(old, named, profiles / "none", folder, faults)
+    ground = Ground(faults, {**found, **old_found}, [*shipped, *found], old_found)
     return _Reading(root, ground, file.name).site(first, lambda: folder.fingerprint)
 
 
@@ -112,6 +115,11 @@ def read_profiles(
         if name in wanted and name not in found and (read := read_profile_file(file, folder, faults)) is not None:
             found[name] = read
     return {name: profile for name, (profile, _) in found.items()}
+
+
+def withdrawn_of(profiles: Path) -> dict[str, Path]:
+    """Id -> file of what was shipped once, and was wrong or backed by nothing: a site that runs on it is not to fall silent."""
+    return {path.stem: path for path in sorted((profiles / "withdrawn").glob("*.yaml"))}
 
 
 def read_profile_file(file: Path, folder: Folder, faults: Faults) -> tuple[Profile, Mark] | None:

@@ -260,6 +260,14 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}：没有型号文件“{given}”；可在 profiles/ 里自己加。",
         "{name}: there is no profile “{given}”; you may add one in profiles/.",
     ),
+    "fault.profile_withdrawn": (
+        "{name}：型号文件“{given}”已撤下：其内容没有依据。请按厂家说明书写 profiles/{given}.yaml（用 loudong profiles new），逐个点位试过再投用。",
+        "{name}: the profile “{given}” was withdrawn: nothing backs what it says. Write profiles/{given}.yaml from the maker's manual (loudong profiles new), and try every point before you rely on it.",
+    ),
+    "fault.profile_found_wrong": (
+        "{name}：型号文件“{given}”已撤下：其内容查明有误。请改写 {instead}，逐个点位试过再投用。",
+        "{name}: the profile “{given}” was withdrawn: what it says was found wrong. Write {instead}, and try every point before you rely on it.",
+    ),
     "fault.unknown_device": ("{name}：buses 里没有设备“{given}”。", "{name}: there is no device “{given}” in buses."),
     "fault.unknown_device_point": (
         "{name}：设备 {device}（{profile}）没有点位“{given}”。",

@@ -54,7 +54,8 @@ def test_every_point_somebodys_safety_waits_for_is_shown_by_an_example(name):
 def test_every_product_says_where_its_examples_are_from():
     origins = {name: [example.origin for example in product.profile.examples] for name, product in PRODUCTS.items()}
     assert all(found and None not in found for found in origins.values())
-    assert not [name for name, found in origins.items() if Origin.ASSUMED in found], "memory is no manual: find one, or ship it not"
+    memory = [name for name, found in origins.items() if Origin.ASSUMED in found]
+    assert not memory, "memory is no manual: find one, or do not ship it"
     for product in PRODUCTS.values():
         printed = [example for example in product.profile.examples if example.origin is Origin.PRINTED]
         assert not printed or product.profile.status == "manual"

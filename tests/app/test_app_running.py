@@ -62,6 +62,8 @@ buses:
     devices:
       gas: { profile: combustible-gas-6in1, unit_id: 1, place: b1, max_age: 2s }
       board: { profile: board, unit_id: 2, place: b1 }
+      smoke: { profile: smoke-renke-yg, unit_id: 3, place: b1 }
+      plate: { profile: relay-coil-0100, unit_id: 4, place: b1 }
 outputs:
   opens: { kind: valve, device: board, point: open, place: b1, serves: [b1] }
   reopens: { kind: valve, device: board, point: relay1, place: b1, serves: [b1], pulse: 10s }

@@ -530,3 +530,15 @@ def test_why_the_gateway_itself_did_something_is_told_in_words():
     assert line.endswith("a real critical alert came")
     (said,) = desk._show_history([step | {"who": "duty", "reason": "expired"}])
     assert said.endswith("duty         expired"), "what a person wrote is his"
+
+
+# profiles -------------------------------------------------------------------------------------------
+
+
+def test_a_withdrawn_profile_is_not_shown_as_a_slip_of_the_pen(capsys):
+    assert main(["profiles", "show", "smoke-renke-yg"]) == 64
+    said = capsys.readouterr().err
+    assert "was withdrawn" in said
+    assert "profiles/smoke-renke-yg.yaml" in said
+    assert main(["profiles", "show", "th-xy-md1-8e1"]) == 64
+    assert "th-sht20-x100" in capsys.readouterr().err

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from gateway.nodes import Faults
 from gateway.site import files
-from gateway.site.reading import load_site
+from gateway.site.checks import STANDS_IN
+from gateway.site.files import Folder
+from gateway.site.reading import PACKAGED_PROFILES, load_site, read_profile_file, withdrawn_of
 
 B2 = """
 places: {b2: 2号楼, b2/s1: 1单元}
@@ -144,6 +148,52 @@ def test_a_profile_beside_the_site_replaces_a_packaged_one_with_a_warning(load, 
     assert len(loaded.lines()) == 1
     assert "profiles/gas.yaml:2: warning: The profile “gas” replaces" in loaded.lines()[0]
     assert loaded.site.buses["gas"].devices[0].profile.status == "field"
+
+
+@pytest.fixture
+def withdrawn(profiles):
+    """Two products that were shipped once: of one another profile stands in."""
+    (folder := profiles / "withdrawn").mkdir()
+    for name in ("smoke-renke-yg", "relay-coil-0100"):
+        shutil.copy(PACKAGED_PROFILES / "withdrawn" / f"{name}.yaml", folder)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "en", "zh"),
+    [
+        ("relay-coil-0100", "what it says was found wrong. Write relay-stm8-4ch, and try every point", "请改写 relay-stm8-4ch，"),
+        ("smoke-renke-yg", "nothing backs what it says. Write profiles/smoke-renke-yg.yaml from", "写 profiles/smoke-renke-yg.yaml"),
+    ],
+)  # fmt: skip
+def test_who_names_a_withdrawn_profile_is_told_what_to_do(load, good, withdrawn, name, en, zh):
+    """A gas detector read as another maker's would be silent: no guess by spelling."""
+    loaded = load(good.replace("profile: gas,", f"profile: {name},"))
+    (line,) = [line for line in loaded.errors() if "withdrawn" in line]
+    assert line.startswith(f"site.yaml:22: error: gas-101: the profile “{name}” was withdrawn: {en}")
+    assert "Did you mean" not in line
+    assert any(zh in line for line in loaded.lines("zh-CN"))
+    assert loaded.site.buses["gas"].devices[0].profile.id == name, "a start that tolerates it has a device to listen to"
+    assert not any("not backed by a manual" in line for line in loaded.lines()), "said already"
+
+
+def test_a_profile_of_ones_own_in_place_of_a_withdrawn_one_is_as_good_as_any(load, good, withdrawn, profiles):
+    own = (profiles / "gas.yaml").read_text().replace("id: gas", "id: smoke-renke-yg", 1)
+    loaded = load(good.replace("profile: gas,", "profile: smoke-renke-yg,"), {"profiles/own.yaml": own})
+    assert loaded.lines() == []
+    assert loaded.site.buses["gas"].devices[0].profile.id == "smoke-renke-yg"
+
+
+def test_what_stands_in_for_a_withdrawn_profile_is_shipped():
+    shipped = {file.stem for file in PACKAGED_PROFILES.glob("*.yaml")}
+    withdrawn = withdrawn_of(PACKAGED_PROFILES)
+    assert not shipped & withdrawn.keys()
+    assert STANDS_IN.keys() <= withdrawn.keys()
+    assert set(STANDS_IN.values()) <= shipped
+    for name, file in withdrawn.items():
+        read_profile_file(file, Folder(file.parent, faults := Faults()), faults)
+        assert not faults.errors, name
 
 
 def test_of_the_packaged_profiles_only_those_in_use_are_read(load, good, profiles):
