@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-
 
 class LoudongError(Exception):
     """Base of every error the gateway raises on purpose."""
@@ -28,9 +26,3 @@ class UplinkFault(LoudongError):
 
 class StoreFault(LoudongError):
     """The disk refuses; go on in memory, loudly."""
-
-
-def name_of(refusal: BaseException) -> str:
-    """What the system or the database calls its refusal (``EACCES``, ``SQLITE_NOTADB``); a key of the catalogue's ``errno.``"""
-    number = getattr(refusal, "errno", None)
-    return errno.errorcode.get(number, "") if number else str(getattr(refusal, "sqlite_errorname", ""))

@@ -10,8 +10,8 @@ from pathlib import Path
 import structlog
 from msgspec import Struct
 
-from gateway.faults import name_of
 from gateway.nodes import Faults, Mark
+from gateway.site.files import name_of
 from gateway.site.model import Site
 from gateway.site.secret_files import check_secrets, read_secret
 from gateway.store import files, persons
@@ -101,7 +101,7 @@ def _close_own_keys(folder: Path, mark: Mark, faults: Faults) -> tuple[str, ...]
         try:
             why = files.close_to_others(path)
         except OSError as error:
-            faults.add(mark, "fault.key_open", given=path, detail=name_of(error) or error)
+            faults.add(mark, "fault.key_open", given=path, detail=name_of(error) or error.strerror)
             continue
         if why:
             log.error("key_was_open", name=name, why=why)

@@ -14,7 +14,6 @@ from collections.abc import Iterable
 from contextvars import ContextVar
 from typing import Any
 
-from gateway.faults import name_of
 from gateway.words import CATALOGUE, say
 
 OK, REFUSED, USAGE, NO_DAEMON, FAULTY = 0, 1, 64, 69, 78
@@ -59,6 +58,8 @@ def why(fault: Exception) -> str:
 
 def refused(cause: BaseException) -> str:
     """The same without the file."""
+    from gateway.site.files import name_of
+
     key = f"errno.{name_of(cause)}"
     return say(key, language()) if key in CATALOGUE else getattr(cause, "strerror", None) or str(cause)
 

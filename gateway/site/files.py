@@ -5,10 +5,11 @@ Knows files and their joining, not what is written in them.
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 from pathlib import Path
 
-from gateway.faults import name_of
 from gateway.nodes import Faults, Mark, Node, Spoilt
 from gateway.site.marks import parse
 
@@ -138,3 +139,15 @@ def _join_entries(into: Node, more: Node, levels: int, faults: Faults) -> None:
 def _twice(into: Node, more: Node, key: str, faults: Faults) -> None:
     first = f"{into.keys[key].file}:{into.keys[key].line}"
     faults.add(more.keys[key], "fault.duplicate_key", field=key, first=first)
+
+
+def name_of(refusal: BaseException) -> str:
+    """What the system or the database calls its refusal (``EACCES``, ``SQLITE_NOTADB``): a key of the catalogue's ``errno.``
+
+    Nothing where whoever raised it put words of his own in place of the system's: they know more.
+    """
+    number = getattr(refusal, "errno", None)
+    if not number:
+        return str(getattr(refusal, "sqlite_errorname", ""))
+    known = getattr(refusal, "strerror", None) in {None, os.strerror(number)}
+    return errno.errorcode.get(number, "") if known else ""

@@ -14,9 +14,9 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway.faults import name_of
 from gateway.nodes import Faults, Mark
 from gateway.site.fields import CREDENTIAL
+from gateway.site.files import name_of
 from gateway.site.model import Site
 
 MAX_SECRET_BYTES = 64 * 1024

@@ -291,6 +291,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "verb.away": ("外出", "away"),
     "verb.reenrol": ("重新登记", "reenrol"),
     "verb.pair": ("配对", "pair"),
+    "verb.test": ("测试", "test"),
     "verb.duty-check": ("查岗", "duty-check"),
     "length.s": ("{n} 秒", "{n} s"),
     "length.min": ("{n} 分钟", "{n} min"),
