@@ -2,8 +2,9 @@
 
 Theory. A ladder is a row of rungs, each with a delay from the raise. Telling a rung arms the deadline of the next; an
 unoccupied rung is passed at once, and recorded, so none is ever skipped. The first acknowledgement stops the climb and starts
-the second deadline (on site, or closed); missing that, the climb goes on from the next rung. Where the climb ends is the
-grade's business: the building's own matter does not reach the district, but a critical alert always may.
+the second deadline (on site, or closed); missing that, the climb goes on from the next rung, and where nobody stands there or
+above, the highest that somebody stands on is told again. Where the climb ends is the grade's business: the building's own
+matter does not reach the district, but a critical alert always may.
 """
 
 from __future__ import annotations
@@ -99,18 +100,29 @@ def climb(alert: Alert, at: Instant, grid: GridPlan, because: Because) -> Alert:
 
 
 def go_on(alert: Alert, at: Instant, grid: GridPlan) -> Alert:
-    """Nobody came in time after the acknowledgement: tell the next rung now, or the top again."""
-    rungs = rungs_of(alert, grid)
-    delays = dict(rungs)
-    if alert.next_rung in delays:
-        resumed = msgspec.structs.replace(alert, climb_from=Instant(at - delays[alert.next_rung]))
-        return climb(resumed, at, grid, Because.NOT_ON_SITE)
-    top = rungs[-1][0] if rungs else Rung.BUILDING
+    """Nobody came in time after the acknowledgement: tell the next rung now; where nobody stands on it or above, the top again."""
+    delays = dict(rungs_of(alert, grid))
+    if alert.next_rung not in delays:
+        return _call_again(alert, at, grid)
+    resumed = msgspec.structs.replace(alert, climb_from=Instant(at - delays[alert.next_rung]))
+    climbed = climb(resumed, at, grid, Because.NOT_ON_SITE)
+    return climbed if has_told(climbed, at) else _call_again(climbed, at, grid)
+
+
+def _call_again(alert: Alert, at: Instant, grid: GridPlan) -> Alert:
+    """The highest rung with somebody on it; an empty one comes no further by being called."""
+    rungs = [rung for rung, _ in rungs_of(alert, grid)] or [Rung.BUILDING]
+    top = next((rung for rung in reversed(rungs) if people_on(rung, alert.place, grid)), rungs[-1])
     told = Told(top, at, people_on(top, alert.place, grid), Because.TOP_AGAIN.value)
     last = alert.told[-1] if alert.told else None
     again = last is not None and (last.rung, last.because) == (told.rung, told.because)
     # Called every ten minutes until somebody comes: the last call stands for those before, which have their own revisions.
     return _tell(alert, [*(alert.told[:-1] if again else alert.told), told])
+
+
+def has_told(alert: Alert, at: Instant) -> bool:
+    """Whether somebody was told at this moment: a rung that nobody stands on hears nothing."""
+    return any(told.at == at and told.people for told in alert.told)
 
 
 def after_unknown_downtime(alert: Alert, at: Instant, grid: GridPlan) -> Alert:

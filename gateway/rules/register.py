@@ -346,7 +346,8 @@ class AlertRegister:
     def _told(self, before: Alert, after: Alert, at: Instant) -> Alert:
         """Say who was told, if anybody was (or an empty rung was passed)."""
         if (after.told, after.told_left_out) != (before.told, before.told_left_out):
-            return self._say(ChangeKind.TOLD, _replace(after, shelved_ms=0), at, reason=after.told[-1].because)
+            in_sight = _replace(after, shelved_ms=0) if ladder.has_told(after, at) else after
+            return self._say(ChangeKind.TOLD, in_sight, at, reason=after.told[-1].because)
         self._keep(after)
         return after
 

@@ -199,7 +199,8 @@ def _change_sentence(change: Change, kind: ChangeKind, language: str) -> str:
     if change.alert.rule == CHAIN_TEST and kind in _OF_A_TEST:
         return _test_sentence(change, kind, language)
     told = _told_now(change, kind)
-    key = f"change.{_TELLINGS.get(told[0].because, kind) if told else kind}"
+    because = "" if not told else "top_again" if told[-1].because == "top_again" else told[0].because
+    key = f"change.{_TELLINGS.get(because, kind)}"
     rungs = _rungs(told, language)
     if not rungs and key != f"change.{kind}":
         key = "change.told_nobody"

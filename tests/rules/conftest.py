@@ -295,6 +295,12 @@ def house():
 
 
 @pytest.fixture
+def people() -> dict[Rung, dict[str, tuple[str, ...]]]:
+    """Who stands where in the house, to be changed and handed to ``house`` or ``make``."""
+    return PEOPLE
+
+
+@pytest.fixture
 def rules_text() -> str:
     """The rules of the house, to be changed and handed to ``house`` or ``make``."""
     return RULES

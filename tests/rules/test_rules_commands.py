@@ -73,6 +73,15 @@ def test_what_was_told_again_may_be_shelved_again(core):
     assert core.ask("shelve", "sos", for_ms=30 * MINUTE, reason="drill") == "done"
 
 
+def test_what_was_told_to_nobody_is_not_shelved_anew(make):
+    core = make(people={})
+    core.press(0)
+    assert core.ask("shelve", "sos", SECOND, for_ms=30 * MINUTE, reason="drill") == "done"
+    core.forget().wait(31 * MINUTE)
+    assert core.said("sos") == ["unshelved", "told"], "it is recorded that nobody stands there"
+    assert core.ask("shelve", "sos", for_ms=30 * MINUTE, reason="drill") == "shelf_used_up"
+
+
 def test_a_command_is_carried_out_once_and_answered_alike_also_after_a_restart(core):
     core.press(SECOND)
     assert core.ask("ack", "sos", command_id="x1") == "done"

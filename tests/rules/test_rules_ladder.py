@@ -105,6 +105,35 @@ def test_at_the_top_of_the_ladder_the_top_is_called_again_until_somebody_is_ther
     assert core.said("sos") == ["acknowledged"]
 
 
+@pytest.mark.parametrize(
+    ("empty", "rule", "highest", "first", "every"),
+    [
+        ([Rung.DISTRICT], "sos", "duty", 11, 10),
+        ([Rung.STREET, Rung.DISTRICT], "sos", "community-1", 11, 10),
+        ([Rung.COMMUNITY], "water", "grid-1", 31, 30),
+    ],
+)
+def test_where_nobody_stands_above_the_highest_that_is_there_is_called_until_somebody_comes(
+    make, people, empty, rule, highest, first, every
+):
+    core = make(people={rung: there for rung, there in people.items() if rung not in empty})
+    core.press(0) if rule == "sos" else core.read("water", "water", True, 0)
+    core.ask("ack", rule, MINUTE, who="head")
+    core.forget().wait((first + 2 * every) * MINUTE)
+    told = [(p.change.at, p.change.alert.told) for p in core.changes if p.change.alert.rule == rule]
+    calls = [(at // MINUTE, one.people) for at, rungs in told for one in rungs if one.at == at and one.people]
+    assert calls[-3:] == [(minute, (highest,)) for minute in (first, first + every, first + 2 * every)]
+    assert core.alert(rule).told[-1].because == "top_again"
+
+
+def test_an_empty_top_that_was_passed_stands_in_the_record(make, people):
+    core = make(people={rung: there for rung, there in people.items() if rung is not Rung.DISTRICT})
+    core.press(0)
+    core.ask("ack", "sos", MINUTE, who="head")
+    core.wait(12 * MINUTE)
+    assert [(t.rung.value, t.because) for t in core.alert("sos").told[-2:]] == [(D, "not_on_site"), (S, "top_again")]
+
+
 def test_answering_again_and_again_from_afar_postpones_nothing(core):
     core.press(0)
     for minute in range(1, 180, 9):

@@ -149,6 +149,10 @@ NOBODY = Told(Rung.GRID, Instant(2_500), (), "nobody_below")
         ((msgspec.structs.replace(FOOT, people=()), NOBODY), "尚无人可告知。", "There is nobody to tell yet."),
         ((GAS.told[0], msgspec.structs.replace(FOOT, rung=Rung.GRID, because="due")), "已上报下一级。", "The next rung was told."),
         ((GAS.told[0], msgspec.structs.replace(FOOT, because="top_again")), "已再次告知楼栋长。", "Told once more: building head."),
+        (
+            (msgspec.structs.replace(NOBODY, because="not_on_site"), msgspec.structs.replace(FOOT, because="top_again")),
+            "已再次告知楼栋长。", "Told once more: building head.",
+        ),
     ],
 )  # fmt: skip
 def test_a_telling_says_who_was_told_and_climbs_only_where_it_does(told, zh, en):
