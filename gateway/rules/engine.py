@@ -39,6 +39,7 @@ from gateway.events import (
 )
 from gateway.instant import Anchor, Instant
 from gateway.rules import drills, strangers
+from gateway.rules.agreement import Agreement
 from gateway.rules.answered import AnsweredCommands
 from gateway.rules.away import AWAY
 from gateway.rules.commands import Verdict, carry_out
@@ -85,6 +86,7 @@ class Engine:
         self.register = AlertRegister(compound, self.board, self._deadlines)
         self._presence = Presence(compound)
         self._watches = Watchkeeper(compound, self.board, self.register, self._deadlines)
+        self._agreement = Agreement(compound, self.board, self.register, self._watches)
         self._terminals = TerminalBook(self.board)
         self.presses: Table[LastPress] = Table("press", LastPress)
         self._left: Table[strangers.Left] = Table("left", strangers.Left)
@@ -123,6 +125,7 @@ class Engine:
         """Let one event take effect. ``stamped.at`` is never less than that of the event before."""
         if isinstance(stamped.event, Boot):
             self.register.leap(stamped.event.losses)
+            self._agreement.reach(stamped.at, stamped.id)
             self._count_as_blind(stamped.event, stamped.at)
         self._fire_until(stamped.at)
         self._now = stamped.at
@@ -378,6 +381,7 @@ class Engine:
                 continue  # it is over soon enough
             if rule is None or alert.subject not in rule.subjects:
                 self.register.close(alert, stamped.at, None, "withdrawn", "")
+        self._agreement.reach(stamped.at, stamped.id)
         self.register.relay_ladders()
         self.board.forget_strangers()
         self._wants.forget_strangers()

@@ -115,6 +115,14 @@ class FactBoard:
         elif quality is Quality.GOOD and said_by == key[1]:
             self.hear(about, "", Quality.GOOD, at)
 
+    def doubt(self, device: str) -> None:
+        """What a device on a bus said is older than its alarm: until it is read anew, which each start does, it proves no quiet."""
+        known = self.compound.subjects.get(device)
+        for name in known.facts if known is not None and known.via else ():
+            fact = self.rows.get(device, name)
+            if fact is not None and fact.quality is Quality.GOOD and name not in {HEALTH, "reason"}:
+                self.rows.put(_replace(fact, quality=Quality.COMMS), device, name)
+
     def await_unheard(self, at: Instant) -> None:
         """Begin the wait for supervised facts that the site names and nobody has reported; restarts do not begin it anew."""
         for subject in self.compound.subjects.values():

@@ -237,6 +237,10 @@ class AlertRegister:
         back = self._say(ChangeKind.UNSHELVED, shown, at, who=who, reason=reason)
         return back if back.answered_by else self._climb_from_start(back, at)
 
+    def end_by_person(self, alert: Alert) -> None:
+        """Its rule waits for an event now, which has no return: only a person can end it."""
+        self._keep(_replace(alert, momentary=True))
+
     def close(self, alert: Alert, at: Instant, who: str | None, outcome: str, reason: str) -> None:
         """The end of an alert."""
         self._say(ChangeKind.CLOSED, lifecycle.close(alert, at, who, outcome, reason), at, who=who, reason=reason)

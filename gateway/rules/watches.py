@@ -375,6 +375,18 @@ class Watchkeeper:
             self.memories.put(Memories(rule.shape, past), rule.id, case.subject)
         return _replace(case, past=past)
 
+    def stands(self, rule: Rule, subject: str) -> bool:
+        """Whether it says that the rule holds, so far."""
+        return self._watch(rule, subject).phase in _STANDING
+
+    def cause(self, rule: Rule, subject: str) -> str:
+        """The occasion by which it came to stand."""
+        return self._watch(rule, subject).cause
+
+    def begin_anew(self, rule: Rule, subject: str, watch: Watch) -> None:
+        """Let it stand where its alert says, whatever it has seen."""
+        self._set(rule, subject, watch)
+
     def _watch(self, rule: Rule, subject: str) -> Watch:
         return self._rows.get((rule.id, subject)) or _IDLE
 

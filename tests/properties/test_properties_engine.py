@@ -338,6 +338,18 @@ def test_what_the_rows_say_one_by_one_is_what_the_core_knows(life):
 
 @PROFILE
 @given(lives)
+def test_of_a_life_watches_and_alerts_agree_at_every_moment(life):
+    lived = Life()
+    for gap, event in life:
+        lived.step(gap, event)
+        before = lived.snapshot()
+        lived.engine._agreement.reach(Instant(lived.at), "")
+        assert lived.engine.register.said == []
+        assert lived.snapshot() == before
+
+
+@PROFILE
+@given(lives)
 def test_no_alert_vanishes_and_every_number_follows_the_last(life):
     lived = Life().play(life)
     lived.keep(lived.engine.wake(Instant(lived.at + 30 * DAY)))

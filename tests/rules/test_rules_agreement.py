@@ -1,0 +1,194 @@
+"""Watches and alerts that lost each other: by a damaged row, by a run without its disk, by a rule that became another's kind."""
+
+import msgspec
+import pytest
+
+from gateway.app.house import KEPT_LATE
+from gateway.events import Quality
+from gateway.instant import DAY, HOUR, MINUTE, SECOND
+from gateway.rules.engine import Engine
+from gateway.rules.ledger import Row
+
+STATE = """
+- rule: fire
+  subjects: { kind: terminal }
+  when: { door: opened }
+  priority: critical
+  grade: big
+"""
+EVENT = STATE.replace("{ door: opened }", "{ entry: access.denied }")
+
+
+def restored(core, rows, *, compound=None):
+    """The core begins anew from these rows, half a minute later."""
+    core.compound = compound or core.compound
+    core.engine = Engine(core.compound)
+    core.engine.restore(rows)
+    core.run += 1
+    core.forget().boot(core.at + 30 * SECOND, downtime=30 * SECOND)
+    return core
+
+
+def damaged(core):
+    """The same rows, of which those of the alerts cannot be read any more."""
+    return [msgspec.structs.replace(row, body=b"\x01") if row.kind == "alert" else row for row in core.engine.snapshot()]
+
+
+def laid_over(make, core, happens):
+    """What the disk holds, and over it what a run that never saw it kept."""
+    late = make(boot=False)
+    late.run = 50
+    late.boot(SECOND, downtime=None)
+    happens(late)
+    rows = {(row.kind, row.key): row for row in core.engine.snapshot()}
+    kept = {key: Row(*key, body) for key, body in late.rows.items() if key[0] in KEPT_LATE}
+    return list((rows | kept).values()), late
+
+
+def quiet(core, at=None):
+    core.read("gas", "gas", 0.0, at)
+    core.read("gas", "gas_high_alarm", False)
+
+
+# An alert whose row is lost
+
+
+def test_a_danger_whose_alert_is_lost_is_raised_anew(core):
+    core.read("smoke", "smoke", True, SECOND)
+    restored(core, damaged(core))
+    assert core.said("smoke") == ["raised", "told"]
+    assert core.output("siren") == "on"
+    core.forget().read("smoke", "smoke", False, MINUTE)
+    assert core.said("smoke") == ["returned"]
+
+
+def test_a_number_was_confirmed_when_the_lost_alert_was_raised(core):
+    core.gas(60.0, SECOND)
+    lost = core.alert("gas-high").id
+    restored(core, damaged(core))
+    assert core.said("gas-high") == ["raised", "told"]
+    assert core.alert("gas-high").id != lost, "nobody knows what was told under that"
+
+
+def test_a_danger_of_which_nothing_is_heard_any_more_is_raised_anew_too(core):
+    core.read("smoke", "smoke", True, SECOND)
+    core.read("smoke", "smoke", None, MINUTE, Quality.COMMS)
+    restored(core, damaged(core))
+    assert core.said("smoke") == ["raised", "told"]
+    core.forget().read("smoke", "smoke", False, MINUTE)
+    assert core.said("smoke") == ["returned"]
+
+
+def test_of_an_alert_that_is_lost_and_a_danger_that_is_gone_nothing_is_left(core):
+    core.read("water", "water", True, SECOND)
+    rows = damaged(core)
+    core.read("water", "water", False, 2 * SECOND)
+    rows = [row for row in rows if row.kind != "fact"] + [row for row in core.engine.snapshot() if row.kind == "fact"]
+    restored(core, rows)
+    assert core.said("water") == []
+    core.read("water", "water", True, HOUR)
+    assert core.said("water") == ["raised", "told"]
+
+
+# An alert without a watch
+
+
+def test_an_alert_of_a_run_without_its_disk_ends_when_the_danger_does(make):
+    core = make()
+    quiet(core)
+    core.wait(10 * DAY)
+    rows, _ = laid_over(make, core, lambda late: late.read("gas", "gas_high_alarm", True, 7 * SECOND))
+    restored(core, rows)
+    assert [a.condition for a in core.engine.alerts() if a.rule == "gas-high"] == ["active"], "the disk's facts are older"
+    quiet(core, core.at + SECOND)
+    assert core.said("gas-high")[-1] == "returned"
+    assert core.ask("ack", "gas-high", on_site=True) == "done"
+    assert core.ask("reset", "gas-high") == "done"
+    assert not [a for a in core.engine.alerts() if a.rule == "gas-high"]
+
+
+def test_an_alert_of_a_run_without_its_disk_goes_on_while_the_danger_lasts(make):
+    core = make()
+    quiet(core)
+    core.wait(10 * DAY)
+    rows, late = laid_over(make, core, lambda late: late.read("gas", "gas_high_alarm", True, 7 * SECOND))
+    restored(core, rows)
+    core.read("gas", "gas_high_alarm", True, core.at + SECOND)
+    assert {"raised", "returned", "re-alarmed"}.isdisjoint(core.said("gas-high"))
+    assert core.alert("gas-high").id == late.alert("gas-high").id
+    core.read("gas", "gas", 60.0, core.at + SECOND)
+    assert 60.0 in [reason.value for reason in core.alert("gas-high").why], "and its watch follows it"
+
+
+# Two alerts for one rule and subject
+
+
+def test_of_two_alerts_the_disks_own_stays_and_the_other_is_withdrawn(make):
+    core = make()
+    core.read("gas", "gas_high_alarm", True, 10 * DAY)
+    own = core.alert("gas-high").id
+    rows, late = laid_over(make, core, lambda late: late.read("gas", "gas_high_alarm", True, 7 * SECOND))
+    restored(core, rows)
+    closed = [p.change for p in core.changes if p.change.kind == "closed"]
+    assert [(c.alert.id, c.alert.closed_as, c.reason) for c in closed] == [(late.alert("gas-high").id, "withdrawn", "one_stands")]
+    assert [(a.id, a.occurrences) for a in core.engine.alerts() if a.rule == "gas-high"] == [(own, 2)]
+    assert "re-alarmed" not in core.said("gas-high"), "it was active all the time"
+    assert core.notes() == ["repeated"]
+    quiet(core, core.at + MINUTE)
+    core.ask("ack", "gas-high", on_site=True)
+    assert core.ask("reset", "gas-high") == "done"
+    assert not [a for a in core.engine.alerts() if a.rule == "gas-high"]
+
+
+def test_what_had_returned_alarms_again_by_what_came_without_the_disk(make):
+    core = make()
+    core.read("gas", "gas_high_alarm", True, 10 * DAY)
+    quiet(core, 10 * DAY + MINUTE)
+    core.ask("ack", "gas-high", on_site=True)
+    rows, _ = laid_over(make, core, lambda late: late.read("gas", "gas_high_alarm", True, 7 * SECOND))
+    restored(core, rows)
+    assert core.said("gas-high")[:3] == ["closed", "re-alarmed", "told"]
+    assert [a.condition for a in core.engine.alerts() if a.rule == "gas-high"] == ["active"]
+    quiet(core, core.at + MINUTE)
+    assert core.said("gas-high")[-1] == "returned"
+
+
+@pytest.mark.parametrize(("answered", "said"), [(True, ["closed", "re-alarmed", "told"]), (False, ["closed"])])
+def test_a_press_without_the_disk_is_a_press_on_the_open_alert(make, answered, said):
+    core = make()
+    core.press(10 * DAY, key="k1")
+    own = core.alert("sos").id
+    core.wait(10 * DAY + 5 * MINUTE)
+    if answered:
+        core.ask("ack", "sos", on_site=True)
+    rows, _ = laid_over(make, core, lambda late: late.press(7 * SECOND, key="k2"))
+    restored(core, rows)
+    assert core.said("sos")[: len(said)] == said
+    assert [(a.id, a.response) for a in core.engine.alerts() if a.rule == "sos"] == [(own, "unanswered")]
+
+
+# A rule that became one of an event
+
+
+def test_an_alert_whose_rule_is_no_state_any_more_is_ended_by_a_person(make, house):
+    core = make(STATE)
+    core.entry("door.opened", "k1", SECOND, seq=1)
+    core.restart(after=SECOND, compound=house(EVENT))
+    core.entry("door.closed", "k2", MINUTE, seq=2)
+    core.ask("ack", "fire", on_site=True)
+    assert not [row for row in core.engine.snapshot() if row.kind == "watch"]
+    core.entry("access.denied", "k3", HOUR, seq=3)
+    assert core.said("fire")[-2:] == ["re-alarmed", "told"]
+    core.ask("ack", "fire", on_site=True)
+    assert core.ask("close", "fire") == "done"
+    assert core.engine.alerts() == []
+
+
+def test_an_alert_whose_rule_was_of_an_event_is_ended_by_a_person_too(make, house):
+    core = make(EVENT)
+    core.entry("access.denied", "k1", SECOND, seq=1)
+    core.restart(after=SECOND, compound=house(STATE))
+    core.entry("door.closed", "k2", MINUTE, seq=2)
+    core.ask("ack", "fire", on_site=True)
+    assert core.ask("close", "fire") == "done"
+    assert core.engine.alerts() == []
