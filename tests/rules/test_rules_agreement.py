@@ -31,7 +31,9 @@ def restored(core, rows, *, compound=None):
 
 def damaged(core):
     """The same rows, of which those of the alerts cannot be read any more."""
-    return [msgspec.structs.replace(row, body=b"\x01") if row.kind == "alert" else row for row in core.engine.snapshot()]
+    return [
+        msgspec.structs.replace(row, body=b"\x01") if row.kind == "alert" else row for row in core.engine.snapshot()
+    ]
 
 
 def laid_over(make, core, happens):
@@ -99,7 +101,9 @@ def test_an_alert_of_a_run_without_its_disk_ends_when_the_danger_does(make):
     core.wait(10 * DAY)
     rows, _ = laid_over(make, core, lambda late: late.read("gas", "gas_high_alarm", True, 7 * SECOND))
     restored(core, rows)
-    assert [a.condition for a in core.engine.alerts() if a.rule == "gas-high"] == ["active"], "the disk's facts are older"
+    assert [a.condition for a in core.engine.alerts() if a.rule == "gas-high"] == ["active"], (
+        "the disk's facts are older"
+    )
     quiet(core, core.at + SECOND)
     assert core.said("gas-high")[-1] == "returned"
     assert core.ask("ack", "gas-high", on_site=True) == "done"
@@ -130,7 +134,9 @@ def test_of_two_alerts_the_disks_own_stays_and_the_other_is_withdrawn(make):
     rows, late = laid_over(make, core, lambda late: late.read("gas", "gas_high_alarm", True, 7 * SECOND))
     restored(core, rows)
     closed = [p.change for p in core.changes if p.change.kind == "closed"]
-    assert [(c.alert.id, c.alert.closed_as, c.reason) for c in closed] == [(late.alert("gas-high").id, "withdrawn", "one_stands")]
+    assert [(c.alert.id, c.alert.closed_as, c.reason) for c in closed] == [
+        (late.alert("gas-high").id, "withdrawn", "one_stands")
+    ]
     assert [(a.id, a.occurrences) for a in core.engine.alerts() if a.rule == "gas-high"] == [(own, 2)]
     assert "re-alarmed" not in core.said("gas-high"), "it was active all the time"
     assert core.notes() == ["repeated"]
