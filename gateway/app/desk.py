@@ -194,8 +194,8 @@ class Desk:
     def _restrain(self, command: Command, peer: PeerCredentials) -> None:
         """Raises Refusal beyond what somebody may order; once a minute that is written down.
 
-        Root and the daemon's own user are not bounded: they may write to the same disk without asking, and speak for a whole
-        duty office.
+        Root and the daemon's own user are bounded by what they may ask at all (``ROOTS_RATE``), not by verb: they may write to the
+        same disk without asking, and speak for a whole duty office.
         """
         now_s = self._now() / 1000
         if _is_master(peer) or self._allowance.take(peer.uid, command.verb, now_s):

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.faults import LoudongError
+from gateway.named_once import named_once
 
 LONGEST_REQUEST = 64 * 1024
 """Bytes of a request line: a reason is a sentence, not a book."""
@@ -82,8 +83,9 @@ def encode(line: Line | Request) -> bytes:
 def decode_request(line: bytes) -> Request:
     """Raises ``Refusal("malformed")`` saying what is wrong with it."""
     try:
+        named_once(line)
         return _requests.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # msgspec's own, and that of a text that is none
         raise Refusal("malformed", str(error)) from None
 
 

@@ -50,6 +50,9 @@ REQUEST_RATE = Rate(burst=200, every_s=0.05)
 """Requests of one user: a script that shows alerts and histories as they change asks less often. Answers to an alarm (``ANSWERS``)
 have as many again of their own, each verb: a script that runs away must not lock out whoever acknowledges under its login.
 What they may order is bounded behind this (``CommandAllowance``)."""
+ROOTS_RATE = Rate(burst=2_000, every_s=0.02)
+"""Of root, and of the daemon's own user: more than a whole duty office at its desk asks. A script that runs away in a tight loop
+would else have the loop to itself, and the card; in these terms it has half of it at worst, of answers that take 10 ms."""
 _RIGHTS = 0o660  # contract: control.sock is 0660; the state folder decides further
 _UCRED = struct.Struct("iII")  # unix(7): pid, uid, gid
 _NOBODY = 65534  # user_namespaces(7): the number of everybody who has none in ours
@@ -75,7 +78,7 @@ class ControlServer:
         self._ending = False
         self._of: Counter[int] = Counter()
         """User -> his connections."""
-        self._allowance, self._logged = Allowance(REQUEST_RATE), Reminders()
+        self._allowance, self._roots, self._logged = Allowance(REQUEST_RATE), Allowance(ROOTS_RATE), Reminders()
         self.refused = 0
         """Requests that could not be read or came too often: garbage, too long, too slow, too many."""
 
@@ -192,7 +195,8 @@ class ControlServer:
     def _restrain(self, peer: PeerCredentials, request: Request) -> None:
         """Raises ``Refusal`` where he asks too often."""
         asker = (peer.uid, request.verb if request.verb in ANSWERS else "")
-        if is_bounded(peer) and not self._allowance.take(asker, asyncio.get_running_loop().time()):
+        allowance = self._allowance if is_bounded(peer) else self._roots
+        if not allowance.take(asker, asyncio.get_running_loop().time()):
             raise Refusal("too_many", request.verb)
 
     async def _answered(self, request: Request, peer: PeerCredentials, writer: asyncio.StreamWriter) -> list[bytes]:
@@ -259,7 +263,7 @@ def credentials(connection: socket.socket) -> PeerCredentials:
 
 
 def is_bounded(peer: PeerCredentials) -> bool:
-    """Whether he may ask only so often: everybody but root and the daemon's own user (so not the porter, who asks for others)."""
+    """Whether he is one among many: everybody but root and the daemon's own user (so not the porter, who asks for others)."""
     return peer.uid not in {0, os.getuid()}
 
 

@@ -12,7 +12,6 @@ again (``rules/answered.py``).
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -24,6 +23,7 @@ from msgspec import Meta, Raw, Struct
 
 from gateway.events import COMMAND_AHEAD_MS, COMMAND_FRESH_MS, Command, Receipt, Verb
 from gateway.instant import SECOND
+from gateway.named_once import named_once
 
 MAX_BYTES = 16 * 1024
 """A command is a few hundred bytes; nothing larger is even parsed."""
@@ -226,24 +226,17 @@ def printable(text: str) -> str:
 def _decode(payload: bytes, body: type[_Body]) -> _Body | None:
     """The body, bare or as the ``data`` of a CloudEvent; None for anything else.
 
-    A name that stands twice in one object is refused (RFC 8259, 4: one reader takes the first, another the last, and whoever keeps
-    the book upstream may see another alert than we do).
+    A name that stands twice in one object is refused (``named_once``).
 
     ValueError is msgspec's DecodeError and Python's UnicodeDecodeError; RecursionError comes of 16 KiB of brackets.
     """
     try:
-        json.loads(payload, object_pairs_hook=_once)
+        named_once(payload)
         envelope = msgspec.json.decode(payload, type=_Envelope)
         inner = envelope.data if envelope.specversion and bytes(envelope.data) else payload
         return msgspec.json.decode(inner, type=body)
     except (ValueError, RecursionError):
         return None
-
-
-def _once(pairs: list[tuple[str, object]]) -> None:
-    """Raises ValueError where a name stands twice."""
-    if len({name for name, _ in pairs}) != len(pairs):
-        raise ValueError
 
 
 def _issued_ms(text: str) -> int | None:

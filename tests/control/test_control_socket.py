@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from gateway.control.client import ControlClient, DaemonNotRunning
 from gateway.control.folder import SOCKET_NAME, StateFolderTaken, claim, state_folder
 from gateway.control.protocol import LONGEST_REQUEST, Caller, Refusal, Request, decode_line, decode_request, encode
-from gateway.control.server import MOST_CONNECTIONS, MOST_OF_ONE, REQUEST_RATE, ROOTS_SEATS
+from gateway.control.server import MOST_CONNECTIONS, MOST_OF_ONE, REQUEST_RATE, ROOTS_RATE, ROOTS_SEATS
 from gateway.restraint import Allowance, Rate
 
 
@@ -115,6 +115,9 @@ def test_a_refusal_carries_its_reason(daemon):
         b'{"verb": "a", "arguments": []}\n',
         b"\xff\xfe\n",
         b'{"verb": "a"',
+        b'{"verb": "ack", "verb": "close"}\n',
+        b'{"verb": "ack", "arguments": {"alert": "a1", "alert": "a2"}}\n',
+        b'{"verb": "ack", "arguments": {"alert": [{"a": 1, "\\u0061": 2}]}}\n',
         b"[" * 60_000 + b"\n",
     ],
     ids=lambda sent: repr(sent[:20]),
@@ -192,6 +195,15 @@ def test_who_asks_too_often_is_told_so_and_nobody_else_is(daemon, monkeypatch):
     assert daemon.server.refused == 2
     assert asked_for(daemon, 4322, 1) == []
     assert asked_for(daemon, 0, 2 * REQUEST_RATE.burst) == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may ask for others whoever the daemon is")
+def test_a_script_of_root_that_runs_away_is_bounded_too_and_starves_nobody(daemon, monkeypatch):
+    monkeypatch.setattr(daemon.server, "_roots", Allowance(Rate(ROOTS_RATE.burst, 1e9)))
+    assert asked_for(daemon, 0, ROOTS_RATE.burst, "alerts") == []
+    assert asked_for(daemon, 0, 1, "alerts") == ["too_many"]
+    assert asked_for(daemon, 0, 1, "ack") == [], "nor are its own answers locked out"
+    assert asked_for(daemon, 4321, 1, "alerts") == []
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may ask for others whoever the daemon is")

@@ -13,6 +13,7 @@ import os
 import shutil
 import string
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -25,6 +26,7 @@ from modbus_tk.modbus_tcp import TcpServer
 from msgspec import Struct
 
 from gateway.control.client import ControlClient
+from gateway.control.protocol import Refusal
 from gateway.sim.broker import EmbeddedBroker, Mosquitto, free_port
 from gateway.sim.compound import SimCompound
 from gateway.sim.leash import leashed
@@ -245,13 +247,23 @@ class Walk:
         return Said(process.returncode or 0, [json.loads(line) for line in out.splitlines()], complaint.decode())
 
     async def fidget(self, alert: str, times: int) -> None:
-        """Shelve an alert and take it back, again and again: two messages each, as quick as the disk."""
+        """Shelve an alert and take it back, again and again: two messages each, as quick as the disk and the door."""
 
         def ask() -> None:
-            client = ControlClient(self.world.state)
             for _ in range(times):
-                list(client.ask("shelve", **{"alert": alert, "who": DUTY, "reason": "fidgeting", "for": "10min"}))
-                list(client.ask("unshelve", alert=alert, who=DUTY))
+                insist("shelve", **{"alert": alert, "who": DUTY, "reason": "fidgeting", "for": "10min"})
+                insist("unshelve", alert=alert, who=DUTY)
+
+        def insist(verb: str, **arguments: str) -> None:
+            while True:
+                try:
+                    list(ControlClient(self.world.state).ask(verb, **arguments))
+                except Refusal as refused:
+                    if refused.reason != "too_many":
+                        raise
+                    time.sleep(0.1)
+                else:
+                    return
 
         await asyncio.to_thread(ask)
 

@@ -154,6 +154,34 @@ def test_strangers_who_say_little_and_slowly_keep_no_box_out_and_fill_no_log(kit
     assert len([line for line in logs if line["event"] == "caller_refused"]) <= 2
 
 
+def test_strangers_of_many_addresses_are_bounded_together_and_the_place_of_one_who_goes_is_free(kit):
+    async def story():
+        gas = kit.profile(kit.alarm("gas", 1, period_ms=100))
+        async with waiting(kit, (1, gas), registration=b"box-0001") as (line, ear, port):
+            reception = line.wire._reception
+
+            async def call(address):
+                return await asyncio.open_connection("127.0.0.1", port, local_addr=(f"127.0.1.{address}", 0))
+
+            held = [await call(1 + n // 16) for n in range(128)]
+            await kit.until(lambda: len(reception._callers) == 128)
+            assert reception.strangers == 0
+            reader, writer = await call(100)
+            assert await asyncio.wait_for(reader.read(), 5) == b"", (
+                "hung up at once, though nobody else is of this address"
+            )
+            writer.close()
+            assert (len(reception._callers), reception.strangers) == (128, 1)
+            held.pop()[1].close()
+            await kit.until(lambda: len(reception._callers) == 127)
+            await Box(SimUnit(1, holding={1: 7}), say=b"box-0001").dial(port)
+            await kit.until(lambda: ear.values("gas")[-1:] == [7], 5)
+            for _, writer in held:
+                writer.close()
+
+    asyncio.run(story())
+
+
 def test_two_boxes_dial_one_port_and_each_finds_its_bus(kit):
     async def story():
         gas = kit.profile(kit.alarm("gas", 1, period_ms=100))
