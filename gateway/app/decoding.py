@@ -1,4 +1,7 @@
-"""`loudong decode`: one JSON object about bytes from a device in, what they mean out. Stateless."""
+"""`loudong decode`: one JSON object about bytes from a device in, what they mean out. Stateless.
+
+For programs: ``error`` is a named reason, ``detail`` is for whoever writes the program, and in no catalogue.
+"""
 
 from __future__ import annotations
 

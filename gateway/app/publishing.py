@@ -86,6 +86,11 @@ class Publishing:
         deaf = {s.id: self._text(s.id, "reason") for s in self._subjects(_EARS) if self._health(s.id) is not Health.OK}
         return deaf | ({"core": "safe_mode"} if self.bare else {})
 
+    def out_of_service(self) -> dict[str, str]:
+        """What a person has disabled or is testing at the device, with which of both."""
+        subjects = self._engine.compound.subjects
+        return {name: self._text(name, "reason") for name in subjects if self._health(name) is Health.OUT_OF_SERVICE}
+
     def radio_deaf(self) -> str:
         """The radios and why none of them hears; empty where one does."""
         radios, deaf = [s.id for s in self._subjects(("radio",))], self.deaf()
@@ -98,6 +103,7 @@ class Publishing:
         return StatusData(
             state=Presence.ONLINE if durable and not deaf else Presence.DEGRADED,
             deaf=deaf,
+            out_of_service=self.out_of_service(),
             versions={"loudong": __version__},
             clock=ClockQuality.UNSYNCED if clock is None else ClockQuality.SYNCED,
             disk_bytes_today=self._written_today(),

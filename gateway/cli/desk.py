@@ -103,6 +103,8 @@ def _show_status(items: list[Item]) -> Iterable[str]:
     yield say("status.state", language(), state=say(f"status.{status['state']}", language()))
     for device, reason in status["deaf"].items():
         yield say("status.deaf", language(), device=device, reason=say(f"reason.{reason}", language()))
+    for device, reason in status.get("out_of_service", {}).items():
+        yield say("status.out_of_service", language(), device=device, reason=say(f"reason.{reason}", language()))
     yield say("status.clock", language(), clock=say(f"clock.{status['clock']}", language()))
     yield say("status.store", language(), mode=say("store.disk" if status["durable"] else "store.memory", language()))
     yield from _show_uplinks(status.get("uplinks", []))

@@ -141,6 +141,8 @@ class StatusData(Struct, frozen=True, kw_only=True):
     reason: str = ""
     deaf: dict[str, str] = {}
     """What cannot be heard, with the reason: device, bus, radio or terminal id -> reason."""
+    out_of_service: dict[str, str] = {}
+    """What a person has disabled or is testing, so that nobody watches there: device id -> which of both."""
     versions: dict[str, str] = {}
     clock: ClockQuality | None = None
     disk_bytes_today: int | None = None

@@ -305,6 +305,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "status.state": ("状态:{state}", "state: {state}"),
     "status.online": ("正常", "online"),
     "status.degraded": ("降级", "degraded"),
+    "status.out_of_service": (
+        "已停用或测试中,那里无人看守:{device}({reason})",
+        "out of service, so nobody watches there: {device} ({reason})",
+    ),
     "status.deaf": ("听不到 {device}:{reason}", "deaf to {device}: {reason}"),
     "status.uplink.connected": ("上级 {uplink}:已连接({broker})", "uplink {uplink}: connected ({broker})"),
     "status.uplink.connecting": ("上级 {uplink}:正在连接({broker})", "uplink {uplink}: connecting ({broker})"),

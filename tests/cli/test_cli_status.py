@@ -94,3 +94,12 @@ def test_uplinks_and_outputs_speak_chinese(monkeypatch):
     lines = list(_show_status([STATUS | {"uplinks": [OFFICE], "outputs": [SIREN]}]))
     assert "上级 office:未连接(mqtt.example:8883),网络不通,自 14:20 起" in lines
     assert "输出 siren-1:关闭(要求:开启),未确认:反馈显示未到位" in lines
+
+
+def test_what_somebody_took_out_of_service_is_named(monkeypatch):
+    monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
+    taken = {"out_of_service": {"smoke-301": "under_test"}}
+    lines = list(_show_status([STATUS | taken]))
+    assert lines[1] == "out of service, so nobody watches there: smoke-301 (the device says that it is under test)"
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    assert any(line.startswith("已停用") for line in _show_status([STATUS | taken]))

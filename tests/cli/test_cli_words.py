@@ -84,6 +84,14 @@ def test_half_a_character_in_a_good_answer_is_escaped(decoded):
     assert second["value"] == 7
 
 
+def test_what_is_read_by_programs_is_the_same_in_every_locale(decoded, monkeypatch):
+    odd = b'{"kind": "modbus", "registers": [7], "type": "uint17"}\n{"kind": "x"}\n' + GOOD
+    english = decoded(odd)
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    assert decoded(odd) == english
+    assert [answer.get("error") for answer in english] == ["bad_type", "unknown_kind", None]
+
+
 # pseudonym ------------------------------------------------------------------------------------------
 
 
