@@ -80,11 +80,11 @@ _SENTENCES: dict[str, tuple[str, str]] = {
     "change.dated": ("时钟已校准,补正发生时间。", "The clock is right now; true times added."),
     "change.closed": ("已结束。", "Closed."),
     "test.raised": (
-        "{who} 测试告警渠道。请应答,其他什么都不用做。",
+        "{who} 测试告警渠道。请接警,其他什么都不用做。",
         "{who} tests the chain of alarm. Acknowledge it, and do nothing else.",
     ),
     "test.raised_because": (
-        "{who} 测试告警渠道({reason})。请应答,其他什么都不用做。",
+        "{who} 测试告警渠道({reason})。请接警,其他什么都不用做。",
         "{who} tests the chain of alarm ({reason}). Acknowledge it, and do nothing else.",
     ),
     "test.closed": ("{who} 已结束测试。", "The test was ended by {who}."),
