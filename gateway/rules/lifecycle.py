@@ -63,14 +63,15 @@ def re_alarm(alert: Alert) -> Alert:
 
 
 def shelve(alert: Alert, at: Instant, who: str, until: Instant, reason: str) -> Alert:
-    """Out of people's sight for a while, by a named person and with a reason."""
+    """Out of people's sight for a while, by a named person and with a reason; a drill for no longer than its test lasts."""
+    tested_until = alert.shelved_until if alert.drill else None
     return _replace(
         alert,
         suppression=Suppression.SHELVED,
         shelved_by=who,
         shelved_at=at,
         shelved_ms=shelved_ms(alert, at),
-        shelved_until=until,
+        shelved_until=until if tested_until is None else tested_until,
         reason=reason,
         climb_due=None,
         answer_due=None,
@@ -83,16 +84,16 @@ def shelved_ms(alert: Alert, at: Instant) -> int:
 
 
 def unshelve(alert: Alert, at: Instant, answer_by_ms: int | None) -> Alert:
-    """Back in sight. Who took it and is not there yet is waited for from now."""
-    waits = alert.response is Response.ACKNOWLEDGED and not alert.on_site and answer_by_ms is not None
+    """Back in sight. Who took it and is not there yet is waited for from now. A drill is one until its test is over."""
+    drill = alert.drill
+    waits = alert.response is Response.ACKNOWLEDGED and not alert.on_site and answer_by_ms is not None and not drill
     return _replace(
         alert,
-        suppression=Suppression.NONE,
+        suppression=Suppression.BY_DESIGN if drill else Suppression.NONE,
         shelved_by=None,
         shelved_at=None,
         shelved_ms=shelved_ms(alert, at),
-        shelved_until=None,
-        drill=False,
+        shelved_until=alert.shelved_until if drill else None,
         answer_due=Instant(at + (answer_by_ms or 0)) if waits else None,
     )
 

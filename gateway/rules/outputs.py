@@ -73,6 +73,6 @@ def _in_force(kind: str, state: OutputState, alert: Alert, rule: Rule) -> bool:
     holds = active or alert.latch
     if kind == "siren":
         holds = holds and alert.response is Response.UNANSWERED and not alert.silenced
-    breathed = active and rule.life_safety and alert.suppression is Suppression.SHELVED
+    breathed = active and rule.life_safety and alert.suppression is Suppression.SHELVED and not alert.drill
     safe = kind == "fan" and (state is OutputState.OFF or breathed)
     return holds and (safe or alert.suppression is Suppression.NONE)

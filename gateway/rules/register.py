@@ -191,9 +191,10 @@ class AlertRegister:
 
     def test_again(self, alert: Alert, at: Instant, why: tuple[Why, ...], until: Instant | None) -> None:
         """What alarmed in a test alarms again in it, or (``until`` is None) the test is over and the alarm stands: in full, then."""
-        testing = _replace(alert, shelved_until=until)
-        over = _replace(testing, suppression=Suppression.NONE, drill=False)
-        self.re_alarm(over if until is None else testing, at, why, "test_over" if until is None else "came_back")
+        if until is None:
+            self.re_alarm(lifecycle.unshelve(_replace(alert, drill=False), at, None), at, why, "test_over")
+        else:
+            self.re_alarm(_replace(alert, shelved_until=until), at, why, "came_back")
 
     def return_(self, alert: Alert, at: Instant) -> None:
         """The condition is gone; the alert ends if nothing is owed."""
@@ -235,7 +236,7 @@ class AlertRegister:
         """Back in sight; an unanswered alert climbs from the start."""
         shown = lifecycle.unshelve(alert, at, self.compound.grid.answer_by.get(alert.priority))
         back = self._say(ChangeKind.UNSHELVED, shown, at, who=who, reason=reason)
-        return back if back.answered_by else self._climb_from_start(back, at)
+        return back if back.answered_by or back.drill else self._climb_from_start(back, at)
 
     def end_by_person(self, alert: Alert) -> None:
         """Its rule waits for an event now, which has no return: only a person can end it."""
@@ -278,14 +279,21 @@ class AlertRegister:
             self._regrade(alert, at)
         elif kind == "shelf" and is_test(alert):
             self.close(alert, at, None, "resolved", "time_over")
-        elif kind == "shelf" and alert.suppression is Suppression.SHELVED:
-            self.unshelve(alert, at, None, "expired")
-        elif kind == "shelf" and (
-            alert.condition is not Condition.ACTIVE or is_gone(self._board, alert.subject, alert.why)
-        ):
-            self._keep(_replace(alert, shelved_until=None))  # it was a test
+        elif kind == "shelf" and alert.drill:
+            self._end_test(alert, at)
         elif kind == "shelf":
+            self.unshelve(alert, at, None, "expired")
+
+    def _end_test(self, alert: Alert, at: Instant) -> None:
+        """It is believed no longer: what still stands sounds in full, and what has gone was a test and stays one."""
+        if alert.condition is Condition.ACTIVE and not is_gone(self._board, alert.subject, alert.why):
             self.test_again(alert, at, alert.why, None)
+            return
+        was = _replace(alert, shelved_until=None)
+        if alert.suppression is Suppression.SHELVED:
+            self.unshelve(was, at, None, "expired")
+        else:
+            self._keep(was)
 
     def after_unknown_downtime(self, at: Instant) -> None:
         """Every waiting climb moves one rung at once."""
@@ -295,7 +303,7 @@ class AlertRegister:
                 continue
             moved = ladder.after_unknown_downtime(alert, at, self.compound.grid)
             rule = self.compound.rules.get(alert.rule)
-            urgent = alert.suppression is Suppression.BY_DESIGN or (rule is not None and rule.life_safety)
+            urgent = alert.drill or (rule is not None and rule.life_safety)
             over = alert.shelved_until is not None and urgent
             self._keep(
                 _replace(

@@ -303,7 +303,7 @@ class Watchkeeper:
         if alert is None:
             self._register.raise_(rule, subject, cause, at, why, tested_until=until)
             return
-        if alert.suppression is Suppression.BY_DESIGN:
+        if alert.drill:
             self._register.test_again(alert, at, why, until)
             return
         if alert.suppression is Suppression.SHELVED and rule.life_safety:
@@ -312,7 +312,7 @@ class Watchkeeper:
 
     def _worsens(self, rule: Rule, subject: str, finding: Finding, at: Instant) -> None:
         alert = self._register.standing(rule.id, subject)
-        if alert is not None and alert.suppression is Suppression.BY_DESIGN:
+        if alert is not None and alert.drill:
             if tested_until(self._board, subject, finding.why, at) is None:
                 self._register.test_again(alert, at, finding.why, None)
             return

@@ -42,3 +42,51 @@ def test_within_the_half_hour_an_early_warning_in_earnest_sounds_beside_the_dril
     aspirating.read("smoke", "smoke", True, MINUTE, TEST)
     aspirating.forget().read("smoke", "smoke_alert", True, 4 * MINUTE)
     assert (aspirating.said("early"), aspirating.alert("early").drill) == (["raised", "told"], False)
+
+
+@pytest.fixture
+def tested(core):
+    """A core whose smoke detector was put under test at one second, and alarmed at one minute."""
+    core.read("smoke", "smoke", False, SECOND, TEST)
+    core.read("smoke", "smoke", True, MINUTE, TEST)
+    return core
+
+
+def shelve(core, at, length=30 * MINUTE):
+    assert core.ask("shelve", "smoke", at, for_ms=length, reason="calibration") == "done"
+    core.forget()
+
+
+def test_a_shelf_on_a_drill_ends_with_the_test(tested):
+    """Was: smoke that stood after the test, in earnest, was silent until the shelf was over."""
+    shelve(tested, 29 * MINUTE)
+    tested.read("smoke", "smoke", True, 29 * MINUTE + 30 * SECOND)
+    assert (tested.said("smoke"), tested.output("siren")) == (["re-alarmed", "told"], "on")
+    assert tested.told("smoke")[-1][0] == "street"
+    assert (tested.alert("smoke").suppression, tested.alert("smoke").shelved_by) == ("none", None)
+
+
+@pytest.mark.parametrize("length", [5 * MINUTE, 29 * MINUTE])
+def test_a_shelf_on_a_drill_is_over_with_the_half_hour_and_not_before(tested, length):
+    """Neither sounds what can still be a test, nor is silent what can be one no more."""
+    shelve(tested, 2 * MINUTE, length)
+    tested.wait(30 * MINUTE)
+    assert tested.said("smoke") == []
+    tested.wait(30 * MINUTE + SECOND)
+    assert tested.said("smoke") == ["re-alarmed", "told"]
+
+
+def test_what_has_gone_under_a_shelf_was_a_test(tested):
+    shelve(tested, 2 * MINUTE)
+    tested.read("smoke", "smoke", False, 3 * MINUTE, TEST)
+    tested.wait(3 * HOUR)
+    assert tested.said("smoke") == ["unshelved"]
+    assert (tested.alert("smoke").suppression, tested.alert("smoke").drill) == ("by_design", True)
+
+
+def test_who_takes_a_shelf_off_a_drill_calls_nobody_out(tested):
+    shelve(tested, 2 * MINUTE)
+    assert tested.ask("unshelve", "smoke", 3 * MINUTE) == "done"
+    assert (tested.said("smoke"), tested.alert("smoke").suppression) == (["unshelved"], "by_design")
+    tested.wait(31 * MINUTE)
+    assert tested.said("smoke") == ["unshelved", "re-alarmed", "told"]
