@@ -200,6 +200,10 @@ class AlertRegister:
         """The condition is gone; the alert ends if nothing is owed."""
         self.end_if_settled(self._say(ChangeKind.RETURNED, lifecycle.return_to_normal(alert), at), at)
 
+    def remember(self, alert: Alert, why: tuple[Why, ...]) -> None:
+        """A drill says more than it did; nobody is called for that, but it is what the end of the test asks for."""
+        self._keep(self._worse(alert, why))
+
     def worst(self, alert: Alert) -> float | None:
         """How far beyond its limit an alert was at worst; of one that an earlier version kept, as far as its reasons say."""
         return self._far(alert, alert.why) if alert.steps_beyond is None else alert.steps_beyond

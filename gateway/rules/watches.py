@@ -315,6 +315,8 @@ class Watchkeeper:
         if alert is not None and alert.drill:
             if tested_until(self._board, subject, finding.why, at) is None:
                 self._register.test_again(alert, at, finding.why, None)
+            elif _says_more(alert, finding.why):
+                self._register.remember(alert, _all_said(alert, finding.why))
             return
         if alert is None or not (_says_more(alert, finding.why) or self._is_beyond(rule, alert, finding.why)):
             return

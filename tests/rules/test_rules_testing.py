@@ -90,3 +90,21 @@ def test_who_takes_a_shelf_off_a_drill_calls_nobody_out(tested):
     assert (tested.said("smoke"), tested.alert("smoke").suppression) == (["unshelved"], "by_design")
     tested.wait(31 * MINUTE)
     assert tested.said("smoke") == ["unshelved", "re-alarmed", "told"]
+
+
+@pytest.mark.parametrize(("gone", "said"), [(False, ["re-alarmed", "told"]), (True, [])])
+def test_the_end_of_the_half_hour_asks_for_all_that_was_said_in_it(make, rules_text, gone, said):
+    """Was: for the first reason alone. What another bit said in the test was heard at its next reading only."""
+    core = make(
+        rules_text.replace(
+            "{ point: gas_high_alarm, is: true },", "{ point: gas_high_alarm, is: true }, { point: alarm, is: true },"
+        )
+    )
+    for point in ("gas_high_alarm", "alarm"):
+        core.read("gas", point, False, SECOND, TEST)
+    core.read("gas", "alarm", True, MINUTE, TEST)
+    core.forget().read("gas", "gas_high_alarm", True, 29 * MINUTE, TEST)
+    core.read("gas", "alarm", False, None, TEST)
+    core.read("gas", "gas_high_alarm", not gone, None, TEST)
+    core.wait(31 * MINUTE)
+    assert core.said("gas-high") == said
