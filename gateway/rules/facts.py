@@ -106,14 +106,18 @@ class FactBoard:
         return max_age is not None and heard >= before.heard + max_age
 
     def note_test(self, key: FactKey, quality: Quality, at: Instant) -> None:
-        """Since when a device says that it is tested: no restart and no lost line begins that anew (testing.py)."""
+        """Since when a device says that it is tested: no restart, no lost line and no other channel begins that anew (testing.py)."""
         about = key[0], TESTED
         known = self._facts.get(about)
-        said_by = known.value if known is not None else ""
-        if quality is Quality.UNDER_TEST and not said_by:
+        if quality is Quality.UNDER_TEST and (known is None or not known.value):
             self.hear(about, key[1], Quality.GOOD, at)
-        elif quality is Quality.GOOD and said_by == key[1]:
-            self.hear(about, "", Quality.GOOD, at)
+        elif quality is Quality.GOOD and known is not None and known.value == key[1]:
+            self.rows.set(about, _replace(known, value=self._under_test(key[0])))
+
+    def _under_test(self, device: str) -> str:
+        """A point of the device that is under test still: one of its channels may be, when another is so no more."""
+        facts = ((name, self._facts.get((device, name))) for name in self.compound.subjects[device].facts)
+        return next((name for name, fact in facts if fact is not None and fact.quality is Quality.UNDER_TEST), "")
 
     def doubt(self, device: str) -> None:
         """What a device on a bus said is older than its alarm: until it is read anew, which each start does, it proves no quiet."""
@@ -215,6 +219,9 @@ class FactBoard:
 
     def may_be_dated(self, at: Instant) -> bool:
         """Whether a moment of unknown date may get one yet: it is of this boot. Of an earlier one nobody will ever know."""
+        return self.is_counted_from(at)
+
+    def is_counted_from(self, at: Instant) -> bool:
         segments = self.clock.segments
         return not segments or at >= segments[-1].start
 

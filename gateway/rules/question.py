@@ -91,6 +91,10 @@ class View(Protocol):
         """How long nobody ran, of the timeline so far."""
         ...
 
+    def is_counted_from(self, at: Instant) -> bool:
+        """Whether no time of unknown length has passed since that moment."""
+        ...
+
     def covered_since(self, subjects: tuple[str, ...]) -> Instant | None:
         """Since when everything through which these subjects are heard of works without a break; None: not now."""
         ...

@@ -14,7 +14,7 @@ from gateway.instant import MINUTE, Instant
 from gateway.rules.question import View
 
 TESTED = "tested"
-"""Fact of a device: the point that was the first to be under test, until that is plainly good again; then empty."""
+"""Fact of a device: a point that is under test, since the first one was; empty when that is plainly good again and so are all others."""
 BELIEVED_MS = 30 * MINUTE
 """Contract: nothing that is a matter of life is out of sight for longer."""
 
@@ -23,8 +23,9 @@ def tested_until(view: View, subject: str, why: tuple[Why, ...], at: Instant) ->
     """Until when an alert for these reasons may be a test; None where it is none, or one that has lasted for too long."""
     if not why or any(reason.quality is not Quality.UNDER_TEST for reason in why):
         return None
-    until = Instant(min(_began(view, reason.of or subject, at) for reason in why) + BELIEVED_MS)
-    return until if until > at else None
+    began = min(_began(view, reason.of or subject, at) for reason in why)
+    until = Instant(began + BELIEVED_MS)
+    return until if until > at and view.is_counted_from(began) else None
 
 
 def _began(view: View, device: str, at: Instant) -> Instant:

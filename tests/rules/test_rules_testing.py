@@ -5,6 +5,7 @@ import pytest
 from gateway.events import Quality
 from gateway.instant import HOUR, MINUTE, SECOND
 from gateway.rules.compound import FactSpec, Subject
+from gateway.rules.engine import Engine
 
 TEST = Quality.UNDER_TEST
 EARLY = """
@@ -108,3 +109,48 @@ def test_the_end_of_the_half_hour_asks_for_all_that_was_said_in_it(make, rules_t
     core.read("gas", "gas_high_alarm", not gone, None, TEST)
     core.wait(31 * MINUTE)
     assert core.said("gas-high") == said
+
+
+def test_nobody_knows_how_long_a_test_has_lasted_over_a_time_of_unknown_length(tested):
+    """The drill in hand sounds at once."""
+    tested.forget().restart(after=None)
+    tested.wait(tested.at)
+    assert tested.said("smoke") == ["re-alarmed", "told"]
+
+
+def test_what_alarms_after_a_time_of_unknown_length_in_a_test_from_before_it_sounds_in_full(core):
+    """Was: each such start began a new half-hour."""
+    core.read("smoke", "smoke", False, SECOND, TEST)
+    core.restart(after=None)
+    core.read("smoke", "smoke", False, 2 * SECOND, TEST)
+    core.read("smoke", "smoke", True, MINUTE, TEST)
+    assert not core.alert("smoke").drill
+    core.read("smoke", "smoke", False, 2 * MINUTE)
+    core.ask("ack", "smoke")
+    core.ask("reset", "smoke")
+    core.read("smoke", "smoke", False, 3 * MINUTE, TEST)
+    core.read("smoke", "smoke", True, 4 * MINUTE, TEST)
+    assert core.alert("smoke").drill, "a new test is one"
+
+
+def test_a_test_that_an_earlier_version_has_not_noted_begins_with_this_one_and_not_with_its_alarm(core):
+    core.read("smoke", "smoke", False, SECOND, TEST)
+    rows = [row for row in core.engine.snapshot() if "tested" not in row.key]
+    core.engine = Engine(core.compound)
+    assert not core.engine.restore(rows)
+    core.boot(HOUR, downtime=SECOND)
+    for minute in range(61, 92):
+        core.read("smoke", "smoke", False, minute * MINUTE, TEST)
+    core.read("smoke", "smoke", True, None, TEST)
+    assert not core.alert("smoke").drill
+
+
+def test_a_channel_taken_out_of_its_test_begins_no_half_hour_for_another(aspirating):
+    aspirating.read("smoke", "smoke", False, 10 * MINUTE)
+    aspirating.die()
+    aspirating.read("smoke", "smoke_alert", True, 30 * MINUTE, TEST)
+    assert aspirating.alert("early").drill
+    aspirating.read("smoke", "smoke_alert", True, 31 * MINUTE, TEST)
+    assert not aspirating.alert("early").drill
+    aspirating.read("smoke", "smoke_alert", False, 40 * MINUTE)
+    assert aspirating.engine.fact("smoke", "tested").value == ""
