@@ -292,7 +292,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "verb.reenrol": ("重新登记", "reenrol"),
     "verb.pair": ("配对", "pair"),
     "verb.test": ("测试", "test"),
-    "verb.duty-check": ("查岗", "duty-check"),
+    "verb.duty-check": ("检查命令通道", "duty-check"),
     "length.s": ("{n} 秒", "{n} s"),
     "length.min": ("{n} 分钟", "{n} min"),
     "length.h": ("{n} 小时", "{n} h"),
