@@ -20,6 +20,11 @@ def status(text: str) -> str:
     return f"STATUS={text}"
 
 
+def watchdog_grants(seconds: float) -> str:
+    """How long from now on silence is borne, instead of the unit's ``WatchdogSec``."""
+    return f"WATCHDOG_USEC={int(seconds * 1_000_000)}"
+
+
 def notify(*lines: str) -> bool:
     """Tells systemd, in one datagram. False: nobody listens, or it is too busy to; never raises."""
     address = os.environ.get("NOTIFY_SOCKET", "")
@@ -38,9 +43,15 @@ def notify(*lines: str) -> bool:
 
 
 def watchdog_interval_s() -> float | None:
-    """How often to feed the watchdog: half of what the unit grants (sd_watchdog_enabled(3)); None: it has none."""
+    """How often to feed the watchdog: half of what the unit grants; None: it has none."""
+    granted_s = watchdog_granted_s()
+    return None if granted_s is None else granted_s / 2
+
+
+def watchdog_granted_s() -> float | None:
+    """How long the unit bears silence (sd_watchdog_enabled(3)); None: it has no watchdog."""
     granted_us = os.environ.get("WATCHDOG_USEC", "")
     meant_for = os.environ.get("WATCHDOG_PID", "")
     if not granted_us.isdecimal() or int(granted_us) == 0 or meant_for not in {"", str(os.getpid())}:
         return None
-    return int(granted_us) / 2_000_000
+    return int(granted_us) / 1_000_000

@@ -170,10 +170,13 @@ class Supervisor:
         """Asks ``run()`` to end; may be called from a signal handler of the loop."""
         self._stopping.set()
 
-    async def run(self, on_ready: Callable[[], None] | None = None) -> None:
+    async def run(
+        self, on_ready: Callable[[], None] | None = None, on_end: Callable[[BaseException | None], None] | None = None
+    ) -> None:
         """Runs all workers; returns after ``stop()``, raises the bug that a worker of the life ring had.
 
-        ``on_ready`` is called once, when every vital worker has completed its first turn.
+        ``on_ready`` is called once, when every vital worker has completed its first turn; ``on_end`` before the workers are
+        ended, with the bug that ends them, if it is one. It tells systemd; by default, that we stop.
         """
         self._running, self._on_ready = True, on_ready
         for worker in self._workers.values():
@@ -185,7 +188,8 @@ class Supervisor:
             done, _ = await asyncio.wait([bug, watch, stopping], return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._running = False
-            notify(STOPPING)
+            ended = bug.result() if bug.done() and not bug.cancelled() else None
+            (on_end or _say_stopping)(None if ended is None or ended.cancelled() else ended.exception())
             for task in (bug, watch, stopping):
                 task.cancel()
             await _end([worker for worker in self._workers.values() if worker.task is not None])
@@ -266,6 +270,10 @@ class Supervisor:
             worker.failing = False
             log.info("worker_recovered", worker=worker.name)
             self._on_recovered(worker.name)
+
+
+def _say_stopping(_cause: BaseException | None) -> None:
+    notify(STOPPING)
 
 
 def _has_settled(worker: _Worker, now: float) -> bool:

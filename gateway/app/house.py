@@ -207,10 +207,12 @@ class House:
 
     # Living -----------------------------------------------------------------------------------------
 
-    async def run(self, ready: Callable[[], None]) -> None:
+    async def run(
+        self, ready: Callable[[], None], farewell: Callable[[BaseException | None], None] | None = None
+    ) -> None:
         """Live until ``stop``; raises the bug that a worker of the life ring had.
 
-        ``ready`` is called once every vital worker has completed its first turn.
+        ``ready`` is called once every vital worker has completed its first turn, ``farewell`` before they are ended.
         """
         asked = Errand(self._ask_behind)
         recalling = asyncio.create_task(self._recall_closed())
@@ -218,7 +220,7 @@ class House:
         self._hire(asked)
         try:
             with self.crashes:
-                await self.supervisor.run(ready)
+                await self.supervisor.run(ready, farewell)
         finally:
             asked.cancel()
             recalling.cancel()

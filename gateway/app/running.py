@@ -21,13 +21,15 @@ from gateway.app.house import House, OpenedLateError, Surroundings, build
 from gateway.app.orders import read_site, with_secrets
 from gateway.app.reload import Reloader, standing
 from gateway.app.steward import Steward
-from gateway.clock import SystemClock
+from gateway.clock import SystemClock, monotonic_us
 from gateway.control.folder import claim
 from gateway.nodes import Faults
 
 _PATIENT = "LOUDONG_DISK_WAS_LATE"
 _M_ARENA_MAX = -8  # malloc.h
 _PR_SET_TIMERSLACK = 29  # prctl(2)
+ANEW_S = 120.0
+"""To end the workers, begin again and open a slow disk: the unit's TimeoutStartSec, which bounds a reload, too."""
 _TURN_S = 0.00005
 """How long one thread may keep the interpreter while another waits for it. The disk's thread lets go of it several times in each
 commit; with Python's 5 ms it waits behind whatever the loop is at each time, and the slowest alerts took 0.7 ms longer (p99); with
@@ -79,12 +81,26 @@ async def _live(make: Callable[[], Awaitable[House]], path: Path, folder: Path) 
         loop.add_signal_handler(number, house.stop)
     loop.add_signal_handler(signal.SIGHUP, reloader.on_signal)
     log.info("gateway_started", site=house.site.id, gateway=house.site.gateway, run=house.run_name)
-    await house.run(lambda: _ready(house))
+    await house.run(lambda: _ready(house), _farewell)
     log.info("gateway_stopped", run=house.run_name)
 
 
 def _ready(house: House) -> None:
-    notify.notify(notify.READY, notify.status(standing(house)))
+    granted_s = notify.watchdog_granted_s()
+    usual = () if granted_s is None else (notify.watchdog_grants(granted_s),)  # a life that began anew was granted more
+    notify.notify(notify.READY, notify.status(standing(house)), *usual)
+
+
+def _farewell(cause: BaseException | None) -> None:
+    """What systemd is told before the workers end.
+
+    A process that begins anew must not say that it stops: it would be killed ``TimeoutStopSec`` later, whatever it has become by
+    then. To systemd it reloads, which may take as long as a start; and the watchdog, which nobody feeds meanwhile, grants it.
+    """
+    if isinstance(cause, OpenedLateError):
+        notify.notify(notify.RELOADING, f"MONOTONIC_USEC={monotonic_us()}", notify.watchdog_grants(ANEW_S))
+    else:
+        notify.notify(notify.STOPPING)
 
 
 def _libc(name: str, *numbers: int) -> None:
