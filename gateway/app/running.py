@@ -21,6 +21,7 @@ from gateway.app.house import House, OpenedLateError, Surroundings, build
 from gateway.app.orders import read_site, with_secrets
 from gateway.app.reload import Reloader, standing
 from gateway.app.steward import Steward
+from gateway.app.threads import WaitingThreads
 from gateway.clock import SystemClock, monotonic_us
 from gateway.control.folder import claim
 from gateway.nodes import Faults
@@ -63,6 +64,8 @@ def run(path: Path, folder: Path, surroundings: Surroundings | None = None) -> N
 
 
 async def _live(make: Callable[[], Awaitable[House]], path: Path, folder: Path) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(WaitingThreads())
     house = await make()
     # What stands now stands until the end: left to the collector it is walked every quarter of a minute, 20 to 30 ms each
     # time, in which no alarm is heard.
@@ -76,7 +79,6 @@ async def _live(make: Callable[[], Awaitable[House]], path: Path, folder: Path) 
     errands = {"backup": steward.prepare_backup, "passages": steward.passages, "forget": steward.forget}
     for verb, errand in (errands | {"replay": steward.replay, "audit": steward.audit}).items():
         house.desk.offer(verb, errand)
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, house.stop)
     loop.add_signal_handler(signal.SIGHUP, reloader.on_signal)

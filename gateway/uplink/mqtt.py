@@ -24,6 +24,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.events import DeviceHealth, Health
 from gateway.inbox import Report
+from gateway.lookup import Lookup
 from gateway.restraint import CommandAllowance
 from gateway.site.model import Broker, Uplink
 from gateway.uplink import wire
@@ -32,7 +33,16 @@ from gateway.uplink.hearing import Heard, Hearing
 from gateway.uplink.outbox import Outbox
 from gateway.uplink.payloads import reply_body, status_body, topic
 from gateway.uplink.preference import ANSWERS_NEEDED, Preference
-from gateway.uplink.session import ANSWER_S, Session, SessionLost, publish_properties, refused, unheard
+from gateway.uplink.session import (
+    ANSWER_S,
+    Session,
+    SessionLost,
+    find,
+    publish_properties,
+    refused,
+    tls_context,
+    unheard,
+)
 from gateway.uplink.sweeping import sweep
 
 log = structlog.get_logger()
@@ -89,6 +99,7 @@ class MqttUplink:
         self._probe_s, self._preference = probe_s, Preference(uplink.brokers, answers_needed)
         self._departures = Departures(uplink.id, outbox, status, devices)
         self._devices, self._swept = devices, set[Broker]()
+        self._lookups = {broker: Lookup(broker.host, broker.port) for broker in uplink.brokers}
         self._nobody_s, self._patience_s, self._patient_until = nobody_s, nobody_s, 0.0
         self._told: tuple[Health | None, str] = (None, "")
         self._last_reason = ""
@@ -156,7 +167,7 @@ class MqttUplink:
         """One session, until it breaks (SessionLost), the preferred broker is back (_GoHome), or we are cancelled."""
         self.counts["connects_tried"] += 1
         broker = self._preference.current
-        session = self._session(broker, self._will())
+        session = await self._session(broker, self._will())
         await session.open()
         self.counts["connected"] += 1
         self._logged.clear()
@@ -186,13 +197,18 @@ class MqttUplink:
             unfollow()
             await session.abort()
 
-    def _session(self, broker: Broker, will: aiomqtt.Will | None, *, fleeting: bool = False) -> Session:
+    async def _session(self, broker: Broker, will: aiomqtt.Will | None, *, fleeting: bool = False) -> Session:
+        """Raises SessionLost where nobody knows its address, or what it is to be trusted by cannot be read."""
+        await find(self._lookups[broker])
+        # The system's authorities take a tenth of a second to read, in which the loop would hear no alarm.
+        tls = await asyncio.to_thread(tls_context, self.uplink) if self.uplink.tls else None
         return Session(
             self.uplink,
             broker,
             f"loudong-{self._site}-{self._gateway}-{self.uplink.id}" + "-aside" * fleeting,
             will,
             self._password,
+            tls,
             clock_trusted=self._wall_ms() is not None,
             fleeting=fleeting,
             answer_s=self._answer_s,
@@ -203,7 +219,8 @@ class MqttUplink:
         if broker in self._swept:
             return
         with contextlib.suppress(SessionLost, TimeoutError):
-            cleared = await sweep(self._session(broker, None, fleeting=True), self._prefix, self._devices)
+            session = await self._session(broker, None, fleeting=True)
+            cleared = await sweep(session, self._prefix, self._devices)
             self._swept.add(broker)
             self.counts["devices_cleared"] += cleared
 
@@ -223,8 +240,11 @@ class MqttUplink:
 
     async def _home_answers(self) -> bool:
         """Ask the preferred broker for a whole session, and leave the truth there: what it retains may be older than its fall."""
-        session = self._session(self._preference.preferred, None, fleeting=True)
         self.counts["home_probed"] += 1
+        try:
+            session = await self._session(self._preference.preferred, None, fleeting=True)
+        except SessionLost:
+            return False
         try:
             await session.open()
             answer = session.send(self._prefix + "status", self._offline("moved"), retain=True)

@@ -33,6 +33,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from gateway.faults import UplinkFault
+from gateway.lookup import Lookup
 from gateway.site.model import Broker, Uplink
 from gateway.uplink.departures import WINDOW
 from gateway.uplink.wire import CONTENT_TYPE
@@ -115,6 +116,18 @@ def tls_context(uplink: Uplink) -> ssl.SSLContext | None:
     return context
 
 
+async def find(lookup: Lookup) -> None:
+    """Raises SessionLost where nobody says in time where a broker is: another one may be known by its address.
+
+    The library looks the name up once more, in a thread that nobody can call back, where no limit holds.
+    """
+    try:
+        async with asyncio.timeout(CONNECT_S):
+            await lookup.addresses()
+    except (OSError, TimeoutError) as fault:
+        raise SessionLost("network", str(fault) or "no answer from the name server") from fault
+
+
 class _LastWords(logging.Filter):
     """Keeps the socket error that paho only logs, and lets nothing through to a log of its own."""
 
@@ -139,6 +152,7 @@ class Session(aiomqtt.Client):
         identifier: str,
         will: aiomqtt.Will | None,
         password: str | None,
+        tls: ssl.SSLContext | None,
         *,
         clock_trusted: bool,
         fleeting: bool = False,
@@ -164,7 +178,7 @@ class Session(aiomqtt.Client):
             clean_start=clean if five else paho.MQTT_CLEAN_START_FIRST_ONLY,
             clean_session=None if five else clean,
             properties=_connect_properties(0 if fleeting else SESSION_EXPIRY_S) if five else None,
-            tls_context=tls_context(uplink),
+            tls_context=tls,
             timeout=answer_s,
             logger=logger,
             max_queued_incoming_messages=_INCOMING_QUEUE,

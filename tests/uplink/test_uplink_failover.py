@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import json
+import socket
+import threading
 
 import aiomqtt
 import structlog
@@ -10,6 +12,7 @@ import structlog
 from gateway.sim.broker import free_port
 from gateway.sim.receiver import DutyOffice
 from gateway.site.model import Broker
+from gateway.uplink import session
 
 STATUS = "loudong/v1/fukang/gw-1/status"
 
@@ -189,3 +192,35 @@ def test_each_address_that_stays_away_is_in_the_log_once_and_again_after_a_conne
 
     with structlog.testing.capture_logs() as lines:
         asyncio.run(story(lines))
+
+
+def test_a_name_nobody_answers_for_does_not_keep_the_next_broker_waiting(house, mosquitto, monkeypatch):
+    """glibc asks a dead name server for 20 s and longer; an alert goes by the broker that is known by its address."""
+    answers, look_up = threading.Event(), socket.getaddrinfo
+
+    def getaddrinfo(host, *given, **named):
+        if host == "first.lan":
+            answers.wait(60)
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return look_up(host, *given, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(session, "CONNECT_S", 0.2)
+
+    async def story():
+        second = mosquitto()
+        hosts = (Broker("first.lan", 1883), Broker("127.0.0.1", second.port))
+        gateway, office = house.Gateway(second.port, hosts=hosts), DutyOffice(second.port)
+        async with house.running(office):
+            await office.ready()
+            gateway.outbox.add("critical", 1)
+            async with house.running(gateway.mqtt):
+                await house.until(lambda: office.arrivals)
+                assert not answers.is_set()
+                assert ("lost", "network") not in gateway.core.health, "another address was there at once"
+                answers.set()
+
+    try:
+        asyncio.run(story())
+    finally:
+        answers.set()

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import socket
 from collections.abc import Callable
-from typing import Any
 
 import structlog
 
 from gateway.drivers.modbus.wire import Hear, Lost
 from gateway.faults import DeviceFault
+from gateway.lookup import Lookup
 
 log = structlog.get_logger()
 
@@ -76,9 +75,9 @@ class TcpWire:
     def __init__(self, host: str, tcp_port: int, baud: int = 0, char_s: float = 0.0) -> None:
         """``baud`` and ``char_s`` of the RS-485 line behind a converter; 0 where there is none."""
         self.name, self.baud, self.char_s = f"{host}:{tcp_port}", baud, char_s
-        self._host, self._tcp_port = host, tcp_port
+        self._tcp_port = tcp_port
         self._connection: Connection | None = None
-        self._lookup: asyncio.Future[list[Any]] | None = None
+        self._lookup = Lookup(host, tcp_port)
 
     @property
     def is_open(self) -> bool:
@@ -102,24 +101,12 @@ class TcpWire:
 
     async def _dial(self, make: Callable[[], Connection]) -> Connection:
         refused = OSError("no address")
-        for address in await self._addresses():
+        for address in await self._lookup.addresses():
             try:
                 return (await asyncio.get_running_loop().create_connection(make, address, self._tcp_port))[1]
             except OSError as error:
                 refused = error
         raise refused
-
-    async def _addresses(self) -> list[str]:
-        """Of the host. One lookup at a time: with a dead name server each holds a thread of the loop for 20 s and longer."""
-        if _is_address(self._host):
-            return [self._host]
-        if self._lookup is None:
-            loop = asyncio.get_running_loop()
-            self._lookup = asyncio.ensure_future(loop.getaddrinfo(self._host, self._tcp_port, type=socket.SOCK_STREAM))
-        lookup = self._lookup
-        await asyncio.wait({lookup})
-        self._lookup = None
-        return [str(address[0]) for *_, address in lookup.result()]
 
     def glance(self) -> None:
         """The event loop hands everything up by itself."""
@@ -137,14 +124,6 @@ class TcpWire:
 
     def end(self) -> None:
         self.close()
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _nobody(_: object) -> None:

@@ -1,0 +1,50 @@
+"""One lookup of a name at a time, whoever stops waiting; and what is no name is no bug."""
+
+import asyncio
+import socket
+import threading
+
+import pytest
+
+from gateway.lookup import Lookup
+
+
+def _slow(monkeypatch):
+    """A name server that does not answer until it is told to; which names it was asked for."""
+    answers, asked = threading.Event(), []
+
+    def getaddrinfo(host, port, *_, **__):
+        asked.append(host)
+        answers.wait(60)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.9", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return answers, asked
+
+
+def test_whoever_stops_waiting_finds_the_lookup_under_way_when_he_asks_again(monkeypatch):
+    answers, asked = _slow(monkeypatch)
+
+    async def story():
+        lookup = Lookup("converter.lan", 502)
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await lookup.addresses()
+        answers.set()
+        return await lookup.addresses()
+
+    assert asyncio.run(story()) == ["127.0.0.9"]
+    assert asked == ["converter.lan"]
+
+
+def test_an_address_is_not_looked_up(monkeypatch):
+    _, asked = _slow(monkeypatch)
+    assert asyncio.run(Lookup("::1", 502).addresses()) == ["::1"]
+    assert asked == []
+
+
+@pytest.mark.parametrize("host", ["plc..lan", "a" * 64 + ".lan"])
+def test_what_is_no_host_name_is_a_fault_of_the_world(host):
+    with pytest.raises(OSError, match="no host name"):
+        asyncio.run(Lookup(host, 502).addresses())
