@@ -26,6 +26,7 @@ class Lookup:
         if self._under_way is None:
             loop = asyncio.get_running_loop()
             self._under_way = asyncio.ensure_future(loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM))
+            self._under_way.add_done_callback(_look)
         under_way = self._under_way
         await asyncio.wait({under_way})
         self._under_way = None
@@ -33,6 +34,12 @@ class Lookup:
             return [str(address[0]) for *_, address in under_way.result()]
         except UnicodeError as error:  # an empty label, or one over 63 characters (idna)
             raise OSError(f"{self._host} is no host name: {error}") from error
+
+
+def _look(done: asyncio.Future[list[Any]]) -> None:
+    """Whoever waited may be gone by now: its failure is no bug that nobody looked at."""
+    if not done.cancelled():
+        done.exception()
 
 
 def _is_address(host: str) -> bool:

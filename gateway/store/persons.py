@@ -86,7 +86,7 @@ class PersonKeys:
         self.unreadable = 0
         self.broken: set[int] = set()
         """Numbers of journal rows that do not open, though their keys are there."""
-        self._read()
+        self._take_lines(files.read_key(self._path))
 
     def seal(self, row: JournalRow) -> JournalRow:
         """The row as it may be written. Raises StoreFault where a new key cannot be made durable."""
@@ -178,8 +178,8 @@ class PersonKeys:
 
     # The file -----------------------------------------------------------------------------------------------------
 
-    def _read(self) -> None:
-        for line in (files.read_key(self._path) or b"").splitlines():
+    def _take_lines(self, content: bytes | None) -> None:
+        for line in (content or b"").splitlines():
             total, _, body = line.partition(b" ")
             try:
                 if total != _checksum(body):
@@ -206,13 +206,26 @@ class PersonKeys:
             with self._path.open("r+b") as old:
                 files.write_whole(self._path, _text(lines))
                 _overwrite(old)
+            self._forget()
+            self._take(lines)
         except OSError as error:
+            self._read_again()
             raise StoreFault(f"{NAME}: {error.strerror}") from error
-        finally:
-            self._people.clear()
-            self._by_number.clear()
-            self._days.clear()
-            self._read()
+
+    def _read_again(self) -> None:
+        """What the file holds by now: who tried to write it does not know. Cannot it be read, what we knew stands."""
+        try:
+            content = files.read_key(self._path)
+        except OSError as error:
+            log.warning("persons_unread", error=error.strerror)
+            return
+        self._forget()
+        self._take_lines(content)
+
+    def _forget(self) -> None:
+        self._people.clear()
+        self._by_number.clear()
+        self._days.clear()
 
 
 def _text(lines: list[_Person | _Day]) -> bytes:

@@ -84,7 +84,7 @@ class Store:
         self._stopping = False
         self._beat: Callable[[], None] = lambda: None
         self._task: asyncio.Task[None] | None = None
-        self._errands: tuple[asyncio.Task[None], ...] = ()
+        self._errands: dict[str, asyncio.Task[None]] = {}
         """What goes on beside the writing: the looking through, and the tidying."""
 
     # Life --------------------------------------------------------------------------------------------------------
@@ -105,12 +105,18 @@ class Store:
             log.warning("store_mended", note=note)
         self._task = asyncio.create_task(self._write_on(), name="store")
         self._task.add_done_callback(self._broken)
-        tidying = self.tidying.go(lambda: self._mode == "disk")
-        self._errands = tuple(
-            asyncio.create_task(errand, name=f"store-{name}")
-            for name, errand in (("rounds", rounds.go(self._worker)), ("tidying", tidying))
-        )
+        self._run_errands()
         return loaded
+
+    def _run_errands(self) -> None:
+        """Each that is not under way: one that a fault of the disk has ended begins again, as the worker that tends us does."""
+        errands = {
+            "rounds": lambda: rounds.go(self._worker),
+            "tidying": lambda: self.tidying.go(lambda: self._mode == "disk"),
+        }
+        for name, errand in errands.items():
+            if name not in self._errands or self._errands[name].done():
+                self._errands[name] = asyncio.create_task(errand(), name=f"store-{name}")
 
     async def stop(self, within_s: float = STOP_S) -> bool:
         """Write what is left, trying again until ``within_s`` seconds are over, and close.
@@ -121,7 +127,7 @@ class Store:
         until = _now() + within_s
         self._stopping = True
         self._worker.hurry()
-        for errand in self._errands:
+        for errand in self._errands.values():
             errand.cancel()
         self._wake.set()
         if self._task is not None:
@@ -139,12 +145,14 @@ class Store:
         A disk that hangs does not silence it: waiting for the disk is what the writer then is there for.
         """
         self._beat = beat
+        if self._task is not None and not self._stopping:
+            self._run_errands()
         beat()  # it was opened: nobody need wait for the first commit, or five seconds, to call the gateway ready
         await self.ended()
 
     async def ended(self) -> None:
         """Returns when the store was stopped; raises what broke it. For the supervisor of the life ring."""
-        tasks = {task for task in (self._task, *self._errands) if task is not None}
+        tasks = {task for task in (self._task, *self._errands.values()) if task is not None}
         if not tasks:
             return
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

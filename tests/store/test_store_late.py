@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ from gateway.store.database import Database
 from gateway.store.rows import JournalRow, Part, PendingMessage, StateRow
 from gateway.store.store import Store
 from gateway.store.thread import DiskThread
+from gateway.store.tidying import Tidying
 
 
 @pytest.fixture(autouse=True)
@@ -356,3 +358,29 @@ def test_a_start_that_could_not_read_what_was_told_takes_it_for_a_loss(tmp_path,
         return loaded.losses
 
     assert asyncio.run(story()) > 0
+
+
+def test_tidying_that_a_fault_of_the_disk_ended_begins_again_with_the_worker(tmp_path, monkeypatch):
+    """Else nothing is pruned until the next start, and the supervisor restarts the worker for ever."""
+    went: list[int] = []
+
+    async def go(_tidying, _may):
+        went.append(len(went))
+        if len(went) == 1:
+            raise OSError(errno.EIO, "Input/output error")
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Tidying, "go", go)
+
+    async def story():
+        store = Store(tmp_path)
+        await store.start()
+        with pytest.raises(OSError, match="Input/output"):
+            await store.tend(lambda: None)
+        tending = asyncio.ensure_future(store.tend(lambda: None))
+        await until(lambda: len(went) == 2)
+        assert not tending.done()
+        assert await store.stop()
+        await tending
+
+    asyncio.run(story())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import sqlite3
 from base64 import b64encode
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.faults import StoreFault
-from gateway.store import persons
+from gateway.store import files, persons
 from gateway.store.database import Database
 from gateway.store.persons import NAME, PersonKeys
 from gateway.store.recording import Recording
@@ -175,6 +176,22 @@ def test_a_key_that_cannot_be_destroyed_is_still_there(database, monkeypatch):
         database.disclosure.forget(CANARY)
     monkeypatch.undo()
     assert [row.person for row in database.journal.rows()] == [CANARY]
+
+
+def test_keys_that_cannot_be_read_again_for_a_moment_are_not_forgotten(database, monkeypatch):
+    database.commit(Batch((entry(1, CANARY), entry(2, OTHER))))
+
+    def refusing(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as ill:
+        ill.setattr(files, "write_whole", refusing)
+        ill.setattr(files, "read_key", refusing)
+        with pytest.raises(StoreFault):
+            database.disclosure.forget(CANARY)
+    assert [row.person for row in database.journal.rows()] == [CANARY, OTHER]
+    assert database.disclosure.forget(CANARY)
+    assert [row.person for row in database.journal.rows()][1:] == [OTHER]
 
 
 def test_a_sealed_row_moved_under_another_id_is_not_believed(tmp_path):
