@@ -1,11 +1,17 @@
-"""How the log is written: JSON lines in production, readable lines on a terminal. What is logged is everybody's own matter."""
+"""How the log is written: JSON lines in production, readable lines on a terminal. What is logged is everybody's own matter.
+
+A log that takes nothing any more (journald stuck on the same dead card, a reader that was stopped) must not stop the gateway, which
+logs on its loop: a line for which there is no room at once is dropped, and how many were is said as soon as there is.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import select
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
@@ -22,9 +28,55 @@ def set_up_logging(*, as_json: bool | None = None) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(_without_waiting(sys.stderr, json_lines)),  # type: ignore[arg-type]  # writes and flushes
     )
     logging.basicConfig(level=logging.WARNING, handlers=[_Foreign()])
+
+
+def _without_waiting(file: TextIO, json_lines: bool) -> TextIO | LinesWithoutWaiting:
+    """The same file; as it is where the system knows none of it."""
+    try:
+        return LinesWithoutWaiting(file.fileno(), DROPPED_JSON if json_lines else DROPPED)
+    except (OSError, ValueError):
+        return file
+
+
+DROPPED = "\nwarning  log_lines_dropped  lines={}\n"
+DROPPED_JSON = '\n{{"event": "log_lines_dropped", "level": "warning", "lines": {}}}\n'
+
+
+class LinesWithoutWaiting:
+    """What is written is one line until ``flush``, and goes to a pipe, a socket or a terminal only as far as that has room.
+
+    poll(2) promises a pipe or a stream socket that is ready to be written ``PIPE_BUF`` bytes without a wait (pipe(7)); so the file
+    itself, which others may share, stays as it is. A plain file is always ready.
+    """
+
+    def __init__(self, handle: int, dropped: str) -> None:
+        """``dropped``: the line that says how many were."""
+        self._handle, self._line, self._dropped, self._dropped_line = handle, "", 0, dropped
+        self._room = select.poll()
+        self._room.register(handle, select.POLLOUT)
+
+    def write(self, text: str) -> int:
+        self._line += text
+        return len(text)
+
+    def flush(self) -> None:
+        """Send the line, or drop it. Raises OSError where the other end is gone."""
+        line, self._line = self._line, ""
+        if self._dropped and self._sent(self._dropped_line.format(self._dropped)):
+            self._dropped = 0
+        if self._dropped or not self._sent(line):
+            self._dropped += 1
+
+    def _sent(self, line: str) -> bool:
+        content = line.encode(errors="replace")
+        for at in range(0, len(content), select.PIPE_BUF):
+            if not self._room.poll(0):
+                return False
+            os.write(self._handle, content[at : at + select.PIPE_BUF])
+        return True
 
 
 class _Foreign(logging.Handler):

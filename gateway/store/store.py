@@ -14,10 +14,10 @@ has one wording for the whole world: the one that was told is the one that ends 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 from msgspec import structs
@@ -110,7 +110,7 @@ class Store:
 
     def _run_errands(self) -> None:
         """Each that is not under way: one that a fault of the disk has ended begins again, as the worker that tends us does."""
-        errands = {
+        errands: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
             "rounds": lambda: rounds.go(self._worker),
             "tidying": lambda: self.tidying.go(lambda: self._mode == "disk"),
         }
