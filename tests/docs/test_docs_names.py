@@ -201,7 +201,9 @@ def test_every_log_event_named_is_one_that_is_logged(pages, source):
     rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
     events = [event for row in rows for event in re.findall(r"`(\w+)`", row)]
     assert len(events) > 20
-    assert [event for event in events if not re.search(rf'(log\.\w+|_complain)\(\s*"{event}"|"event": "{event}"', source)] == []
+    assert [
+        event for event in events if not re.search(rf'(log\.\w+|_complain)\(\s*"{event}"|"event": "{event}"', source)
+    ] == []
 
 
 def test_every_worker_is_in_the_table(pages):
