@@ -184,6 +184,8 @@ class AlertRegister:
     def re_alarm(self, alert: Alert, at: Instant, why: tuple[Why, ...], reason: str) -> None:
         """Came back, worsened, or was pressed again: everybody hears why, and the climb begins anew if nobody climbs."""
         again = _replace(lifecycle.re_alarm(self._worse(alert, why)), occurrences=alert.occurrences + 1)
+        if alert.condition is Condition.NORMAL:
+            again = _replace(again, regrade_due=self._regrade_due(again, at))
         said = self._say(ChangeKind.RE_ALARMED, again, at, reason=reason)
         climbing = alert.response is Response.UNANSWERED and alert.climb_due is not None
         if not climbing and alert.suppression is not Suppression.SHELVED:
@@ -344,17 +346,24 @@ class AlertRegister:
         return alert
 
     def _regrade(self, alert: Alert, at: Instant) -> None:
+        """It has stood for so long; what has returned stands no more, and its time begins anew when it comes back."""
         rule = self.compound.rules.get(alert.rule)
+        if alert.condition is Condition.NORMAL:
+            self._keep(_replace(alert, regrade_due=None))
+            return
         if rule is None or alert.regrade_step >= len(rule.regrades):
             return
-        step, following = rule.regrades[alert.regrade_step], rule.regrades[alert.regrade_step + 1 :]
-        graded = _replace(
-            alert,
-            grade=step.grade,
-            regrade_step=alert.regrade_step + 1,
-            regrade_due=Instant(alert.opened_at + following[0].after_ms) if following else None,
-        )
+        step = rule.regrades[alert.regrade_step]
+        since = Instant((alert.regrade_due or at) - step.after_ms)
+        graded = _replace(alert, grade=step.grade, regrade_step=alert.regrade_step + 1)
+        graded = _replace(graded, regrade_due=self._regrade_due(graded, since))
         self._say(ChangeKind.REGRADED, ladder.extend(graded, self.compound.grid), at)
+
+    def _regrade_due(self, alert: Alert, since: Instant) -> Instant | None:
+        """When it becomes a greater matter, if it stands from then on."""
+        rule = self.compound.rules.get(alert.rule)
+        following = rule.regrades[alert.regrade_step :] if rule is not None else ()
+        return Instant(since + following[0].after_ms) if following else None
 
     def _climb_from_start(self, alert: Alert, at: Instant) -> Alert:
         return self._told(alert, ladder.start(alert, at, self.compound.grid), at)

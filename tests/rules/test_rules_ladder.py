@@ -204,6 +204,35 @@ def test_a_regrade_lengthens_the_ladder_of_an_open_alert(core):
     assert len({p.change.alert.id for p in core.changes if p.change.alert.rule == "door-open"}) == 1
 
 
+def test_what_has_returned_becomes_no_greater_matter(core):
+    core.entry("door.opened", "1", 0)
+    core.entry("door.closed", "2", 4 * MINUTE)
+    core.wait(2 * DAY)
+    assert "regraded" not in core.said("door-open")
+    core.restart(after=SECOND)
+    core.wait(4 * DAY)
+    assert "regraded" not in core.said("door-open")
+
+
+def test_after_a_comeback_the_time_to_the_next_grade_begins_anew(core):
+    core.entry("door.opened", "1", 0)
+    core.entry("door.closed", "2", 4 * MINUTE)
+    core.entry("door.opened", "3", 10 * HOUR)
+    core.wait(20 * HOUR)
+    regraded = [(p.change.at - 10 * HOUR, p.change.alert.grade) for p in core.changes if p.change.kind == "regraded"]
+    assert regraded == [(17 * MINUTE, "big"), (62 * MINUTE, "hard")], "it is held open after two minutes"
+
+
+def test_a_grade_that_was_reached_is_not_taken_back_by_a_return(core):
+    core.entry("door.opened", "1", 0)
+    core.wait(20 * MINUTE)
+    core.entry("door.closed", "2", 21 * MINUTE)
+    core.entry("door.opened", "3", HOUR)
+    core.wait(20 * HOUR)
+    regraded = [(p.change.at, p.change.alert.grade) for p in core.changes if p.change.kind == "regraded"]
+    assert regraded == [(17 * MINUTE, "big"), (122 * MINUTE, "hard")]
+
+
 def test_a_regrade_of_an_answered_alert_waits_for_the_second_deadline_and_skips_no_rung(make):
     core = make(RULE.format("high", "small") + "  regrade: [ { after: 20min, grade: hard } ]\n")
     core.read("water", "water", True, 0)
