@@ -251,7 +251,7 @@ class Engine:
         news = self.board.hear(key, reading.value, reading.quality, stamped.at)
         if news or reading.quality is _TESTED:  # an earlier version has noted nothing, and this is no news to us
             self.board.note_test(key, reading.quality, stamped.at)
-        self._watches.fact_heard(key, stamped.at, stamped.id, reading.point, news=news)
+        self._watches.fact_heard(key, stamped.at, stamped.id, read=True, news=news)
         if people is not None and good and before is not None and _moved(before.value, reading.value):
             self._sign(people, "reading", stamped.at, stamped)
         return good and subject.kind != "button" and not (news and self.board.is_supervised(key))

@@ -70,8 +70,8 @@ class Moment(Struct, frozen=True):
 
     at: Instant
     cause: str
-    read: str = ""
-    """The point of which a fresh reading is in hand: it alone confirms what an earlier one of the same point showed."""
+    read: FactKey | None = None
+    """Device and point of which a fresh reading is in hand: it alone confirms what an earlier one of the same showed."""
     pulse: Press | Entry | Sign | None = None
     """The event in hand, and whose it is."""
     origin: str = ""
@@ -97,6 +97,11 @@ def _all_said(alert: Alert, why: tuple[Why, ...]) -> tuple[Why, ...]:
     return (*why, *before)[: max(REASONS_KEPT, len(why))]
 
 
+def _is_among(read: FactKey | None, subject: str, why: tuple[Why, ...]) -> bool:
+    """Whether a reading is of what one of the reasons is about: of its device, where the alert is about a place with several."""
+    return any((reason.of or subject, reason.fact) == read for reason in why)
+
+
 class Watchkeeper:
     """Looks at every rule and subject that a changed fact or a pulse concerns."""
 
@@ -118,7 +123,7 @@ class Watchkeeper:
                 self._implies.setdefault(rule.implied_by, []).append(rule)
         board.coverage.rest_on(self._concerns.sources())
 
-    def fact_heard(self, key: FactKey, at: Instant, cause: str, read: str = "", *, news: bool) -> None:
+    def fact_heard(self, key: FactKey, at: Instant, cause: str, *, read: bool = False, news: bool) -> None:
         """A fact (subject, name) was heard: look at every watch that reads it. Most values of air interest no rule.
 
         One that is no news only grew younger (``FactBoard.hear``). Of a watch at rest that changes nothing but when it looks
@@ -130,7 +135,7 @@ class Watchkeeper:
         if not news and concerned.keys() <= self._at_rest:
             self._deadlines.doubt(concerned)
             return
-        moment = Moment(at, cause, read)
+        moment = Moment(at, cause, key if read else None)
         for (_, _, about), rule in concerned.items():
             self._look(rule, about, moment)
         if self._again:
@@ -257,15 +262,16 @@ class Watchkeeper:
 
     def _refuted(self, rule: Rule, subject: str, watch: Watch, moment: Moment) -> bool:
         """The re-read does not bear out what was read, whatever else is unknown (an alarm bit not heard of yet)."""
-        if all(reason.fact != moment.read for reason in watch.why):
+        if moment.read is None or not _is_among(moment.read, subject, watch.why):
             return False
-        case = self._case(rule, subject, moment.at, _IDLE)
-        again = [leaf for leaf in leaves(rule.when) if isinstance(leaf, Threshold) and leaf.fact == moment.read]
+        device, point = moment.read
+        case = Case(self._board, device, moment.at, standing=False)
+        again = [leaf for leaf in leaves(rule.when) if isinstance(leaf, Threshold) and leaf.fact == point]
         return all(leaf.find(case).truth is False for leaf in again)
 
     def _holds(self, rule: Rule, subject: str, watch: Watch, finding: Finding, moment: Moment) -> None:
         ripe = watch.ripe(moment.at)
-        reread = any(reason.fact == moment.read for reason in watch.why)
+        reread = all(_is_among(moment.read, subject, why) for why in (watch.why, finding.why))
         confirmed = watch.phase is Phase.CONFIRMING and (reread or finding.solid)
         if watch.phase in _BEFORE and self._implied(rule, subject):
             self._set(rule, subject, _IDLE)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from rules.asking import HEALTH, rule
 
 from gateway.events import DeviceHealth, Health, Quality
-from gateway.instant import DAY, HOUR, MINUTE
+from gateway.instant import DAY, HOUR, MINUTE, SECOND
 from gateway.rules.compound import FactSpec, Subject
 
 HOUSE = (
@@ -122,3 +123,66 @@ def test_the_lesser_alert_that_stands_stays(make):
     assert core.said("low")[0] == "raised"
     assert "returned" not in core.said("low")
     core.give(DeviceHealth("gas", Health.LOST), 2)
+
+
+STAIR_GAS = """
+- rule: stair-gas
+  subjects: { kind: gas-detector }
+  by: stair
+  when: { any: [ { point: gas_high_alarm, is: true }, { point: gas, above: 20 %LEL, deadband: 4 %LEL } ] }
+  confirm: reread
+  priority: critical
+  grade: big
+"""
+
+
+@pytest.fixture
+def stair(make, subjects):
+    """A stair with two gas detectors, both quiet."""
+    facts = {"gas": FactSpec("%LEL"), "gas_high_alarm": FactSpec()} | HEALTH
+    second = Subject("gas2", "gas-detector", "b1/s1/302", (), facts, "bus-line")
+    core = make(STAIR_GAS, subjects=(*subjects, second))
+    for device in ("gas", "gas2"):
+        core.read(device, "gas", 0.0)
+        core.read(device, "gas_high_alarm", False)
+    return core
+
+
+def test_a_quiet_neighbour_refutes_no_detector_that_fell_silent(stair):
+    stair.read("gas", "gas", 60.0, SECOND)
+    assert [(asked.device, asked.point) for asked in stair.rereads()] == [("gas", "gas")]
+    stair.read("gas", "gas", None, SECOND + 100, Quality.COMMS)
+    stair.read("gas2", "gas", 0.5, SECOND + 200)
+    stair.wait(3 * SECOND)
+    assert stair.said("stair-gas") == ["raised", "told"]
+
+
+def test_a_neighbour_bears_out_no_spike(stair):
+    stair.read("gas", "gas", 60.0, SECOND)
+    stair.read("gas2", "gas", 0.5, SECOND + 100)
+    stair.read("gas", "gas", 0.0, SECOND + 200)
+    stair.wait(HOUR)
+    assert stair.said("stair-gas") == []
+
+
+def test_a_spike_refuted_is_none_of_the_neighbours_number(stair):
+    stair.read("gas", "gas", 60.0, SECOND)
+    stair.read("gas2", "gas", 60.0, SECOND + 100)
+    stair.read("gas", "gas", 0.0, SECOND + 200)
+    assert stair.said("stair-gas") == [], "one number of the neighbour, that nothing has borne out yet"
+    stair.wait(3 * SECOND)
+    assert stair.said("stair-gas") == ["raised", "told"]
+
+
+def test_a_detector_of_a_place_bears_out_its_own_number(stair):
+    stair.read("gas", "gas", 60.0, SECOND)
+    stair.read("gas", "gas", 61.0, SECOND + 100)
+    assert stair.said("stair-gas") == ["raised", "told"]
+
+
+def test_a_detector_of_a_place_refutes_its_own_number_whatever_its_neighbour_does(stair):
+    stair.read("gas2", "gas", None, SECOND, Quality.COMMS)
+    stair.read("gas", "gas", 60.0, SECOND)
+    stair.read("gas", "gas", 0.0, SECOND + 100)
+    stair.wait(HOUR)
+    assert stair.said("stair-gas") == []
