@@ -55,6 +55,8 @@ FOLD_BYTES = 1 << 20
 """A log of this size, or weight, is to be folded: some 250 alerts, or 80 minutes of restless air; a second's work on a memory card."""
 FOLD_LIMIT = 4 * FOLD_BYTES
 """A log of this size is folded by the commit that meets it, should nobody have done it before."""
+CHECKPOINT_BYTES = 4 * FOLD_BYTES
+"""So much was folded when SQLite's log is brought into the file: some 1,100 pages, about when a commit would do it by itself."""
 ROOM = "log"  # note: so long is the log
 
 
@@ -277,7 +279,7 @@ class Database:
             return None
         if self._log.room != self._noted_room:
             return self._note_room
-        if self._passed_on >= FOLD_BYTES:
+        if self._passed_on >= CHECKPOINT_BYTES:
             return self._checkpoint
         return self._log.lay_out if self._log.is_short else None
 

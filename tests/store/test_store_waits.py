@@ -166,17 +166,19 @@ def test_a_fold_leaves_the_file_itself_to_a_job_of_its_own(tmp_path):
     def written() -> int:
         return (tmp_path / DATABASE).stat().st_mtime_ns
 
-    for _ in range(2):
+    before = written()
+    for fold in range(1, 9):
         while not database.fold_due:
             database.commit(Batch((JournalRow(n := next(count), f"r{n}", "press", os.urandom(3_000)),)))
-            while (job := database.chore()) is not None:
-                job()
-        before = written()
+            if database._log.is_short:
+                database._log.lay_out()
+                database._noted_room = database._log.room
         database.fold(2 << 20)
         assert written() == before
         checkpoint = database.chore()
-        assert checkpoint is not None
-        checkpoint()
-        assert written() > before
-        assert database.chore() is None
+        assert (checkpoint is None) == bool(fold % 4), "they share the writing of the pages that each changes"
+        if checkpoint is not None:
+            checkpoint()
+            assert written() > before
+            before = written()
     database.close()
