@@ -12,7 +12,7 @@ import pytest
 from gateway.control.client import ControlClient, DaemonNotRunning
 from gateway.control.folder import SOCKET_NAME
 from gateway.control.protocol import Refusal
-from gateway.control.server import ControlServer
+from gateway.control.server import PATIENCE_S, ControlServer
 from gateway.faults import DeviceFault, StoreFault, UplinkFault
 
 FAULTS = {
@@ -87,7 +87,7 @@ class Daemon:
     def stop(self) -> None:
         if self.thread.is_alive():
             self.loop.call_soon_threadsafe(self.task.cancel)
-        self.thread.join(10)
+        self.thread.join(60)
         if not self.loop.is_closed():
             self.loop.close()
 
@@ -96,7 +96,7 @@ class Daemon:
 def make_daemon() -> Iterator[Callable[..., Daemon]]:
     running: list[Daemon] = []
 
-    def make(folder: Path, patience_s: float = 0.5) -> Daemon:
+    def make(folder: Path, patience_s: float = PATIENCE_S) -> Daemon:
         daemon = Daemon(folder, patience_s)
         running.append(daemon)
         daemon.start()
