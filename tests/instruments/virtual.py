@@ -37,11 +37,19 @@ class Stalled(RuntimeError):
 class VirtualLoop(asyncio.SelectorEventLoop):
     """A real event loop on virtual time; ``time()`` starts at 0."""
 
-    def __init__(self, *, patience_s: float | None = None) -> None:
-        """``patience_s``: real seconds before each jump; None: a little where sockets are open, else none."""
+    def __init__(
+        self,
+        *,
+        patience_s: float | None = None,
+        selector: Callable[[VirtualLoop], selectors.BaseSelector] | None = None,
+    ) -> None:
+        """``patience_s``: real seconds before each jump; None: a little where sockets are open, else none.
+
+        ``selector`` moves the clock; None: one that jumps.
+        """
         self._now = 0.0
         self._outside = 0
-        super().__init__(_JumpingSelector(self))
+        super().__init__((selector or _JumpingSelector)(self))
         self.patience_s = patience_s
         self._clock_resolution = _RESOLUTION_S
 

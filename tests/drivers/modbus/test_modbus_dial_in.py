@@ -6,6 +6,7 @@ import contextlib
 import msgspec
 import pytest
 import structlog
+from instruments.unhurried import unhurried_run
 
 from gateway.drivers.modbus.contest import CALM_S, Contest, Entries
 from gateway.drivers.modbus.dial_in import DialInWire, Reception
@@ -69,7 +70,7 @@ def test_rtu_frames_over_a_tcp_connection(kit):
             await kit.until(lambda: ear.values("gas")[-1] == 9)
         server.close()
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def test_a_box_that_dials_in_is_polled_and_its_heartbeat_is_no_noise(kit):
@@ -89,7 +90,7 @@ def test_a_box_that_dials_in_is_polled_and_its_heartbeat_is_no_noise(kit):
             await kit.until(lambda: ear.health("bus-a")[-1][1] == "ok", 5)
         assert line.wire._reception._server is None, "the port was kept"
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def test_a_box_that_dials_anew_is_heard_on_its_new_connection(kit):
@@ -103,7 +104,7 @@ def test_a_box_that_dials_anew_is_heard_on_its_new_connection(kit):
             await kit.until(lambda: 8 in ear.values("gas"), 5)
             assert ear.values("gas")[-1] == 8
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def test_a_stranger_is_let_in_nowhere(kit):
@@ -120,7 +121,7 @@ def test_a_stranger_is_let_in_nowhere(kit):
             await kit.until(lambda: ear.values("gas")[-1] == 7, 5)
             assert 66 not in ear.values("gas")
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def test_strangers_who_say_little_and_slowly_keep_no_box_out_and_fill_no_log(kit):
@@ -150,7 +151,7 @@ def test_strangers_who_say_little_and_slowly_keep_no_box_out_and_fill_no_log(kit
             await asyncio.gather(*crowd, return_exceptions=True)
 
     with structlog.testing.capture_logs() as logs:
-        asyncio.run(story())
+        unhurried_run(story())
     assert len([line for line in logs if line["event"] == "caller_refused"]) <= 2
 
 
@@ -198,7 +199,7 @@ def test_two_boxes_dial_one_port_and_each_finds_its_bus(kit):
                     await box.dial(reception.port)
                 await kit.until(lambda: 11 in first.values("gas") and 22 in second.values("gas"), 5)
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def test_modbus_tcp_may_be_dialled_in_too(kit):
@@ -218,7 +219,7 @@ def test_modbus_tcp_may_be_dialled_in_too(kit):
             serving.cancel()
             await asyncio.wait((serving,))
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def test_a_bus_knows_its_framing(kit):
@@ -241,7 +242,7 @@ def test_a_heartbeat_glued_to_an_answer_is_cut_off_where_it_cannot_be_mistaken()
             wire._heard(data)
             assert (bytes(heard), wire.heartbeats) == (passed, beats)
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def test_two_boxes_of_one_name_do_not_kick_each_other_out_for_ever(kit):
@@ -267,7 +268,7 @@ def test_two_boxes_of_one_name_do_not_kick_each_other_out_for_ever(kit):
         told = [line for line in lines if line["event"] == "registration_contested"]
         assert len(told) == 1
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 @pytest.mark.parametrize("pause_s", [0.0, 0.02])
@@ -290,7 +291,7 @@ def test_two_boxes_that_dial_anew_before_they_were_asked_are_read_all_the_same(k
             await asyncio.wait(fight)
 
     with structlog.testing.capture_logs() as logs:
-        asyncio.run(story())
+        unhurried_run(story())
     said = [line["event"] for line in logs]
     assert said.count("device_dialled_in") + said.count("port_lost") <= 12
     assert said.count("registration_contested") == 1

@@ -1,9 +1,8 @@
 """A bus of which more is wanted than it can carry, found out while it runs: it says so, and says when it is over."""
 
-import asyncio
-
 import pytest
 import structlog
+from instruments.unhurried import unhurried_run
 
 from gateway.drivers.modbus.overload import BEGINS, ENDS, WINDOW_S, OverloadWatch
 from gateway.drivers.modbus.review import OVERLOADED
@@ -74,7 +73,7 @@ def test_units_that_become_slow_overload_the_bus_and_alarms_keep_their_time(kit)
                 assert {event.device for event in ear.readings(OVERLOADED)} == {"bus-a"}
                 assert all(health == "ok" for _, health, _ in ear.health())
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 @pytest.mark.parametrize(("said_ms", "told"), [(0, [("a", 2.0)]), (30_000, [])])
@@ -93,4 +92,4 @@ def test_devices_far_slower_than_reckoned_are_told_of_once(kit, said_ms, told):
         slower = [line for line in lines if line["event"] == "answers_slower"]
         assert [(line["bus"], line["reckoned_ms"]) for line in slower] == told
 
-    asyncio.run(story())
+    unhurried_run(story())

@@ -7,6 +7,7 @@ import random
 
 import pytest
 import structlog
+from instruments.unhurried import unhurried_run
 
 from gateway.drivers.modbus.line import Refused
 from gateway.drivers.modbus.port import SerialLine
@@ -41,7 +42,7 @@ def test_a_late_answer_is_never_anothers_value(latency, jitter):
         assert missed >= 1, "the battery tested nothing"
         assert line.tally.units[1].late == missed
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 @pytest.mark.parametrize("timeout_ms", [50, 300, 1500])
@@ -66,7 +67,7 @@ def test_an_answer_that_comes_seconds_late_is_never_anothers_value(timeout_ms):
         late = await asyncio.gather(*(ask(*case) for case in cases))
         assert min(late) >= 1, "the battery tested nothing"
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def test_others_are_served_while_one_settles():
@@ -88,7 +89,7 @@ def test_others_are_served_while_one_settles():
             assert loop.time() - start >= 0.8, "asked again before its answer could no longer come"
             await line.close()
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def test_a_cancelled_request_does_not_poison_the_next():
@@ -104,7 +105,7 @@ def test_a_cancelled_request_does_not_poison_the_next():
             assert line.tally.units[1].late == 1
             await line.close()
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def test_noise_costs_no_answer_and_is_counted():
@@ -125,7 +126,7 @@ def test_noise_costs_no_answer_and_is_counted():
             assert line.tally.units[1].foreign_frames == 1
             await line.close()
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def test_a_damaged_answer_is_named_so_and_the_unit_is_free_at_once():
@@ -145,7 +146,7 @@ def test_a_damaged_answer_is_named_so_and_the_unit_is_free_at_once():
             assert line.free_at(1) == free_at
             await line.close()
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def test_three_and_a_half_characters_of_silence():
@@ -166,7 +167,7 @@ def test_three_and_a_half_characters_of_silence():
             assert min(gaps) >= line.silence_s
             await line.close()
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def test_exceptions_and_writes():
@@ -187,7 +188,7 @@ def test_exceptions_and_writes():
             assert (caught.value.reason, caught.value.code) == ("exception", 2)
             await line.close()
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def test_who_waits_is_told_at_once_when_the_port_goes(tmp_path):
@@ -216,7 +217,7 @@ def test_who_waits_is_told_at_once_when_the_port_goes(tmp_path):
             assert await line.read(1, H, 0, 1) == [1]
             await line.close()
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def test_a_port_has_one_owner(tmp_path):
@@ -230,7 +231,7 @@ def test_a_port_has_one_owner(tmp_path):
             await second.connect()
             await second.close()
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def test_a_line_that_chatters_without_end_still_is_asked():
@@ -249,7 +250,7 @@ def test_a_line_that_chatters_without_end_still_is_asked():
             noise.cancel()
             await line.close()
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def low_latency_lines(opened):
@@ -263,7 +264,7 @@ def low_latency_lines(opened):
                 await line.close()
 
     with structlog.testing.capture_logs() as lines:
-        asyncio.run(story())
+        unhurried_run(story())
     return [line for line in lines if line["event"] == "low_latency_refused"]
 
 

@@ -9,6 +9,7 @@ import threading
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from instruments.unhurried import unhurried_run
 
 from gateway.drivers.modbus import tcp_wire
 from gateway.drivers.modbus.line import Refused
@@ -75,7 +76,7 @@ def test_reads_and_writes_of_every_kind():
             assert caught.value.code == 2
             await line.close()
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 @pytest.mark.parametrize(
@@ -101,7 +102,7 @@ def test_a_wrong_answer_is_called_wrong(name, answer):
                 await line.read(1, H, 0, 1, timeout_ms=400)
             assert caught.value.reason == "wrong_answer", name
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def test_a_value_no_register_holds_is_a_fault_and_is_not_sent():
@@ -120,7 +121,7 @@ def test_a_value_no_register_holds_is_a_fault_and_is_not_sent():
             assert await line.read(1, Space.HOLDING, 0, 1) == [5]
             await line.close()
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def test_a_late_answer_is_never_anothers_value():
@@ -139,7 +140,7 @@ def test_a_late_answer_is_never_anothers_value():
                     assert fault.reason == "timeout"  # noqa: PT017 - both ways are right
             await line.close()
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def test_a_cancelled_request_does_not_poison_the_next():
@@ -156,7 +157,7 @@ def test_a_cancelled_request_does_not_poison_the_next():
             assert await line.read(1, H, 0, 1) == [1111]
             await line.close()
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def test_a_server_that_takes_connections_and_never_answers():
@@ -168,7 +169,7 @@ def test_a_server_that_takes_connections_and_never_answers():
                 assert caught.value.reason == "timeout"
             assert not line.connected
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def test_a_hang_up_is_told_at_once():
@@ -180,7 +181,7 @@ def test_a_hang_up_is_told_at_once():
             assert caught.value.reason == "port_gone"
             assert asyncio.get_running_loop().time() - start < 0.5
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def test_a_gateway_that_speaks_for_a_dead_unit_is_a_timeout():
@@ -190,7 +191,7 @@ def test_a_gateway_that_speaks_for_a_dead_unit_is_a_timeout():
                 await line.read(1, H, 0, 1)
             assert caught.value.reason == "timeout"
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def test_the_poller_finds_a_server_that_comes_late_and_comes_back(kit):
@@ -211,7 +212,7 @@ def test_the_poller_finds_a_server_that_comes_late_and_comes_back(kit):
             await kit.until(lambda: ear.values("gas")[-1] == 7, 3)
             await server.stop()
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 @contextlib.contextmanager
@@ -240,7 +241,7 @@ def test_who_wants_to_write_into_a_black_hole_does_not_wait_for_the_connection(k
                     await asyncio.wait_for(poller.write("dev1", "relay", True), 10)
         assert caught.value.reason == "port_gone"
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 class DeadNames:
@@ -279,7 +280,7 @@ def test_one_lookup_of_a_name_at_a_time_and_its_answer_serves_whoever_asks_then(
         wire.close()
         await server.stop()
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def test_dead_names_keep_nobody_else_shut(monkeypatch):
@@ -305,7 +306,7 @@ def test_dead_names_keep_nobody_else_shut(monkeypatch):
         names.back.set()
         await asyncio.gather(*waiting)
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def test_two_silent_units_behind_one_endpoint_are_one_fault(kit):
@@ -322,7 +323,7 @@ def test_two_silent_units_behind_one_endpoint_are_one_fault(kit):
                 assert [h for h in ear.health() if h[1] == "lost"] == [("bus-a", "lost", "all_silent")]
                 assert server.connections > 1, "a silent endpoint is dialled anew"
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def test_one_dead_unit_behind_an_endpoint_is_lost_alone(kit):
@@ -336,7 +337,7 @@ def test_one_dead_unit_behind_an_endpoint_is_lost_alone(kit):
                 assert ear.health("bus-a") == [("bus-a", "ok", "")]
                 assert server.connections == 1
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def test_a_few_dead_units_in_a_row_do_not_cost_the_others_the_line():
@@ -353,7 +354,7 @@ def test_a_few_dead_units_in_a_row_do_not_cost_the_others_the_line():
             assert server.connections == 1
             await line.close()
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 @given(st.lists(st.binary(max_size=60), max_size=6), st.booleans())
@@ -379,7 +380,7 @@ def test_whatever_comes_is_an_answer_or_a_fault(chunks, framed):
         with pytest.raises(DeviceFault):
             await line.read(9, H, 0, 1, timeout_ms=1)
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 @pytest.mark.parametrize("outstanding", [1, 4])
@@ -398,7 +399,7 @@ def test_as_many_questions_are_under_way_as_the_device_takes(outstanding):
             assert await asyncio.gather(*asking) == [[n] for n in range(8)]
             await line.close()
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def test_answers_in_another_order_find_their_questions():
@@ -414,7 +415,7 @@ def test_answers_in_another_order_find_their_questions():
             found = await asyncio.gather(*(line.read(1, H, n, 1, timeout_ms=60_000) for n in range(4)))
             assert found == [[n] for n in range(4)]
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 @pytest.mark.parametrize(
@@ -449,4 +450,4 @@ def test_a_bus_has_as_many_questions_under_way_as_the_least_of_its_devices_takes
                 assert {(r.device, r.value) for r in ear.readings() if r.value} == {("dev1", 1), ("dev2", 2)}
         assert under_way["most"] == outstanding
 
-    asyncio.run(story())
+    unhurried_run(story())

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 import structlog
+from instruments.unhurried import unhurried_run
 
 from gateway.faults import DeviceFault
 from gateway.sim.modbus import SimBus, SimUnit
@@ -57,7 +58,7 @@ def test_each_way_of_writing(kit, spec, coils, holding, expected):
             read = [asked for asked in unit.requests if asked[0] in {1, 3}]
             assert bool(read) is not spec.get("write_only", False)
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def test_what_reads_back_otherwise_is_a_fault(kit):
@@ -69,7 +70,7 @@ def test_what_reads_back_otherwise_is_a_fault(kit):
                 await poller.write("dev1", "out", ON)
             assert caught.value.reason == "readback"
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 class Crowd(SimBus):
@@ -110,7 +111,7 @@ def test_one_broadcast_for_all_that_want_the_same_and_each_is_read_back(kit):
             assert after - sent[0][0] >= 0.2, "the turnaround delay was not kept"
             assert poller.line.tally.line.broadcasts == 1
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 @pytest.mark.parametrize("more", [{"write_only": True}, {"pulse_ms": 300}])
@@ -130,7 +131,7 @@ def test_what_is_not_read_back_is_written_to_each_alone_so_that_each_says_yes(ki
             assert poller.line.tally.line.broadcasts == 0
             assert [unit.coils[0] for unit in units] == [1, 1, 1]
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 @pytest.mark.parametrize("bystander", [False, True])
@@ -148,7 +149,7 @@ def test_no_broadcast_that_could_move_somebody_else(kit, bystander):
             assert poller.line.tally.line.broadcasts == 0
             assert [unit.coils[0] for unit in units] == [1, 1, 0]
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def test_a_product_that_wants_a_longer_silence_gets_it(kit):
@@ -168,7 +169,7 @@ def test_a_product_that_wants_a_longer_silence_gets_it(kit):
             gaps = [at - max((heard for heard in said if heard < at), default=0) for at in shy_at[1:]]
             assert min(gaps) >= 0.04
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def test_an_output_that_lets_go_by_itself_is_written_again_until_it_is_put_off(kit):
@@ -185,7 +186,7 @@ def test_an_output_that_lets_go_by_itself_is_written_again_until_it_is_put_off(k
             assert len(writes(unit)) == count
             assert unit.coils[0] == 0
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def test_a_write_goes_at_once_to_a_unit_that_has_just_missed_an_answer(kit):
@@ -208,7 +209,7 @@ def test_a_write_goes_at_once_to_a_unit_that_has_just_missed_an_answer(kit):
             )
             assert before < len(unit.requests)
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def test_what_a_device_must_be_told_at_each_start_it_is_told(kit):
@@ -235,7 +236,7 @@ def test_what_a_device_must_be_told_at_each_start_it_is_told(kit):
             unit.silent, unit.holding = False, {0: 3, 955: 0, 956: 0}  # its power was off
             await kit.until(lambda: (unit.holding[955], unit.holding[956]) == (60, 2), 9)
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 @pytest.mark.parametrize("fate", ["lost", "refused", "stuck"])
@@ -270,7 +271,7 @@ def test_what_it_was_told_at_the_start_is_read_back(kit, fate):
             assert len(asked(6)) == (2 if fate == "lost" else 1), "told again and again"
 
     with structlog.testing.capture_logs() as lines:
-        asyncio.run(story())
+        unhurried_run(story())
     reasons = [line["reason"] for line in lines if line["event"] == "setup_failed"]
     assert reasons == [{"lost": "timeout", "refused": "exception", "stuck": "readback"}[fate]]
 
@@ -301,7 +302,7 @@ def test_a_hole_that_is_refused_by_silence_is_read_around(kit):
             await kit.until(lambda: ear.health("dev1")[-1:] == [("dev1", "ok", "")], 9)
             assert not [h for h in ear.health("dev1") if h[1] == "lost"]
 
-    asyncio.run(story())
+    unhurried_run(story())
 
 
 def test_what_cannot_be_read_is_a_fault_of_the_asker_and_ends_nothing(kit):
@@ -318,4 +319,4 @@ def test_what_cannot_be_read_is_a_fault_of_the_asker_and_ends_nothing(kit):
             poller.reread("dev1", "mute")
             assert (await poller.read("dev1", "level"))[0] == 9
 
-    asyncio.run(story())
+    unhurried_run(story())
