@@ -11,7 +11,7 @@ import pytest
 import yaml
 from e2e.walking import needs
 
-from .torture import kills, old_stores, soak, stage, waits, years
+from .torture import kills, offline, old_stores, soak, stage, waits, years
 from .torture.__main__ import _try
 from .torture.bugs import BREAKING
 from .torture.cuts import judge_all, record_daemon
@@ -180,6 +180,25 @@ def test_a_soak_too_short_to_judge_growth_says_so():
     soak._judge(row := Row(trials=1), [SOAKED, SOAKED._replace(tasks=90)])
     assert row.clean
     assert row.notes == ["growth is not judged: it ended with hour 2, and only from hour 48 on nothing may grow"]
+
+
+@pytest.mark.parametrize(
+    ("days", "sizes", "wrong"),
+    [
+        (7, [60.0 + n for n in range(4)] + [66.0] * 20 + [81.0] * 4, []),
+        (7, [66.0] * 24 + [82.5] * 4, ["memory grew from 66 to 82 MiB while the broker was away"]),
+        (2, [40.0] * 14 + [66.0] * 14, []),
+        (1.99, [40.0] * 14 + [90.0] * 14, []),
+    ],
+)
+def test_a_house_without_its_broker_may_grow_in_its_first_day_only(days, sizes, wrong):
+    offline._judge_our_memory(row := Row(trials=1), sizes, days)
+    assert row.wrong == wrong
+
+
+def test_days_too_short_to_judge_their_memory_say_so():
+    offline._judge_our_memory(row := Row(trials=1), [40.0, 90.0], 0.28)
+    assert row.notes == ["memory of those days is not judged: they were 0.28, and a house may grow in the first of 2"]
 
 
 def _told(alert: str, revision: int, sequence: int, change: str = "raised", kind: Kind = ("sos", "pb-1")) -> bytes:

@@ -57,6 +57,8 @@ READINGS = 12
 MOMENTS = 0.4, 0.6, 0.8
 """Of the drain, at which somebody presses: the critical lane of the week is through by then."""
 LOOKS_A_DAY = 4
+JUDGED_FROM_DAYS = 2
+"""In the first day the house is still warming up: its memory is compared with what it was then."""
 MAY_GROW_MIB = 32
 AWAY_MIB = 16.0
 """What the house may grow by from the second day to the last: 50,000 presses wait on the disk, the last thousand batches in memory."""
@@ -168,7 +170,7 @@ async def _be_away(folder: Path, alerts: int, seconds: float, port: int, registe
             for _ in range(READINGS):
                 living.house.inbox.report(next(air))
     _judge_the_week(living, row, offered)
-    _judge_our_memory(row, sizes)
+    _judge_our_memory(row, sizes, seconds / 86_400)
     _judge_the_samples(living, row, alerts * READINGS)
 
 
@@ -232,8 +234,15 @@ def _our_mib(living: _Away) -> float:
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
-def _judge_our_memory(row: Row, sizes: list[float]) -> None:
-    first, most = sizes[min(LOOKS_A_DAY, len(sizes) - 1)], max(sizes[LOOKS_A_DAY:] or sizes)
+def _judge_our_memory(row: Row, sizes: list[float], days: float) -> None:
+    """Of looks spread evenly over all the days."""
+    if days < JUDGED_FROM_DAYS:
+        row.notes.append(
+            f"memory of those days is not judged: they were {days:.2f}, and a house may grow in the first of {JUDGED_FROM_DAYS}"
+        )
+        return
+    later = sizes[round(len(sizes) / days) :]
+    first, most = later[0], max(later)
     row.notes.append(f"memory in those days: {first:.0f} MiB after the first, {most:.0f} at most")
     if most - first > AWAY_MIB:
         row.wrong.append(f"memory grew from {first:.0f} to {most:.0f} MiB while the broker was away")
