@@ -21,7 +21,7 @@ from gateway.sim.receiver import DutyOffice
 
 from .between import PUBACK, PUBLISH, Between
 from .rows import Budget, Row
-from .stage import Stage
+from .stage import PATIENCE_S, Stage
 
 PRESSES = 4
 AWAY_S = 3.0
@@ -119,11 +119,12 @@ async def slow(folder: Path, budget: Budget) -> Row:
     """1 kB/s."""
 
     @asynccontextmanager
-    async def hurt(_stage: Stage, between: Between) -> AsyncIterator[None]:
+    async def hurt(stage: Stage, between: Between) -> AsyncIterator[None]:
         between.bytes_per_s = SLOW_BYTES_PER_S
+        stage.closing_s = PATIENCE_S  # who asks again and again while the answers creep has them creep longer
         yield
 
-    return await _hurt(folder, budget, hurt, presses=2)
+    return await _hurt(folder, budget, hurt, presses=min(2, budget.trials))  # each climbs, at 15 s of such a line
 
 
 async def flapping(folder: Path, budget: Budget) -> Row:

@@ -80,7 +80,7 @@ class Stage(Walk):
             name: deque(maxlen=OLD_FRAMES) for name, sim in self.world.buttons.items() if sim.key is not None
         }
         self.replayed = 0
-        self.held_s = HELD_S
+        self.held_s, self.closing_s = HELD_S, CLOSING_S
         self.dice = random.Random(seed)
         self.world.relay.on_write = self._wired(self.world.relay.on_write)
 
@@ -197,7 +197,7 @@ class Stage(Walk):
             assert asyncio.get_running_loop().time() < until, f"{standing} cannot be closed"
             await asyncio.gather(*(self._close(alert, attempt) for alert in standing))
             with contextlib.suppress(AssertionError):
-                await self.until(lambda of=standing: not set(of) & set(self.open), "they are closed", CLOSING_S)
+                await self.until(lambda of=standing: not set(of) & set(self.open), "they are closed", self.closing_s)
 
     async def _close(self, alert: str, attempt: int) -> None:
         """Ask, until there is an answer or nobody to give one."""
