@@ -122,7 +122,7 @@ FAULTS: dict[str, Fault] = {
     "load-babbling-client": Fault(_real(floods.babbling), (20, 600), (1, 20)),
     "load-backlog": Fault(_real(floods.backlog), (50_000, 3600), (400, 60), least=(100, 600)),
     "year-of-growth": Fault(years.growth, (365, 3600), (40, 60), least=(33, 600), needs=()),
-    "offline-week": Fault(offline.week, (50_000, 3600), (400, 60), least=(400, 600)),
+    "offline-week": Fault(offline.week, (50_000, 3600), (400, 60), least=(100, 600)),
     "bug-in-a-service-worker": Fault(_real(bugs.service), (28, 900), (1, 30)),
     "bug-in-a-life-worker": Fault(_real(bugs.life), (40, 1200), (1, 30)),
     "bug-in-the-core": Fault(_real(bugs.core), (10, 600), (1, 60)),
