@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import serial
+from instruments.waiting import until
 from modbus_tk import defines, modbus_rtu, modbus_tcp
 from modbus_tk.modbus import ModbusError
 
@@ -65,8 +66,7 @@ def test_a_serial_master_gets_what_the_tables_hold():
                     line.close()
 
             check(device, *await asyncio.to_thread(master))
-            await asyncio.sleep(0.1)
-            assert device.discrete[0] == 1, "the valve's end switch did not follow"
+            await until(lambda: device.discrete[0] == 1)  # the valve's end switch follows
 
     asyncio.run(story())
 

@@ -96,7 +96,7 @@ class Front:
             assert await answer.read() == b"", "a reply says nothing, least of all yes"
             return answer.status
 
-    async def raw(self, data: bytes, *, pause_s: float = 0.0, limit_s: float = 5.0) -> bytes:
+    async def raw(self, data: bytes, *, pause_s: float = 0.0, limit_s: float = 60.0) -> bytes:
         """Bytes on a bare connection, and all that comes back."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.listener.port)
         try:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import structlog
+from instruments.unhurried import unhurried_run
 from instruments.waiting import until
 from wire.face_bodies import (
     EVENT_PART,
@@ -94,7 +95,7 @@ class TestWhoMaySpeak:
                 await until(lambda: len(front.inbox.events) == 2)
                 assert [event.reason for event in front.inbox.events] == ["wrong_device", "silent"]
 
-        asyncio.run(scene())
+        unhurried_run(scene())
 
     def test_who_is_turned_away_is_told_again_after_a_success(self, front_door: Open) -> None:
         async def scene() -> None:
@@ -205,7 +206,7 @@ class TestRefusals:
                 for segment in cuts[segments]:
                     writer.write(segment)
                     await asyncio.sleep(0.02)
-                answer = await asyncio.wait_for(reader.read(), 5)
+                answer = await asyncio.wait_for(reader.read(), 60)
                 assert answer.startswith(b"HTTP/1.1 200")
                 assert NAME.encode() not in answer
                 assert len(front.inbox.of(Entry)) == 1
