@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from instruments.unhurried import unhurried_run
 
 from gateway import supervise
 from gateway.faults import DeviceFault, SiteError, StoreFault, UplinkFault
@@ -62,7 +63,7 @@ def run_until_working(supervisor: Supervisor, *flaky: Flaky) -> None:
         supervisor.stop()
         await running
 
-    asyncio.run(main())
+    unhurried_run(main())
 
 
 WORLD = [
@@ -189,7 +190,7 @@ def test_a_worker_that_owes_no_beats_has_recovered_when_it_runs_on(heard, monkey
         supervisor.stop()
         await running
 
-    asyncio.run(asyncio.wait_for(main(), 20))
+    unhurried_run(asyncio.wait_for(main(), 20))
     assert heard.recovered == ["listener"]  # once; the bus owes a beat
 
 
@@ -265,7 +266,7 @@ def test_a_worker_that_will_not_stop_does_not_keep_the_others_from_it(heard, mon
         release.set()
         return took
 
-    assert asyncio.run(main()) < 3
+    assert unhurried_run(main()) < 3
     assert stopped == ["store"]
 
 
@@ -328,7 +329,7 @@ def run_for(supervisor: Supervisor, seconds: float, systemd: Systemd) -> None:
         supervisor.stop()
         await running
 
-    asyncio.run(main())
+    unhurried_run(main())
 
 
 def test_the_watchdog_is_fed_while_vital_workers_complete_turns(heard, systemd):
@@ -373,7 +374,7 @@ def test_a_stuck_vital_worker_starves_the_watchdog_and_is_reported_once(heard, s
 
     supervisor.add("engine", Ring.LIFE, engine, vital_within_s=0.15)
     supervisor.add("panel", Ring.SERVICE, Flaky().run)
-    asyncio.run(asyncio.wait_for(main(), 20))
+    unhurried_run(asyncio.wait_for(main(), 20))
     assert heard.faults[0] == ("engine", "stuck", "")
     assert heard.recovered == ["engine"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from instruments.unhurried import unhurried_run
 
 from gateway.supervise import Ring, Supervisor
 
@@ -40,7 +41,7 @@ class Crew:
             self.supervisor.stop()
             await running
 
-        asyncio.run(asyncio.wait_for(main(), 20))
+        unhurried_run(asyncio.wait_for(main(), 20))
 
 
 @pytest.fixture
@@ -128,7 +129,7 @@ def test_readiness_waits_for_the_first_turn_of_every_vital_worker():
         await running
         return said
 
-    assert asyncio.run(asyncio.wait_for(main(), 20)) == ["not yet", "turned", "ready"]
+    assert unhurried_run(asyncio.wait_for(main(), 20)) == ["not yet", "turned", "ready"]
 
 
 def test_where_nobody_is_vital_readiness_is_at_once():
@@ -141,4 +142,4 @@ def test_where_nobody_is_vital_readiness_is_at_once():
         await running
         return True
 
-    assert asyncio.run(asyncio.wait_for(main(), 20))
+    assert unhurried_run(asyncio.wait_for(main(), 20))

@@ -7,6 +7,7 @@ import tty
 from pathlib import Path
 
 import pytest
+from instruments.unhurried import unhurried_run
 
 from gateway.drivers.modbus import frames
 from gateway.drivers.modbus.line import Refused
@@ -77,4 +78,4 @@ def test_conversation(question, sent, carried, understood, pieces):
         os.close(slave)
         assert answer == understood
 
-    asyncio.run(story())
+    unhurried_run(story())
