@@ -24,17 +24,10 @@ from gateway.store.store import Store
 
 @pytest.fixture
 def quick(monkeypatch):
-    """The same store with shorter pauses."""
+    """The same store with shorter pauses; a disk that is only slow, as on a busy machine, is none that stalls."""
     monkeypatch.setattr(memory, "RETRY_S", (0.02, 0.05))
     monkeypatch.setattr(store_module, "QUIET_S", 0.05)
     monkeypatch.setattr(store_module, "CURSOR_S", 0.05)
-    monkeypatch.setattr(store_module, "STALL_S", 0.15)
-    monkeypatch.setattr(worker_module, "STALL_S", 0.15)
-
-
-@pytest.fixture
-def patient(quick, monkeypatch):
-    """… and a disk that is only slow, as on a busy machine, is none that stalls."""
     for module in (store_module, worker_module):
         monkeypatch.setattr(module, "STALL_S", 60.0)
 
@@ -80,7 +73,7 @@ def test_an_urgent_part_is_on_disk_when_its_answer_comes(tmp_path, make_part):
     asyncio.run(life())
 
 
-def test_quiet_parts_share_one_commit_and_ride_along_with_an_urgent_one(tmp_path, make_part, quick, refusing, patient):
+def test_quiet_parts_share_one_commit_and_ride_along_with_an_urgent_one(tmp_path, make_part, quick, refusing):
     async def life():
         store = Store(tmp_path)
         await store.start()
@@ -142,7 +135,7 @@ def test_a_store_that_was_opened_is_alive_at_once(tmp_path, make_part):
     asyncio.run(life())
 
 
-def test_cursors_reach_the_disk_without_any_part(tmp_path, make_part, patient):
+def test_cursors_reach_the_disk_without_any_part(tmp_path, make_part, quick):
     def left():
         with contextlib.closing(Database.open(tmp_path)) as other:
             return [message.sequence for message in other.uplinks.take("n", "critical", 9)]
@@ -269,7 +262,7 @@ def test_a_folder_that_cannot_be_made_is_memory_mode_from_the_start(tmp_path, ma
 
 
 def test_a_disk_that_hangs_holds_up_nobody_and_the_words_told_are_the_words_kept(
-    tmp_path, make_part, patient, monkeypatch
+    tmp_path, make_part, quick, monkeypatch
 ):
     gate, real = Gate(monkeypatch), Database.commit
 
