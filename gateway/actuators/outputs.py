@@ -16,7 +16,7 @@ again only after a write that failed or a feedback that says, in good quality, t
 feedback it is never looked at again. A relay that is *unread* is written again at each verification, for it may have lost its
 power; without a feedback no state asked of it is ever called confirmed. One that its device lets go unless it is *renewed* is
 written whenever it shall be on, never looked at first: the bus renews what it wrote itself, and what is seen on may be the end of
-a pulse that another life gave.
+a pulse that another life gave. A valve on a point that *opens* it is never written and never called shut, whatever is asked.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ FEEDBACK_UNKNOWN = "feedback_unknown"
 """The feedback cannot be read, or not be believed."""
 UNPROVEN = "unproven"
 """Written, and nothing can show that it was taken: a relay never read, and no feedback."""
+POINT_OPENS = "point_opens"
+"""Not written: its point would open the valve that is to be shut."""
 NO_ANSWER = "no_answer"
 _GLANCE_S = 0.02
 _REASONS = {"timeout": NO_ANSWER}
@@ -168,6 +170,8 @@ class OutputReconciler:
 
     async def _settle(self, circuit: Circuit, group: asyncio.TaskGroup) -> tuple[Asked, Outcome | None]:
         """One round: look if needed, do what is to be done, prove it."""
+        if circuit.output.opens:
+            return circuit.asked, Outcome(None, confirmed=not circuit.asked.ask.stands, reason=POINT_OPENS)
         asked, deed, energised, fault = await self._act(circuit, group)
         if fault:
             return asked, Outcome(None, confirmed=False, reason=fault)

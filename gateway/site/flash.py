@@ -50,7 +50,8 @@ def give_pulse(output: Output, device: ModbusDevice, reader: Reader) -> ModbusDe
         reader.faults.add(reader.mark("pulse"), "fault.no_flash", name=output.id, given=given, allowed=allowed or "-")
         return device
     held = output.kind != "valve"
-    if not (held or output.latching or spec.momentary):
+    reopens = not (held or output.latching or spec.momentary)
+    if reopens:
         reader.faults.add(reader.mark("pulse"), "fault.valve_reopens", name=output.id)
     low, high = max(spec.flash.step_ms, _LEAST_HELD_MS if held else 0), spec.flash.step_ms * spec.flash.most
     if not low <= output.pulse_ms <= high:
@@ -59,6 +60,8 @@ def give_pulse(output: Output, device: ModbusDevice, reader: Reader) -> ModbusDe
         reader.faults.add(
             reader.mark("pulse"), "fault.out_of_bounds", name=output.id, field="pulse", given=given, **bounds
         )
+        return device
+    if reopens:  # a start that tolerates the fault holds its coil instead
         return device
     points[spec.name] = pulsed(spec, output.pulse_ms, held=held)
     return structs.replace(device, profile=structs.replace(device.profile, points=tuple(points.values())))

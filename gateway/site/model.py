@@ -305,6 +305,8 @@ class Output(Struct, frozen=True):
     """Nothing shows that its relay took what was written: only a feedback proves it (from the profile)."""
     renewed: bool = False
     """Its relay lets go unless it is written again in time: seen on, it may be at the end of its last pulse (from the profile)."""
+    opens: bool = False
+    """A valve whose point opens it: a fault that a start tolerates, so it is never written (from the profile)."""
 
 
 class Broker(Struct, frozen=True):

@@ -306,6 +306,7 @@ class _Reading:
             momentary=output.kind == "valve" and any(p.momentary for p in points),
             unread=any(p.unread for p in points),
             renewed=any(p.repeat_ms for p in points),
+            opens=output.kind == "valve" and any(p.name == checks.OPENS for p in points),
         )
 
     def _as_used(self, bus: Bus) -> Bus:

@@ -295,6 +295,7 @@ _REASONS: dict[str, tuple[str, str]] = {
     "reason.not_confirmed": ("反馈显示未到位", "the feedback shows it is not in place"),
     "reason.feedback_unknown": ("反馈读不到或不可信", "the feedback cannot be read or believed"),
     "reason.unproven": ("已写入，但无从证明", "written, but nothing can prove it"),
+    "reason.point_opens": ("点位置位会打开阀门，网关不写", "not written: its point would open the valve"),
     "reason.no_answer": ("无应答", "no answer"),
     "reason.superseded": ("被新的要求取代", "replaced by a newer request"),
     "reason.unknown_event": ("未知的按键类型", "unknown kind of press"),

@@ -121,3 +121,11 @@ def test_a_point_whose_profile_says_that_it_is_momentary_needs_no_such_word(load
     board = BOARD.replace("most: 600}}", "most: 600}, pulse: 1s}", 1)
     loaded = load(wanting(good, "pulse: 2s, latching: false"), {"profiles/flash.yaml": board})
     assert not loaded.errors()
+
+
+def test_what_would_open_again_is_read_as_a_lasting_output(load, good):
+    """A start tolerates the fault, and no start may open a valve when the pulse is over."""
+    loaded = load(wanting(good, "pulse: 10s, latching: false"), PROFILES)
+    (valve,) = [one for one in loaded.site.outputs.values() if one.kind == "valve"]
+    spec = points_of(loaded, "relay-1")["relay1"]
+    assert (valve.momentary, spec.pulse_ms, spec.write_on_address) == (False, 0, None)
