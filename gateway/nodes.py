@@ -67,6 +67,8 @@ class Faults:
 
     def __init__(self) -> None:
         self.found: list[Fault] = []
+        self.softened: list[Fault] = []
+        """Errors that are run on all the same."""
 
     def add(self, mark: Mark, key: str, **fields: object) -> None:
         """Something that must be mended before the gateway starts."""
@@ -76,11 +78,10 @@ class Faults:
         """Legal, but unwise."""
         self.found.append(Fault(mark, key, _shown(fields), warning=True))
 
-    def soften(self, keys: Collection[str]) -> list[Fault]:
-        """Make warnings of the errors of these keys; returns them."""
-        softened = [fault for fault in self.errors if fault.key in keys]
-        self.found = [msgspec.structs.replace(f, warning=True) if f in softened else f for f in self.found]
-        return softened
+    def soften(self, keys: Collection[str]) -> None:
+        """Make warnings of the errors of these keys, and remember them."""
+        self.softened = [fault for fault in self.errors if fault.key in keys]
+        self.found = [msgspec.structs.replace(f, warning=True) if f in self.softened else f for f in self.found]
 
     @property
     def errors(self) -> list[Fault]:

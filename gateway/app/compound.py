@@ -41,6 +41,8 @@ QUIET = "quiet"
 """Fact of a button: silent for much longer than it usually is."""
 OVERLOADED = "overloaded"
 """Fact of a bus: it leaves out too many of its turns."""
+SITE_HEALTH = "worker-site"
+"""The site file as a part of the gateway: it ails where a start had to tolerate its faults."""
 HEARTBEATS_MISSED = 3
 LONGEST_HEARD_MS = DAY
 """A button is missing after three of its heartbeats, and after a day at the latest (facts/ble 6)."""
@@ -163,6 +165,7 @@ def _subjects(site: Site) -> Iterator[Subject]:
         yield Subject(uplink_subject(uplink.id), "uplink", "", facts=_HEALTH)
     for worker in worker_names(site):
         yield Subject(worker_subject(worker), "worker", "", facts=_HEALTH)
+    yield Subject(SITE_HEALTH, "worker", "", facts=_HEALTH)
     yield Subject(CLOCK, "clock", "", facts={SYNCED: FactSpec()})
     yield Subject(STORE, "store", "", facts=_HEALTH)
 

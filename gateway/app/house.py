@@ -7,7 +7,7 @@ told to stop. What the site file describes is built in ``rooms.py``. Tests build
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from gateway import __version__
 from gateway.alerts import Alert
 from gateway.app.anteroom import Ahead
 from gateway.app.chronicle import Chronicle
-from gateway.app.compound import life_safety_alone, worker_subject
+from gateway.app.compound import SITE_HEALTH, life_safety_alone, worker_subject
 from gateway.app.crashes import Crashes
 from gateway.app.desk import Desk
 from gateway.app.errand import Errand
@@ -45,6 +45,7 @@ from gateway.rules.compound import HEALTH, STORE, Compound
 from gateway.rules.engine import Engine
 from gateway.rules.ledger import Row
 from gateway.site.model import Site
+from gateway.site.report import as_object
 from gateway.store.registry import Registry
 from gateway.store.retention import Keep
 from gateway.store.rows import Loaded, Part, StateRow
@@ -55,6 +56,7 @@ from gateway.supervise import Ring, Supervisor
 log = structlog.get_logger()
 
 MB = 1_000_000
+SITE_TOLERATED = "site_tolerated"
 PATIENT_OPEN_S = 60.0
 """Within the unit's TimeoutStartSec."""
 KEPT_LATE = frozenset({"alert", "closed", "press"})
@@ -142,19 +144,24 @@ class House:
         self.inbox.report(_loaded(self.orders))
         notes = (*loaded.notes, *self.orders.secrets.notes, *(f"state_unreadable: {row}" for row in unreadable))
         self._report_store(notes)
-        self._report_core()
+        self._report_self()
 
     def _is_vital(self, event: Event) -> bool:
         return self.engine.is_vital(event)  # of the core as it is then
 
-    def _report_core(self) -> None:
-        """Whether the core runs whole; said only where that is, or was, no matter of course."""
-        name = worker_subject("core")
+    def _report_self(self) -> None:
+        """Whether the core runs whole, and on a site file without faults."""
         reason = "safe_mode" if self.crashes.alone else EVENT_QUARANTINED if self.crashes.kinds else ""
+        self._report_part(worker_subject("core"), reason, self.crashes.kinds)
+        tolerated = self.orders.tolerated
+        self._report_part(SITE_HEALTH, SITE_TOLERATED if tolerated else "", [fault.key for fault in tolerated])
+
+    def _report_part(self, name: str, reason: str, details: Iterable[str]) -> None:
+        """Said only where all is not well, or was not when last heard of."""
         known = self.engine.fact(name, HEALTH)
         if reason or (known is not None and known.value != Health.OK.value):
             health = Health.FAULTY if reason else Health.OK
-            self.inbox.report(DeviceHealth(name, health, reason, ", ".join(self.crashes.kinds)))
+            self.inbox.report(DeviceHealth(name, health, reason, ", ".join(details)))
 
     def _report_released(self) -> None:
         """Devices of which something was put aside are heard whole again."""
@@ -288,7 +295,7 @@ class House:
         for want in engine.wants():
             self.rooms.want(want)  # an output built anew knows of nothing yet
         self.hire(hands)
-        self._report_core()
+        self._report_self()
         self._report_released()
         withdrawn = len(before - {alert.id for alert in engine.alerts()})
         return kept, tuple(hand.name for hand in hands), withdrawn
@@ -306,7 +313,7 @@ class House:
     def _add(self, hand: Hand, before: str | None = None) -> None:
         """A worker that was failing when last heard of, in a life before or under another site file, must say when it is well.
 
-        But for the core, of whose health ``_report_core`` speaks.
+        But for the core, of whose health ``_report_self`` speaks.
         """
         known = self.engine.fact(worker_subject(hand.name), HEALTH)
         failing = hand.name != "core" and known is not None and known.value != Health.OK.value
@@ -382,6 +389,7 @@ class House:
             "uplinks": list(uplinks_standing(self.rooms.uplinks.values(), self.engine, self.timeline.now)),
             "outputs": self.rooms.outputs.standing(),
         }
+        out["tolerated"] = [as_object(fault, self.site.language) for fault in self.orders.tolerated]
         return shown | out | {"buses": self.rooms.buses(), "units": self.rooms.units()}
 
     def _beat(self, worker: str) -> Callable[[], None]:

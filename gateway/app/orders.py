@@ -11,7 +11,7 @@ from gateway.app.check import TOLERATED, check
 from gateway.app.secrets import Secrets, read_secrets
 from gateway.app.trades import fetch
 from gateway.faults import SiteError
-from gateway.nodes import Faults
+from gateway.nodes import Fault, Faults
 from gateway.rules.compound import Compound
 from gateway.site.model import Site
 from gateway.site.report import sentence
@@ -25,6 +25,8 @@ class Orders(Struct, frozen=True):
     site: Site
     compound: Compound
     secrets: Secrets
+    tolerated: tuple[Fault, ...] = ()
+    """Faults that stop no start; `check` and a reload refuse them."""
 
 
 class Reloaded(Struct, frozen=True):
@@ -51,12 +53,13 @@ class FaultySite(SiteError):
 def read_site(path: Path, faults: Faults, *, starting: bool = False) -> tuple[Site, Compound]:
     """The site and its compound; what is unwise is added to ``faults``. Raises FaultySite.
 
-    ``starting``: what an earlier version let pass is better than a gateway that does not start; it is written down.
+    ``starting``: what an earlier version let pass is better than a gateway that does not start; the house says it of itself.
     """
     checked = check(path, faults)
-    softened = faults.soften(TOLERATED) if starting else []
-    if checked is not None and softened:
-        log.warning("site_tolerated", faults=[sentence(fault, checked[0].language) for fault in softened])
+    if starting:
+        faults.soften(TOLERATED)
+    if checked is not None and faults.softened:
+        log.warning("site_tolerated", faults=[sentence(fault, checked[0].language) for fault in faults.softened])
     if checked is None or faults.errors:
         raise FaultySite(faults)
     return checked
@@ -73,4 +76,4 @@ def with_secrets(site: Site, compound: Compound, folder: Path, faults: Faults) -
     if faults.errors:
         raise FaultySite(faults)
     fetch(site)
-    return Orders(site, compound, secrets)
+    return Orders(site, compound, secrets, tuple(faults.softened))

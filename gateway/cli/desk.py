@@ -105,6 +105,7 @@ def _show_status(items: list[Item]) -> Iterable[str]:
         yield say("status.deaf", language(), device=device, reason=say(f"reason.{reason}", language()))
     for device, reason in status.get("out_of_service", {}).items():
         yield say("status.out_of_service", language(), device=device, reason=say(f"reason.{reason}", language()))
+    yield from _show_tolerated(status.get("tolerated", []))
     yield say("status.clock", language(), clock=say(f"clock.{status['clock']}", language()))
     yield say("status.store", language(), mode=say("store.disk" if status["durable"] else "store.memory", language()))
     yield from _show_uplinks(status.get("uplinks", []))
@@ -116,6 +117,17 @@ def _show_status(items: list[Item]) -> Iterable[str]:
         told["classes"] = _classes(bus["skipped_pct_of"])
         yield say("status.bus_overloaded" if bus["overloaded"] else "status.bus", language(), **told)
     yield from _show_units(status.get("units", []))
+
+
+def _show_tolerated(faults: list[Item]) -> Iterable[str]:
+    """One line a fault of the site file on which the gateway runs all the same."""
+    from gateway.nodes import Fault, Mark
+    from gateway.site.report import sentence
+
+    for fault in faults:
+        file, line = fault["file"], fault["line"]
+        told = Fault(Mark(file, line), fault["key"], tuple(fault["fields"].items()))
+        yield say("status.tolerated", language(), file=file, line=line, fault=sentence(told, language()))
 
 
 def _show_uplinks(uplinks: list[Item]) -> Iterable[str]:

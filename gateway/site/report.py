@@ -78,17 +78,19 @@ def render(faults: Faults, language: str) -> list[str]:
 
 def objects(faults: Faults, language: str) -> list[dict[str, object]]:
     """One object a fault, for ``--json``."""
-    return [
-        {
-            "file": fault.mark.file,
-            "line": fault.mark.line,
-            "level": "warning" if fault.warning else "error",
-            "key": fault.key,
-            "message": sentence(fault, language),
-            "fields": dict(fault.fields),
-        }
-        for fault in in_order(faults)
-    ]
+    return [as_object(fault, language) for fault in in_order(faults)]
+
+
+def as_object(fault: Fault, language: str) -> dict[str, object]:
+    """A fault and what it says."""
+    return {
+        "file": fault.mark.file,
+        "line": fault.mark.line,
+        "level": "warning" if fault.warning else "error",
+        "key": fault.key,
+        "message": sentence(fault, language),
+        "fields": dict(fault.fields),
+    }
 
 
 def summary(faults: Faults, language: str) -> str:

@@ -281,6 +281,10 @@ _REASONS: dict[str, tuple[str, str]] = {
         "反复崩溃:只有内置的生命安全规则在运行",
         "it kept crashing: the built-in life-safety rules run alone",
     ),
+    "reason.site_tolerated": (
+        "小区文件有错，启动时放行；请看 loudong status",
+        "the site file has faults that only a start tolerates; see loudong status",
+    ),
     "reason.event_quarantined": (
         "有事件曾使程序崩溃,已隔离,不再处理",
         "an event that broke the core is quarantined and not acted on",

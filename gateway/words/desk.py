@@ -310,6 +310,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "out of service, so nobody watches there: {device} ({reason})",
     ),
     "status.deaf": ("听不到 {device}:{reason}", "deaf to {device}: {reason}"),
+    "status.tolerated": (
+        "小区文件有错，启动时放行({file}:{line}):{fault}",
+        "tolerated at the start ({file}:{line}): {fault}",
+    ),
     "status.uplink.connected": ("上级 {uplink}:已连接({broker})", "uplink {uplink}: connected ({broker})"),
     "status.uplink.connecting": ("上级 {uplink}:正在连接({broker})", "uplink {uplink}: connecting ({broker})"),
     "status.uplink.impaired": (

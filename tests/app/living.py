@@ -15,7 +15,7 @@ import msgspec
 from instruments.virtual import VirtualClock
 
 from gateway.app.house import House, Surroundings, build
-from gateway.app.orders import Reloaded, read_orders
+from gateway.app.orders import Reloaded, read_site, with_secrets
 from gateway.app.reload import Reloader
 from gateway.events import Event
 from gateway.nodes import Faults
@@ -100,7 +100,8 @@ class Living:
 
     async def start(self) -> None:
         """Build and live, as `loudong run` does."""
-        orders = read_orders(self.path, self.state, Faults())
+        faults = Faults()
+        orders = with_secrets(*read_site(self.path, faults, starting=True), self.state, faults)
         self.house = await build(orders, self.state, self.clock, self.surroundings)
         self.reloader = Reloader(self.house, self.path, self.state)
         self.house.desk.offer("reload", self.reloader.answer)

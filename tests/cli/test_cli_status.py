@@ -25,6 +25,26 @@ def test_a_gateway_without_buses_says_nothing_of_them(monkeypatch):
     assert not any("devices on buses" in line for line in _show_status([STATUS | {"units": []}]))
 
 
+FAULT = {
+    "file": "site.yaml", "line": 9, "level": "error", "key": "fault.valve_unproven", "message": "?", "fields": {"name": "v1"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("spoken", "line"),
+    [
+        (
+            "en_US.UTF-8",
+            "tolerated at the start (site.yaml:9): v1: no feedback: nothing proves that the valve is shut.",
+        ),
+        ("zh_CN.UTF-8", "小区文件有错，启动时放行(site.yaml:9):v1：没有 feedback，阀门真关没关无从证明。"),
+    ],
+)
+def test_each_fault_that_a_start_tolerated_has_its_line(monkeypatch, spoken, line):
+    monkeypatch.setenv("LC_ALL", spoken)
+    assert line in list(_show_status([STATUS | {"tolerated": [FAULT]}]))
+
+
 BUS = {
     "bus": "line-s1", "overloaded": True, "taken": 900, "skipped": 100, "skipped_pct": 10.0, "p50_ms": 4.2, "p99_ms": 17.0,
     "skipped_pct_of": {"alarm": 0.0, "slow": 60.5}, "reckoned_ms": 5.0,
