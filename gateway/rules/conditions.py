@@ -93,7 +93,9 @@ class Is(Struct, frozen=True):
             return Finding(False if self.of_bus else None)
         alarming = self._alarming(fact)
         stale_at = case.view.stale_at(owner, self.fact)
-        if not fact.believed(alarming=alarming, told=True) or (stale_at is not None and case.at >= stale_at):
+        tested = owner in case.aside and fact.quality is Quality.UNDER_TEST
+        stale = stale_at is not None and case.at >= stale_at
+        if tested or stale or not fact.believed(alarming=alarming, told=True):
             return Finding(None)
         if not alarming:
             return Finding(False, (), stale_at)

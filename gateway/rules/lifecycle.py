@@ -78,6 +78,13 @@ def shelve(alert: Alert, at: Instant, who: str, until: Instant, reason: str) -> 
     )
 
 
+def drill(alert: Alert, until: Instant) -> Alert:
+    """What alarms again does so in a test: out of sight until that is over, as it is already where somebody shelved it."""
+    shelved = alert.suppression is Suppression.SHELVED
+    sight = Suppression.SHELVED if shelved else Suppression.BY_DESIGN
+    return _replace(alert, suppression=sight, drill=True, shelved_until=until)
+
+
 def shelved_ms(alert: Alert, at: Instant) -> int:
     """How long it was out of sight since it was last told to anybody."""
     return alert.shelved_ms + (0 if alert.shelved_at is None else at - alert.shelved_at)

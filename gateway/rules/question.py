@@ -142,6 +142,8 @@ class Case(Struct, frozen=True):
     """What the watch remembers, one for each condition with a past."""
     place: str = ""
     """Where the subject is one of several that are asked for their place: that place."""
+    aside: frozenset[str] = frozenset()
+    """Devices whose word under test is left out: whether the rest is enough."""
 
     @property
     def whose(self) -> str:
@@ -160,6 +162,7 @@ class Case(Struct, frozen=True):
                 self.standing,
                 self.pulse if member == self.origin else None,
                 place=self.subject,
+                aside=self.aside,
             )
             for member in self.members
         )

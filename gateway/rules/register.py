@@ -196,7 +196,7 @@ class AlertRegister:
         if until is None:
             self.re_alarm(lifecycle.unshelve(_replace(alert, drill=False), at, None), at, why, "test_over")
         else:
-            self.re_alarm(_replace(alert, shelved_until=until), at, why, "came_back")
+            self.re_alarm(lifecycle.drill(alert, until), at, why, "came_back")
 
     def return_(self, alert: Alert, at: Instant) -> None:
         """The condition is gone; the alert ends if nothing is owed."""

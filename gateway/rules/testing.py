@@ -11,7 +11,7 @@ from __future__ import annotations
 from gateway.alerts import Why
 from gateway.events import Quality
 from gateway.instant import MINUTE, Instant
-from gateway.rules.question import View
+from gateway.rules.question import View, soonest
 
 TESTED = "tested"
 """Fact of a device: a point that is under test, since the first one was; empty when that is plainly good again and so are all others."""
@@ -19,28 +19,34 @@ BELIEVED_MS = 30 * MINUTE
 """Contract: nothing that is a matter of life is out of sight for longer."""
 
 
-def tested_until(view: View, subject: str, why: tuple[Why, ...], at: Instant) -> Instant | None:
-    """Until when an alert for these reasons may be a test; None where it is none, or one that has lasted for too long."""
-    if not why or any(reason.quality is not Quality.UNDER_TEST for reason in why):
-        return None
-    began = min(_began(view, reason.of or subject, at) for reason in why)
-    until = Instant(began + BELIEVED_MS)
-    return until if until > at and view.is_counted_from(began) else None
+def believed_until(view: View, device: str, at: Instant) -> Instant | None:
+    """Until when the test of a device is believed to be one; None: it has none, or one that has lasted for too long.
 
-
-def _began(view: View, device: str, at: Instant) -> Instant:
-    """Since when the device has said so, in whatever it says: its health is the driver's word, and begins anew with each start."""
+    In whatever it says so: its health is the driver's word, and begins anew with each start.
+    """
     tested = view.fact(device, TESTED)
-    return tested.since if tested is not None and tested.value else at
+    if tested is None or not tested.value or not view.is_counted_from(tested.since):
+        return None
+    until = Instant(tested.since + BELIEVED_MS)
+    return until if until > at else None
+
+
+def tested_until(view: View, subject: str, why: tuple[Why, ...], at: Instant) -> Instant | None:
+    """Until when what rests on these reasons may be a test; None: none of them is said in one that is believed."""
+    return soonest(believed_until(view, reason.of or subject, at) for reason in _tested(why))
 
 
 def is_gone(view: View, subject: str, why: tuple[Why, ...]) -> bool:
-    """Whether the device still tests, and says of none of these reasons any more that it stands."""
-    facts = [(reason, view.fact(reason.of or subject, reason.fact)) for reason in why]
-    return all(
+    """Whether what was said under test, and is said under test still, stands no more: not one of these reasons."""
+    facts = [(reason, view.fact(reason.of or subject, reason.fact)) for reason in _tested(why)]
+    return bool(facts) and all(
         fact is not None
         and fact.quality is Quality.UNDER_TEST
         and isinstance(fact.value, bool)
         and fact.value != reason.value
         for reason, fact in facts
     )
+
+
+def _tested(why: tuple[Why, ...]) -> list[Why]:
+    return [reason for reason in why if reason.quality is Quality.UNDER_TEST]

@@ -32,7 +32,7 @@ from gateway.rules.memory import Memories, Memory, Occurrence
 from gateway.rules.question import Case, Finding
 from gateway.rules.register import AlertRegister
 from gateway.rules.signs import Sign
-from gateway.rules.testing import tested_until
+from gateway.rules.testing import believed_until, tested_until
 
 REREAD_WITHIN_MS = 1_500
 """A re-read takes one transaction, at most a second on a slow bus; a value that cannot be confirmed alarms all the same."""
@@ -305,11 +305,12 @@ class Watchkeeper:
 
     def _raise(self, rule: Rule, subject: str, why: tuple[Why, ...], at: Instant, cause: str) -> None:
         self._set(rule, subject, Watch(Phase.ACTIVE, None, cause))
-        alert, until = self._register.standing(rule.id, subject), tested_until(self._board, subject, why, at)
+        alert, until = self._register.standing(rule.id, subject), self._tested_until(rule, subject, why, at)
         if alert is None:
             self._register.raise_(rule, subject, cause, at, why, tested_until=until)
             return
-        if alert.drill:
+        settled = alert.response is Response.ACKNOWLEDGED and alert.condition is Condition.NORMAL
+        if alert.drill or (until is not None and settled):  # who tests what was answered and has gone calls nobody out
             self._register.test_again(alert, at, why, until)
             return
         if alert.suppression is Suppression.SHELVED and rule.life_safety:
@@ -319,7 +320,7 @@ class Watchkeeper:
     def _worsens(self, rule: Rule, subject: str, finding: Finding, at: Instant) -> None:
         alert = self._register.standing(rule.id, subject)
         if alert is not None and alert.drill:
-            if tested_until(self._board, subject, finding.why, at) is None:
+            if self._tested_until(rule, subject, finding.why, at) is None:
                 self._register.test_again(alert, at, finding.why, None)
             elif _says_more(alert, finding.why):
                 self._register.remember(alert, _all_said(alert, finding.why))
@@ -330,6 +331,18 @@ class Watchkeeper:
         if alert.suppression is Suppression.SHELVED:
             alert = self._register.unshelve(_replace(alert, why=why), at, None, "worsened")
         self._register.re_alarm(alert, at, why, "worsened")
+
+    def _tested_until(self, rule: Rule, subject: str, why: tuple[Why, ...], at: Instant) -> Instant | None:
+        """Until when it may be a test; None also where the rule holds without anything that is said in one."""
+        until = tested_until(self._board, subject, why, at)
+        if until is None:
+            return None
+        case = _replace(self._case(rule, subject, at, _IDLE), aside=self._tested(rule, subject, at))
+        return None if rule.when.find(case).truth else until
+
+    def _tested(self, rule: Rule, about: str, at: Instant) -> frozenset[str]:
+        """Those it watches whose tests are believed to be such."""
+        return frozenset(one for one in rule.watched(about) if believed_until(self._board, one, at) is not None)
 
     def _is_beyond(self, rule: Rule, alert: Alert, why: tuple[Why, ...]) -> bool:
         """A number well beyond the worst one alarmed, so that noise is none; or the first, where a detector had only said so."""
@@ -377,7 +390,9 @@ class Watchkeeper:
         nodes = self._historic[rule.id]
         if not nodes:
             return case
-        past = tuple(node.remember(case) for node in nodes)
+        # What is done in a test is no occurrence: it would be counted when the test is long over.
+        sober = _replace(case, aside=self._tested(rule, case.subject, case.at))
+        past = tuple(node.remember(sober) for node in nodes)
         known = self.memories.get(rule.id, case.subject)
         if known is None or known.shape != rule.shape or known.slots != past:
             self.memories.put(Memories(rule.shape, past), rule.id, case.subject)

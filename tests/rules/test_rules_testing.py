@@ -154,3 +154,88 @@ def test_a_channel_taken_out_of_its_test_begins_no_half_hour_for_another(aspirat
     assert not aspirating.alert("early").drill
     aspirating.read("smoke", "smoke_alert", False, 40 * MINUTE)
     assert aspirating.engine.fact("smoke", "tested").value == ""
+
+
+COUNT = """
+- rule: two
+  subjects: { kind: [smoke-detector, water-detector] }
+  by: stair
+  when: { count: { any: [ { point: smoke, is: true }, { point: water, is: true } ] }, of: subjects, at_least: 2 }
+  priority: critical
+  grade: big
+"""
+AND = """
+- rule: two
+  subjects: { kind: smoke-detector }
+  when: { all: [ { point: smoke, is: true }, { health: out_of_service } ] }
+  priority: critical
+  grade: big
+"""
+OFTEN = """
+- rule: two
+  subjects: { kind: [smoke-detector, water-detector] }
+  by: stair
+  when: { count: { any: [ { point: smoke, is: true }, { point: water, is: true } ] }, at_least: 2, within: 1h }
+  priority: critical
+  grade: big
+"""
+
+
+@pytest.mark.parametrize("rule", [COUNT, AND])
+@pytest.mark.parametrize("gone", [True, False])
+def test_what_holds_only_with_the_word_of_tested_detectors_is_a_drill(make, rule, gone):
+    """Was: one reason that is plainly good (that it is tested, that there are two), and the street was called."""
+    core = make(rule)
+    core.health("smoke", "out_of_service", 0)
+    for device in ("smoke", "water"):
+        core.read(device, device, False, SECOND, TEST)
+        core.read(device, device, True, MINUTE, TEST)
+    assert (core.said("two"), core.alert("two").drill) == (["raised", "told"], True)
+    for device in ("smoke", "water"):
+        core.forget().read(device, device, not gone, 2 * MINUTE, TEST)
+    core.wait(31 * MINUTE)
+    assert core.said("two") == ([] if gone else ["re-alarmed", "told"])
+
+
+def test_what_holds_without_the_word_of_tested_detectors_is_none(make):
+    core = make(COUNT.replace("at_least: 2", "at_least: 1"))
+    core.read("smoke", "smoke", False, SECOND, TEST)
+    core.read("smoke", "smoke", True, MINUTE, TEST)
+    assert core.alert("two").drill
+    core.forget().read("water", "water", True, 2 * MINUTE)
+    assert (core.said("two"), core.alert("two").drill) == (["re-alarmed", "told"], False)
+
+
+@pytest.mark.parametrize(("begun", "said"), [(SECOND, []), (-HOUR, ["raised", "told"])])
+def test_what_is_done_in_a_test_is_not_counted_and_what_is_said_in_a_forgotten_one_is(make, begun, said):
+    core = make(OFTEN)
+    for device in ("smoke", "water"):
+        core.read(device, device, False, HOUR + begun, TEST)
+    for device in ("smoke", "water"):
+        core.read(device, device, True, HOUR + MINUTE, TEST)
+        core.read(device, device, False)
+    assert core.said("two") == said
+
+
+def test_testing_a_detector_whose_alert_is_answered_and_not_reset_calls_nobody_out(core):
+    core.read("smoke", "smoke", True, SECOND)
+    core.ask("ack", "smoke", on_site=True)
+    core.read("smoke", "smoke", False, MINUTE)
+    core.read("smoke", "smoke", False, 10 * MINUTE, TEST)
+    core.forget().read("smoke", "smoke", True, 11 * MINUTE, TEST)
+    assert (core.said("smoke"), core.told("smoke")[-1]) == (["re-alarmed", "told"], ("building", 11 * 60))
+    assert (core.alert("smoke").suppression, core.alert("smoke").drill) == ("by_design", True)
+    core.forget().read("smoke", "smoke", True, 12 * MINUTE)
+    assert (core.said("smoke"), core.told("smoke")[-1][0], core.output("siren")) == (
+        ["re-alarmed", "told"],
+        "street",
+        "on",
+    )
+
+
+def test_a_test_makes_no_drill_of_what_nobody_has_answered(core):
+    core.read("smoke", "smoke", True, SECOND)
+    core.read("smoke", "smoke", False, MINUTE)
+    core.read("smoke", "smoke", False, 10 * MINUTE, TEST)
+    core.forget().read("smoke", "smoke", True, 11 * MINUTE, TEST)
+    assert (core.alert("smoke").drill, core.told("smoke")[-1][0]) == (False, "street")
