@@ -40,7 +40,7 @@ class Threshold(Struct, frozen=True):
         if not case.view.has(case.subject, self.fact):
             return Finding(False)
         fact, stale_at = case.view.fact(case.subject, self.fact), case.view.stale_at(case.subject, self.fact)
-        if fact is None or (stale_at is not None and case.at >= stale_at):
+        if fact is None or (stale_at is not None and case.at >= stale_at) or case.leaves_out(case.subject, fact):
             return Finding(None)
         why = (why_of(case, self.fact, fact, self.limit),)
         return Finding(self._beyond(fact, standing=case.standing), why, stale_at, solid=False)
@@ -93,9 +93,8 @@ class Is(Struct, frozen=True):
             return Finding(False if self.of_bus else None)
         alarming = self._alarming(fact)
         stale_at = case.view.stale_at(owner, self.fact)
-        tested = owner in case.aside and fact.quality is Quality.UNDER_TEST
         stale = stale_at is not None and case.at >= stale_at
-        if tested or stale or not fact.believed(alarming=alarming, told=True):
+        if stale or case.leaves_out(owner, fact) or not fact.believed(alarming=alarming, told=True):
             return Finding(None)
         if not alarming:
             return Finding(False, (), stale_at)

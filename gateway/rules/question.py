@@ -19,9 +19,9 @@ from gateway.rules.memory import Memory
 from gateway.rules.signs import Leave, Sign
 from gateway.rules.wall import Wall
 
-_IN_DOUBT = (Quality.WARM_UP, Quality.COMMS)
-"""A number was read, but the device heats up, or its own word on its health did not come: beyond a limit it counts all the same;
-while it heats up only beyond an upper one (``Threshold``)."""
+_IN_DOUBT = (Quality.WARM_UP, Quality.COMMS, Quality.UNDER_TEST)
+"""A number was read, but the device heats up, or its own word on its health did not come, or it is tested: beyond a limit it counts
+all the same; while it heats up only beyond an upper one (``Threshold``), while it is tested as a drill (``testing``)."""
 
 
 class Fact(Struct, frozen=True, gc=False):
@@ -149,6 +149,10 @@ class Case(Struct, frozen=True):
     def whose(self) -> str:
         """Named in the reasons, where the alert's own subject does not say it."""
         return self.subject if self.place else ""
+
+    def leaves_out(self, owner: str, fact: Fact) -> bool:
+        """Whether it is said in a test, and asked what is so without it."""
+        return owner in self.aside and fact.quality is Quality.UNDER_TEST
 
     def each(self) -> tuple[Case, ...]:
         """The same question for each member, or for the subject itself."""

@@ -292,7 +292,9 @@ class AlertRegister:
 
     def _end_test(self, alert: Alert, at: Instant) -> None:
         """It is believed no longer: what still stands sounds in full, and what has gone was a test and stays one."""
-        if alert.condition is Condition.ACTIVE and not is_gone(self._board, alert.subject, alert.why):
+        rule = self.compound.rules.get(alert.rule)
+        gone = rule is not None and is_gone(self._board, alert.subject, alert.why, rule.when)
+        if alert.condition is Condition.ACTIVE and not gone:
             self.test_again(alert, at, alert.why, None)
             return
         was = _replace(alert, shelved_until=None)

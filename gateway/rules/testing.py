@@ -8,10 +8,13 @@ says that the test is over while the alarm stands, the alert sounds in full (doc
 
 from __future__ import annotations
 
+import msgspec
+
 from gateway.alerts import Why
 from gateway.events import Quality
 from gateway.instant import MINUTE, Instant
-from gateway.rules.question import View, soonest
+from gateway.rules.conditions import steps_beyond
+from gateway.rules.question import ConditionNode, Fact, View, soonest
 
 TESTED = "tested"
 """Fact of a device: a point that is under test, since the first one was; empty when that is plainly good again and so are all others."""
@@ -36,16 +39,19 @@ def tested_until(view: View, subject: str, why: tuple[Why, ...], at: Instant) ->
     return soonest(believed_until(view, reason.of or subject, at) for reason in _tested(why))
 
 
-def is_gone(view: View, subject: str, why: tuple[Why, ...]) -> bool:
+def is_gone(view: View, subject: str, why: tuple[Why, ...], when: ConditionNode) -> bool:
     """Whether what was said under test, and is said under test still, stands no more: not one of these reasons."""
-    facts = [(reason, view.fact(reason.of or subject, reason.fact)) for reason in _tested(why)]
-    return bool(facts) and all(
-        fact is not None
-        and fact.quality is Quality.UNDER_TEST
-        and isinstance(fact.value, bool)
-        and fact.value != reason.value
-        for reason, fact in facts
-    )
+    tested = _tested(why)
+    return bool(tested) and all(_is_quiet(one, view.fact(one.of or subject, one.fact), when) for one in tested)
+
+
+def _is_quiet(reason: Why, fact: Fact | None, when: ConditionNode) -> bool:
+    if fact is None or fact.quality is not Quality.UNDER_TEST or isinstance(fact.value, str | None):
+        return False
+    if isinstance(reason.value, bool) or isinstance(fact.value, bool):
+        return isinstance(fact.value, bool) and fact.value != reason.value
+    now = msgspec.structs.replace(reason, value=fact.value)
+    return steps_beyond(when, (reason,)) is not None and steps_beyond(when, (now,)) is None
 
 
 def _tested(why: tuple[Why, ...]) -> list[Why]:

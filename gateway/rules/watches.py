@@ -319,13 +319,18 @@ class Watchkeeper:
 
     def _worsens(self, rule: Rule, subject: str, finding: Finding, at: Instant) -> None:
         alert = self._register.standing(rule.id, subject)
-        if alert is not None and alert.drill:
-            if self._tested_until(rule, subject, finding.why, at) is None:
+        if alert is None:
+            return
+        tested = self._tested_until(rule, subject, finding.why, at) is not None
+        if alert.drill:
+            if not tested:
                 self._register.test_again(alert, at, finding.why, None)
             elif _says_more(alert, finding.why):
                 self._register.remember(alert, _all_said(alert, finding.why))
             return
-        if alert is None or not (_says_more(alert, finding.why) or self._is_beyond(rule, alert, finding.why)):
+        if tested and alert.response is Response.ACKNOWLEDGED:
+            return  # nor does it call anybody out beside what somebody is busy with
+        if not (_says_more(alert, finding.why) or self._is_beyond(rule, alert, finding.why)):
             return
         why = _all_said(alert, finding.why)
         if alert.suppression is Suppression.SHELVED:

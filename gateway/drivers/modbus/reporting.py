@@ -186,7 +186,9 @@ class Points:
         if overlay in _BEYOND and not _speaks(spec):
             return Decoded(None, overlay) if _measures(spec) and own.quality in _MEASURED else own
         if overlay in _AWAY_BY_HAND and _measures(spec):
-            return Decoded(None, overlay)  # a channel that is switched off reads anything, and calibration gas is gas
+            # A channel that is switched off reads anything. What one under test reads may be gas, however long ago the test began.
+            tested = overlay is Quality.UNDER_TEST and own.quality is _GOOD
+            return Decoded(own.value if tested else None, overlay)
         if _speaks(spec) or own.quality is not _GOOD:
             return own
         return Decoded(None if self._is_void(spec) else own.value, overlay)

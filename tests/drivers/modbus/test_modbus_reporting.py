@@ -84,6 +84,16 @@ def test_beyond_the_range_says_nothing_of_what_was_not_heard(kit):
     assert points.current("gas").quality is Quality.UNDER_RANGE
 
 
+@pytest.mark.parametrize(
+    ("status", "heard"), [(1, (60, "under_test")), (2, (None, "out_of_service"))], ids=["under test", "disabled"]
+)
+def test_a_detector_under_test_measures_and_a_disabled_one_does_not(kit, status, heard):
+    spec = kit.alarm("status", 50, quality_of=((1, Quality.UNDER_TEST), (2, Quality.OUT_OF_SERVICE)))
+    points, (first, second) = points_of(kit, kit.alarm("gas", 1), spec)
+    points.accept(second, [status], 0)
+    assert said(points.accept(first, [60], 0))[0][1:] == heard
+
+
 def test_loss_and_return(kit):
     points, (block,) = points_of(kit, kit.alarm("gas", 0))
     points.accept(block, [1], 0)
