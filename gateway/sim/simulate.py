@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from gateway.control.client import ControlClient, DaemonNotRunning
 from gateway.control.protocol import Refusal
-from gateway.events import Command, Press
+from gateway.events import Command, Press, Verb
 from gateway.nodes import duration_ms
 from gateway.sim.broker import BrokerFault, EmbeddedBroker, Mosquitto
 from gateway.sim.daemon import Daemon
@@ -162,6 +162,8 @@ class Simulation:
             arguments["for"] = f"{command.for_ms}ms"
         if command.resident:
             arguments |= {"resident": command.resident, "back": command.back}
+        elif command.verb is Verb.TEST:
+            arguments |= {"target": command.target, "priority": command.priority, "up_to": command.up_to}
         else:
             meant = [alert for alert in client.ask("alerts") if command.alert in {alert["rule"], alert["id"]}]
             alert = meant[0]["id"] if meant else command.alert

@@ -209,4 +209,4 @@ def test_a_state_folder_that_cannot_be_used_is_named(tmp_path, command):
     (tmp_path / "file").touch()
     folder = tmp_path / "file" / "state"
     code, said = loudong(*command, "--state", str(folder))
-    assert (code, said) == (1, f"the state folder {folder} cannot be used: Not a directory\n")
+    assert (code, said) == (1, f"the state folder {folder} cannot be used: it is no folder\n")

@@ -299,6 +299,8 @@ def running(tmp_path):
 def test_what_is_typed_happens_and_the_real_daemon_tells_of_it(running):
     it = running()
     it.until_up()
+    it.type("community tests b1 high 10min to grid: weekly", "community closes chain-test")
+    it.until(lambda: ("closed", "chain-test", "b1") in it.heard(), "the test is told, and its end")
     it.type("# a remark", "nonsense", "gas-101.gas = 26", "stranger door-s1")
     it.until(lambda: ("raised", "gas-high", "gas-101") in it.heard(), "gas is told")
     it.press("sos-301")
