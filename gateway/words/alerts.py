@@ -333,6 +333,7 @@ _REASONS: dict[str, tuple[str, str]] = {
     "reason.silent": ("没有信号", "silent"),
     "reason.all_silent": ("整条总线无应答", "nobody on the line answers"),
     "reason.port_gone": ("串口或连接断开", "the port or connection is gone"),
+    "reason.babbles": ("总线上不停乱发数据,已断开", "it spoke without end and was hung up on"),
     "reason.closed": ("已关闭", "closed"),
     "reason.stopped": ("已停止", "stopped"),
     "reason.bad_crc": ("校验错误", "checksum error"),

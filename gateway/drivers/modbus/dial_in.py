@@ -14,6 +14,7 @@ import asyncio
 
 import structlog
 
+from gateway.drivers.modbus.babble import BABBLES, Babble
 from gateway.drivers.modbus.contest import Contest, Entries
 from gateway.drivers.modbus.tcp_wire import Connection
 from gateway.drivers.modbus.wire import Hear, Lost
@@ -173,6 +174,7 @@ class DialInWire:
         self._from, self._heard_at = "", float("-inf")
         self.contest = Contest()
         self._entries = Entries()
+        self._babble, self._babbler = Babble(char_s), ""
 
     @property
     def name(self) -> str:
@@ -185,12 +187,16 @@ class DialInWire:
 
     async def open(self, hear: Hear, lost: Lost) -> None:
         await self._reception.admit(self)
+        if self._connection is None and self._babble.rests(asyncio.get_running_loop().time()):
+            raise DeviceFault(BABBLES, f"{self.name}: {self._babbler}")
         if self._connection is None:
             raise DeviceFault("port_gone", f"{self.name}: nobody has dialled in")
         self._hear, self._lost = hear, lost
 
     def welcomes(self, peer: str) -> bool:
         """Whether this caller, who is of our name, may have the line; told once where two boxes fight for it."""
+        if peer == self._babbler and self._babble.rests(asyncio.get_running_loop().time()):
+            return False
         if self._connection is None or not self.contest.stays(asyncio.get_running_loop().time(), self._heard_at):
             return True
         if self.contest.begun:
@@ -211,6 +217,12 @@ class DialInWire:
 
     def _heard(self, data: bytes) -> None:
         self._heard_at = asyncio.get_running_loop().time()
+        if self._hear is not None and not self._babble.heard(len(data), self._heard_at):
+            self._babbler = self._from
+            if self._connection is not None:
+                self._connection.drop()
+            self._gone(BABBLES)
+            return
         while self.heartbeat and data.startswith(self.heartbeat):
             # A short one in front of something may be the beginning of a frame.
             if len(self.heartbeat) < _UNMISTAKABLE and data != self.heartbeat:
@@ -233,6 +245,7 @@ class DialInWire:
     def send(self, data: bytes) -> None:
         if self._connection is None:
             raise DeviceFault("port_gone", self.name)
+        self._babble.asked()
         self._connection.send(data, self.name)
 
     def close(self) -> None:

@@ -30,6 +30,8 @@ EXCEPTION_BIT = 0x80
 EXCEPTION_BYTES = 5  # unit, function, code, CRC
 ECHO_BYTES = 8  # unit, function, address, value or count, CRC
 MAX_FRAME = 256  # Serial Line 2.3: longest RTU frame
+_EFFORT = 16
+"""Bytes checked for each byte discarded: plain noise takes six; what imitates long frames must not take 250."""
 
 
 def _crc_table() -> tuple[int, ...]:
@@ -208,42 +210,55 @@ def search(buffer: bytes, request: Request, *, final: bool = False) -> Answer | 
     While a frame with the right header is still incomplete nothing behind it is taken, since that would lie inside it;
     with ``final`` (nothing more will come) it is passed over.
     """
+    return look(buffer, request, final=final)[0]
+
+
+def look(buffer: bytes, request: Request, *, begin: int = 0, final: bool = False) -> tuple[Answer | None, int]:
+    """As ``search``, from ``begin`` on; and from where to look when more has come."""
     failure = bytes((request.unit, request.function | EXCEPTION_BIT))
-    for start in range(len(buffer) - EXCEPTION_BYTES + 1):
-        if buffer[start] != request.unit:
-            continue
+    stop = max(0, len(buffer) - EXCEPTION_BYTES + 1)
+    start = buffer.find(request.unit, begin, stop)
+    while start >= 0:
         for head, size in ((request.head, request.size), (failure, EXCEPTION_BYTES)):
             if not buffer.startswith(head, start):
                 continue
             end = start + size
             if end > len(buffer):
                 if not final:
-                    return None
+                    return None, start
             elif crc(buffer[start : end - 2]) == buffer[end - 2 : end]:
                 broken = head is failure
                 body = b"" if broken else buffer[start + len(head) : end - 2]
-                return Answer(body, buffer[start + 2] if broken else None, start, end)
-    return None
+                return Answer(body, buffer[start + 2] if broken else None, start, end), start
+        start = buffer.find(request.unit, start + 1, stop)
+    # A head that is longer than the shortest frame may still lie at the end in part.
+    return None, max(begin, len(buffer) - max(EXCEPTION_BYTES, len(request.head)) + 1)
 
 
 def weigh(junk: bytes, request: Request | None = None) -> Junk:
-    """Counts what a discarded stretch of bytes was made of."""
+    """Counts what a discarded stretch of bytes was made of. Where nothing proves to be a frame, looking ends and all is noise."""
     noise = foreign = damaged = at = 0
-    while at < len(junk):
-        size = _frame_at(junk, at)
+    effort = _EFFORT * len(junk)
+    while at < len(junk) and effort > 0:
+        size = 0
+        for likely in _sizes_at(junk, at):
+            effort -= likely
+            if crc(junk[at : at + likely - 2]) == junk[at + likely - 2 : at + likely]:
+                size = likely
+                break
         if size:
             foreign, at = foreign + 1, at + size
         elif request and junk.startswith(request.head, at) and at + request.size <= len(junk):
             damaged, at = damaged + 1, at + request.size
         else:
             noise, at = noise + 1, at + 1
-    return Junk(noise, foreign, damaged)
+    return Junk(noise + len(junk) - at, foreign, damaged)
 
 
-def _frame_at(junk: bytes, at: int) -> int:
-    """Length of a whole good answer (or question) frame at this place, 0 where there is none."""
+def _sizes_at(junk: bytes, at: int) -> list[int]:
+    """How long a whole answer (or question) frame at this place would be; empty where none can lie."""
     if at + EXCEPTION_BYTES > len(junk):
-        return 0
+        return []
     function = junk[at + 1]
     if function & EXCEPTION_BIT:
         sizes: tuple[int, ...] = (EXCEPTION_BYTES,)
@@ -251,8 +266,4 @@ def _frame_at(junk: bytes, at: int) -> int:
         sizes = (5 + junk[at + 2], ECHO_BYTES)
     else:
         sizes = (ECHO_BYTES,)
-    for size in sizes:
-        end = at + size
-        if end <= len(junk) and crc(junk[at : end - 2]) == junk[end - 2 : end]:
-            return size
-    return 0
+    return [size for size in sizes if size <= min(MAX_FRAME, len(junk) - at)]

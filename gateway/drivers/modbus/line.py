@@ -10,6 +10,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from gateway.drivers.modbus import frames
+from gateway.drivers.modbus.babble import BABBLES
 from gateway.drivers.modbus.frames import Request
 from gateway.faults import DeviceFault
 from gateway.site.profile import Space
@@ -27,6 +28,15 @@ class Refused(DeviceFault):
         """``code`` as in Application Protocol chapter 7: 1 function, 2 address, 3 value, 4 failure, 6 busy."""
         super().__init__("exception", str(code))
         self.code = code
+
+
+LINE_GONE = frozenset({"port_gone", BABBLES})
+"""Reasons why there is no line, and so nobody on it is to blame."""
+
+
+def line_gone(name: str, why: str) -> DeviceFault:
+    """What whoever waits is told when a wire has gone."""
+    return DeviceFault(BABBLES if why == BABBLES else "port_gone", f"{name}: {why}")
 
 
 class Counters(Struct):
@@ -51,6 +61,8 @@ class Counters(Struct):
     """Turns of points that were missed because the bus was too slow."""
     opened: int = 0
     lost: int = 0
+    babbled: int = 0
+    """Of these: hung up on, for it spoke without end."""
 
 
 class Latencies:
@@ -102,8 +114,8 @@ class Tally:
 class Line(Protocol):
     """One transaction at a time; every method that talks raises ``DeviceFault`` and nothing else.
 
-    Reasons: ``port_gone`` (no line), ``timeout``, ``bad_crc`` (answers arrive damaged), ``exception`` (as ``Refused``),
-    ``wrong_answer`` (not what was asked), ``bad_request`` (cannot be asked; nothing was sent).
+    Reasons: ``port_gone`` (no line), ``babbles`` (none, for it spoke without end), ``timeout``, ``bad_crc`` (answers arrive damaged),
+    ``exception`` (as ``Refused``), ``wrong_answer`` (not what was asked), ``bad_request`` (cannot be asked; nothing was sent).
     """
 
     tally: Tally

@@ -17,8 +17,9 @@ from collections import defaultdict, deque
 import structlog
 from msgspec import Struct
 
+from gateway.drivers.modbus.babble import BABBLES
 from gateway.drivers.modbus.frames import EXCEPTION_BIT, Request
-from gateway.drivers.modbus.line import TIMEOUT_MS, Asking, Question, Refused, Tally
+from gateway.drivers.modbus.line import TIMEOUT_MS, Asking, Question, Refused, Tally, line_gone
 from gateway.drivers.modbus.patience import Patience
 from gateway.drivers.modbus.wire import Wire
 from gateway.faults import DeviceFault
@@ -177,7 +178,7 @@ class MbapLine(Asking):
     def _hand_over(self, transaction: int, frame: bytes) -> None:
         asked = self._asked.pop(transaction, None)
         if asked is None:
-            self._unasked(transaction, frame)
+            self._unasked(transaction)
         elif asked.answer.done():
             pass  # a broadcast that somebody answers
         elif _fits(frame, asked.request):
@@ -185,7 +186,7 @@ class MbapLine(Asking):
         else:
             self._refuse(asked, f"unit {frame[0]}, function {frame[1]}, {len(frame)} bytes")
 
-    def _unasked(self, transaction: int, frame: bytes) -> None:
+    def _unasked(self, transaction: int) -> None:
         """Late, or nobody's. A device that answers under no transaction at all can never be heard: it is told so."""
         for given_up, unit, asked_at in self._given_up:
             if given_up == transaction:
@@ -195,7 +196,6 @@ class MbapLine(Asking):
         self.tally.line.foreign_frames += 1
         if transaction == 0:
             self._fail("an answer to no question")
-        log.debug("frame_unasked", port=self.wire.name, unit_id=frame[0])
 
     def _derailed(self) -> None:
         """What comes is no Modbus TCP."""
@@ -213,17 +213,18 @@ class MbapLine(Asking):
 
     def _on_lost(self, why: str) -> None:
         self.tally.line.lost += 1
-        self._give_back(f"{self.wire.name}: {why}")
+        self.tally.line.babbled += why == BABBLES
+        self._give_back(why)
 
     def _drop(self, why: str) -> None:
         self.wire.close()
-        self._give_back(f"{self.wire.name}: {why}")
+        self._give_back(why)
 
-    def _give_back(self, detail: str) -> None:
+    def _give_back(self, why: str) -> None:
         """Whoever waits is told at once."""
         for asked in self._asked.values():
             if not asked.answer.done():
-                asked.answer.set_exception(DeviceFault("port_gone", detail))
+                asked.answer.set_exception(line_gone(self.wire.name, why))
         self._forget()
 
     def _forget(self) -> None:

@@ -19,7 +19,7 @@ import structlog
 
 from gateway.drivers.modbus.frames import Request, shown, switch_request
 from gateway.drivers.modbus.jobs import Job, Jobs, Kind
-from gateway.drivers.modbus.line import Counters, Line, Question, Refused
+from gateway.drivers.modbus.line import LINE_GONE, Counters, Line, Question, Refused
 from gateway.drivers.modbus.lines import line_of
 from gateway.drivers.modbus.member import Member
 from gateway.drivers.modbus.plan import Block
@@ -223,7 +223,7 @@ class BusPoller:
         except DeviceFault as fault:
             self._tell_refused(fault.detail)
             self._jobs.fail_all(fault)
-            self.roll.lose_line(fault.detail, _now())
+            self.roll.lose_line(fault, _now())
             return
         self._refused_by = ""
         afresh = self._opened_at is None or (self.roll.watch.down and not self.roll.watch.silent)
@@ -289,7 +289,7 @@ class BusPoller:
             member.quiet[block.form] = max(waits, default=0.0)
 
     def _failed(self, member: Member, fault: DeviceFault, block: Block | None = None) -> None:
-        if fault.reason == "port_gone":
+        if fault.reason in LINE_GONE:
             self._jobs.fail_all(fault)
         self.roll.failed(member, fault, _now(), block)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import structlog
 
-from gateway.drivers.modbus.line import Refused
+from gateway.drivers.modbus.line import LINE_GONE, Refused
 from gateway.drivers.modbus.member import BACKOFF_S, Member, key
 from gateway.drivers.modbus.plan import Block, split
 from gateway.drivers.modbus.schedule import Phases, Schedule
@@ -67,9 +67,9 @@ class Roll:
             for member in self:
                 self._restart(member, at)
 
-    def lose_line(self, detail: str, at: float) -> None:
+    def lose_line(self, fault: DeviceFault, at: float) -> None:
         """There is no line."""
-        self.say(self.watch.gone(detail))
+        self.say(self.watch.gone(fault.detail, fault.reason))
         self._lose_points(at)
 
     def _lose_points(self, at: float) -> None:
@@ -106,8 +106,8 @@ class Roll:
 
     def failed(self, member: Member, fault: DeviceFault, at: float, block: Block | None = None) -> None:
         """``block`` is None for a write: a refused one says nothing of the device's readings."""
-        if fault.reason == "port_gone":
-            self.lose_line(fault.detail, at)
+        if fault.reason in LINE_GONE:
+            self.lose_line(fault, at)
         elif fault.reason == "bad_request":
             pass  # nothing was sent: it is the profile's fault and says nothing of the device
         elif isinstance(fault, Refused) or fault.reason == "wrong_answer":

@@ -26,9 +26,11 @@ from collections import defaultdict
 import structlog
 
 from gateway.drivers.modbus import frames
+from gateway.drivers.modbus.babble import BABBLES
 from gateway.drivers.modbus.doubles import Doubles
 from gateway.drivers.modbus.frames import Answer, Request
-from gateway.drivers.modbus.line import TIMEOUT_MS, Asking, Question, Refused, Tally
+from gateway.drivers.modbus.heard import Heard
+from gateway.drivers.modbus.line import TIMEOUT_MS, Asking, Question, Refused, Tally, line_gone
 from gateway.drivers.modbus.owing import Debt, Owing
 from gateway.drivers.modbus.patience import Patience
 from gateway.drivers.modbus.timing import silence_of
@@ -61,7 +63,7 @@ class RtuLine(Asking):
         self.silence_s = silence_of(wire.baud, wire.char_s)
         self._latency_s, self._turnaround_s = latency_s, turnaround_s
         self._lock = asyncio.Lock()
-        self._buffer = bytearray()
+        self._buffer = Heard()
         self._request: Request | None = None
         self._answer: asyncio.Future[Answer | None] | None = None
         self._heard_at = self._quiet_from = 0.0
@@ -241,12 +243,11 @@ class RtuLine(Asking):
         self._strip_doubles()
         self._settle()
         if self._request is not None and self._answer is not None and not self._answer.done():
-            found = frames.search(bytes(self._buffer), self._request)
+            found = self._buffer.answer_to(self._request)
             if found:
                 self._take(found, self._request)
                 self._answer.set_result(found)
-        elif len(self._buffer) > frames.MAX_FRAME:
-            self._discard(len(self._buffer) - frames.MAX_FRAME)
+        self._discard(self._buffer.surplus)
 
     @property
     def _knows_echo(self) -> bool:
@@ -304,7 +305,7 @@ class RtuLine(Asking):
             if owing:
                 owing.forget(now)
             for debt in owing:
-                found = frames.search(bytes(self._buffer), debt.request) if not self._expects(debt) else None
+                found = self._buffer.answer_to(debt.request) if not self._expects(debt) else None
                 if found is not None:
                     self._take_late(unit, owing, debt, found)
 
@@ -347,6 +348,7 @@ class RtuLine(Asking):
     def _on_lost(self, why: str) -> None:
         """The wire has gone by itself."""
         self.tally.line.lost += 1
+        self.tally.line.babbled += why == BABBLES
         self._let_go(why)
 
     def _let_go(self, why: str) -> None:
@@ -356,7 +358,7 @@ class RtuLine(Asking):
             # A quick return of the port must not let its answer in as another's.
             self._owe(self._request, asyncio.get_running_loop().time())
         if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(DeviceFault("port_gone", f"{self.wire.name}: {why}"))
+            self._answer.set_exception(line_gone(self.wire.name, why))
 
 
 async def _nap(wait: float) -> None:

@@ -16,13 +16,13 @@ from concurrent.futures import ThreadPoolExecutor
 import serial
 import structlog
 
+from gateway.drivers.modbus.babble import BABBLES, TURN_BYTES, Babble
 from gateway.drivers.modbus.wire import Hear, Lost
 from gateway.faults import DeviceFault
 
 log = structlog.get_logger()
 
 _PARITY = {"none": serial.PARITY_NONE, "even": serial.PARITY_EVEN, "odd": serial.PARITY_ODD}
-_READ_BYTES = 4096
 
 
 class SerialWire:
@@ -41,6 +41,7 @@ class SerialWire:
         self._hear: Hear = _nobody
         self._lost: Lost = _nobody
         self._told_latency = False
+        self._babble = Babble(self.char_s)
 
     @property
     def is_open(self) -> bool:
@@ -48,6 +49,8 @@ class SerialWire:
 
     async def open(self, hear: Hear, lost: Lost) -> None:
         loop = asyncio.get_running_loop()
+        if self._babble.rests(loop.time()):
+            raise DeviceFault(BABBLES, self.name)
         # A thread of its own: those of the loop may all wait for a dead name server.
         thread = ThreadPoolExecutor(1, self.name)
         opening = loop.run_in_executor(thread, self._open_blocking)
@@ -90,21 +93,24 @@ class SerialWire:
         if self._device is None:
             return
         try:
-            chunk = os.read(self._fd, _READ_BYTES)
+            chunk = os.read(self._fd, TURN_BYTES)
         except BlockingIOError:
             return
         except OSError as error:
             self._gone(str(error))
             return
-        if chunk:
-            self._hear(chunk)
-        else:
+        if not chunk:
             # With VMIN 1 a quiet port raises instead: readable but empty means pulled.
             self._gone("hung up")
+        elif self._babble.heard(len(chunk), asyncio.get_running_loop().time()):
+            self._hear(chunk)
+        else:
+            self._gone(BABBLES)
 
     def send(self, data: bytes) -> None:
         if self._device is None:
             raise DeviceFault("port_gone", self.name)
+        self._babble.asked()
         try:
             sent = os.write(self._fd, data)
         except BlockingIOError:

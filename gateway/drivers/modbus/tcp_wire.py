@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import structlog
 
+from gateway.drivers.modbus.babble import BABBLES, TURN_BYTES, Babble
 from gateway.drivers.modbus.wire import Hear, Lost
 from gateway.faults import DeviceFault
 from gateway.lookup import Lookup
@@ -21,20 +22,25 @@ _KEEPALIVE_IDLE_S, _KEEPALIVE_EVERY_S, _KEEPALIVE_TIMES = 10, 5, 3
 _MOST_UNSENT = 8_192  # bytes the peer has not taken yet: beyond that it is stuck
 
 
-class Connection(asyncio.Protocol):
-    """One established connection, ours or the peer's doing."""
+class Connection(asyncio.BufferedProtocol):
+    """One established connection, ours or the peer's doing. Its own small buffer bounds what one turn of the loop reads."""
 
     def __init__(self, hear: Hear, lost: Lost) -> None:
         self.hear, self.lost = hear, lost
         self.transport: asyncio.Transport | None = None
+        self._incoming = memoryview(bytearray(TURN_BYTES))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - asyncio gives stream protocols nothing else
         self.transport = transport
         settle_socket(transport)
 
-    def data_received(self, data: bytes) -> None:
-        self.hear(data)
+    def get_buffer(self, sizehint: int) -> memoryview:
+        del sizehint
+        return self._incoming
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.hear(bytes(self._incoming[:nbytes]))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
@@ -78,6 +84,7 @@ class TcpWire:
         self._tcp_port = tcp_port
         self._connection: Connection | None = None
         self._lookup = Lookup(host, tcp_port)
+        self._babble = Babble(char_s)
 
     @property
     def is_open(self) -> bool:
@@ -89,9 +96,19 @@ class TcpWire:
             log.warning("port_lost", port=self.name, why=why)
             lost(why)
 
+        def heard(data: bytes) -> None:
+            if self._babble.heard(len(data), loop.time()):
+                hear(data)
+            elif self._connection is not None:
+                self._connection.drop()
+                gone(BABBLES)
+
+        loop = asyncio.get_running_loop()
+        if self._babble.rests(loop.time()):
+            raise DeviceFault(BABBLES, self.name)
         try:
             async with asyncio.timeout(CONNECT_S):
-                connection = await self._dial(lambda: Connection(hear, gone))
+                connection = await self._dial(lambda: Connection(heard, gone))
         except (OSError, TimeoutError) as error:
             raise DeviceFault("port_gone", f"{self.name}: {error or 'no answer'}") from error
         if connection.transport is None:
@@ -114,6 +131,7 @@ class TcpWire:
     def send(self, data: bytes) -> None:
         if self._connection is None:
             raise DeviceFault("port_gone", self.name)
+        self._babble.asked()
         self._connection.send(data, self.name)
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from gateway.drivers.modbus.line import LINE_GONE
 from gateway.events import DeviceHealth, Health, Quality
 from gateway.faults import DeviceFault
 
@@ -179,15 +180,15 @@ class BusWatch:
             return None
         return self._now(Health.LOST, "all_silent")
 
-    def gone(self, detail: str) -> DeviceHealth | None:
+    def gone(self, detail: str, reason: str = "port_gone") -> DeviceHealth | None:
         """There is no line."""
-        return self._now(Health.LOST, "port_gone", detail)
+        return self._now(Health.LOST, reason, detail)
 
     def _now(self, health: Health, reason: str, detail: str = "") -> DeviceHealth | None:
         self.health, self.reason = health, reason
         if self._devices == 1 and reason == "all_silent":
             # Of one device alone its own loss says it all: two faults for one cable are one too many. But the port is there.
-            if self._said[1] != "port_gone":
+            if self._said[1] not in LINE_GONE:
                 return None
             health, reason = Health.OK, ""
         if (health, reason) == self._said:

@@ -36,7 +36,7 @@ class Wire(Protocol):
     async def open(self, hear: Hear, lost: Lost) -> None:
         """Open it; from then on ``hear`` gets what comes, and ``lost`` is called once if it goes by itself.
 
-        Raises ``port_gone``.
+        Raises ``port_gone``, or ``babbles`` while it rests after it was hung up on (``babble.py``).
         """
         ...
 

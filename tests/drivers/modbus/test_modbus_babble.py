@@ -1,0 +1,217 @@
+"""Peers that speak without end, on every kind of line: they are hung up on by name, and the bus beside them is read in time."""
+
+import asyncio
+import contextlib
+import itertools
+import os
+import pty
+import threading
+import tty
+
+import pytest
+
+from gateway.drivers.modbus import frames
+from gateway.drivers.modbus.babble import REST_S, Babble
+from gateway.drivers.modbus.dial_in import DialInWire, Reception
+from gateway.drivers.modbus.heard import MOST, Heard
+from gateway.drivers.modbus.lines import line_of
+from gateway.drivers.modbus.rtu import RtuLine
+from gateway.faults import DeviceFault
+from gateway.sim.modbus import SimTcp, SimUnit, checksum
+from gateway.site.model import Framing
+from gateway.site.profile import Space
+
+JUNK = {
+    "halves of long frames": b"\x03\xfa" * 512,
+    "heads of what is asked": b"\x01\x03\xfa" * 340,
+    "one unit": b"\x01" * 1024,
+    "noise": bytes(range(7, 256)) * 4,
+    "answers to nobody's question": b"\xff\x00\0\0\0\x02\x01\x83" * 128,
+}
+LATE_S = 1.0  # on a machine with other things to do; unbounded it was three seconds and more
+
+
+@contextlib.contextmanager
+def babbling(write, junk):
+    """A thread speaks as quickly as it is let."""
+    enough = threading.Event()
+
+    def speak():
+        with contextlib.suppress(OSError):
+            while not enough.is_set():
+                write(junk)
+
+    thread = threading.Thread(target=speak, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        enough.set()
+
+
+@contextlib.asynccontextmanager
+async def tcp_babbler(junk):
+    """A server that babbles at whoever calls."""
+
+    async def speak(_, writer):
+        with contextlib.suppress(OSError):
+            while True:
+                writer.write(junk)
+                await writer.drain()
+                await asyncio.sleep(0)
+
+    async with await asyncio.start_server(speak, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
+
+
+@contextlib.asynccontextmanager
+async def calm(kit):
+    """A bus next to it: gives its ear once it is read, and judges at the end how long its alarm point went unread."""
+    asked = []
+
+    class Noting(SimUnit, eq=False):
+        def answer(self, pdu):
+            asked.append(asyncio.get_running_loop().time())
+            return super().answer(pdu)
+
+    gas = kit.profile(kit.alarm("gas", 0, period_ms=100))
+    async with SimTcp([Noting(3, holding={0: 7})]) as beside:
+        bus = kit.bus("", (3, gas), host="127.0.0.1", tcp_port=beside.tcp_port)
+        async with kit.polling(bus) as (_, ear):
+            await kit.until(lambda: ear.values("gas") == [7])
+            yield ear
+            asked.append(asyncio.get_running_loop().time())
+    gaps = [after - before for before, after in itertools.pairwise(asked)]
+    assert max(gaps) < 0.1 + LATE_S, f"the alarm point beside it went unread for {max(gaps):.2f} s"
+
+
+@pytest.mark.parametrize("junk", JUNK)
+@pytest.mark.parametrize("framing", [Framing.RTU, Framing.TCP])
+def test_a_peer_that_babbles_over_tcp_is_hung_up_on_and_the_bus_beside_it_is_read(kit, framing, junk):
+    async def story():
+        gas = kit.profile(kit.alarm("gas", 0, period_ms=100))
+        async with calm(kit), tcp_babbler(JUNK[junk]) as port:
+            bus = kit.bus("", (1, gas), host="127.0.0.1", tcp_port=port, framing=framing)
+            async with kit.polling(bus) as (poller, ear):
+                if framing is Framing.RTU or junk.startswith("answers"):
+                    await kit.until(lambda: ("bus-a", "lost", "babbles") in ear.health(), 10)
+                    assert poller.line.tally.line.babbled == 1
+                await asyncio.sleep(1)
+                assert poller.line.tally.line.babbled <= 1, "it rests"
+
+    asyncio.run(story())
+
+
+def test_a_serial_adapter_that_babbles_is_hung_up_on(kit):
+    async def story():
+        master, slave = pty.openpty()
+        tty.setraw(master)
+        tty.setraw(slave)
+        gas = kit.profile(kit.alarm("gas", 0, period_ms=100))
+        async with calm(kit):
+            with babbling(lambda junk: os.write(master, junk), JUNK["halves of long frames"]):
+                async with kit.polling(kit.bus(os.ttyname(slave), (1, gas))) as (poller, ear):
+                    await kit.until(lambda: ("bus-a", "lost", "babbles") in ear.health(), 10)
+                    assert poller.line.tally.line.babbled == 1
+        os.close(slave)
+
+    asyncio.run(story())
+
+
+def test_a_box_that_dials_in_and_babbles_is_hung_up_on_and_let_in_again_when_it_has_rested(kit):
+    async def story():
+        gas = kit.profile(kit.alarm("gas", 0, period_ms=100))
+        bus = kit.bus("", (1, gas), listen=1, address="127.0.0.1", framing=Framing.RTU, registration=b"box-0001")
+        line = line_of(bus)
+        line.wire._reception.port = 0
+        async with calm(kit), kit.polling(bus, line=line) as (_, ear):
+            await kit.until(lambda: ("bus-a", "lost", "port_gone") in ear.health())
+            port, calls = line.wire._reception.port, []
+
+            async def babble():
+                while True:
+                    with contextlib.suppress(OSError):
+                        calls.append(asyncio.get_running_loop().time())
+                        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                        writer.write(b"box-0001")
+                        while not reader.at_eof():
+                            writer.write(b"\x03\xfa" * 512)
+                            await writer.drain()
+                            await asyncio.sleep(0)
+                        writer.close()
+                    await asyncio.sleep(0.05)
+
+            talking = asyncio.ensure_future(babble())
+            await kit.until(lambda: ("bus-a", "lost", "babbles") in ear.health(), 10)
+            counted = line.tally.line
+            assert counted.babbled == 1
+            refused = line.wire._reception.strangers
+            await kit.until(lambda: line.wire._reception.strangers > refused, 10)
+            assert counted.babbled == 1, "it rests"
+            await kit.until(lambda: line.wire._babble.rests(asyncio.get_running_loop().time()) is False, REST_S + 2)
+            talking.cancel()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("baud", [1200, 9600, 19_200, 115_200])
+@pytest.mark.parametrize("pause_s", [0.0, 2.0], ids=["read in time", "the loop was late"])
+def test_a_real_line_that_is_all_noise_is_never_cut(baud, pause_s):
+    """Two minutes of its utmost, a clock 2 % fast included; what gathered while the loop was late comes at once."""
+    char_s, at = 10 / (baud * 1.02), 0.0
+    babble, unread = Babble(char_s), 0.0
+    while at < 120:
+        step = pause_s if pause_s and int(at) % 10 == 0 else 0.01
+        at, unread = at + step, unread + step / char_s
+        assert babble.heard(int(unread), at)
+        unread -= int(unread)
+
+
+def test_a_quick_device_that_answers_what_it_is_asked_is_never_cut():
+    babble = Babble()
+    for n in range(100_000):
+        babble.asked()
+        assert babble.heard(260, n * 1e-4), "10,000 questions a second"
+
+
+def test_what_babbles_in_single_bytes_is_looked_at_once():
+    """The work for a byte does not grow with what came before it."""
+    request, heard, looked = frames.read_request(1, Space.HOLDING, 0, 125), Heard(), 0
+    for _ in range(20_000):
+        heard += b"\x01"
+        before = heard._looked.get(request.frame, 0)
+        looked += len(heard) - before
+        assert heard.answer_to(request) is None
+        if heard.surplus:
+            del heard[: heard.surplus]
+        assert len(heard) <= MOST
+    assert looked < 10 * 20_000
+
+
+@pytest.mark.parametrize("cuts", [(1,), (3, 4), (200, 201, 202), tuple(range(1, 40))])
+def test_an_answer_in_pieces_behind_noise_is_found(cuts):
+    values = range(125)
+    request = frames.read_request(1, Space.HOLDING, 0, 125)
+    body = b"\x01\x03\xfa" + b"".join(value.to_bytes(2, "big") for value in values)
+    said = b"\x01\x01\x03\x55" + body + checksum(body)
+    heard, begin = Heard(), 0
+    for end in (*cuts, len(said)):
+        assert heard.answer_to(request) is None
+        heard += said[begin:end]
+        begin = end
+    assert heard.answer_to(request) == frames.search(said, request) is not None
+
+
+def test_a_reception_that_hears_a_babbler_lets_another_box_of_that_name_in():
+    async def story():
+        wire = DialInWire(Reception("127.0.0.1", 0), registration=b"x")
+        line = RtuLine(wire)
+        with contextlib.suppress(DeviceFault):
+            await line.connect()
+        wire._hear, wire._from = line._on_bytes, "192.0.2.1"
+        wire._heard(bytes(40_000))
+        assert not wire.welcomes("192.0.2.1")
+        assert wire.welcomes("192.0.2.2")
+        await line.end()
+
+    asyncio.run(story())
