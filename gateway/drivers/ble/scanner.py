@@ -245,8 +245,8 @@ class AdapterScanner:
         self._wake.clear()
 
     def _tell(self, health: Health, reason: str = "", detail: str = "") -> None:
-        """Report a change of health, once. After silence, only an advertisement proves that we hear again."""
-        self._proof_owed = reason == "scanner_silent"
+        """Report a change of health, once. After silence, only an advertisement proves that we hear again, whatever fails meanwhile."""
+        self._proof_owed |= reason == "scanner_silent"
         if self._told == (health, reason):
             return
         self._told = (health, reason)

@@ -33,6 +33,9 @@ async def _press_until_heard(air):
     shouting.cancel()
 
 
+SILENT = ("radio-hci0", LOST, "scanner_silent")
+
+
 async def _healed(air):
     """Presses come through again, and the radio says so: a frame may slip in even while a start is refused."""
     await _press_until_heard(air)
@@ -195,6 +198,25 @@ def test_after_silence_only_an_advertisement_proves_that_we_hear(on_air):
         await _healed(air)
 
     on_air(scene, silence_ms=150)
+
+
+@pytest.mark.parametrize("then", ["a stop that hangs", "the adapter goes and comes"])
+def test_what_fails_after_silence_is_no_proof_that_we_hear(on_air, then):
+    async def scene(air):
+        air.bluez.silent = True
+        if then == "a stop that hangs":
+            air.bluez.hanging.add("StopDiscovery")
+        await air.until(lambda: ("radio-hci0", LOST, "scanner_silent") in air.healths)
+        if then != "a stop that hangs":
+            await _adapter_out_and_back(air)
+        await air.until(lambda: len(air.healths) >= 2 and air.healths[-1][2] != "scanner_silent")
+        await asyncio.sleep(1.5)
+        assert all(health is not OK for _, health, _ in air.healths[air.healths.index(SILENT) :]), air.healths
+        air.bluez.hanging.clear()
+        air.bluez.silent = False
+        await _healed(air)
+
+    on_air(scene, silence_ms=400)
 
 
 def test_a_radio_that_stays_silent_is_switched_off_and_on(on_air):
