@@ -73,8 +73,12 @@ MQTT_TLS_PORT = 8883  # IANA secure-mqtt
 LAST_PORT = 65535
 
 MAC = r"([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}"
-HOST = r"[A-Za-z0-9:]([A-Za-z0-9.:_-]*[A-Za-z0-9])?"
-BROKER = r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*"
+_LABEL = r"[A-Za-z0-9_-]{1,63}"
+_NAME = rf"(?=[A-Za-z0-9])(?![A-Za-z0-9._-]{{254}}){_LABEL}(\.{_LABEL})*(?<=[A-Za-z0-9])"
+"""RFC 1123 2.1 and the underscores that people use; of labels that are none (``plc..lan``) the look-up itself makes an error."""
+_IPV6 = r"[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*"
+HOST = rf"{_NAME}|{_IPV6}"
+BROKER = rf"{_NAME}(:[0-9]{{1,5}})?|\[[0-9A-Fa-f:.]+\](:[0-9]{{1,5}})?|{_IPV6}"
 """A name or address, with its port where it has one of its own; an IPv6 address before a port stands in brackets (RFC 3986)."""
 LOGIN = r"[a-z_][a-z0-9_-]{0,31}"  # useradd(8)
 ADAPTER = rf"hci[0-9]{{1,2}}|{MAC}"

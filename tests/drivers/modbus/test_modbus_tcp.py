@@ -244,6 +244,15 @@ def test_who_wants_to_write_into_a_black_hole_does_not_wait_for_the_connection(k
     unhurried_run(story())
 
 
+@pytest.mark.parametrize("host", ["plc..lan", "a" * 64 + ".lan"])
+def test_a_name_that_nobody_can_be_asked_for_is_a_fault_of_the_world(host):
+    async def story():
+        with pytest.raises(DeviceFault, match="port_gone"):
+            await TcpLine(host).connect()
+
+    asyncio.run(story())
+
+
 class DeadNames:
     """A name server that does not answer until it is back."""
 
