@@ -109,7 +109,7 @@ class TcpWire:
         try:
             async with asyncio.timeout(CONNECT_S):
                 connection = await self._dial(lambda: Connection(heard, gone))
-        except (OSError, TimeoutError, UnicodeError) as error:  # the last: a name no name server can be asked for
+        except (OSError, TimeoutError) as error:
             raise DeviceFault("port_gone", f"{self.name}: {error or 'no answer'}") from error
         if connection.transport is None:
             raise DeviceFault("port_gone", f"{self.name}: hung up")
