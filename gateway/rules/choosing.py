@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 
 import msgspec
@@ -11,7 +11,7 @@ from gateway.nodes import Faults, Mark, Node, Reader
 from gateway.rules.compound import Rule, Subject, within
 from gateway.rules.conditions import Entered, Is, Pressed, Seen, Stale, Threshold
 from gateway.rules.grammar import unknown
-from gateway.rules.history import Moved, for_places, historic, numbered, shape_of, sources
+from gateway.rules.history import FACTUAL, Moved, for_places, historic, numbered, renamed, shape_of, sources
 from gateway.rules.question import ConditionNode
 
 PLACES = {"building": 1, "stair": 2, "flat": 3}
@@ -38,6 +38,8 @@ class Choice:
     def __init__(self, name: str, node: Node, subjects: Mapping[str, Subject], faults: Faults) -> None:
         self._name, self._node, self._subjects, self._faults = name, node, subjects, faults
         self._chosen: list[Subject] = []
+        self._formerly: dict[str, str] = {}
+        """Point by its name now -> as the rule calls it."""
         self._missed = False
         """What it watches or reads is unknown, and said: that it then matches no device follows from it."""
 
@@ -70,17 +72,29 @@ class Choice:
             return (self._subjects[name] for name in ids if name in self._subjects)
         return self._subjects.values()
 
+    def renewed(self, rule: Rule) -> Rule:
+        """The rule that reads what its chosen have by the name it has now, where it still says the former one."""
+        known = {fact for s in self._chosen for fact in s.facts}
+        read = dict.fromkeys(leaf.fact for leaf in sources(rule.when) if isinstance(leaf, FACTUAL))
+        names = {name: FORMERLY[name] for name in read if name not in known and FORMERLY.get(name) in known}
+        for given, wanted in names.items():
+            mark = self._node.keys.get("when", self._node.mark)
+            self._faults.warn(mark, "fault.point_renamed", name=self._name, given=given, wanted=wanted)
+        self._formerly = {wanted: given for given, wanted in names.items()}
+        return msgspec.structs.replace(rule, when=renamed(rule.when, names)) if names else rule
+
     def fitting(self, when: ConditionNode, units: Mapping[str, str]) -> tuple[Subject, ...]:
         """The chosen subjects that have what the rule reads; a point that none of them has is a fault."""
         heard, chosen = sources(when), self._chosen
         wanted = [leaf for leaf in heard if _asks_of_subject(leaf)]
-        for name in [leaf.fact for leaf in wanted if isinstance(leaf, Threshold | Is | Stale | Moved)]:
+        for name in [leaf.fact for leaf in wanted if isinstance(leaf, FACTUAL)]:
             if chosen and not any(name in s.facts for s in chosen) and not self._is_built_in:
-                self._unknown_point(name, sorted({fact for s in chosen for fact in s.facts}))
+                known = {fact for s in chosen for fact in s.facts}
+                self._unknown(self._node.mark, "fault.unknown_point", name, sorted(known))
         fitting = [s for s in chosen if not wanted or any(_gives(s, leaf) for leaf in wanted)]
         for leaf in heard:
             if isinstance(leaf, Threshold | Moved):
-                self._check_units(leaf, fitting, units.get(leaf.fact, ""))
+                self._check_units(leaf, fitting, units.get(self._formerly.get(leaf.fact, leaf.fact), ""))
         if not fitting and not self._missed and not self._is_built_in:
             self._faults.warn(self._node.mark, "fault.rule_without_subjects", name=self._name)
         return tuple(fitting)
@@ -120,14 +134,6 @@ class Choice:
             slots=len(historic(when)),
         )
 
-    def _unknown_point(self, given: str, known: Collection[str]) -> None:
-        wanted = FORMERLY.get(given, "")
-        if wanted not in known:
-            self._unknown(self._node.mark, "fault.unknown_point", given, known)
-            return
-        self._missed = True
-        self._faults.add(self._node.mark, "fault.point_renamed", name=self._name, given=given, wanted=wanted)
-
     def _unknown(self, mark: Mark, key: str, given: str, known: Iterable[str]) -> None:
         self._missed = True
         unknown(self._faults, mark, key, self._name, given, known)
@@ -154,7 +160,7 @@ def _asks_of_subject(leaf: ConditionNode) -> bool:
 
 def _gives(subject: Subject, leaf: ConditionNode) -> bool:
     """Whether this subject has the fact, or can be the one to whom the event happens."""
-    if isinstance(leaf, Threshold | Is | Stale | Moved):
+    if isinstance(leaf, FACTUAL):
         return leaf.fact in subject.facts
     if isinstance(leaf, Pressed):
         return subject.kind == "button"

@@ -11,7 +11,7 @@ A window takes in both its ends.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 import msgspec
@@ -20,7 +20,20 @@ from msgspec import Struct
 from gateway.alerts import Why
 from gateway.events import Quality
 from gateway.instant import HOUR, MINUTE, Instant
-from gateway.rules.conditions import All, Any, Between, Not, Some, Unknown, any_of, happens, leaves
+from gateway.rules.conditions import (
+    All,
+    Any,
+    Between,
+    Is,
+    Not,
+    Some,
+    Stale,
+    Threshold,
+    Unknown,
+    any_of,
+    happens,
+    leaves,
+)
 from gateway.rules.memory import Memory, Occurrence, Trail
 from gateway.rules.question import Case, ConditionNode, Fact, Finding, is_stale, soonest, why_of
 from gateway.rules.signs import Leave, Sign
@@ -319,6 +332,10 @@ def _comings(
     return tuple(held), fresh
 
 
+FACTUAL = Threshold | Is | Stale | Moved
+"""Leaves that read a fact by its name."""
+
+
 def historic(node: ConditionNode) -> tuple[Historic, ...]:
     """The conditions with a past in a tree, in the order of their slots."""
     return tuple(leaf for leaf in leaves(node) if isinstance(leaf, Moved | Counted | Sequence | Absent))
@@ -358,6 +375,18 @@ def for_places(node: ConditionNode) -> ConditionNode:
     if isinstance(node, Not | Unknown):
         return _replace(node, part=for_places(node.part))
     return node if isinstance(node, Moved | Counted | Sequence | Absent | Between) else Some(node)
+
+
+def renamed(node: ConditionNode, names: Mapping[str, str]) -> ConditionNode:
+    """The same tree that reads each fact by the name that ``names`` has for it."""
+    if isinstance(node, All | Any | Sequence):
+        return _replace(node, parts=tuple(renamed(part, names) for part in node.parts))
+    if isinstance(node, Not | Some | Unknown | Counted):
+        return _replace(node, part=renamed(node.part, names))
+    if isinstance(node, Absent):
+        after = None if node.after is None else renamed(node.after, names)
+        return _replace(node, part=renamed(node.part, names), after=after)
+    return _replace(node, fact=names.get(node.fact, node.fact)) if isinstance(node, FACTUAL) else node
 
 
 def shape_of(node: ConditionNode) -> str:

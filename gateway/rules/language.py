@@ -110,6 +110,7 @@ class _Compiler:
         self._warn_of_changes(reader)
         if rule is None or not enabled:
             return None
+        rule = choice.renewed(rule)
         return choice.settle(rule, by, choice.fitting(rule.when, grammar.units))
 
     def _read(self, reader: Reader, name: str, when: ConditionNode | None) -> Rule | None:

@@ -132,6 +132,17 @@ def test_a_rule_of_ones_own_is_heard_by_if_it_is_urgent(checked):
     assert len(checked("smoke-detector", points, OWN.format(value="true", priority="high"))) == 1
 
 
+def test_a_rule_that_says_a_points_former_name_hears_it_and_may_have_an_output_tied_to_it(checked):
+    """An upgrade must take nobody's rule, nor the outputs that hang on it."""
+    points = "  gas_high_alarm: { space: discrete, address: 0 }\n  shut: { space: coil, address: 0, writable: true }\n"
+    valve = "outputs: { v: { kind: valve, device: own-1, point: shut, place: b1, serves: [b1], rules: [gas-high] } }\n"
+    rule = OWN.format(value="true", priority="critical").replace("smoke-detector", "gas-detector")
+    rule = rule.replace("state", "saturated").replace("own-smoke", "gas-high") + "    drives: { valve: shut }\n"
+    lines = checked("gas-detector", points, valve + rule)
+    assert [line for line in lines if "error" in line or "no rule" in line] == []
+    assert any("rule gas-high: the point saturated is called gas_high_alarm now" in line for line in lines)
+
+
 def test_a_second_zone_that_no_rule_hears_is_warned_of(checked):
     points = f"  water: {COIL}\n  water2: {COIL}\n  zone3_alarm: {COIL}\n  co2: {COIL}\n"
     (line,) = checked("water-detector", points)

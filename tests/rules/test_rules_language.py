@@ -7,6 +7,7 @@ from gateway.alerts import Grade
 from gateway.instant import MINUTE
 from gateway.nodes import Faults
 from gateway.rules.conditions import Between, Is, Not, Threshold, leaves
+from gateway.rules.history import sources
 from gateway.site.report import render
 from gateway.words.rules import SENTENCES
 
@@ -38,7 +39,7 @@ FAULTS = {
     "fault.unknown_kind": ("- rule: r\n  subjects: { kind: gas-detecter }\n" + GAS + TAIL, "", 2, {"near": "gas-detector"}),
     "fault.unknown_subject": ("- rule: r\n  subjects: { id: buton }\n" + GAS + TAIL, "", 2, {"near": "button"}),
     "fault.unknown_point": (HEAD + "  when: { point: gsa, above: 20 %LEL }\n" + TAIL, "", 1, {"given": "gsa", "near": "gas"}),
-    "fault.point_renamed": (HEAD + "  when: { point: saturated, is: true }\n" + TAIL, "", 1, {"given": "saturated", "wanted": "gas_high_alarm"}),
+    "fault.point_renamed": (HEAD + "  when: { point: saturated, is: true }\n" + TAIL, "", 3, {"given": "saturated", "wanted": "gas_high_alarm"}),
     "fault.unknown_word": (HEAD + "  when: { health: lots }\n" + TAIL, "", 3, {"given": "lots", "near": "lost"}),
     "fault.unit_mismatch": (HEAD + "  when: { point: gas, above: 20 ppm }\n" + TAIL, "", 1, {"given": "ppm", "allowed": "%LEL"}),
     "fault.unit_missing": (HEAD + "  when: { point: gas, above: 12 }\n" + TAIL, "", 1, {"point": "gas", "wanted": "12 %LEL"}),
@@ -260,6 +261,33 @@ def test_subjects_are_chosen_by_all_that_is_said_and_fit_what_is_read(compiled):
     assert chosen("{ id: [gas, water] }") == ("gas", "water")
     assert chosen("{ place: b1 }", "{ point: smoke, is: true }") == ("smoke",)
     assert chosen("{ kind: relay }") == ()
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "{ point: saturated, is: true }",
+        "{ all: [ { not: { stale: saturated } }, { any: [ { point: saturated, is: true } ] } ] }",
+        "{ count: { point: saturated, is: true }, at_least: 2, within: 1h }",
+        "{ absent: { point: saturated, is: true }, after: { point: saturated, is: true }, for: 1h }",
+        "{ sequence: [ { point: saturated, is: true }, { health: lost } ], within: 1h }",
+        "{ unknown: { point: saturated, is: true } }",
+    ],
+)
+def test_a_point_is_read_by_its_new_name_where_a_rule_still_says_the_former(compiled, when):
+    faults = Faults()
+    (rule,) = compiled(HEAD + f"  when: {when}\n" + TAIL, faults).values()
+    assert rule.subjects == ("gas",)
+    assert {leaf.fact for leaf in sources(rule.when) if hasattr(leaf, "fact")} - {"health"} == {"gas_high_alarm"}
+    assert [(fault.key, fault.warning) for fault in faults.found] == [("fault.point_renamed", True)]
+
+
+def test_a_change_to_a_built_in_rule_may_say_the_former_name_too(compiled):
+    faults = Faults()
+    (rule,) = compiled(HEAD + GAS + TAIL, faults, "r: { when: { point: saturated, is: true } }\n").values()
+    assert rule.when == Is("gas_high_alarm", (True,))
+    (fault,) = faults.found
+    assert (fault.key, fault.mark.file, fault.warning) == ("fault.point_renamed", "changes.yaml", True)
 
 
 def test_drives_are_desired_states(compiled):
