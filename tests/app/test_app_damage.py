@@ -1,19 +1,30 @@
-"""A database that is damaged while the house lives, and mended in passing: a person is told, and the open alerts stay."""
+"""A database that is damaged, or comes too late: a person is told, the open alerts stay or come anew, and all of them can end."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 
 import pytest
 from app.living import Living
 from instruments.virtual import virtual_run
 
+from gateway.app.house import OpenedLateError, Surroundings
 from gateway.faults import StoreFault
 from gateway.rules.compound import HEALTH, STORE
 from gateway.store.database import Database
 from gateway.store.rows import AuditRow
 
 PAGE = 4_096
+
+
+def play(folder, story):
+    async def main():
+        async with Living(folder) as living:
+            await asyncio.wait_for(story(living), 100_000)
+
+    virtual_run(main(), patience_s=0.0)
 
 
 def _lose_the_alerts(database: Database) -> None:
@@ -46,8 +57,50 @@ def test_an_open_alert_outlives_the_mending_of_the_database(tmp_path):
         await living.start()
         assert ("gas-high", "gas-301") in living.open()
 
-    async def main():
-        async with Living(tmp_path) as living:
-            await asyncio.wait_for(story(living), 100_000)
+    play(tmp_path, story)
 
-    virtual_run(main(), patience_s=0.0)
+
+def _damage_the_rows(folder):
+    """Every alert's row is no longer what its checksum says."""
+    with contextlib.closing(sqlite3.connect(folder / "loudong.db", isolation_level=None)) as connection:
+        damaged = connection.execute("UPDATE state SET body = substr(body, 1, 20) WHERE kind = 'alert'").rowcount
+    assert damaged
+
+
+def test_an_alert_whose_row_is_lost_is_raised_anew(tmp_path):
+    async def story(living):
+        living.gas[1].holding[1] = 26
+        await living.until(lambda: ("gas-high", "gas-301") in living.open(), "the leak is known")
+        lost = living.open()["gas-high", "gas-301"].id
+        await living.stop()
+        _damage_the_rows(living.state)
+        await living.start()
+        await living.until(lambda: ("gas-high", "gas-301") in living.open(), "it is known again")
+        assert living.open()["gas-high", "gas-301"].id != lost
+
+    play(tmp_path, story)
+
+
+def test_an_alert_of_a_run_whose_disk_came_too_late_ends_as_any_other(tmp_path, monkeypatch):
+    """Gas while the disk is away; the process begins anew with what the disk holds, and then the gas is gone."""
+    real = Database.open
+
+    def away(*_, **__):
+        raise StoreFault("no disk")
+
+    async def story(living):
+        await asyncio.sleep(20)
+        await living.stop()
+        monkeypatch.setattr(Database, "open", away)
+        await living.start()
+        living.gas[1].holding[1] = 26
+        await living.until(lambda: ("gas-high", "gas-301") in living.open(), "the leak is known")
+        monkeypatch.setattr(Database, "open", real)
+        with pytest.raises(OpenedLateError):
+            await asyncio.wait_for(living._running, 100_000)
+        living.gas[1].holding[1] = 0
+        living.surroundings = Surroundings(patient=True)
+        await living.start()
+        await living.until(lambda: living.open()["gas-high", "gas-301"].condition == "normal", "the gas is gone")
+
+    play(tmp_path, story)
