@@ -37,6 +37,7 @@ from gateway.rules.facts import FactBoard
 from gateway.rules.ladder import Because
 from gateway.rules.ledger import Table
 from gateway.rules.testing import is_gone
+from gateway.rules.worsening import with_reasons
 
 _replace = msgspec.structs.replace
 _SOUNDS = frozenset({ChangeKind.RAISED, ChangeKind.RE_ALARMED, ChangeKind.UNSHELVED})
@@ -183,7 +184,7 @@ class AlertRegister:
 
     def re_alarm(self, alert: Alert, at: Instant, why: tuple[Why, ...], reason: str) -> None:
         """Came back, worsened, or was pressed again: everybody hears why, and the climb begins anew if nobody climbs."""
-        again = _replace(lifecycle.re_alarm(self._worse(alert, why)), occurrences=alert.occurrences + 1)
+        again = _replace(lifecycle.re_alarm(self._with_reasons(alert, why)), occurrences=alert.occurrences + 1)
         if alert.condition is Condition.NORMAL:
             again = _replace(again, regrade_due=self._regrade_due(again, at))
         said = self._say(ChangeKind.RE_ALARMED, again, at, reason=reason)
@@ -204,21 +205,11 @@ class AlertRegister:
 
     def remember(self, alert: Alert, why: tuple[Why, ...]) -> None:
         """A drill says more than it did; nobody is called for that, but it is what the end of the test asks for."""
-        self._keep(self._worse(alert, why))
+        self._keep(self._with_reasons(alert, why))
 
-    def worst(self, alert: Alert) -> float | None:
-        """How far beyond its limit an alert was at worst; of one that an earlier version kept, as far as its reasons say."""
-        return self._far(alert, alert.why) if alert.steps_beyond is None else alert.steps_beyond
-
-    def _worse(self, alert: Alert, why: tuple[Why, ...]) -> Alert:
-        """With these reasons; a comeback begins a new worst, as it begins a new why."""
-        before = self.worst(alert) if alert.condition is Condition.ACTIVE else None
-        seen = [far for far in (before, self._far(alert, why)) if far is not None]
-        return _replace(alert, why=why, steps_beyond=max(seen, default=None))
-
-    def _far(self, alert: Alert, why: tuple[Why, ...]) -> float | None:
+    def _with_reasons(self, alert: Alert, why: tuple[Why, ...]) -> Alert:
         rule = self.compound.rules.get(alert.rule)
-        return steps_beyond(rule.when, why) if rule else None
+        return with_reasons(alert, why, rule.when if rule else None)
 
     def acknowledge(self, alert: Alert, at: Instant, who: str, *, on_site: bool) -> None:
         """A named person took it."""

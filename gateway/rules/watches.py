@@ -18,12 +18,12 @@ import msgspec
 from msgspec import Struct
 
 from gateway.actions import Reread
-from gateway.alerts import Alert, Condition, Response, Suppression, Why
+from gateway.alerts import Condition, Response, Suppression, Why
 from gateway.events import Entry, Press
 from gateway.instant import Instant
 from gateway.rules.compound import Compound, Rule
 from gateway.rules.concerns import Concerns, Watches, look_of
-from gateway.rules.conditions import Threshold, leaves, steps_beyond
+from gateway.rules.conditions import Threshold, leaves
 from gateway.rules.deadlines import Deadlines, Name
 from gateway.rules.facts import FactBoard, FactKey
 from gateway.rules.history import anew, historic
@@ -33,13 +33,10 @@ from gateway.rules.question import Case, Finding
 from gateway.rules.register import AlertRegister
 from gateway.rules.signs import Sign
 from gateway.rules.testing import believed_until, tested_until
+from gateway.rules.worsening import all_said, is_worse, says_more
 
 REREAD_WITHIN_MS = 1_500
 """A re-read takes one transaction, at most a second on a slow bus; a value that cannot be confirmed alarms all the same."""
-A_STEP = 1 - 1e-9
-"""Further than the worst one alarmed, less what dividing by the step rounds off."""
-REASONS_KEPT = 8
-"""Of an alert whose detectors say it one after the other; as many as of its presses."""
 
 
 class Phase(StrEnum):
@@ -82,19 +79,6 @@ _BEFORE = (Phase.IDLE, Phase.PENDING, Phase.CONFIRMING)
 _STANDING = (Phase.ACTIVE, Phase.CLEARING)
 _NOBODY: Watches = {}
 _replace = msgspec.structs.replace
-
-
-def _says_more(alert: Alert, why: tuple[Why, ...]) -> bool:
-    """A detector says *alarm* itself that had not when the alert last sounded: its own bit after a number, or a second one."""
-    known = {(reason.fact, reason.of) for reason in alert.why}
-    return any(reason.value is True and (reason.fact, reason.of) not in known for reason in why)
-
-
-def _all_said(alert: Alert, why: tuple[Why, ...]) -> tuple[Why, ...]:
-    """What is said now, and what was said before on this occasion: a bit that comes and goes is no news a second time."""
-    now = {(reason.fact, reason.of) for reason in why}
-    before = (reason for reason in alert.why if reason.value is True and (reason.fact, reason.of) not in now)
-    return (*why, *before)[: max(REASONS_KEPT, len(why))]
 
 
 def _is_among(read: FactKey | None, subject: str, why: tuple[Why, ...]) -> bool:
@@ -325,14 +309,14 @@ class Watchkeeper:
         if alert.drill:
             if not tested:
                 self._register.test_again(alert, at, finding.why, None)
-            elif _says_more(alert, finding.why):
-                self._register.remember(alert, _all_said(alert, finding.why))
+            elif says_more(alert, finding.why):
+                self._register.remember(alert, all_said(alert, finding.why))
             return
         if tested and alert.response is Response.ACKNOWLEDGED:
             return  # nor does it call anybody out beside what somebody is busy with
-        if not (_says_more(alert, finding.why) or self._is_beyond(rule, alert, finding.why)):
+        if not is_worse(alert, finding.why, rule.when):
             return
-        why = _all_said(alert, finding.why)
+        why = all_said(alert, finding.why)
         if alert.suppression is Suppression.SHELVED:
             alert = self._register.unshelve(_replace(alert, why=why), at, None, "worsened")
         self._register.re_alarm(alert, at, why, "worsened")
@@ -348,11 +332,6 @@ class Watchkeeper:
     def _tested(self, rule: Rule, about: str, at: Instant) -> frozenset[str]:
         """Those it watches whose tests are believed to be such."""
         return frozenset(one for one in rule.watched(about) if believed_until(self._board, one, at) is not None)
-
-    def _is_beyond(self, rule: Rule, alert: Alert, why: tuple[Why, ...]) -> bool:
-        """A number well beyond the worst one alarmed, so that noise is none; or the first, where a detector had only said so."""
-        far, worst = steps_beyond(rule.when, why), self._register.worst(alert)
-        return far is not None and (worst is None or (far > worst and far - A_STEP >= worst))
 
     def _holds_not(self, rule: Rule, subject: str, watch: Watch, at: Instant) -> None:
         if watch.phase in {Phase.PENDING, Phase.CONFIRMING}:

@@ -1,0 +1,59 @@
+"""What is worse about an alert that stands: a number well beyond the worst one, or one more word of a detector. Pure.
+
+Theory. What worsens alarms again, so noise must be nothing worse. A number counts in steps of its limit (``Threshold.step``), from
+the worst one on this occasion; a detector's own word counts once on an occasion, however often it comes and goes. A comeback is
+another occasion: it begins a new worst, as it begins a new why.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.alerts import Alert, Condition, Why
+from gateway.rules.conditions import steps_beyond
+from gateway.rules.question import ConditionNode
+
+A_STEP = 1 - 1e-9
+"""Further than the worst one alarmed, less what dividing by the step rounds off."""
+REASONS_KEPT = 8
+"""Of an alert whose detectors say it one after the other; as many as of its presses."""
+
+
+def is_worse(alert: Alert, why: tuple[Why, ...], when: ConditionNode) -> bool:
+    """Whether these reasons are worse than all that is known of it."""
+    return says_more(alert, why) or _is_beyond(alert, why, when)
+
+
+def says_more(alert: Alert, why: tuple[Why, ...]) -> bool:
+    """A detector says *alarm* itself that had not when the alert last sounded: its own bit after a number, or a second one."""
+    known = {(reason.fact, reason.of) for reason in alert.why}
+    return any(reason.value is True and (reason.fact, reason.of) not in known for reason in why)
+
+
+def all_said(alert: Alert, why: tuple[Why, ...]) -> tuple[Why, ...]:
+    """What is said now, and what was said before on this occasion: a bit that comes and goes is no news a second time."""
+    now = {(reason.fact, reason.of) for reason in why}
+    before = (reason for reason in alert.why if reason.value is True and (reason.fact, reason.of) not in now)
+    return (*why, *before)[: max(REASONS_KEPT, len(why))]
+
+
+def with_reasons(alert: Alert, why: tuple[Why, ...], when: ConditionNode | None) -> Alert:
+    """The alert for these reasons, which may be its worst. None: its rule is no more."""
+    before = _worst(alert, when) if alert.condition is Condition.ACTIVE else None
+    seen = [far for far in (before, _far(why, when)) if far is not None]
+    return msgspec.structs.replace(alert, why=why, steps_beyond=max(seen, default=None))
+
+
+def _is_beyond(alert: Alert, why: tuple[Why, ...], when: ConditionNode) -> bool:
+    """A number well beyond the worst one alarmed, so that noise is none; or the first, where a detector had only said so."""
+    far, worst = _far(why, when), _worst(alert, when)
+    return far is not None and (worst is None or (far > worst and far - A_STEP >= worst))
+
+
+def _worst(alert: Alert, when: ConditionNode | None) -> float | None:
+    """How far beyond its limit an alert was at worst; of one that an earlier version kept, as far as its reasons say."""
+    return _far(alert.why, when) if alert.steps_beyond is None else alert.steps_beyond
+
+
+def _far(why: tuple[Why, ...], when: ConditionNode | None) -> float | None:
+    return None if when is None else steps_beyond(when, why)
