@@ -143,6 +143,9 @@ class SerialWire:
         self._hear, self._lost = _nobody, _nobody
         if device is not None:
             with contextlib.suppress(OSError, termios.error):
+                # Else the close waits until all is sent: on a UART whose peer holds it up, for 30 s of everybody's loop (tty_port_close).
+                termios.tcflush(device.fileno(), termios.TCOFLUSH)
+            with contextlib.suppress(OSError, termios.error):
                 device.close()
 
 

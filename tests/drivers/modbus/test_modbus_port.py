@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import fcntl
 import random
+import termios
 
 import pytest
 import structlog
@@ -232,6 +233,24 @@ def test_a_port_has_one_owner(tmp_path):
             await second.close()
 
     unhurried_run(story())
+
+
+def test_what_was_not_sent_yet_is_thrown_away_before_a_port_is_closed(monkeypatch):
+    """A pseudo-terminal does not wait for it, a UART does: so the order is what is shown."""
+    done = []
+
+    async def story():
+        async with SimBus([]) as wire:
+            line = SerialLine(wire.path)
+            await line.connect()
+            device, flush = line.wire._device, termios.tcflush
+            close = device.close
+            monkeypatch.setattr(termios, "tcflush", lambda fd, which: (done.append(which), flush(fd, which)))
+            monkeypatch.setattr(device, "close", lambda: (done.append("closed"), close()))
+            await line.close()
+
+    asyncio.run(story())
+    assert done == [termios.TCOFLUSH, "closed"]
 
 
 def test_a_line_that_chatters_without_end_still_is_asked():
