@@ -35,6 +35,7 @@ class TerminalClient:
     def __init__(self, door: model.Door, password: str) -> None:
         self._door, self._password = door, password
         self._session: aiohttp.ClientSession | None = None
+        self._users = 0
         self._refusals = 0
         self._locked_until = 0.0
         self._one = asyncio.Lock()
@@ -55,11 +56,22 @@ class TerminalClient:
         async with self._ask("GET", path, limit_s=None) as answer:
             yield answer
 
+    @contextlib.asynccontextmanager
+    async def used(self) -> AsyncIterator[None]:
+        """While somebody works with it: whoever leaves last hangs up, for all of one door share it."""
+        self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
+            if not self._users:
+                await self.close()
+
     async def close(self) -> None:
         """Hang up."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
     @contextlib.asynccontextmanager
     async def _ask(

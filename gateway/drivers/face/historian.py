@@ -97,8 +97,8 @@ class Historian:
 
     async def run(self) -> None:
         """Ask as often as there is a reason to."""
-        try:
-            news = self._intake.news[self._door]
+        news = self._intake.news[self._door]
+        async with self._client.used():
             while True:
                 await asyncio.sleep(self._settle_s)
                 news.clear()
@@ -107,8 +107,6 @@ class Historian:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(pause_s):
                         await news.wait()
-        finally:
-            await self._client.close()
 
     async def _turn(self) -> float:
         """Ask once for all that is missing; how long to wait until the next time."""

@@ -51,14 +51,15 @@ class TerminalStream:
     async def run(self) -> None:
         """Listen, and begin anew whenever the stream ends."""
         loop = asyncio.get_running_loop()
-        while True:
-            begun = loop.time()
-            try:
-                await self._listen()
-            except (DeviceFault, BodyFault) as fault:
-                if loop.time() - begun >= SETTLED_S:
-                    self._failures = 0
-                await self._wait(fault)
+        async with self._client.used():
+            while True:
+                begun = loop.time()
+                try:
+                    await self._listen()
+                except (DeviceFault, BodyFault) as fault:
+                    if loop.time() - begun >= SETTLED_S:
+                        self._failures = 0
+                    await self._wait(fault)
 
     async def _wait(self, fault: DeviceFault | BodyFault) -> None:
         pause_s = PAUSES_S[min(self._failures, len(PAUSES_S) - 1)]

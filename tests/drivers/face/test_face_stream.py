@@ -18,6 +18,7 @@ from gateway.drivers.face import stream as room
 from gateway.drivers.face.bodies import MAX_BODY, BodyFault
 from gateway.drivers.face.client import TerminalClient
 from gateway.drivers.face.framing import Framer
+from gateway.drivers.face.historian import Historian
 from gateway.drivers.face.stream import TerminalStream
 from gateway.events import DeviceHealth, Entry, Health, SequenceGap
 from gateway.sim.terminal import CANARIES as SIM_CANARIES
@@ -165,6 +166,27 @@ def test_events_come_as_they_happen_and_old_ones_do_not_come_again(scene: Open) 
 
     shown = asyncio.run(play())
     assert not [canary for canary in (*CANARIES, *SIM_CANARIES) if canary in shown]
+
+
+def test_whoever_asks_for_the_log_takes_nobody_the_stream_when_he_ends(scene: Open) -> None:
+    """Both are of one door and share its client; a worker ends and begins anew by itself."""
+
+    async def play() -> None:
+        async with scene() as stage:
+            stage.listen()
+            await until(lambda: stage.server.streams)
+            historian = Historian(stage.client._door, stage.front.intake, stage.client, lambda *_: None, lambda: None)
+            asking = asyncio.create_task(historian.run())
+            await asyncio.sleep(0.05)
+            asking.cancel()
+            await asyncio.wait({asking})
+            await asyncio.sleep(0.2)
+            stage.terminal.stranger()
+            await until(lambda: stage.serials == [(1, True)])
+            assert stage.server.streams == 1
+            assert not [name for name in stage.front.intake.counters if name.startswith("stream_")]
+
+    asyncio.run(play())
 
 
 def test_what_happened_between_two_connections_comes_with_the_next_and_is_not_live(scene: Open) -> None:
