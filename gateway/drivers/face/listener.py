@@ -3,8 +3,8 @@
 What a body means is ``isapi.py``'s; this file owns sockets, limits, who may speak, and when a terminal counts as silent.
 
 Theory. A terminal resends until it gets 200 and throws the event away when it does (facts/face 2.2). So 200 means *durable*;
-what cannot be kept now is 503, and is sent again; repeats are known by ``Entry.key`` in the core, not here. Never 503 for a rate:
-it would hold up the alarm that waits behind (``chatter.py``). A body nobody can read is 400, never 500, which terminals resend for ever. Nothing is ever answered that could open a door: every reply is empty.
+what cannot be kept now is 503, and is sent again; repeats are known by ``Entry.key`` in the core, not here. But neither for a rate
+(``chatter.py``) nor for a disk that stays ill (``insisting.py``): it would hold up the alarm that waits behind. A body nobody can read is 400, never 500, which terminals resend for ever. Nothing is ever answered that could open a door: every reply is empty.
 Who may speak: the door named in the path (else 404), its secret token and the address the site file gives it (else 403), its digest
 login where it has one (else 401, ``digest.py``); only then a slot is taken and the body read, so a stranger on the network can hold
 up no terminal; nor can a terminal another one, for it has two slots of the eight. HTTP parsing is aiohttp's, but
@@ -30,6 +30,7 @@ from aiohttp import ClientError, http_exceptions, web
 from gateway.drivers.face.adapters import ADAPTERS
 from gateway.drivers.face.bodies import MAX_BODY, TOO_MANY, BodyFault, Scanner
 from gateway.drivers.face.digest import DigestGate, Verdict
+from gateway.drivers.face.insisting import Insisting
 from gateway.drivers.face.intake import Intake
 from gateway.drivers.face.terminal import NOT_PAIRED, WRONG_DEVICE
 from gateway.events import Health
@@ -42,8 +43,6 @@ log = structlog.get_logger()
 
 READ_LIMIT_S = 10.0
 """For a whole request, header and body each (facts/face 2.2); a 3 MiB picture on a bad line still makes it."""
-DURABLE_LIMIT_S = 10.0
-"""A commit takes milliseconds; when it takes this long the disk is the trouble, and the terminal keeps the event for us."""
 AT_ONCE = 8
 """Bodies read at the same time (facts/face 2.2)."""
 AT_ONCE_OF_A_DOOR = 2
@@ -95,6 +94,7 @@ class TerminalListener:
         """Logged since the last success: the door (or the address that named none) and the reason."""
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._shares = {door: asyncio.Semaphore(AT_ONCE_OF_A_DOOR) for door in self._doors}
+        self._insisting, self._in_memory = Insisting(), set[str]()
         self._bug: asyncio.Future[None] | None = None
 
     async def run(self) -> None:
@@ -223,8 +223,7 @@ class TerminalListener:
         except BodyFault as fault:
             return 408 if cut else self._refuse(door, fault)
         self._forget_complaints(door.id, _peer(request))
-        if not await self._durable(tickets):
-            self.counters["not_durable"] += 1
+        if await self._puts_off(door.id, tickets):
             return 503
         # What came before a body broke off is reported, but the terminal must send the rest again.
         return 408 if cut and not scanner.ended else 200
@@ -251,13 +250,23 @@ class TerminalListener:
             return True
         return False
 
-    async def _durable(self, tickets: list[Ticket]) -> bool:
-        """Whether everything reported is on disk. Never cancels a commit that others may wait for."""
-        waits: list[asyncio.Future[bool]] = [asyncio.ensure_future(ticket.durable()) for ticket in tickets]
-        if not waits:
+    async def _puts_off(self, door: str, tickets: list[Ticket]) -> bool:
+        """Wait until what was reported is on disk; whether it is to come again because it is not."""
+        began = asyncio.get_running_loop().time()
+        if not tickets:
+            return False
+        if await _durable(tickets, self._insisting.patience_s(door, began)):
+            self._insisting.on_disk(door)
+            self._in_memory.discard(door)
+            return False
+        self.counters["not_durable"] += 1
+        if self._insisting.puts_off(door, began, asyncio.get_running_loop().time()):
             return True
-        await asyncio.wait(waits, timeout=DURABLE_LIMIT_S)
-        return all(wait.done() and wait.result() for wait in waits)
+        self.counters["taken_in_memory"] += 1
+        if door not in self._in_memory:
+            self._in_memory.add(door)
+            log.warning("push_held_in_memory", door=door)
+        return False
 
     def _refuse(self, door: model.Door, fault: BodyFault) -> int:
         self.counters[f"fault_{fault.reason}"] += 1
@@ -268,6 +277,13 @@ class TerminalListener:
             # Somebody speaks there, so it is no silence; but as long as it is not the one we trust, no door watches.
             self._intake.presence.heard(door, Health.FAULTY, fault.reason)
         return _STATUS.get(fault.reason, 400)
+
+
+async def _durable(tickets: list[Ticket], limit_s: float) -> bool:
+    """Whether everything reported is on disk in time. Never cancels a commit that others may wait for."""
+    waits: list[asyncio.Future[bool]] = [asyncio.ensure_future(ticket.durable()) for ticket in tickets]
+    await asyncio.wait(waits, timeout=limit_s)
+    return all(wait.done() and wait.result() for wait in waits)
 
 
 def _bytes(token: str) -> bytes:

@@ -31,8 +31,10 @@ from wire.face_bodies import (
     part,
 )
 
+from gateway.drivers.face import insisting
 from gateway.drivers.face import listener as room
 from gateway.drivers.face.chatter import ENTRY_RATE, LEFT_OUT
+from gateway.drivers.face.insisting import Insisting
 from gateway.events import Entry, SequenceGap
 from gateway.faults import DeviceFault
 from gateway.restraint import Allowance, Rate
@@ -119,6 +121,42 @@ def test_a_full_disk_makes_the_terminal_keep_it(front_door: Open) -> None:
     asyncio.run(scene())
 
 
+def test_a_disk_that_stays_ill_keeps_no_duress_behind_a_pass(front_door: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pass is put off for a while, so that a disk which stumbles costs no event; then the core's deed is what counts."""
+    monkeypatch.setattr(insisting, "PUT_OFF_S", 0.3)
+
+    async def scene() -> None:
+        async with front_door() as front, SimTerminal(front.url(), retry_s=0.05) as terminal:
+            front.inbox.disk_good = False
+            for _ in range(3):
+                terminal.pass_known()
+            terminal.duress()
+            with structlog.testing.capture_logs() as logs:
+                await terminal.settled()
+            duress = front.inbox.of(Entry)[-1]
+            assert duress.live
+            assert terminal.answers[0] == 503
+            assert terminal.answers[-4:] == [200] * 4, "once the door was put off, nothing behind is put off again"
+            assert front.listener.counters["taken_in_memory"] == 4
+            assert len([line for line in logs if line["event"] == "push_held_in_memory"]) == 1
+            front.inbox.disk_good = True
+            terminal.pass_known()
+            await terminal.settled()
+            front.inbox.disk_good = False
+            assert await front.push(EVENT) == 503, "it was well in between"
+
+    asyncio.run(scene())
+
+
+def test_a_disk_that_hangs_is_waited_for_shortly_once_a_door_was_put_off() -> None:
+    waits = Insisting()
+    assert waits.patience_s("gate", 0.0) == insisting.DURABLE_LIMIT_S
+    assert waits.puts_off("gate", 0.0, 10.0)
+    assert waits.patience_s("gate", 15.0) == insisting.HURRY_S
+    assert not waits.puts_off("gate", 15.0, 16.0)
+    assert waits.puts_off("east", 15.0, 16.0), "another door waits for itself"
+
+
 def numbered(serial: int, sub: int = 75, **more: Any) -> bytes:
     return as_json(envelope(serialNo=serial, frontSerialNo=serial - 1, subEventType=sub, **more))
 
@@ -189,7 +227,7 @@ def test_a_terminal_brings_a_whole_log_twice_over_without_a_refusal() -> None:
 def test_a_disk_that_never_answers_is_not_waited_for_for_ever(
     front_door: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "DURABLE_LIMIT_S", 0.1)
+    monkeypatch.setattr(insisting, "DURABLE_LIMIT_S", 0.1)
 
     async def scene() -> None:
         async with front_door() as front:
