@@ -27,6 +27,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import structlog
 from aiohttp import ClientError, http_exceptions, web
 
+from gateway.crowd import Crowd
 from gateway.drivers.face.adapters import ADAPTERS
 from gateway.drivers.face.bodies import MAX_BODY, TOO_MANY, BodyFault, Scanner
 from gateway.drivers.face.digest import DigestGate, Verdict
@@ -49,6 +50,8 @@ AT_ONCE_OF_A_DOOR = 2
 """Of one door: a terminal says one thing after another, and once more on a new connection where it gave up waiting."""
 CONNECTIONS_PER_ADDRESS = 16
 CONNECTIONS = 128
+KEPT_CONNECTIONS = 32
+"""Of these, for the addresses of the site's doors. Who has no request that may come in gives way, whoever waits for longest first."""
 LINGER_S = 2.0
 """After refusing a body unread: so long its rest is thrown away, that the sender can read the refusal."""
 TURN_S = 5.0
@@ -105,7 +108,8 @@ class TerminalListener:
         loop = asyncio.get_running_loop()
         self._intake.presence.begin()
         self._bug = loop.create_future()
-        server = _Server(self._answer, self.counters)
+        named = {_address(door.address) for door in self._doors.values() if door.address}
+        server = _Server(self._answer, self.counters, lambda address: _address(address) in named)
         try:
             sockets = await loop.create_server(server, self._listener.host, self._listener.port)
         except OSError as error:
@@ -159,6 +163,8 @@ class TerminalListener:
         door = self._door_of(request)
         if isinstance(door, int):
             return door
+        if isinstance(request.protocol, _Connection):
+            request.protocol.seated()
         if (request.content_length or 0) > MAX_BODY:
             return self._refuse(door, BodyFault("too_large", "declared length"))
         async with contextlib.AsyncExitStack() as held:
@@ -308,18 +314,22 @@ class _Server(web.Server):
     """aiohttp's server with bounded connections and nothing of a request in log or reply."""
 
     def __init__(
-        self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], counters: Counter[str]
+        self,
+        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        counters: Counter[str],
+        named: Callable[[str], bool] = lambda _: False,
     ) -> None:
+        """``named``: whether an address is that of a door."""
         super().__init__(handler)
         self._counters = counters
-        self._addresses: Counter[str] = Counter()
+        self._crowd: Crowd[_Connection] = Crowd(CONNECTIONS, CONNECTIONS_PER_ADDRESS, KEPT_CONNECTIONS, named)
 
     def __call__(self) -> web.RequestHandler:
         # A connection that brings no whole header in ``keepalive_timeout`` is closed by aiohttp.
         return _Connection(
             self,
             self._counters,
-            self._addresses,
+            self._crowd,
             loop=asyncio.get_running_loop(),
             keepalive_timeout=READ_LIMIT_S,
             lingering_time=LINGER_S,
@@ -336,12 +346,13 @@ class _Connection(web.RequestHandler):
     fails throw away the good one that came in the same segment.
     """
 
-    __slots__ = ("_address", "_addresses", "_counters", "_head", "_room")
+    __slots__ = ("_counters", "_crowd", "_head", "_room")
 
-    def __init__(self, manager: web.Server, counters: Counter[str], addresses: Counter[str], **options: object) -> None:
+    def __init__(
+        self, manager: web.Server, counters: Counter[str], crowd: Crowd[_Connection], **options: object
+    ) -> None:
         super().__init__(manager, **options)  # type: ignore[arg-type]  # handed on as they came
-        self._counters, self._addresses = counters, addresses
-        self._address: str | None = None
+        self._counters, self._crowd = counters, crowd
         self._head = b""
         self._room: float | None = None
         """Bytes of the body still to come; None before the header is whole, infinite where no length is declared."""
@@ -378,18 +389,18 @@ class _Connection(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         peer = transport.get_extra_info("peername")
-        self._address = str(peer[0]) if peer else ""
-        self._addresses[self._address] += 1
         super().connection_made(transport)
-        if self._addresses[self._address] > CONNECTIONS_PER_ADDRESS or self._addresses.total() > CONNECTIONS:
+        goes = self._crowd.enter(self, str(peer[0]) if peer else "")
+        if goes is not None:
             self._counters["too_many_connections"] += 1
-            self.force_close()
+            goes.force_close()
+
+    def seated(self) -> None:
+        """It brings something that may come in."""
+        self._crowd.seated(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        if self._address is not None:
-            self._addresses[self._address] -= 1
-            self._addresses += Counter()  # forget addresses with none
-            self._address = None
+        self._crowd.leave(self)
         super().connection_lost(exc)
 
     def handle_error(self, *_: object, **__: object) -> web.StreamResponse:

@@ -14,6 +14,7 @@ import asyncio
 
 import structlog
 
+from gateway.crowd import Crowd
 from gateway.drivers.modbus.babble import BABBLES, Babble
 from gateway.drivers.modbus.contest import Contest, Entries
 from gateway.drivers.modbus.tcp_wire import Connection
@@ -26,7 +27,8 @@ REGISTER_S = 10.0
 """A caller that has not said who it is by then is a stranger."""
 _UNMISTAKABLE = 4  # bytes of a heartbeat that no answer begins with
 _MOST_CALLERS = 128  # who have not said who they are yet
-_MOST_OF_ONE = 16  # of them from one address: who crowds the door keeps nobody out but himself
+_MOST_OF_ONE = 16  # of them from one address
+_KEPT = 32  # of the places, for boxes that the site file names by their address
 _COMPLAIN_S = 600.0  # one refusal an address in this time is logged; all are counted
 _ADDRESSES = 256  # remembered for that; a subnet of devices has no more
 
@@ -39,7 +41,7 @@ class Reception:
         self.strangers = 0
         self._server: asyncio.Server | None = None
         self._guests: list[DialInWire] = []
-        self._callers: set[_Caller] = set()
+        self._callers: Crowd[_Caller] = Crowd(_MOST_CALLERS, _MOST_OF_ONE, _KEPT, self._named)
         self._complained: dict[str, float] = {}
 
     async def admit(self, guest: DialInWire) -> None:
@@ -63,19 +65,22 @@ class Reception:
         if not self._guests and self._server is not None:
             self._server.close()
             self._server = None
-            for caller in tuple(self._callers):
+            for caller in self._callers:
                 caller.drop()
-            self._callers.clear()
+                self._callers.leave(caller)
 
-    def called(self, caller: _Caller) -> bool:
-        """Somebody dials; False where there is no room for strangers."""
-        self._callers.add(caller)
-        from_there = sum(one.peer == caller.peer for one in self._callers)
-        return from_there <= _MOST_OF_ONE and len(self._callers) <= _MOST_CALLERS
+    def _named(self, address: str) -> bool:
+        return any(guest.peer == address for guest in self._guests)
+
+    def called(self, caller: _Caller) -> None:
+        """Somebody dials; where there is no room, whoever has not said for longest who he is goes for him."""
+        goes = self._callers.enter(caller, caller.peer)
+        if goes is not None:
+            goes.refuse()
 
     def gone(self, caller: _Caller) -> None:
         """It hung up, or is known now."""
-        self._callers.discard(caller)
+        self._callers.leave(caller)
 
     def turn_away(self, peer: str, said: bytes) -> None:
         """Count somebody who is nobody's, and tell of his address now and then: a flood must not fill the journal."""
@@ -113,10 +118,8 @@ class _Caller(Connection):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.peer = str(transport.get_extra_info("peername")[0])
-        if not self._reception.called(self):
-            self._refuse()
-            return
-        self._timer = asyncio.get_running_loop().call_later(REGISTER_S, self._refuse)
+        self._timer = asyncio.get_running_loop().call_later(REGISTER_S, self.refuse)
+        self._reception.called(self)
         self._listen(b"")
 
     def _listen(self, data: bytes) -> None:
@@ -125,11 +128,11 @@ class _Caller(Connection):
         if found is None:
             return
         if isinstance(found, bool):
-            self._refuse()
+            self.refuse()
             return
         guest, rest = found
         if not guest.welcomes(self.peer):
-            self._refuse()
+            self.refuse()
             return
         self._done()
         guest.take(self, self.peer, rest)
@@ -137,7 +140,8 @@ class _Caller(Connection):
     def _hung_up(self, _why: str) -> None:
         self._done()
 
-    def _refuse(self) -> None:
+    def refuse(self) -> None:
+        """Hang up: it is nobody's, or others want its place."""
         self._reception.turn_away(self.peer, self._said)
         self._done()
         self.drop()

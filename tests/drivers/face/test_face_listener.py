@@ -348,6 +348,34 @@ class TestSlowAndMany:
 
         asyncio.run(scene())
 
+    @pytest.mark.parametrize("address", ["127.0.0.1", ""], ids=["named by the site file", "of any address"])
+    @pytest.mark.parametrize("said", [b"POST /x HTTP/1.1\r\n", b"POST /x HTTP/1.1\r\nContent-Length: 9\r\n\r\n"])
+    def test_a_crowd_of_many_addresses_keeps_no_terminal_out(
+        self, front_door: Open, make_door: Make, address: str, said: bytes
+    ) -> None:
+        """Nine addresses of one machine, each with half a request, and again as soon as they are sent away."""
+
+        async def crowd(port: int, own: str) -> None:
+            while True:
+                with contextlib.suppress(OSError):
+                    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(own, 0))
+                    writer.write(said)
+                    await reader.read()
+                    writer.close()
+                await asyncio.sleep(0.05)
+
+        async def scene() -> None:
+            async with front_door(make_door(address=address)) as front:
+                port = front.listener.port
+                strangers = [asyncio.create_task(crowd(port, f"127.0.1.{1 + n // 16}")) for n in range(9 * 16)]
+                await until(lambda: front.listener.counters["too_many_connections"] > 50, 20)
+                assert [await front.push(EVENT) for _ in range(10)] == [200] * 10
+                for one in strangers:
+                    one.cancel()
+                await asyncio.gather(*strangers, return_exceptions=True)
+
+        asyncio.run(scene())
+
     def test_two_of_a_door_at_once_and_the_others_wait(self, front_door: Open) -> None:
         async def scene() -> None:
             async with front_door() as front:

@@ -155,30 +155,57 @@ def test_strangers_who_say_little_and_slowly_keep_no_box_out_and_fill_no_log(kit
     assert len([line for line in logs if line["event"] == "caller_refused"]) <= 2
 
 
-def test_strangers_of_many_addresses_are_bounded_together_and_the_place_of_one_who_goes_is_free(kit):
+async def _call(port, address):
+    return await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
+
+
+def test_strangers_of_many_addresses_are_bounded_together_and_who_says_nothing_for_longest_goes(kit):
     async def story():
         gas = kit.profile(kit.alarm("gas", 1, period_ms=100))
         async with waiting(kit, (1, gas), registration=b"box-0001") as (line, ear, port):
             reception = line.wire._reception
-
-            async def call(address):
-                return await asyncio.open_connection("127.0.0.1", port, local_addr=(f"127.0.1.{address}", 0))
-
-            held = [await call(1 + n // 16) for n in range(128)]
-            await kit.until(lambda: len(reception._callers) == 128)
+            held = [await _call(port, f"127.0.1.{1 + n // 12}") for n in range(96)]
+            await kit.until(lambda: len(reception._callers) == 96)
             assert reception.strangers == 0
-            reader, writer = await call(100)
-            assert await asyncio.wait_for(reader.read(), 5) == b"", (
-                "hung up at once, though nobody else is of this address"
+            held.append(await _call(port, "127.0.1.100"))
+            assert await asyncio.wait_for(held[0][0].read(), 5) == b"", (
+                "there for longest, and of the most crowded address"
             )
-            writer.close()
-            assert (len(reception._callers), reception.strangers) == (128, 1)
-            held.pop()[1].close()
-            await kit.until(lambda: len(reception._callers) == 127)
-            await Box(SimUnit(1, holding={1: 7}), say=b"box-0001").dial(port)
+            assert (len(reception._callers), reception.strangers) == (96, 1)
+            box = Box(SimUnit(1, holding={1: 7}), say=b"box-0001")
+            await box.dial(port)
             await kit.until(lambda: ear.values("gas")[-1:] == [7], 5)
             for _, writer in held:
                 writer.close()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("dials_from", ["", "127.0.0.1"])
+def test_a_crowd_of_many_addresses_that_comes_again_at_once_keeps_no_box_out(kit, dials_from):
+    """Nine addresses of one machine, each with the beginning of a name, and again as soon as they are sent away."""
+
+    async def crowd(port, address):
+        while True:
+            with contextlib.suppress(OSError):
+                reader, writer = await _call(port, address)
+                writer.write(b"bo")
+                await reader.read()
+                writer.close()
+            await asyncio.sleep(0.05)
+
+    async def story():
+        gas = kit.profile(kit.alarm("gas", 1, period_ms=100))
+        async with waiting(kit, (1, gas), registration=b"box-0001", dials_from=dials_from) as (line, ear, port):
+            strangers = [asyncio.ensure_future(crowd(port, f"127.0.1.{1 + n // 16}")) for n in range(9 * 16)]
+            await kit.until(lambda: line.wire._reception.strangers > 50, 20)
+            for value in (7, 8, 9):
+                box = Box(SimUnit(1, holding={1: value}), say=b"box-0001")
+                await box.dial(port)
+                await kit.until(lambda value=value: ear.values("gas")[-1:] == [value], 20)
+            for one in strangers:
+                one.cancel()
+            await asyncio.gather(*strangers, return_exceptions=True)
 
     asyncio.run(story())
 
