@@ -114,6 +114,8 @@ class Rule(Struct, frozen=True):
     """Its place holds gas: nothing that sparks may start there."""
     members: dict[str, tuple[str, ...]] = {}
     """For a rule about places: place -> the subjects there that it watches. Its ``subjects`` are then these places."""
+    kept: tuple[str, ...] = ()
+    """Subjects that it does not watch now, but whose alerts and memories stand until it does again (``bare``)."""
     shape: str = ""
     """Fingerprint of its conditions with a past; empty where it has none."""
     slots: int = 0
@@ -133,6 +135,10 @@ class Rule(Struct, frozen=True):
     def watched(self, about: str) -> tuple[str, ...]:
         """The subjects that one of its ``subjects`` stands for."""
         return self.members.get(about, (about,))
+
+    def knows(self, about: str) -> bool:
+        """Whether alerts of it about this subject stand."""
+        return about in self.subjects or about in self.kept
 
 
 class GridPlan(Struct, frozen=True):

@@ -380,7 +380,7 @@ class Engine:
             rule = self.compound.rules.get(alert.rule)
             if drills.is_test(alert):
                 continue  # it is over soon enough
-            if rule is None or alert.subject not in rule.subjects:
+            if rule is None or not rule.knows(alert.subject):
                 self.register.close(alert, stamped.at, None, "withdrawn", "")
         self._agreement.reach(stamped.at, stamped.id)
         self.register.relay_ladders()

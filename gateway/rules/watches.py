@@ -159,13 +159,13 @@ class Watchkeeper:
         """Drop the watches of rules and subjects that are no more."""
         for key in self.rows:
             rule = self._compound.rules.get(key[0])
-            if rule is None or key[1] not in rule.subjects:
+            if rule is None or not rule.knows(key[1]):
                 self.rows.drop(*key)
                 self._deadlines.arm(("ripe", *key), None)
                 self._deadlines.arm(look_of(*key), None)
         for key in self.memories:
             rule = self._compound.rules.get(key[0])
-            if rule is None or key[1] not in rule.subjects or not rule.slots:
+            if rule is None or not (key[1] in rule.kept or (key[1] in rule.subjects and rule.slots)):
                 self.memories.drop(*key)
                 self._deadlines.arm(look_of(*key), None)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.instant import HOUR, MINUTE
+from gateway.instant import HOUR, MINUTE, SECOND
 from gateway.rules.bare import bare
 
 RULES = """
@@ -39,3 +39,39 @@ def test_what_was_remembered_before_is_still_known_afterwards(make):
     core.restart(after=MINUTE, compound=whole)
     core.entry("access.denied", "c")
     assert core.said("counted")[0] == "raised"
+
+
+BY_STAIR = (
+    RULES
+    + """
+- rule: smoke
+  subjects: { kind: smoke-detector }
+  by: stair
+  when: { count: { point: smoke, is: true }, of: subjects, at_least: 1, within: 1h }
+  priority: critical
+  grade: big
+  latch: true
+  life_safety: true
+"""
+)
+SHIPPED = BY_STAIR.replace("  by: stair\n", "").replace(
+    "{ count: { point: smoke, is: true }, of: subjects, at_least: 1, within: 1h }", "{ point: smoke, is: true }"
+)
+
+
+def test_an_open_alert_stands_whose_rule_the_site_had_made_about_a_place(make):
+    core = make(BY_STAIR)
+    whole, shipped = core.compound, make(SHIPPED).compound.rules
+    core.read("smoke", "smoke", True, SECOND)
+    (opened,) = core.engine.alerts()
+    core.restart(after=SECOND, compound=bare(whole, {"smoke": shipped["smoke"]}))
+    assert {(alert.rule, alert.subject) for alert in core.engine.alerts()} == {("smoke", "b1/s1"), ("smoke", "smoke")}
+    core.wait(core.at + 4 * MINUTE)
+    rungs = [told.rung.value for told in core.engine.register.alerts.get(opened.id).told]
+    assert rungs[-1] == "district", "its climb went on"
+    core.restart(after=SECOND, compound=whole)
+    (kept,) = [alert for alert in core.engine.alerts() if alert.subject == "b1/s1"]
+    assert (kept.id, kept.condition.value) == (opened.id, "active")
+    core.read("smoke", "smoke", False, core.at + 2 * HOUR)
+    (kept,) = [alert for alert in core.engine.alerts() if alert.id == opened.id]
+    assert kept.condition.value == "normal"
