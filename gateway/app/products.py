@@ -1,7 +1,7 @@
 """`loudong profiles`: the products known here, one of them in full, and whether a profile reads what its manual shows.
 
 An example in a profile is played through the very decoder and reporter that the poller uses, point by point, so that a
-status register speaks for the others in it as it would on the wire.
+status register speaks for the others in it as it would on the wire. One that writes is played in ``product_writes.py``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from gateway.app.check import HAZARDS, SIDES
+from gateway.app.product_writes import missed
 from gateway.drivers.modbus.codec import width
 from gateway.drivers.modbus.frames import crc
 from gateway.drivers.modbus.plan import Block, period_ms
@@ -24,6 +25,7 @@ from gateway.nodes import Faults, Mark, Node, Reader
 from gateway.site.files import Folder
 from gateway.site.model import ModbusDevice
 from gateway.site.profile import Danger, Example, PointSpec, Profile
+from gateway.site.profile_examples import answer_size, request_size
 from gateway.site.profile_lint import lint
 from gateway.site.profiles import read_profile
 from gateway.site.reading import PACKAGED_PROFILES
@@ -74,6 +76,8 @@ def check_file(file: Path, faults: Faults) -> Profile | None:
             fields = {"example": example.name, "point": point, "wanted": _said(*wanted), "given": _said(*got)}
             key = "fault.profile_example_unread" if got[1] is None else "fault.profile_example"
             faults.add(example.mark, key, name=profile.id, **fields)
+        for key, said in missed(profile, example):
+            faults.add(example.mark, key, name=profile.id, example=example.name, **said)
     return profile
 
 
@@ -106,8 +110,8 @@ def _check_sides(profile: Profile, node: Node, faults: Faults) -> None:
 
 def _check_frames(profile: Profile, example: Example, faults: Faults) -> None:
     """Printed frames carry the CRC of what they print."""
-    for field, frame, bare in (("request", example.request, 6), ("answer", example.answer, 3)):
-        size = bare if field == "request" or not frame else bare + frame[2]
+    for field, frame, sized in (("request", example.request, request_size), ("answer", example.answer, answer_size)):
+        size = sized(frame) if frame else 0
         if len(frame) > size and frame[size:] != crc(frame[:size]):
             fields = {"example": example.name, "field": field, "wanted": crc(frame[:size]).hex(" ").upper()}
             faults.add(example.mark, "fault.profile_frame_crc", name=profile.id, **fields)

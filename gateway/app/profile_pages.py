@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from gateway.app.check import HAZARDS
+from gateway.app.product_writes import sent
 from gateway.app.products import Product
 from gateway.drivers.modbus.plan import period_ms
 from gateway.events import Quality
 from gateway.nodes import duration_text
-from gateway.site.profile import NEGATABLE, Deed, Origin, PointSpec, Profile
+from gateway.site.profile import NEGATABLE, Deed, Example, Origin, PointSpec, Profile, Write
 from gateway.words import say
 
 _MEASURED = {"gas-detector": ("%LEL", "low: 0\n    high: 100"), "co-detector": ("ppm", "low: 0\n    high: 1000")}
@@ -45,6 +46,11 @@ def page(product: Product, language: str) -> Iterator[str]:
     yield ""
     for spec in profile.points:
         yield "  " + _point(spec, language)
+    if any(example.write for example in profile.examples):
+        yield from ("", say("profiles.writes", language))
+    for example in profile.examples:
+        if example.write is not None:
+            yield "  " + _write(profile, example, example.write, language)
 
 
 def _properties(profile: Profile, language: str) -> Iterator[str]:
@@ -100,6 +106,17 @@ def _point(spec: PointSpec, language: str) -> str:
     how = "write" if spec.write_only else f"{spec.point_class.value} {duration_text(period_ms(spec))}"
     means = "; ".join(_means(spec, language))
     return f"{spec.name:<22} {place:<26} {reads + scale + shift:<20} {spec.unit:<8} {how:<16} {means}".rstrip()
+
+
+def _write(profile: Profile, example: Example, write: Write, language: str) -> str:
+    """``relay1 on for 10s      01 06 00 01 06 0A 5B AD  printed: R4D8A08 manual``."""
+    what = say("profiles.write_on" if write.on else "profiles.write_off", language, point=write.point)
+    if write.pulse_ms:
+        what += say("profiles.write_pulse", language, length=duration_text(write.pulse_ms))
+    origin = say(f"profiles.origin.{example.origin}", language) if example.origin else ""
+    frame = sent(profile, example, write).frame.hex(" ").upper()
+    told = say("profiles.told", language, origin=origin, at=example.at) if example.at else origin
+    return f"{_padded(what, 30)} {frame:<26} {told}".rstrip()
 
 
 def _means(spec: PointSpec, language: str) -> Iterator[str]:

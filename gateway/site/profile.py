@@ -266,8 +266,17 @@ class Origin(StrEnum):
     """Made from what somebody remembers: it proves nothing of the product."""
 
 
+class Write(Struct, frozen=True):
+    """What an example does: a point switched on or off."""
+
+    point: str
+    on: bool
+    pulse_ms: int = 0
+    """As of an output with a pulse of this length: by the ``flash`` of the point; 0: an output that has none."""
+
+
 class Example(Struct, frozen=True):
-    """Registers and what they must read as."""
+    """Registers and what they must read as, or a write and what must go on the wire for it."""
 
     name: str
     mark: Mark
@@ -282,6 +291,8 @@ class Example(Struct, frozen=True):
     request: bytes = b""
     answer: bytes = b""
     """Two frames as the manual prints them, with or without their CRC; ``words`` holds what they say."""
+    write: Write | None = None
+    """None: it reads. Else ``words`` are what is written, each coil of function 05 with its 16 bits."""
 
     def __hash__(self) -> int:
         """Tables have none; a profile is to be a key."""

@@ -5,10 +5,10 @@ Marks: a fault of a point stands at the line of the key it is about, so the read
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from gateway.nodes import Faults, Reader, nearest
-from gateway.site.profile import PointSpec, Profile, Space
+from gateway.nodes import Faults, Reader, duration_text, nearest
+from gateway.site.profile import Example, PointSpec, Profile, Space, Write
 from gateway.site.profile_alarms import check_alarms
 from gateway.site.profile_points import BYTES, FLOATS, PointType, refuse
 
@@ -152,10 +152,35 @@ def _check_deeds(profile: Profile, points: Mapping[str, PointSpec], reader: Read
 
 
 def _check_examples(profile: Profile, points: Mapping[str, PointSpec], reader: Reader) -> None:
+    writable = {name: spec for name, spec in points.items() if spec.writable}
     for example in profile.examples:
         for name in (*example.gives, *example.qualities):
-            if name not in points:
-                fields = {"given": name, "allowed": " | ".join(sorted(points)), "near": nearest(name, points)}
-                reader.faults.add(
-                    example.mark, "fault.not_allowed", name=f"{profile.id}.examples", field="gives", **fields
-                )
+            _check_named(profile, example, "gives", name, points, reader)
+        if example.write is not None:
+            _check_named(profile, example, "writes", example.write.point, writable, reader)
+            for key, fields in _about_write(profile, example, example.write, writable.get(example.write.point)):
+                reader.faults.add(example.mark, key, name=f"{profile.id}.examples", **fields)
+
+
+def _check_named(
+    profile: Profile, example: Example, field: str, name: str, points: Mapping[str, PointSpec], reader: Reader
+) -> None:
+    if name not in points:
+        fields = {"given": name, "allowed": " | ".join(sorted(points)), "near": nearest(name, points)}
+        reader.faults.add(example.mark, "fault.not_allowed", name=f"{profile.id}.examples", field=field, **fields)
+
+
+def _about_write(
+    profile: Profile, example: Example, write: Write, spec: PointSpec | None
+) -> Iterator[tuple[str, dict[str, object]]]:
+    """A pulse is the point's own and no longer than it can be; all at once is told only what says that it listens."""
+    if example.request[:1] == b"\0" and not profile.broadcast:
+        yield "fault.needs", {"field": "request: 00 …", "other": "broadcast: true"}
+    if spec is None or not write.pulse_ms:
+        return
+    if spec.flash is None:
+        yield "fault.needs", {"field": "pulse", "other": f"{spec.name}.flash"}
+    elif not spec.flash.step_ms <= write.pulse_ms <= spec.flash.step_ms * spec.flash.most:
+        bounds = {"low": spec.flash.step_ms, "high": spec.flash.step_ms * spec.flash.most}
+        said = {key: duration_text(ms) for key, ms in {"given": write.pulse_ms, **bounds}.items()}
+        yield "fault.out_of_bounds", {"field": "pulse", **said}

@@ -44,6 +44,7 @@ def _about_device(profile: Profile, reader: Reader) -> Iterator[tuple[str, dict[
         yield "fault.profile_no_notation", {}
     if not profile.examples:
         yield "fault.profile_no_examples", {}
+    yield from _unwritten(profile)
     for example in [example for example in profile.examples if example.origin is None]:
         yield "fault.profile_no_origin", {"at": "examples", "example": example.name}
     for field, given in (("name", profile.name_zh), ("name", profile.name_en), ("source", profile.source)):
@@ -59,6 +60,17 @@ def _about_device(profile: Profile, reader: Reader) -> Iterator[tuple[str, dict[
         yield "fault.profile_no_alarm_point", {"kind": profile.kind}
     if profile.kind in {"gas-detector", "co-detector"} and not _tells_trouble(profile):
         yield "fault.profile_no_trouble", {}
+
+
+def _unwritten(profile: Profile) -> Iterator[tuple[str, dict[str, str]]]:
+    """Outputs of which no example shows what goes on the wire: there a profile is wrong when it matters, and not before."""
+    writes = [example.write for example in profile.examples if example.write is not None]
+    if profile.examples and not any(write.on for write in writes):
+        for spec in [spec for spec in profile.points if spec.writable][:1]:
+            yield "fault.profile_unwritten", {"at": "examples", "point": spec.name}
+    if writes and not any(write.on and write.pulse_ms for write in writes):
+        for spec in [spec for spec in profile.points if spec.flash][:1]:
+            yield "fault.profile_unpulsed", {"at": "examples", "point": spec.name}
 
 
 def _measures_lel(profile: Profile) -> bool:

@@ -159,5 +159,7 @@ def _example() -> Schema:
     words = {"anyOf": [*_WHOLE["anyOf"], {"type": "array", "items": _WHOLE}]}
     tables = {space.value: {"type": "object", "additionalProperties": words} for space in Space}
     gives = {"type": "object", "additionalProperties": _SCALAR}
+    one = {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": _FLAG}
+    writes = {"writes": one, "pulse": _DURATION}
     told = {"origin": {"enum": [origin.value for origin in Origin]}, "at": _TEXT, "request": _TEXT, "answer": _TEXT}
-    return _closed({"name": _TEXT, **told, **tables, "gives": gives, "quality": _QUALITIES}, ["name"])
+    return _closed({"name": _TEXT, **told, **tables, "gives": gives, "quality": _QUALITIES, **writes}, ["name"])

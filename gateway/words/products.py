@@ -104,6 +104,18 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}：{field} 不是这条 request 的应答（{given}）。",
         "{name}: {field} is no answer to this request ({given}).",
     ),
+    "fault.profile_no_write": (
+        "{name}：{field} 不是写入（功能码 05、06、15、16）的报文：{given}。",
+        "{name}: {field} is no frame that writes (function 05, 06, 15 or 16): {given}.",
+    ),
+    "fault.profile_one_write": (
+        "{name}：writes 写一个点位，true 接通或 false 断开，如 writes: {{ relay1: true }}。",
+        "{name}: writes names one point, true for on or false for off, such as writes: {{ relay1: true }}.",
+    ),
+    "fault.profile_reads_or_writes": (
+        "{name}：一个示例要么读要么写；writes 不能和 gives、quality 一起用。",
+        "{name}: an example either reads or writes; writes cannot stand with gives or quality.",
+    ),
     "fault.profile_frame_crc": (
         "{name}：示例“{example}”的 {field} 的校验码应为 {wanted}；有字节抄错了。",
         "{name}: in the example “{example}” the CRC of {field} should be {wanted}; some byte is copied wrongly.",

@@ -101,6 +101,15 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "示例 {n} 个：说明书印的 {printed}，实录的 {captured}，照说明编的 {described}，没有说明书、自拟的 {assumed}。",
         "Examples: {n} — {printed} printed in the manual, {captured} captured, {described} made as described, {assumed} assumed.",
     ),
+    "profiles.writes": ("写入时线上的报文：", "What goes on the wire:"),
+    "profiles.write_on": ("{point} 接通", "{point} on"),
+    "profiles.write_off": ("{point} 断开", "{point} off"),
+    "profiles.write_pulse": ("（脉冲 {length}）", " (pulse {length})"),
+    "profiles.told": ("{origin}：{at}", "{origin}: {at}"),
+    "profiles.origin.printed": ("说明书印的", "printed"),
+    "profiles.origin.captured": ("实录的", "captured"),
+    "profiles.origin.described": ("照说明编的", "made as described"),
+    "profiles.origin.assumed": ("自拟的", "assumed"),
     # Doubts (gateway/site/profile_lint.py)
     "fault.profile_no_max_read": (
         "型号 {name}：没写 max_read；说明书里一次最多能读几个寄存器？",
@@ -117,6 +126,14 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "fault.profile_no_examples": (
         "型号 {name}：没有 examples；请写下一组寄存器和应得的值。",
         "profile {name}: no examples; write down some registers and what they must read as.",
+    ),
+    "fault.profile_unwritten": (
+        "型号 {name}：没有示例写明接通 {point} 时线上发什么；请照说明书写一个带 writes 的示例。",
+        "profile {name}: no example shows what goes on the wire when {point} is switched on; write one with writes.",
+    ),
+    "fault.profile_unpulsed": (
+        "型号 {name}：没有示例写明 {point} 的脉冲在线上发什么；请写一个带 writes 和 pulse 的示例。",
+        "profile {name}: no example shows what goes on the wire for a pulse of {point}; write one with writes and pulse.",
     ),
     "fault.profile_no_origin": (
         "型号 {name}：示例“{example}”没写 origin：printed（说明书印的）、captured（实录的）还是 described（照说明编的）？",
@@ -177,6 +194,14 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "fault.profile_example_unread": (
         "型号 {name}：示例“{example}”读不到 {point}：请给全它的寄存器，以及说明它可不可信的状态寄存器。",
         "profile {name}: the example “{example}” does not read {point}: give all its registers, and those of each status that speaks for it.",
+    ),
+    "fault.profile_example_write": (
+        "型号 {name}：示例“{example}”里写 {point} 应发 {wanted}，网关发出的是 {given}。",
+        "profile {name}: in the example “{example}” a write of {point} should send {wanted}, but sends {given}.",
+    ),
+    "fault.profile_example_answer": (
+        "型号 {name}：示例“{example}”里写 {point} 的应答 {given} 网关不会当作应答。",
+        "profile {name}: in the example “{example}” the gateway would not take {given} for the answer to its write of {point}.",
     ),
     "profiles.skeleton": (
         """\
@@ -325,6 +350,13 @@ examples:
       0: 1                  # 线上地址（00001 就是 0）: 1 为接通
     gives:
       {point}: true
+  - name: 写第一路接通
+    origin: described
+    # 说明书若印了整帧，可照抄：request: 01 05 00 00 FF 00 8C 3A，不必再写下面的 coil
+    writes:
+      {point}: true
+    coil:
+      0: 0xFF00             # 线上地址: 线上的 16 位；线圈的标准写法是 0xFF00
 """,
         """\
 points:
@@ -342,6 +374,13 @@ examples:
       0: 1                  # address on the wire (00001 is 0): 1 is on
     gives:
       {point}: true
+  - name: the first channel is switched on
+    origin: described
+    # Where the manual prints the frame, copy it: request: 01 05 00 00 FF 00 8C 3A, in place of the coil below.
+    writes:
+      {point}: true
+    coil:
+      0: 0xFF00             # address on the wire: its 16 bits there; the standard's for a coil is 0xFF00
 """,
     ),
 }
