@@ -120,6 +120,7 @@ FAULTS: dict[str, Fault] = {
     "load-points-at-once": Fault(_real(floods.points), (1_000, 600), (60, 60), least=(20, 600)),
     "load-chattering-sensor": Fault(_real(floods.chattering), (20, 600), (1, 20)),
     "load-babbling-client": Fault(_real(floods.babbling), (20, 600), (1, 20)),
+    "load-babbling-bus": Fault(_real(floods.babbling_bus), (10, 600), (1, 20)),
     "load-backlog": Fault(_real(floods.backlog), (50_000, 3600), (400, 60), least=(100, 600)),
     "year-of-growth": Fault(years.growth, (365, 3600), (40, 60), least=(33, 600), needs=()),
     "offline-week": Fault(offline.week, (50_000, 3600), (400, 60), least=(100, 600)),

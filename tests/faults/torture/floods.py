@@ -28,6 +28,8 @@ from .rows import Budget, Row
 from .stage import Stage
 
 LIMIT_S = 2.0
+BESIDE_S = 10.0
+"""An alarm beside a bus that babbles: unbounded it was 90 s and longer, while the machine was otherwise idle."""
 CHATTER_S = 5.0
 AN_ENDPOINT = 170
 PATIENT = (
@@ -38,6 +40,14 @@ PATIENT = (
 BABBLED = {"shelve": "needs_reason", "unshelve": "not_shelved"}
 """Well-formed orders, and why the core refuses them."""
 ACKS = 30
+_BABBLER = """\
+  babbler:
+    host: 127.0.0.1
+    tcp_port: %d
+    framing: rtu
+    devices:
+      gas-babbler: { profile: combustible-gas-6in1, unit_id: 1, place: b1/s1/301 }
+"""
 MAY_GROW_MIB = 24.0
 """What the daemon may grow by under any of these: what waits is in the store, what is remembered are a few, counts are counted."""
 A_CROSSING_MIB = 0.024
@@ -302,6 +312,47 @@ async def _judge_babble(stage: Stage, row: Row, alert: str, began: float) -> Non
         row.wrong.append(f"{reached} babbled orders reached the core, {len(steps)} the alert; {bound} may")
     if not counts.get(f"{UPLINK}.refused_too_many"):
         row.wrong.append("nothing was refused as too many")
+
+
+async def babbling_bus(folder: Path, budget: Budget) -> Row:
+    """A converter sends heads of long frames as fast as it is read; a trial is smoke on the bus beside it, and a press."""
+    row, loop, calls, smoke = Row(), asyncio.get_running_loop(), 0, ("smoke", "smoke-302")
+
+    async def babble(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal calls
+        calls += 1
+        with contextlib.suppress(OSError):
+            while True:
+                writer.write(b"\x03\xfa" * 4096)
+                await writer.drain()
+                await asyncio.sleep(0)
+
+    server = await asyncio.start_server(babble, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, Stage(folder, ("  peer:", _BABBLER % port + "  peer:")) as stage:
+        await stage.live()
+        await stage.until(lambda: calls, "the converter is called")
+        before = rss_mib(stage)
+        for _ in budget.rounds():
+            began, told = loop.time(), len(stage.arrivals(*smoke))
+            stage.press_some(1)
+            stage.world.smoke_in_302(there=True)
+            await stage.until(lambda told=told: len(stage.arrivals(*smoke)) > told, "the smoke is told of")
+            await stage.until_heard_since(began, row)
+            if row.recoveries_s[-1] > BESIDE_S:
+                row.late.append(f"smoke waited {row.recoveries_s[-1]} s beside a bus that babbles")
+            told = len(stage.arrivals(*smoke))
+            stage.world.smoke_in_302(there=False)
+            await stage.until(lambda told=told: len(stage.arrivals(*smoke)) > told, "and of its end")
+            await stage.close_all()
+            row.trials += 1
+        babbled = (await stage.counts())["bus-babbler.babbled"]
+        if not babbled:
+            row.wrong.append("the babbler was not hung up on")
+        row.notes.append(
+            f"hung up on {babbled} times of {calls}; {before:.0f} MiB before, {judge_memory(row, stage, before):.0f} after"
+        )
+        return stage.close_account(row)
 
 
 async def backlog(folder: Path, budget: Budget) -> Row:
