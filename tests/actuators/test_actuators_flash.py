@@ -73,7 +73,26 @@ class Board(SimUnit):
             timer.cancel()
 
 
+class Stubborn(Board):
+    """An RYN408F: while a timer runs, neither on nor off is obeyed; only a pulse of 0 s ends it."""
+
+    def answer(self, pdu):
+        function, address, value = struct.unpack(">BHH", pdu[:5])
+        if function == 6 and value == 0x0600:
+            self.requests.append((6, address, value))
+            self.stop(address)
+            self.holding[address] = 0
+            return pdu[:5]
+        timer = TIMERS.get((self.unit_id, address))
+        if function == 6 and value >> 8 != 6 and timer and timer.when() > asyncio.get_running_loop().time():
+            self.requests.append((6, address, value))
+            return pdu[:5]
+        return super().answer(pdu)
+
+
 TIMERS = {}
+BOARDS = {"relay-waveshare-8ch": ("coils", 2), "relay-r413d08": ("holding", 3), "relay-ryn408f": ("holding", 2)}
+"""Profile -> table and address of its third relay."""
 
 
 class BoardWire(BareWire):
@@ -104,8 +123,9 @@ class World:
         self.site = load_site(tmp_path / "site.yaml", faults, BUILTIN)
         assert not faults.errors, faults.errors
         TIMERS.clear()
-        tables = {"coils": dict.fromkeys(range(8), 0), "holding": dict.fromkeys(range(1, 9), 0)}
-        self.board, self.other = (Board(n, **{k: dict(v) for k, v in tables.items()}) for n in (1, 2))
+        tables = {"coils": dict.fromkeys(range(8), 0), "holding": dict.fromkeys(range(9), 0)}
+        kind = Stubborn if profile == "relay-ryn408f" else Board
+        self.board, self.other = (kind(n, **{k: dict(v) for k, v in tables.items()}) for n in (1, 2))
         self.limits = SimUnit(3, discrete={0: 0})
         self.said = []
 
@@ -196,10 +216,10 @@ def test_without_a_feedback_the_relay_is_seen_on_while_the_pulse_lasts_and_that_
     assert last(world, "valve") == ("shut", "shut", True, "")
 
 
-@pytest.mark.parametrize("profile", ["relay-waveshare-8ch", "relay-r413d08"])
+@pytest.mark.parametrize("profile", BOARDS)
 def test_what_goes_on_is_renewed_until_it_is_ended_and_ends_by_itself_with_the_gateway(tmp_path, profile):
     world = World(tmp_path, profile)
-    table, place = (world.board.coils, 2) if profile == "relay-waveshare-8ch" else (world.board.holding, 3)
+    table, place = getattr(world.board, BOARDS[profile][0]), BOARDS[profile][1]
 
     async def script():
         for _ in range(2):
@@ -225,11 +245,11 @@ def test_what_goes_on_is_renewed_until_it_is_ended_and_ends_by_itself_with_the_g
     assert last(world, "fan") == ("on", "on", True, "")
 
 
-@pytest.mark.parametrize("profile", ["relay-waveshare-8ch", "relay-r413d08"])
+@pytest.mark.parametrize("profile", BOARDS)
 def test_a_pulse_of_the_life_before_is_taken_over_before_it_ends(tmp_path, profile):
     """The relay is still on when the gateway starts anew, and nobody renews it but who wrote it."""
     world = World(tmp_path, profile)
-    table, place = (world.board.coils, 2) if profile == "relay-waveshare-8ch" else (world.board.holding, 3)
+    table, place = getattr(world.board, BOARDS[profile][0]), BOARDS[profile][1]
 
     async def script():
         world.want("fan", "on", "co2-1")

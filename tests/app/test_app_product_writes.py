@@ -16,8 +16,8 @@ OUTPUTS = {name: p.profile for name, p in PRODUCTS.items() if any(spec.writable 
 WRITES = [(name, example) for name, profile in OUTPUTS.items() for example in profile.examples if example.write]
 
 DESCRIBED_ONLY = {
-    "air-wb-msw4", "relay-stm8-4ch", "relay-wp8025", "siren-sentera-alrm1", "valve-belimo-mod", "valve-belimo-uk24mod",
-    "water-wb-mwac",
+    "air-wb-msw4", "relay-ryn408f", "relay-stm8-4ch", "relay-wp8025", "siren-sentera-alrm1", "valve-belimo-mod",
+    "valve-belimo-uk24mod", "water-wb-mwac",
 }  # fmt: skip
 """Products whose switching on no frame proves, printed or captured: their profile is true to a description, no more is known.
 Take out what you have found a frame for; nothing goes in but a new product.
