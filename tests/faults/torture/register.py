@@ -31,6 +31,7 @@ DANGERS = frozenset(
         "co-high",
         "oxygen-low",
         "fire-call",
+        "fire-alarm",
         "detector-alarm",
         "sos",
         "sos-suspect",
