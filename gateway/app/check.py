@@ -153,7 +153,7 @@ def _check_acted_for(site: Site, compound: Compound, faults: Faults) -> None:
 
 
 def _acted_for(device: ModbusDevice, compound: Compound) -> bool:
-    rules = [rule for rule in compound.rules.values() if device.id in rule.subjects]
+    rules = [rule for rule in compound.rules.values() if _watches(rule, device)]
     return any(
         output.kind in {"valve", "siren"} and output.kind in rule.drives and rule.id in (output.rules or (rule.id,))
         for output in compound.outputs.values()
@@ -191,11 +191,16 @@ def _other_zones(profile: Profile) -> Iterator[PointSpec]:
 def _heard(device: ModbusDevice, rules: Mapping[str, Rule], among: Iterable[PointSpec] = ()) -> bool:
     points = {point.name: point for point in among or device.profile.points}
     return any(
-        device.id in rule.subjects
+        _watches(rule, device)
         and (rule.life_safety or rule.priority in {Priority.CRITICAL, Priority.HIGH})
         and any(_reads(leaf, points) for leaf in leaves(rule.when))
         for rule in rules.values()
     )
+
+
+def _watches(rule: Rule, device: ModbusDevice) -> bool:
+    """Itself, or as one of those in its place."""
+    return device.id in rule.subjects or any(device.id in there for there in rule.members.values())
 
 
 def _reads(leaf: object, points: Mapping[str, PointSpec]) -> bool:

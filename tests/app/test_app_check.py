@@ -143,6 +143,18 @@ def test_a_rule_that_says_a_points_former_name_hears_it_and_may_have_an_output_t
     assert any("rule gas-high: the point saturated is called gas_high_alarm now" in line for line in lines)
 
 
+def test_a_rule_about_a_place_hears_the_detectors_there_and_acts_for_them(checked):
+    rule = OWN.format(value="true", priority="critical").replace("smoke-detector }", "gas-detector }\n    by: stair")
+    rule = rule.replace("state", "gas_high_alarm").replace("own-smoke", "gas-high") + "    drives: { valve: shut }\n"
+    valve = "outputs: { v: { kind: valve, device: own-1, point: shut, place: b1/s1, serves: [b1/s1] } }\n"
+    points = "  gas_high_alarm: { space: discrete, address: 0 }\n  shut: { space: coil, address: 0, writable: true }\n"
+    lines = checked("gas-detector", points, valve + rule, place="b1/s1/101")
+    assert [line.partition("warning: ")[2] for line in lines] == [
+        "v: no feedback: nothing proves that the valve is shut.",
+        "rule gas-high replaces the one of the same name before it.",
+    ]
+
+
 def test_a_second_zone_that_no_rule_hears_is_warned_of(checked):
     points = f"  water: {COIL}\n  water2: {COIL}\n  zone3_alarm: {COIL}\n  co2: {COIL}\n"
     (line,) = checked("water-detector", points)
