@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from wire.face_bodies import CANARIES, EMPLOYEE
 
 from fuzz import doors, wires
+from gateway.app.products import check_file
 from gateway.cli.filters import _decoded
 from gateway.control.protocol import PeerCredentials, decode_request
 from gateway.control.protocol import Refusal as ControlRefusal
@@ -201,13 +202,14 @@ def site_file(data: bytes) -> None:
 
 
 def profile_file(data: bytes) -> None:
-    """Any text is a profile or a list of faults."""
+    """Any text is a profile or a list of faults; the examples of what has none can be played."""
     with tempfile.TemporaryDirectory() as folder:
         from gateway.site.files import Folder
 
         file, faults = Path(folder) / "thing.yaml", Faults()
         file.write_bytes(data)
         assert read_profile_file(file, Folder(Path(folder), faults), faults) is not None or faults.found
+        check_file(file, faults)
         render(faults, "en")
 
 
