@@ -138,13 +138,15 @@ def _perhaps_on(house: House) -> list[str]:
 
 
 def _relay(site: Site, output: str) -> tuple[object, ...]:
-    """Where an output is switched: end of the bus, unit, and where its state and its off stand. Empty where there is none of that name."""
+    """Where an output is switched: end of the bus, unit, and where its state and its off stand; and whether it is a valve, which
+    nobody switches off. Empty where there is none of that name.
+    """
     spec = site.outputs.get(output)
     if spec is None:
         return ()
     points = ((bus, one, point) for bus in site.buses.values() for one in bus.devices for point in one.profile.points)
     return tuple(
-        (_end(bus), one.unit_id, point.space, point.address, point.write_off_address)
+        (spec.kind == "valve", _end(bus), one.unit_id, point.space, point.address, point.write_off_address)
         for bus, one, point in points
         if (one.id, point.name) == (spec.device, spec.point)
     )

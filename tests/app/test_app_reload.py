@@ -151,6 +151,7 @@ def test_another_identity_is_refused(tmp_path):
         ("siren: { kind", "horn: { kind"),
         ("one:\n    host: 127.0.0.1", "one:\n    host: 127.0.0.2"),
         ("profile: relay-waveshare-8ch", "profile: relay-shifted"),
+        ("siren: { kind: siren", "siren: { kind: valve"),
     ],
 )
 def test_an_output_that_is_on_is_not_taken_from_its_relay(tmp_path, before, after):
