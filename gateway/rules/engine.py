@@ -114,6 +114,7 @@ class Engine:
             self._terminals.cursors,
             self._terminals.gaps,
             self._terminals.pins,
+            self._terminals.alarms,
             self._left,
             self._answered.left,
         )

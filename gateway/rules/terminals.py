@@ -72,6 +72,12 @@ class Pin(Struct, frozen=True):
     at: Instant
 
 
+class Sounding(Struct, frozen=True):
+    """A lid that is open, or a fire input that is on; the key holds the terminal, the fact and which of them it is."""
+
+    at: Instant
+
+
 class TerminalBook:
     """The rows of all terminals."""
 
@@ -81,6 +87,7 @@ class TerminalBook:
         self.cursors: Table[Cursor] = Table("cursor", Cursor)
         self.gaps: Table[OpenGap] = Table("gap", OpenGap)
         self.pins: Table[Pin] = Table("pin", Pin)
+        self.alarms: Table[Sounding] = Table("sounding", Sounding)
         self._seen_keys: dict[str, list[tuple[Instant, str]]] = {}
         """A heap for each terminal, so that forgetting costs little however much is remembered. What is forgotten first is
         in the rows alone, not in the order they came in: a restored core must forget alike."""
@@ -94,9 +101,9 @@ class TerminalBook:
             heapify(keys)
 
     @property
-    def books(self) -> tuple[Table[Seen], Table[Cursor], Table[OpenGap], Table[Pin]]:
+    def books(self) -> tuple[Table[Seen], Table[Cursor], Table[OpenGap], Table[Pin], Table[Sounding]]:
         """All rows; their keys begin with the terminal."""
-        return self.seen, self.cursors, self.gaps, self.pins
+        return self.seen, self.cursors, self.gaps, self.pins, self.alarms
 
     def forget(self, gone: Iterable[str]) -> None:
         """The rows of these terminals were dropped."""
@@ -141,7 +148,8 @@ class TerminalBook:
     def facts_of(self, entry: Entry, at: Instant) -> list[tuple[str, Scalar | None]]:
         """What the entry says about its terminal, in the order in which it is to be heard."""
         newer, changed = self._in_sequence(entry, at), _DOOR_FACTS.get(entry.type)
-        return [*self._freshness(entry), *(() if changed is None else self._door(entry, changed, newer=newer))]
+        said = [] if changed is None else self._door(entry, changed, newer=newer)
+        return [*self._freshness(entry), *(one for one in said if not (newer and self._sounds_on(entry, one, at)))]
 
     def gap(self, gap: SequenceGap, at: Instant) -> bool:
         """Whether any serial number of the terminal is missing now."""
@@ -155,11 +163,13 @@ class TerminalBook:
         return missing
 
     def pair(self, paired: Paired, at: Instant) -> None:
-        """Another device counts its events from elsewhere."""
+        """Another device counts its events from elsewhere, and has lids of its own."""
         before = self.pins.get(paired.terminal)
         self.pins.put(Pin(paired.device, at), paired.terminal)
         if before is not None and before.device != paired.device:
             self.cursors.drop(paired.terminal)
+            for key in [key for key in self.alarms if key[0] == paired.terminal]:
+                self.alarms.drop(*key)
 
     def _in_sequence(self, entry: Entry, at: Instant) -> bool:
         """Sequence, not time, orders a terminal's events (facts/face 0.6): a late one must not move the door back.
@@ -184,6 +194,23 @@ class TerminalBook:
         before = self._board.fact(entry.terminal, changed[0])
         # Overtaken by younger news: the alert stands, the door does not go back.
         return [changed] if before is None else [changed, (changed[0], before.value)]
+
+    def _sounds_on(self, entry: Entry, said: tuple[str, Scalar | None], at: Instant) -> bool:
+        """Whether one is still open when another of the same fact is said to be shut.
+
+        A word that ends all of a kind (``fire_input``) begins those that began it (``fire_input_short``), and one that names none
+        ends all.
+        """
+        (fact, value), which = said, entry.reason or ""
+        if fact != DOOR and value is True:
+            self.alarms.put(Sounding(at), entry.terminal, fact, which)
+        if value is not False:
+            return False
+        mine = [key for key in self.alarms if key[:2] == (entry.terminal, fact)]
+        ended = [key for key in mine if key[2].startswith(which) or which.startswith(key[2])]
+        for key in ended:
+            self.alarms.drop(*key)
+        return len(ended) < len(mine)
 
     def _freshness(self, entry: Entry) -> list[tuple[str, Scalar | None]]:
         """A terminal whose events nobody can date raises nothing, and that must not go unsaid."""

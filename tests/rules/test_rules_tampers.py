@@ -1,0 +1,70 @@
+"""A terminal has several lids and several fire inputs: one that is shut again says nothing of the others."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.events import Paired
+from gateway.instant import MINUTE
+
+RULES = """
+- rule: tamper
+  subjects: { kind: terminal }
+  when: { point: tamper, is: true }
+  priority: high
+  grade: small
+"""
+
+
+@pytest.fixture
+def gate(make):
+    """Says that a lid of the gate was opened or shut, and answers whether the alert is active."""
+    core, count = make(RULES), iter(range(1, 100))
+
+    def say(what: str, lid: str | None, *, live: bool = True) -> bool:
+        seq = next(count)
+        core.entry(f"alarm.{what}", f"k{seq}", seq * MINUTE, seq=seq, reason=lid, live=live)
+        return any(a.rule == "tamper" and a.condition.value == "active" for a in core.engine.alerts())
+
+    say.core = core
+    return say
+
+
+def test_the_alert_returns_when_the_last_lid_is_shut(gate):
+    assert gate("tamper", "reader_opened")
+    assert gate("tamper", "terminal_opened")
+    assert gate("tamper_cleared", "reader_opened"), "the terminal itself is open still"
+    gate.core.restart(after=MINUTE)
+    assert not gate("tamper_cleared", "terminal_opened")
+
+
+def test_a_log_that_tells_of_one_lid_shut_ends_that_alone(gate):
+    assert gate("tamper", "reader_opened")
+    assert gate("tamper", "terminal_opened")
+    assert gate("tamper_cleared", "reader_opened", live=False)
+    assert not gate("tamper_cleared", "terminal_opened", live=False)
+
+
+def test_one_that_names_no_lid_and_one_of_an_earlier_version_end_by_their_own_word(gate):
+    assert gate("tamper", None)
+    assert not gate("tamper_cleared", None)
+    assert gate("tamper", "reader_opened")
+    gate.core.engine._terminals.alarms.drop("gate", "tamper", "reader_opened")
+    assert not gate("tamper_cleared", "reader_opened")
+
+
+def test_a_fire_input_ends_by_the_word_for_all_its_ways(make):
+    core = make(RULES)
+    core.entry("alarm.fire", "a", 0, seq=1, reason="fire_input_short")
+    core.entry("alarm.fire", "b", 1, seq=2, reason="fire_button")
+    core.entry("alarm.fire_cleared", "c", 2, seq=3, reason="fire_input")
+    assert core.engine.board.rows.get("gate", "fire").value is True
+    core.entry("alarm.fire_cleared", "d", 3, seq=4, reason="fire_button")
+    assert core.engine.board.rows.get("gate", "fire").value is False
+
+
+def test_another_device_at_the_door_has_lids_of_its_own(gate):
+    gate.core.give(Paired("gate", "one"))
+    assert gate("tamper", "reader_opened")
+    gate.core.give(Paired("gate", "two"))
+    assert not gate("tamper_cleared", "terminal_opened")
