@@ -221,7 +221,8 @@ def _door(door: Door) -> Subject:
 
 
 def _output(output: Output) -> OutputSpec:
-    return OutputSpec(output.id, output.kind, output.place, output.serves, output.rules, output.ex_rated)
+    relay = f"{output.device}.{output.point}"
+    return OutputSpec(output.id, output.kind, output.place, output.serves, output.rules, relay, output.ex_rated)
 
 
 def _grid(grid: Grid) -> GridPlan:

@@ -23,6 +23,7 @@ from gateway.actuators.outputs import OutputReconciler
 from gateway.app.anteroom import Ahead, Begun
 from gateway.app.compound import PRESSED, bus_subject, history_worker, stream_worker, uplink_subject, worker_subject
 from gateway.app.inbox import Inbox
+from gateway.app.left_on import left_on
 from gateway.app.orders import Orders
 from gateway.app.publishing import Publishing
 from gateway.app.terminals import TerminalMemory
@@ -205,8 +206,9 @@ class Rooms:
     def _outputs(self, orders: Orders) -> Hand:
         devices = [device.id for bus in orders.site.buses.values() for device in bus.devices]
         lane, ours = _Lane(self), self._inbox.engine.driven()
+        outputs = orders.site.outputs | left_on(orders.site, ours)
         self.outputs = OutputReconciler(
-            orders.site.outputs, dict.fromkeys(devices, lane), self._inbox.report, self._beat(OUTPUTS), ours=ours
+            outputs, dict.fromkeys(devices, lane), self._inbox.report, self._beat(OUTPUTS), ours=ours
         )
         return Hand(OUTPUTS, Ring.LIFE, self.outputs.run, VITAL_S)
 

@@ -83,6 +83,8 @@ class OutputSpec(Struct, frozen=True):
     serves: tuple[str, ...]
     rules: tuple[str, ...] = ()
     """Only these rules drive it; empty: all that drive its kind."""
+    relay: str = ""
+    """Where it is switched: one that is moved while it is on leaves that on behind it."""
     ex_rated: bool = False
 
 

@@ -154,6 +154,7 @@ class Engine:
         self._terminals.rebuild()
         self._answered.rebuild()
         self.register.rebuild()
+        self._wants.part()
         self._watches.rebuild(self._now)
         return unreadable
 

@@ -16,9 +16,15 @@ from gateway.rules import outputs
 from gateway.rules.compound import Compound
 from gateway.rules.ledger import Table
 
+LEFT = "@"
+"""Between the name of an output and the relay that it left on when it was moved or taken away."""
+
 
 class Driven(Struct, frozen=True):
     """An output we asked on, and have not seen off since: the next life, too, may switch it off."""
+
+    relay: str = ""
+    """Where it was switched then; empty: an earlier version did not say."""
 
 
 class Wants:
@@ -45,7 +51,7 @@ class Wants:
         for want in changed:
             self.told.put(want, want.output)
             if want.state is OutputState.ON:
-                self.driven.put(Driven(), want.output)
+                self.driven.put(Driven(self._compound.outputs[want.output].relay), want.output)
         return changed
 
     def answered(self, actuated: Actuated) -> None:
@@ -53,6 +59,16 @@ class Wants:
         wanted = self.told.get(actuated.output)
         if actuated.actual == OutputState.OFF.value and (wanted is None or wanted.state is not OutputState.ON):
             self.driven.drop(actuated.output)
+
+    def part(self) -> None:
+        """After a restore: an output that stands elsewhere now has left its old relay on, unless only the name is new."""
+        for (name,) in self.driven:
+            row, spec = self.driven.get(name), self._compound.outputs.get(name)
+            if row is not None and row.relay and LEFT not in name and (spec is None or spec.relay != row.relay):
+                self.driven.put(row, f"{name}{LEFT}{row.relay}")
+                self.driven.drop(name)
+                if spec is not None:
+                    self.driven.put(Driven(spec.relay), name)
 
     def take_back(self) -> None:
         """Every run tells its outputs anew what they should be."""

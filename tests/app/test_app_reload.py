@@ -173,6 +173,25 @@ def test_an_output_that_is_on_is_not_taken_from_its_relay(tmp_path, before, afte
     live(tmp_path, story)
 
 
+@pytest.mark.parametrize(
+    "after", ["", "  siren: { kind: siren, device: relay, point: relay3, place: b1/s1, serves: [b1] }\n"]
+)
+def test_a_restart_puts_off_the_relay_from_which_it_took_a_sounding_output(tmp_path, after):
+    """A restart takes what a reload refuses, for the relay itself may be gone; where it is not, it must not sound for ever."""
+
+    async def story(living):
+        await _leak(living)
+        await living.until(lambda: living.relay.coils[SIREN], "the siren is on")
+        await living.stop()
+        living.edit("  siren: { kind: siren, device: relay, point: relay2, place: b1/s1, serves: [b1] }\n", after)
+        await living.start()
+        await living.until(lambda: not living.relay.coils[SIREN], "the old one is off")
+        assert bool(living.relay.coils[SIREN + 1]) is bool(after), "the new one sounds"
+        await living.until(lambda: not living.house.engine.driven() - {"siren"}, "the old one is done with")
+
+    live(tmp_path, story)
+
+
 def _shift_relays(folder):
     """A product of the site's own, whose relays stand elsewhere."""
     (folder / "profiles").mkdir()
