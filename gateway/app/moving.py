@@ -10,15 +10,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from gateway import __version__
+from gateway.alerts import Response
 from gateway.clock import SystemClock
 from gateway.control.folder import claim
 from gateway.store import backup
 from gateway.store.backup import Manifest
 from gateway.store.database import Database
 from gateway.store.rows import AuditRow
+
+
+class _Stored(Struct):
+    response: Response = Response.UNANSWERED
+
+
+_alerts = msgspec.msgpack.Decoder(_Stored)
 
 
 class Moved(Struct, frozen=True):
@@ -53,4 +62,12 @@ def _begin_anew(stage: Path, who: str) -> int:
         database.disclosure.note(AuditRow(loaded.stamp[0] if loaded.stamp else 0, who, "restore", ""))
     finally:
         database.close()
-    return sum(row.kind == "alert" for row in loaded.state)
+    return sum(row.kind == "alert" and _is_open(row.body) for row in loaded.state)
+
+
+def _is_open(body: bytes) -> bool:
+    """Of an alert as it is stored; closed ones stay for a while. One that cannot be read raises nothing."""
+    try:
+        return _alerts.decode(body).response is not Response.CLOSED
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False

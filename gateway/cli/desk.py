@@ -42,8 +42,12 @@ def _away_options(parser: argparse.ArgumentParser) -> None:
 
 def _test_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", nargs="?", default="", help=say("cli.test.target", language()))
-    parser.add_argument("--priority", choices=list(Priority), default="", help=say("cli.test.priority", language()))
-    parser.add_argument("--up-to", choices=list(Rung), default="", help=say("cli.test.up_to", language()))
+    parser.add_argument(
+        "--priority", choices=[one.value for one in Priority], default="", help=say("cli.test.priority", language())
+    )
+    parser.add_argument(
+        "--up-to", choices=[one.value for one in Rung], default="", help=say("cli.test.up_to", language())
+    )
     parser.add_argument("--for", dest="length", metavar="10min", help=say("cli.test.for", language()))
     signed(parser, reasoned=False)
 

@@ -221,10 +221,15 @@ def _manifest(box: tarfile.TarFile) -> Manifest:
 
 
 def _take_out(box: tarfile.TarFile, name: str, stage: Path) -> None:
-    with (stage / name).open("xb") as file:
+    with open(stage / name, "xb", opener=_privately) as file:
         shutil.copyfileobj(_opened(box, box.getmember(name)), file, _CHUNK)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _privately(path: str, flags: int) -> int:
+    """Keys are among them, and are read before they are moved in: whatever the umask."""
+    return os.open(path, flags, files.PRIVATE)
 
 
 def _opened(box: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:

@@ -5,19 +5,25 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import shutil
 import tarfile
 
+import msgspec
 import pytest
 from app.living import SIREN, Living
 from instruments.virtual import virtual_run
+from msgspec import structs
 
+from gateway.alerts import Alert, Grade, Priority, Response
 from gateway.app.moving import back_up, restore
 from gateway.cli import main
 from gateway.control.folder import StateFolderTaken, claim
+from gateway.instant import Instant
 from gateway.rules.register import LEAP
 from gateway.store.backup import MANIFEST, BackupFault
 from gateway.store.database import Database
+from gateway.store.rows import Batch, JournalRow, StateRow
 
 
 def run(folder, story):
@@ -114,6 +120,32 @@ def test_what_is_restored_is_private(archive, tmp_path):
         "loudong.db": 0o600, "pseudonym.key": 0o600,
     }  # fmt: skip
     assert (tmp_path / "new" / "pseudonym.key").read_bytes() == b"k" * 32
+
+
+def test_keys_of_persons_are_private_before_they_are_read_whatever_the_umask(tmp_path):
+    database = Database.open(tmp_path / "old")
+    database.commit(Batch((JournalRow(1, "r.1", "entry", b"{}", person="p-0123456789abcdef"),)))
+    database.close()
+    (tmp_path / "old" / "pseudonym.key").write_bytes(b"k" * 32)
+    (tmp_path / "old" / "pseudonym.key").chmod(0o600)
+    back_up(tmp_path / "old", tmp_path / "b.backup")
+    before = os.umask(0o022)
+    try:
+        restore(tmp_path / "b.backup", tmp_path / "new", force=False, who="root")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "new" / "persons.keys").stat().st_mode & 0o777 == 0o600
+
+
+def test_closed_alerts_are_not_counted_as_open(tmp_path):
+    database = Database.open(tmp_path / "old")
+    alert = Alert("a1", 1, "smoke", "s", "b1", Priority.CRITICAL, Grade.BIG, "o", Instant(0), Instant(0), ())
+    closed = structs.replace(alert, id="a2", response=Response.CLOSED)
+    rows = [StateRow("alert", one.id, msgspec.msgpack.encode(one)) for one in (alert, closed)]
+    database.commit(Batch(state=(*rows, StateRow("alert", "a3", b"of a later version"))))
+    database.close()
+    back_up(tmp_path / "old", tmp_path / "b.backup")
+    assert restore(tmp_path / "b.backup", tmp_path / "new", force=False, who="root").alerts == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"hello" * 100, b"SQLite format 3\0" + b"\0" * 5_000])

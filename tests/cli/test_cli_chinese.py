@@ -88,3 +88,12 @@ def test_a_number_that_is_none_is_complained_of_in_chinese(capsys):
     with pytest.raises(SystemExit):
         main(["alerts", "--closed", "x"])
     assert capsys.readouterr().err.splitlines()[-1] == "loudong alerts: 参数 --closed:'x' 不对,要的是整数"
+
+
+def test_choices_are_named_as_they_are_typed(monkeypatch, capsys):
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    with pytest.raises(SystemExit):
+        main(["test", "--priority", "urgent"])
+    said = capsys.readouterr().err
+    assert "critical" in said
+    assert "Priority" not in said
