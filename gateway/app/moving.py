@@ -65,9 +65,9 @@ def _begin_anew(stage: Path, who: str) -> int:
     return sum(row.kind == "alert" and _is_open(row.body) for row in loaded.state)
 
 
-def _is_open(body: bytes) -> bool:
+def _is_open(body: bytes | None) -> bool:
     """Of an alert as it is stored; closed ones stay for a while. One that cannot be read raises nothing."""
     try:
-        return _alerts.decode(body).response is not Response.CLOSED
+        return _alerts.decode(body or b"").response is not Response.CLOSED
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
