@@ -19,6 +19,7 @@ from gateway.rules.compound import HEALTH, Compound, Rule, within
 from gateway.rules.conditions import Is, Threshold, leaves
 from gateway.rules.history import sources
 from gateway.rules.language import compile_rules
+from gateway.rules.outputs import drive
 from gateway.site.model import Bus, ModbusDevice, Site
 from gateway.site.profile import Danger, PointClass, PointSpec, Profile
 from gateway.site.reading import load_site
@@ -155,11 +156,17 @@ def _check_acted_for(site: Site, compound: Compound, faults: Faults) -> None:
 def _acted_for(device: ModbusDevice, compound: Compound) -> bool:
     rules = [rule for rule in compound.rules.values() if _watches(rule, device)]
     return any(
-        output.kind in {"valve", "siren"} and output.kind in rule.drives and rule.id in (output.rules or (rule.id,))
+        output.kind in {"valve", "siren"}
+        and _moves_for(rule, output.kind, device)
+        and rule.id in (output.rules or (rule.id,))
         for output in compound.outputs.values()
         if any(within(device.place, area) for area in output.serves)
         for rule in rules
     )
+
+
+def _moves_for(rule: Rule, kind: str, device: ModbusDevice) -> bool:
+    return any(drive(rule, kind, about) for about in rule.subjects if device.id in rule.watched(about))
 
 
 def _check_sides(site: Site, compound: Compound, faults: Faults) -> None:

@@ -31,6 +31,7 @@ from gateway.rules.compound import (
     Subject,
 )
 from gateway.rules.language import compile_rules
+from gateway.rules.outputs import moves
 from gateway.rules.terminals import UNPROVEN
 from gateway.site.model import STREAM, Bus, Button, Door, Grid, ModbusDevice, Output, Site
 from gateway.site.profile import PointClass
@@ -81,7 +82,7 @@ def life_safety_alone(site: Site, compound: Compound) -> Compound:
 def _check_outputs(site: Site, rules: Mapping[str, Rule], faults: Faults) -> None:
     """An output may be tied to rules by name; the name must be one that can drive its kind."""
     for output in site.outputs.values():
-        able = [rule.id for rule in rules.values() if output.kind in rule.drives]
+        able = [rule.id for rule in rules.values() if moves(rule, output.kind)]
         for name in output.rules:
             if name not in able:
                 near, allowed = nearest(name, able), " | ".join(able)

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Struct
 
+from gateway.actions import OutputState
 from gateway.rules.compound import Compound, OutputSpec, Rule
+from gateway.rules.outputs import moves, strongest
 from gateway.rules.question import Case, Finding
 
 _replace = msgspec.structs.replace
@@ -45,12 +47,24 @@ def bare(compound: Compound, builtin: Mapping[str, Rule]) -> Compound:
 
 def _keeping(shipped: Rule, replaced: Rule | None) -> Rule:
     """The shipped rule that lets the alerts of the site's own of its name stand, which may be about other subjects (a stair)."""
-    others = () if replaced is None else tuple(name for name in replaced.subjects if name not in shipped.subjects)
-    return _replace(shipped, kept=others)
+    if replaced is None:
+        return shipped
+    others = tuple(name for name in replaced.subjects if name not in shipped.subjects)
+    return _replace(shipped, kept=others, drives=_driving(shipped, replaced, others))
+
+
+def _driving(shipped: Rule, replaced: Rule, others: tuple[str, ...]) -> dict[str, OutputState | dict[str, OutputState]]:
+    """What the shipped rule drives for some subjects only, it drives for a place of which they are, too."""
+    drives = dict(shipped.drives)
+    for kind, some in shipped.drives.items():
+        if isinstance(some, dict):
+            asked = {about: strongest(some, replaced.watched(about)) for about in others}
+            drives[kind] = some | {about: state for about, state in asked.items() if state is not None}
+    return drives
 
 
 def _answering(output: OutputSpec, heard: Mapping[str, Rule]) -> OutputSpec:
     """One tied to rules of which none that is asked now drives it would move for nothing: it answers to all that are."""
-    able = [name for name, rule in heard.items() if output.kind in rule.drives]
+    able = [name for name, rule in heard.items() if moves(rule, output.kind)]
     tied = output.rules and not set(able) & set(output.rules)
     return _replace(output, rules=(*output.rules, *able)) if tied else output

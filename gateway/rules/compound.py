@@ -127,8 +127,8 @@ class Rule(Struct, frozen=True):
     on_delay_ms: int = 0
     off_delay_ms: int = 0
     regrades: tuple[Regrade, ...] = ()
-    drives: dict[str, OutputState] = {}
-    """Output kind -> state while the alert asks for it."""
+    drives: dict[str, OutputState | dict[str, OutputState]] = {}
+    """Output kind -> state while the alert asks for it; or subject -> that state, of a rule that asks for some only."""
     text_zh: str = ""
     text_en: str = ""
     examples: tuple[Node, ...] = ()

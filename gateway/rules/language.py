@@ -12,7 +12,7 @@ from gateway.actions import OutputState
 from gateway.alerts import CHAIN_TEST, Grade, Priority
 from gateway.instant import DAY
 from gateway.nodes import Faults, Mark, Node, Reader, nearest
-from gateway.rules.choosing import PLACES, Choice
+from gateway.rules.choosing import PLACES, SUBJECT_KINDS, Choice
 from gateway.rules.compound import Regrade, Rule, Subject
 from gateway.rules.conditions import Any, happens, mixes
 from gateway.rules.grammar import Grammar, plain, unknown
@@ -192,21 +192,36 @@ class _Compiler:
             self._faults.add(node.mark, "fault.not_a_list", name=self._name, field="examples")
         return tuple(node.items) if node is not None else ()
 
-    def _drives(self, node: Node | None) -> dict[str, OutputState]:
+    def _drives(self, node: Node | None) -> dict[str, OutputState | dict[str, OutputState]]:
         if node is None:
             return {}
         reader = Reader(node, self._faults, self._name)
-        drives = {
-            kind: OutputState(reader.take_one_of(kind, ("on", "off"), "off"))
-            for kind in ("siren", "fan")
-            if reader.has(kind)
-        }
-        if reader.has("valve"):
-            drives["valve"] = OutputState.SHUT
-            if plain(reader.take("valve")) != OutputState.SHUT:
-                self._faults.add(reader.mark("valve"), "fault.valve_opens", name=self._name)
+        kinds = [kind for kind in ("siren", "fan", "valve") if reader.has(kind)]
+        drives = {kind: self._drive(reader, kind) for kind in kinds}
         reader.done()
         return drives
+
+    def _drive(self, reader: Reader, output: str) -> OutputState | dict[str, OutputState]:
+        """A state, or one for each kind of subject that has one: given to all subjects of that kind."""
+        node = reader.node.mapping[output]
+        if not isinstance(node.value, dict):
+            return self._state(reader, output, output)
+        reader.take(output)
+        if not node.value:
+            self._faults.add(node.mark, "fault.empty", name=self._name, field=output)
+        some = Reader(node, self._faults, self._name)
+        states = {kind: self._state(some, kind, output) for kind in node.mapping}
+        known = {subject.kind for subject in self._subjects.values()} | set(SUBJECT_KINDS)
+        for kind in [kind for kind in states if kind not in known]:
+            unknown(self._faults, some.mark(kind), "fault.unknown_kind", self._name, kind, known)
+        return {name: states[subject.kind] for name, subject in self._subjects.items() if subject.kind in states}
+
+    def _state(self, reader: Reader, key: str, output: str) -> OutputState:
+        if output != "valve":
+            return OutputState(reader.take_one_of(key, ("on", "off"), "off"))
+        if plain(reader.take(key)) != OutputState.SHUT:
+            self._faults.add(reader.mark(key), "fault.valve_opens", name=self._name)
+        return OutputState.SHUT
 
 
 def _merged(node: Node, change: Node | None) -> Node:

@@ -32,6 +32,23 @@ def desired(output: OutputSpec, alerts: Iterable[Alert], rules: Mapping[str, Rul
     return Want(output.id, state, tuple(sorted(cause for asked, cause in asks if asked is state)))
 
 
+def drive(rule: Rule, kind: str, about: str) -> OutputState | None:
+    """What a rule asks of outputs of a kind for its alert about a subject; about a place: for whomever it watches there."""
+    return strongest(rule.drives.get(kind), rule.watched(about))
+
+
+def moves(rule: Rule, kind: str) -> bool:
+    """Whether any alert of this rule ever asks for outputs of this kind."""
+    return any(drive(rule, kind, about) is not None for about in rule.subjects)
+
+
+def strongest(drives: OutputState | dict[str, OutputState] | None, subjects: Iterable[str]) -> OutputState | None:
+    """What is asked for these subjects together."""
+    if not isinstance(drives, dict):
+        return drives
+    return max((drives[name] for name in subjects if name in drives), key=_STRENGTH.index, default=None)
+
+
 def concerns(kind: str, rule: Rule | None) -> bool:
     """Whether alerts of this rule can bear on outputs of this kind at all: a flood of presses is no matter for 200 valves."""
     return rule is not None and (kind in rule.drives or rule.explosive)
@@ -41,7 +58,7 @@ def _asked(output: OutputSpec, alert: Alert, rule: Rule | None) -> OutputState |
     """What one alert asks of one output."""
     if rule is None or not alert.open or alert.silent:
         return None
-    state = rule.drives.get(output.kind)
+    state = drive(rule, output.kind, alert.subject)
     if state is None or not any(within(alert.place, area) for area in output.serves):
         return None
     if output.rules and rule.id not in output.rules:

@@ -99,7 +99,6 @@ _RULES: dict[str, tuple[str, str]] = {
     "rule.smoke": ("烟雾报警", "smoke"),
     "rule.co-high": ("一氧化碳浓度过高", "carbon monoxide"),
     "rule.oxygen-low": ("缺氧", "lack of oxygen"),
-    "rule.fire-alarm": ("火灾探测器报警", "fire detector alarm"),
     "rule.detector-alarm": ("探测器自身报警", "detector alarm"),
     "rule.fire-call": ("门禁火警", "fire call at a door"),
     "rule.smoke-early": ("烟雾早期预警", "first signs of smoke"),
@@ -145,7 +144,6 @@ _RULES: dict[str, tuple[str, str]] = {
     ),
     "advice.gas-low": ("勿动明火和电器开关,开窗,关闭燃气阀。", "No flame, no switch; open windows, shut the gas."),
     "advice.smoke": ("立即查看,确认火情即拨打119。", "Go and look at once; if it burns, call 119."),
-    "advice.fire-alarm": ("立即查看,确认火情即拨打119。", "Go and look at once; if it burns, call 119."),
     "advice.fire-call": ("立即查看,确认火情即拨打119。", "Go and look at once; if it burns, call 119."),
     "advice.smoke-early": ("请到现场查看有无冒烟、焦味。", "Go and look for smoke or a burnt smell."),
     "advice.co-high": (

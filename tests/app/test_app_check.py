@@ -155,6 +155,33 @@ def test_a_rule_about_a_place_hears_the_detectors_there_and_acts_for_them(checke
     ]
 
 
+TIED = "outputs: {{ o: {{ kind: {kind}, device: own-1, point: coil, place: b1, serves: [b1], rules: [{rule}] }} }}\n"
+BIT = "  {point}: {{ space: discrete, address: 0 }}\n  coil: {{ space: coil, address: 0, writable: true }}\n"
+
+
+@pytest.mark.parametrize(
+    "kind", ["smoke-detector", "heat-detector", "co-detector", "water-detector", "air-sensor", "other"]
+)
+def test_an_output_is_tied_to_the_own_alarm_of_detectors_that_it_answers(checked, kind):
+    """A siren to that of any; a fan to that of smoke and heat, for by no other is it ever moved."""
+    tied = {output: TIED.format(kind=output, rule="detector-alarm") for output in ("siren", "fan")}
+    said = {output: checked(kind, BIT.format(point="alarm"), more) for output, more in tied.items()}
+    errors = {output: [line for line in lines if "error" in line] for output, lines in said.items()}
+    assert errors["siren"] == []
+    assert ["no rule detector-alarm drives" in line for line in errors["fan"]] == (
+        [] if kind in {"smoke-detector", "heat-detector"} else [True]
+    )
+
+
+@pytest.mark.parametrize(("sounded", "warned"), [("smoke-detector", True), ("gas-detector", False)])
+def test_a_siren_that_a_rule_sounds_for_other_detectors_does_not_act_for_gas(checked, sounded, warned):
+    rule = OWN.format(value="true", priority="critical").replace("smoke-detector", "[gas-detector, smoke-detector]")
+    drives = f'    drives: {{ siren: {{ {sounded}: "on" }} }}\n'
+    more = TIED.format(kind="siren", rule="own-smoke").replace(", rules: [own-smoke]", "")
+    lines = checked("gas-detector", BIT.format(point="state"), more + rule + drives)
+    assert any("no valve (or siren) acts for b1" in line for line in lines) is warned, lines
+
+
 def test_a_second_zone_that_no_rule_hears_is_warned_of(checked):
     points = f"  water: {COIL}\n  water2: {COIL}\n  zone3_alarm: {COIL}\n  co2: {COIL}\n"
     (line,) = checked("water-detector", points)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from gateway.actions import OutputState
 from gateway.instant import HOUR, MINUTE, SECOND
 from gateway.rules.bare import bare
+from gateway.rules.compound import OutputSpec
 
 RULES = """
 - rule: welfare
@@ -75,3 +77,14 @@ def test_an_open_alert_stands_whose_rule_the_site_had_made_about_a_place(make):
     core.read("smoke", "smoke", False, core.at + 2 * HOUR)
     (kept,) = [alert for alert in core.engine.alerts() if alert.id == opened.id]
     assert kept.condition.value == "normal"
+
+
+def test_a_fan_held_off_for_smoke_is_held_on_for_an_alert_of_the_sites_own_rule_about_a_place(make):
+    """The shipped rule holds it off for smoke detectors alone; the stair of the kept alert has one."""
+    shipped = SHIPPED + '  drives: { fan: { smoke-detector: "off" } }\n'
+    fan = (OutputSpec("fan", "fan", "b1", ("b1",)),)
+    core = make(BY_STAIR + '  drives: { fan: "off" }\n', outputs=fan)
+    core.read("smoke", "smoke", True, SECOND)
+    core.restart(after=SECOND, compound=bare(core.compound, {"smoke": make(shipped).compound.rules["smoke"]}))
+    (want,) = core.engine.wants()
+    assert (want.state, len(want.causes)) == (OutputState.OFF, 2)

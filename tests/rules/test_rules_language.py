@@ -121,6 +121,23 @@ SLIPS = {
     "a siren shut": (HEAD + GAS + TAIL + "  drives: { siren: shut }\n", "fault.not_allowed", None),
     "a siren that YAML made a flag": (HEAD + GAS + TAIL + "  drives: { siren: on }\n", "fault.", None),
     "a valve on": (HEAD + GAS + TAIL + '  drives: { valve: "on" }\n', "fault.valve_opens", None),
+    "a valve that is opened for some": (
+        HEAD + GAS + TAIL + "  drives: { valve: { gas-detector: open } }\n",
+        "fault.valve_opens",
+        None,
+    ),
+    "a fan shut for some": (
+        HEAD + GAS + TAIL + "  drives: { fan: { gas-detector: shut } }\n",
+        "fault.not_allowed",
+        None,
+    ),
+    "a fan for kinds unknown": (
+        HEAD + GAS + TAIL + '  drives: { fan: { gas-detectr: "off" } }\n',
+        "fault.unknown_kind",
+        "gas-detector",
+    ),
+    "a fan for nobody": (HEAD + GAS + TAIL + "  drives: { fan: {} }\n", "fault.empty", None),
+    "a fan for a list": (HEAD + GAS + TAIL + "  drives: { fan: [smoke-detector] }\n", "fault.not_allowed", None),
     "a delay before gas": (
         HEAD + GAS + TAIL + "  life_safety: true\n  on_delay: 1h\n",
         "fault.delay_on_life_safety",
@@ -293,6 +310,12 @@ def test_a_change_to_a_built_in_rule_may_say_the_former_name_too(compiled):
 def test_drives_are_desired_states(compiled):
     rule = compiled(HEAD + GAS + TAIL + '  drives: { valve: shut, siren: "on", fan: "off" }\n')["r"]
     assert rule.drives == {"siren": OutputState.ON, "fan": OutputState.OFF, "valve": OutputState.SHUT}
+
+
+def test_a_kind_of_output_may_be_driven_for_some_kinds_of_subject_alone(compiled):
+    drives = '  drives: { siren: "on", fan: { smoke-detector: "off", gas-detector: "on" } }\n'
+    rule = compiled(HEAD + GAS + TAIL + drives)["r"]
+    assert rule.drives == {"siren": OutputState.ON, "fan": {"smoke": OutputState.OFF, "gas": OutputState.ON}}
 
 
 def test_examples_are_kept_as_written_with_their_lines(compiled):

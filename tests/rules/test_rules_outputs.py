@@ -206,3 +206,37 @@ def test_what_has_gone_before_the_test_was_over_sounds_never_and_the_next_alarm_
     assert (core.said("smoke"), core.output("siren"), core.alert("smoke").drill) == (
         ["re-alarmed", "told"], ON, False,
     )  # fmt: skip
+
+
+OWN_WORD = """
+- rule: own-word
+  subjects: { kind: [smoke-detector, water-detector] }
+  when: { any: [ { point: smoke, is: true }, { point: water, is: true } ] }
+  priority: critical
+  grade: big
+  drives: { siren: "on", fan: { smoke-detector: "off", water-detector: "on" } }
+"""
+FAN = (OutputSpec("fan", "fan", "b1", ("b1",), rules=("own-word",)),)
+
+
+@pytest.mark.parametrize(
+    "states", [{"smoke": OFF}, {"water": ON}, {"water": ON, "smoke": OFF}, {"smoke": OFF, "water": OFF}]
+)
+def test_a_rule_drives_a_fan_as_it_says_for_the_kind_of_each_subject(make, states):
+    core = make(OWN_WORD, outputs=FAN)
+    for device, state in states.items():
+        core.read(device, device, True, SECOND)
+        (want,) = core.engine.wants()
+        assert (want.state, len(want.causes)) == (state, 1)
+
+
+def test_a_rule_about_a_place_drives_as_for_anyone_it_watches_there(make):
+    core = make(OWN_WORD.replace("  when", "  by: building\n  when"), outputs=FAN)
+    core.read("water", "water", True, SECOND)
+    (want,) = core.engine.wants()
+    assert (want.state, len(want.causes), core.alert("own-word").subject) == (OFF, 1, "b1"), (
+        "a smoke detector is watched there"
+    )
+    flats = make(OWN_WORD.replace("  when", "  by: flat\n  when"), outputs=FAN)
+    flats.read("water", "water", True, SECOND)
+    assert (flats.output("fan"), flats.alert("own-word").subject) == (ON, "b1/s1/302")

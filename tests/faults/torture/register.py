@@ -31,7 +31,6 @@ DANGERS = frozenset(
         "co-high",
         "oxygen-low",
         "fire-call",
-        "fire-alarm",
         "detector-alarm",
         "sos",
         "sos-suspect",
