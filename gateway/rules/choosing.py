@@ -73,15 +73,27 @@ class Choice:
         return self._subjects.values()
 
     def renewed(self, rule: Rule) -> Rule:
-        """The rule that reads what its chosen have by the name it has now, where it still says the former one."""
+        """The rule that reads what its chosen have by the name it has now, where it still says the former one; where only some
+        of them have the former, by either.
+        """
         known = {fact for s in self._chosen for fact in s.facts}
         read = dict.fromkeys(leaf.fact for leaf in sources(rule.when) if isinstance(leaf, FACTUAL))
-        names = {name: FORMERLY[name] for name in read if name not in known and FORMERLY.get(name) in known}
+        names = {name: FORMERLY[name] for name in read if name in FORMERLY and self._have(FORMERLY[name], but=name)}
+        names = {name: wanted for name, wanted in names.items() if name not in known or wanted not in read}
+        mark = self._node.keys.get("when", self._node.mark)
         for given, wanted in names.items():
-            mark = self._node.keys.get("when", self._node.mark)
-            self._faults.warn(mark, "fault.point_renamed", name=self._name, given=given, wanted=wanted)
+            said = {"name": self._name, "given": given, "wanted": wanted}
+            if given in known:
+                devices = ", ".join(self._have(wanted, but=given))
+                self._faults.warn(mark, "fault.point_renamed_for_some", **said, devices=devices)
+            else:
+                self._faults.warn(mark, "fault.point_renamed", **said)
         self._formerly = {wanted: given for given, wanted in names.items()}
-        return msgspec.structs.replace(rule, when=renamed(rule.when, names)) if names else rule
+        return msgspec.structs.replace(rule, when=renamed(rule.when, names, known)) if names else rule
+
+    def _have(self, fact: str, but: str) -> list[str]:
+        """The chosen that have one fact and not the other."""
+        return [s.id for s in self._chosen if fact in s.facts and but not in s.facts]
 
     def fitting(self, when: ConditionNode, units: Mapping[str, str]) -> tuple[Subject, ...]:
         """The chosen subjects that have what the rule reads; a point that none of them has is a fault."""

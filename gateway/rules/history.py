@@ -11,7 +11,7 @@ A window takes in both its ends.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Protocol
 
 import msgspec
@@ -33,6 +33,7 @@ from gateway.rules.conditions import (
     any_of,
     happens,
     leaves,
+    negated,
 )
 from gateway.rules.memory import Memory, Occurrence, Trail
 from gateway.rules.question import Case, ConditionNode, Fact, Finding, is_stale, soonest, why_of
@@ -377,16 +378,21 @@ def for_places(node: ConditionNode) -> ConditionNode:
     return node if isinstance(node, Moved | Counted | Sequence | Absent | Between) else Some(node)
 
 
-def renamed(node: ConditionNode, names: Mapping[str, str]) -> ConditionNode:
-    """The same tree that reads each fact by the name that ``names`` has for it."""
+def renamed(node: ConditionNode, names: Mapping[str, str], either: Collection[str] = ()) -> ConditionNode:
+    """The same tree that reads each fact by the name that ``names`` has for it; those in ``either`` by their own as well."""
     if isinstance(node, All | Any | Sequence):
-        return _replace(node, parts=tuple(renamed(part, names) for part in node.parts))
-    if isinstance(node, Not | Some | Unknown | Counted):
-        return _replace(node, part=renamed(node.part, names))
+        return _replace(node, parts=tuple(renamed(part, names, either) for part in node.parts))
+    if isinstance(node, Not):
+        return negated(renamed(node.part, names, either))
+    if isinstance(node, Some | Unknown | Counted):
+        return _replace(node, part=renamed(node.part, names, either))
     if isinstance(node, Absent):
-        after = None if node.after is None else renamed(node.after, names)
-        return _replace(node, part=renamed(node.part, names), after=after)
-    return _replace(node, fact=names.get(node.fact, node.fact)) if isinstance(node, FACTUAL) else node
+        after = None if node.after is None else renamed(node.after, names, either)
+        return _replace(node, part=renamed(node.part, names, either), after=after)
+    if not isinstance(node, FACTUAL) or node.fact not in names:
+        return node
+    now = _replace(node, fact=names[node.fact])
+    return Any((node, now)) if node.fact in either else now
 
 
 def shape_of(node: ConditionNode) -> str:

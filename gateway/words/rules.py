@@ -49,6 +49,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "规则 {name}:点位 {given} 已改名为 {wanted}，请把规则里的名字改过来",
         "rule {name}: the point {given} is called {wanted} now; write that",
     ),
+    "fault.point_renamed_for_some": (
+        "规则 {name}:{devices} 的点位 {given} 已改名为 {wanted}，请在规则里用 any 把两个名字都写上",
+        "rule {name}: of {devices} the point {given} is called {wanted} now; write both, joined by any",
+    ),
     "fault.unknown_word": (
         "规则 {name}:不认识 {given}",
         "rule {name}: {given} is not known",

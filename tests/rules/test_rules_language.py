@@ -4,8 +4,9 @@ import pytest
 
 from gateway.actions import OutputState
 from gateway.alerts import Grade
-from gateway.instant import MINUTE
+from gateway.instant import MINUTE, SECOND
 from gateway.nodes import Faults
+from gateway.rules.compound import FactSpec, Subject
 from gateway.rules.conditions import Between, Is, Not, Threshold, leaves
 from gateway.rules.history import sources
 from gateway.site.report import render
@@ -88,8 +89,12 @@ def test_each_fault_names_its_line_and_what_was_probably_meant(compiled, key):
 
 
 def test_every_fault_of_the_language_is_shown_here():
-    """Those left out are found where rules meet outputs and people (tests/app)."""
-    assert set(FAULTS) == set(SENTENCES) - {"fault.rule_drives_not", "fault.consent_to_nothing"}
+    """Those left out are found where rules meet outputs and people (tests/app), or need other devices (below)."""
+    assert set(FAULTS) == set(SENTENCES) - {
+        "fault.rule_drives_not",
+        "fault.consent_to_nothing",
+        "fault.point_renamed_for_some",
+    }
 
 
 SLIPS = {
@@ -310,6 +315,44 @@ def test_a_change_to_a_built_in_rule_may_say_the_former_name_too(compiled):
 def test_drives_are_desired_states(compiled):
     rule = compiled(HEAD + GAS + TAIL + '  drives: { valve: shut, siren: "on", fan: "off" }\n')["r"]
     assert rule.drives == {"siren": OutputState.ON, "fan": OutputState.OFF, "valve": OutputState.SHUT}
+
+
+BOTH = tuple(
+    Subject(n, "gas-detector", "b1", (), {p: FactSpec()}) for n, p in (("own", "saturated"), ("new", "gas_high_alarm"))
+)
+"""An own profile that keeps a point's former name, and a shipped one that has renamed it."""
+
+
+@pytest.mark.parametrize("device", ["own", "new"])
+@pytest.mark.parametrize("by", ["", "  by: building\n"])
+@pytest.mark.parametrize(
+    ("when", "raised"),
+    [
+        ("{ point: saturated, is: true }", True),
+        ("{ all: [ { point: saturated, is: true }, { not: { point: saturated, is: true } } ] }", False),
+        ("{ count: { point: saturated, is: true }, at_least: 1, within: 1h }", True),
+        ("{ sequence: [ { point: saturated, is: false }, { point: saturated, is: true } ], within: 1h }", True),
+    ],
+)
+def test_each_device_is_read_by_the_name_it_has_where_only_some_have_the_former(make, device, by, when, raised):
+    core = make(HEAD + by + f"  when: {when}\n" + TAIL, subjects=BOTH)
+    for one in BOTH:
+        core.read(one.id, next(iter(one.facts)), False, SECOND)
+    core.forget().read(device, "saturated" if device == "own" else "gas_high_alarm", True, 2 * SECOND)
+    assert ("raised" in core.said("r")) is raised
+
+
+def test_whoever_has_a_new_name_beside_a_device_with_the_former_is_watched_and_said(compiled):
+    faults = Faults()
+    rules = compiled(HEAD + "  when: { point: saturated, is: true }\n" + TAIL, faults, subjects=BOTH)
+    assert rules["r"].subjects == ("own", "new")
+    (fault,) = faults.found
+    assert (fault.key, fault.mark.line, fault.warning) == ("fault.point_renamed_for_some", 3, True)
+    assert dict(fault.fields)["devices"] == "new"
+    both = "  when: { any: [ { point: saturated, is: true }, { point: gas_high_alarm, is: true } ] }\n"
+    faults = Faults()
+    assert compiled(HEAD + both + TAIL, faults, subjects=BOTH)["r"].subjects == ("own", "new")
+    assert faults.found == [], "it says both already"
 
 
 def test_a_kind_of_output_may_be_driven_for_some_kinds_of_subject_alone(compiled):
