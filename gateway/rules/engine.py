@@ -407,6 +407,8 @@ class Engine:
             self._now = at = max(at, self._now)
             if kind in {"ripe", "look"}:
                 self._watches.look(name[0], name[1], Moment(at, f"due.{at}"))
+            elif kind == "test":
+                self._watches.end_test(name[0], Moment(at, f"due.{at}"))
             else:
                 self.register.fire(kind, name[0], at)
 

@@ -64,7 +64,7 @@ def re_alarm(alert: Alert) -> Alert:
 
 def shelve(alert: Alert, at: Instant, who: str, until: Instant, reason: str) -> Alert:
     """Out of people's sight for a while, by a named person and with a reason; a drill for no longer than its test lasts."""
-    tested_until = alert.shelved_until if alert.drill else None
+    tested_until = alert.shelved_until if _is_in_test(alert) else None
     return _replace(
         alert,
         suppression=Suppression.SHELVED,
@@ -85,6 +85,11 @@ def drill(alert: Alert, until: Instant) -> Alert:
     return _replace(alert, suppression=sight, drill=True, shelved_until=until)
 
 
+def _is_in_test(alert: Alert) -> bool:
+    """Whether ``shelved_until`` is the end of its test. One whose alarm has gone is shelved as any other alert is."""
+    return alert.drill and alert.condition is Condition.ACTIVE
+
+
 def shelved_ms(alert: Alert, at: Instant) -> int:
     """How long it was out of sight since it was last told to anybody."""
     return alert.shelved_ms + (0 if alert.shelved_at is None else at - alert.shelved_at)
@@ -100,7 +105,7 @@ def unshelve(alert: Alert, at: Instant, answer_by_ms: int | None) -> Alert:
         shelved_by=None,
         shelved_at=None,
         shelved_ms=shelved_ms(alert, at),
-        shelved_until=alert.shelved_until if drill else None,
+        shelved_until=alert.shelved_until if _is_in_test(alert) else None,
         answer_due=Instant(at + (answer_by_ms or 0)) if waits else None,
     )
 

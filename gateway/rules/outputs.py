@@ -76,9 +76,9 @@ def _may_spark(output: OutputSpec, alert: Alert, rule: Rule | None) -> bool:
 
 def _gassed(output: OutputSpec, alert: Alert, rule: Rule | None) -> bool:
     """A spark in gas: whoever asks for it, as long as the gas is there. Not until somebody resets the alert: of one that waits
-    for that, or of a test that was forgotten, no siren of that place may be mute.
+    for that no siren of that place may be mute; nor of a test, whose gas is a bottle's: a real alarm is worth more.
     """
-    tested = alert.drill and alert.shelved_until is None  # the half-hour is over, and what alarmed has gone
+    tested = alert.drill and (output.kind == "siren" or alert.shelved_until is None)  # None: kept by an earlier version
     return _may_spark(output, alert, rule) and alert.condition is Condition.ACTIVE and not tested
 
 

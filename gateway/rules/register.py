@@ -36,7 +36,6 @@ from gateway.rules.drills import Drill, alert_of, is_real_alarm, is_test, tests_
 from gateway.rules.facts import FactBoard
 from gateway.rules.ladder import Because
 from gateway.rules.ledger import Table
-from gateway.rules.testing import is_gone
 from gateway.rules.worsening import with_reasons
 
 _replace = msgspec.structs.replace
@@ -276,20 +275,13 @@ class AlertRegister:
             self._regrade(alert, at)
         elif kind == "shelf" and is_test(alert):
             self.close(alert, at, None, "resolved", "time_over")
-        elif kind == "shelf" and alert.drill:
-            self._end_test(alert, at)
         elif kind == "shelf":
             self.unshelve(alert, at, None, "expired")
 
-    def _end_test(self, alert: Alert, at: Instant) -> None:
-        """It is believed no longer: what still stands sounds in full, and what has gone was a test and stays one."""
-        rule = self.compound.rules.get(alert.rule)
-        gone = rule is not None and is_gone(self._board, alert.subject, alert.why, rule.when)
-        if alert.condition is Condition.ACTIVE and not gone:
-            self.test_again(alert, at, alert.why, None)
-            return
-        was = _replace(alert, shelved_until=None)
-        if alert.suppression is Suppression.SHELVED:
+    def end_test(self, alert: Alert, at: Instant, until: Instant | None = None) -> None:
+        """The half-hour is over and its alarm has gone: a test, and it stays one. ``until``: another one's test has begun."""
+        was = _replace(alert, shelved_until=until)
+        if until is None and alert.suppression is Suppression.SHELVED:
             self.unshelve(was, at, None, "expired")
         else:
             self._keep(was)
@@ -433,12 +425,13 @@ class AlertRegister:
             del self._crowds[crowd]
 
     def _arm(self, alert: Alert) -> None:
-        live = alert.open
+        live, in_test = alert.open, alert.drill and not is_test(alert)
         for kind, due in (
             ("climb", alert.climb_due),
             ("answer", alert.answer_due),
             ("regrade", alert.regrade_due),
-            ("shelf", alert.shelved_until),
+            ("shelf", None if in_test else alert.shelved_until),
+            ("test", alert.shelved_until if in_test else None),
         ):
             self._deadlines.arm((kind, alert.id), due if live else None)
 

@@ -20,6 +20,7 @@ TESTED = "tested"
 """Fact of a device: a point that is under test, since the first one was; empty when that is plainly good again and so are all others."""
 BELIEVED_MS = 30 * MINUTE
 """Contract: nothing that is a matter of life is out of sight for longer."""
+_SAYS = frozenset({Quality.UNDER_TEST, Quality.GOOD})
 
 
 def believed_until(view: View, device: str, at: Instant) -> Instant | None:
@@ -39,14 +40,13 @@ def tested_until(view: View, subject: str, why: tuple[Why, ...], at: Instant) ->
     return soonest(believed_until(view, reason.of or subject, at) for reason in _tested(why))
 
 
-def is_gone(view: View, subject: str, why: tuple[Why, ...], when: ConditionNode) -> bool:
-    """Whether what was said under test, and is said under test still, stands no more: not one of these reasons."""
-    tested = _tested(why)
-    return bool(tested) and all(_is_quiet(one, view.fact(one.of or subject, one.fact), when) for one in tested)
+def still_said(view: View, subject: str, why: tuple[Why, ...], when: ConditionNode) -> tuple[Why, ...]:
+    """Of these reasons those that were said under test and are not known to be gone."""
+    return tuple(one for one in _tested(why) if not _is_quiet(one, view.fact(one.of or subject, one.fact), when))
 
 
 def _is_quiet(reason: Why, fact: Fact | None, when: ConditionNode) -> bool:
-    if fact is None or fact.quality is not Quality.UNDER_TEST or isinstance(fact.value, str | None):
+    if fact is None or fact.quality not in _SAYS or isinstance(fact.value, str | None):
         return False
     if isinstance(reason.value, bool) or isinstance(fact.value, bool):
         return isinstance(fact.value, bool) and fact.value != reason.value

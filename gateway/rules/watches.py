@@ -18,8 +18,8 @@ import msgspec
 from msgspec import Struct
 
 from gateway.actions import Reread
-from gateway.alerts import Condition, Response, Suppression, Why
-from gateway.events import Entry, Press
+from gateway.alerts import Alert, Condition, Response, Suppression, Why
+from gateway.events import Entry, Press, Quality
 from gateway.instant import Instant
 from gateway.rules.compound import Compound, Rule
 from gateway.rules.concerns import Concerns, Watches, look_of
@@ -32,7 +32,7 @@ from gateway.rules.memory import Memories, Memory, Occurrence
 from gateway.rules.question import Case, Finding
 from gateway.rules.register import AlertRegister
 from gateway.rules.signs import Sign
-from gateway.rules.testing import believed_until, tested_until
+from gateway.rules.testing import believed_until, still_said, tested_until
 from gateway.rules.worsening import all_said, is_worse, says_more
 
 REREAD_WITHIN_MS = 1_500
@@ -329,6 +329,41 @@ class Watchkeeper:
         case = _replace(self._case(rule, subject, at, _IDLE), aside=self._tested(rule, subject, at))
         return None if rule.when.find(case).truth else until
 
+    def end_test(self, key: str, moment: Moment) -> None:
+        """A drill's half-hour is over: what stands sounds in full, or is another's test by now; what has gone was one, and has returned."""
+        alert, at = self._register.alerts.get(key), moment.at
+        if alert is None or not alert.open:
+            return
+        rule = self._compound.rules.get(alert.rule)
+        if alert.condition is Condition.NORMAL:
+            self._register.end_test(alert, at)
+            return
+        if rule is None:  # kept beside it: nobody can ask
+            self._register.test_again(alert, at, alert.why, None)
+            return
+        why, stands = self._stands_by(rule, alert, at)
+        until = self._tested_until(rule, alert.subject, why, at)
+        if stands and until is None:
+            self._register.test_again(alert, at, why, None)
+        elif stands:
+            self._register.end_test(alert, at, until)
+        else:
+            self._register.end_test(alert, at)
+            self._returns(rule, alert.subject, at)
+            self._settle(moment)
+
+    def _stands_by(self, rule: Rule, alert: Alert, at: Instant) -> tuple[tuple[Why, ...], bool]:
+        """The reasons by which an alarm of a test stands, whatever it was raised for, and whether it does. A quiet detector under
+        test proves no quiet, but then what was said in the test is gone.
+        """
+        finding = rule.when.find(self._case(rule, alert.subject, at, self._watch(rule, alert.subject)))
+        if finding.truth is not None:
+            return finding.why, finding.truth
+        said = still_said(self._board, alert.subject, alert.why, rule.when)
+        forgotten = tuple(one for one in said if believed_until(self._board, one.of or alert.subject, at) is None)
+        was_test = any(one.quality is Quality.UNDER_TEST for one in alert.why)
+        return forgotten or said or alert.why, bool(said) or not was_test
+
     def _tested(self, rule: Rule, about: str, at: Instant) -> frozenset[str]:
         """Those it watches whose tests are believed to be such."""
         return frozenset(one for one in rule.watched(about) if believed_until(self._board, one, at) is not None)
@@ -339,11 +374,14 @@ class Watchkeeper:
         elif watch.phase is Phase.ACTIVE and rule.off_delay_ms:
             self._set(rule, subject, _replace(watch, phase=Phase.CLEARING, due=Instant(at + rule.off_delay_ms)))
         elif watch.phase is Phase.ACTIVE or (watch.phase is Phase.CLEARING and watch.ripe(at)):
-            self._set(rule, subject, _IDLE)
-            alert = self._register.standing(rule.id, subject)
-            if alert is not None and alert.condition is Condition.ACTIVE:
-                self._register.return_(alert, at)
-                self._again.extend((implied, subject) for implied in self._implies.get(rule.id, ()))
+            self._returns(rule, subject, at)
+
+    def _returns(self, rule: Rule, subject: str, at: Instant) -> None:
+        self._set(rule, subject, _IDLE)
+        alert = self._register.standing(rule.id, subject)
+        if alert is not None and alert.condition is Condition.ACTIVE:
+            self._register.return_(alert, at)
+            self._again.extend((implied, subject) for implied in self._implies.get(rule.id, ()))
 
     def _implied(self, rule: Rule, subject: str) -> bool:
         """A greater alert about the same subject says it already; one of a test says it to hardly anybody."""
