@@ -41,7 +41,7 @@ class Verdict(StrEnum):
     NO_SUCH_TARGET = "no_such_target"
     NO_SUCH_PRIORITY = "no_such_priority"
     OUT_OF_REACH = "out_of_reach"
-    """The ladder has no such rung, or gets there only after the test is over."""
+    """The ladder has no such rung, nobody stands on it, or it is told only after the test is over; or nobody stands anywhere."""
     REAL_ALARM = "real_alarm"
     """A critical alert is open that is no drill."""
     ALREADY_TESTING = "already_testing"

@@ -16,7 +16,7 @@ from gateway.alerts import CHAIN_TEST, Alert, Grade, Priority, Rung, Suppression
 from gateway.events import Command
 from gateway.instant import HOUR, MINUTE, Instant
 from gateway.rules.compound import Compound, within
-from gateway.rules.ladder import delays_of
+from gateway.rules.ladder import people_on, rungs_of
 
 USUAL_MS = 10 * MINUTE
 """Where nobody says how long: the second deadline of a critical alert is as long, and who has not answered by then will not."""
@@ -35,14 +35,15 @@ class Drill(Struct, frozen=True):
 
 
 def target(named: str, compound: Compound) -> tuple[str, str] | None:
-    """Subject and place of what is named; None where nothing is called so, or it is a person: nobody is tested."""
-    if not named:
-        return compound.site, ""
+    """Subject and place of what is named; None where nothing is called so, or it is a person: nobody is tested. Nothing, or the
+    site's own id, is the whole compound.
+    """
     subject = compound.subjects.get(named)
     if subject is not None:
         return (named, subject.place) if subject.care is None else None
-    here = any(within(subject.place, named) for subject in compound.subjects.values() if subject.care is None)
-    return (named, named) if here else None
+    if named and any(within(subject.place, named) for subject in compound.subjects.values() if subject.care is None):
+        return named, named
+    return (compound.site, "") if named in {"", compound.site} else None
 
 
 def drill_of(command: Command, subject: str, place: str) -> Drill:
@@ -57,11 +58,12 @@ def drill_of(command: Command, subject: str, place: str) -> Drill:
 
 
 def is_in_reach(drill: Drill, compound: Compound) -> bool:
-    """Whether the ladder gets as far as was asked for before the drill is over."""
+    """Whether somebody is told of it: on the rung that was asked for, and before it is over; where none was, on any."""
+    rungs = dict(rungs_of(alert_of(drill, "", 0, "", Instant(0), "", ""), compound.grid))
+    manned = {rung: delay for rung, delay in rungs.items() if people_on(rung, drill.place, compound.grid)}
     if drill.up_to is None:
-        return True
-    delay = delays_of(drill.place, drill.priority, compound.grid).get(drill.up_to)
-    return delay is not None and delay < drill.for_ms
+        return bool(manned)
+    return drill.up_to in manned and manned[drill.up_to] < drill.for_ms
 
 
 def alert_of(drill: Drill, identity: str, revision: int, occasion: str, at: Instant, who: str, reason: str) -> Alert:

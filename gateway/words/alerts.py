@@ -401,8 +401,8 @@ _ANSWERS: dict[str, tuple[str, str]] = {
     "answer.no_such_target": ("小区文件里没有这个位置或设备。", "The site file has no such place or device."),
     "answer.no_such_priority": ("没有这个级别。", "There is no such priority."),
     "answer.out_of_reach": (
-        "测试时间内上报不到这一级。",
-        "The ladder does not get to that rung before the test is over.",
+        "这一级无人值守,或测试时间内上报不到。",
+        "Nobody stands on that rung, or the ladder does not get there before the test is over.",
     ),
     "answer.real_alarm": ("有真实的紧急告警未关闭,不能测试。", "A real critical alert is open: no test now."),
     "answer.already_testing": ("已有一个测试在进行。", "A test is under way already."),

@@ -542,8 +542,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "refusal.no_such_target": ("小区文件里没有 {detail}", "the site file has no {detail}"),
     "refusal.no_such_priority": ("没有 {detail} 这个级别", "there is no priority {detail}"),
     "refusal.out_of_reach": (
-        "测试时间内上报不到 {detail};请延长时间(--for)、提高级别或降低目标",
-        "the ladder does not get to {detail} before the test is over: test for longer (--for), more urgently, or less far",
+        "该级无人值守,或测试时间内上报不到;请延长时间(--for)、提高级别或换一级(--up-to)",
+        "nobody stands there, or is told only when the test is over: test longer (--for), more urgently, to another rung (--up-to)",
     ),
     "refusal.real_alarm": (
         "有真实的紧急告警未关闭,不能测试;请看 loudong alerts",

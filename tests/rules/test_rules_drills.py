@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.actions import Publish, Reply, Want
-from gateway.alerts import CHAIN_TEST
+from gateway.alerts import CHAIN_TEST, Rung
 from gateway.events import Command, Quality, Verb
 from gateway.instant import HOUR, MINUTE, SECOND
 
@@ -73,6 +73,7 @@ def test_a_person_ends_it(core):
         ({"reason": "x" * 501}, "reason_too_long"),
         ({"target": "b1/s1"}, "done"),
         ({"target": "gas"}, "done"),
+        ({"target": "garden"}, "done"),
         ({}, "done"),
     ],
 )
@@ -85,6 +86,32 @@ def test_of_a_device_it_is_told_to_the_people_of_its_place(core):
     ask(core, SECOND, target="button")
     test = core.alert(CHAIN_TEST)
     assert (test.subject, test.place, test.told[0].people) == ("button", "b1/s1/301", ("head",))
+
+
+@pytest.mark.parametrize(
+    ("there", "more", "verdict"),
+    [
+        ([], {}, "out_of_reach"),
+        ([Rung.COMMUNITY], {}, "done"),
+        ([Rung.COMMUNITY], {"up_to": "community"}, "done"),
+        ([Rung.COMMUNITY], {"up_to": "building"}, "out_of_reach"),
+        ([Rung.COMMUNITY], {"up_to": "street"}, "out_of_reach"),
+        ([Rung.DISTRICT], {}, "done"),
+        ([Rung.DISTRICT], {"priority": "low"}, "out_of_reach"),
+    ],
+)
+def test_what_tells_nobody_is_refused(make, people, there, more, verdict):
+    core = make(people={rung: people[rung] for rung in there})
+    assert ask(core, SECOND, **more) == verdict
+    assert [bool(p.change.alert.told[-1].people) for p in core.changes if p.change.alert.told] == [True] * (
+        verdict == "done"
+    )
+
+
+@pytest.mark.parametrize("named", ["", "garden"])
+def test_the_whole_compound_is_named_by_nothing_or_as_its_alert_names_it(core, named):
+    ask(core, SECOND, target=named)
+    assert (core.alert(CHAIN_TEST).subject, core.alert(CHAIN_TEST).place) == ("garden", "")
 
 
 def test_of_the_whole_compound_it_is_told_to_whoever_stands_for_all(core):
