@@ -38,14 +38,20 @@ class Agreement:
             met[alert.rule, alert.subject].append(alert)
         for (name, subject), alerts in met.items():
             rule = self._compound.rules.get(name)
-            if rule is not None and subject in rule.subjects:  # of others the site file disposes
+            if rule is not None and self._is_asked(rule, subject):
                 self._follow(rule, subject, self._one_of(rule, alerts, at))
         for name, subject in self._watches.rows:
             rule = self._compound.rules.get(name)
-            if rule is not None and rule.momentary:
+            if rule is None or not self._is_asked(rule, subject):
+                continue
+            if rule.momentary:
                 self._watches.begin_anew(rule, subject, Watch())
-            elif rule is not None and self._stands_alone(rule, subject):
+            elif self._stands_alone(rule, subject):
                 self._watches.begin_anew(rule, subject, Watch(Phase.CONFIRMING, at, cause))
+
+    def _is_asked(self, rule: Rule, subject: str) -> bool:
+        """Now, about something that is there. Of what is not the site file disposes, and of what is kept the whole core (``bare``)."""
+        return subject in rule.subjects and (subject in rule.members or subject in self._compound.subjects)
 
     def _one_of(self, rule: Rule, alerts: list[Alert], at: Instant) -> Alert:
         """The one that stays: the disk's own, which its watch knows by its occasion. A run without its disk counts its time from

@@ -6,6 +6,7 @@ import pytest
 from gateway.app.house import KEPT_LATE
 from gateway.events import Quality
 from gateway.instant import DAY, HOUR, MINUTE, SECOND
+from gateway.rules.bare import bare
 from gateway.rules.engine import Engine
 from gateway.rules.ledger import Row
 
@@ -198,3 +199,50 @@ def test_an_alert_whose_rule_was_of_an_event_is_ended_by_a_person_too(make, hous
     core.ask("ack", "fire", on_site=True)
     assert core.ask("close", "fire") == "done"
     assert core.engine.alerts() == []
+
+
+# What stands of a subject that the site file has taken away meanwhile
+
+NOT_QUIET = """
+- rule: shut
+  subjects: { kind: water-detector }
+  when: { not: { point: water, is: false } }
+  priority: high
+  grade: small
+"""
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_start_outlives_a_lost_alert_whose_device_is_gone_too(make, house, subjects, alone):
+    core = make(NOT_QUIET)
+    core.read("water", "water", False, 0)
+    core.read("water", "water", True, SECOND)
+    assert core.said("shut") == ["raised", "told"]
+    other = [msgspec.structs.replace(s, id="water-2") if s.id == "water" else s for s in subjects]
+    gone = house(NOT_QUIET, subjects=other)
+    restored(core, damaged(core), compound=bare(gone, {}) if alone else gone)
+    assert core.engine.alerts() == []
+    assert not [row for row in core.engine.snapshot() if row.kind == "watch"], "the site file disposes"
+
+
+BY_STAIR = """
+- rule: smoke
+  subjects: { kind: smoke-detector }
+  by: stair
+  when: { point: smoke, is: true }
+  priority: critical
+  grade: big
+  life_safety: true
+"""
+
+
+def test_a_lost_alert_of_what_is_kept_is_raised_by_the_whole_core(make, house):
+    core = make(BY_STAIR)
+    whole, shipped = core.compound, house(BY_STAIR.replace("  by: stair\n", "")).rules
+    core.read("smoke", "smoke", True, SECOND)
+    core.read("smoke", "smoke", None, MINUTE, Quality.COMMS)
+    restored(core, damaged(core), compound=bare(whole, shipped))
+    core.wait(core.at + MINUTE)
+    core.forget().restart(after=SECOND, compound=whole)
+    core.wait(core.at + MINUTE)
+    assert ("smoke", "b1/s1", "active") in [(a.rule, a.subject, a.condition.value) for a in core.engine.alerts()]
