@@ -73,7 +73,7 @@ class Agreement:
             news = other.response is Response.UNANSWERED and kept.response is Response.ACKNOWLEDGED
         else:
             news = other.condition is Condition.ACTIVE and kept.condition is Condition.NORMAL
-        if not news:
+        if not news or other.drill:  # a test that goes on is heard anew, and is one then
             return kept
         if kept.suppression is Suppression.SHELVED and rule.life_safety:
             kept = register.unshelve(kept, at, None, "came_back")

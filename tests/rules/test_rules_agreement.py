@@ -246,3 +246,32 @@ def test_a_lost_alert_of_what_is_kept_is_raised_by_the_whole_core(make, house):
     core.forget().restart(after=SECOND, compound=whole)
     core.wait(core.at + MINUTE)
     assert ("smoke", "b1/s1", "active") in [(a.rule, a.subject, a.condition.value) for a in core.engine.alerts()]
+
+
+# Where one of the two was said in a test
+
+
+def settled(core):
+    """A real alert, answered and gone, that waits for its reset."""
+    quiet(core, 0)
+    core.read("gas", "gas_high_alarm", True, SECOND)
+    core.ask("ack", "gas-high", on_site=True)
+    quiet(core, MINUTE)
+
+
+def in_a_test(late):
+    late.read("gas", "gas_high_alarm", True, SECOND, Quality.UNDER_TEST)
+    assert late.alert("gas-high").drill
+
+
+def test_a_drill_of_a_run_without_its_disk_calls_nobody_to_what_was_answered_and_has_gone(make):
+    core = make()
+    settled(core)
+    rows, _ = laid_over(make, core, in_a_test)
+    restored(core, rows)
+    assert core.said("gas-high") == ["closed", "dated"]
+    (own,) = core.engine.alerts()
+    assert (own.drill, own.response.value, own.condition.value) == (False, "acknowledged", "normal")
+    assert core.output("siren") == "off"
+    core.read("gas", "gas_high_alarm", True, core.at + SECOND)
+    assert core.said("gas-high")[2:4] == ["re-alarmed", "told"], "unless it goes on outside of any test"
