@@ -17,8 +17,9 @@ from gateway.alerts import Alert, Condition, NoteKind, Response, Suppression
 from gateway.instant import Instant
 from gateway.rules.compound import Compound, Rule
 from gateway.rules.facts import FactBoard
+from gateway.rules.question import Case
 from gateway.rules.register import AlertRegister
-from gateway.rules.watches import Phase, Watch, Watchkeeper
+from gateway.rules.watches import Moment, Phase, Watch, Watchkeeper
 
 ONE_STANDS = "one_stands"
 """Why an alert was withdrawn that met another of its rule and subject."""
@@ -48,6 +49,13 @@ class Agreement:
                 self._watches.begin_anew(rule, subject, Watch())
             elif self._stands_alone(rule, subject):
                 self._watches.begin_anew(rule, subject, Watch(Phase.CONFIRMING, at, cause))
+
+    def let_go(self, alert: Alert, moment: Moment) -> None:
+        """A person did something to this alert. If that ended what goes on, its watch begins anew, and may raise it anew."""
+        rule = self._compound.rules.get(alert.rule)
+        if rule is not None and self._is_asked(rule, alert.subject) and self._stands_alone(rule, alert.subject):
+            self._watches.begin_anew(rule, alert.subject, Watch())
+            self._watches.look(rule.id, alert.subject, moment)
 
     def _is_asked(self, rule: Rule, subject: str) -> bool:
         """Now, about something that is there. Of what is not the site file disposes, and of what is kept the whole core (``bare``)."""
@@ -81,13 +89,29 @@ class Agreement:
         return register.standing(kept.rule, kept.subject) or kept
 
     def _follow(self, rule: Rule, subject: str, alert: Alert) -> None:
-        """An active alert has its watch, by which it may return; that of an event its person."""
+        """An active alert has its watch, by which it may return; that of an event its person, and so has one that would return
+        by what is older than it.
+        """
         if rule.momentary and not alert.momentary:
             self._register.end_by_person(alert)
         elif not alert.momentary and alert.condition is Condition.ACTIVE and not self._watches.stands(rule, subject):
-            self._watches.begin_anew(rule, subject, Watch(Phase.ACTIVE, None, alert.occasion))
             for device in rule.watched(subject):
                 self._board.doubt(device)
+            if self._waits_for_proof(rule, subject):
+                self._watches.begin_anew(rule, subject, Watch(Phase.ACTIVE, None, alert.occasion))
+            else:
+                self._register.end_by_person(alert)
+
+    def _waits_for_proof(self, rule: Rule, subject: str) -> bool:
+        """Whether only what is heard from now on can show that it is gone: it holds by what is known, or nobody knows and a bus is
+        read anew. A memory lacks the time in which the alert came; a door, a button or a worker may have nothing new to say.
+        """
+        if rule.slots:
+            return False
+        members = rule.members.get(subject, ())
+        case = Case(self._board, subject, self._board.clock.at, standing=True, members=members)
+        truth = rule.when.find(case).truth
+        return truth is True or (truth is None and all(self._board.via(one) for one in rule.watched(subject)))
 
     def _stands_alone(self, rule: Rule, subject: str) -> bool:
         """Without an active alert. Its danger was confirmed: unless it is known to be gone, it is raised, and under another id, for

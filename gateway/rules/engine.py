@@ -297,7 +297,10 @@ class Engine:
         if earlier is not None:
             self.register.said.append(earlier)
             return
+        about = self.register.alerts.get(command.alert or "")
         verdict = carry_out(command, at, self.register)
+        if about is not None:
+            self._agreement.let_go(about, _moment(stamped))
         if command.verb is Verb.REENROL and verdict is Verdict.DONE:
             self.presses.drop(command.button)  # nor does the radio of the next life know the old counter
             self.register.said.append(Reenrol(command.button))

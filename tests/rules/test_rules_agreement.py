@@ -275,3 +275,70 @@ def test_a_drill_of_a_run_without_its_disk_calls_nobody_to_what_was_answered_and
     assert core.output("siren") == "off"
     core.read("gas", "gas_high_alarm", True, core.at + SECOND)
     assert core.said("gas-high")[2:4] == ["re-alarmed", "told"], "unless it goes on outside of any test"
+
+
+# An alert of a run without its disk, about what cannot be asked again
+
+
+def door_open(late):
+    late.read("gate", "door", "opened", SECOND)
+    late.wait(5 * MINUTE)
+    assert late.said("door-open")[0] == "raised"
+
+
+@pytest.fixture
+def ajar(make):
+    """The door stands open; the disk, older, says shut, and the terminal says nothing new."""
+    core = make()
+    core.read("gate", "door", "closed", 0)
+    rows, _ = laid_over(make, core, door_open)
+    restored(core, rows)
+    return core
+
+
+def test_it_does_not_return_by_what_the_disk_knew_before_it(ajar):
+    ajar.wait(ajar.at + HOUR)
+    ajar.restart(after=MINUTE)
+    ajar.wait(ajar.at + HOUR)
+    assert {"returned", "closed"}.isdisjoint(ajar.said("door-open"))
+    (stands,) = [alert for alert in ajar.engine.alerts() if alert.rule == "door-open"]
+    assert stands.condition.value == "active"
+
+
+def test_a_person_ends_it(ajar):
+    assert ajar.ask("close", "door-open", reason="looked") == "done"
+    assert not [alert for alert in ajar.engine.alerts() if alert.rule == "door-open"]
+    ajar.forget().read("gate", "door", "opened", ajar.at + MINUTE)
+    ajar.wait(ajar.at + 5 * MINUTE)
+    assert ajar.said("door-open")[:2] == ["raised", "told"]
+
+
+def test_it_goes_on_by_what_is_said_of_it_anew_and_returns_by_that(ajar):
+    ajar.forget().read("gate", "door", "opened", ajar.at + MINUTE)
+    ajar.wait(ajar.at + 5 * MINUTE)
+    assert "raised" not in ajar.said("door-open"), "it is the same alert"
+    ajar.forget().read("gate", "door", "closed", ajar.at + MINUTE)
+    assert ajar.said("door-open") == ["returned"]
+
+
+def test_who_closes_what_goes_on_does_not_make_it_mute(ajar):
+    ajar.read("gate", "door", "opened", ajar.at + MINUTE)
+    ajar.wait(ajar.at + 5 * MINUTE)
+    ajar.forget().ask("close", "door-open")
+    ajar.wait(ajar.at + 5 * MINUTE)
+    assert ajar.said("door-open")[:3] == ["closed", "raised", "told"]
+
+
+def test_a_silence_of_a_button_that_the_disk_heard_later_waits_for_a_person_too(make):
+    core = make()
+    core.read("button", "heard", -60, 0)
+
+    def falls_silent(late):
+        late.wait(13 * HOUR)
+        assert late.said("missing")[0] == "raised"
+
+    rows, _ = laid_over(make, core, falls_silent)
+    restored(core, rows)
+    core.wait(core.at + HOUR)
+    assert {"returned", "closed"}.isdisjoint(core.said("missing"))
+    assert core.ask("close", "missing", reason="looked") == "done"
