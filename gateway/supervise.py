@@ -170,6 +170,11 @@ class Supervisor:
         """Asks ``run()`` to end; may be called from a signal handler of the loop."""
         self._stopping.set()
 
+    @property
+    def stop_asked(self) -> bool:
+        """Whether ``stop()`` was called."""
+        return self._stopping.is_set()
+
     async def run(
         self, on_ready: Callable[[], None] | None = None, on_end: Callable[[BaseException | None], None] | None = None
     ) -> None:

@@ -49,21 +49,23 @@ class LinesWithoutWaiting:
     """What is written is one line until ``flush``, and goes to a pipe, a socket or a terminal only as far as that has room.
 
     poll(2) promises a pipe or a stream socket that is ready to be written ``PIPE_BUF`` bytes without a wait (pipe(7)); so the file
-    itself, which others may share, stays as it is. A plain file is always ready.
+    itself, which others may share, stays as it is. A plain file is always ready. Of a terminal poll says only that there is *some*
+    room (a hung ssh, Ctrl-S): it is opened once more, for us alone, as a file that does not wait. Where the other end is gone for good
+    every line is dropped: a gateway that nobody reads is a gateway all the same.
     """
 
     def __init__(self, handle: int, dropped: str) -> None:
         """``dropped``: the line that says how many were."""
-        self._handle, self._line, self._dropped, self._dropped_line = handle, "", 0, dropped
+        self._handle, self._line, self._dropped, self._dropped_line = _own(handle), "", 0, dropped
         self._room = select.poll()
-        self._room.register(handle, select.POLLOUT)
+        self._room.register(self._handle, select.POLLOUT)
 
     def write(self, text: str) -> int:
         self._line += text
         return len(text)
 
     def flush(self) -> None:
-        """Send the line, or drop it. Raises OSError where the other end is gone."""
+        """Send the line, or drop it."""
         line, self._line = self._line, ""
         if self._dropped and self._sent(self._dropped_line.format(self._dropped)):
             self._dropped = 0
@@ -73,10 +75,20 @@ class LinesWithoutWaiting:
     def _sent(self, line: str) -> bool:
         content = line.encode(errors="replace")
         for at in range(0, len(content), select.PIPE_BUF):
-            if not self._room.poll(0):
+            piece = content[at : at + select.PIPE_BUF]
+            try:
+                if not self._room.poll(0) or os.write(self._handle, piece) < len(piece):
+                    return False
+            except OSError:
                 return False
-            os.write(self._handle, content[at : at + select.PIPE_BUF])
         return True
+
+
+def _own(handle: int) -> int:
+    """The same file, or the same terminal opened for us alone."""
+    if not os.isatty(handle):
+        return handle
+    return os.open(f"/proc/self/fd/{handle}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
 
 
 class _Foreign(logging.Handler):

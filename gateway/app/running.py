@@ -83,7 +83,12 @@ async def _live(make: Callable[[], Awaitable[House]], path: Path, folder: Path) 
         loop.add_signal_handler(number, house.stop)
     loop.add_signal_handler(signal.SIGHUP, reloader.on_signal)
     log.info("gateway_started", site=house.site.id, gateway=house.site.gateway, run=house.run_name)
-    await house.run(lambda: _ready(house), _farewell)
+    try:
+        await house.run(lambda: _ready(house), _farewell)
+    except OpenedLateError:
+        if not house.supervisor.stop_asked:
+            raise
+        notify.notify(notify.STOPPING)  # somebody told us to stop while we ended to begin anew
     log.info("gateway_stopped", run=house.run_name)
 
 

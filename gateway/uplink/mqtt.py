@@ -35,12 +35,12 @@ from gateway.uplink.payloads import reply_body, status_body, topic
 from gateway.uplink.preference import ANSWERS_NEEDED, Preference
 from gateway.uplink.session import (
     ANSWER_S,
+    Credentials,
     Session,
     SessionLost,
     find,
     publish_properties,
     refused,
-    tls_context,
     unheard,
 )
 from gateway.uplink.sweeping import sweep
@@ -99,6 +99,7 @@ class MqttUplink:
         self._probe_s, self._preference = probe_s, Preference(uplink.brokers, answers_needed)
         self._departures = Departures(uplink.id, outbox, status, devices)
         self._devices, self._swept = devices, set[Broker]()
+        self._credentials = Credentials(uplink)
         self._lookups = {broker: Lookup(broker.host, broker.port) for broker in uplink.brokers}
         self._nobody_s, self._patience_s, self._patient_until = nobody_s, nobody_s, 0.0
         self._told: tuple[Health | None, str] = (None, "")
@@ -200,8 +201,7 @@ class MqttUplink:
     async def _session(self, broker: Broker, will: aiomqtt.Will | None, *, fleeting: bool = False) -> Session:
         """Raises SessionLost where nobody knows its address, or what it is to be trusted by cannot be read."""
         await find(self._lookups[broker])
-        # The system's authorities take a tenth of a second to read, in which the loop would hear no alarm.
-        tls = await asyncio.to_thread(tls_context, self.uplink) if self.uplink.tls else None
+        tls = await self._credentials.read()
         return Session(
             self.uplink,
             broker,

@@ -102,17 +102,37 @@ def publish_properties(protocol: str, correlation: bytes | None = None) -> Prope
     return properties
 
 
-def tls_context(uplink: Uplink) -> ssl.SSLContext | None:
-    """What ``uplink`` trusts and who it says it is; None without TLS. Raises SessionLost on unreadable files."""
-    if not uplink.tls:
-        return None
-    try:
-        context = ssl.create_default_context(cafile=uplink.ca_file or None)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if uplink.cert_file:
-            context.load_cert_chain(uplink.cert_file, uplink.key_file or None)
-    except (OSError, ValueError) as fault:
-        raise SessionLost("tls_files", str(fault)) from fault
+class Credentials:
+    """What an uplink trusts and who it says it is, read anew for each session, and beside the loop: the system's authorities take a
+    tenth of a second, in which no alarm would be heard. One reading at a time: a card that hangs keeps the thread.
+    """
+
+    def __init__(self, uplink: Uplink) -> None:
+        self._uplink = uplink
+        self._reading: asyncio.Future[ssl.SSLContext] | None = None
+
+    async def read(self) -> ssl.SSLContext | None:
+        """None without TLS. Raises SessionLost on unreadable files, and where a card does not give them in time."""
+        if not self._uplink.tls:
+            return None
+        if self._reading is None:
+            self._reading = asyncio.ensure_future(asyncio.to_thread(_tls_context, self._uplink))
+        reading = self._reading
+        await asyncio.wait({reading}, timeout=CONNECT_S)
+        if not reading.done():
+            raise SessionLost("tls_files", "not read in time")
+        self._reading = None
+        try:
+            return reading.result()
+        except (OSError, ValueError) as fault:
+            raise SessionLost("tls_files", str(fault)) from fault
+
+
+def _tls_context(uplink: Uplink) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=uplink.ca_file or None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if uplink.cert_file:
+        context.load_cert_chain(uplink.cert_file, uplink.key_file or None)
     return context
 
 

@@ -4,6 +4,7 @@ import contextlib
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -54,11 +55,20 @@ def _said(systemd: socket.socket) -> dict[str, str]:
             return said
 
 
-def test_a_life_that_begins_anew_is_a_reload_to_systemd(tmp_path, systemd):
+@contextlib.contextmanager
+def _life(tmp_path) -> Iterator[subprocess.Popen[bytes]]:
     (tmp_path / "site.yaml").write_text(SITE, encoding="utf-8")
     command = [sys.executable, "-c", SLOW, str(tmp_path / "site.yaml"), str(tmp_path / "state")]
     process = subprocess.Popen(leashed(command), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_life_that_begins_anew_is_a_reload_to_systemd(tmp_path, systemd):
+    with _life(tmp_path) as process:
         assert "READY" in _said(systemd)
         anew = _said(systemd)
         assert next(iter(anew)) == "RELOADING"
@@ -69,7 +79,14 @@ def test_a_life_that_begins_anew_is_a_reload_to_systemd(tmp_path, systemd):
         process.terminate()
         assert "STOPPING" in _said(systemd)
         process.wait(60)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        process.wait()
+
+
+def test_who_is_told_to_stop_while_he_ends_to_begin_anew_does_not(tmp_path, systemd):
+    with _life(tmp_path) as process:
+        assert "READY" in _said(systemd)
+        assert "RELOADING" in _said(systemd)
+        process.terminate()
+        process.wait(60)
+        systemd.settimeout(0)
+        with contextlib.suppress(BlockingIOError):
+            assert "READY" not in _said(systemd)

@@ -64,3 +64,30 @@ def test_what_is_no_file_of_the_system_is_written_to_as_it_is(capsys):
     finally:
         structlog.reset_defaults()
     assert "device_lost" in capsys.readouterr().err
+
+
+def test_a_terminal_nobody_reads_from_is_not_waited_for():
+    controller, terminal = os.openpty()
+    log = _log(terminal)
+    try:
+        for _ in range(3000):
+            log.msg("x" * 99)
+        assert os.get_blocking(terminal), "whose terminal it is reads and writes it as before"
+        until = b"again"
+        taken = os.read(controller, 1 << 16)
+        while until not in taken:
+            log.msg("here again")
+            taken += os.read(controller, 1 << 16)
+        assert b"log_lines_dropped" in taken
+    finally:
+        os.close(controller)
+        os.close(terminal)
+
+
+def test_a_reader_that_is_gone_is_no_error_of_whoever_logs():
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        _log(writer).msg("nobody hears")
+    finally:
+        os.close(writer)

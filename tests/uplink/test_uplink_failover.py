@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import socket
 import threading
 
@@ -224,3 +225,23 @@ def test_a_name_nobody_answers_for_does_not_keep_the_next_broker_waiting(house, 
         asyncio.run(story())
     finally:
         answers.set()
+
+
+def test_a_card_that_gives_no_certificates_is_not_waited_for(house, mosquitto, tmp_path, monkeypatch):
+    """The thread that reads hangs; the uplink names it, and beats."""
+    os.mkfifo(tmp_path / "ca.pem")  # whoever reads it waits for somebody who writes
+    monkeypatch.setattr(session, "CONNECT_S", 0.2)
+
+    async def story():
+        broker = mosquitto()
+        gateway = house.Gateway(broker.port, tls=True, ca_file=str(tmp_path / "ca.pem"))
+        try:
+            async with house.running(gateway.mqtt):
+                await house.until(lambda: ("lost", "tls_files") in gateway.core.health)
+        finally:
+            threads = sum(thread.name.startswith("asyncio") for thread in threading.enumerate())
+            for _ in range(threads):  # or the pool of this loop would wait for its threads
+                with contextlib.suppress(OSError):
+                    os.close(os.open(tmp_path / "ca.pem", os.O_WRONLY | os.O_NONBLOCK))
+
+    asyncio.run(story())
