@@ -83,6 +83,10 @@ class _Compiler:
         self._guarded = plain(node.mapping.get("life_safety")) is True
         self._node = _merged(node, self._change)
 
+    @property
+    def _kinds(self) -> set[str]:
+        return {subject.kind for subject in self._subjects.values()} | set(SUBJECT_KINDS)
+
     def mark(self, key: str) -> Mark:
         """Where the rule says ``key``."""
         return self._node.keys.get(key, self._node.mark)
@@ -111,7 +115,9 @@ class _Compiler:
         if rule is None or not enabled:
             return None
         rule = choice.renewed(rule)
-        return choice.settle(rule, by, choice.fitting(rule.when, grammar.units))
+        watched = choice.fitting(rule.when, grammar.units)
+        self._warn_of_idle_drives({subject.kind for subject in watched})
+        return choice.settle(rule, by, watched)
 
     def _read(self, reader: Reader, name: str, when: ConditionNode | None) -> Rule | None:
         texts = reader.take("text")
@@ -162,6 +168,16 @@ class _Compiler:
             if key not in _HARMLESS:
                 self._faults.warn(reader.mark(key), "fault.life_safety_changed", name=self._name, field=key)
 
+    def _warn_of_idle_drives(self, watched: Collection[str]) -> None:
+        """Of kinds for which an output shall move, of which the rule watches none; those of a shipped rule are for any site."""
+        drives = self._node.mapping.get("drives")
+        if drives is None or drives.mark.file.endswith("builtin.yaml") or not watched:
+            return
+        for output, some in drives.mapping.items():
+            for kind in [kind for kind in some.mapping if kind in self._kinds and kind not in watched]:
+                fields = {"name": self._name, "given": kind, "output": output}
+                self._faults.warn(some.keys.get(kind, some.mark), "fault.drives_for_nobody", **fields)
+
     def _check(self, reader: Reader, rule: Rule) -> None:
         delayed = "off_delay" if rule.off_delay_ms else "on_delay"
         if rule.life_safety and (rule.off_delay_ms or rule.on_delay_ms):
@@ -211,9 +227,8 @@ class _Compiler:
             self._faults.add(node.mark, "fault.empty", name=self._name, field=output)
         some = Reader(node, self._faults, self._name)
         states = {kind: self._state(some, kind, output) for kind in node.mapping}
-        known = {subject.kind for subject in self._subjects.values()} | set(SUBJECT_KINDS)
-        for kind in [kind for kind in states if kind not in known]:
-            unknown(self._faults, some.mark(kind), "fault.unknown_kind", self._name, kind, known)
+        for kind in [kind for kind in states if kind not in self._kinds]:
+            unknown(self._faults, some.mark(kind), "fault.unknown_kind", self._name, kind, self._kinds)
         return {name: states[subject.kind] for name, subject in self._subjects.items() if subject.kind in states}
 
     def _state(self, reader: Reader, key: str, output: str) -> OutputState:

@@ -98,6 +98,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "规则 {name}:燃气阀只能关(shut),绝不由网关打开",
         "rule {name}: a valve can only be shut; the gateway never opens one",
     ),
+    "fault.drives_for_nobody": (
+        "规则 {name}:drives 的 {output} 写了 {given}，但规则不监视这类设备",
+        "rule {name}: drives {output} for {given}, of which the rule watches none",
+    ),
     "fault.no_consent": (
         "规则 {name}:{person} 没有同意规则 {rule};请在其 care 下写明用途和同意日期",
         "rule {name}: {person} has not agreed to {rule}: record purpose and consent under care",

@@ -70,6 +70,10 @@ FAULTS = {
     "fault.past_of_past": (
         HEAD + "  when: { absent: { point: gas, rises: 5 %LEL, within: 1h }, for: 1h }\n" + TAIL, "", 3, {"name": "r"},
     ),
+    "fault.drives_for_nobody": (
+        HEAD + GAS + TAIL + '  drives:\n    siren: "on"\n    fan: { gas-detector: "on", smoke-detector: "off" }\n', "", 8,
+        {"name": "r", "given": "smoke-detector", "output": "fan"},
+    ),
     "fault.valve_opens": (HEAD + GAS + TAIL + '  drives:\n    siren: "on"\n    valve: leave\n', "", 8, {"name": "r"}),
 }  # fmt: skip
 
@@ -355,9 +359,14 @@ def test_whoever_has_a_new_name_beside_a_device_with_the_former_is_watched_and_s
     assert faults.found == [], "it says both already"
 
 
+SMOKE_OR_GAS = "  when: { any: [ { point: smoke, is: true }, { point: gas_high_alarm, is: true } ] }\n"
+
+
 def test_a_kind_of_output_may_be_driven_for_some_kinds_of_subject_alone(compiled):
     drives = '  drives: { siren: "on", fan: { smoke-detector: "off", gas-detector: "on" } }\n'
-    rule = compiled(HEAD + GAS + TAIL + drives)["r"]
+    faults = Faults()
+    rule = compiled(HEAD.replace("kind: gas-detector", "place: b1") + SMOKE_OR_GAS + TAIL + drives, faults)["r"]
+    assert not faults.found
     assert rule.drives == {"siren": OutputState.ON, "fan": {"smoke": OutputState.OFF, "gas": OutputState.ON}}
 
 
