@@ -77,6 +77,13 @@ def check_bus(bus: Bus, reader: Reader, ground: Ground) -> None:
         _check_listening(bus, reader, ground)
 
 
+def check_behind(bus: Bus, reader: Reader, faults: Faults) -> None:
+    """Several unit ids at one address are hardly anything but an RS-485 line behind a gateway; only the installer knows."""
+    told = reader.has("line_behind") or bus.speaks is not Framing.TCP
+    if bus.host and not told and len({device.unit_id for device in bus.devices}) > 1:
+        faults.warn(bus.mark, "fault.line_behind", name=bus.id, given=bus.host)
+
+
 def _end_of(bus: Bus) -> str:
     """What two buses may not share."""
     if bus.listen:

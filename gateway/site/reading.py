@@ -264,7 +264,9 @@ class _Reading:
         self._known["device"] = [*self._known["device"], *found]
         good = tuple(device for device in found.values() if device is not None)
         self._ground.devices.update({device.id: device for device in good})
-        return Bus(id=name, mark=mark, devices=good, **values)
+        bus = Bus(id=name, mark=mark, devices=good, **values)
+        checks.check_behind(bus, reader, self._faults)
+        return bus
 
     def _device(self, name: str, node: Node, mark: Mark, bus: Bus) -> ModbusDevice | None:
         reader, values = self._read(name, node, shapes.DEVICE)

@@ -290,6 +290,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}：{given} 的编号拔插后会变；请用 /dev/serial/by-path/ 下的名字。",
         "{name}: the number in {given} changes when plugged anew; use the name under /dev/serial/by-path/.",
     ),
+    "fault.line_behind": (
+        "{name}：{given} 上有多个 unit_id，多半是网关后面接着一条 RS-485 线：是就写 line_behind: true（连同波特率等），否则写 line_behind: false；不写，应答时间和串口格式都没按线路核对。",
+        "{name}: several unit ids at {given} are most likely a gateway to an RS-485 line: say line_behind: true (with its baud and the rest), else line_behind: false; unsaid, neither ages nor serial formats are checked for a line.",
+    ),
     "fault.no_line": ("{name}：网络总线用不到 {field}。", "{name}: {field} means nothing on a network bus."),
     "fault.overbooked": (
         "{name}：总线排得太满：占用 {load}（最多 {most}），其中报警点 {alarms}（最多 {most_alarms}）；请减少设备、放慢点位或提高波特率。",

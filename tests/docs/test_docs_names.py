@@ -240,11 +240,11 @@ def test_what_the_readme_counts_is_that_many(pages):
     builtin = re.findall(r"^- rule: ", BUILTIN.read_text(encoding="utf-8"), re.MULTILINE)
     under_care = [person for person in site.people.values() if person.care]
     devices = [device for bus in site.buses.values() for device in bus.devices]
-    assert f"{len(devices)} Modbus devices on three buses, {len(site.buttons)} buttons" in text
+    assert f"{len(devices)} Modbus devices on four buses, {len(site.buttons)} buttons" in text
     assert f"{len(site.doors)} doors and {len(under_care)} people under care" in text
     assert f"[{len(profiles)} profiles]" in text
     assert f"{len(builtin)} are built in" in text
-    assert (len(site.buses), len(FORMATS), "[Seven formats]" in text) == (3, 7, True)
+    assert (len(site.buses), len(FORMATS), "[Seven formats]" in text) == (4, 7, True)
 
 
 @pytest.mark.parametrize("page", ["docs/operations.md", "docs/zh/operations.md"])

@@ -82,7 +82,7 @@ def test_the_garden_is_a_compound_of_real_size_in_several_files():
     assert len({Path(bus.mark.file).name for bus in site.buses.values()}) == 3
     buildings = {place.building for place in site.places.values() if "/" in place.path}
     devices = [device for bus in site.buses.values() for device in bus.devices]
-    assert (len(buildings), len(site.buses), len(site.doors)) == (6, 3, 4)
+    assert (len(buildings), len(site.buses), len(site.doors)) == (6, 4, 4)
     assert len(devices) >= 60
     assert len(site.buttons) >= 40
     cared_for = [person for person in site.people.values() if person.care]

@@ -178,7 +178,7 @@ WARNINGS = [
     ("token_file: t", "token_file: t, https: true, history: {username: events, password_file: p}", "site.yaml:28: warning: gate-1: https without history.ca_file believes any certificate", "任何证书"),
     ("vendor: hikvision", "vendor: generic, mapping: {seq: num, type: {from: t, values: {1: door.bell}}}", "site.yaml:28: warning: gate-1.mapping: with neither time nor replay no event counts as happening now", "正在发生"),
     (PORT, "port: /dev/ttyUSB0", "site.yaml:20: warning: gas: the number in /dev/ttyUSB0 changes", "拔插后会变"),
-    (PORT, "host: 10.0.0.1\n    baud: 9600", "site.yaml:21: warning: gas: baud means nothing on a network bus.", "用不到 baud"),
+    (PORT, "host: 10.0.0.1\n    line_behind: false\n    baud: 9600", "site.yaml:22: warning: gas: baud means nothing on a network bus.", "用不到 baud"),
     ("unit_id: 2,", "unit_id: 255,", "site.yaml:23: warning: relay-1: unit_id 255 is beyond", "超出标准"),
     ("key_file: k, ", "", "site.yaml:25: warning: sos-101: no key_file: the button sends in clear", "别人可以伪造"),
     (", heartbeat: 1h", "", "site.yaml:25: warning: sos-101: no heartbeat", "没有 heartbeat"),
@@ -244,6 +244,22 @@ def test_a_line_behind_a_tcp_gateway_has_one_format_too(spoil):
     behind = PORT.replace(PORT.strip(), "host: 10.0.0.9\n    line_behind: true")
     loaded = spoil((PORT, behind), ("profile: gas,", "profile: slow,"))
     assert len([line for line in loaded.errors() if "ships with 4800 8N1" in line]) == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "asked"),
+    [("", 1), ("\n    line_behind: true", 0), ("\n    line_behind: false", 0), ("\n    framing: rtu", 0)],
+)
+def test_several_unit_ids_at_one_address_are_asked_whether_a_line_lies_behind(spoil, more, asked):
+    """Without an answer `check` would promise ages that no line keeps, and look at no serial format."""
+    lines = spoil((PORT, "host: 10.0.0.9" + more)).lines()
+    assert [line.split(": ")[1:3] for line in lines] == [["warning", "gas"]] * asked
+    assert all("line_behind: true" in line and "line_behind: false" in line for line in lines)
+
+
+def test_one_unit_id_at_an_address_is_a_device_with_a_network_of_its_own(spoil):
+    at_one = "    devices:\n      " + GAS + "\n  other:\n    host: 10.0.0.8\n    devices:\n      " + RELAY
+    assert spoil((PORT, "host: 10.0.0.9"), (f"    devices:\n      {GAS}\n      {RELAY}", at_one)).lines() == []
 
 
 def test_loopback_needs_no_tls(spoil):
