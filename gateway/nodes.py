@@ -86,12 +86,17 @@ class Faults:
     @property
     def errors(self) -> list[Fault]:
         """In the order of the files."""
-        return sorted((f for f in self.found if not f.warning), key=lambda f: f.mark)
+        return [fault for fault in self.in_order if not fault.warning]
 
     @property
     def warnings(self) -> list[Fault]:
         """In the order of the files."""
-        return sorted((f for f in self.found if f.warning), key=lambda f: f.mark)
+        return [fault for fault in self.in_order if fault.warning]
+
+    @property
+    def in_order(self) -> list[Fault]:
+        """Errors and warnings together, by file and line; equal ones once."""
+        return sorted(dict.fromkeys(self.found), key=lambda fault: fault.mark)
 
 
 def _shown(fields: Mapping[str, object]) -> tuple[tuple[str, str], ...]:

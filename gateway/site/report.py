@@ -72,13 +72,13 @@ def render(faults: Faults, language: str) -> list[str]:
     """One line a fault in the order of the files, as compilers print them, so that editors can jump there."""
     return [
         f"{fault.mark.file}:{fault.mark.line}: {say(_level(fault), language)}: {sentence(fault, language)}"
-        for fault in in_order(faults)
+        for fault in faults.in_order
     ]
 
 
 def objects(faults: Faults, language: str) -> list[dict[str, object]]:
     """One object a fault, for ``--json``."""
-    return [as_object(fault, language) for fault in in_order(faults)]
+    return [as_object(fault, language) for fault in faults.in_order]
 
 
 def as_object(fault: Fault, language: str) -> dict[str, object]:
@@ -96,11 +96,6 @@ def as_object(fault: Fault, language: str) -> dict[str, object]:
 def summary(faults: Faults, language: str) -> str:
     """How many of each."""
     return say("fault.summary", language, errors=len(faults.errors), warnings=len(faults.warnings))
-
-
-def in_order(faults: Faults) -> list[Fault]:
-    """Errors and warnings together, by file and line; equal ones once."""
-    return sorted(dict.fromkeys(faults.found), key=lambda f: f.mark)
 
 
 def _ended(said: str, language: str) -> str:

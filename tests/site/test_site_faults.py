@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.site.report import summary
+
 RELAY = "relay-1: {profile: relay, unit_id: 2, place: b1/s1}"
 GAS = "gas-101: {profile: gas, unit_id: 1, place: b1/s1/101}"
 SOS = 'sos-101: {address: "A4:C1:38:00:00:01", place: b1/s1/101, key_file: k, heartbeat: 1h}'
@@ -260,6 +262,13 @@ def test_several_unit_ids_at_one_address_are_asked_whether_a_line_lies_behind(sp
 def test_one_unit_id_at_an_address_is_a_device_with_a_network_of_its_own(spoil):
     at_one = "    devices:\n      " + GAS + "\n  other:\n    host: 10.0.0.8\n    devices:\n      " + RELAY
     assert spoil((PORT, "host: 10.0.0.9"), (f"    devices:\n      {GAS}\n      {RELAY}", at_one)).lines() == []
+
+
+def test_the_last_line_counts_what_is_shown(spoil):
+    """A slip that the reader of YAML meets twice is shown once, and counted once."""
+    loaded = spoil(("  gas:\n", "\u3000\u3000gas:\n"))
+    assert len(loaded.faults.found) > len(loaded.lines())
+    assert summary(loaded.faults, "en").startswith(f"{len(loaded.errors())} error(s), {len(loaded.warnings())} warn")
 
 
 def test_loopback_needs_no_tls(spoil):

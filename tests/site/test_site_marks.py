@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.nodes import Faults, Node, Spoilt
 from gateway.site import marks
-from gateway.site.report import in_order, render
+from gateway.site.report import render
 
 LOADERS = [yaml.SafeLoader, *([yaml.CSafeLoader] if yaml.__with_libyaml__ else [])]
 
@@ -172,7 +172,7 @@ def test_a_slip_of_the_keyboard_is_named_once_at_its_line(monkeypatch, text, lin
         monkeypatch.setattr(marks, "_LOADER", loader)
         faults = Faults()
         marks.parse(text, "site.yaml", faults)
-        found = [(f.mark.line, f.key, dict(f.fields).get("given")) for f in in_order(faults)]
+        found = [(f.mark.line, f.key, dict(f.fields).get("given")) for f in faults.in_order]
         assert found == [(line, f"fault.yaml_{kind}", given)]
         for language in ("en", "zh-CN"):
             (said,) = render(faults, language)
