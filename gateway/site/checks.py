@@ -131,6 +131,9 @@ def check_profile(profile: Profile, bus: Bus, reader: Reader, ground: Ground) ->
         note = ground.faults.warn if meant else ground.faults.add
         key = "fault.serial_format_to_be_set" if meant else "fault.serial_format"
         note(mark, key, name=reader.name, bus=bus.id, given=_said(profile), line=_said(bus))
+    if profile.unfilled and ground.taken("unfilled", profile.id, mark) is None:
+        for field, given in profile.unfilled:
+            ground.faults.add(mark, "fault.profile_placeholder", name=profile.id, field=field, given=given)
     if profile.id in ground.withdrawn:
         key = withdrawn_key(profile.id)
         ground.faults.add(mark, key, name=reader.name, given=profile.id, instead=STANDS_IN.get(profile.id, ""))

@@ -303,6 +303,12 @@ NEGATABLE = ("ex_rated", "warm_up", "self_test", "reset")
 """Keys that may say ``none``."""
 
 
+_PLACEHOLDERS = frozenset(
+    {"请填写中文名称", "please fill in", "说明书名称、版本、页码或网址", "name of the manual, version, page or address"}
+)
+"""What `loudong profiles new` writes where the installer has to (a test takes them from its text)."""
+
+
 class Profile(Struct, frozen=True):
     """One product."""
 
@@ -359,3 +365,9 @@ class Profile(Struct, frozen=True):
         """The point its set points are about: ``gas``, else the first whose danger has a side."""
         sided = (spec for spec in self.points if spec.alarm_when is not None)
         return next((spec for spec in self.points if spec.name == "gas"), None) or next(sided, None)
+
+    @property
+    def unfilled(self) -> tuple[tuple[str, str], ...]:
+        """Fields that are still as in the template, and what stands there: its registers are invented, too."""
+        said = (("name", self.name_zh), ("name", self.name_en), ("source", self.source))
+        return tuple((field, given) for field, given in said if given in _PLACEHOLDERS)

@@ -1,7 +1,7 @@
 """What is legal in a device profile and unwise: what `loudong profiles check` warns of beyond the faults. Pure.
 
 A warning here is a question the installer has to answer before somebody's safety hangs on the file. The site's own check does
-not repeat them: a profile in use has been looked at.
+not repeat them: a profile in use has been looked at. Only what is still as in the template it refuses.
 """
 
 from __future__ import annotations
@@ -16,10 +16,6 @@ from gateway.site.profile import DETECTORS, PointClass, PointSpec, Profile
 _ALARMING = re.compile(r"(.*_)?(alarm|prealarm)|smoke|water|gas|co|tamper|mains_lost|residual_current")
 _PLACE = re.compile(r"[0-9]|https?://")
 """A page, a table, a version or an address: something by which another can look it up."""
-_PLACEHOLDERS = frozenset(
-    {"请填写中文名称", "please fill in", "说明书名称、版本、页码或网址", "name of the manual, version, page or address"}
-)
-"""What `loudong profiles new` writes where the installer has to (a test takes them from its text)."""
 _SLOWEST_BEATS = 3  # questions within one heartbeat period, so that one lost answer is no stuck device
 
 
@@ -47,9 +43,8 @@ def _about_device(profile: Profile, reader: Reader) -> Iterator[tuple[str, dict[
     yield from _unwritten(profile)
     for example in [example for example in profile.examples if example.origin is None]:
         yield "fault.profile_no_origin", {"at": "examples", "example": example.name}
-    for field, given in (("name", profile.name_zh), ("name", profile.name_en), ("source", profile.source)):
-        if given in _PLACEHOLDERS:
-            yield "fault.profile_placeholder", {"at": field, "field": field, "given": given}
+    for field, given in profile.unfilled:
+        yield "fault.profile_placeholder", {"at": field, "field": field, "given": given}
     if profile.status == "manual" and not _PLACE.search(profile.source):
         yield "fault.profile_vague_source", {"at": "source"}
     if profile.status == "unverified":

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app.check import BUILTIN, HAZARDS, SIDES, check
+from gateway.app.check import BUILTIN, HAZARDS, SIDES, TOLERATED, check
+from gateway.app.profile_pages import skeleton
 from gateway.nodes import Faults, Mark
 from gateway.rules.compound import FactSpec, Subject
 from gateway.rules.language import compile_rules
@@ -317,3 +318,21 @@ rules:
 """
     (line,) = checked("other", FALLS.format(name="oxygen", unit="%VOL"), more)
     assert "rule own-oxygen waits for oxygen to be above" in line
+
+
+@pytest.mark.parametrize("language", ["zh-CN", "en"])
+def test_a_profile_of_which_something_is_still_as_in_the_template_is_an_error_where_a_device_names_it(
+    tmp_path, language
+):
+    """Its registers are invented; a template that no device names yet is somebody's work in hand."""
+    (tmp_path / "profiles").mkdir()
+    for name in ("own", "next"):
+        new = skeleton(name, "smoke-detector", language)
+        (tmp_path / "profiles" / f"{name}.yaml").write_text(new, encoding="utf-8")
+    (tmp_path / "site.yaml").write_text(site(), encoding="utf-8")
+    checked = check(tmp_path / "site.yaml", faults := Faults())
+    assert checked is not None
+    errors = [(fault.mark.line, fault.key, dict(fault.fields)["field"]) for fault in faults.errors]
+    assert errors == [(10, "fault.profile_placeholder", field) for field in ("name", "name", "source")]
+    assert all(dict(fault.fields)["name"] == "own" for fault in faults.errors)
+    assert "fault.profile_placeholder" not in TOLERATED
