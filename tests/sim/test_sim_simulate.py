@@ -22,7 +22,9 @@ from gateway.nodes import Faults
 from gateway.sim import world as world_module
 from gateway.sim.image import CannotSimulate, NotThere
 from gateway.sim.life import Life
+from gateway.sim.simulate import Simulation, Wishes
 from gateway.sim.staging import stage
+from gateway.sim.teller import Teller
 from gateway.sim.world import SimWorld
 from gateway.site.report import render
 from gateway.timetable import parse_deed
@@ -201,6 +203,15 @@ def test_a_button_sends_no_heartbeat_while_it_repeats_a_press(tmp_path, monkeypa
 
 
 # The command ----------------------------------------------------------------------------------------
+
+
+def test_what_comes_again_by_another_broker_or_after_a_restart_is_one_alert(tmp_path, capsys):
+    """A site with two uplinks has two offices here, and one duty office drops doubles by ``id`` across both."""
+    made = Simulation(EXAMPLE, tmp_path, Wishes(), Teller("simulate", as_json=True, language="en"))
+    for number in (1, 1, 2):
+        made._heard(json.dumps({"id": f"a/{number}", "data": {"change": "raised" if number == 1 else "told"}}).encode())
+    assert made.counts == {"messages": 2, "raised": 1}
+    assert len(capsys.readouterr().out.splitlines()) == 2
 
 
 class Running:
