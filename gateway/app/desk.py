@@ -22,7 +22,7 @@ from gateway.app.naming import rule_name
 from gateway.control.protocol import UNSEEN, PeerCredentials, Refusal, Request
 from gateway.events import Command, CommandRefused, Verb
 from gateway.inbox import Report
-from gateway.instant import Anchor, Instant
+from gateway.instant import DAY, HOUR, MINUTE, SECOND, Anchor, Instant
 from gateway.nodes import duration_ms, duration_text
 from gateway.reminding import RefusalBook
 from gateway.restraint import CommandAllowance
@@ -36,6 +36,8 @@ log = structlog.get_logger()
 Histories = Callable[[str, str], Awaitable[Iterable[Mapping[str, Any]]]]
 """Alert and who asks -> its steps."""
 Closed = Callable[[int, str], Awaitable[list[Alert]]]
+ClosedOne = Callable[[str, str], Awaitable[Alert | None]]
+"""Beginning of an id and who asks."""
 Errand = Callable[[Mapping[str, Any], PeerCredentials], Awaitable[Iterable[dict[str, Any]]]]
 CLOSED_SHOWN = 20
 _URGENCY = tuple(Priority)
@@ -60,6 +62,7 @@ class Desk:
         self._place_name: Callable[[str], str] = str
         self._histories: Histories | None = None
         self._closed: Closed | None = None
+        self._closed_one: ClosedOne = _nothing
         self._named_doors: Callable[[], Collection[str]] = tuple
         self._language: Callable[[], str] = lambda: "en"
         self._errands: dict[str, Errand] = {}
@@ -76,12 +79,14 @@ class Desk:
         named_doors: Callable[[], Collection[str]] = tuple,
         place_name: Callable[[str], str] = str,
         language: Callable[[], str] = lambda: "en",
+        closed_one: ClosedOne | None = None,
     ) -> None:
         """Where the answers come from that the core does not hold; ``named_doors``: whose terminal the site file names;
         ``place_name``: what people call a place; ``language``: that of the site, for whom the locale tells none.
         """
         self._named_doors, self._place_name, self._language = named_doors, place_name, language
         self._status, self._anchor, self._histories, self._closed = status, anchor, histories, closed
+        self._closed_one = closed_one or _nothing
 
     def resettle(self, compound: Compound, people: Mapping[str, Person]) -> None:
         """Another site file: other rules, other people."""
@@ -169,6 +174,8 @@ class Desk:
         reply = next((a for a in ticket.actions if isinstance(a, Reply) and a.command_id == command.command_id), None)
         if reply is None or not reply.accepted:
             reason = reply.reason if reply else "no_reply"
+            if reason in {Verdict.NO_SUCH_ALERT, Verdict.ALREADY_CLOSED} and command.alert:
+                await self._refuse_closed(command.alert, peer)
             raise Refusal(reason, self._detail(reason, command))
         return {
             "done": verb.value,
@@ -176,6 +183,15 @@ class Desk:
             "who": command.who,
             "durable": durable,
         }
+
+    async def _refuse_closed(self, asked: str, peer: PeerCredentials) -> None:
+        """Raises Refusal where somebody was quicker: who, and how long ago; silent where no closed alert is meant."""
+        alert = await self._closed_one(asked, peer.login)
+        if alert is not None:
+            ago = self._now() - alert.changed_at
+            unit = next((unit for unit in (DAY, HOUR, MINUTE) if ago >= unit), SECOND)
+            said = duration_text(max(ago // unit, 1) * unit)
+            raise Refusal("closed_meanwhile", f"{alert.id}: {alert.closed_by or '—'}, {said}")
 
     def _detail(self, reason: str, command: Command) -> str:
         """What the giver of a refused command must know beside the reason."""
@@ -254,6 +270,10 @@ def _is_master(peer: PeerCredentials) -> bool:
 def _duration(given: object) -> int | None:
     """``"10min"`` in ms; None where nothing (or nothing that is a duration) was given."""
     return duration_ms(given) if isinstance(given, str) else None
+
+
+async def _nothing(_asked: str, _who: str) -> Alert | None:
+    return None
 
 
 def _undated(_at: Instant) -> Anchor | None:

@@ -69,6 +69,18 @@ class Records:
             raise Refusal("store_fault", str(fault)) from None
         return alerts
 
+    async def closed_one(self, asked: str, who: str) -> Alert | None:
+        """The closed alert whose id begins so; None where there is not exactly one, or the disk does not say."""
+        with contextlib.suppress(StoreFault):
+            rows = await self._store.past.recent_closed(CLOSED_SEARCHED)
+            found = [row.body for row in rows if row.body is not None and row.key.startswith(asked)]
+            if len(found) == 1:
+                alert = msgspec.msgpack.decode(found[0], type=Alert)
+                if self._of_a_person({alert.subject}):
+                    await self._note(who, "closed", alert.id)
+                return alert
+        return None
+
     def _of_a_person(self, subjects: set[str]) -> bool:
         """Also where the site knows it no more: nobody can say then what it was."""
         known = self._compound().subjects

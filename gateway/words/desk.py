@@ -538,6 +538,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "没有权限({detail});要看小区文件 people 里此人的 roles",
         "not allowed ({detail}): the person's roles in people do not include it",
     ),
+    "refusal.closed_meanwhile": (
+        "告警已关闭(编号:关闭人,多久以前):{detail}",
+        "the alert is closed already (id: by whom, how long ago): {detail}",
+    ),
     "refusal.already_closed": ("告警 {detail} 已关闭", "alert {detail} is closed already"),
     "refusal.no_such_target": ("小区文件里没有 {detail}", "the site file has no {detail}"),
     "refusal.no_such_priority": ("没有 {detail} 这个级别", "there is no priority {detail}"),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 
+import pytest
 from app.living import Living
 from instruments.virtual import virtual_run
 
-from gateway.control.protocol import PeerCredentials, Request
+from gateway.control.protocol import PeerCredentials, Refusal, Request
 
 US = PeerCredentials(1, os.getuid(), os.getgid(), "us")
 
@@ -30,5 +31,34 @@ def test_each_step_says_whom_it_told_and_for_how_long_it_shelved(tmp_path):
             assert [step["for_s"] for step in steps if "for_s" in step] == [1200.0]
             *_, last = await living.house.desk.answer(Request("alerts"), US)
             assert (last["id"], last["place_name"]) == (alert, "Building 1 Stair 1 Flat 301")
+
+    virtual_run(asyncio.wait_for(main(), 100_000), patience_s=0.0)
+
+
+def test_who_comes_too_late_is_told_who_closed_it_and_how_long_ago(tmp_path):
+    """Not that there is no such alert: he would look for a slip in his typing while somebody is with the resident."""
+
+    async def main():
+        async with Living(tmp_path) as living:
+            living.gas[1].holding[1] = 26
+            await living.until(lambda: ("gas-high", "gas-301") in living.open(), "the leak is known")
+            alert = living.open()["gas-high", "gas-301"].id
+            living.gas[1].holding[1] = 0
+            await living.until(
+                lambda: living.open()["gas-high", "gas-301"].condition.value == "normal", "the air is clean", 3_600
+            )
+            ask = living.house.desk.answer
+            close = {"alert": alert, "who": "head", "reason": "a lighter", "mistaken": True}
+            await ask(Request("close", close), US)
+            await asyncio.sleep(200)
+            for given, reason, detail in (
+                (alert[:6], "closed_meanwhile", f"{alert}: head, 3min"),
+                (alert, "closed_meanwhile", f"{alert}: head, 3min"),
+                ("zzzz", "no_such_alert", "zzzz"),
+                ("", "no_such_alert", ""),
+            ):
+                with pytest.raises(Refusal) as refused:
+                    await ask(Request("ack", {"alert": given, "who": "head"}), US)
+                assert (refused.value.reason, refused.value.detail) == (reason, detail)
 
     virtual_run(asyncio.wait_for(main(), 100_000), patience_s=0.0)
