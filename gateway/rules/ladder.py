@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from gateway.alerts import Alert, Grade, Priority, Response, Rung, Suppression, Told
-from gateway.instant import Instant
+from gateway.instant import MINUTE, Instant
 from gateway.rules.compound import GridPlan, building_of
 
 RUNGS = tuple(Rung)
@@ -33,6 +33,10 @@ END_OF_CLIMB: dict[Grade, Rung] = {
 TOLD_FIRST, MOST_TOLD = 20, 45
 """So many of the rungs told an alert carries along, whole climbs with their repeats: one that is shelved and taken back, or comes
 and goes, for months would grow without end, and with it each of its messages."""
+
+
+ANSWERS_WITHIN_MS = 10 * MINUTE
+"""As long as who answered a critical alert has to come (contract): before that nobody is called a second time for the same."""
 
 
 class Because(StrEnum):
@@ -123,6 +127,36 @@ def _call_again(alert: Alert, at: Instant, grid: GridPlan) -> Alert:
 def has_told(alert: Alert, at: Instant) -> bool:
     """Whether somebody was told at this moment: a rung that nobody stands on hears nothing."""
     return any(told.at == at and told.people for told in alert.told)
+
+
+def is_climbing(alert: Alert, at: Instant) -> bool:
+    """Whether somebody is called next, of a climb that has begun."""
+    begun = alert.climb_from is not None and alert.climb_from <= at
+    return begun and alert.climb_due is not None and alert.response is Response.UNANSWERED
+
+
+def is_calling(alert: Alert, at: Instant) -> bool:
+    """Whether people are being called who have not answered: somebody is called next, or whom it called last have time to answer
+    yet. What a shelf has cut short calls nobody, nor does a drill.
+    """
+    if alert.response is not Response.UNANSWERED or alert.suppression is not Suppression.NONE:
+        return False
+    over = _time_over(alert) if alert.next_rung is None and alert.shelved_ms == 0 else None
+    return alert.climb_due is not None or (over is not None and at < over)
+
+
+def start_later(alert: Alert, grid: GridPlan) -> Alert:
+    """Begin the climb when those who were called have had their time to answer, if it does not wait for that already."""
+    over = _time_over(alert)
+    if alert.climb_due is not None or over is None:
+        return alert
+    return msgspec.structs.replace(alert, climb_from=over, next_rung=_first(rungs_of(alert, grid)), climb_due=over)
+
+
+def _time_over(alert: Alert) -> Instant | None:
+    """When those who were called last have had their time to answer; None: nobody was."""
+    called = [told.at for told in alert.told if told.people]
+    return Instant(called[-1] + ANSWERS_WITHIN_MS) if called else None
 
 
 def after_unknown_downtime(alert: Alert, at: Instant, grid: GridPlan) -> Alert:

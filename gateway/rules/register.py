@@ -21,7 +21,6 @@ from gateway.alerts import (
     Condition,
     NoteKind,
     Priority,
-    Response,
     Suppression,
     Why,
     alert_id,
@@ -36,12 +35,14 @@ from gateway.rules.drills import Drill, alert_of, is_real_alarm, is_test, tests_
 from gateway.rules.facts import FactBoard
 from gateway.rules.ladder import Because
 from gateway.rules.ledger import Table
-from gateway.rules.worsening import with_reasons
+from gateway.rules.worsening import all_said, is_worse, with_reasons
 
 _replace = msgspec.structs.replace
 _SOUNDS = frozenset({ChangeKind.RAISED, ChangeKind.RE_ALARMED, ChangeKind.UNSHELVED})
 UNDATED_KEPT = 200
 """Closed alerts kept for a clock that may never come right: a day's worth of a very bad day."""
+CAME_BACK = "came_back"
+"""Why an alert alarms again whose condition had gone."""
 LEAP = 1_000
 """Revisions that an alert may have been told in and that are lost; a climb with all its repeats is some dozens."""
 OCCASIONS_KEPT = 64
@@ -182,21 +183,34 @@ class AlertRegister:
         self.said.append(Note(Change(NoteKind.REPEATED, at, again)))
 
     def re_alarm(self, alert: Alert, at: Instant, why: tuple[Why, ...], reason: str) -> None:
-        """Came back, worsened, or was pressed again: everybody hears why, and the climb begins anew if nobody climbs."""
-        again = _replace(lifecycle.re_alarm(self._with_reasons(alert, why)), occurrences=alert.occurrences + 1)
+        """Came back, worsened, or was pressed again: everybody hears why, and the climb begins anew if nobody climbs. What is back
+        while people are being called is no other occasion: who was called for as much is called again when the time to answer is over.
+        """
+        calling = ladder.is_calling(alert, at)
+        known = calling and reason == CAME_BACK and not self._is_worse(alert, why)
+        why = all_said(alert, why) if calling else why
+        anew = alert.condition is Condition.NORMAL and not calling
+        again = lifecycle.re_alarm(self._with_reasons(alert, why, anew=anew))
+        again = _replace(again, occurrences=alert.occurrences + 1)
         if alert.condition is Condition.NORMAL:
             again = _replace(again, regrade_due=self._regrade_due(again, at))
         said = self._say(ChangeKind.RE_ALARMED, again, at, reason=reason)
-        climbing = alert.response is Response.UNANSWERED and alert.climb_due is not None
-        if not climbing and alert.suppression is not Suppression.SHELVED:
-            self._climb_from_start(said, at)  # else it would never get past the rung before which it flaps
+        if ladder.is_climbing(alert, at) or alert.suppression is Suppression.SHELVED:
+            return  # else it would never get past the rung before which it flaps
+        if known:
+            self._keep(ladder.start_later(said, self.compound.grid))
+        else:
+            self._climb_from_start(said, at)
 
     def test_again(self, alert: Alert, at: Instant, why: tuple[Why, ...], until: Instant | None) -> None:
         """What alarmed in a test alarms again in it, or (``until`` is None) the test is over and the alarm stands: in full, then."""
         if until is None:
-            self.re_alarm(lifecycle.unshelve(_replace(alert, drill=False), at, None), at, why, "test_over")
+            real = _replace(
+                alert, drill=False, why=(), steps_beyond=None, also_said=()
+            )  # what it said in a test is no measure
+            self.re_alarm(lifecycle.unshelve(real, at, None), at, why, "test_over")
         else:
-            self.re_alarm(lifecycle.drill(alert, until), at, why, "came_back")
+            self.re_alarm(lifecycle.drill(alert, until), at, why, CAME_BACK)
 
     def return_(self, alert: Alert, at: Instant) -> None:
         """The condition is gone; the alert ends if nothing is owed."""
@@ -206,9 +220,13 @@ class AlertRegister:
         """A drill says more than it did; nobody is called for that, but it is what the end of the test asks for."""
         self._keep(self._with_reasons(alert, why))
 
-    def _with_reasons(self, alert: Alert, why: tuple[Why, ...]) -> Alert:
+    def _with_reasons(self, alert: Alert, why: tuple[Why, ...], *, anew: bool = False) -> Alert:
         rule = self.compound.rules.get(alert.rule)
-        return with_reasons(alert, why, rule.when if rule else None)
+        return with_reasons(alert, why, rule.when if rule else None, anew=anew)
+
+    def _is_worse(self, alert: Alert, why: tuple[Why, ...]) -> bool:
+        rule = self.compound.rules.get(alert.rule)
+        return rule is None or is_worse(alert, why, rule.when)
 
     def acknowledge(self, alert: Alert, at: Instant, who: str, *, on_site: bool) -> None:
         """A named person took it."""
@@ -228,11 +246,11 @@ class AlertRegister:
         """Out of sight until then."""
         self._say(ChangeKind.SHELVED, lifecycle.shelve(alert, at, who, until, reason), at, who=who, reason=reason)
 
-    def unshelve(self, alert: Alert, at: Instant, who: str | None, reason: str) -> Alert:
-        """Back in sight; an unanswered alert climbs from the start."""
+    def unshelve(self, alert: Alert, at: Instant, who: str | None, reason: str, *, climbs: bool = True) -> Alert:
+        """Back in sight; an unanswered alert climbs from the start. Not ``climbs``: it is about to alarm again, which is one call."""
         shown = lifecycle.unshelve(alert, at, self.compound.grid.answer_by.get(alert.priority))
         back = self._say(ChangeKind.UNSHELVED, shown, at, who=who, reason=reason)
-        return back if back.answered_by or back.drill else self._climb_from_start(back, at)
+        return back if back.answered_by or back.drill or not climbs else self._climb_from_start(back, at)
 
     def end_by_person(self, alert: Alert) -> None:
         """Its rule waits for an event now, which has no return: only a person can end it."""

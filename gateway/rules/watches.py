@@ -30,7 +30,7 @@ from gateway.rules.history import anew, historic
 from gateway.rules.ledger import Table
 from gateway.rules.memory import Memories, Memory, Occurrence
 from gateway.rules.question import Case, Finding
-from gateway.rules.register import AlertRegister
+from gateway.rules.register import CAME_BACK, AlertRegister
 from gateway.rules.signs import Sign
 from gateway.rules.testing import believed_until, still_said, tested_until
 from gateway.rules.worsening import all_said, is_worse, says_more
@@ -298,8 +298,8 @@ class Watchkeeper:
             self._register.test_again(alert, at, why, until)
             return
         if alert.suppression is Suppression.SHELVED and rule.life_safety:
-            alert = self._register.unshelve(alert, at, None, "came_back")
-        self._register.re_alarm(alert, at, why, "came_back")
+            alert = self._register.unshelve(alert, at, None, CAME_BACK, climbs=False)
+        self._register.re_alarm(alert, at, why, CAME_BACK)
 
     def _worsens(self, rule: Rule, subject: str, finding: Finding, at: Instant) -> None:
         alert = self._register.standing(rule.id, subject)
@@ -318,7 +318,7 @@ class Watchkeeper:
             return
         why = all_said(alert, finding.why)
         if alert.suppression is Suppression.SHELVED:
-            alert = self._register.unshelve(_replace(alert, why=why), at, None, "worsened")
+            alert = self._register.unshelve(alert, at, None, "worsened", climbs=False)
         self._register.re_alarm(alert, at, why, "worsened")
 
     def _tested_until(self, rule: Rule, subject: str, why: tuple[Why, ...], at: Instant) -> Instant | None:

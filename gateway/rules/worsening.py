@@ -1,15 +1,17 @@
 """What is worse about an alert that stands: a number well beyond the worst one, or one more word of a detector. Pure.
 
 Theory. What worsens alarms again, so noise must be nothing worse. A number counts in steps of its limit (``Threshold.step``), from
-the worst one on this occasion; a detector's own word counts once on an occasion, however often it comes and goes. A comeback is
-another occasion: it begins a new worst, as it begins a new why.
+the worst one on this occasion;
+a detector's own word counts once on an occasion, however often it comes and goes. A comeback is another occasion: it begins a
+new worst, as it begins a new why; but not while those are being called who have not answered (``ladder.is_calling``): a value that
+swings about its limit is one call.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from gateway.alerts import Alert, Condition, Why
+from gateway.alerts import Alert, Why
 from gateway.rules.conditions import steps_beyond
 from gateway.rules.question import ConditionNode
 
@@ -26,22 +28,28 @@ def is_worse(alert: Alert, why: tuple[Why, ...], when: ConditionNode) -> bool:
 
 def says_more(alert: Alert, why: tuple[Why, ...]) -> bool:
     """A detector says *alarm* itself that had not when the alert last sounded: its own bit after a number, or a second one."""
-    known = {(reason.fact, reason.of) for reason in alert.why}
-    return any(reason.value is True and (reason.fact, reason.of) not in known for reason in why)
+    known = {*map(_whose, alert.why), *alert.also_said}
+    return any(reason.value is True and _whose(reason) not in known for reason in why)
 
 
 def all_said(alert: Alert, why: tuple[Why, ...]) -> tuple[Why, ...]:
     """What is said now, and what was said before on this occasion: a bit that comes and goes is no news a second time."""
-    now = {(reason.fact, reason.of) for reason in why}
-    before = (reason for reason in alert.why if reason.value is True and (reason.fact, reason.of) not in now)
+    now = set(map(_whose, why))
+    before = (reason for reason in alert.why if reason.value is True and _whose(reason) not in now)
     return (*why, *before)[: max(REASONS_KEPT, len(why))]
 
 
-def with_reasons(alert: Alert, why: tuple[Why, ...], when: ConditionNode | None) -> Alert:
-    """The alert for these reasons, which may be its worst. None: its rule is no more."""
-    before = _worst(alert, when) if alert.condition is Condition.ACTIVE else None
+def with_reasons(alert: Alert, why: tuple[Why, ...], when: ConditionNode | None, *, anew: bool) -> Alert:
+    """The alert for these reasons, which may be its worst. ``anew``: on another occasion. None: its rule is no more."""
+    before = None if anew else _worst(alert, when)
     seen = [far for far in (before, _far(why, when)) if far is not None]
-    return msgspec.structs.replace(alert, why=why, steps_beyond=max(seen, default=None))
+    said = set() if anew else {*alert.also_said, *(_whose(reason) for reason in alert.why if reason.value is True)}
+    left_out = tuple(sorted(said.difference(map(_whose, why))))
+    return msgspec.structs.replace(alert, why=why, steps_beyond=max(seen, default=None), also_said=left_out)
+
+
+def _whose(reason: Why) -> str:
+    return f"{reason.of} {reason.fact}".strip()
 
 
 def _is_beyond(alert: Alert, why: tuple[Why, ...], when: ConditionNode) -> bool:

@@ -237,7 +237,7 @@ def test_a_test_makes_no_drill_of_what_nobody_has_answered(core):
     core.read("smoke", "smoke", True, SECOND)
     core.read("smoke", "smoke", False, MINUTE)
     core.read("smoke", "smoke", False, 10 * MINUTE, TEST)
-    core.forget().read("smoke", "smoke", True, 11 * MINUTE, TEST)
+    core.forget().read("smoke", "smoke", True, 14 * MINUTE, TEST)
     assert (core.alert("smoke").drill, core.told("smoke")[-1][0]) == (False, "street")
 
 
