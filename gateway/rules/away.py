@@ -38,7 +38,7 @@ class Clock(Protocol):
 
     def anchor_at(self, at: Instant) -> Anchor | None: ...
 
-    def may_be_dated(self, at: Instant) -> bool: ...
+    def is_counted_from(self, at: Instant) -> bool: ...
 
     def least_offset_ms(self) -> int | None: ...
 
@@ -63,7 +63,7 @@ class AwayBook:
         """The clock is trusted now: leaves that were given a length get their date."""
         for key in self.rows:
             row = self.rows.get(*key)
-            if row is not None and row.until_wall_ms is None and self._clock.may_be_dated(row.since):
+            if row is not None and row.until_wall_ms is None and self._clock.is_counted_from(row.since):
                 self.rows.put(msgspec.structs.replace(row, until_wall_ms=self._wall_ms(row.until, at)), *key)
 
     def forget_all_but(self, people: Iterable[str]) -> None:
@@ -90,7 +90,7 @@ class AwayBook:
         anchor = self._clock.anchor_at(at)
         if anchor is not None and row.until_wall_ms is not None:
             until = Instant(row.until_wall_ms - anchor.offset_ms)
-        elif self._clock.may_be_dated(row.since) or at >= row.until:
+        elif self._clock.is_counted_from(row.since) or at >= row.until:
             until = row.until
         else:
             return Leave(None, row.until)

@@ -217,10 +217,6 @@ class FactBoard:
         segment = next((s for s in reversed(self.clock.segments) if at >= s.start), None)
         return None if segment is None or segment.offset_ms is None else Anchor(segment.offset_ms)
 
-    def may_be_dated(self, at: Instant) -> bool:
-        """Whether a moment of unknown date may get one yet: it is of this boot. Of an earlier one nobody will ever know."""
-        return self.is_counted_from(at)
-
     def is_counted_from(self, at: Instant) -> bool:
         segments = self.clock.segments
         return not segments or at >= segments[-1].start

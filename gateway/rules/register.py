@@ -383,7 +383,7 @@ class AlertRegister:
 
     def _say(self, kind: ChangeKind, alert: Alert, at: Instant, *, who: str | None = None, reason: str = "") -> Alert:
         opened = alert.opened_at
-        owed = self._board.anchor_at(opened) is None and self._board.may_be_dated(opened)
+        owed = self._board.anchor_at(opened) is None and self._board.is_counted_from(opened)
         said = _replace(
             alert,
             revision=alert.revision + 1,
