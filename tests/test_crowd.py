@@ -14,7 +14,6 @@ def test_who_has_said_nothing_for_longest_goes_for_another_of_his_address():
     assert [here.enter(n, "x") for n in range(4)] == [None] * 4
     here.seated(0)
     assert here.enter(4, "x") == 1
-    here.leave(1)
     assert here.enter(5, "x") == 2
 
 
@@ -32,7 +31,6 @@ def test_a_place_is_kept_for_whom_the_site_names_and_strangers_give_way_to_him()
     assert here.enter("one", "10.0.0.1") is None
     assert here.enter("two", "10.0.0.2") is None
     assert here.enter("again", "10.0.0.2") == 0, "no stranger keeps him out"
-    here.leave(0)
     assert here.enter("stranger", "s9") == 1, "nor does one take his place"
 
 
@@ -42,6 +40,21 @@ def test_where_everybody_has_business_the_newcomer_goes():
         here.enter(n, f"s{n}")
         here.seated(n)
     assert here.enter("new", "s7") == "new"
-    here.leave("new")
     assert here.enter("named", "10.0.0.1") is None
     assert len(here) == 7
+
+
+def test_of_a_thousand_who_call_in_one_turn_each_sends_another_away():
+    """Whoever is told to go hangs up in a later turn only."""
+    here = crowd()
+    goes = [here.enter(n, "x") for n in range(1000)]
+    assert goes == [None] * 4 + list(range(996))
+    assert list(here) == [996, 997, 998, 999]
+
+
+def test_whether_an_address_is_named_is_asked_once_a_caller():
+    asked = []
+    here = Crowd(8, 4, 2, lambda address: asked.append(address) or False)
+    for n in range(100):
+        here.enter(n, f"s{n}")
+    assert asked == [f"s{n}" for n in range(100)]

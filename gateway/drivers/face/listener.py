@@ -28,6 +28,7 @@ import structlog
 from aiohttp import ClientError, http_exceptions, web
 
 from gateway.crowd import Crowd
+from gateway.doorstep import open_door
 from gateway.drivers.face.adapters import ADAPTERS
 from gateway.drivers.face.bodies import MAX_BODY, TOO_MANY, BodyFault, Scanner
 from gateway.drivers.face.digest import DigestGate, Verdict
@@ -105,13 +106,12 @@ class TerminalListener:
 
         A bug in handling a push rises from here. The doors' silence counts from the first call on, also between two.
         """
-        loop = asyncio.get_running_loop()
         self._intake.presence.begin()
-        self._bug = loop.create_future()
+        self._bug = asyncio.get_running_loop().create_future()
         named = {_address(door.address) for door in self._doors.values() if door.address}
         server = _Server(self._answer, self.counters, lambda address: _address(address) in named)
         try:
-            sockets = await loop.create_server(server, self._listener.host, self._listener.port)
+            sockets = await open_door(server, self._listener.host, self._listener.port)
         except OSError as error:
             raise DeviceFault("listen_failed", f"port {self._listener.port}: {error.strerror}") from error
         try:

@@ -15,6 +15,7 @@ import asyncio
 import structlog
 
 from gateway.crowd import Crowd
+from gateway.doorstep import open_door
 from gateway.drivers.modbus.babble import BABBLES, Babble
 from gateway.drivers.modbus.contest import Contest, Entries
 from gateway.drivers.modbus.tcp_wire import Connection
@@ -51,8 +52,7 @@ class Reception:
         if self._server is not None:
             return
         try:
-            loop = asyncio.get_running_loop()
-            self._server = await loop.create_server(lambda: _Caller(self), self.address, self.port)
+            self._server = await open_door(lambda: _Caller(self), self.address, self.port)
         except OSError as error:
             raise DeviceFault("port_gone", f"{self.address}:{self.port}: {error}") from error
         self.port = self._server.sockets[0].getsockname()[1]
@@ -120,7 +120,8 @@ class _Caller(Connection):
         self.peer = str(transport.get_extra_info("peername")[0])
         self._timer = asyncio.get_running_loop().call_later(REGISTER_S, self.refuse)
         self._reception.called(self)
-        self._listen(b"")
+        if self.transport is not None:  # else there was no room for it
+            self._listen(b"")
 
     def _listen(self, data: bytes) -> None:
         self._said += data

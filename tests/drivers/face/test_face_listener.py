@@ -7,8 +7,10 @@ import contextlib
 import gzip
 import io
 import logging
+import socket
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -42,6 +44,22 @@ from gateway.sim.terminal import CANARIES as SIM_CANARIES
 from gateway.sim.terminal import SimTerminal
 
 EVENT = as_json(envelope())
+
+
+def _descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def _dial(address: str, port: int) -> socket.socket:
+    """A connection of which nobody waits for the end."""
+    dialled = socket.socket()
+    dialled.bind((address, 0))
+    dialled.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        dialled.connect(("127.0.0.1", port))
+    return dialled
+
+
 Open = Callable[..., Any]
 Make = Callable[..., Any]
 
@@ -373,6 +391,27 @@ class TestSlowAndMany:
                 for one in strangers:
                     one.cancel()
                 await asyncio.gather(*strangers, return_exceptions=True)
+
+        asyncio.run(scene())
+
+    def test_hundreds_of_connections_in_a_turn_of_one_address_take_few_descriptors(
+        self, front_door: Open, make_door: Make
+    ) -> None:
+        """Each turn of the loop finds as many waiting at the door as the kernel keeps for it."""
+
+        async def scene() -> None:
+            async with front_door(make_door()) as front:
+                held, before, most = list[socket.socket](), _descriptors(), 0
+                for _ in range(5):
+                    held += [_dial("127.0.0.10", front.listener.port) for _ in range(100)]
+                    for _ in range(10):
+                        await asyncio.sleep(0)
+                        most = max(most, _descriptors() - before - len(held))
+                    assert await front.push(EVENT) == 200
+                assert front.listener.counters["too_many_connections"] > 300
+                assert most < 100, "sixteen, and who is coming and going"
+                for one in held:
+                    one.close()
 
         asyncio.run(scene())
 

@@ -181,6 +181,26 @@ def test_strangers_of_many_addresses_are_bounded_together_and_who_says_nothing_f
     asyncio.run(story())
 
 
+def test_who_is_refused_at_the_door_gets_no_line(kit):
+    """A line without a registration takes whoever calls, but none who was hung up on as he came."""
+
+    async def story():
+        gas = kit.profile(kit.alarm("gas", 1, period_ms=100))
+        async with waiting(kit, (1, gas)) as (line, _, port):
+            reception = line.wire._reception
+            for n in range(96):
+                reception._callers.enter(n, f"s{n}")
+                reception._callers.seated(n)
+            _, writer = await _call(port, "127.0.1.1")
+            await kit.until(lambda: reception.strangers == 1)
+            assert line.wire._connection is None
+            writer.close()
+            for n in range(96):
+                reception._callers.leave(n)
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize("dials_from", ["", "127.0.0.1"])
 def test_a_crowd_of_many_addresses_that_comes_again_at_once_keeps_no_box_out(kit, dials_from):
     """Nine addresses of one machine, each with the beginning of a name, and again as soon as they are sent away."""
