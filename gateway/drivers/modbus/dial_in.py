@@ -215,10 +215,11 @@ class DialInWire:
             self._gone("dialled in anew")
         self._connection, self._from, self._heard_at = connection, peer, asyncio.get_running_loop().time()
         connection.hear, connection.lost = self._heard, self._gone
-        if (left_out := self._entries.another(self._heard_at)) is not None:
-            log.info("device_dialled_in", port=self.name, peer=peer, left_out=left_out)
+        left_out = self._entries.another(self._heard_at)
         if rest:
             self._heard(rest)
+        if left_out is not None:
+            log.info("device_dialled_in", port=self.name, peer=peer, left_out=left_out)
 
     def _heard(self, data: bytes) -> None:
         self._heard_at = asyncio.get_running_loop().time()
@@ -239,10 +240,10 @@ class DialInWire:
 
     def _gone(self, why: str) -> None:
         lost, self._connection, self._hear, self._lost = self._lost, None, None, None
-        if (left_out := self._entries.another(asyncio.get_running_loop().time())) is not None:
-            log.warning("port_lost", port=self.name, why=why, left_out=left_out)
         if lost is not None:
             lost(why)
+        if (left_out := self._entries.another(asyncio.get_running_loop().time())) is not None:
+            log.warning("port_lost", port=self.name, why=why, left_out=left_out)
 
     def glance(self) -> None:
         """The event loop hands everything up by itself."""

@@ -124,10 +124,10 @@ class SerialWire:
             raise DeviceFault("timeout", f"{self.name} takes no bytes")
 
     def _gone(self, why: str) -> None:
-        log.warning("port_lost", port=self.name, why=why)
         lost = self._lost
         self._let_go()
         lost(why)
+        log.warning("port_lost", port=self.name, why=why)
 
     def close(self) -> None:
         if self._device is not None:

@@ -93,8 +93,8 @@ class TcpWire:
     async def open(self, hear: Hear, lost: Lost) -> None:
         def gone(why: str) -> None:
             self._connection = None
-            log.warning("port_lost", port=self.name, why=why)
             lost(why)
+            log.warning("port_lost", port=self.name, why=why)
 
         def heard(data: bytes) -> None:
             if self._babble.heard(len(data), loop.time()):
