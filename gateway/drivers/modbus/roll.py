@@ -69,7 +69,7 @@ class Roll:
 
     def lose_line(self, fault: DeviceFault, at: float) -> None:
         """There is no line."""
-        self.say(self.watch.gone(fault.detail, fault.reason))
+        self.say(self.watch.gone(fault.detail, at, fault.reason))
         self._lose_points(at)
 
     def _lose_points(self, at: float) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from gateway.drivers.modbus.babble import BABBLES, KEPT_S
 from gateway.drivers.modbus.line import LINE_GONE
 from gateway.events import DeviceHealth, Health, Quality
 from gateway.faults import DeviceFault
@@ -151,6 +152,8 @@ class BusWatch:
         self._devices = devices
         self._said: tuple[Health | None, str] = (None, "")
         self._missing: set[str] = set()
+        self._well_at = float("-inf")
+        """Before that nobody is told that it is well: it babbled."""
 
     @property
     def down(self) -> bool:
@@ -171,27 +174,29 @@ class BusWatch:
         """Somebody answered."""
         self.last_answer = at
         self._missing.clear()
-        return self._now(Health.OK, "")
+        return self._now(at, Health.OK, "")
 
     def missed(self, device: str, at: float) -> DeviceHealth | None:
         """Somebody did not; perhaps nobody does."""
         self._missing.add(device)
         if at - self.last_answer < SILENT_S or len(self._missing) < min(self._devices, _WITNESSES):
             return None
-        return self._now(Health.LOST, "all_silent")
+        return self._now(at, Health.LOST, "all_silent")
 
-    def gone(self, detail: str, reason: str = "port_gone") -> DeviceHealth | None:
-        """There is no line."""
-        return self._now(Health.LOST, reason, detail)
+    def gone(self, detail: str, at: float, reason: str = "port_gone") -> DeviceHealth | None:
+        """There is no line. One that babbles comes and goes, and is one fault: told until it kept within its budget."""
+        if reason == BABBLES:
+            self._well_at = at + KEPT_S
+        return self._now(at, Health.LOST, reason, detail)
 
-    def _now(self, health: Health, reason: str, detail: str = "") -> DeviceHealth | None:
+    def _now(self, at: float, health: Health, reason: str, detail: str = "") -> DeviceHealth | None:
         self.health, self.reason = health, reason
         if self._devices == 1 and reason == "all_silent":
             # Of one device alone its own loss says it all: two faults for one cable are one too many. But the port is there.
             if self._said[1] not in LINE_GONE:
                 return None
             health, reason = Health.OK, ""
-        if (health, reason) == self._said:
+        if (health, reason) == self._said or (health is Health.OK and at < self._well_at):
             return None
         self._said = (health, reason)
         return DeviceHealth(self.device, health, reason, detail)

@@ -11,11 +11,12 @@ import tty
 import pytest
 
 from gateway.drivers.modbus import frames
-from gateway.drivers.modbus.babble import REST_S, Babble
+from gateway.drivers.modbus.babble import BABBLES, KEPT_S, REST_S, Babble
 from gateway.drivers.modbus.dial_in import DialInWire, Reception
 from gateway.drivers.modbus.heard import MOST, Heard
 from gateway.drivers.modbus.lines import line_of
 from gateway.drivers.modbus.rtu import RtuLine
+from gateway.drivers.modbus.watch import BusWatch
 from gateway.faults import DeviceFault
 from gateway.sim.modbus import SimTcp, SimUnit, checksum
 from gateway.site.model import Framing
@@ -165,6 +166,101 @@ def test_a_real_line_that_is_all_noise_is_never_cut(baud, pause_s):
         at, unread = at + step, unread + step / char_s
         assert babble.heard(int(unread), at)
         unread -= int(unread)
+
+
+@pytest.mark.parametrize("baud", [1200, 9600, 57_600, 115_200])
+def test_a_full_line_that_catches_up_after_a_pause_is_not_cut(baud):
+    """A converter keeps back what others on the line say while the network is away, as long as a connection outlives that."""
+    babble, at = Babble(10 / baud), 0.0
+    for _ in range(600):
+        at += 0.1
+        assert babble.heard(baud // 100, at)
+    at, unread = at + 25, int(baud / 10 * 25)
+    while unread > 0:
+        at, unread = at + 1e-4, unread - 1024
+        assert babble.heard(1024, at)
+
+
+def offence(babble, at, rate=20_000.0):
+    """It says so much a second from then on; gives when that was too much."""
+    while babble.heard(int(rate / 10), at):
+        at += 0.1
+    return at
+
+
+@pytest.mark.parametrize("char_s", [0.0, 10 / 115_200], ids=["no line", "a quick line"])
+def test_who_babbles_again_rests_longer_each_time_until_he_kept_within_his_budget(char_s):
+    babble, at, rests = Babble(char_s), 0.0, []
+    for _ in range(6):
+        began, at = at, offence(babble, at)
+        assert not rests or at - began < KEPT_S, "else the bus were called well in between"
+        rests.append(next(rest for rest in range(1, 99) if not babble.rests(at + rest)))
+        at += rests[-1]
+    assert rests == [5, 10, 20, 40, 60, 60]
+    for _ in range(620):
+        at += 0.1
+        assert babble.heard(500, at)
+    at = offence(babble, at)
+    assert not babble.rests(at + 5), "it had come to its senses"
+
+
+def test_a_bus_that_babbled_is_called_well_once_it_kept_within_its_budget():
+    watch = BusWatch("a", 3, 0.0)
+    assert watch.answered(0.0).health == "ok"
+    assert watch.gone("x", 10.0, BABBLES).reason == "babbles"
+    assert watch.gone("x", 14.0, BABBLES) is None
+    watch.opened(15.0)
+    assert watch.answered(15.1) is None
+    assert not watch.down, "it is asked and answers as ever"
+    assert watch.gone("x", 30.0, BABBLES) is None, "still the same trouble"
+    watch.opened(40.0)
+    assert watch.answered(85.0) is None
+    assert watch.answered(91.0).health == "ok"
+    assert watch.answered(92.0) is None
+
+
+@pytest.mark.parametrize("devices", [1, 3])
+def test_a_bus_that_babbled_and_fell_silent_is_no_better_for_it(devices):
+    watch = BusWatch("a", devices, 0.0)
+    watch.gone("x", 10.0, BABBLES)
+    watch.opened(15.0)
+    events = [watch.missed(device, 25.0) for device in "xyz"]
+    assert all(event is None or event.health == "lost" for event in events)
+    assert watch.silent
+    assert watch.answered(30.0) is None
+    assert watch.answered(71.0).health == "ok"
+
+
+def test_a_peer_that_answers_rightly_and_babbles_beside_is_one_fault(kit):
+    """What it answers counts, and it can be written to, whenever it does not rest."""
+
+    async def speak(reader, writer):
+        async def noise():
+            while True:
+                writer.write(b"\x55\xaa" * 1000)
+                await asyncio.sleep(0.05)
+
+        talking = asyncio.ensure_future(noise())
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            while True:
+                asked = await reader.readexactly(8)
+                said = bytes([asked[0], 3, 2, 0, 7])
+                writer.write(said + checksum(said))
+        talking.cancel()
+
+    async def story():
+        gas = kit.profile(kit.alarm("gas", 0, period_ms=100))
+        async with await asyncio.start_server(speak, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            bus = kit.bus("", (1, gas), host="127.0.0.1", tcp_port=port, framing=Framing.RTU)
+            async with kit.polling(bus) as (poller, ear):
+                await kit.until(lambda: poller.line.tally.line.babbled == 1, 30)
+                before = len(ear.values("gas"))
+                await kit.until(lambda: len(ear.values("gas")) > before and ear.values("gas")[-1] == 7, 10)
+                said = [health[1] for health in ear.health() if health[0] == "bus-a"]
+                assert said == ["ok", "lost"]
+
+    asyncio.run(story())
 
 
 def test_a_quick_device_that_answers_what_it_is_asked_is_never_cut():

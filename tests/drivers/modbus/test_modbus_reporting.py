@@ -166,7 +166,7 @@ def test_one_silent_device_is_not_a_silent_bus():
     event = watch.missed("z", 7)
     assert (event.device, event.reason) == ("bus-a", "all_silent")
     assert watch.missed("z", 8) is None
-    assert watch.gone("x").reason == "port_gone"
+    assert watch.gone("x", 8).reason == "port_gone"
     assert watch.answered(9).health == "ok"
 
 
