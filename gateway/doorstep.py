@@ -18,7 +18,11 @@ _QUEUE = 128  # who may wait in the kernel; beyond that it lets them call again,
 async def open_door(make: Callable[[], asyncio.BaseProtocol], host: str, port: int) -> asyncio.Server:
     """Listen there. Raises OSError where the port cannot be had."""
     server = await asyncio.get_running_loop().create_server(make, host, port, backlog=A_TURN)
-    for listening in server.sockets:
-        with listening.dup() as same:
-            same.listen(_QUEUE)
+    try:
+        for listening in server.sockets:
+            with listening.dup() as same:
+                same.listen(_QUEUE)
+    except OSError:
+        server.close()  # or nobody holds it, and the port is taken for ever
+        raise
     return server

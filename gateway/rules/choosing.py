@@ -79,7 +79,11 @@ class Choice:
         known = {fact for s in self._chosen for fact in s.facts}
         read = dict.fromkeys(leaf.fact for leaf in sources(rule.when) if isinstance(leaf, FACTUAL))
         names = {name: FORMERLY[name] for name in read if name in FORMERLY and self._have(FORMERLY[name], but=name)}
-        names = {name: wanted for name, wanted in names.items() if name not in known or wanted not in read}
+        names = {
+            name: wanted
+            for name, wanted in names.items()
+            if name not in known or (wanted not in read and self._units_of(name) == self._units_of(wanted))
+        }
         mark = self._node.keys.get("when", self._node.mark)
         for given, wanted in names.items():
             said = {"name": self._name, "given": given, "wanted": wanted}
@@ -94,6 +98,10 @@ class Choice:
     def _have(self, fact: str, but: str) -> list[str]:
         """The chosen that have one fact and not the other."""
         return [s.id for s in self._chosen if fact in s.facts and but not in s.facts]
+
+    def _units_of(self, fact: str) -> set[str]:
+        """An own profile may mean another thing by the former name."""
+        return {s.facts[fact].unit for s in self._chosen if fact in s.facts}
 
     def fitting(self, when: ConditionNode, units: Mapping[str, str]) -> tuple[Subject, ...]:
         """The chosen subjects that have what the rule reads; a point that none of them has is a fault."""

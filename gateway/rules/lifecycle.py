@@ -23,12 +23,16 @@ def acknowledge(alert: Alert, at: Instant, who: str, answer_by_ms: int | None, *
         return _acknowledge_again(alert, at, who, on_site=on_site)
     waits = not on_site and answer_by_ms is not None and alert.suppression is Suppression.NONE
     due = Instant(at + (answer_by_ms or 0)) if waits else None
+    not_yet = (
+        alert.climb_from is not None and alert.climb_from > at
+    )  # another climb, all of the first is over: the top is next
     return _replace(
         alert,
         response=Response.ACKNOWLEDGED,
         answered_by=who,
         answered_at=at,
         on_site=on_site,
+        next_rung=None if not_yet else alert.next_rung,
         climb_due=None,
         answer_due=due,
     )

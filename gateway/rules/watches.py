@@ -338,7 +338,7 @@ class Watchkeeper:
         if alert.condition is Condition.NORMAL:
             self._register.end_test(alert, at)
             return
-        if rule is None:  # kept beside it: nobody can ask
+        if rule is None or alert.subject not in rule.subjects:  # kept beside it: nobody can ask
             self._register.test_again(alert, at, alert.why, None)
             return
         why, stands = self._stands_by(rule, alert, at)

@@ -335,4 +335,4 @@ def test_a_profile_of_which_something_is_still_as_in_the_template_is_an_error_wh
     errors = [(fault.mark.line, fault.key, dict(fault.fields)["field"]) for fault in faults.errors]
     assert errors == [(10, "fault.profile_placeholder", field) for field in ("name", "name", "source")]
     assert all(dict(fault.fields)["name"] == "own" for fault in faults.errors)
-    assert "fault.profile_placeholder" not in TOLERATED
+    assert "fault.profile_placeholder" in TOLERATED, "one whose name alone was forgotten runs today"

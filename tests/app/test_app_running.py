@@ -41,7 +41,7 @@ def test_a_late_disk_costs_one_new_start_of_the_same_process(tmp_path):
 BOARD = """\
 id: board
 kind: relay
-name: {zh: 继电器, en: relay}
+name: {zh: 继电器, en: please fill in}
 status: manual
 source: test
 points:

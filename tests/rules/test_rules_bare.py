@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.actions import OutputState
+from gateway.events import Quality
 from gateway.instant import HOUR, MINUTE, SECOND
 from gateway.rules.bare import bare
 from gateway.rules.compound import OutputSpec
@@ -88,3 +89,15 @@ def test_a_fan_held_off_for_smoke_is_held_on_for_an_alert_of_the_sites_own_rule_
     core.restart(after=SECOND, compound=bare(core.compound, {"smoke": make(shipped).compound.rules["smoke"]}))
     (want,) = core.engine.wants()
     assert (want.state, len(want.causes)) == (OutputState.OFF, 2)
+
+
+def test_the_end_of_a_test_is_no_proof_that_what_is_only_kept_has_gone(make):
+    core = make(BY_STAIR)
+    whole, shipped = core.compound, make(SHIPPED).compound.rules
+    core.read("smoke", "smoke", True, MINUTE, Quality.UNDER_TEST)
+    (drill,) = core.engine.alerts()
+    assert drill.drill
+    core.restart(after=SECOND, compound=bare(whole, {"smoke": shipped["smoke"]}))
+    core.wait(core.at + HOUR)
+    kept = core.engine.register.alerts.get(drill.id)
+    assert (kept.condition.value, kept.drill) == ("active", False)

@@ -120,3 +120,12 @@ def test_a_shelf_that_ends_by_a_comeback_is_one_call_and_one_at_once(make):
     core.read("smoke", "smoke", False, 2 * MINUTE)
     core.forget().read("smoke", "smoke", True, 3 * MINUTE)
     assert core.said("smoke") == ["unshelved", "re-alarmed", "told"]
+
+
+def test_an_answer_before_the_second_climb_does_not_send_the_matter_back_to_the_foot_of_the_ladder(leak):
+    leak.read("gas", "gas", 10.0, 11 * MINUTE)
+    leak.gas(22.0, 12 * MINUTE)
+    leak.ask("ack", "gas-high", at=12 * MINUTE + 30 * SECOND)
+    leak.forget().wait(23 * MINUTE)
+    assert leak.said("gas-high") == ["told"], "nobody came: those who can do most are called again"
+    assert leak.told("gas-high")[-1] == ("district", 22 * 60 + 30)

@@ -158,6 +158,8 @@ class Roll:
         if self.watch.silent and not down:
             self.say(silent, member.watch.lose() if len(self) == 1 else None)
             self._lose_points(at)
+        else:
+            self.say(silent)  # what was held back while the bus was not to be called well
         if self.watch.silent:
             for other in self:
                 if not other.backoff:

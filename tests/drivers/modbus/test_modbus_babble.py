@@ -15,8 +15,11 @@ from gateway.drivers.modbus.babble import BABBLES, KEPT_S, REST_S, Babble
 from gateway.drivers.modbus.dial_in import DialInWire, Reception
 from gateway.drivers.modbus.heard import MOST, Heard
 from gateway.drivers.modbus.lines import line_of
+from gateway.drivers.modbus.roll import Roll
 from gateway.drivers.modbus.rtu import RtuLine
+from gateway.drivers.modbus.schedule import Schedule
 from gateway.drivers.modbus.watch import BusWatch
+from gateway.events import DeviceHealth
 from gateway.faults import DeviceFault
 from gateway.sim.modbus import SimTcp, SimUnit, checksum
 from gateway.site.model import Framing
@@ -311,3 +314,17 @@ def test_a_reception_that_hears_a_babbler_lets_another_box_of_that_name_in():
         await line.end()
 
     asyncio.run(story())
+
+
+def test_the_only_device_of_a_bus_that_babbled_and_is_lost_is_well_again_when_it_answers(kit):
+    """Its own loss is told instead of the bus's: then the bus must be called well, as soon as it may be."""
+    device = kit.bus("", (1, kit.profile(kit.alarm("gas", 1))), host="127.0.0.1", tcp_port=1)
+    told: list[object] = []
+    roll = Roll(device, Schedule(), told.append, set_up=lambda _: None)
+    (member,) = roll
+    roll.lose_line(DeviceFault(BABBLES, "x"), 10.0)
+    roll.opened(15.0, afresh=True)
+    for at in range(20, 80, 5):
+        roll.failed(member, DeviceFault("timeout", "x"), float(at))
+    health = [event.health for event in told if isinstance(event, DeviceHealth) and event.device == roll.watch.device]
+    assert health == ["lost", "ok"]
