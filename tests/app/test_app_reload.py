@@ -116,16 +116,16 @@ def test_a_file_with_faults_changes_nothing_and_is_told_in_the_askers_language(t
         before, rooms = living.house.orders, dict(living.house.rooms.pollers)
         living.edit("unit_id: 1,", "unit_id: 0,")
         items = await living.house.desk.answer(Request("reload", {"language": "zh-CN"}), US)
-        *warnings, fault, verdict = items
-        assert all(one["level"] == "warning" for one in warnings)
+        *faults, verdict = items
+        (fault,) = [one for one in faults if one["level"] != "warning"]
         assert verdict["done"] is False
         assert fault["key"] == "fault.unit_zero"
         assert fault["text"].startswith(f"{living.path}:")
         line = next(n for n, text in enumerate(living.text.splitlines(), 1) if "unit_id: 0," in text)
         assert fault["line"] == line
         assert "错误" in fault["text"]
-        *_, english, _ = await living.house.desk.answer(Request("reload", {"language": "en"}), US)
-        assert "error" in english["text"]
+        *faults, _ = await living.house.desk.answer(Request("reload", {"language": "en"}), US)
+        assert any("error" in one["text"] for one in faults)
         assert living.house.orders is before
         assert living.house.rooms.pollers == rooms
         assert ("gas-high", "gas-301") in living.open()

@@ -44,7 +44,7 @@ def test_nothing_is_lost_doubled_or_out_of_order(part, subtests):
         with subtests.test(name):
             if lacking[name]:
                 pytest.skip(lacking[name])
-            assert rows[name].balanced, rows[name]
+            assert rows[name].balanced, (rows[name].wrong, rows[name])
             assert rows[name].raised > 0
 
 

@@ -32,7 +32,7 @@ OURS = {
     "a key of the site's": ("drivers/ble/adverts.py decoder_of", "drivers/ble/watcher.py __init__", "drivers/face/persons.py pseudonym"),
     "looks at nothing of it": (
         "drivers/ble/fobs.py _press", "drivers/face/bodies.py decompress", "drivers/modbus/mbap.py _expire",
-        "drivers/modbus/tcp_wire.py heard", "store/strays.py _is_nobodys",
+        "drivers/modbus/tcp_wire.py heard", "store/strays.py _is_nobodys", "app/moving.py _is_open",
     ),
     "hands it to parse_receipt, or to a decoder of events as _event does": ("uplink/hearing.py _receipt", "app/steward.py _passage"),
     "compares two frames that were taken for answers": ("drivers/modbus/doubles.py said_since",),

@@ -58,7 +58,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def jump(self, seconds: float) -> None:
         """Move the clock; for the selector."""
-        self._now = round(self._now + seconds, _DIGITS)
+        then = round(self._now + seconds, _DIGITS)
+        stuck = (
+            seconds > 0 and then <= self._now
+        )  # less than a digit: whoever waits for that rest would wait in a circle
+        self._now = round(self._now + _RESOLUTION_S, _DIGITS) if stuck else then
 
     @property
     def work_outside(self) -> bool:
