@@ -15,10 +15,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 
-class WaitingThreads(
-    ThreadPoolExecutor
-):  # the loop takes no other class for its default (asyncio: set_default_executor)
-    """A daemon thread for each job. Whoever asks bounds how many; where the system gives no more (TasksMax), the job fails (OSError)."""
+class WaitingThreads(ThreadPoolExecutor):
+    """A daemon thread for each job. Whoever asks bounds how many; where the system gives no more (TasksMax), the job fails (OSError).
+
+    A ``ThreadPoolExecutor`` by name alone: a loop takes nothing else for its default (asyncio: ``set_default_executor``).
+    """
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
