@@ -96,14 +96,14 @@ def in_pieces(asked, said):
     return [(0.001 * n, said[n : n + 1]) for n in range(len(said))]
 
 
-SICK = {  # illness -> units that must go on being read, what is counted of the line
-    noise: ({1, 2, 3}, "noise_bytes"),
-    damaged: ({1, 2, 3}, "crc_errors"),
-    late: ({1, 3}, "late"),
-    echo: ({1, 2, 3}, "foreign_frames"),
-    foreign: ({1, 3}, "foreign_frames"),
-    babble: ({1, 3}, "foreign_frames"),
-    in_pieces: ({1, 2, 3}, "answers"),
+SICK = {  # illness -> units that must go on being read, what is counted of the line: one of these at least
+    noise: ({1, 2, 3}, ("noise_bytes",)),
+    damaged: ({1, 2, 3}, ("crc_errors",)),
+    late: ({1, 3}, ("late",)),
+    echo: ({1, 2, 3}, ("foreign_frames",)),
+    foreign: ({1, 3}, ("foreign_frames",)),
+    babble: ({1, 3}, ("foreign_frames", "doubled")),  # what fits the unit's last request counts as said twice
+    in_pieces: ({1, 2, 3}, ("answers",)),
 }
 
 
@@ -154,7 +154,7 @@ def test_no_value_is_ever_anothers_and_the_well_are_served(ill):
             for address in ADDRESSES:
                 told = {e.value % 10 for e in values if (e.device, e.point) == (f"dev{number}", f"p{address}")}
                 assert len(told) >= 3, f"unit {number} was not heard"
-        assert getattr(tally, counted) > 0
+        assert sum(getattr(tally, name) for name in counted) > 0, tally
 
     asyncio.run(story())
 
