@@ -72,6 +72,18 @@ def test_a_fault_that_breaks_off_is_a_row_and_leaves_no_folder(monkeypatch, brok
     assert not folders[0].exists()
 
 
+def test_a_row_that_is_late_and_nothing_else_stays_balanced_and_says_where_its_log_is(monkeypatch, tmp_path):
+    def is_late(folder, _budget):
+        (folder / "daemon.log").write_text("slow", encoding="utf-8")
+        return Row(trials=1, raised=1, late=["it took long"])
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(FAULTS, "late", Fault(is_late, (1, 1), (1, 1)))
+    row = _try("late", Budget(1, 1))
+    assert (row.clean, row.balanced) == (False, True), row
+    assert [note for note in row.notes if "daemon's log is kept in build/torture/late-0.log" in note]
+
+
 def test_a_life_that_never_comes_by_its_place_is_no_trial(tmp_path, monkeypatch):
     needs()
     monkeypatch.setattr(kills, "PLACES", {"no-such-place": kills.PLACES["committed"]})

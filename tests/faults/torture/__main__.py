@@ -157,7 +157,7 @@ def _try(name: str, budget: Budget) -> Row:
                 kept_log = RESULT.parent / "torture" / f"{name}-{budget.seed.replace('/', '-')}.log"
                 kept_log.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(log, kept_log)
-                row.wrong.append(f"the daemon's log is kept in {kept_log}")
+                row.notes.append(f"the daemon's log is kept in {kept_log}")
         return row
 
 

@@ -128,7 +128,6 @@ FAULTS: dict[str, Fault] = {
         (50_000, 3600),
         (400, 60),
         least=(100, 600),
-        apart="one of its bounds on what an hour offline leaves was found wrong by chance, with nothing lost; which is not known",
     ),
     "bug-in-a-service-worker": Fault(_real(bugs.service), (28, 900), (1, 30)),
     "bug-in-a-life-worker": Fault(_real(bugs.life), (40, 1200), (1, 30)),
