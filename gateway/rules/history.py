@@ -38,6 +38,7 @@ from gateway.rules.conditions import (
 from gateway.rules.memory import Memory, Occurrence, Trail
 from gateway.rules.question import Case, ConditionNode, Fact, Finding, is_stale, soonest, why_of
 from gateway.rules.signs import Leave, Sign
+from gateway.rules.testing import believed_until
 
 _SIXTIETHS = 60
 _replace = msgspec.structs.replace
@@ -67,7 +68,8 @@ class Moved(Struct, frozen=True):
     """A value rose (or fell) by so much within a time.
 
     A value holds until the next one is heard. What was before a restart, or before the point was stale or broken, is not
-    compared with: nobody knows how the value got from there to here.
+    compared with: nobody knows how the value got from there to here. Nor is what is read in a test that is believed, for that is
+    the tester's gas; in a forgotten one nobody stands at the detector, and its values are all there are.
     """
 
     fact: str
@@ -134,7 +136,10 @@ class Moved(Struct, frozen=True):
         fact = case.view.fact(case.subject, self.fact)
         if fact is None or is_stale(case, self.fact) or fact.at < case.view.awake_since():
             return None
-        if isinstance(fact.value, bool | str) or fact.value is None or not fact.believed(alarming=False):
+        tested = fact.quality is Quality.UNDER_TEST
+        if isinstance(fact.value, bool | str) or fact.value is None or not fact.believed(alarming=tested):
+            return None
+        if tested and believed_until(case.view, case.subject, case.at) is not None:
             return None
         return fact, float(fact.value)  # as the trail comes back from a row: a whole number must not tell a restart
 

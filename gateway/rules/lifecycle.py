@@ -133,6 +133,13 @@ def close(alert: Alert, at: Instant, who: str | None, outcome: str, reason: str)
 
 
 def may_end(alert: Alert) -> bool:
-    """Whether nothing is owed any more: acknowledged, returned and, if latched, reset (contract, *Latch*)."""
-    settled = alert.response is Response.ACKNOWLEDGED and alert.condition is Condition.NORMAL
-    return settled and not alert.momentary and (alert.reset_by is not None or not alert.latch)
+    """Whether nothing is owed any more: acknowledged, returned and, if latched, reset (contract, *Latch*).
+
+    What has no return is ended by a person: closed, or, if latched, reset.
+    """
+    if alert.response is not Response.ACKNOWLEDGED:
+        return False
+    reset = alert.latch and alert.reset_by is not None
+    if alert.momentary:
+        return reset
+    return alert.condition is Condition.NORMAL and (reset or not alert.latch)

@@ -431,3 +431,33 @@ def test_revisions_and_lanes_have_no_gaps_over_restarts(core):
         by_alert.setdefault(p.change.alert.id, []).append(p.change.alert.revision)
     for numbers in (*by_lane.values(), *by_alert.values()):
         assert numbers == list(range(1, len(numbers) + 1))
+
+
+TAKEN = """
+- rule: shouted
+  subjects: { kind: button }
+  when: { press: any }
+  priority: critical
+  grade: big
+  latch: true
+"""
+
+
+def test_the_reset_of_a_latched_alert_without_return_ends_it(make):
+    """Was: `done`, and it stood for ever."""
+    core = make(TAKEN)
+    core.press(SECOND)
+    assert core.ask("reset", "shouted") == "needs_answer_first"
+    core.ask("ack", "shouted", on_site=True)
+    assert core.alert("shouted").response == "acknowledged", "an answer alone ends nothing"
+    assert core.ask("reset", "shouted") == "done"
+    assert (core.said("shouted")[-1], core.alert("shouted").closed_by) == ("closed", "duty")
+
+
+def test_a_press_after_the_reset_of_a_latched_alert_is_another_alert(make):
+    core = make(TAKEN)
+    core.press(SECOND)
+    core.ask("ack", "shouted")
+    core.ask("reset", "shouted")
+    core.forget().press(MINUTE)
+    assert core.said("shouted") == ["raised", "told"]

@@ -385,3 +385,47 @@ def test_what_the_first_of_a_stair_said_sounds_when_its_own_half_hour_is_over(st
     stair.read("smoke2", "smoke", False, None, TEST)
     stair.forget().wait(31 * MINUTE)
     assert stair.said("stair") == ["re-alarmed", "told"]
+
+
+RISES = """
+- rule: rising
+  subjects: { kind: gas-detector }
+  when: { point: gas, rises: 5 %LEL, within: 1min }
+  priority: high
+  grade: small
+"""
+
+
+def test_a_rate_is_blind_in_a_test_and_sees_again_in_a_forgotten_one(make):
+    """Was: unknown for as long as the test was forgotten."""
+    core = make(RISES)
+    core.read("gas", "gas", 0.0, SECOND, TEST)
+    core.read("gas", "gas", 50.0, MINUTE, TEST)
+    core.read("gas", "gas", 0.0, 2 * MINUTE, TEST)
+    core.read("gas", "gas", 3.0, 30 * MINUTE, TEST)
+    assert core.said("rising") == []
+    core.read("gas", "gas", 3.0, 31 * MINUTE, TEST)
+    core.read("gas", "gas", 9.0, 31 * MINUTE + 30 * SECOND, TEST)
+    assert (core.said("rising"), core.alert("rising").drill) == (["raised", "told"], False)
+    core.read("gas", "gas", 9.0, 33 * MINUTE, TEST)
+    assert core.said("rising")[-1] == "returned"
+
+
+def test_a_test_lets_no_alert_about_a_rate_return(make):
+    core = make(RISES)
+    core.read("gas", "gas", 0.0, SECOND)
+    core.read("gas", "gas", 9.0, 10 * SECOND)
+    core.forget().read("gas", "gas", 9.0, 20 * SECOND, TEST)
+    core.wait(10 * MINUTE)
+    assert "returned" not in core.said("rising")
+    core.read("gas", "gas", 9.0, 11 * MINUTE)
+    assert core.said("rising")[-1] == "returned"
+
+
+def test_the_gas_of_a_test_is_no_rise_when_the_test_is_over(make):
+    core = make(RISES)
+    core.read("gas", "gas", 0.0, SECOND)
+    core.read("gas", "gas", 0.0, MINUTE, TEST)
+    core.read("gas", "gas", 9.0, MINUTE + 10 * SECOND, TEST)
+    core.read("gas", "gas", 9.0, MINUTE + 20 * SECOND)
+    assert core.said("rising") == []

@@ -127,6 +127,8 @@ _ALARMS = {
     (ALARM, 1036): Meaning("alarm.attempt_limit", "card", "too_many_tries"),
     (ALARM, 1039): Meaning("alarm.tamper", reason="security_module_opened"),
     (ALARM, 1040): Meaning("alarm.tamper_cleared", reason="security_module_opened"),
+    # The vendor has no third word for this input (1047 is its return): whichever way the fire panel's contact is wired, it alarms by
+    # shorting the wire or by opening it. What may be a broken wire is a fire until somebody has looked.
     (ALARM, 1045): Meaning("alarm.fire", reason="fire_input_short"),
     (ALARM, 1046): Meaning("alarm.fire", reason="fire_input_broken"),
     (ALARM, 1047): Meaning("alarm.fire_cleared", reason="fire_input"),

@@ -187,8 +187,7 @@ class Points:
             return Decoded(None, overlay) if _measures(spec) and own.quality in _MEASURED else own
         if overlay in _AWAY_BY_HAND and _measures(spec):
             # A channel that is switched off reads anything. What one under test reads may be gas, however long ago the test began.
-            tested = overlay is Quality.UNDER_TEST and own.quality is _GOOD
-            return Decoded(own.value if tested else None, overlay)
+            return Decoded(_reached(spec, own) if overlay is Quality.UNDER_TEST else None, overlay)
         if _speaks(spec) or own.quality is not _GOOD:
             return own
         return Decoded(None if self._is_void(spec) else own.value, overlay)
@@ -241,6 +240,14 @@ def _warm_up_s(device: ModbusDevice) -> float:
     """0 where the device itself says that it warms up."""
     told = any(quality is Quality.WARM_UP for spec in device.profile.points for _, quality in spec.quality_of)
     return 0 if told else device.profile.warm_up_ms / 1000
+
+
+def _reached(spec: PointSpec, own: Decoded) -> Scalar | None:
+    """How far a measured value has come at least, for a quality that says another thing of it: beyond the range it is as far as that."""
+    if own.quality not in {_GOOD, *_BEYOND}:
+        return None
+    end = spec.high if own.quality is Quality.OVER_RANGE else spec.low
+    return end if own.value is None else own.value
 
 
 def _is_number(value: Scalar | None) -> bool:

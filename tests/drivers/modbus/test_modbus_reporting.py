@@ -94,6 +94,17 @@ def test_a_detector_under_test_measures_and_a_disabled_one_does_not(kit, status,
     assert said(points.accept(first, [60], 0))[0][1:] == heard
 
 
+@pytest.mark.parametrize(
+    ("raw", "reached"), [(120, 120), (65535, 100), (65534, None)], ids=["number", "sentinel", "fault"]
+)
+def test_what_is_beyond_the_range_in_a_test_has_come_as_far_as_its_end(kit, raw, reached):
+    spec = kit.alarm("status", 50, quality_of=((1, Quality.UNDER_TEST),))
+    sentinels = ((65535, Quality.OVER_RANGE), (65534, Quality.SENSOR_FAULT))
+    points, (first, second) = points_of(kit, kit.alarm("gas", 1, low=0, high=100, invalid=sentinels), spec)
+    points.accept(second, [1], 0)
+    assert said(points.accept(first, [raw], 0)) == [("gas", reached, "under_test")]
+
+
 def test_loss_and_return(kit):
     points, (block,) = points_of(kit, kit.alarm("gas", 0))
     points.accept(block, [1], 0)
