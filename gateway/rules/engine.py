@@ -223,7 +223,8 @@ class Engine:
         elif isinstance(event, SequenceGap):
             self._hear(event.terminal, GAP, self._terminals.gap(event, stamped.at), Quality.GOOD, stamped)
         elif isinstance(event, Paired):
-            self._terminals.pair(event, at)
+            for name, value in self._terminals.pair(event, at):
+                self._hear(event.terminal, name, value, Quality.GOOD, stamped)
         elif isinstance(event, Actuated):
             self._hear(event.output, CONFIRMED, event.confirmed, Quality.GOOD, stamped)
             self._hear(event.output, HELD, event.reason.startswith("held"), Quality.GOOD, stamped)

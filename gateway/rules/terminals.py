@@ -162,14 +162,17 @@ class TerminalBook:
         self._board.coverage.gap(gap.terminal, at, missing=missing, recovered=known)
         return missing
 
-    def pair(self, paired: Paired, at: Instant) -> None:
-        """Another device counts its events from elsewhere, and has lids of its own."""
+    def pair(self, paired: Paired, at: Instant) -> list[tuple[str, Scalar | None]]:
+        """Another device counts its events from elsewhere, and has lids of its own: what is to be heard of those of the one before."""
         before = self.pins.get(paired.terminal)
         self.pins.put(Pin(paired.device, at), paired.terminal)
-        if before is not None and before.device != paired.device:
-            self.cursors.drop(paired.terminal)
-            for key in [key for key in self.alarms if key[0] == paired.terminal]:
-                self.alarms.drop(*key)
+        if before is None or before.device == paired.device:
+            return []
+        self.cursors.drop(paired.terminal)
+        on = [fact for fact, value in _AT_REST if value is False and self._is_on(paired.terminal, fact)]
+        for fact in on:
+            self._end_all(paired.terminal, fact)
+        return [(fact, False) for fact in on]
 
     def _in_sequence(self, entry: Entry, at: Instant) -> bool:
         """Sequence, not time, orders a terminal's events (facts/face 0.6): a late one must not move the door back.
@@ -203,6 +206,8 @@ class TerminalBook:
         """
         (fact, value), which = said, entry.reason or ""
         if fact != DOOR and value is True:
+            if not self._is_on(entry.terminal, fact):  # what stands here was on when the door left the site
+                self._end_all(entry.terminal, fact)
             self.alarms.put(Sounding(at), entry.terminal, fact, which)
         if value is not False:
             return False
@@ -212,11 +217,18 @@ class TerminalBook:
             self.alarms.drop(*key)
         return len(ended) < len(mine)
 
+    def _is_on(self, terminal: str, fact: str) -> bool:
+        known = self._board.fact(terminal, fact)
+        return known is not None and known.value is True
+
+    def _end_all(self, terminal: str, fact: str) -> None:
+        for key in [key for key in self.alarms if key[:2] == (terminal, fact)]:
+            self.alarms.drop(*key)
+
     def _freshness(self, entry: Entry) -> list[tuple[str, Scalar | None]]:
         """A terminal whose events nobody can date raises nothing, and that must not go unsaid."""
         unproven = UNPROVEN in entry.anomalies
-        known = self._board.fact(entry.terminal, UNPROVEN)
-        return [(UNPROVEN, unproven)] if unproven != (known is not None and known.value is True) else []
+        return [(UNPROVEN, unproven)] if unproven != self._is_on(entry.terminal, UNPROVEN) else []
 
     def _forget_oldest(self, terminal: str) -> None:
         mine = self._seen_keys[terminal]

@@ -68,3 +68,23 @@ def test_another_device_at_the_door_has_lids_of_its_own(gate):
     assert gate("tamper", "reader_opened")
     gate.core.give(Paired("gate", "two"))
     assert not gate("tamper_cleared", "terminal_opened")
+
+
+def test_a_lid_of_a_terminal_that_was_exchanged_is_open_no_more(gate):
+    """Was: the alert stood for ever. Of what goes on none can be closed, and the new terminal's lids were never open."""
+    gate.core.give(Paired("gate", "one"))
+    assert gate("tamper", "reader_opened")
+    gate.core.give(Paired("gate", "one"))
+    assert gate("tamper", None), "the very same device was learnt once more"
+    gate.core.forget().give(Paired("gate", "two"))
+    assert gate.core.said("tamper") == ["returned"]
+
+
+def test_an_open_lid_of_a_door_that_was_away_is_none_of_the_door_that_is_back(gate, house, subjects):
+    """Was: shut again it stood open all the same, for that of the year before."""
+    assert gate("tamper", "reader_opened")
+    without = house(RULES, subjects=[one for one in subjects if one.id != "gate"])
+    gate.core.restart(after=MINUTE, compound=without)
+    gate.core.restart(after=MINUTE, compound=house(RULES))
+    assert gate("tamper", "terminal_opened")
+    assert not gate("tamper_cleared", "terminal_opened")
