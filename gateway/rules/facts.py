@@ -111,8 +111,12 @@ class FactBoard:
         known = self._facts.get(about)
         if quality is Quality.UNDER_TEST and (known is None or not known.value):
             self.hear(about, key[1], Quality.GOOD, at)
-        elif quality is Quality.GOOD and known is not None and known.value == key[1]:
+        elif quality is Quality.GOOD and known is not None and known.value and self._may_end(known.value, key):
             self.rows.set(about, _replace(known, value=self._under_test(key[0])))
+
+    def _may_end(self, begun_by: Scalar, key: FactKey) -> bool:
+        """By the point that began the test; by any, where that is called otherwise now."""
+        return begun_by == key[1] or begun_by not in self.compound.subjects[key[0]].facts
 
     def _under_test(self, device: str) -> str:
         """A point of the device that is under test still: one of its channels may be, when another is so no more."""

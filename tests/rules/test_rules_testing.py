@@ -429,3 +429,20 @@ def test_the_gas_of_a_test_is_no_rise_when_the_test_is_over(make):
     core.read("gas", "gas", 9.0, MINUTE + 10 * SECOND, TEST)
     core.read("gas", "gas", 9.0, MINUTE + 20 * SECOND)
     assert core.said("rising") == []
+
+
+def test_a_point_that_its_profile_calls_otherwise_now_does_not_hold_the_test_that_it_began(
+    make, house, subjects, rules_text
+):
+    """Was: that test was never over, and each later calibration called out the street."""
+    core = make()
+    core.read("smoke", "smoke", False, SECOND, TEST)
+    renamed = [
+        Subject("smoke", "smoke-detector", "b1/s1/301", (), {"fire": FactSpec()}) if s.id == "smoke" else s
+        for s in subjects
+    ]
+    core.restart(after=SECOND, compound=house(rules_text.replace("point: smoke", "point: fire"), subjects=renamed))
+    core.read("smoke", "fire", False, MINUTE)
+    core.read("smoke", "fire", False, HOUR, TEST)
+    core.read("smoke", "fire", True, HOUR + MINUTE, TEST)
+    assert core.alert("smoke").drill
