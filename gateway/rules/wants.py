@@ -61,14 +61,20 @@ class Wants:
             self.driven.drop(actuated.output)
 
     def part(self) -> None:
-        """After a restore: an output that stands elsewhere now has left its old relay on, unless only the name is new."""
-        for (name,) in self.driven:
-            row, spec = self.driven.get(name), self._compound.outputs.get(name)
-            if row is not None and row.relay and LEFT not in name and (spec is None or spec.relay != row.relay):
-                self.driven.put(row, f"{name}{LEFT}{row.relay}")
-                self.driven.drop(name)
-                if spec is not None:
-                    self.driven.put(Driven(spec.relay), name)
+        """After a restore: a relay left on is that output's now which switches it; where none does, nobody's, under a name of its own.
+        An output that stands elsewhere keeps what it had all the same: perhaps only the name of its relay is new.
+        """
+        outputs = self._compound.outputs
+        holders = {spec.relay: spec.id for spec in outputs.values() if spec.kind != "valve"}  # nobody puts a valve off
+        for (name,), row in list(self.driven.by_key.items()):
+            nobodys = name if LEFT in name else f"{name}{LEFT}{row.relay}"
+            holder = holders.get(row.relay, nobodys)
+            if not row.relay or holder == name:
+                continue
+            self.driven.drop(name)
+            self.driven.put(row, holder)
+            if name in outputs:
+                self.driven.put(Driven(outputs[name].relay), name)
 
     def take_back(self) -> None:
         """Every run tells its outputs anew what they should be."""

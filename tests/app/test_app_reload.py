@@ -192,6 +192,25 @@ def test_a_restart_puts_off_the_relay_from_which_it_took_a_sounding_output(tmp_p
     live(tmp_path, story)
 
 
+@pytest.mark.parametrize("new_name", [True, False])
+def test_a_restart_puts_off_a_relay_that_was_left_on_and_is_another_outputs_now(tmp_path, new_name):
+    """Was: on without a cause, and by nobody's hand, so held: it sounded on in the wrong stair."""
+    mine = "  siren: { kind: siren, device: relay, point: relay2, place: b1/s1, serves: [b1] }\n"
+    other = "  horn: { kind: siren, device: relay, point: relay2, place: b1/s1, serves: [b1/hall] }\n"
+
+    async def story(living):
+        await _leak(living)
+        await living.until(lambda: living.relay.coils[SIREN], "the siren is on")
+        await living.stop()
+        living.edit(mine, other if new_name else mine.replace("relay2", "relay3") + other)
+        await living.start()
+        await living.until(lambda: not living.relay.coils[SIREN], "the old one is off")
+        assert bool(living.relay.coils[SIREN + 1]) is not new_name
+        await living.until(lambda: not living.house.engine.driven() - {"siren"}, "the old one is done with")
+
+    live(tmp_path, story)
+
+
 def _shift_relays(folder):
     """A product of the site's own, whose relays stand elsewhere."""
     (folder / "profiles").mkdir()
