@@ -45,7 +45,7 @@ from gateway.rules.away import AWAY
 from gateway.rules.commands import Verdict, carry_out
 from gateway.rules.compound import CLOCK, CONFIRMED, GAP, HEALTH, HELD, SYNCED, Compound
 from gateway.rules.deadlines import Deadlines
-from gateway.rules.facts import ClockRow, FactBoard, Segment
+from gateway.rules.facts import OURS, ClockRow, FactBoard, Segment
 from gateway.rules.ledger import Ledger, Row, Table
 from gateway.rules.presence import GRANTED, Presence
 from gateway.rules.presence import when as passed_at
@@ -247,8 +247,8 @@ class Engine:
         """
         key, good = (reading.device, reading.point), reading.quality is _GOOD
         subject = self.compound.subjects.get(reading.device)
-        if subject is None:
-            return good  # a device that the site no longer knows; the journal keeps the event
+        if subject is None or reading.point in OURS:
+            return good  # of a device that the site no longer knows, or in words that are not its own; the journal keeps it
         people = self._presence.by_reading.get(key)
         before = self.board.fact(*key) if people is not None else None
         news = self.board.hear(key, reading.value, reading.quality, stamped.at)

@@ -22,6 +22,8 @@ from gateway.rules.wall import Wall, shown
 
 FactKey = tuple[str, str]
 """Subject and name of a fact."""
+OURS = frozenset({HEALTH, "reason", TESTED})
+"""Facts that the gateway says of a device: no point of its own may take their place."""
 _GREATEST = 2**63
 """A row holds 64 bits."""
 

@@ -10,6 +10,8 @@ from gateway.nodes import Faults, Node, Reader, nearest
 from gateway.site.profile import Danger, Factor, Flash, Notation, PointClass, PointSpec, Scaling, Space
 
 POINT = r"[a-z][a-z0-9_]*"
+OURS = frozenset({"health", "reason", "tested"})
+"""What the gateway says of each device itself: a point called so is heard by nobody (a test holds them to the core's own)."""
 _LETTERS = "ABCDEFGH"
 FAMILIES = ("ABCD", "BADC", "CDAB", "DCBA")
 _TABLES = {"0": Space.COIL, "1": Space.DISCRETE, "3": Space.INPUT, "4": Space.HOLDING}
@@ -55,6 +57,8 @@ def read_point(point: str, node: Node, faults: Faults, profile: str, notation: N
     reader = Reader(node, faults, f"{profile}.{point}")
     if not re.fullmatch(POINT, point):
         faults.add(node.mark, "fault.bad_form", name=profile, field="points", given=point, form="a-z 0-9 _")
+    if point in OURS:
+        faults.add(node.mark, "fault.profile_point_ours", name=profile, given=point)
     space = reader.take_choice("space", Space, Space.HOLDING, required=not reader.has("vendor"))
     space, address, vendor = place_of(reader, space, notation)
     kind = reader.take_choice("type", PointType, PointType.UINT16)

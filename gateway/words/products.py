@@ -40,6 +40,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}: bits has no bit {given}; they are numbered from 0 to {high}.",
     ),
     "fault.profile_zero_scale": ("{name}：scale 不能是 0。", "{name}: scale cannot be 0."),
+    "fault.profile_point_ours": (
+        "{name}：{given} 是网关自己用的名字，请给点位另取名字；现在没有规则听得到它。",
+        "{name}: {given} is what the gateway says of a device itself: give the point another name; no rule hears it now.",
+    ),
     "fault.profile_point_not_readable": (
         "{name}：地址落在 no_read 禁读范围里。",
         "{name}: its address lies within no_read.",

@@ -118,6 +118,7 @@ def test_every_field_arrives(kit):
         (("bit_step: 8", "max_read: 1"), "fault.profile_point_too_long"),
         (("guard: 40ms", "guard: 40"), "fault.not_duration"),
         (("  level:", "  Level-1:"), "fault.bad_form"),
+        (("  level:", "  health:"), "fault.profile_point_ours"),
     ],
 )
 def test_each_mistake_is_named(kit, change, key):
