@@ -143,6 +143,8 @@ class RtuLine(Asking):
 
     async def _exchange(self, request: Request, timeout_ms: int) -> bytes:
         self._credible_s = timeout_ms / 1000
+        if self._owing[request.unit] or self._doubles.may_repeat(request.unit):
+            await _hear_out()
         await self._silence(self._gaps.get(request.unit, 0.0))
         self._owing[request.unit].forget(asyncio.get_running_loop().time())
         self._transmit(request)
@@ -359,6 +361,12 @@ class RtuLine(Asking):
             self._owe(self._request, asyncio.get_running_loop().time())
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(line_gone(self.wire.name, why))
+
+
+async def _hear_out() -> None:
+    """Let the loop hand up what came while it was held up, or that is taken for the answer: it looks behind us, and hands up a turn later."""
+    for _ in range(2):
+        await asyncio.sleep(0)
 
 
 async def _nap(wait: float) -> None:

@@ -1,18 +1,23 @@
-"""What every kind of wire does when it goes, whatever becomes of what it tells the log of it."""
+"""What every kind of wire does when it goes, whatever becomes of what it tells the log of it, and when nobody had a turn for long."""
 
 import asyncio
 import contextlib
 import os
 import pty
+import time
+import tty
 from types import SimpleNamespace
 
 import pytest
 from instruments.waiting import until
 
-from gateway.drivers.modbus import dial_in, serial_wire, tcp_wire
+from gateway.drivers.modbus import dial_in, frames, owing, serial_wire, tcp_wire
 from gateway.drivers.modbus.dial_in import DialInWire, Reception
+from gateway.drivers.modbus.rtu import RtuLine
 from gateway.drivers.modbus.serial_wire import SerialWire
 from gateway.drivers.modbus.tcp_wire import TcpWire
+from gateway.faults import DeviceFault
+from gateway.site.profile import Space
 
 
 @contextlib.asynccontextmanager
@@ -64,3 +69,66 @@ def test_a_wire_that_goes_says_so_even_where_the_log_cannot_be_written(monkeypat
             wire.end()
 
     asyncio.run(story())
+
+
+@contextlib.asynccontextmanager
+async def far_end_of_a_port():
+    """A wire, how bytes come in on it, and what was sent out."""
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    os.set_blocking(master, False)
+    wire, sent = SerialWire(os.ttyname(slave)), bytearray()
+    os.close(slave)
+    asyncio.get_running_loop().add_reader(master, lambda: sent.extend(os.read(master, 4096)))
+    yield wire, lambda data: os.write(master, data), sent
+    asyncio.get_running_loop().remove_reader(master)
+    os.close(master)
+
+
+@contextlib.asynccontextmanager
+async def far_end_of_a_converter():
+    sent, writers = bytearray(), []
+
+    async def serve(reader, writer):
+        writers.append(writer)
+        while data := await reader.read(4096):
+            sent.extend(data)
+
+    def come(data):
+        writers[0].write(data)
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield TcpWire("127.0.0.1", server.sockets[0].getsockname()[1], 9600, 10 / 9600), come, sent
+
+
+def _value(value):
+    body = bytes((1, 3, 2)) + value.to_bytes(2, "big")
+    return body + frames.crc(body)
+
+
+@pytest.mark.parametrize("kind", [far_end_of_a_port, far_end_of_a_converter])
+@pytest.mark.parametrize("noise", [b"", b"\x55" * 1500])
+def test_what_came_late_while_the_loop_was_held_up_is_not_the_next_value(monkeypatch, kind, noise):
+    for name, seconds in {"SETTLE_S": 0.2, "MORE_S": 0.1, "FAR_S": 0.3}.items():
+        monkeypatch.setattr(owing, name, seconds)
+
+    async def story():
+        async with kind() as (wire, come, sent):
+            line = RtuLine(wire)
+            await line.connect()
+            with pytest.raises(DeviceFault, match="timeout"):
+                await line.read(1, Space.HOLDING, 0, 1, 20)
+            await until(lambda: len(sent) == 8)
+            come(noise + _value(0xDEAD))
+            time.sleep(0.5)  # noqa: ASYNC251 - so that nobody has a turn while that answer is believed in
+            answering = asyncio.create_task(answer_the_second(come, sent))
+            answer = await line.read(1, Space.HOLDING, 5, 1, 5_000)
+            await answering
+            await line.end()
+            return answer
+
+    async def answer_the_second(come, sent):
+        await until(lambda: len(sent) == 16)
+        come(_value(7))
+
+    assert asyncio.run(story()) == [7]
