@@ -1,7 +1,8 @@
 """Where a host is, by its name. Whoever dials does so by what stands here, with a limit of his own.
 
 A dead name server keeps getaddrinfo(3) for 20 s and longer, in a thread that nobody can call back: so of each name there is one
-lookup at a time, and whoever stopped waiting for it finds it still under way when he asks again.
+lookup at a time, and whoever stopped waiting for it finds it still under way when he asks again, or what it found. That it found
+nothing is no answer to who asks later: the name server may be back.
 """
 
 from __future__ import annotations
@@ -26,20 +27,20 @@ class Lookup:
         if self._under_way is None:
             loop = asyncio.get_running_loop()
             self._under_way = asyncio.ensure_future(loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM))
-            self._under_way.add_done_callback(_look)
+            self._under_way.add_done_callback(self._over)
         under_way = self._under_way
         await asyncio.wait({under_way})
-        self._under_way = None
+        if self._under_way is under_way:
+            self._under_way = None
         try:
             return [str(address[0]) for *_, address in under_way.result()]
         except UnicodeError as error:  # an empty label, or one over 63 characters (idna)
             raise OSError(f"{self._host} is no host name: {error}") from error
 
-
-def _look(done: asyncio.Future[list[Any]]) -> None:
-    """Whoever waited may be gone by now: its failure is no bug that nobody looked at."""
-    if not done.cancelled():
-        done.exception()
+    def _over(self, done: asyncio.Future[list[Any]]) -> None:
+        """Whoever waited may be gone by now: its failure is no bug that nobody looked at."""
+        if done.cancelled() or done.exception() is not None:
+            self._under_way = None
 
 
 def _is_address(host: str) -> bool:
