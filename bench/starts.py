@@ -18,7 +18,7 @@ from pathlib import Path
 from bench.figures import Figure, median
 from bench.rig import Daemon, Ear, Helper, broker, is_alert
 from bench.tcp import QUIET_MS, write_site
-from gateway.sim.broker import free_port
+from gateway.sim.ports import free_port
 from gateway.store.database import NAME, Database
 from gateway.store.rows import Batch, HistoryRow, JournalRow, StateRow
 

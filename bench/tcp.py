@@ -36,7 +36,8 @@ from bench.rig import (
     synced_publish,
 )
 from bench.workload import UNITS
-from gateway.sim.broker import Mosquitto, free_port
+from gateway.sim.broker import Mosquitto
+from gateway.sim.ports import free_port
 
 _PROFILE = """\
 id: {name}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import random
 import secrets
 import shutil
 import socket
@@ -23,10 +22,10 @@ from typing import ClassVar
 from msgspec import Struct
 
 from gateway.sim import leash
+from gateway.sim.ports import free_port
 
 _ACCEPT_S = 10.0
 _STOP_S = 10.0
-_LISTENING_PORTS = 16_384, 32_768
 _PASSWORD_ROUNDS = 101  # what mosquitto_passwd 2.0 writes; these secrets live as long as a test
 
 
@@ -42,22 +41,6 @@ class Tls(Struct, frozen=True):
     key_file: str
     client_certificates: bool = False
     """Demand one of every client."""
-
-
-def free_port() -> int:
-    """A TCP port on loopback that nobody used a moment ago.
-
-    Not one of the kernel's ephemeral ports (ip(7), ip_local_port_range: from 32768): any outgoing connection of this machine
-    may be given one of those before whoever asked us has come to listen on it.
-    """
-    while True:
-        port = random.randrange(*_LISTENING_PORTS)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 class _Broker:

@@ -10,9 +10,9 @@ import string
 from pathlib import Path
 from typing import Self
 
-from gateway.sim.broker import free_port
 from gateway.sim.buttons import SimButton
 from gateway.sim.modbus import SimBus
+from gateway.sim.ports import free_port
 from gateway.sim.staging import Staged
 from gateway.sim.world import SimWorld
 

@@ -17,6 +17,8 @@ from typing import Self
 
 from msgspec import Struct, field
 
+from gateway.sim.ports import free_port
+
 _ILLEGAL_FUNCTION, _ILLEGAL_ADDRESS, _ILLEGAL_VALUE = 1, 2, 3
 _FIXED_FUNCTIONS = {1, 2, 3, 4, 5, 6}  # eight bytes on the wire
 _COUNTED_FUNCTIONS = {15, 16}
@@ -233,7 +235,7 @@ class SimTcp:
     def __init__(self, units: Iterable[SimUnit], tcp_port: int = 0) -> None:
         """``tcp_port`` 0 takes a free one, kept over ``stop`` and ``start``."""
         self.units = {unit.unit_id: unit for unit in units}
-        self.tcp_port = tcp_port
+        self.tcp_port = tcp_port or free_port()
         self.connections = 0
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -248,7 +250,6 @@ class SimTcp:
     async def start(self) -> None:
         """Listen."""
         self._server = await asyncio.start_server(self._attend, "127.0.0.1", self.tcp_port)
-        self.tcp_port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """Hang up on everybody and listen no more."""

@@ -16,7 +16,7 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.nodes import Faults, Node
-from gateway.sim.broker import free_port
+from gateway.sim.ports import free_port
 from gateway.site.files import Folder
 from gateway.site.model import STREAM
 from gateway.site.reading import SITE_FILE

@@ -7,7 +7,7 @@ import asyncio
 from app.living import Living
 from instruments.virtual import virtual_run
 
-from gateway.sim.broker import free_port
+from gateway.sim.ports import free_port
 
 
 def test_an_uplink_without_its_broker_and_an_output_are_told_as_they_stand(tmp_path):

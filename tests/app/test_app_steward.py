@@ -15,7 +15,7 @@ from gateway.app.moving import back_up
 from gateway.app.steward import Steward
 from gateway.control.protocol import PeerCredentials, Refusal, Request
 from gateway.events import Entry, SiteLoaded
-from gateway.sim.broker import free_port
+from gateway.sim.ports import free_port
 
 CANARY = "p-canary-0123456789abcdef"
 ELDER = (

@@ -12,7 +12,7 @@ from instruments.virtual import virtual_run
 
 from gateway.control.protocol import PeerCredentials, Refusal, Request
 from gateway.events import Entry, Paired, SequenceGap
-from gateway.sim.broker import free_port
+from gateway.sim.ports import free_port
 from gateway.sim.terminal import CANARIES, SimTerminal
 from gateway.sim.terminal_server import TerminalServer
 

@@ -11,7 +11,7 @@ from instruments.virtual import virtual_run
 from gateway.control.protocol import PeerCredentials, Request
 from gateway.events import Command, Entry, SequenceGap
 from gateway.instant import DAY, HOUR, SECOND
-from gateway.sim.broker import free_port
+from gateway.sim.ports import free_port
 
 ELDER = "3f2a90c1d4e5b6a7988776655443322f"
 SITE = f"""

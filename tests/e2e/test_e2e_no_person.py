@@ -21,7 +21,7 @@ from instruments.persons import kept, traces
 from wire.face_bodies import BODIES, JPEG, UNREADABLE, envelope, part
 
 from gateway.events import Entry, Event
-from gateway.sim.broker import free_port
+from gateway.sim.ports import free_port
 from gateway.sim.terminal import BOUNDARY, SimTerminal
 from gateway.sim.terminal_server import TerminalServer
 from gateway.store.recording import Recording

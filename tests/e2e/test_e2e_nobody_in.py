@@ -16,8 +16,8 @@ from e2e.walking import DUTY, Walk, walk
 
 from gateway.control.client import ControlClient
 from gateway.control.folder import PORTER_NAME
-from gateway.sim.broker import free_port
 from gateway.sim.leash import leashed
+from gateway.sim.ports import free_port
 
 pytestmark = pytest.mark.filterwarnings("ignore:isSet:DeprecationWarning")  # modbus_tk's own
 _LISTENING = "0A"  # proc(5), TCP_LISTEN in include/net/tcp_states.h

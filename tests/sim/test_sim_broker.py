@@ -6,7 +6,8 @@ import socket
 
 import pytest
 
-from gateway.sim.broker import BrokerFault, EmbeddedBroker, free_port
+from gateway.sim.broker import BrokerFault, EmbeddedBroker
+from gateway.sim.ports import free_port
 
 
 def test_a_port_that_somebody_took_meanwhile_is_a_fault_and_not_a_broker(tmp_path):

@@ -10,7 +10,7 @@ import threading
 import aiomqtt
 import structlog
 
-from gateway.sim.broker import free_port
+from gateway.sim.ports import free_port
 from gateway.sim.receiver import DutyOffice
 from gateway.site.model import Broker
 from gateway.uplink import session

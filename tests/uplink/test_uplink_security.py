@@ -124,7 +124,7 @@ def test_a_broker_without_mqtt_5_is_named(house, nats):
 
 
 def test_nobody_there(house):
-    from gateway.sim.broker import free_port
+    from gateway.sim.ports import free_port
 
     assert ask(house, free_port()) == ("lost", "refused")
     assert ask(house, 1883, hosts=(Broker("no-such-host.invalid"),), seconds=20) == ("lost", "network")

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import threading
 import tty
@@ -25,6 +24,7 @@ from gateway.drivers.modbus.rtu import RtuLine
 from gateway.drivers.modbus.tcp import TcpLine
 from gateway.drivers.modbus.tcp_wire import TcpWire
 from gateway.faults import DeviceFault
+from gateway.sim.ports import free_port
 from gateway.site.profile import Space
 
 
@@ -57,12 +57,6 @@ def wire():
         thread.join()
         for fd in (*ends[0], *ends[1], stop_r, stop_w):
             os.close(fd)
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def fill(server):

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable
 from typing import Self
 
-from gateway.sim.broker import free_port
+from gateway.sim.ports import free_port
 
 PUBLISH, PUBACK = 3, 4
 _CHUNK = 256

@@ -14,7 +14,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from gateway.app.hanging import EXIT_HUNG
-from gateway.sim.broker import free_port
+from gateway.sim.ports import free_port
 
 from .rows import Budget, Row
 from .stage import Stage

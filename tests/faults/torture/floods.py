@@ -20,7 +20,7 @@ import aiomqtt
 from e2e.walking import DUTY, PASSWORD, TOPICS
 
 from gateway.restraint import ORDER_RATE
-from gateway.sim.broker import free_port
+from gateway.sim.ports import free_port
 from gateway.sim.terminal import SimTerminal, render
 
 from .between import PUBACK, PUBLISH, Between

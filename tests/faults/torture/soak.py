@@ -24,8 +24,8 @@ from typing import NamedTuple
 from instruments.virtual import virtual_run
 
 from gateway.control.protocol import PeerCredentials
-from gateway.sim.broker import free_port
 from gateway.sim.buttons import SimButton
+from gateway.sim.ports import free_port
 from gateway.sim.terminal import SimTerminal
 
 from .register import Register

@@ -12,7 +12,7 @@ import contextlib
 import itertools
 from typing import Self
 
-from gateway.sim.broker import free_port
+from gateway.sim.ports import free_port
 
 from .between import PUBLISH, packet_from
 from .register import Register
