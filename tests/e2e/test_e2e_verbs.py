@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 import pytest
-from e2e.walking import DUTY, SOURCE, Walk, walk
+from e2e.walking import DUTY, SOURCE, Walk, walk_abreast
 
 pytestmark = pytest.mark.filterwarnings("ignore:isSet:DeprecationWarning")  # modbus_tk's own
 HEAD = "head-b1"
@@ -26,10 +26,6 @@ async def shown(whole: Walk, *arguments: str) -> str:
     )  # fmt: skip
     out, _ = await process.communicate()
     return out.decode()
-
-
-def test_a_test_of_the_chain_goes_the_whole_way_and_is_taken_for_nothing_else(tmp_path):
-    walk(tmp_path, _chain_test)
 
 
 async def _chain_test(whole: Walk) -> None:
@@ -98,10 +94,6 @@ async def _chain_test(whole: Walk) -> None:
     whole.assert_clean()
 
 
-def test_every_verb_does_what_its_name_says_over_mqtt_and_at_the_command_line(tmp_path):
-    walk(tmp_path, _verbs)
-
-
 async def _verbs(whole: Walk) -> None:
     world = whole.world
     await whole.start()
@@ -134,3 +126,11 @@ async def _verbs(whole: Walk) -> None:
     assert (await order(whole, "pair", reason="x"))["reason"] == "wrong_principal"
     await whole.until(lambda: not whole.score.lost(), "nothing is missing")
     whole.assert_clean()
+
+
+def test_every_order_does_what_its_name_says(tmp_path, subtests):
+    stories = {
+        "a test of the chain goes the whole way and is taken for nothing else": _chain_test,
+        "every verb, over MQTT and at the command line": _verbs,
+    }
+    walk_abreast(subtests, tmp_path, stories)

@@ -8,28 +8,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import shutil
 import string
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import aiomqtt
 import modbus_tk.defines as tk
 import pytest
+from instruments.abreast import abreast
 from instruments.promised import broken_promises
 from modbus_tk.modbus_tcp import TcpServer
 from msgspec import Struct
 
 from gateway.control.client import ControlClient
 from gateway.control.protocol import Refusal
-from gateway.sim.broker import EmbeddedBroker, Mosquitto, free_port
+from gateway.sim.broker import EmbeddedBroker, Mosquitto
 from gateway.sim.compound import SimCompound
 from gateway.sim.leash import leashed
+from gateway.sim.ports import free_port
 from gateway.sim.receiver import Arrival, DutyOffice
 from gateway.sim.score import Score
 
@@ -40,8 +43,10 @@ TOPICS = SOURCE.removeprefix("/")
 PASSWORD = "street-password-0123456789"
 DUTY = "duty-1"
 ENTRY = ("-m", "gateway.cli", "run")
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 """How long anything may take on a machine that is busy with other tests."""
+ABREAST = 3
+"""So many compounds at once: each is four processes, and more of them would only wait for each other."""
 LOG_TAIL = 6000
 _GAS_HALL = [0x2000, 0, 10, 50, 100, 1, 0, 725, 0x0B00, 510]
 
@@ -59,16 +64,31 @@ def needs() -> None:
         pytest.skip(missing)
 
 
-def walk(folder: Path, story: Callable[[Walk], Any], **options: Any) -> None:
+Told = Callable[["Walk"], Coroutine[Any, Any, None]]
+
+
+def walk(folder: Path, story: Told, **options: Any) -> None:
     """Run a story in a compound of its own."""
     needs()
+    asyncio.run(_walked(folder, story, options))
 
-    async def main() -> None:
-        async with Walk(folder, **options) as whole:
-            await story(whole)
-            await whole.assert_district_has_all()
 
-    asyncio.run(main())
+def walk_abreast(
+    subtests: pytest.Subtests, folder: Path, stories: Mapping[str, Told], sites: Mapping[str, Path] | None = None
+) -> None:
+    """Each in a compound of its own, and some at once: a walk mostly waits. ``sites``: whose template is another."""
+    needs()
+    walks = {}
+    for n, (name, story) in enumerate(stories.items()):
+        (home := folder / str(n)).mkdir()
+        walks[name] = functools.partial(_walked, home, story, {"site": (sites or {}).get(name, SITE)})
+    abreast(subtests, walks, ABREAST, asyncio.run)
+
+
+async def _walked(folder: Path, story: Told, options: dict[str, Any]) -> None:
+    async with Walk(folder, **options) as whole:
+        await story(whole)
+        await whole.assert_district_has_all()
 
 
 class Peer:
