@@ -1,6 +1,6 @@
 """Every fault of ``make torture`` at its shortest: nothing lost, doubled, out of order or otherwise wrong. Times decide nothing.
 
-Most of a trial is waiting, so two faults of a family run side by side, each in a process of its own as with ``--jobs``. Each is a
+Most of a trial is waiting, so some faults of a family run side by side, each in a process of its own as with ``--jobs``. Each is a
 daemon and a compound: more of them on a small machine would only wait for each other.
 """
 
@@ -14,8 +14,8 @@ from .torture.faults import FAULTS
 from .torture.jobs import side_by_side
 from .torture.rows import Budget
 
-AT_ONCE = 2
-MOST = 6
+AT_ONCE = 3
+MOST = 12
 """Faults of a part: a large family is several tests, none of which is long."""
 
 

@@ -22,10 +22,7 @@ _RULE = """  - rule: {name}
     grade: small
     text: {{ zh: 空气, en: The air }}
 """
-RULES = "rules:\n" + "".join(
-    _RULE.format(name=name, when=when, delay=DELAY_S)
-    for name, when in {"stuffy": "co2, above: 1500 ppm", "hot": "temperature, above: 40 °C"}.items()
-)
+_CAUSES = {"stuffy": "co2, above: 1500 ppm", "hot": "temperature, above: 40 °C"}
 CO2_PPM, TEMPERATURE = 5, 0
 """Registers of the air sensor in the hall; the temperature in tenths."""
 GOOD, BAD = {CO2_PPM: 480, TEMPERATURE: 223}, {CO2_PPM: 1900, TEMPERATURE: 450}
@@ -37,10 +34,14 @@ EARLY_S, ANEW_S = 0.05, 2.0
 STUFFY, HOT, STRANGER = ("stuffy", "air-hall"), ("hot", "air-hall"), ("stranger", "gate-1")
 
 
+def _rules() -> str:
+    return "rules:\n" + "".join(_RULE.format(name=name, when=when, delay=DELAY_S) for name, when in _CAUSES.items())
+
+
 async def waiting(folder: Path, budget: Budget, *entry: str) -> Row:
     """A trial is a kill; a round ends when all that waited has come. ``entry``: another way to start the daemon."""
     row, dice = Row(), budget.dice()
-    async with Stage(folder, ("rules:\n", RULES), seed=budget.seed) as stage:
+    async with Stage(folder, ("rules:\n", _rules()), seed=budget.seed) as stage:
         await stage.live(*entry)
         for _ in budget.rounds():
             await _round(stage, dice, row, entry)
