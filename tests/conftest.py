@@ -1,5 +1,6 @@
-"""How Hypothesis plays everywhere: the machine's mood decides no test. And no test may let a secret out."""
+"""How Hypothesis plays everywhere: the machine's mood decides no test. No test may let a secret out. And who waits longest goes first."""
 
+import pytest
 from hypothesis import HealthCheck, settings
 from instruments.canaries import pytest_runtest_makereport
 
@@ -7,3 +8,11 @@ __all__ = ["pytest_runtest_makereport"]  # a hook: pytest finds it here
 
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
+
+LONG = "tests/faults/test_torture_rows.py", "tests/faults/", "tests/e2e/", "tests/sim/", "tests/drivers/", "tests/app/"
+"""Where tests wait for processes and lines, and those that reckon come last: so one process waits while another reckons, and none
+is left at the end with an hour's work that nobody can take from it."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: next((n for n, path in enumerate(LONG) if item.nodeid.startswith(path)), len(LONG)))
