@@ -16,7 +16,7 @@ OUTPUTS = {name: p.profile for name, p in PRODUCTS.items() if any(spec.writable 
 WRITES = [(name, example) for name, profile in OUTPUTS.items() for example in profile.examples if example.write]
 
 DESCRIBED_ONLY = {
-    "air-wb-msw4", "relay-ryn408f", "relay-stm8-4ch", "relay-wp8025", "siren-sentera-alrm1", "valve-belimo-mod",
+    "air-wb-msw4", "relay-ryn408f", "relay-wp8025", "siren-sentera-alrm1", "valve-belimo-mod",
     "valve-belimo-uk24mod", "water-wb-mwac",
 }  # fmt: skip
 """Products whose switching on no frame proves, printed or captured: their profile is true to a description, no more is known.
