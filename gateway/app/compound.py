@@ -8,6 +8,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from gateway.alerts import Rung
+from gateway.app.left_on import places
 from gateway.app.local_time import wall_ms
 from gateway.instant import DAY, MINUTE
 from gateway.nodes import Faults, nearest
@@ -64,7 +65,7 @@ def compound_of(site: Site, faults: Faults) -> Compound:
         site=site.id,
         fingerprint=site.fingerprint,
         subjects=subjects,
-        outputs={output.id: _output(output) for output in site.outputs.values()},
+        outputs=_outputs(site),
         rules=rules,
         grid=_grid(site.grid),
         roles={person.id: person.roles for person in site.people.values()},
@@ -221,9 +222,14 @@ def _door(door: Door) -> Subject:
     return Subject(door.id, "terminal", door.place, door.tags, facts | _HEALTH)
 
 
-def _output(output: Output) -> OutputSpec:
-    relay = f"{output.device}.{output.point}"
-    return OutputSpec(output.id, output.kind, output.place, output.serves, output.rules, relay, output.ex_rated)
+def _outputs(site: Site) -> dict[str, OutputSpec]:
+    stand = places(site)
+    return {output.id: _output(output, stand) for output in site.outputs.values()}
+
+
+def _output(output: Output, stand: Mapping[tuple[str, str], str]) -> OutputSpec:
+    relay, at = f"{output.device}.{output.point}", stand.get((output.device, output.point), "")
+    return OutputSpec(output.id, output.kind, output.place, output.serves, output.rules, relay, output.ex_rated, at)
 
 
 def _grid(grid: Grid) -> GridPlan:

@@ -17,6 +17,7 @@ import structlog
 from msgspec import Struct
 
 from gateway import __version__
+from gateway.actions import OutputState
 from gateway.alerts import Alert
 from gateway.app.anteroom import Ahead
 from gateway.app.chronicle import Chronicle
@@ -27,6 +28,7 @@ from gateway.app.errand import Errand
 from gateway.app.hanging import Hourglass
 from gateway.app.inbox import EVENT_QUARANTINED, Inbox, Kept
 from gateway.app.learning import Learner
+from gateway.app.left_on import nowhere, told_of
 from gateway.app.orders import Orders, Reloaded
 from gateway.app.publishing import Publishing
 from gateway.app.records import CLOSED_SEARCHED, Records
@@ -38,12 +40,14 @@ from gateway.clock import Clock, Timeline, resume
 from gateway.control.folder import SOCKET_NAME
 from gateway.control.server import ControlServer
 from gateway.drivers.ble.source import AdvertSource
-from gateway.events import Boot, DeviceHealth, Event, Health, SiteLoaded, Stamped
+from gateway.events import Actuated, Boot, DeviceHealth, Event, Health, SiteLoaded, Stamped
 from gateway.faults import LoudongError, StoreFault
 from gateway.instant import Anchor, ClockQuality, Instant, Stamp
+from gateway.nodes import Fault
 from gateway.rules.compound import HEALTH, STORE, Compound
 from gateway.rules.engine import Engine
 from gateway.rules.ledger import Row
+from gateway.rules.wants import GONE
 from gateway.site.model import Site
 from gateway.site.report import as_object
 from gateway.store.registry import Registry
@@ -153,8 +157,14 @@ class House:
         """Whether the core runs whole, and on a site file without faults."""
         reason = "safe_mode" if self.crashes.alone else EVENT_QUARANTINED if self.crashes.kinds else ""
         self._report_part(worker_subject("core"), reason, self.crashes.kinds)
-        tolerated = self.orders.tolerated
+        for name in nowhere(self.site, self.engine.driven()):
+            self.inbox.report(Actuated(name, OutputState.OFF.value, None, confirmed=False, reason=GONE))
+        tolerated = self._tolerated()
         self._report_part(SITE_HEALTH, SITE_TOLERATED if tolerated else "", [fault.key for fault in tolerated])
+
+    def _tolerated(self) -> list[Fault]:
+        """What is wrong with the site file, and what it left on."""
+        return [*self.orders.tolerated, *told_of(self.site, nowhere(self.site, self.engine.driven()))]
 
     def _report_part(self, name: str, reason: str, details: Iterable[str]) -> None:
         """Said only where all is not well, or was not when last heard of."""
@@ -389,7 +399,7 @@ class House:
             "uplinks": list(uplinks_standing(self.rooms.uplinks.values(), self.engine, self.timeline.now)),
             "outputs": self.rooms.outputs.standing(),
         }
-        out["tolerated"] = [as_object(fault, self.site.language) for fault in self.orders.tolerated]
+        out["tolerated"] = [as_object(fault, self.site.language) for fault in self._tolerated()]
         return shown | out | {"buses": self.rooms.buses(), "units": self.rooms.units()}
 
     def _beat(self, worker: str) -> Callable[[], None]:

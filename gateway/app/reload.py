@@ -25,7 +25,7 @@ from gateway.app.orders import FaultySite, Orders, Reloaded, read_orders
 from gateway.clock import monotonic_us
 from gateway.control.protocol import PeerCredentials
 from gateway.nodes import Faults
-from gateway.site.model import Bus, Site
+from gateway.site.model import Site
 from gateway.site.report import objects, render, summary
 from gateway.words import LANGUAGES, say
 
@@ -146,14 +146,10 @@ def _relay(site: Site, output: str) -> tuple[object, ...]:
         return ()
     points = ((bus, one, point) for bus in site.buses.values() for one in bus.devices for point in one.profile.points)
     return tuple(
-        (spec.kind == "valve", _end(bus), one.unit_id, point.space, point.address, point.write_off_address)
+        (spec.kind == "valve", bus.end, one.unit_id, point.space, point.address, point.write_off_address)
         for bus, one, point in points
         if (one.id, point.name) == (spec.device, spec.point)
     )
-
-
-def _end(bus: Bus) -> tuple[object, ...]:
-    return bus.port, bus.host, bus.tcp_port, bus.listen, bus.dials_from, bus.registration
 
 
 def _with_key(orders: Orders, before: Orders) -> Orders:

@@ -84,8 +84,10 @@ class OutputSpec(Struct, frozen=True):
     rules: tuple[str, ...] = ()
     """Only these rules drive it; empty: all that drive its kind."""
     relay: str = ""
-    """Where it is switched: one that is moved while it is on leaves that on behind it."""
+    """Where it is switched, by names: one that is moved while it is on leaves that on behind it."""
     ex_rated: bool = False
+    stands: str = ""
+    """The same by its place on the wire, which no new name changes."""
 
 
 class Regrade(Struct, frozen=True):

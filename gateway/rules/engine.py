@@ -228,7 +228,7 @@ class Engine:
         elif isinstance(event, Actuated):
             self._hear(event.output, CONFIRMED, event.confirmed, Quality.GOOD, stamped)
             self._hear(event.output, HELD, event.reason.startswith("held"), Quality.GOOD, stamped)
-            self._wants.answered(event)
+            self._wants.answered(event, at - self.board.blind_ms())
         elif isinstance(event, Command):
             self._command(event, stamped)
         elif isinstance(event, Boot):

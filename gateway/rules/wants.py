@@ -7,24 +7,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 from msgspec import Struct
 
 from gateway.actions import OutputState, Want
 from gateway.alerts import Alert
 from gateway.events import Actuated
+from gateway.instant import MINUTE
 from gateway.rules import outputs
-from gateway.rules.compound import Compound
+from gateway.rules.compound import Compound, OutputSpec
 from gateway.rules.ledger import Table
 
 LEFT = "@"
 """Between the name of an output and the relay that it left on when it was moved or taken away."""
+GONE = "relay_gone"
+"""Of a relay that was left on: nothing of the site can reach it any more."""
+_TOLD_MS = MINUTE
+"""Somebody is told of such a relay well within that time of listening."""
 
 
 class Driven(Struct, frozen=True):
     """An output we asked on, and have not seen off since: the next life, too, may switch it off."""
 
     relay: str = ""
-    """Where it was switched then; empty: an earlier version did not say."""
+    """Where it was switched then, by names; empty: an earlier version did not say."""
+    stands: str = ""
+    """The same by its place; empty: an earlier version did not say."""
+    gone: int | None = None
+    """Time spent listening, in ms, when it was first said to be out of reach."""
 
 
 class Wants:
@@ -51,30 +61,53 @@ class Wants:
         for want in changed:
             self.told.put(want, want.output)
             if want.state is OutputState.ON:
-                self.driven.put(Driven(self._compound.outputs[want.output].relay), want.output)
+                self._drive(self._compound.outputs[want.output])
         return changed
 
-    def answered(self, actuated: Actuated) -> None:
-        """An output said how it stands: one that is off, and shall be, is ours no longer."""
+    def _drive(self, output: OutputSpec) -> None:
+        self.driven.put(Driven(output.relay, output.stands), output.id)
+
+    def answered(self, actuated: Actuated, heard: int) -> None:
+        """An output said how it stands: one that is off, and shall be, is ours no longer. ``heard``: time spent listening so far."""
+        row = self.driven.get(actuated.output)
+        if row is not None and actuated.reason == GONE:
+            self._out_of_reach(actuated.output, row, heard)
+            return
         wanted = self.told.get(actuated.output)
         if actuated.actual == OutputState.OFF.value and (wanted is None or wanted.state is not OutputState.ON):
             self.driven.drop(actuated.output)
 
-    def part(self) -> None:
-        """After a restore: a relay left on is that output's now which switches it; where none does, nobody's, under a name of its own.
-        An output that stands elsewhere keeps what it had all the same: perhaps only the name of its relay is new.
-        """
-        outputs = self._compound.outputs
-        holders = {spec.relay: spec.id for spec in outputs.values() if spec.kind != "valve"}  # nobody puts a valve off
-        for (name,), row in list(self.driven.by_key.items()):
-            nobodys = name if LEFT in name else f"{name}{LEFT}{row.relay}"
-            holder = holders.get(row.relay, nobodys)
-            if not row.relay or holder == name:
-                continue
+    def _out_of_reach(self, name: str, row: Driven, heard: int) -> None:
+        """Nobody can switch it off but a person, so it is kept until somebody was told."""
+        if row.gone is None:
+            self.driven.put(msgspec.structs.replace(row, gone=heard), name)
+        elif heard - row.gone >= _TOLD_MS:
             self.driven.drop(name)
-            self.driven.put(row, holder)
-            if name in outputs:
-                self.driven.put(Driven(outputs[name].relay), name)
+
+    def part(self) -> None:
+        """After a restore: who stands where something was left on has it; what stands elsewhere now has left its old relay on.
+
+        Its new one is its own, too: perhaps only the wire is called otherwise. Where a valve stands now, nobody opens it.
+        """
+        outputs, rows = self._compound.outputs, {name: self.driven.get(name) for (name,) in self.driven}
+        for name, row in rows.items():
+            spec, heir = outputs.get(name), None if row is None else self._at(row)
+            if row is None or not row.relay or (heir is None and LEFT in name):
+                continue
+            if self.driven.get(name) is row:  # else it has another's relay by now
+                self.driven.drop(name)
+            if heir is None:
+                self.driven.put(row, f"{name}{LEFT}{row.stands or row.relay}")
+            for output in (heir, spec):
+                if output is not None and output.kind != "valve":
+                    self._drive(output)
+
+    def _at(self, row: Driven) -> OutputSpec | None:
+        """The output that is switched where this one was."""
+        outputs = self._compound.outputs.values()
+        if row.stands:
+            return next((one for one in outputs if one.stands == row.stands), None)
+        return next((one for one in outputs if one.relay == row.relay), None)
 
     def take_back(self) -> None:
         """Every run tells its outputs anew what they should be."""

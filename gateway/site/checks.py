@@ -69,10 +69,9 @@ def check_bus(bus: Bus, reader: Reader, ground: Ground) -> None:
         faults.add(reader.mark("framing"), "fault.needs", name=bus.id, field="framing: tcp", other="host | listen")
     if bus.data_bits == 7 and bus.serial:  # Serial Line 2.5.1: RTU sends bytes of 8 bits; 7 belong to Modbus ASCII
         faults.add(reader.mark("data_bits"), "fault.seven_bits", name=bus.id)
-    end = _end_of(bus)
-    first = ground.taken("end", end, bus.mark) if end else None
+    first = ground.taken("end", bus.end, bus.mark) if bus.end else None
     if first is not None:
-        faults.add(bus.mark, "fault.end_twice", name=bus.id, given=end, first=f"{first.file}:{first.line}")
+        faults.add(bus.mark, "fault.end_twice", name=bus.id, given=bus.end, first=f"{first.file}:{first.line}")
     if bus.listen:
         _check_listening(bus, reader, ground)
 
@@ -82,13 +81,6 @@ def check_behind(bus: Bus, reader: Reader, faults: Faults) -> None:
     told = reader.has("line_behind") or bus.speaks is not Framing.TCP
     if bus.host and not told and len({device.unit_id for device in bus.devices}) > 1:
         faults.warn(bus.mark, "fault.line_behind", name=bus.id, given=bus.host)
-
-
-def _end_of(bus: Bus) -> str:
-    """What two buses may not share."""
-    if bus.listen:
-        return f"{bus.listen} {bus.dials_from} {bus.registration.hex()}"
-    return bus.port or (f"{bus.host}:{bus.tcp_port}" if bus.host else "")
 
 
 def _check_listening(bus: Bus, reader: Reader, ground: Ground) -> None:

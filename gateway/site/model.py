@@ -146,6 +146,13 @@ class Bus(Struct, frozen=True):
     stop_bits: int = 1
 
     @property
+    def end(self) -> str:
+        """Where it is to be had: what no two buses share, whatever they are called; empty where the site file does not say."""
+        if self.listen:
+            return f"{self.listen} {self.dials_from} {self.registration.hex()}"
+        return self.port or (f"{self.host}:{self.tcp_port}" if self.host else "")
+
+    @property
     def speaks(self) -> Framing:
         """The framing on its wire."""
         return self.framing or (Framing.RTU if self.port else Framing.TCP)

@@ -295,6 +295,10 @@ _REASONS: dict[str, tuple[str, str]] = {
     "reason.store_fault": ("存储失败", "the store failed"),
     "reason.store_memory": ("磁盘拒绝写入,事件暂存于内存", "the disk refuses writes; events are held in memory"),
     "reason.store_mended": ("启动时存储有损坏,已修复", "the store was found damaged and mended"),
+    "reason.relay_gone": (
+        "小区文件里已没有它的继电器,网关够不着",
+        "its relay is no longer in the site file, nothing reaches it",
+    ),
     "reason.held_without_cause": ("无原因处于开启,保持原状", "on without a cause, left as found"),
     "reason.not_confirmed": ("反馈显示未到位", "the feedback shows it is not in place"),
     "reason.feedback_unknown": ("反馈读不到或不可信", "the feedback cannot be read or believed"),

@@ -175,6 +175,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "输出“{output}”现在开着，或还没有看到它已关：这时拿掉或改接，旧继电器会一直开着。请先让它停下（处置或消音引起它的告警），看到它关了再重新加载；继电器已经拆走时，改为重启网关。",
         "The output “{output}” is on, or not yet seen off; moved or removed now, its old relay stays on. Acknowledge or silence what drives it, and reload once it is off; where the relay itself is gone, restart the gateway instead.",
     ),
+    "fault.left_on": (
+        "输出“{name}”拿掉时继电器（{given}）可能还开着，小区文件里已没有它的位置，网关够不着：请到现场把它关掉。",
+        "The output “{name}” was taken away while its relay ({given}) was perhaps on; nothing in the site file reaches it any more: switch it off by hand.",
+    ),
     "fault.secret_inline": (
         "{name}：密钥、口令不能直接写在 {field} 里；请放进单独的文件，用 {file_field} 写文件名。",
         "{name}: a secret must not be written in {field}; put it in a file of its own and name that file in {file_field}.",

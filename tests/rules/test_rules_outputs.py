@@ -240,3 +240,26 @@ def test_a_rule_about_a_place_drives_as_for_anyone_it_watches_there(make):
     flats = make(OWN_WORD.replace("  when", "  by: flat\n  when"), outputs=FAN)
     flats.read("water", "water", True, SECOND)
     assert (flats.output("fan"), flats.alert("own-word").subject) == (ON, "b1/s1/302")
+
+
+def _siren(name, place):
+    return OutputSpec(name, "siren", "b1", ("b1",), relay=f"board.{place}", stands=f"wire 9 coil {place}")
+
+
+@pytest.mark.parametrize(
+    ("now", "driven"),
+    [
+        ((_siren("a", 1), _siren("b", 2)), {"a", "b"}),
+        ((_siren("a", 2), _siren("b", 1)), {"a", "b"}),
+        ((_siren("b", 1),), {"b", "b@wire 9 coil 2"}),
+        ((_siren("a", 3), _siren("c", 2)), {"a", "c", "a@wire 9 coil 1"}),
+        ((), {"a@wire 9 coil 1", "b@wire 9 coil 2"}),
+    ],
+    ids=["as they were", "exchanged", "moved into the place of one that is gone", "one moved, one renamed", "gone"],
+)
+def test_every_relay_that_was_left_on_has_somebody_who_puts_it_off(make, house, rules_text, now, driven):
+    core = make(rules_text, outputs=(_siren("a", 1), _siren("b", 2)))
+    core.read("smoke", "smoke", True, SECOND)
+    for _ in range(2):  # a second start changes nothing
+        core.die(house(rules_text, outputs=now))
+        assert core.engine.driven() == driven
