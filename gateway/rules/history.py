@@ -117,7 +117,7 @@ class Moved(Struct, frozen=True):
             return Finding(False)
         number, stale_at = self._number(case), case.view.stale_at(case.subject, self.fact)
         if number is None:
-            return Finding(None)
+            return Finding(None, (), self._blind_until(case))
         fact, value = number
         lasting = [then for then in trail[1:] if then[0] > case.at - self.within_ms]
         window = trail[len(trail) - 1 - len(lasting) :]
@@ -139,9 +139,15 @@ class Moved(Struct, frozen=True):
         tested = fact.quality is Quality.UNDER_TEST
         if isinstance(fact.value, bool | str) or fact.value is None or not fact.believed(alarming=tested):
             return None
-        if tested and believed_until(case.view, case.subject, case.at) is not None:
+        if self._blind_until(case) is not None:
             return None
         return fact, float(fact.value)  # as the trail comes back from a row: a whole number must not tell a restart
+
+    def _blind_until(self, case: Case) -> Instant | None:
+        """Until when what is read may be the tester's gas; None: it is not read in a test that is believed."""
+        fact = case.view.fact(case.subject, self.fact)
+        tested = fact is not None and fact.quality is Quality.UNDER_TEST
+        return believed_until(case.view, case.subject, case.at) if tested else None
 
 
 class Counted(Struct, frozen=True):

@@ -422,6 +422,26 @@ def test_a_test_lets_no_alert_about_a_rate_return(make):
     assert core.said("rising")[-1] == "returned"
 
 
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_rate_sees_again_when_the_half_hour_is_over_and_not_with_the_next_reading(make, anew):
+    """Was: a core that was restored knew another deadline than the one that lived."""
+    core = make(RISES)
+    core.read("gas", "gas", 0.0, SECOND)
+    core.read("gas", "gas", 9.0, 10 * SECOND)
+    core.forget().read("gas", "gas", 9.0, 20 * SECOND, TEST)
+    core.read("water", "water", False, 10 * MINUTE)
+    if anew:
+        core.die()
+    core.wait(30 * MINUTE + 20 * SECOND - 1)
+    assert "returned" not in core.said("rising")
+    core.wait(30 * MINUTE + 20 * SECOND)
+    assert core.said("rising")[-1] == "returned"
+    core.read("water", "water", True, 31 * MINUTE)
+    due = core.engine.next_due()
+    core.die()
+    assert core.engine.next_due() == due
+
+
 def test_the_gas_of_a_test_is_no_rise_when_the_test_is_over(make):
     core = make(RISES)
     core.read("gas", "gas", 0.0, SECOND)
