@@ -28,6 +28,8 @@ from gateway.words import CATALOGUE, LANGUAGES, say
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 _CALLS_FOR_A_DEED = frozenset({ChangeKind.RAISED, ChangeKind.RE_ALARMED, ChangeKind.TOLD})
 _OF_A_TEST = frozenset({ChangeKind.RAISED, ChangeKind.CLOSED})
+_ACCOUNTED_FOR = frozenset({ChangeKind.RE_ALARMED, ChangeKind.CLOSED})
+"""Said with their reason: a drill that is none any more, an alert that is withdrawn while another one of the same stands."""
 _TELLINGS = {"raised": "told_first", "top_again": "told_again"}
 """Why the first rung of a telling was told (``rules.ladder.Because``) -> what the message calls it; every other is a climb."""
 # Seven digits and more, with blanks or hyphens between: telephones (ITU-T E.164: up to 15) and identity cards; no dates.
@@ -198,6 +200,8 @@ def _change_sentence(change: Change, kind: ChangeKind, language: str) -> str:
     """What happened. Only a climb tells the *next* rung: the foot of the ladder is told first, its top once more."""
     if change.alert.rule == CHAIN_TEST and kind in _OF_A_TEST:
         return _test_sentence(change, kind, language)
+    if reason := _because(change, kind, language):
+        return say(f"change.{kind}_because", language, because=reason)
     told = _told_now(change, kind)
     because = "" if not told else "top_again" if told[-1].because == "top_again" else told[0].because
     key = f"change.{_TELLINGS.get(because, kind)}"
@@ -205,6 +209,16 @@ def _change_sentence(change: Change, kind: ChangeKind, language: str) -> str:
     if not rungs and key != f"change.{kind}":
         key = "change.told_nobody"
     return say(key, language, who=change.who or "-", reason=discreet(change.reason) or "-", rungs=rungs)
+
+
+def _because(change: Change, kind: ChangeKind, language: str) -> str:
+    """Why it alarms again, or has ended otherwise than as what was dealt with; empty where there is nothing to be said."""
+    if kind not in _ACCOUNTED_FOR:
+        return ""
+    ours = "" if change.who else f"because.{change.reason}"
+    ended = "" if change.alert.closed_as == "resolved" else f"closed.{change.alert.closed_as}"
+    key = next((key for key in (ours, ended) if key in CATALOGUE), "")
+    return say(key, language) if key else ""
 
 
 def _test_sentence(change: Change, kind: ChangeKind, language: str) -> str:

@@ -169,6 +169,26 @@ def test_the_first_telling_names_whom_it_told_once():
     assert (texts["zh-CN"]["text"].count("楼栋长"), texts["en"]["text"].count("building head")) == (1, 1)
 
 
+@pytest.mark.parametrize(
+    ("kind", "reason", "closed_as", "en", "zh"),
+    [
+        ("re-alarmed", "test_over", None, "Alarming again: the test is over and it still stands.", "再次告警:测试结束,情况仍在。"),
+        ("re-alarmed", "", None, "Alarming again.", "再次告警。"),
+        ("closed", "one_stands", "withdrawn", "Closed: another alert of this rule and subject stands.", "已结束:同一规则同一对象已有告警。"),
+        ("closed", "", "withdrawn", "Closed: withdrawn.", "已结束:已撤销。"),
+        ("closed", "burnt toast", "mistaken", "Closed: mistaken.", "已结束:误报。"),
+        ("closed", "aired", "resolved", "Closed.", "已结束。"),
+    ],
+)  # fmt: skip
+def test_whoever_reads_that_it_alarms_again_or_has_ended_reads_why(kind, reason, closed_as, en, zh):
+    """Was: that of a drill which is none any more, and an all-clear where another alert of the same stands."""
+    who = "li" if reason == "burnt toast" else None
+    change = Change(ChangeKind(kind), Instant(2_500), msgspec.structs.replace(GAS, closed_as=closed_as), who, reason)
+    texts = json.loads(body(change))["data"]["texts"]
+    assert texts["en"]["text"].startswith(en + " ")
+    assert texts["zh-CN"]["text"].startswith(zh)
+
+
 def test_an_alert_without_a_place_says_what_it_is_about():
     line = msgspec.structs.replace(GAS, rule="line-lost", subject="bus-b1", place="", priority=Priority.HIGH)
     data = json.loads(body(msgspec.structs.replace(CHANGE, alert=line, alike=11)))["data"]
