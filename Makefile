@@ -8,6 +8,8 @@ ARGS ?=
 # Debian keeps mosquitto in sbin, which is not on everybody's path.
 export PATH := $(PATH):/usr/sbin:/sbin
 export LOUDONG_PYTHON := $(PYTHON)
+# Images for containers set it, and each of the thousand processes that tests start would compile all there is.
+unexport PYTHONDONTWRITEBYTECODE
 
 ready = command -v $(PYTHON) >/dev/null || { echo "loudong: $(PYTHON) is missing; on Debian and Raspberry Pi OS: sudo apt-get install python3 python3-pip" >&2; exit 69; }; $(PYTHON) tools/bootstrap.py
 lock = $(UV) pip compile --quiet --upgrade pyproject.toml

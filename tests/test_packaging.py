@@ -413,3 +413,14 @@ def test_ci_is_executable_and_runs_check_then_test():
     assert text.index("make --no-print-directory check") < text.index("make --no-print-directory test")
     assert text.rstrip().endswith("make --no-print-directory test")
     assert "set -euo pipefail" in text
+
+
+def test_what_make_starts_may_keep_what_it_compiled(tmp_path):
+    """An image says otherwise as often as not; a third of the tests' CPU went into compiling the same again and again."""
+    asking = tmp_path / "asking.mk"
+    asking.write_text(f'include {ROOT / "Makefile"}\nasked: ; @echo "[$$PYTHONDONTWRITEBYTECODE]"\n')
+    told = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    said = subprocess.run(
+        ["make", "-s", "-f", asking, "asked"], capture_output=True, text=True, check=True, env=told, cwd=ROOT
+    )
+    assert said.stdout == "[]\n"

@@ -126,7 +126,7 @@ def test_a_run_that_was_restarted_writes_on(tmp_path, monkeypatch):
         for n in (1, 2, 3):
             task = asyncio.create_task(telemetry.run())
             telemetry.add("gas-1", "lel", n, 0, "good")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while telemetry.counters.written < n:
                     await asyncio.sleep(0.01)
             task.cancel()

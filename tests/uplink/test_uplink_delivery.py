@@ -184,7 +184,7 @@ async def retained(port, n):
     seen = {}
     async with aiomqtt.Client("127.0.0.1", port) as client:
         await client.subscribe("loudong/v1/fukang/gw-1/#", qos=1)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             async for message in client.messages:
                 assert message.retain
                 seen[str(message.topic).removeprefix("loudong/v1/fukang/gw-1/")] = message.payload

@@ -129,8 +129,8 @@ async def open_front(
         model.Listener("127.0.0.1", 0), intake, tokens, passwords or {}, lambda: beats.append(None)
     )
     running = asyncio.create_task(listener.run())
-    await asyncio.wait_for(listener.ready.wait(), 5)
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
+    await asyncio.wait_for(listener.ready.wait(), 60)
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as http:
         front = Front(listener, intake, inbox, http)
         front.running = running
         try:

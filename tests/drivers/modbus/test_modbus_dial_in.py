@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import functools
 
 import msgspec
 import pytest
 import structlog
+from instruments.abreast import abreast
 from instruments.unhurried import unhurried_run
 
 from gateway.drivers.modbus.contest import CALM_S, Contest, Entries
@@ -53,58 +55,49 @@ async def waiting(kit, *devices, receptions=None, **more):
         yield line, ear, line.wire._reception.port
 
 
-def test_rtu_frames_over_a_tcp_connection(kit):
-    async def story():
-        box = Box(SimUnit(1, holding={1: 7}, noise=b"\x55"), SimUnit(2, holding={1: 8}))
-        server = await asyncio.start_server(box.serve, "127.0.0.1", 0)
-        gas = kit.profile(kit.alarm("gas", 1, period_ms=100))
-        port = server.sockets[0].getsockname()[1]
-        bus = kit.bus("", (1, gas), (2, gas), host="127.0.0.1", tcp_port=port, framing=Framing.RTU, baud=115200)
-        async with kit.polling(bus) as (poller, ear):
-            await kit.until(lambda: set(ear.values("gas")) == {7, 8})
-            assert poller.line.tally.units[1].noise_bytes > 0
-            assert poller.line.silence_s == 0.00175
-            box.hang_up()
-            await kit.until(lambda: poller.line.tally.line.opened == 2)
-            box.units[1].holding[1] = 9
-            await kit.until(lambda: ear.values("gas")[-1] == 9)
-        server.close()
-
-    unhurried_run(story())
+async def rtu_frames_over_a_tcp_connection(kit):
+    box = Box(SimUnit(1, holding={1: 7}, noise=b"\x55"), SimUnit(2, holding={1: 8}))
+    server = await asyncio.start_server(box.serve, "127.0.0.1", 0)
+    gas = kit.profile(kit.alarm("gas", 1, period_ms=100))
+    port = server.sockets[0].getsockname()[1]
+    bus = kit.bus("", (1, gas), (2, gas), host="127.0.0.1", tcp_port=port, framing=Framing.RTU, baud=115200)
+    async with kit.polling(bus) as (poller, ear):
+        await kit.until(lambda: set(ear.values("gas")) == {7, 8})
+        assert poller.line.tally.units[1].noise_bytes > 0
+        assert poller.line.silence_s == 0.00175
+        box.hang_up()
+        await kit.until(lambda: poller.line.tally.line.opened == 2)
+        box.units[1].holding[1] = 9
+        await kit.until(lambda: ear.values("gas")[-1] == 9)
+    server.close()
 
 
-def test_a_box_that_dials_in_is_polled_and_its_heartbeat_is_no_noise(kit):
-    async def story():
-        gas = kit.profile(kit.alarm("gas", 1, period_ms=100))
-        box = Box(SimUnit(1, holding={1: 7}), say=b"box-0001")
-        async with waiting(kit, (1, gas), registration=b"box-0001", heartbeat=b"\xfe\xfe") as (line, ear, port):
-            await box.dial(port)
-            await kit.until(lambda: 7 in ear.values("gas"), 5)
-            noise = line.tally.line.noise_bytes
-            box.writers[0].write(b"\xfe\xfe")
-            await kit.until(lambda: line.wire.heartbeats == 1)
-            assert line.tally.line.noise_bytes == noise
-            box.hang_up()
-            await kit.until(lambda: ear.health("bus-a")[-1] == ("bus-a", "lost", "port_gone"), 2)
-            await box.dial(port)
-            await kit.until(lambda: ear.health("bus-a")[-1][1] == "ok", 5)
-        assert line.wire._reception._server is None, "the port was kept"
-
-    unhurried_run(story())
+async def a_box_that_dials_in_is_polled_and_its_heartbeat_is_no_noise(kit):
+    gas = kit.profile(kit.alarm("gas", 1, period_ms=100))
+    box = Box(SimUnit(1, holding={1: 7}), say=b"box-0001")
+    async with waiting(kit, (1, gas), registration=b"box-0001", heartbeat=b"\xfe\xfe") as (line, ear, port):
+        await box.dial(port)
+        await kit.until(lambda: 7 in ear.values("gas"), 5)
+        noise = line.tally.line.noise_bytes
+        box.writers[0].write(b"\xfe\xfe")
+        await kit.until(lambda: line.wire.heartbeats == 1)
+        assert line.tally.line.noise_bytes == noise
+        box.hang_up()
+        await kit.until(lambda: ear.health("bus-a")[-1] == ("bus-a", "lost", "port_gone"), 2)
+        await box.dial(port)
+        await kit.until(lambda: ear.health("bus-a")[-1][1] == "ok", 5)
+    assert line.wire._reception._server is None, "the port was kept"
 
 
-def test_a_box_that_dials_anew_is_heard_on_its_new_connection(kit):
-    async def story():
-        gas = kit.profile(kit.alarm("gas", 1, period_ms=100))
-        old, new = Box(SimUnit(1, holding={1: 7}), say=b"box"), Box(SimUnit(1, holding={1: 8}), say=b"box")
-        async with waiting(kit, (1, gas), registration=b"box") as (_, ear, port):
-            await old.dial(port)
-            await kit.until(lambda: 7 in ear.values("gas"), 5)
-            await new.dial(port)
-            await kit.until(lambda: 8 in ear.values("gas"), 5)
-            assert ear.values("gas")[-1] == 8
-
-    unhurried_run(story())
+async def a_box_that_dials_anew_is_heard_on_its_new_connection(kit):
+    gas = kit.profile(kit.alarm("gas", 1, period_ms=100))
+    old, new = Box(SimUnit(1, holding={1: 7}), say=b"box"), Box(SimUnit(1, holding={1: 8}), say=b"box")
+    async with waiting(kit, (1, gas), registration=b"box") as (_, ear, port):
+        await old.dial(port)
+        await kit.until(lambda: 7 in ear.values("gas"), 5)
+        await new.dial(port)
+        await kit.until(lambda: 8 in ear.values("gas"), 5)
+        assert ear.values("gas")[-1] == 8
 
 
 def test_a_stranger_is_let_in_nowhere(kit):
@@ -230,43 +223,37 @@ def test_a_crowd_of_many_addresses_that_comes_again_at_once_keeps_no_box_out(kit
     asyncio.run(story())
 
 
-def test_two_boxes_dial_one_port_and_each_finds_its_bus(kit):
-    async def story():
-        gas = kit.profile(kit.alarm("gas", 1, period_ms=100))
-        receptions = {}
-        async with waiting(kit, (1, gas), registration=b"one", receptions=receptions) as (line, first, _):
-            reception = line.wire._reception
-            bus = kit.bus("", (2, gas), listen=1, address="127.0.0.1", framing=Framing.RTU, registration=b"two")
-            other = line_of(bus, receptions)
-            assert other.wire._reception is reception
-            async with kit.polling(bus, line=other) as (_, second):
-                await kit.until(lambda: second.health("bus-a"))
-                boxes = [Box(SimUnit(n, holding={1: 11 * n}), say=say) for n, say in ((1, b"one"), (2, b"two"))]
-                for box in reversed(boxes):
-                    await box.dial(reception.port)
-                await kit.until(lambda: 11 in first.values("gas") and 22 in second.values("gas"), 5)
-
-    unhurried_run(story())
+async def two_boxes_dial_one_port_and_each_finds_its_bus(kit):
+    gas = kit.profile(kit.alarm("gas", 1, period_ms=100))
+    receptions = {}
+    async with waiting(kit, (1, gas), registration=b"one", receptions=receptions) as (line, first, _):
+        reception = line.wire._reception
+        bus = kit.bus("", (2, gas), listen=1, address="127.0.0.1", framing=Framing.RTU, registration=b"two")
+        other = line_of(bus, receptions)
+        assert other.wire._reception is reception
+        async with kit.polling(bus, line=other) as (_, second):
+            await kit.until(lambda: second.health("bus-a"))
+            boxes = [Box(SimUnit(n, holding={1: 11 * n}), say=say) for n, say in ((1, b"one"), (2, b"two"))]
+            for box in reversed(boxes):
+                await box.dial(reception.port)
+            await kit.until(lambda: 11 in first.values("gas") and 22 in second.values("gas"), 5)
 
 
-def test_modbus_tcp_may_be_dialled_in_too(kit):
-    async def story():
-        from gateway.sim.modbus import SimTcp
+async def modbus_tcp_may_be_dialled_in_too(kit):
+    from gateway.sim.modbus import SimTcp
 
-        gas = kit.profile(kit.alarm("gas", 1, period_ms=100))
-        bus = kit.bus("", (1, gas), listen=1, address="127.0.0.1")
-        line = line_of(bus)
-        line.wire._reception.port = 0
-        async with kit.polling(bus, line=line) as (_, ear):
-            await kit.until(lambda: ear.health("bus-a"))
-            sim = SimTcp([SimUnit(1, holding={1: 7})])
-            reader, writer = await asyncio.open_connection("127.0.0.1", line.wire._reception.port)
-            serving = asyncio.ensure_future(sim._attend(reader, writer))
-            await kit.until(lambda: 7 in ear.values("gas"), 5)
-            serving.cancel()
-            await asyncio.wait((serving,))
-
-    unhurried_run(story())
+    gas = kit.profile(kit.alarm("gas", 1, period_ms=100))
+    bus = kit.bus("", (1, gas), listen=1, address="127.0.0.1")
+    line = line_of(bus)
+    line.wire._reception.port = 0
+    async with kit.polling(bus, line=line) as (_, ear):
+        await kit.until(lambda: ear.health("bus-a"))
+        sim = SimTcp([SimUnit(1, holding={1: 7})])
+        reader, writer = await asyncio.open_connection("127.0.0.1", line.wire._reception.port)
+        serving = asyncio.ensure_future(sim._attend(reader, writer))
+        await kit.until(lambda: 7 in ear.values("gas"), 5)
+        serving.cancel()
+        await asyncio.wait((serving,))
 
 
 def test_a_bus_knows_its_framing(kit):
@@ -292,30 +279,27 @@ def test_a_heartbeat_glued_to_an_answer_is_cut_off_where_it_cannot_be_mistaken()
     unhurried_run(story())
 
 
-def test_two_boxes_of_one_name_do_not_kick_each_other_out_for_ever(kit):
-    async def story():
-        gas = kit.profile(kit.alarm("gas", 1, period_ms=50))
-        boxes = [Box(SimUnit(1, holding={1: n}), say=b"box") for n in (7, 8)]
-        with structlog.testing.capture_logs() as lines:
-            async with waiting(kit, (1, gas), registration=b"box") as (line, _, port):
-                ending = asyncio.get_running_loop().time() + 30
-                while not line.wire.contest.turned_away and asyncio.get_running_loop().time() < ending:
-                    for box in boxes:  # each dials as soon as it finds its connection gone
-                        before = line.tally.line.answers
-                        await box.dial(port)
-                        await kit.until(lambda n=before, box=box: line.tally.line.answers > n + 1 or box.running.done())
-                kept = line.tally.line.opened
-                for _ in range(5):
-                    await boxes[0].dial(port)
-                    await boxes[1].dial(port)
+async def two_boxes_of_one_name_do_not_kick_each_other_out_for_ever(kit):
+    gas = kit.profile(kit.alarm("gas", 1, period_ms=50))
+    boxes = [Box(SimUnit(1, holding={1: n}), say=b"box") for n in (7, 8)]
+    with structlog.testing.capture_logs() as lines:
+        async with waiting(kit, (1, gas), registration=b"box") as (line, _, port):
+            ending = asyncio.get_running_loop().time() + 30
+            while not line.wire.contest.turned_away and asyncio.get_running_loop().time() < ending:
+                for box in boxes:  # each dials as soon as it finds its connection gone
                     before = line.tally.line.answers
-                    await kit.until(lambda n=before: line.tally.line.answers > n + 2, 10)
-                assert line.tally.line.opened == kept, "the line changed hands"
-                assert line.wire.contest.turned_away >= 9
-        told = [line for line in lines if line["event"] == "registration_contested"]
-        assert len(told) == 1
-
-    unhurried_run(story())
+                    await box.dial(port)
+                    await kit.until(lambda n=before, box=box: line.tally.line.answers > n + 1 or box.running.done())
+            kept = line.tally.line.opened
+            for _ in range(5):
+                await boxes[0].dial(port)
+                await boxes[1].dial(port)
+                before = line.tally.line.answers
+                await kit.until(lambda n=before: line.tally.line.answers > n + 2, 10)
+            assert line.tally.line.opened == kept, "the line changed hands"
+            assert line.wire.contest.turned_away >= 9
+    told = [line for line in lines if line["event"] == "registration_contested"]
+    assert len(told) == 1
 
 
 @pytest.mark.parametrize("pause_s", [0.0, 0.02])
@@ -362,3 +346,18 @@ def test_one_that_says_nothing_any_more_keeps_no_line():
 def test_a_box_on_a_bad_line_that_dials_anew_now_and_then_is_no_fight():
     contest = Contest()
     assert not any(contest.stays(at, heard_at=at - 1) for at in (0.0, 40.0, 80.0, 120.0, 160.0))
+
+
+STORIES = (
+    rtu_frames_over_a_tcp_connection,
+    a_box_that_dials_in_is_polled_and_its_heartbeat_is_no_noise,
+    a_box_that_dials_anew_is_heard_on_its_new_connection,
+    two_boxes_dial_one_port_and_each_finds_its_bus,
+    modbus_tcp_may_be_dialled_in_too,
+    two_boxes_of_one_name_do_not_kick_each_other_out_for_ever,
+)
+
+
+def test_boxes_that_dial_in_are_heard(kit, subtests):
+    """Each at a port of its own, all at once: most of it is waiting."""
+    abreast(subtests, {story.__name__: functools.partial(story, kit) for story in STORIES})

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import functools
 
 import pytest
 import structlog
+from instruments.abreast import abreast
 from instruments.unhurried import unhurried_run
 from instruments.virtual import virtual_run
 
@@ -30,54 +32,48 @@ def test_a_write_to_a_missing_port_fails_at_once(kit, tmp_path):
     unhurried_run(story())
 
 
-def test_a_silent_device_is_lost_alone_and_returns(kit):
-    async def story():
-        dead, alive = SimUnit(1, holding={1: 3}), SimUnit(2, discrete={2: 0})
-        gas = kit.profile(kit.alarm("gas", 1), timeout_ms=50)
-        smoke = kit.profile(kit.alarm("smoke", 2, Space.DISCRETE, period_ms=100))
-        async with (
-            SimBus([dead, alive]) as wire,
-            kit.polling(kit.bus(wire.path, (1, gas), (2, smoke))) as (_, ear),
-        ):
-            await kit.until(lambda: ear.readings("gas") and ear.readings("smoke"))
-            dead.silent = True
-            await kit.until(lambda: ("dev1", "lost", "timeout") in ear.health(), 9)
-            assert ear.readings("gas")[-1].quality is Quality.COMMS
-            asked, served = len(dead.requests), len(alive.requests)
-            alive.discrete[2] = 1
-            await kit.until(lambda: ear.values("smoke")[-1] is True, 1)
-            await asyncio.sleep(1.0)
-            assert len(wire.log) - asked - served < 20
-            assert len(alive.requests) - served >= 8, "the living pay for the dead"
-            dead.silent = False
-            await kit.until(lambda: ear.health("dev1")[-1][1] == "ok", 5)
-            assert ear.readings("gas")[-1].quality is Quality.GOOD
-            assert ear.health("bus-a") == [("bus-a", "ok", "")]
-
-    unhurried_run(story())
+async def a_silent_device_is_lost_alone_and_returns(kit):
+    dead, alive = SimUnit(1, holding={1: 3}), SimUnit(2, discrete={2: 0})
+    gas = kit.profile(kit.alarm("gas", 1), timeout_ms=50)
+    smoke = kit.profile(kit.alarm("smoke", 2, Space.DISCRETE, period_ms=100))
+    async with (
+        SimBus([dead, alive]) as wire,
+        kit.polling(kit.bus(wire.path, (1, gas), (2, smoke))) as (_, ear),
+    ):
+        await kit.until(lambda: ear.readings("gas") and ear.readings("smoke"))
+        dead.silent = True
+        await kit.until(lambda: ("dev1", "lost", "timeout") in ear.health(), 9)
+        assert ear.readings("gas")[-1].quality is Quality.COMMS
+        asked, served = len(dead.requests), len(alive.requests)
+        alive.discrete[2] = 1
+        await kit.until(lambda: ear.values("smoke")[-1] is True, 1)
+        await asyncio.sleep(1.0)
+        assert len(wire.log) - asked - served < 20
+        assert len(alive.requests) - served >= 8, "the living pay for the dead"
+        dead.silent = False
+        await kit.until(lambda: ear.health("dev1")[-1][1] == "ok", 5)
+        assert ear.readings("gas")[-1].quality is Quality.GOOD
+        assert ear.health("bus-a") == [("bus-a", "ok", "")]
 
 
-def test_a_silent_bus_is_one_fault_and_recovers_whole(kit):
-    async def story():
-        units = [SimUnit(n, holding={1: n}) for n in range(1, 6)]
-        profile = kit.profile(kit.alarm("gas", 1), timeout_ms=50)
-        async with (
-            SimBus(units) as wire,
-            kit.polling(kit.bus(wire.path, *((n, profile) for n in range(1, 6)))) as (_, ear),
-        ):
-            await kit.until(lambda: len(ear.values("gas")) == 5)
-            for unit in units:
-                unit.silent = True
-            await kit.until(lambda: ("bus-a", "lost", "all_silent") in ear.health(), 10)
-            lost = [h for h in ear.health() if h[1] == "lost"]
-            assert lost == [("bus-a", "lost", "all_silent")]
-            assert {r.quality for r in ear.readings("gas")[-5:]} == {Quality.COMMS}
-            for unit in units:
-                unit.silent = False
-            await kit.until(lambda: len([r for r in ear.readings("gas") if r.quality is Quality.GOOD]) == 10, 5)
-            assert ear.health("bus-a")[-1][1] == "ok"
-
-    unhurried_run(story())
+async def a_silent_bus_is_one_fault_and_recovers_whole(kit):
+    units = [SimUnit(n, holding={1: n}) for n in range(1, 6)]
+    profile = kit.profile(kit.alarm("gas", 1), timeout_ms=50)
+    async with (
+        SimBus(units) as wire,
+        kit.polling(kit.bus(wire.path, *((n, profile) for n in range(1, 6)))) as (_, ear),
+    ):
+        await kit.until(lambda: len(ear.values("gas")) == 5)
+        for unit in units:
+            unit.silent = True
+        await kit.until(lambda: ("bus-a", "lost", "all_silent") in ear.health(), 10)
+        lost = [h for h in ear.health() if h[1] == "lost"]
+        assert lost == [("bus-a", "lost", "all_silent")]
+        assert {r.quality for r in ear.readings("gas")[-5:]} == {Quality.COMMS}
+        for unit in units:
+            unit.silent = False
+        await kit.until(lambda: len([r for r in ear.readings("gas") if r.quality is Quality.GOOD]) == 10, 5)
+        assert ear.health("bus-a")[-1][1] == "ok"
 
 
 def test_a_port_that_cannot_be_opened_is_named_in_the_log_once(kit, tmp_path):
@@ -145,28 +141,25 @@ def test_a_port_that_comes_back_under_another_name_keeps_the_promised_times(kit,
     unhurried_run(story())
 
 
-def test_a_device_goes_from_good_through_doubt_and_quarantine_and_recovery_to_good(kit):
-    async def story():
-        unit = SimUnit(1, holding={0: 1})
-        bus = [unit, SimUnit(2, holding={0: 2})]
-        profile = kit.profile(kit.alarm("gas", 0), timeout_ms=50)
-        async with SimBus(bus) as wire:
-            walk = ["unknown"]
+async def a_device_goes_from_good_through_doubt_and_quarantine_and_recovery_to_good(kit):
+    unit = SimUnit(1, holding={0: 1})
+    bus = [unit, SimUnit(2, holding={0: 2})]
+    profile = kit.profile(kit.alarm("gas", 0), timeout_ms=50)
+    async with SimBus(bus) as wire:
+        walk = ["unknown"]
 
-            def step():
-                if poller.roll["dev1"].standing != walk[-1]:
-                    walk.append(str(poller.roll["dev1"].standing))
+        def step():
+            if poller.roll["dev1"].standing != walk[-1]:
+                walk.append(str(poller.roll["dev1"].standing))
 
-            described = kit.bus(wire.path, (1, profile), (2, profile))
-            async with kit.polling(described, beat=step) as (poller, _):
-                await kit.until(lambda: walk[-1] == "ok")
-                unit.silent = True
-                await kit.until(lambda: walk[-1] == "quarantined", 10)
-                unit.silent = False
-                await kit.until(lambda: walk[-1] == "ok", 10)
-                assert walk == ["unknown", "ok", "suspect", "quarantined", "recovering", "ok"]
-
-    unhurried_run(story())
+        described = kit.bus(wire.path, (1, profile), (2, profile))
+        async with kit.polling(described, beat=step) as (poller, _):
+            await kit.until(lambda: walk[-1] == "ok")
+            unit.silent = True
+            await kit.until(lambda: walk[-1] == "quarantined", 10)
+            unit.silent = False
+            await kit.until(lambda: walk[-1] == "ok", 10)
+            assert walk == ["unknown", "ok", "suspect", "quarantined", "recovering", "ok"]
 
 
 def test_a_port_absent_at_start_is_taken_when_it_comes(kit, tmp_path):
@@ -181,21 +174,16 @@ def test_a_port_absent_at_start_is_taken_when_it_comes(kit, tmp_path):
     unhurried_run(story())
 
 
-def test_a_foreign_unit_answering_is_never_believed(kit):
-    async def story():
-        liar = SimUnit(1, holding={1: 99}, answers_as=7)
-        profile = kit.profile(kit.alarm("gas", 1), timeout_ms=50)
-        async with (
-            SimBus([liar, SimUnit(2, holding={1: 2})]) as wire,
-            kit.polling(kit.bus(wire.path, (1, profile), (2, profile))) as (poller, ear),
-        ):
-            await kit.until(lambda: ("dev1", "lost", "timeout") in ear.health(), 9)
-            await kit.until(
-                lambda: poller.line.tally.units[1].foreign_frames >= 3, 60
-            )  # what came late is counted as late
-            assert 99 not in ear.values("gas")
-
-    unhurried_run(story())
+async def a_foreign_unit_answering_is_never_believed(kit):
+    liar = SimUnit(1, holding={1: 99}, answers_as=7)
+    profile = kit.profile(kit.alarm("gas", 1), timeout_ms=50)
+    async with (
+        SimBus([liar, SimUnit(2, holding={1: 2})]) as wire,
+        kit.polling(kit.bus(wire.path, (1, profile), (2, profile))) as (poller, ear),
+    ):
+        await kit.until(lambda: ("dev1", "lost", "timeout") in ear.health(), 9)
+        await kit.until(lambda: poller.line.tally.units[1].foreign_frames >= 3, 60)  # what came late is counted as late
+        assert 99 not in ear.values("gas")
 
 
 def test_one_answer_that_dawdled_breaks_no_promise_an_hour_later(kit):
@@ -235,3 +223,16 @@ def test_one_answer_that_dawdled_breaks_no_promise_an_hour_later(kit):
             assert max(waits) < 1.4, "a probe was waited for longer than the profile says"
 
     virtual_run(story(), patience_s=0.05)
+
+
+STORIES = (
+    a_silent_device_is_lost_alone_and_returns,
+    a_silent_bus_is_one_fault_and_recovers_whole,
+    a_device_goes_from_good_through_doubt_and_quarantine_and_recovery_to_good,
+    a_foreign_unit_answering_is_never_believed,
+)
+
+
+def test_who_falls_silent_is_lost_and_comes_back(kit, subtests):
+    """Each on a line of its own, all at once: most of it is waiting."""
+    abreast(subtests, {story.__name__: functools.partial(story, kit) for story in STORIES})

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import socket
 import struct
 import threading
@@ -9,6 +10,7 @@ import threading
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from instruments.abreast import abreast
 from instruments.unhurried import unhurried_run
 
 from gateway.drivers.modbus import tcp_wire
@@ -194,25 +196,20 @@ def test_a_gateway_that_speaks_for_a_dead_unit_is_a_timeout():
     unhurried_run(story())
 
 
-def test_the_poller_finds_a_server_that_comes_late_and_comes_back(kit):
-    async def story():
-        server = SimTcp([SimUnit(1, holding={1: 7})])
+async def the_poller_finds_a_server_that_comes_late_and_comes_back(kit):
+    server = SimTcp([SimUnit(1, holding={1: 7})])
+    await server.start()
+    await server.stop()
+    bus = kit.bus("", (1, kit.profile(kit.alarm("gas", 1, period_ms=100))), host="127.0.0.1", tcp_port=server.tcp_port)
+    async with kit.polling(bus) as (_, ear):
+        await kit.until(lambda: ("bus-a", "lost", "port_gone") in ear.health())
         await server.start()
+        await kit.until(lambda: 7 in ear.values("gas"), 3)
         await server.stop()
-        bus = kit.bus(
-            "", (1, kit.profile(kit.alarm("gas", 1, period_ms=100))), host="127.0.0.1", tcp_port=server.tcp_port
-        )
-        async with kit.polling(bus) as (_, ear):
-            await kit.until(lambda: ("bus-a", "lost", "port_gone") in ear.health())
-            await server.start()
-            await kit.until(lambda: 7 in ear.values("gas"), 3)
-            await server.stop()
-            await kit.until(lambda: ear.readings("gas")[-1].quality == "comms", 2)
-            await server.start()
-            await kit.until(lambda: ear.values("gas")[-1] == 7, 3)
-            await server.stop()
-
-    unhurried_run(story())
+        await kit.until(lambda: ear.readings("gas")[-1].quality == "comms", 2)
+        await server.start()
+        await kit.until(lambda: ear.values("gas")[-1] == 7, 3)
+        await server.stop()
 
 
 @contextlib.contextmanager
@@ -318,35 +315,29 @@ def test_dead_names_keep_nobody_else_shut(monkeypatch):
     unhurried_run(story())
 
 
-def test_two_silent_units_behind_one_endpoint_are_one_fault(kit):
-    async def story():
-        units = [SimUnit(n, holding={1: n}) for n in (1, 2)]
-        async with SimTcp(units) as server:
-            profile = kit.profile(kit.alarm("gas", 1), timeout_ms=100)
-            bus = kit.bus("", (1, profile), (2, profile), host="127.0.0.1", tcp_port=server.tcp_port)
-            async with kit.polling(bus) as (_, ear):
-                await kit.until(lambda: len(ear.values("gas")) == 2)
-                for unit in units:
-                    unit.silent = True
-                await kit.until(lambda: ("bus-a", "lost", "all_silent") in ear.health(), 10)
-                assert [h for h in ear.health() if h[1] == "lost"] == [("bus-a", "lost", "all_silent")]
-                assert server.connections > 1, "a silent endpoint is dialled anew"
-
-    unhurried_run(story())
+async def two_silent_units_behind_one_endpoint_are_one_fault(kit):
+    units = [SimUnit(n, holding={1: n}) for n in (1, 2)]
+    async with SimTcp(units) as server:
+        profile = kit.profile(kit.alarm("gas", 1), timeout_ms=100)
+        bus = kit.bus("", (1, profile), (2, profile), host="127.0.0.1", tcp_port=server.tcp_port)
+        async with kit.polling(bus) as (_, ear):
+            await kit.until(lambda: len(ear.values("gas")) == 2)
+            for unit in units:
+                unit.silent = True
+            await kit.until(lambda: ("bus-a", "lost", "all_silent") in ear.health(), 10)
+            assert [h for h in ear.health() if h[1] == "lost"] == [("bus-a", "lost", "all_silent")]
+            assert server.connections > 1, "a silent endpoint is dialled anew"
 
 
-def test_one_dead_unit_behind_an_endpoint_is_lost_alone(kit):
-    async def story():
-        units = [SimUnit(1, holding={1: 1}), SimUnit(2, holding={1: 2}, silent=True)]
-        async with SimTcp(units) as server:
-            profile = kit.profile(kit.alarm("gas", 1), timeout_ms=100)
-            bus = kit.bus("", (1, profile), (2, profile), host="127.0.0.1", tcp_port=server.tcp_port)
-            async with kit.polling(bus) as (_, ear):
-                await kit.until(lambda: ("dev2", "lost", "timeout") in ear.health(), 9)
-                assert ear.health("bus-a") == [("bus-a", "ok", "")]
-                assert server.connections == 1
-
-    unhurried_run(story())
+async def one_dead_unit_behind_an_endpoint_is_lost_alone(kit):
+    units = [SimUnit(1, holding={1: 1}), SimUnit(2, holding={1: 2}, silent=True)]
+    async with SimTcp(units) as server:
+        profile = kit.profile(kit.alarm("gas", 1), timeout_ms=100)
+        bus = kit.bus("", (1, profile), (2, profile), host="127.0.0.1", tcp_port=server.tcp_port)
+        async with kit.polling(bus) as (_, ear):
+            await kit.until(lambda: ("dev2", "lost", "timeout") in ear.health(), 9)
+            assert ear.health("bus-a") == [("bus-a", "ok", "")]
+            assert server.connections == 1
 
 
 def test_a_few_dead_units_in_a_row_do_not_cost_the_others_the_line():
@@ -460,3 +451,15 @@ def test_a_bus_has_as_many_questions_under_way_as_the_least_of_its_devices_takes
         assert under_way["most"] == outstanding
 
     unhurried_run(story())
+
+
+STORIES = (
+    the_poller_finds_a_server_that_comes_late_and_comes_back,
+    two_silent_units_behind_one_endpoint_are_one_fault,
+    one_dead_unit_behind_an_endpoint_is_lost_alone,
+)
+
+
+def test_what_happens_over_tcp(kit, subtests):
+    """Each at an endpoint of its own, all at once: most of it is waiting."""
+    abreast(subtests, {story.__name__: functools.partial(story, kit) for story in STORIES})

@@ -1,9 +1,11 @@
 """How outputs are written: every function, raw commands, other addresses, broadcasts; and what is read back."""
 
 import asyncio
+import functools
 
 import pytest
 import structlog
+from instruments.abreast import abreast
 from instruments.unhurried import unhurried_run
 
 from gateway.faults import DeviceFault
@@ -61,16 +63,13 @@ def test_each_way_of_writing(kit, spec, coils, holding, expected):
     unhurried_run(story())
 
 
-def test_what_reads_back_otherwise_is_a_fault(kit):
-    async def story():
-        unit = SimUnit(1, holding={0: 0})
-        profile = kit.profile(kit.point("out", 0, writable=True, shown_on=1, write_on=5))
-        async with SimBus([unit]) as wire, kit.polling(kit.bus(wire.path, (1, profile))) as (poller, _):
-            with pytest.raises(DeviceFault) as caught:
-                await poller.write("dev1", "out", ON)
-            assert caught.value.reason == "readback"
-
-    unhurried_run(story())
+async def what_reads_back_otherwise_is_a_fault(kit):
+    unit = SimUnit(1, holding={0: 0})
+    profile = kit.profile(kit.point("out", 0, writable=True, shown_on=1, write_on=5))
+    async with SimBus([unit]) as wire, kit.polling(kit.bus(wire.path, (1, profile))) as (poller, _):
+        with pytest.raises(DeviceFault) as caught:
+            await poller.write("dev1", "out", ON)
+        assert caught.value.reason == "readback"
 
 
 class Crowd(SimBus):
@@ -90,28 +89,23 @@ def siren(kit, **more):
     return kit.profile(out, broadcast=True, **more)
 
 
-def test_one_broadcast_for_all_that_want_the_same_and_each_is_read_back(kit):
-    async def story():
-        units = [SimUnit(n, coils={0: 0}) for n in (1, 2, 3)]
-        async with (
-            Crowd(units) as wire,
-            kit.polling(kit.bus(wire.path, *((n, siren(kit)) for n in (1, 2, 3)))) as (poller, ear),
-        ):
-            await kit.until(lambda: len(ear.values("siren")) == 3)
-            wire.log.clear()
-            units[2].stuck = True
-            done = await asyncio.gather(
-                *(poller.write(f"dev{n}", "siren", ON) for n in (1, 2, 3)), return_exceptions=True
-            )
-            assert done[:2] == [None, None]
-            assert done[2].reason == "readback"
-            sent = [(at, frame) for at, frame in wire.log if frame[1] == 5]
-            assert [frame[0] for _, frame in sent] == [0], "a broadcast was sent twice, or each was written alone"
-            after = next(at for at, frame in wire.log if at > sent[0][0])
-            assert after - sent[0][0] >= 0.2, "the turnaround delay was not kept"
-            assert poller.line.tally.line.broadcasts == 1
-
-    unhurried_run(story())
+async def one_broadcast_for_all_that_want_the_same_and_each_is_read_back(kit):
+    units = [SimUnit(n, coils={0: 0}) for n in (1, 2, 3)]
+    async with (
+        Crowd(units) as wire,
+        kit.polling(kit.bus(wire.path, *((n, siren(kit)) for n in (1, 2, 3)))) as (poller, ear),
+    ):
+        await kit.until(lambda: len(ear.values("siren")) == 3)
+        wire.log.clear()
+        units[2].stuck = True
+        done = await asyncio.gather(*(poller.write(f"dev{n}", "siren", ON) for n in (1, 2, 3)), return_exceptions=True)
+        assert done[:2] == [None, None]
+        assert done[2].reason == "readback"
+        sent = [(at, frame) for at, frame in wire.log if frame[1] == 5]
+        assert [frame[0] for _, frame in sent] == [0], "a broadcast was sent twice, or each was written alone"
+        after = next(at for at, frame in wire.log if at > sent[0][0])
+        assert after - sent[0][0] >= 0.2, "the turnaround delay was not kept"
+        assert poller.line.tally.line.broadcasts == 1
 
 
 @pytest.mark.parametrize("more", [{"write_only": True}, {"pulse_ms": 300}])
@@ -152,91 +146,78 @@ def test_no_broadcast_that_could_move_somebody_else(kit, bystander):
     unhurried_run(story())
 
 
-def test_a_product_that_wants_a_longer_silence_gets_it(kit):
-    async def story():
-        units = [SimUnit(n, holding={0: n}) for n in (1, 2)]
-        plain, shy = (
-            kit.profile(kit.alarm("a", 0, period_ms=50)),
-            kit.profile(kit.alarm("a", 0, period_ms=50), min_gap_ms=40),
-        )
-        async with SimBus(units) as wire:
-            said = []
-            speak = wire.speak
-            wire.speak = lambda data: (said.append(asyncio.get_running_loop().time()), speak(data))
-            async with kit.polling(kit.bus(wire.path, (1, plain), (2, shy))):
-                await kit.until(lambda: len(units[1].requests) > 5)
-            shy_at = [at for at, frame in wire.log if frame[0] == 2]
-            gaps = [at - max((heard for heard in said if heard < at), default=0) for at in shy_at[1:]]
-            assert min(gaps) >= 0.04
-
-    unhurried_run(story())
+async def a_product_that_wants_a_longer_silence_gets_it(kit):
+    units = [SimUnit(n, holding={0: n}) for n in (1, 2)]
+    plain, shy = (
+        kit.profile(kit.alarm("a", 0, period_ms=50)),
+        kit.profile(kit.alarm("a", 0, period_ms=50), min_gap_ms=40),
+    )
+    async with SimBus(units) as wire:
+        said = []
+        speak = wire.speak
+        wire.speak = lambda data: (said.append(asyncio.get_running_loop().time()), speak(data))
+        async with kit.polling(kit.bus(wire.path, (1, plain), (2, shy))):
+            await kit.until(lambda: len(units[1].requests) > 5)
+        shy_at = [at for at, frame in wire.log if frame[0] == 2]
+        gaps = [at - max((heard for heard in said if heard < at), default=0) for at in shy_at[1:]]
+        assert min(gaps) >= 0.04
 
 
-def test_an_output_that_lets_go_by_itself_is_written_again_until_it_is_put_off(kit):
-    async def story():
-        unit = SimUnit(1, coils={0: 0})
-        fan = kit.point("fan", 0, Space.COIL, writable=True, point_class=PointClass.FEEDBACK, repeat_ms=400)
-        async with SimBus([unit]) as wire, kit.polling(kit.bus(wire.path, (1, kit.profile(fan)))) as (poller, _):
-            await poller.write("dev1", "fan", ON)
-            await kit.until(lambda: len(writes(unit)) >= 4)
-            assert set(writes(unit)) == {(5, 0, 0xFF00)}
-            await poller.write("dev1", "fan", OFF)
-            count = len(writes(unit))
-            await asyncio.sleep(0.8)
-            assert len(writes(unit)) == count
-            assert unit.coils[0] == 0
-
-    unhurried_run(story())
+async def an_output_that_lets_go_by_itself_is_written_again_until_it_is_put_off(kit):
+    unit = SimUnit(1, coils={0: 0})
+    fan = kit.point("fan", 0, Space.COIL, writable=True, point_class=PointClass.FEEDBACK, repeat_ms=400)
+    async with SimBus([unit]) as wire, kit.polling(kit.bus(wire.path, (1, kit.profile(fan)))) as (poller, _):
+        await poller.write("dev1", "fan", ON)
+        await kit.until(lambda: len(writes(unit)) >= 4)
+        assert set(writes(unit)) == {(5, 0, 0xFF00)}
+        await poller.write("dev1", "fan", OFF)
+        count = len(writes(unit))
+        await asyncio.sleep(0.8)
+        assert len(writes(unit)) == count
+        assert unit.coils[0] == 0
 
 
-def test_a_write_goes_at_once_to_a_unit_that_has_just_missed_an_answer(kit):
+async def a_write_goes_at_once_to_a_unit_that_has_just_missed_an_answer(kit):
     """No answer to a read, however late, looks like the echo of a write; a siren does not wait for it."""
-
-    async def story():
-        unit = SimUnit(1, coils={0: 0})
-        fan = kit.point("fan", 0, Space.COIL, writable=True, point_class=PointClass.FEEDBACK, period_ms=200)
-        async with SimBus([unit]) as wire, kit.polling(kit.bus(wire.path, (1, kit.profile(fan)))) as (poller, ear):
-            await kit.until(lambda: ear.readings("fan"))
-            unit.silent, before = True, len(unit.requests)
-            await kit.until(lambda: poller.line.tally.line.timeouts)
-            unit.silent, settled_at = False, poller.line.free_at(1)
-            assert settled_at > asyncio.get_running_loop().time() + 0.3
-            await poller.write("dev1", "fan", ON)
-            (left,) = [at for at, frame in wire.log if frame[1] == 5]
-            back = next(at for at, frame in wire.log if frame[1] == 1 and at > left)
-            assert left < settled_at <= back + 0.001, (
-                "the write waited, or it was read back before a late answer could come"
-            )
-            assert before < len(unit.requests)
-
-    unhurried_run(story())
-
-
-def test_what_a_device_must_be_told_at_each_start_it_is_told(kit):
-    async def story():
-        unit = SimUnit(1, holding={0: 3, 955: 0, 956: 0})
-        deeds = (
-            Deed("timer", Space.HOLDING, 955, value=60, on_start=True),
-            Deed("action", Space.HOLDING, 956, value=2, function=16, on_start=True),
-            Deed("unit_id", Space.HOLDING, 128, low=1, high=247),
+    unit = SimUnit(1, coils={0: 0})
+    fan = kit.point("fan", 0, Space.COIL, writable=True, point_class=PointClass.FEEDBACK, period_ms=200)
+    async with SimBus([unit]) as wire, kit.polling(kit.bus(wire.path, (1, kit.profile(fan)))) as (poller, ear):
+        await kit.until(lambda: ear.readings("fan"))
+        unit.silent, before = True, len(unit.requests)
+        await kit.until(lambda: poller.line.tally.line.timeouts)
+        unit.silent, settled_at = False, poller.line.free_at(1)
+        assert settled_at > asyncio.get_running_loop().time() + 0.3
+        await poller.write("dev1", "fan", ON)
+        (left,) = [at for at, frame in wire.log if frame[1] == 5]
+        back = next(at for at, frame in wire.log if frame[1] == 1 and at > left)
+        assert left < settled_at <= back + 0.001, (
+            "the write waited, or it was read back before a late answer could come"
         )
-        profile = kit.profile(kit.alarm("gas", 0, period_ms=100), commissioning=deeds)
-        other = SimUnit(2, holding={0: 1})
-        async with (
-            SimBus([unit, other]) as wire,
-            kit.polling(kit.bus(wire.path, (1, profile), (2, kit.profile(kit.alarm("a", 0, period_ms=100))))) as (
-                _,
-                ear,
-            ),
-        ):
-            await kit.until(lambda: (unit.holding[955], unit.holding[956]) == (60, 2))
-            assert writes(unit) == [(6, 955, 60), (16, 956, 1)]
-            unit.silent = True
-            await kit.until(lambda: ("dev1", "lost", "timeout") in ear.health(), 9)
-            unit.silent, unit.holding = False, {0: 3, 955: 0, 956: 0}  # its power was off
-            await kit.until(lambda: (unit.holding[955], unit.holding[956]) == (60, 2), 9)
+        assert before < len(unit.requests)
 
-    unhurried_run(story())
+
+async def what_a_device_must_be_told_at_each_start_it_is_told(kit):
+    unit = SimUnit(1, holding={0: 3, 955: 0, 956: 0})
+    deeds = (
+        Deed("timer", Space.HOLDING, 955, value=60, on_start=True),
+        Deed("action", Space.HOLDING, 956, value=2, function=16, on_start=True),
+        Deed("unit_id", Space.HOLDING, 128, low=1, high=247),
+    )
+    profile = kit.profile(kit.alarm("gas", 0, period_ms=100), commissioning=deeds)
+    other = SimUnit(2, holding={0: 1})
+    async with (
+        SimBus([unit, other]) as wire,
+        kit.polling(kit.bus(wire.path, (1, profile), (2, kit.profile(kit.alarm("a", 0, period_ms=100))))) as (
+            _,
+            ear,
+        ),
+    ):
+        await kit.until(lambda: (unit.holding[955], unit.holding[956]) == (60, 2))
+        assert writes(unit) == [(6, 955, 60), (16, 956, 1)]
+        unit.silent = True
+        await kit.until(lambda: ("dev1", "lost", "timeout") in ear.health(), 9)
+        unit.silent, unit.holding = False, {0: 3, 955: 0, 956: 0}  # its power was off
+        await kit.until(lambda: (unit.holding[955], unit.holding[956]) == (60, 2), 9)
 
 
 @pytest.mark.parametrize("fate", ["lost", "refused", "stuck"])
@@ -305,18 +286,31 @@ def test_a_hole_that_is_refused_by_silence_is_read_around(kit):
     unhurried_run(story())
 
 
-def test_what_cannot_be_read_is_a_fault_of_the_asker_and_ends_nothing(kit):
-    async def story():
-        unit = SimUnit(1, coils={0: 0}, holding={5: 9})
-        mute = kit.point("mute", 0, Space.COIL, writable=True, write_only=True)
-        async with (
-            SimBus([unit]) as wire,
-            kit.polling(kit.bus(wire.path, (1, kit.profile(mute, kit.point("level", 5))))) as (poller, _),
-        ):
-            with pytest.raises(DeviceFault) as caught:
-                await poller.read("dev1", "mute")
-            assert caught.value.reason == "bad_request"
-            poller.reread("dev1", "mute")
-            assert (await poller.read("dev1", "level"))[0] == 9
+async def what_cannot_be_read_is_a_fault_of_the_asker_and_ends_nothing(kit):
+    unit = SimUnit(1, coils={0: 0}, holding={5: 9})
+    mute = kit.point("mute", 0, Space.COIL, writable=True, write_only=True)
+    async with (
+        SimBus([unit]) as wire,
+        kit.polling(kit.bus(wire.path, (1, kit.profile(mute, kit.point("level", 5))))) as (poller, _),
+    ):
+        with pytest.raises(DeviceFault) as caught:
+            await poller.read("dev1", "mute")
+        assert caught.value.reason == "bad_request"
+        poller.reread("dev1", "mute")
+        assert (await poller.read("dev1", "level"))[0] == 9
 
-    unhurried_run(story())
+
+STORIES = (
+    what_reads_back_otherwise_is_a_fault,
+    one_broadcast_for_all_that_want_the_same_and_each_is_read_back,
+    a_product_that_wants_a_longer_silence_gets_it,
+    an_output_that_lets_go_by_itself_is_written_again_until_it_is_put_off,
+    a_write_goes_at_once_to_a_unit_that_has_just_missed_an_answer,
+    what_a_device_must_be_told_at_each_start_it_is_told,
+    what_cannot_be_read_is_a_fault_of_the_asker_and_ends_nothing,
+)
+
+
+def test_what_is_written_and_read_back(kit, subtests):
+    """Each on a line of its own, all at once: most of it is waiting."""
+    abreast(subtests, {story.__name__: functools.partial(story, kit) for story in STORIES})
