@@ -70,6 +70,7 @@ class RtuLine(Asking):
         self._gaps: dict[int, float] = {}
         self._owing: defaultdict[int, Owing] = defaultdict(Owing)
         self._credible_s = 0.0
+        self._gone_for = "not open"
         self._own = b""
         """What was sent last and did not come back so far."""
         self._unechoed: int | None = None
@@ -171,7 +172,7 @@ class RtuLine(Asking):
         """Clear what lies about, then hand the frame to the wire whole."""
         self.wire.glance()
         if not self.wire.is_open:
-            raise DeviceFault("port_gone", self.wire.name)
+            raise line_gone(self.wire.name, self._gone_for)
         self._discard(len(self._buffer), request.unit)
         if self._own and self._own[1] in _READS:
             self._unechoed = min(_NO_ECHO, (_NO_ECHO if self._unechoed is None else self._unechoed) + 1)
@@ -355,6 +356,7 @@ class RtuLine(Asking):
 
     def _let_go(self, why: str) -> None:
         """Whoever waits is told at once."""
+        self._gone_for = why
         self._buffer.clear()
         if self._request is not None:
             # A quick return of the port must not let its answer in as another's.

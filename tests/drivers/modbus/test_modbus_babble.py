@@ -18,6 +18,7 @@ from gateway.drivers.modbus.lines import line_of
 from gateway.drivers.modbus.roll import Roll
 from gateway.drivers.modbus.rtu import RtuLine
 from gateway.drivers.modbus.schedule import Schedule
+from gateway.drivers.modbus.serial_wire import SerialWire
 from gateway.drivers.modbus.watch import BusWatch
 from gateway.events import DeviceHealth
 from gateway.faults import DeviceFault
@@ -118,6 +119,23 @@ def test_a_serial_adapter_that_babbles_is_hung_up_on(kit):
                     await kit.until(lambda: ("bus-a", "lost", "babbles") in ear.health(), 60)
                     assert poller.line.tally.line.babbled == 1
         os.close(slave)
+
+    asyncio.run(story())
+
+
+def test_a_babbler_found_out_by_who_is_about_to_ask_is_called_one():
+    async def story():
+        master, slave = pty.openpty()
+        tty.setraw(slave)
+        line = RtuLine(SerialWire(os.ttyname(slave)))
+        await line.connect()
+        line.wire._babble._left = -1e9
+        os.write(master, b"\x55" * 900)
+        with pytest.raises(DeviceFault) as told:
+            await line.read(1, Space.HOLDING, 0, 1)
+        for end in (master, slave):
+            os.close(end)
+        assert told.value.reason == BABBLES
 
     asyncio.run(story())
 
