@@ -17,12 +17,14 @@ _QUEUE = 128  # who may wait in the kernel; beyond that it lets them call again,
 
 async def open_door(make: Callable[[], asyncio.BaseProtocol], host: str, port: int) -> asyncio.Server:
     """Listen there. Raises OSError where the port cannot be had."""
-    server = await asyncio.get_running_loop().create_server(make, host, port, backlog=A_TURN)
+    server = await asyncio.get_running_loop().create_server(make, host, port, backlog=A_TURN, start_serving=False)
     try:
+        # Apart: ``create_server`` would wait for a turn then, and forget the server where that is cancelled.
+        await server.start_serving()
         for listening in server.sockets:
             with listening.dup() as same:
                 same.listen(_QUEUE)
-    except OSError:
+    except (OSError, asyncio.CancelledError):
         server.close()  # or nobody holds it, and the port is taken for ever
         raise
     return server
