@@ -50,6 +50,8 @@ LONGEST_HEARD_MS = DAY
 """A button is missing after three of its heartbeats, and after a day at the latest (facts/ble 6)."""
 _HEALTH = {HEALTH: FactSpec(), "reason": FactSpec()}
 BUILTIN = Path(__file__).parents[1] / "rules" / "builtin.yaml"
+_OURS = frozenset({"bus", "radio", "uplink", "worker"})
+"""Kinds of subjects that no installer names: their ids are made from others."""
 _ZONE_YEARS = (2020, 2051)
 """Fixed, so that no clock is asked: a gateway that boots in 1970 must still know the summer time of today."""
 
@@ -59,6 +61,7 @@ def compound_of(site: Site, faults: Faults) -> Compound:
     zone = zone_offsets(site.timezone)
     subjects = {subject.id: subject for subject in (*_subjects(site), *_people(site, zone))}
     rules = compile_rules(site.rules, site.builtin, subjects, faults)
+    _check_ids(site, faults)
     _check_outputs(site, rules, faults)
     _check_consents(site, faults)
     return Compound(
@@ -78,6 +81,16 @@ def life_safety_alone(site: Site, compound: Compound) -> Compound:
     """The compound with the built-in life-safety rules as they were shipped, and all others unasked."""
     shipped = [node for node in site.rules if node.mark.file == str(BUILTIN)]
     return bare(compound, compile_rules(shipped, {}, compound.subjects, Faults()))
+
+
+def _check_ids(site: Site, faults: Faults) -> None:
+    """What is called as a bus, a radio, an uplink or a part of the gateway is called in events would take its place, or it that one's."""
+    ours = {subject.id for subject in _subjects(site) if subject.kind in _OURS}
+    devices = [device for bus in site.buses.values() for device in bus.devices]
+    things = (*devices, *site.buttons.values(), *site.doors.values(), *site.outputs.values(), *site.people.values())
+    for thing in things:
+        if thing.id in ours:
+            faults.add(thing.mark, "fault.id_ours", name=thing.id)
 
 
 def _check_outputs(site: Site, rules: Mapping[str, Rule], faults: Faults) -> None:

@@ -222,6 +222,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "“{name}”是网关自己用的名字，请换一个。",
         "“{name}” is a name of the gateway's own; choose another.",
     ),
+    "fault.id_ours": (
+        "“{name}”在告警里是总线、蓝牙、上级或网关部件的名字，两者会有一个听不到；请换一个。",
+        "“{name}” is what a bus, a radio, an uplink or a part of the gateway is called in alerts, and one of both is not heard; choose another.",
+    ),
     "fault.duplicate_id": (
         "编号“{name}”用了两次，第一次在 {first}；全文件内不能重复。",
         "The id “{name}” is used twice, first at {first}; ids are unique in the whole site.",

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from gateway.alerts import Priority, Rung
-from gateway.app.check import check
+from gateway.app.check import TOLERATED, check
 from gateway.app.compound import BUILTIN, compound_of, worker_names, worker_subject, zone_offsets
 from gateway.instant import DAY, HOUR
 from gateway.nodes import Faults
@@ -85,6 +85,18 @@ def test_an_output_tied_to_a_rule_that_cannot_drive_it_is_a_fault(site):
     assert fault.key == "fault.rule_drives_not"
     assert dict(fault.fields)["near"] == "gas-high"
     assert fault.mark == wrong.mark
+
+
+@pytest.mark.parametrize("name", ["bus-line", "uplink-street", "worker-core", "radio-hci0"])
+def test_nothing_of_the_site_is_called_as_a_part_of_ours(site, name):
+    """Was: one of both was no subject any more; a button with such a name called nobody."""
+    button = msgspec.structs.replace(site.buttons["sos-301"], id=name)
+    faults = Faults()
+    compound_of(msgspec.structs.replace(site, buttons={name: button}), faults)
+    assert [(fault.key, fault.mark, dict(fault.fields)) for fault in faults.errors] == [
+        ("fault.id_ours", button.mark, {"name": name})
+    ]
+    assert "fault.id_ours" in TOLERATED, "such a site ran"
 
 
 def test_every_built_in_rule_finds_its_timetable():
