@@ -253,7 +253,7 @@ class AlertRegister:
         return back if back.answered_by or back.drill or not climbs else self._climb_from_start(back, at)
 
     def end_by_person(self, alert: Alert) -> None:
-        """Its rule waits for an event now, which has no return: only a person can end it."""
+        """Its rule waits for an event now, which has no return, or nothing will be heard that could show it gone: a person ends it."""
         self._keep(_replace(alert, momentary=True))
 
     def close(self, alert: Alert, at: Instant, who: str | None, outcome: str, reason: str) -> None:
