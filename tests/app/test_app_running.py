@@ -50,6 +50,7 @@ points:
   relay2: {space: coil, address: 2, writable: true}
   relay3: {space: coil, address: 3, writable: true}
   level: {space: holding, address: 6, unit: "%"}
+  health: {space: holding, address: 7}
 """
 RAN = """\
 site: s
@@ -64,6 +65,7 @@ buses:
       board: { profile: board, unit_id: 2, place: b1 }
       smoke: { profile: smoke-renke-yg, unit_id: 3, place: b1 }
       plate: { profile: relay-coil-0100, unit_id: 4, place: b1 }
+      worker-core: { profile: relay-waveshare-8ch, unit_id: 5, place: b1 }
 outputs:
   opens: { kind: valve, device: board, point: open, place: b1, serves: [b1] }
   reopens: { kind: valve, device: board, point: relay1, place: b1, serves: [b1], pulse: 10s }
