@@ -34,7 +34,7 @@ from gateway.rules.compound import (
 from gateway.rules.language import compile_rules
 from gateway.rules.outputs import moves
 from gateway.rules.terminals import UNPROVEN
-from gateway.site.model import STREAM, Bus, Button, Door, Grid, ModbusDevice, Output, Site
+from gateway.site.model import STREAM, Bus, Button, Door, Grid, ModbusDevice, Output, Person, Site
 from gateway.site.profile import PointClass
 
 PRESSED = "pressed"
@@ -87,8 +87,12 @@ def _check_ids(site: Site, faults: Faults) -> None:
     """What is called as a bus, a radio, an uplink or a part of the gateway is called in events would take its place, or it that one's."""
     ours = {subject.id for subject in _subjects(site) if subject.kind in _OURS}
     devices = [device for bus in site.buses.values() for device in bus.devices]
-    things = (*devices, *site.buttons.values(), *site.doors.values(), *site.outputs.values(), *site.people.values())
-    for thing in things:
+    named: list[ModbusDevice | Button | Door | Output | Person] = [
+        *devices,
+        *site.buttons.values(),
+        *site.doors.values(),
+    ]
+    for thing in [*named, *site.outputs.values(), *site.people.values()]:
         if thing.id in ours:
             faults.add(thing.mark, "fault.id_ours", name=thing.id)
 
