@@ -41,6 +41,7 @@ class Reception:
         self.address, self.port = address, port
         self.strangers = 0
         self._server: asyncio.Server | None = None
+        self._opening = asyncio.Lock()
         self._guests: list[DialInWire] = []
         self._callers: Crowd[_Caller] = Crowd(_MOST_CALLERS, _MOST_OF_ONE, _KEPT, self._named)
         self._complained: dict[str, float] = {}
@@ -49,8 +50,11 @@ class Reception:
         """Listen for this one, too. Raises ``port_gone`` where the port cannot be had."""
         if guest not in self._guests:
             self._guests.append(guest)
-        if self._server is not None:
-            return
+        async with self._opening:  # several buses begin at once
+            if self._server is None:
+                await self._open()
+
+    async def _open(self) -> None:
         try:
             self._server = await open_door(lambda: _Caller(self), self.address, self.port)
         except OSError as error:

@@ -100,6 +100,22 @@ async def a_box_that_dials_anew_is_heard_on_its_new_connection(kit):
         assert ear.values("gas")[-1] == 8
 
 
+def test_buses_of_one_port_that_begin_at_once_open_it_once():
+    async def story():
+        finder = Reception("127.0.0.1", 0)
+        guest = DialInWire(finder)
+        await finder.admit(guest)
+        finder.leave(guest)
+        reception = Reception("127.0.0.1", finder.port)
+        wires = [DialInWire(reception, registration=name) for name in (b"one", b"two")]
+        told = await asyncio.gather(*(wire.open(print, print) for wire in wires), return_exceptions=True)
+        for wire in wires:
+            wire.end()
+        assert [fault.detail.partition(": ")[2] for fault in told] == ["nobody has dialled in"] * 2
+
+    asyncio.run(story())
+
+
 def test_a_stranger_is_let_in_nowhere(kit):
     async def story():
         gas = kit.profile(kit.alarm("gas", 1, period_ms=100))
