@@ -110,18 +110,21 @@ class TcpWire:
             async with asyncio.timeout(CONNECT_S):
                 connection = await self._dial(lambda: Connection(heard, gone))
         except (OSError, TimeoutError) as error:
-            raise DeviceFault("port_gone", f"{self.name}: {error or 'no answer'}") from error
+            raise DeviceFault("port_gone", f"{self.name}: {str(error) or 'no answer'}") from error
         if connection.transport is None:
             raise DeviceFault("port_gone", f"{self.name}: hung up")
         self._connection = connection
         log.info("port_opened", port=self.name)
 
     async def _dial(self, make: Callable[[], Connection]) -> Connection:
+        """Each address has its share of the time: one that leads nowhere must not keep the others from being tried."""
         refused = OSError("no address")
-        for address in await self._lookup.addresses():
+        addresses = await self._lookup.addresses()
+        for address in addresses:
             try:
-                return (await asyncio.get_running_loop().create_connection(make, address, self._tcp_port))[1]
-            except OSError as error:
+                async with asyncio.timeout(CONNECT_S / len(addresses)):
+                    return (await asyncio.get_running_loop().create_connection(make, address, self._tcp_port))[1]
+            except OSError as error:  # a TimeoutError is one
                 refused = error
         raise refused
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import pty
+import socket
 import time
 import tty
 from types import SimpleNamespace
@@ -99,6 +100,44 @@ async def far_end_of_a_converter():
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         yield TcpWire("127.0.0.1", server.sockets[0].getsockname()[1], 9600, 10 / 9600), come, sent
+
+
+@contextlib.contextmanager
+def black_hole():
+    """A port that never answers: who calls beyond its queue is not even refused. Gives its number, at 127.0.0.2."""
+    with contextlib.ExitStack() as held:
+        hole = held.enter_context(socket.create_server(("127.0.0.2", 0), backlog=0))
+        port = hole.getsockname()[1]
+        for _ in range(8):
+            caller = held.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(("127.0.0.2", port))
+        yield port
+
+
+def test_a_black_hole_is_no_answer():
+    async def story(port):
+        with pytest.raises(DeviceFault, match="no answer"):
+            await TcpWire("127.0.0.2", port).open(print, print)
+
+    with black_hole() as port:
+        asyncio.run(story(port))
+
+
+def test_an_address_that_leads_nowhere_keeps_no_other_of_that_name_from_being_tried(monkeypatch):
+    async def story(port):
+        async with await asyncio.start_server(lambda *_: None, "127.0.0.1", port):
+            wire = TcpWire("converter.lan", port)
+            monkeypatch.setattr(wire._lookup, "addresses", both)
+            await wire.open(lambda _: None, print)
+            assert wire.is_open
+            wire.end()
+
+    async def both():
+        return ["127.0.0.2", "127.0.0.1"]
+
+    with black_hole() as port:
+        asyncio.run(story(port))
 
 
 def _value(value):
