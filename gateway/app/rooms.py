@@ -398,5 +398,18 @@ class Outbox:
     async def advance(self, uplink: str, lane: str, sequence: int) -> None:
         await self._store.advance(uplink, lane, sequence)
 
+    async def set_aside(self, uplink: str, lane: str, sequence: int) -> None:
+        await self._store.set_aside(uplink, lane, sequence)
+
+    async def settle(self, uplink: str, lane: str, sequence: int) -> None:
+        await self._store.settle(uplink, lane, sequence)
+
+    async def aside(self, uplink: str) -> list[tuple[str, int]]:
+        return await self._store.aside(uplink)
+
+    async def find(self, lane: str, sequence: int) -> Message | None:
+        m = await self._store.find(lane, sequence)
+        return None if m is None else Message(m.lane, m.sequence, m.id, m.topic, m.body)
+
     def follow(self, call: Callable[[], None]) -> Callable[[], None]:
         return self._store.follow(call)

@@ -15,7 +15,7 @@ from gateway.rules.question import Fact
 from gateway.uplink.mqtt import MqttUplink
 
 _STATES = {None: "connecting", Health.LOST: "lost", Health.FAULTY: "impaired", Health.OK: "connected"}
-"""``impaired``: connected, but at another address or without its commands; the reason says which."""
+"""``impaired``: connected, but at another address, without its commands, or without what is set aside; the reason says which."""
 
 
 def uplinks_standing(

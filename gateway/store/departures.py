@@ -18,6 +18,7 @@ from gateway.faults import StoreFault
 from gateway.store import jobs
 from gateway.store.database import Database
 from gateway.store.delivery import Delivery, Held, Line
+from gateway.store.outbox import HAD, WAITS, aside_line
 from gateway.store.rows import Message
 from gateway.store.tail import Tail
 from gateway.store.worker import Worker
@@ -85,6 +86,29 @@ class Departures:
         """The uplink has all of the lane up to ``sequence``; see ``Delivery.advance`` for a disk that cannot be read."""
         if self._delivery.advance((uplink, lane), sequence, self._in_memory(lane)):
             self._move((uplink, lane), sequence)
+
+    def set_aside(self, uplink: str, lane: str, sequence: int) -> None:
+        """The uplink's cursor may pass this message, which it has not had. Rides on the same commit as the cursor that passes."""
+        self._move((uplink, aside_line(lane, sequence)), WAITS)
+
+    def settle(self, uplink: str, lane: str, sequence: int) -> None:
+        """The uplink has had what was set aside."""
+        self._move((uplink, aside_line(lane, sequence)), HAD)
+
+    async def aside(self, uplink: str) -> list[tuple[str, int]]:
+        """Lane and place of what was set aside for this uplink and still waits. Raises StoreFault."""
+        cursors = self.cursors
+
+        def read(database: Database) -> list[tuple[str, int]]:
+            jobs.tell_cursors(database, cursors)
+            return database.uplinks.aside(uplink)
+
+        return await self._worker.ask(read)
+
+    async def find(self, lane: str, sequence: int) -> Message | None:
+        """The message at a place of a lane, whoever has had it. Raises StoreFault."""
+        held = self._in_memory(lane).get(sequence)
+        return held or await self._worker.ask(lambda database: database.uplinks.find(lane, sequence))
 
     def _move(self, line: Line, sequence: int) -> None:
         # A new mapping: a job may be reading the old one.

@@ -8,12 +8,15 @@ own, and a damaged one starts over instead of skipping what nobody has seen.
 
 An uplink that is new is not told the past: it begins behind what was there when it came (its *beginning*), and of that it is
 owed one message for each alert that is still open, the newest. Pruning therefore spares the newest message of an open alert.
+
+A message that an uplink's broker does not take is set aside: the cursor passes it, and a row of its own beside the cursors says
+that the uplink has not had it yet. Until it has, nothing prunes it.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -24,6 +27,10 @@ from gateway.store.sealed import Sealed
 
 _BEGINNING = "from "
 """Before the name of a lane: the cursor row that holds an uplink's beginning there."""
+_ASIDE = "aside "
+"""Before the name of a lane and a place there: the row of a message that others may pass (``aside_line``)."""
+WAITS, HAD = 1, 2
+"""What such a row says; like a cursor it only moves forward."""
 _NEWEST_OF_OPEN = """
 SELECT MAX(sequence) FROM outbox WHERE lane = ? AND sequence <= ?
 AND alert IN (SELECT key FROM state WHERE kind = 'alert') GROUP BY alert
@@ -31,7 +38,13 @@ AND alert IN (SELECT key FROM state WHERE kind = 'alert') GROUP BY alert
 _KNOWN = """
 SELECT 1 FROM json_each(?) AS one JOIN outbox ON outbox.id = one.value ->> 0 OR (lane = one.value ->> 1 AND sequence = one.value ->> 2)
 """
+_NAMED = "SELECT value FROM json_each(?)"
 _KEEP_ROUND = 1_000  # rows pruned per lane and round, so that an alert never waits long behind tidying
+
+
+def aside_line(lane: str, sequence: int) -> str:
+    """The name beside those of lanes, under which the cursors keep that this message was set aside."""
+    return f"{_ASIDE}{lane} {sequence}"
 
 
 class Outbox:
@@ -69,7 +82,7 @@ class Outbox:
         reached: dict[str, int] = {}
         for (_, name), sequence in self._cursors.items():
             lane = name.removeprefix(_BEGINNING)
-            if lane:
+            if lane and not lane.startswith(_ASIDE):
                 reached[lane] = max(sequence, reached.get(lane, 0))
         return reached
 
@@ -106,6 +119,16 @@ class Outbox:
         owed = sorted(one for one in self._owed.get((uplink, lane), ()) if one > cursor)
         places = ", ".join(map(str, owed))
         return f"lane = ? AND (sequence > ? OR sequence IN ({places}))", (lane, begin)
+
+    def aside(self, uplink: str) -> list[tuple[str, int]]:
+        """Lane and place of what was set aside for this uplink, and which it has not had since."""
+        return [place for owner, place in self._aside() if owner == uplink]
+
+    def _aside(self) -> Iterator[tuple[str, tuple[str, int]]]:
+        for (uplink, name), said in self._cursors.items():
+            if name.startswith(_ASIDE) and said == WAITS:
+                lane, _, sequence = name.removeprefix(_ASIDE).rpartition(" ")
+                yield uplink, (lane, int(sequence))
 
     def is_due(self, uplink: str, lane: str, sequence: int) -> bool:
         """The same for one message."""
@@ -247,7 +270,7 @@ class Outbox:
 
     def passed(self, connection: sqlite3.Connection) -> list[tuple[str, int]]:
         """Lane and place of messages that every uplink has, a bounded number; but for the newest of a lane, which holds its number,
-        and that of an open alert, for uplinks to come.
+        and that of an open alert, for uplinks to come, and for what was set aside.
 
         Without any uplink nothing was delivered, so nothing goes. Not in a transaction: bad rows are set aside on the way.
         """
@@ -259,9 +282,10 @@ class Outbox:
                 continue  # one is no alert's newest: the next round knows which are
             chosen = (
                 f"WHERE lane = ? AND sequence <= ? AND sequence < ? AND sequence NOT IN ({_NEWEST_OF_OPEN}) "
-                "ORDER BY sequence LIMIT ?"
+                f"AND sequence NOT IN ({_NAMED}) ORDER BY sequence LIMIT ?"
             )
-            values = (lane, passed, last, lane, passed, _KEEP_ROUND)
+            aside = msgspec.json.encode([place for _, (its_lane, place) in self._aside() if its_lane == lane]).decode()
+            values = (lane, passed, last, lane, passed, aside, _KEEP_ROUND)
             found += [key for key, _ in self._rows.all_sound(connection, "outbox", chosen, *values) or ()]
         return found
 

@@ -220,6 +220,22 @@ class Store:
         """
         self._departures.advance(uplink, lane, sequence)
 
+    async def set_aside(self, uplink: str, lane: str, sequence: int) -> None:
+        """The uplink's cursor may pass this message, which its broker did not take: it is kept until ``settle``, whoever has it."""
+        self._departures.set_aside(uplink, lane, sequence)
+
+    async def settle(self, uplink: str, lane: str, sequence: int) -> None:
+        """The uplink has had what was set aside."""
+        self._departures.settle(uplink, lane, sequence)
+
+    async def aside(self, uplink: str) -> list[tuple[str, int]]:
+        """Lane and place of what was set aside for this uplink and still waits. Raises StoreFault."""
+        return await self._departures.aside(uplink)
+
+    async def find(self, lane: str, sequence: int) -> Message | None:
+        """The message at a place of a lane, whoever has had it; None where it cannot be found. Raises StoreFault."""
+        return await self._departures.find(lane, sequence)
+
     async def last_sequences(self) -> dict[str, int]:
         """Highest sequence each lane ever used, on disk or in memory. Raises StoreFault where the disk cannot be read."""
         last = await self._worker.ask(Database.last_sequences)

@@ -102,6 +102,19 @@ class Uplinks:
         news = (m for m in later if self._outbox.is_due(uplink, lane, m.sequence))
         return [*kept, *itertools.islice(news, n - len(kept))]
 
+    def aside(self, uplink: str) -> list[tuple[str, int]]:
+        """Lane and place of what was set aside for this uplink, and which it has not had since."""
+        return self._outbox.aside(uplink)
+
+    def find(self, lane: str, sequence: int) -> Message | None:
+        """The message at a place; None where there is none that is sound. Raises StoreFault."""
+        with self._access.reading() as connection:
+            tail = "WHERE lane = ? AND sequence = ?"
+            for _, row in self._rows.rows(connection, "outbox", tail, lane, sequence):
+                return unsealed(row)
+        there = (m for m in self._unfolded().messages() if (m.lane, m.sequence) == (lane, sequence))
+        return next(there, None)
+
     def advance(self, uplink: str, lane: str, sequence: int) -> None:
         """The uplink has all of the lane up to ``sequence``. On disk with the next commit: a crash before only repeats."""
         self._outbox.advance(uplink, lane, sequence)

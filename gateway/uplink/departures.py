@@ -9,14 +9,16 @@ never waits for a place behind any backlog. Within a lane the cursor moves only 
 PUBACK, so after a broken connection the lane starts again at the first message of which the broker may not know; what it
 does know arrives twice, with the same bytes. What is news is decided by number, not by order: an outbox on a sick disk may
 show a message only after its successor.
+
+What the broker does not take (``tolerance.py``) is set aside in the outbox, never deleted: others pass it, and it is tried again
+when nothing else waits.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable
-from enum import StrEnum
+from collections.abc import Callable, Sequence
 
 import structlog
 from msgspec import Struct
@@ -24,6 +26,9 @@ from msgspec import Struct
 from gateway.alerts import Priority
 from gateway.faults import StoreFault
 from gateway.uplink.outbox import Message, Outbox
+from gateway.uplink.parcel import Kind, Parcel
+from gateway.uplink.payloads import shortened
+from gateway.uplink.tolerance import Tolerance
 
 log = structlog.get_logger()
 
@@ -36,23 +41,13 @@ _READ_AHEAD = 100  # each asking of the disk costs as much as sending twenty
 TELEMETRY_KEPT = 1000
 
 
-class Kind(StrEnum):
-    STATUS = "status"
-    ALERT = "alert"
-    DEVICE = "device"
-    TELEMETRY = "telemetry"
+class _Aside(Struct):
+    """A message that was set aside."""
 
-
-class Parcel(Struct, frozen=True, eq=False):
-    """One message on its way."""
-
-    kind: Kind
-    topic: str
-    """Leaf."""
-    body: bytes
-    retain: bool = False
-    lane: str = ""
-    sequence: int = 0
+    lane: str
+    sequence: int
+    size: int = 0
+    """Of the packet; 0: not known, it was set aside by a life before."""
 
 
 class _Lane:
@@ -113,10 +108,18 @@ class Departures:
         status: Callable[[], bytes],
         devices: Callable[[], dict[str, bytes]],
         telemetry_kept: int = TELEMETRY_KEPT,
+        measure: Callable[[str, bytes], int] = lambda topic, body: len(topic) + len(body),
     ) -> None:
+        """``measure`` gives the bytes of the packet that a leaf and a body make."""
         self._uplink, self._outbox, self._status, self._devices = uplink, outbox, status, devices
         self._telemetry: deque[tuple[str, bytes]] = deque()
-        self._telemetry_kept = telemetry_kept
+        self._telemetry_kept, self._measure = telemetry_kept, measure
+        self._tolerance = Tolerance()
+        self._aside: deque[_Aside] | None = None
+        """The one to be tried next first; None: not asked for yet."""
+        self._refused: list[Parcel] = []
+        self._had: list[tuple[str, int]] = []
+        """Lane and sequence of what was set aside and has arrived."""
         self._lanes = {lane: _Lane() for lane in LANES}
         self._under_way: set[Parcel] = set()
         self._status_due = True
@@ -130,8 +133,9 @@ class Departures:
         self.wake = asyncio.Event()
         self.counts: Counter[str] = Counter()
 
-    def restart(self) -> None:
-        """A new session: forget what was on its way, and say again how everything stands."""
+    def restart(self, most: int | None = None) -> None:
+        """A new session: forget what was on its way, and say again how everything stands. ``most``: bytes that its broker takes."""
+        self._tolerance.begin(most)
         self._lanes = {lane: _Lane() for lane in LANES}
         self._drop_under_way()
         self._taken, self._unheard = set(), False
@@ -140,6 +144,13 @@ class Departures:
         self._devices_due = dict(self._devices())
         self._retained = set()
         self.wake.set()
+
+    def lost(self) -> bool:
+        """The session broke. Whether an alert seems to be the reason, so that it is no use to wait."""
+        waited_for_ears = self._unheard and Kind.ALERT not in self._taken  # the broker had it, and said so
+        struck = self._tolerance.lost(() if waited_for_ears else self._under_way, _now())
+        self._drop_under_way()
+        return struck
 
     def begin(self) -> None:
         """There is somebody to send; what is offered from now on waits."""
@@ -196,7 +207,9 @@ class Departures:
     @property
     def proven(self) -> bool:
         """The broker has taken an alert in this session; or anything, and no alert is on its way or waits."""
-        settled = all(lane.dry and not lane.ready and not lane.under_way for lane in self._lanes.values())
+        settled = not self._refused and all(
+            lane.dry and not lane.ready and not lane.under_way for lane in self._lanes.values()
+        )
         return Kind.ALERT in self._taken or self._unheard or (bool(self._taken) and settled)
 
     def unheard(self) -> None:
@@ -209,9 +222,19 @@ class Departures:
         """The first alert of a session travels alone.
 
         A broker that takes no alerts from us says so once and may hang up (Mosquitto 2.0 does); bytes sent behind that alert
-        would make TCP throw the answer away, and nobody would learn why.
+        would make TCP throw the answer away, and nobody would learn why. Nor would anybody learn who it was that broke a session:
+        what was on its way then travels alone, too.
         """
-        return Kind.ALERT not in self._taken and any(parcel.kind is Kind.ALERT for parcel in self._under_way)
+        return any(not parcel.aside and self._is_on_trial(parcel) for parcel in self._under_way)
+
+    def _is_on_trial(self, parcel: Parcel) -> bool:
+        first = parcel.kind is Kind.ALERT and Kind.ALERT not in self._taken
+        return first or self._tolerance.is_suspect(parcel.key)
+
+    @property
+    def set_aside(self) -> bool:
+        """Whether something is known that the broker did not take."""
+        return bool(self._aside)
 
     async def next(self, window: int = WINDOW) -> Parcel | None:
         """The next parcel that may leave now, or None: nothing to send, or the window has no place for it."""
@@ -220,27 +243,123 @@ class Departures:
             return None
         if self._status_due:
             self._status_due = False
-            return self._leave(Parcel(Kind.STATUS, "status", self._status(), retain=True))
-        for lane in LANES:
+            if (status := self._from_status()) is not None:
+                return status
+        for lane in await self._in_order():
             if lane != Priority.CRITICAL and room <= min(_KEPT_FOR_CRITICAL, window // 4):
                 return None
             waits = self._lanes[lane]
-            if (waits.ready or not waits.dry) and (message := await self._from_lane(lane)) is not None:
-                waits.under_way.add(message.sequence)
-                return self._leave(Parcel(Kind.ALERT, message.topic, message.body, False, lane, message.sequence))
+            if (waits.ready or not waits.dry) and (parcel := await self._first_of(lane)) is not None:
+                if self._must_wait(parcel):
+                    return None
+                waits.under_way.add(waits.ready.popleft().sequence)
+                return self._leave(parcel)
         if room <= window // 2:
             return None
-        return self._from_devices() or self._from_telemetry()
+        return self._from_devices() or self._from_telemetry() or await self._from_aside()
 
-    async def _from_lane(self, name: str) -> Message | None:
+    def _must_wait(self, parcel: Parcel) -> bool:
+        """Whether a parcel leaves only when nothing else is on its way."""
+        return bool(self._under_way) and self._tolerance.is_suspect(parcel.key)
+
+    def _parcel(self, kind: Kind, topic: str, body: bytes, *, retain: bool = False) -> Parcel:
+        return Parcel(kind, topic, body, retain, size=self._measure(topic, body))
+
+    def _alert(self, message: Message, *, aside: bool = False) -> Parcel:
+        size = self._measure(message.topic, message.body)
+        return Parcel(Kind.ALERT, message.topic, message.body, False, message.lane, message.sequence, size, aside)
+
+    def _is_too_large(self, parcel: Parcel) -> bool:
+        too_large = self._tolerance.too_large(parcel.kind, parcel.size, _now())
+        if too_large and parcel.kind is not Kind.ALERT:
+            self.counts[f"{parcel.kind}_too_large"] += 1
+        return too_large
+
+    def _from_status(self) -> Parcel | None:
+        """How the gateway stands, in short where the broker does not take the whole of it."""
+        whole = self._parcel(Kind.STATUS, "status", self._status(), retain=True)
+        if not self._is_too_large(whole):
+            return self._leave(whole)
+        short = self._parcel(Kind.STATUS, "status", shortened(whole.body), retain=True)
+        return self._leave(short) if self._tolerance.bears(short.size) else None
+
+    async def _in_order(self) -> Sequence[str]:
+        """The lanes; where the broker seems to take no alert, those first whose next one is smaller than what it was seen to refuse."""
+        if not self._tolerance.at_a_loss:
+            return LANES
+        smaller = []
+        for name in LANES:
+            await self._first_of(name)
+            ready = self._lanes[name].ready
+            small = next((one for one in ready if self._tolerance.is_smaller(self._alert(one).size)), None)
+            if small is not None:
+                ready.remove(small)
+                ready.appendleft(small)
+                smaller.append(name)
+        return (*smaller, *(name for name in LANES if name not in smaller))
+
+    async def _first_of(self, name: str) -> Parcel | None:
+        """The first message of a lane that may leave, and still stands there; those that the broker does not take are set aside."""
         lane = self._lanes[name]
-        if not lane.ready and not lane.dry:
-            lane.dry = True  # before asking: a look() meanwhile must not be forgotten
-            try:
-                lane.put(await self._outbox.take(self._uplink, name, lane.ask()))
-            except StoreFault as fault:  # the store says so loudly itself; we ask again at the next look
-                log.warning("outbox_not_read", uplink=self._uplink, lane=name, fault=str(fault))
-        return lane.ready.popleft() if lane.ready else None
+        while lane.ready or not lane.dry:
+            if not lane.ready:
+                await self._read(name, lane)
+                continue
+            parcel = self._alert(lane.ready[0])
+            if not (reason := self._reason_against(parcel)):
+                return parcel
+            lane.ready.popleft()
+            await self._set_aside(parcel, reason)
+        return None
+
+    async def _read(self, name: str, lane: _Lane) -> None:
+        lane.dry = True  # before asking: a look() meanwhile must not be forgotten
+        try:
+            lane.put(await self._outbox.take(self._uplink, name, lane.ask()))
+        except StoreFault as fault:  # the store says so loudly itself; we ask again at the next look
+            log.warning("outbox_not_read", uplink=self._uplink, lane=name, fault=str(fault))
+
+    def _reason_against(self, parcel: Parcel) -> str:
+        if self._is_too_large(parcel):
+            return "too_large"
+        return "not_taken" if self._tolerance.is_guilty(parcel.key) else ""
+
+    async def _set_aside(self, parcel: Parcel, reason: str) -> None:
+        """Others pass it. The outbox keeps it, and that it was set aside."""
+        if reason != "too_large":
+            self._tolerance.convicted(parcel.key, parcel.size)
+        await self._outbox.set_aside(self._uplink, parcel.lane, parcel.sequence)
+        self._lanes[parcel.lane].land(parcel.sequence)
+        self.counts[f"alert_{reason}"] += 1
+        if self._aside is not None:
+            self._aside.append(_Aside(parcel.lane, parcel.sequence, parcel.size))
+        where = {"uplink": self._uplink, "lane": parcel.lane, "sequence": parcel.sequence}
+        log.warning("message_set_aside", **where, bytes=parcel.size, reason=reason)
+
+    async def _from_aside(self) -> Parcel | None:
+        """One that others passed, when nothing else is on its way, or waits."""
+        if self._under_way or not self._tolerance.is_rested(_now()):
+            return None
+        try:
+            message = await self._next_aside()
+        except StoreFault as fault:
+            log.warning("outbox_not_read", uplink=self._uplink, lane="", fault=str(fault))
+            return None
+        return None if message is None else self._leave(self._alert(message, aside=True))
+
+    async def _next_aside(self) -> Message | None:
+        """At most one is looked for at a time: an alert may come meanwhile. Raises StoreFault."""
+        if self._aside is None:
+            places = sorted(await self._outbox.aside(self._uplink), key=lambda place: (LANES.index(place[0]), place[1]))
+            self._aside = deque(_Aside(*place) for place in places)
+        due = next((one for one in self._aside if self._tolerance.bears(one.size)), None)
+        if due is None:
+            return None
+        self._aside.remove(due)
+        self._aside.append(due)
+        message = await self._outbox.find(due.lane, due.sequence)
+        due.size = 0 if message is None else self._alert(message).size
+        return message if self._tolerance.bears(due.size) else None
 
     def _from_devices(self) -> Parcel | None:
         while self._devices_due:
@@ -250,19 +369,29 @@ class Departures:
                 self._devices_due = {due: bodies.get(due, b"") for due in self._devices_due}
                 continue
             del self._devices_due[device]
+            parcel = self._parcel(Kind.DEVICE, f"devices/{device}", body, retain=True)
+            if self._must_wait(parcel):
+                self._devices_due[device] = body
+                return None
             if not body and device in self._retained:  # it is no more, and neither shall be what the broker keeps of it
                 self._retained.discard(device)
-                return self._leave(Parcel(Kind.DEVICE, f"devices/{device}", b"", retain=True))
-            if body:
+                return self._leave(parcel)
+            if body and not self._is_too_large(parcel):
                 self._retained.add(device)
-                return self._leave(Parcel(Kind.DEVICE, f"devices/{device}", body, retain=True))
+                return self._leave(parcel)
         return None
 
     def _from_telemetry(self) -> Parcel | None:
-        if not self._telemetry:
-            return None
-        device, body = self._telemetry.popleft()
-        return self._leave(Parcel(Kind.TELEMETRY, f"telemetry/{device}", body))
+        while self._telemetry:
+            device, body = self._telemetry[0]
+            parcel = self._parcel(Kind.TELEMETRY, f"telemetry/{device}", body)
+            if self._must_wait(parcel):
+                return None
+            self._telemetry.popleft()
+            if not self._is_too_large(parcel):
+                return self._leave(parcel)
+            self.counts["telemetry_dropped"] += 1
+        return None
 
     def _leave(self, parcel: Parcel) -> Parcel:
         self._under_way.add(parcel)
@@ -274,12 +403,35 @@ class Departures:
         self._under_way.discard(parcel)
         self._landed.set()
         self._taken.add(parcel.kind)
-        if parcel.kind is Kind.ALERT:
+        self._tolerance.taken(parcel)
+        if parcel.aside:
+            place = parcel.lane, parcel.sequence
+            self._aside = deque(one for one in self._aside or () if (one.lane, one.sequence) != place)
+            self._had.append(place)
+        elif parcel.kind is Kind.ALERT:
             self._lanes[parcel.lane].land(parcel.sequence)
         self.wake.set()
 
+    def refused(self, parcel: Parcel) -> None:
+        """The broker says of this very alert that it does not take it."""
+        self._under_way.discard(parcel)
+        self._landed.set()
+        if parcel.aside:
+            self._tolerance.refused_again(_now())
+        else:
+            self._refused.append(parcel)
+        self.wake.set()
+
+    def recall(self, parcel: Parcel) -> None:
+        """The broker takes no alerts: it is not the fault of this one."""
+        self._under_way.discard(parcel)
+
     async def save(self) -> None:
-        """Move the durable cursors to where the lanes have arrived."""
+        """Move the durable cursors to where the lanes have arrived, and past what was set aside."""
+        while self._refused:
+            await self._set_aside(self._refused.pop(0), "not_taken")
+        while self._had:
+            await self._outbox.settle(self._uplink, *self._had.pop())
         for name, lane in self._lanes.items():
             for sequence in lane.due():
                 try:
@@ -288,3 +440,7 @@ class Departures:
                     log.warning("cursor_not_saved", uplink=self._uplink, lane=name, fault=str(fault))
                     return
                 lane.told(sequence)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

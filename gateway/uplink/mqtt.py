@@ -28,9 +28,10 @@ from gateway.lookup import Lookup
 from gateway.restraint import CommandAllowance
 from gateway.site.model import Broker, Uplink
 from gateway.uplink import wire
-from gateway.uplink.departures import Departures, Kind, Parcel
+from gateway.uplink.departures import Departures
 from gateway.uplink.hearing import Heard, Hearing
 from gateway.uplink.outbox import Outbox
+from gateway.uplink.parcel import Kind, Parcel
 from gateway.uplink.payloads import reply_body, status_body, topic
 from gateway.uplink.preference import ANSWERS_NEEDED, Preference
 from gateway.uplink.session import (
@@ -39,8 +40,10 @@ from gateway.uplink.session import (
     Session,
     SessionLost,
     find,
+    packet_bytes,
     publish_properties,
     refused,
+    refused_for_itself,
     unheard,
 )
 from gateway.uplink.sweeping import sweep
@@ -97,7 +100,7 @@ class MqttUplink:
         self._answer_s, self._backoff_max_s, self._look_again_s = answer_s, backoff_max_s, look_again_s
         self._sleep, self._chance, self._password = sleep, chance, password
         self._probe_s, self._preference = probe_s, Preference(uplink.brokers, answers_needed)
-        self._departures = Departures(uplink.id, outbox, status, devices)
+        self._departures = Departures(uplink.id, outbox, status, devices, measure=self._measure)
         self._devices, self._swept = devices, set[Broker]()
         self._credentials = Credentials(uplink)
         self._lookups = {broker: Lookup(broker.host, broker.port) for broker in uplink.brokers}
@@ -107,6 +110,9 @@ class MqttUplink:
         self._logged: dict[Broker, str] = {}
         self._deaf_to_commands = False
         self._hearing = Hearing(uplink, self._prefix, report, wall_ms, self.counts, allowance)
+
+    def _measure(self, leaf: str, body: bytes) -> int:
+        return packet_bytes(self._prefix + leaf, body, publish_properties(self.uplink.protocol))
 
     @property
     def counts(self) -> Counter[str]:
@@ -153,11 +159,11 @@ class MqttUplink:
             try:
                 await self._serve()
             except SessionLost as fault:
-                steady = loop.time() - began >= STEADY_S
+                steady, struck = loop.time() - began >= STEADY_S, self._departures.lost()
                 pause_due = self._lost(fault, steady=steady)
-                rounds = 1 if steady else rounds + pause_due
+                rounds = 1 if steady or struck else rounds + pause_due
                 self._beat()
-                if pause_due:
+                if pause_due and not struck:
                     ceiling = min(self._backoff_max_s, BACKOFF_FIRST_S * 2 ** min(rounds - 1, 16))
                     await self._sleep(ceiling * self._chance())
             except _GoHome:
@@ -177,7 +183,7 @@ class MqttUplink:
         unfollow = self._outbox.follow(self._departures.look)
         try:
             session.on_lost(self._departures.wake.set)
-            self._departures.restart()
+            self._departures.restart(session.most)
             await self._subscribe(session)
             heard: asyncio.Queue[Heard] = asyncio.Queue(_HANDED_OVER)
             away = () if self._preference.at_home else (self._long_for_home(heard),)
@@ -292,7 +298,11 @@ class MqttUplink:
         if refused(answer.result()):
             self.counts[f"{parcel.kind}_refused"] += 1
             log.warning("publish_refused", uplink=self.uplink.id, kind=parcel.kind, code=str(answer.result()))
+            if parcel.kind is Kind.ALERT and refused_for_itself(answer.result()):
+                self._departures.refused(parcel)
+                return
             if parcel.kind is Kind.ALERT:
+                self._departures.recall(parcel)
                 # It must not count as delivered, and nothing behind it in its lane may overtake it for good.
                 session.fail(SessionLost("publish_refused", str(answer.result())))
                 return
@@ -353,14 +363,19 @@ class MqttUplink:
             heard.task_done()
 
     async def _deliver(self, session: Session, leaf: str, body: bytes, properties: Properties | None) -> None:
-        """Publish now and wait for the PUBACK; ``_send`` watches over the time it takes."""
+        """Publish now and wait for the PUBACK; ``_send`` watches over the time it takes. One that is too large must not be sent."""
+        if session.most is not None and packet_bytes(self._prefix + leaf, body, properties) > session.most:
+            self.counts["replies_too_large"] += 1
+            return
         code = await session.send(self._prefix + leaf, body, properties=properties)
         self.counts["replies_refused" if refused(code) else "replies"] += 1
 
     # --- how it stands
 
     def _up(self) -> None:
-        reason = "subscribe_refused" if self._deaf_to_commands else "" if self._preference.at_home else "second_broker"
+        reason = "" if self._preference.at_home else "second_broker"
+        reason = "set_aside" if self._departures.set_aside else reason
+        reason = "subscribe_refused" if self._deaf_to_commands else reason
         self._tell(Health.FAULTY if reason else Health.OK, reason)
         self._last_reason = ""
 

@@ -35,6 +35,22 @@ class Outbox(Protocol):
         """The upstream holds everything up to ``sequence``. Raises StoreFault if that cannot be written."""
         ...
 
+    async def set_aside(self, uplink: str, lane: str, sequence: int) -> None:
+        """``advance`` may pass this message, which the upstream has not got: it is kept until ``settle``, over restarts, too."""
+        ...
+
+    async def settle(self, uplink: str, lane: str, sequence: int) -> None:
+        """The upstream holds what was set aside."""
+        ...
+
+    async def aside(self, uplink: str) -> list[tuple[str, int]]:
+        """Lane and sequence of all that is set aside. Raises StoreFault."""
+        ...
+
+    async def find(self, lane: str, sequence: int) -> Message | None:
+        """One message, whoever has it; None where it cannot be found. Raises StoreFault."""
+        ...
+
     def follow(self, call: Callable[[], None]) -> Callable[[], None]:
         """Call, in the turn in which a message can be taken, and perhaps for nothing; answers what ends that."""
         ...

@@ -59,6 +59,9 @@ _TAKEN_OVER_CODE = 0x8E
 _KEEPALIVE_CODE = 0x8D
 _NO_MATCHING_SUBSCRIBERS = 0x10
 _FIRST_FAILURE = 0x80
+_PAYLOAD_CODE = (
+    0x99  # of PUBACK; "packet too large" is none of its words (3.4.2.1), and the library hangs up on one that uses it
+)
 # openssl verify(1): the two verdicts that depend on our clock
 _NOT_YET_VALID, _EXPIRED = 9, 10
 
@@ -211,6 +214,8 @@ class Session(aiomqtt.Client):
         self._under_way: dict[int, tuple[asyncio.Future[ReasonCode], float]] = {}
         self.pending_calls_threshold = 1000  # below it the library warns for every call (facts: baseline M7)
         self.window = WINDOW
+        self.most: int | None = None
+        """Bytes of a packet that the broker takes; None: it does not say."""
         self.lost: asyncio.Future[SessionLost] = self._loop.create_future()
         self._opening = self._sending = False
         self._watching = False
@@ -333,6 +338,7 @@ class Session(aiomqtt.Client):
     ) -> None:
         allowed = int(getattr(properties, "ReceiveMaximum", WINDOW))
         self.window = max(1, min(WINDOW, allowed))
+        self.most = getattr(properties, "MaximumPacketSize", None)
         super()._on_connect(client, userdata, flags, reason_code, properties)
 
     def _on_socket_register_write(self, client: paho.Client, userdata: Any, sock: Any) -> None:
@@ -432,6 +438,18 @@ class Session(aiomqtt.Client):
 def refused(code: ReasonCode | int) -> bool:
     """Whether a PUBACK or SUBACK says no (MQTT 5, 2.4, and MQTT 3.1.1, 3.9.3: 0x80 and above)."""
     return (code if isinstance(code, int) else int(code.value)) >= _FIRST_FAILURE
+
+
+def refused_for_itself(code: ReasonCode) -> bool:
+    """Whether a PUBACK that says no speaks of this message, and not of its topic or of us."""
+    return int(code.value) == _PAYLOAD_CODE
+
+
+def packet_bytes(topic: str, body: bytes, properties: Properties | None) -> int:
+    """How long the PUBLISH of a message is (MQTT 5, 3.3); without properties, as 3.1.1 has it, a byte is counted too many."""
+    packed: bytes = b"\0" if properties is None else properties.pack()  # type: ignore[no-untyped-call]  # paho leaves it untyped
+    rest = 2 + len(topic.encode()) + 2 + len(packed) + len(body)
+    return 1 + max(1, -(-rest.bit_length() // 7)) + rest
 
 
 def unheard(code: ReasonCode) -> bool:

@@ -387,6 +387,11 @@ _REASONS: dict[str, tuple[str, str]] = {
     "reason.protocol": ("上级平台不支持该协议版本", "the broker does not speak this protocol version"),
     "reason.taken_over": ("另有设备使用同一身份登录", "somebody else uses our identity"),
     "reason.publish_refused": ("上级平台不接收告警", "the broker does not take our alerts"),
+    "reason.shortened": ("内容太长，只报要点", "told in short"),
+    "reason.set_aside": (
+        "有消息上级平台不收，已留存，其他照常上报",
+        "the broker does not take some messages; they are kept, and all others go on",
+    ),
     "reason.second_broker": (
         "首选上级平台连不上，正用后备地址",
         "the preferred broker is away; the gateway uses the next address",

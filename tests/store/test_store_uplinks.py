@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.store.database import Database
+from gateway.store.outbox import HAD, WAITS, aside_line
 from gateway.store.rows import Batch, Message, StateRow
 
 
@@ -84,6 +85,42 @@ def test_one_that_comes_while_the_gateway_runs_begins_with_now(lived):
     database.uplinks.keep(["north", "south"])
     tell(database, "high", 7, "tamper")
     assert waiting(database, "south") == [(2, "sos/1"), (3, "gas/2"), (7, "tamper/1")]
+
+
+def test_what_was_set_aside_is_kept_for_its_uplink_over_restarts_until_it_has_it(lived):
+    database = Database.open(lived)
+    database.uplinks.keep(["north"])
+    tell(database, "high", 6, "door", over=True)
+    tell(database, "high", 7, "tamper", over=True)
+    tell(database, "high", 8, "bell", over=True)
+    for line, said in ((aside_line("high", 6), WAITS), ("high", 8)):
+        database.uplinks.advance("north", line, said)
+    database.commit(Batch())
+    database.close()
+    database = Database.open(lived)
+    database.uplinks.keep(["north"])
+    database.prune()
+    assert waiting(database, "north") == []
+    assert database.uplinks.aside("north") == [("high", 6)]
+    assert database.uplinks.find("high", 6) == Message("high", 6, "door/1", "alerts", b"body", "door")
+    assert database.uplinks.find("high", 7) is None, "it was had, and has gone"
+    database.uplinks.advance("north", aside_line("high", 6), HAD)
+    database.commit(Batch())
+    database.prune()
+    assert (database.uplinks.aside("north"), database.uplinks.find("high", 6)) == ([], None)
+    assert database.last_sequences() == {"critical": 1, "high": 8}
+
+
+def test_what_was_set_aside_for_one_is_told_to_the_other(lived):
+    database = Database.open(lived)
+    database.uplinks.keep(["north", "south"])
+    tell(database, "high", 6, "door", over=True)
+    database.uplinks.advance("north", aside_line("high", 6), WAITS)
+    database.uplinks.advance("north", "high", 6)
+    assert (6, "door/1") in waiting(database, "south")
+    assert (database.uplinks.aside("north"), database.uplinks.aside("south")) == ([("high", 6)], [])
+    database.uplinks.keep(["south"])
+    assert database.uplinks.aside("north") == []
 
 
 def test_pruning_spares_the_last_word_on_what_is_open_and_waits_for_the_new_one(lived):

@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from instruments.authority import Authority
 
@@ -31,15 +32,16 @@ class MemoryOutbox:
 
     def __init__(self):
         self.messages = {lane.value: [] for lane in Priority}
-        self.cursors = {}
+        self.cursors, self.kept_aside = {}, []
         self.on_advance = None
         self._followers = []
 
-    def add(self, lane, n=1):
+    def add(self, lane, n=1, longer=0):
+        """``longer``: so many blanks more than usual."""
         kept = self.messages[lane]
         for _ in range(n):
-            sequence = len(kept) + 1
-            kept.append(alert_message(lane, sequence))
+            usual = alert_message(lane, len(kept) + 1)
+            kept.append(msgspec.structs.replace(usual, body=usual.body + b" " * longer))
         for call in tuple(self._followers):
             call()
 
@@ -52,6 +54,18 @@ class MemoryOutbox:
         self.cursors[uplink, lane] = sequence
         if self.on_advance:
             self.on_advance(lane, sequence)
+
+    async def set_aside(self, uplink, lane, sequence):
+        self.kept_aside.append((lane, sequence))
+
+    async def settle(self, uplink, lane, sequence):
+        self.kept_aside.remove((lane, sequence))
+
+    async def aside(self, uplink):
+        return list(self.kept_aside)
+
+    async def find(self, lane, sequence):
+        return self.messages[lane][sequence - 1]
 
     def follow(self, call):
         self._followers.append(call)

@@ -73,12 +73,25 @@ class _House:
         tail.after, tail.newest = lambda *_: None, lambda _lane: ()
         self.departures = Departures("city", self, lambda: b"", dict)
         self.got: list[int] = []
+        self.refuses: set[int] = set()
 
     async def take(self, uplink, lane, n):
         return await self.store.take(uplink, lane, n)
 
     async def advance(self, uplink, lane, sequence):
         await self.store.advance(uplink, lane, sequence)
+
+    async def aside(self, uplink):
+        return await self.store.aside(uplink)
+
+    async def set_aside(self, uplink, lane, sequence):
+        await self.store.set_aside(uplink, lane, sequence)
+
+    async def settle(self, uplink, lane, sequence):
+        await self.store.settle(uplink, lane, sequence)
+
+    async def find(self, lane, sequence):
+        return await self.store.find(lane, sequence)
 
     def connect(self) -> None:
         self.departures.restart()
@@ -98,6 +111,9 @@ class _House:
         while True:
             self.departures.wake.clear()
             while (parcel := await self.departures.next()) is not None:
+                if parcel.sequence in self.refuses:
+                    self.departures.refused(parcel)
+                    continue
                 if parcel.kind is Kind.ALERT:
                     self.got.append(parcel.sequence)
                 asyncio.get_running_loop().call_soon(self.departures.arrived, parcel)
@@ -190,6 +206,38 @@ def test_a_backlog_that_a_stalled_disk_hides_is_sent_when_the_disk_is_back(tmp_p
         assert await house.store.stop()
 
     asyncio.run(life())
+
+
+def test_a_message_that_was_set_aside_outlives_the_process_and_comes_in_the_end(tmp_path):
+    async def life(refused):
+        house = _House(Store(tmp_path))
+        await house.store.start()
+        await house.store.add_uplink("city")
+        house.refuses = refused
+        house.connect()
+        return house
+
+    async def lives():
+        first = await life({2})
+        for n in (1, 2, 3):
+            await first.store.put(_part(n))
+        await first.arrived(3)
+        assert await first.store.aside("city") == [("critical", 2)]
+        await first.disconnect()
+        assert await first.store.stop()
+        second = await life(set())
+        await second.has({2})
+        async with asyncio.timeout(60):
+            while await second.store.aside("city"):
+                await asyncio.sleep(0.01)
+        await second.disconnect()
+        assert await second.store.stop()
+        third = await life(set())
+        assert await third.store.aside("city") == []
+        await third.disconnect()
+        assert await third.store.stop()
+
+    asyncio.run(lives())
 
 
 def _message(n: int) -> Message:

@@ -1,0 +1,208 @@
+"""A broker that does not take a message: others, critical ones first, do not suffer, and the message is kept and comes in the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+
+from gateway.sim.receiver import DutyOffice
+from gateway.uplink import tolerance, wire
+from gateway.uplink.departures import Departures
+from gateway.uplink.payloads import status_body
+
+LIMIT = 4000
+LARGE = 10_000
+"""Blanks behind a body: as JSON it says the same."""
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """What was set aside is tried again soon."""
+    monkeypatch.setattr(tolerance, "FIRST_REST_S", 0.3)
+    monkeypatch.setattr(tolerance, "LONGEST_REST_S", 0.6)
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_message_that_is_too_large_for_the_broker_holds_up_no_other(house, mosquitto, protocol):
+    async def story():
+        served = mosquitto(extra=f"max_packet_size {LIMIT}")
+        gateway, duty = house.Gateway(served.port, protocol=protocol), DutyOffice(served.port, protocol=protocol)
+        for lane in ("critical", "low"):
+            gateway.outbox.add(lane, 3)
+            gateway.outbox.add(lane, 2, longer=LARGE)
+            gateway.outbox.add(lane, 30)
+        async with house.running(duty):
+            await duty.ready()
+            async with house.running(gateway.mqtt):
+                await duty.settle(66)
+                await house.until(lambda: gateway.core.health[-1:] == [("faulty", "set_aside")])
+                gateway.outbox.add("critical")
+                await duty.settle(67)
+                at = [("critical", 36), ("low", 35)]
+                await house.until(lambda: [(lane, gateway.outbox.cursors["city", lane]) for lane, _ in at] == at)
+        assert sorted(gateway.outbox.kept_aside) == [(lane, n) for lane in ("critical", "low") for n in (4, 5)]
+        counts, tries = gateway.mqtt.counts, 1 if protocol == "5" else 4 * (2 + tolerance.STRIKES)
+        assert (counts["alert_too_large"] + counts["alert_not_taken"]) == 4
+        assert counts["connected"] <= tries
+        assert (duty.tally["doubled"], duty.tally["disordered"]) == (0, 0)
+
+    asyncio.run(story())
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_what_was_set_aside_comes_when_the_broker_takes_it(house, mosquitto, protocol):
+    async def story():
+        served = mosquitto(extra=f"max_packet_size {LIMIT}")
+        gateway, duty = house.Gateway(served.port, protocol=protocol), DutyOffice(served.port, protocol=protocol)
+        gateway.outbox.add("high", 4, longer=LARGE)
+        gateway.outbox.add("high", 4)
+        async with house.running(duty):
+            await duty.ready()
+            async with house.running(gateway.mqtt):
+                await duty.settle(4)
+                await house.until(lambda: len(gateway.outbox.kept_aside) == 4)
+        later = house.Gateway(served.port, gateway.outbox, protocol=protocol)  # the next life finds it in the outbox
+        async with house.running(duty, later.mqtt):
+            await duty.ready()
+            await house.until(lambda: later.core.health[-1:] == [("faulty", "set_aside")])
+            served._extra = ""
+            await asyncio.to_thread(served.stop)
+            await asyncio.to_thread(served.start)
+            await duty.settle(8)
+            await house.until(lambda: later.up)
+        assert later.outbox.kept_aside == []
+        assert (duty.tally["doubled"], duty.missing) == (0, {})
+
+    asyncio.run(story())
+
+
+def test_a_message_that_ends_the_session_by_the_answer_to_it_is_set_aside(house, mosquitto):
+    """Mosquitto's PUBACK for its ``message_size_limit`` has a code that MQTT 5 does not allow there."""
+
+    async def story():
+        served = mosquitto(extra=f"message_size_limit {LIMIT}")
+        gateway, duty = house.Gateway(served.port, protocol="5"), DutyOffice(served.port)
+        gateway.outbox.add("high", 2)
+        gateway.outbox.add("high", 1, longer=LARGE)
+        gateway.outbox.add("high", 2)
+        async with house.running(duty):
+            await duty.ready()
+            async with house.running(gateway.mqtt):
+                await duty.settle(4)
+                await house.until(lambda: gateway.outbox.cursors["city", "high"] == 5)
+                await house.until(lambda: gateway.outbox.kept_aside == [("high", 3)])
+        assert gateway.mqtt.counts["connected"] <= 2 + tolerance.STRIKES
+        assert gateway.mqtt.counts["alert_not_taken"] == 1
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_status_that_is_too_large_is_told_in_short_and_readings_are_dropped(house, mosquitto, protocol):
+    async def story():
+        served = mosquitto(extra=f"max_packet_size {LIMIT}")
+        gateway, duty = house.Gateway(served.port, protocol=protocol), DutyOffice(served.port, protocol=protocol)
+        crowd = {f"device-{n}": "lost" for n in range(1000)}
+
+        def status():
+            gateway.statuses += 1
+            long = wire.StatusData(state=wire.Presence.DEGRADED, deaf=crowd, counts=dict.fromkeys(crowd, 7))
+            return status_body("fukang", "gw-1", f"run/{gateway.statuses}", long, None)
+
+        gateway.mqtt._departures._status = status
+        gateway.outbox.add("high", 2)
+        async with house.running(duty):
+            await duty.ready()
+            async with house.running(gateway.mqtt):
+                await duty.settle(2)
+                await house.until(lambda: duty.statuses.get(house.source, {}).get("state") == "degraded")
+                assert duty.statuses[house.source]["reason"] == "shortened"
+                for n in (1, LARGE, 1):
+                    gateway.mqtt.offer_telemetry("gas-501", b" " * n)
+                await house.until(lambda: gateway.mqtt.counts["telemetry_dropped"])
+                await house.until(lambda: gateway.up)
+
+    asyncio.run(story())
+
+
+def test_a_message_whose_content_the_broker_refuses_by_name_is_passed_at_once(house):
+    async def story():
+        outbox = house.MemoryOutbox()
+        outbox.add("high", 3)
+        leaving = Departures("city", outbox, lambda: b"", dict)
+        leaving.restart()
+        leaving.arrived(await leaving.next())  # the status
+        leaving.refused(await leaving.next())
+        for sequence in (2, 3):
+            parcel = await leaving.next()
+            assert parcel.sequence == sequence
+            leaving.arrived(parcel)
+        await leaving.save()
+        assert (outbox.kept_aside, outbox.cursors) == ([("high", 1)], {("city", "high"): 3})
+
+    asyncio.run(story())
+
+
+def test_a_broker_that_hangs_up_on_every_alert_is_lost_and_hardly_a_message_is_blamed(house):
+    async def story():
+        broker = await asyncio.start_server(_hang_up_on_alerts, "127.0.0.1", 0)
+        async with broker:
+            gateway = house.Gateway(broker.sockets[0].getsockname()[1], protocol="3.1.1")
+            gateway.outbox.add("critical", 40)
+            async with house.running(gateway.mqtt):
+                await house.until(lambda: len(gateway.outbox.kept_aside) == tolerance.UNPROVEN, 30)
+                before = gateway.mqtt.counts["connected"]
+                await house.until(lambda: gateway.mqtt.counts["connected"] > before + 5, 30)
+                assert gateway.core.health[-1:] == [("lost", "network")]
+        assert len(gateway.outbox.kept_aside) == tolerance.UNPROVEN
+
+    asyncio.run(story())
+
+
+async def _hang_up_on_alerts(reader, writer):
+    """A broker of 3.1.1 that takes everything but alerts."""
+    with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        while True:
+            head = (await reader.readexactly(1))[0]
+            length = shift = 0
+            while True:
+                byte = (await reader.readexactly(1))[0]
+                length |= (byte & 0x7F) << shift
+                shift += 7
+                if byte < 0x80:
+                    break
+            rest = await reader.readexactly(length)
+            kind = head >> 4
+            if kind == 1:
+                writer.write(b"\x20\x02\x00\x00")
+            elif kind == 8:
+                writer.write(b"\x90\x03" + rest[:2] + b"\x01")
+            elif kind == 3:
+                name = int.from_bytes(rest[:2], "big")
+                if rest[2 : 2 + name].endswith(b"/alerts"):
+                    break
+                writer.write(b"\x40\x02" + rest[2 + name : 4 + name])
+    writer.transport.abort()
+
+
+def test_a_bad_line_sets_nothing_aside(house, mosquitto):
+    async def story():
+        served = mosquitto()
+        duty = DutyOffice(served.port)
+        async with house.Relay(served.port) as line, house.running(duty):
+            await duty.ready()
+            gateway = house.Gateway(line.port)
+            gateway.outbox.add("high", 200)
+            async with house.running(gateway.mqtt):
+                for n in range(6):
+                    await house.until(lambda n=n: len(duty.arrivals) > 10 * n)
+                    line.cut()
+                await duty.settle(200)
+                await house.until(lambda: gateway.outbox.cursors["city", "high"] == 200)
+        assert gateway.outbox.kept_aside == []
+        assert (duty.tally["doubled"], duty.tally["disordered"], duty.missing) == (0, 0, {})
+
+    asyncio.run(story())

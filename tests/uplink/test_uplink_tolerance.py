@@ -1,0 +1,119 @@
+"""Who is blamed for a session that broke, and when what was set aside is tried again."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.uplink.parcel import Kind, Parcel
+from gateway.uplink.tolerance import (
+    FIRST_REST_S,
+    LONGEST_REST_S,
+    SHOWN_S,
+    STRIKES,
+    STRIKES_OF_OTHERS,
+    UNPROVEN,
+    Tolerance,
+)
+
+STATUS, READINGS = (Parcel(kind, kind.value, b"", size=900) for kind in (Kind.STATUS, Kind.TELEMETRY))
+
+
+def alert(sequence, size=2000, *, aside=False):
+    return Parcel(Kind.ALERT, "alerts", b"", False, "high", sequence, size, aside)
+
+
+def convict(tolerance, parcel):
+    for _ in range(STRIKES):
+        tolerance.lost([parcel], 0.0)
+    assert tolerance.is_guilty(parcel.key)
+    tolerance.convicted(parcel.key, parcel.size)
+
+
+def test_what_was_on_its_way_with_others_is_blamed_for_nothing_and_travels_alone():
+    tolerance, one, two = Tolerance(), alert(1), alert(2)
+    for _ in range(9):
+        assert not tolerance.lost([one, two], 0.0), "a bad line: there is need to wait"
+    assert (tolerance.is_suspect(one.key), tolerance.is_guilty(one.key)) == (True, False)
+    tolerance.taken(one)
+    assert not tolerance.is_suspect(one.key)
+    assert tolerance.is_suspect(two.key)
+
+
+def test_one_that_was_taken_in_between_begins_anew():
+    tolerance, one = Tolerance(), alert(1)
+    for _ in range(STRIKES - 1):
+        assert tolerance.lost([one], 0.0)
+    tolerance.taken(one)
+    tolerance.lost([one], 0.0)
+    assert not tolerance.is_guilty(one.key)
+
+
+def test_a_size_is_believed_when_a_smaller_alert_passed_and_forgotten_when_as_large_a_one_does():
+    tolerance = Tolerance()
+    convict(tolerance, alert(1, 9000))
+    assert not tolerance.too_large(Kind.ALERT, 9000, 0.0), "it may as well have been its content"
+    tolerance.taken(alert(2, 2000))
+    assert [tolerance.too_large(Kind.ALERT, size, 0.0) for size in (8999, 9000, 9001)] == [False, True, True]
+    tolerance.taken(alert(3, 9000, aside=True))
+    assert not tolerance.too_large(Kind.ALERT, 9000, 0.0)
+
+
+def test_what_is_no_larger_than_others_that_passed_was_not_refused_for_its_size():
+    tolerance = Tolerance()
+    tolerance.taken(alert(1, 3000))
+    convict(tolerance, alert(2, 2000))
+    tolerance.taken(alert(3, 1000))
+    assert not tolerance.too_large(Kind.ALERT, 2500, 0.0)
+
+
+def test_of_a_broker_that_takes_no_alert_a_few_are_blamed_until_one_passes():
+    tolerance = Tolerance()
+    for sequence in range(UNPROVEN):
+        convict(tolerance, alert(sequence))
+    for _ in range(2 * STRIKES):
+        assert not tolerance.lost([alert(99)], 0.0), "pauses grow again"
+    assert (tolerance.at_a_loss, tolerance.is_guilty(alert(99).key)) == (True, False)
+    assert [tolerance.is_smaller(size) for size in (1999, 2000)] == [True, False]
+    tolerance.taken(alert(100, 1000))
+    assert (tolerance.at_a_loss, tolerance.is_guilty(alert(99).key)) == (False, True)
+
+
+def test_the_announced_size_holds_for_everything_and_for_this_session():
+    tolerance = Tolerance()
+    tolerance.begin(1000)
+    assert [tolerance.too_large(kind, 1001, 0.0) for kind in Kind] == [True] * len(Kind)
+    assert not tolerance.too_large(Kind.ALERT, 1000, 0.0)
+    tolerance.begin(None)
+    assert not tolerance.too_large(Kind.ALERT, 1001, 0.0)
+
+
+@pytest.mark.parametrize("parcel", [STATUS, READINGS], ids=lambda parcel: parcel.kind)
+def test_what_is_no_alert_is_left_out_for_a_while_and_then_tried_once(parcel):
+    tolerance = Tolerance()
+    for _ in range(STRIKES_OF_OTHERS):
+        assert not tolerance.lost([parcel], 0.0)
+    assert tolerance.too_large(parcel.kind, parcel.size, SHOWN_S - 1)
+    assert not tolerance.too_large(parcel.kind, parcel.size - 1, 0.0)
+    assert not tolerance.too_large(Kind.ALERT, 9000, 0.0)
+    assert not tolerance.too_large(parcel.kind, parcel.size, SHOWN_S)
+    tolerance.lost([parcel], SHOWN_S)
+    assert tolerance.too_large(parcel.kind, parcel.size, SHOWN_S + 1)
+
+
+def test_rests_double_up_to_a_bound_and_end_when_one_passes_or_the_broker_says_another_size():
+    tolerance, now, rests = Tolerance(), 0.0, []
+    assert tolerance.is_rested(now)
+    for _ in range(9):
+        assert tolerance.lost([alert(1, aside=True)], now), "nobody waits for it"
+        began = now
+        while not tolerance.is_rested(now):
+            now += 1.0
+        rests.append(now - began)
+    assert rests[:3] == [FIRST_REST_S, 2 * FIRST_REST_S, 4 * FIRST_REST_S]
+    assert rests[-1] == LONGEST_REST_S
+    tolerance.lost([alert(1, aside=True)], now)
+    tolerance.begin(5000)
+    assert tolerance.is_rested(now)
+    tolerance.lost([alert(1, aside=True)], now)
+    tolerance.taken(alert(2, aside=True))
+    assert tolerance.is_rested(now)
