@@ -15,6 +15,7 @@ from gateway.nodes import Faults, nearest
 from gateway.rules.bare import bare
 from gateway.rules.choosing import PERSON
 from gateway.rules.compound import (
+    BY_HAND,
     CLOCK,
     CONFIRMED,
     DOOR,
@@ -49,6 +50,7 @@ HEARTBEATS_MISSED = 3
 LONGEST_HEARD_MS = DAY
 """A button is missing after three of its heartbeats, and after a day at the latest (facts/ble 6)."""
 _HEALTH = {HEALTH: FactSpec(), "reason": FactSpec()}
+_DEVICE = _HEALTH | {BY_HAND: FactSpec()}
 BUILTIN = Path(__file__).parents[1] / "rules" / "builtin.yaml"
 _OURS = frozenset({"bus", "radio", "uplink", "worker"})
 """Kinds of subjects that no installer names: their ids are made from others."""
@@ -217,7 +219,7 @@ def _device(device: ModbusDevice, bus: Bus) -> Subject:
         point.name: FactSpec(point.unit, device.max_age_ms if point.point_class is PointClass.ALARM else None)
         for point in device.profile.points
     }
-    return Subject(device.id, device.profile.kind, device.place, device.tags, facts | _HEALTH, bus_subject(bus.id))
+    return Subject(device.id, device.profile.kind, device.place, device.tags, facts | _DEVICE, bus_subject(bus.id))
 
 
 def _button(button: Button, radios: tuple[str, ...]) -> Subject:
@@ -236,7 +238,7 @@ def _button(button: Button, radios: tuple[str, ...]) -> Subject:
 
 def _door(door: Door) -> Subject:
     facts = {DOOR: FactSpec(), "tamper": FactSpec(), "fire": FactSpec(), GAP: FactSpec(), UNPROVEN: FactSpec()}
-    return Subject(door.id, "terminal", door.place, door.tags, facts | _HEALTH)
+    return Subject(door.id, "terminal", door.place, door.tags, facts | _DEVICE)
 
 
 def _outputs(site: Site) -> dict[str, OutputSpec]:

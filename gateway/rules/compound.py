@@ -14,6 +14,8 @@ from gateway.rules.question import ConditionNode
 
 HEALTH = "health"
 """Fact of every device, bus, radio, terminal, uplink and of the store: ``ok | faulty | lost``."""
+BY_HAND = "by_hand"
+"""Fact of a device: what a person has done with it, ``out_of_service | under_test``, until it says that it is well; empty: nothing."""
 CONFIRMED = "confirmed"
 """Fact of an output: whether the device did what was wanted."""
 HELD = "held"

@@ -26,6 +26,7 @@ from gateway.events import (
     DeviceHealth,
     Entry,
     Event,
+    Health,
     Paired,
     Press,
     Quality,
@@ -43,7 +44,7 @@ from gateway.rules.agreement import Agreement
 from gateway.rules.answered import AnsweredCommands
 from gateway.rules.away import AWAY
 from gateway.rules.commands import Verdict, carry_out
-from gateway.rules.compound import CLOCK, CONFIRMED, GAP, HEALTH, HELD, SYNCED, Compound
+from gateway.rules.compound import BY_HAND, CLOCK, CONFIRMED, GAP, HEALTH, HELD, SYNCED, Compound
 from gateway.rules.deadlines import Deadlines
 from gateway.rules.facts import OURS, ClockRow, FactBoard, Segment
 from gateway.rules.ledger import Ledger, Row, Table
@@ -220,6 +221,9 @@ class Engine:
         elif isinstance(event, DeviceHealth):
             self._hear(event.device, "reason", event.reason, Quality.GOOD, stamped)
             self._hear(event.device, HEALTH, event.health.value, Quality.GOOD, stamped)
+            if event.health in {Health.OK, Health.OUT_OF_SERVICE}:  # a loss or a fault puts nothing back into service
+                disabled = event.health is Health.OUT_OF_SERVICE
+                self._hear(event.device, BY_HAND, event.reason if disabled else "", Quality.GOOD, stamped)
         elif isinstance(event, SequenceGap):
             self._hear(event.terminal, GAP, self._terminals.gap(event, stamped.at), Quality.GOOD, stamped)
         elif isinstance(event, Paired):

@@ -12,7 +12,7 @@ from msgspec import Struct
 from gateway.events import Health, Press, Quality, Scalar
 from gateway.instant import Anchor, Instant
 from gateway.rules.away import AwayBook
-from gateway.rules.compound import HEALTH, Compound, Subject
+from gateway.rules.compound import BY_HAND, HEALTH, Compound, Subject
 from gateway.rules.coverage import Coverage
 from gateway.rules.ledger import Table
 from gateway.rules.question import Fact
@@ -22,7 +22,7 @@ from gateway.rules.wall import Wall, shown
 
 FactKey = tuple[str, str]
 """Subject and name of a fact."""
-OURS = frozenset({HEALTH, "reason", TESTED})
+OURS = frozenset({HEALTH, "reason", BY_HAND, TESTED})
 """Facts that the gateway says of a device: no point of its own may take their place."""
 _GREATEST = 2**63
 """A row holds 64 bits."""

@@ -10,7 +10,7 @@ from gateway.nodes import Faults, Node, Reader, nearest
 from gateway.site.profile import Danger, Factor, Flash, Notation, PointClass, PointSpec, Scaling, Space
 
 POINT = r"[a-z][a-z0-9_]*"
-OURS = frozenset({"health", "reason", "tested"})
+OURS = frozenset({"health", "reason", "by_hand", "tested"})
 """What the gateway says of each device itself: a point called so is heard by nobody (a test holds them to the core's own)."""
 _LETTERS = "ABCDEFGH"
 FAMILIES = ("ABCD", "BADC", "CDAB", "DCBA")

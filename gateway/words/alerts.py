@@ -198,6 +198,7 @@ _POINTS: dict[str, tuple[str, str]] = {
     "point.door": ("门", "door"),
     "point.reason": ("原因", "reason"),
     "point.health": ("设备状态", "health"),
+    "point.by_hand": ("人为设置", "set by a person"),
     "point.pressed": ("正被按下", "pressed"),
     "point.overloaded": ("过载", "overloaded"),
     "point.quiet": ("比平时安静", "quieter than usual"),

@@ -10,6 +10,7 @@ from gateway.app.compound import BUILTIN, compound_of
 from gateway.drivers.modbus.plan import plan
 from gateway.drivers.modbus.reporting import Points
 from gateway.drivers.modbus.watch import DeviceWatch
+from gateway.events import DeviceHealth, Reading
 from gateway.nodes import Faults
 from gateway.site.reading import load_site
 
@@ -43,10 +44,17 @@ class Detector:
             found = registers if block.space.value == space else {}
             words = [found.get(address, 0) for address in range(block.address, block.address + block.count)]
             said = [*self._points.accept(block, words, at_s), self.watch.answered(block.address)]
-            for event in (*said, self.watch.sensed(self._points.trouble())):
-                if event is not None:
-                    self.core.give(event, round(at_s * 1000))
+            self._give(at_s, *said, self.watch.sensed(self._points.trouble()))
         return self.alerts()
+
+    def lose(self, at_s: float) -> None:
+        """It answers no more."""
+        self._give(at_s, self.watch.lose(), *self._points.lose(at_s))
+
+    def _give(self, at_s: float, *events: Reading | DeviceHealth | None) -> None:
+        for event in events:
+            if event is not None:
+                self.core.give(event, round(at_s * 1000))
 
     def alerts(self) -> list[tuple[str, str]]:
         """Rule and priority of the open alerts about it, oldest first."""

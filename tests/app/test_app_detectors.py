@@ -9,7 +9,7 @@ from rules.conftest import Core
 from gateway.actions import OutputState, Want
 from gateway.app.check import check
 from gateway.events import Entry
-from gateway.instant import MINUTE
+from gateway.instant import HOUR, MINUTE
 from gateway.nodes import Faults
 from gateway.site.report import render
 
@@ -151,6 +151,22 @@ def test_a_detector_left_disabled_is_reported_after_half_an_hour_and_believed_wh
     for second in range(3):
         detector.poll(31 * 60 + 2 + second, {6: NORMAL})
     detector.core.wait(32 * MINUTE)
+    assert "returned" in detector.core.said("device-out-of-service")
+
+
+def test_a_detector_left_disabled_that_comes_and_goes_is_reported_and_a_loss_is_no_return(tmp_path):
+    """Was: each loss, every 20 min for a day, began its half-hour anew, so nobody was ever told that it is disabled."""
+    detector = Detector(tmp_path, "smoke-faast")
+    for minute in range(0, 2 * 60, 20):
+        for second in range(3):
+            detector.poll(60 * minute + 10 + second, {6: 4})
+        detector.lose(60 * minute + 15 * 60)
+    assert ("device-out-of-service", "medium") in detector.alerts()
+    assert "returned" not in detector.core.said("device-out-of-service")
+    assert detector.core.said("device-out-of-service").count("raised") == 1
+    for second in range(4):
+        detector.poll(3 * 3600 + second, {6: NORMAL})
+    detector.core.wait(4 * HOUR)
     assert "returned" in detector.core.said("device-out-of-service")
 
 

@@ -69,6 +69,7 @@ class Points:
         self._beats: dict[str, _Beat] = {}
         self._now: dict[str, Decoded] = {}
         self._told: dict[str, _Told] = {}
+        self._trouble: Quality | None = None
 
     def accept(self, block: Block, answer: Sequence[int], at: float, asked: Collection[str] = ()) -> list[Reading]:
         """A block was read; ``asked`` points are reported whether they changed or not."""
@@ -143,11 +144,17 @@ class Points:
         return self._seen(spec, self._overlay(spec) or _GOOD)
 
     def trouble(self) -> Quality | None:
-        """Why the device cannot do its work although it answers: its own word, or an alarm point that has no value."""
-        alarms = (name for name in self._alarms if name in self._now)
-        told = [self._overlay() or _GOOD, *(self.current(name).quality for name in alarms)]
-        fault = next((quality for quality in told if quality in _TROUBLE), None)
-        return fault or next((quality for quality in told if quality in _AWAY_BY_HAND), None)
+        """Why the device cannot do its work although it answers: its own word, or an alarm point that has no value.
+
+        One that was away and has not spoken of itself since is as it was.
+        """
+        overlay = self._overlay()
+        if overlay is not None:
+            alarms = (name for name in self._alarms if name in self._now)
+            told = [overlay, *(self.current(name).quality for name in alarms)]
+            fault = next((quality for quality in told if quality in _TROUBLE), None)
+            self._trouble = fault or next((quality for quality in told if quality in _AWAY_BY_HAND), None)
+        return self._trouble
 
     def _due(self, at: float, fresh: Collection[str], asked: Collection[str]) -> list[Reading]:
         """Of all that is known; where no point says anything of others, and nothing warms up, only what is fresh can be due."""

@@ -105,6 +105,27 @@ def test_what_is_beyond_the_range_in_a_test_has_come_as_far_as_its_end(kit, raw,
     assert said(points.accept(first, [raw], 0)) == [("gas", reached, "under_test")]
 
 
+def test_a_device_that_is_back_is_as_it_was_until_it_has_spoken_of_itself(kit):
+    """Was: called well by its first answers, which say nothing of it."""
+    status = kit.alarm("status", 50, quality_of=((2, Quality.OUT_OF_SERVICE),))
+    points, (gas, own) = points_of(kit, kit.alarm("gas", 1), status)
+    watch = DeviceWatch("d")
+
+    def answer(block, word, at):
+        heard = watch.answered(block.address)
+        points.accept(block, [word], at)
+        return [str(h.health) for h in (heard, watch.sensed(points.trouble())) if h is not None]
+
+    for second in range(3):
+        answer(own, 2, second)
+    assert str(watch.health) == "out_of_service"
+    watch.missed(9, DeviceFault("timeout"))
+    watch.lose()
+    points.lose(10)
+    assert [answer(gas, 0, 20), answer(gas, 0, 21), answer(own, 2, 22)] == [[], ["out_of_service"], []]
+    assert answer(own, 0, 23) == ["ok"]
+
+
 def test_loss_and_return(kit):
     points, (block,) = points_of(kit, kit.alarm("gas", 0))
     points.accept(block, [1], 0)
