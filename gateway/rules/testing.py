@@ -40,6 +40,11 @@ def tested_until(view: View, subject: str, why: tuple[Why, ...], at: Instant) ->
     return soonest(believed_until(view, reason.of or subject, at) for reason in _tested(why))
 
 
+def said_in_earnest(view: View, subject: str, why: tuple[Why, ...], at: Instant) -> tuple[Why, ...]:
+    """Of these reasons those that are not said in a test that is believed."""
+    return tuple(one for one in why if tested_until(view, subject, (one,), at) is None)
+
+
 def still_said(view: View, subject: str, why: tuple[Why, ...], when: ConditionNode) -> tuple[Why, ...]:
     """Of these reasons those that were said under test and are not known to be gone."""
     return tuple(one for one in _tested(why) if not _is_quiet(one, view.fact(one.of or subject, one.fact), when))

@@ -32,7 +32,7 @@ from gateway.rules.memory import Memories, Memory, Occurrence
 from gateway.rules.question import Case, Finding
 from gateway.rules.register import CAME_BACK, AlertRegister
 from gateway.rules.signs import Sign
-from gateway.rules.testing import believed_until, still_said, tested_until
+from gateway.rules.testing import believed_until, said_in_earnest, still_said, tested_until
 from gateway.rules.worsening import all_said, is_worse, says_more
 
 REREAD_WITHIN_MS = 1_500
@@ -305,18 +305,18 @@ class Watchkeeper:
         alert = self._register.standing(rule.id, subject)
         if alert is None:
             return
-        tested = self._tested_until(rule, subject, finding.why, at) is not None
         if alert.drill:
-            if not tested:
+            if self._tested_until(rule, subject, finding.why, at) is None:
                 self._register.test_again(alert, at, finding.why, None)
             elif says_more(alert, finding.why):
                 self._register.remember(alert, all_said(alert, finding.why))
             return
-        if tested and alert.response is Response.ACKNOWLEDGED:
-            return  # nor does it call anybody out beside what somebody is busy with
-        if not is_worse(alert, finding.why, rule.when):
+        heard = finding.why
+        if alert.response is Response.ACKNOWLEDGED:  # a test calls nobody out beside what somebody is busy with
+            heard = said_in_earnest(self._board, subject, heard, at)
+        if not is_worse(alert, heard, rule.when):
             return
-        why = all_said(alert, finding.why)
+        why = all_said(alert, heard)
         if alert.suppression is Suppression.SHELVED:
             alert = self._register.unshelve(alert, at, None, "worsened", climbs=False)
         self._register.re_alarm(alert, at, why, "worsened")

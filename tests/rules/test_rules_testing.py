@@ -387,6 +387,39 @@ def test_what_the_first_of_a_stair_said_sounds_when_its_own_half_hour_is_over(st
     assert stair.said("stair") == ["re-alarmed", "told"]
 
 
+@pytest.fixture
+def answered(make, subjects):
+    """Smoke in a stair, to which somebody came; a detector of its other flat has just been put under test."""
+    second = Subject("smoke2", "smoke-detector", "b1/s1/302", (), {"smoke": FactSpec()})
+    core = make(STAIR, subjects=(*subjects, second))
+    for device in ("smoke", "smoke2"):
+        core.read(device, "smoke", False, 0)
+    core.read("smoke", "smoke", True, SECOND)
+    core.ask("ack", "stair", 10 * SECOND, on_site=True)
+    core.read("smoke2", "smoke", False, MINUTE, TEST)
+    return core.forget()
+
+
+@pytest.mark.parametrize("after", ["test", "half an hour"])
+def test_a_bump_test_beside_a_real_alarm_calls_nobody_whom_the_answer_had_let_go(answered, after):
+    """Was: for it was real without the test, too, everything said in the test made it worse."""
+    answered.read("smoke2", "smoke", True, 2 * MINUTE, TEST)
+    assert answered.said("stair") == []
+    answered.read("smoke2", "smoke", True, *((3 * MINUTE,) if after == "test" else (31 * MINUTE, TEST)))
+    assert answered.said("stair") == ["re-alarmed", "told"], "and when it is none, everybody"
+
+
+def test_a_number_read_in_a_test_makes_no_answered_alarm_of_another_point_worse(make, rules_text):
+    core = make(rules_text.replace("gas_high_alarm, is: true }", "alarm, is: true }"))
+    core.read("gas", "gas", 0.0, 0)
+    core.read("gas", "alarm", True, SECOND)
+    core.ask("ack", "gas-high", 10 * SECOND, on_site=True)
+    core.forget().gas(60.0, MINUTE, TEST)
+    assert core.said("gas-high") == []
+    core.gas(60.0, 2 * MINUTE)
+    assert core.said("gas-high") == ["re-alarmed", "told"]
+
+
 RISES = """
 - rule: rising
   subjects: { kind: gas-detector }
