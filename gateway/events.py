@@ -82,6 +82,10 @@ class Verb(StrEnum):
     """A terminal is new at its door: for a while the door learns which device it is."""
 
 
+UPSTREAM_VERBS = tuple(verb for verb in Verb if verb is not Verb.PAIR)
+"""What an upstream may be allowed to ask for: who pairs a terminal stands before it."""
+
+
 class Boot(Struct, frozen=True, tag_field="event", tag="boot"):
     """The daemon started. Rides first in every run's journal."""
 

@@ -90,7 +90,7 @@ def _form(field: Schema) -> str:
     if "anyOf" in field:
         return " or ".join(dict.fromkeys(_form(one) for one in field["anyOf"]))
     if "enum" in field:
-        return ", ".join(_code(one) for one in field["enum"])
+        return ", ".join(dict.fromkeys(map(_code, field["enum"])))
     if "const" in field:
         return _code(field["const"])
     kinds = field.get("type", "anything")

@@ -148,7 +148,7 @@ def _unread(device: ModbusDevice, read: Collection[str]) -> list[str]:
 def _check_acted_for(site: Site, compound: Compound, faults: Faults) -> None:
     """Gas that shuts no valve and sounds no siren is worth a word: one a bus, at its first such detector."""
     for bus in site.buses.values():
-        detectors = [device for device in bus.devices if device.profile.kind == "gas-detector"]
+        detectors = [device for device in bus.devices if device.place and device.profile.kind == "gas-detector"]
         if alone := [one for one in detectors if _heard(one, compound.rules) and not _acted_for(one, compound)]:
             names, places = (dict.fromkeys(had) for had in zip(*((one.id, one.place) for one in alone), strict=True))
             faults.warn(alone[0].mark, "fault.nothing_acts", name=", ".join(names), places=", ".join(places))

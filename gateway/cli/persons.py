@@ -50,6 +50,8 @@ def _show_forgotten(items: list[Item]) -> Iterable[str]:
 
 
 def _show_notes(items: list[Item]) -> Iterable[str]:
+    if not items:
+        yield say("audit.none", language())
     for item in items:
         verb = wide(say(f"audit.{item['verb']}", language()), 10)
         yield f"{moment(item)}  {item['who']:<12} {verb} {item['about']}".rstrip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 
 from gateway.cli.options import Command, commands_of
@@ -84,8 +85,11 @@ def _profiles_check(asked: argparse.Namespace) -> int:
 
 def _profiles_new(asked: argparse.Namespace) -> int:
     from gateway.app.profile_pages import skeleton
+    from gateway.site.fields import ID
     from gateway.site.profile import KINDS
 
+    if not re.fullmatch(ID, asked.id):
+        return complain(asked, "fault.bad_id", USAGE, name=asked.id)
     if asked.kind not in KINDS:
         return complain(asked, "cli.no_such_kind", USAGE, given=asked.kind, known=" | ".join(KINDS))
     text = skeleton(asked.id, asked.kind, language())

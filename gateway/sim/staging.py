@@ -22,6 +22,7 @@ from gateway.site.model import STREAM
 from gateway.site.reading import SITE_FILE
 
 _LINE_KEYS = ("baud", "parity", "stop_bits", "data_bits")
+_NETWORK_KEYS = ("line_behind", *_LINE_KEYS)
 _DOOR_KEYS = ("vendor", "place", "direction", "enrolment", "heartbeat", "timezone", "tags", "transport")
 _UPLINK_KEYS = ("principals", "keepalive")
 _CONNECTED_FORMATS = frozenset({"gatt"})
@@ -117,7 +118,8 @@ class _Stage:
         if "host" in bus and bus.get("framing", "tcp") == "tcp":
             port = free_port()
             self.notes.append(("bus_tcp", {"bus": name, "host": bus["host"], "port": port}))
-            return {"host": "127.0.0.1", "tcp_port": port, **devices}
+            kept = {key: bus[key] for key in _NETWORK_KEYS if key in bus}
+            return {"host": "127.0.0.1", "tcp_port": port, **kept, **devices}
         path = self._folder / f"tty-{name}"
         real = bus.get("port") or bus.get("host") or bus.get("listen", "?")
         plain = "port" in bus and bus.get("framing", "rtu") == "rtu"

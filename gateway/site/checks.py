@@ -59,7 +59,7 @@ def check_bus(bus: Bus, reader: Reader, ground: Ground) -> None:
         return
     if _SHIFTING_PORT.fullmatch(bus.port):
         faults.warn(reader.mark("port"), "fault.port_shifts", name=bus.id, given=bus.port)
-    for key in _FORMAT if bus.speaks is Framing.TCP and not bus.line_behind else ():
+    for key in _FORMAT if bus.speaks is Framing.TCP and not (bus.line_behind or reader.has("port")) else ():
         if reader.has(key):
             faults.warn(reader.mark(key), "fault.no_line", name=bus.id, field=key)
     for key, end in _ONLY_WITH.items():

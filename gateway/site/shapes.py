@@ -12,7 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from gateway.alerts import Priority, Rung
-from gateway.events import PressKind, Verb
+from gateway.events import UPSTREAM_VERBS, PressKind
 from gateway.instant import DAY, HOUR, MINUTE, SECOND
 from gateway.nodes import Reader, nearest
 from gateway.site.fields import (
@@ -109,7 +109,7 @@ DIRECTIONS = ("in", "out", "unknown")
 OUTPUT_KINDS = ("siren", "valve", "fan")
 LANGUAGES = ("zh-CN", "en")
 PROTOCOLS = ("5", "3.1.1")
-VERBS = tuple(v.value for v in Verb if v is not Verb.PAIR)  # who pairs a terminal stands before it
+VERBS = tuple(verb.value for verb in UPSTREAM_VERBS)
 PRESSES = tuple(k.value for k in PressKind)
 PRIORITIES = tuple(p.value for p in Priority)
 RUNGS = tuple(r.value for r in Rung)

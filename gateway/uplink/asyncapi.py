@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from gateway.events import Verb
+from gateway.events import UPSTREAM_VERBS
 from gateway.uplink import wire
 from gateway.uplink.schemas import BODIES, portable
 
@@ -26,7 +26,7 @@ _PARAMETERS: dict[str, Node] = {
     "gateway": {"description": "Id of the gateway within the site."},
     "device": {"description": "Id of a device, button, door or output."},
     "principal": {"description": "Who commands; the broker's access list ties it to credentials."},
-    "verb": {"description": "What is to be done.", "enum": [verb.value for verb in Verb]},
+    "verb": {"description": "What is to be done.", "enum": [verb.value for verb in UPSTREAM_VERBS]},
 }
 
 

@@ -430,7 +430,7 @@ _ANSWERS: dict[str, tuple[str, str]] = {
     ),
     "answer.too_long": ("时长超过允许范围。", "The duration is longer than allowed."),
     "answer.not_shelved": ("告警未被搁置。", "The alert is not shelved."),
-    "answer.needs_answer_first": ("请先应答。", "It must be acknowledged first."),
+    "answer.needs_answer_first": ("请先接警。", "It must be acknowledged first."),
     "answer.id_reused": ("此编号已用于另一条指令。", "This command id was used for another command."),
     "answer.replayed": ("这是旧指令的重放。", "This is an old command sent again."),
     "answer.malformed": ("指令格式不正确。", "The command is malformed."),

@@ -92,6 +92,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "passage.alarm.tailgating": ("尾随", "alarm.tailgating"),
     "passage.alarm.fire": ("火警联动", "alarm.fire"),
     "passage.device.log_nearly_full": ("门口机记录将满", "device.log_nearly_full"),
+    "audit.none": ("还没有记录", "nothing is noted yet"),
     "audit.passages": ("查经过", "passages"),
     "audit.history": ("查经历", "history"),
     "audit.closed": ("查已关闭", "closed"),
@@ -240,7 +241,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "alerts.none": ("没有未关闭的告警", "no open alerts"),
     "alerts.none_closed": ("没有已关闭的告警", "no closed alerts"),
     "alerts.closed_line": (
-        "{id}  {name}  {subject}({place})  {closed}({who}),发生于 {age} 前",
+        "{id}  {name}  {subject}({place})  {closed}({who}),发生于 {age}前",
         "{id}  {name}  {subject} ({place})  {closed}, closed by {who}, raised {age} ago",
     ),
     "alerts.line": (
@@ -324,7 +325,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "上级 {uplink}:未连接({broker}),{reason},自 {since} 起",
         "uplink {uplink}: NOT connected ({broker}): {reason}, since {since}",
     ),
-    "status.ago": ("{length} 前", "{length} ago"),
+    "status.ago": ("{length}前", "{length} ago"),
     "status.output": (
         "输出 {output}:{actual}(要求:{wanted}),{proof}{reason}",
         "output {output}: {actual} (wanted: {wanted}), {proof}{reason}",
@@ -539,8 +540,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "not allowed ({detail}): the person's roles in people do not include it",
     ),
     "refusal.closed_meanwhile": (
-        "告警已关闭(编号:关闭人,多久以前):{detail}",
-        "the alert is closed already (id: by whom, how long ago): {detail}",
+        "告警已关闭:{detail} 前",
+        "the alert is closed already: {detail} ago",
     ),
     "refusal.already_closed": ("告警 {detail} 已关闭", "alert {detail} is closed already"),
     "refusal.no_such_target": ("小区文件里没有 {detail}", "the site file has no {detail}"),

@@ -72,7 +72,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "simulate.no_device": ("小区文件里没有设备 {name}", "the site file has no device {name}"),
     "simulate.no_door": ("小区文件里没有门 {name}", "the site file has no door {name}"),
     "simulate.no_output": ("小区文件里没有输出 {name}", "the site file has no output {name}"),
-    "simulate.cannot": ("模拟设备做不到:{what}", "the simulated devices cannot do that: {what}"),
+    "simulate.cannot": (
+        "模拟设备没有这个点位,或做不到:{what}",
+        "the simulated device has no such point, or cannot do that: {what}",
+    ),
     "simulate.no_daemon": ("网关没有在运行", "the gateway is not running"),
     "simulate.refused": ("网关拒绝:{reason}", "the gateway refused: {reason}"),
     "simulate.moved_on": ("{output} 动作", "{output} moved"),

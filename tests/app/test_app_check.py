@@ -116,6 +116,13 @@ def test_what_serves_a_stair_acts_for_its_flats_and_no_other(checked, place, lin
     assert checked("gas-detector", GAS, acting("siren", "serves: [b1/s1]"), place) == lines
 
 
+def test_of_a_detector_whose_place_is_in_doubt_that_alone_is_said(checked):
+    for place, fault in (("b9", "there is no place “b9”"), ("", "place is")):
+        lines = checked("gas-detector", GAS, place=place)
+        assert len(lines) == 1
+        assert fault in lines[0]
+
+
 OWN = """\
 rules:
   - rule: own-smoke

@@ -327,6 +327,25 @@ def test_a_passage_is_told_in_words(monkeypatch):
     assert [*persons._show_passages([passed])] == ["              9.0 秒  gate-1           放行                     出"]
 
 
+def test_that_nobody_looked_is_said(monkeypatch):
+    assert [*persons._show_notes([])] == ["nothing is noted yet"]
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    assert [*persons._show_notes([])] == ["还没有记录"]
+
+
+# profiles -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("given", ["My Smoke", "my_smoke", "烟感", ""])
+def test_a_new_profile_gets_no_id_that_its_own_check_refuses(capsys, given):
+    assert main(["profiles", "new", given]) == 64
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == (
+        "",
+        f"The id “{given}” may hold only lower-case letters, digits and hyphens, such as gas-101.\n",
+    )
+
+
 # journal --------------------------------------------------------------------------------------------
 
 

@@ -95,6 +95,21 @@ def test_the_copy_names_nothing_of_the_real_world_and_runs_as_it_stands(tmp_path
     assert {key for key, _ in made.notes} == notes
 
 
+def test_a_gateway_to_a_line_stays_one(tmp_path):
+    text = (EXAMPLE / "site.yaml").read_text(encoding="utf-8")
+    port = next(line for line in text.splitlines() if line.startswith("    port: /dev/serial"))
+    (tmp_path / "own.yaml").write_text(
+        text.replace(port, "    host: 10.0.0.9\n    line_behind: true"),
+        encoding="utf-8",
+    )
+    made = stage(tmp_path / "own.yaml", tmp_path / "site", lambda _uplink: None)
+    told = [Faults(), Faults()]
+    for file, faults in zip((tmp_path / "own.yaml", made.site), told, strict=True):
+        check(file, faults)
+    before, after = ({fault.key for fault in faults.found} for faults in told)
+    assert after <= before | {"fault.no_uplink"}, render(told[1], "en")
+
+
 def test_what_has_no_counterpart_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.which", lambda _program: None)
     site = tmp_path / "own.yaml"

@@ -17,6 +17,13 @@ CARED = 'boss: {roles: [answer, shelve], signs: gas-101.gas, care: {gas-low: {pu
 PORT = "port: /dev/serial/by-path/one"
 
 
+def test_of_a_port_of_another_form_that_alone_is_said(spoil):
+    lines = spoil((PORT, "port: COM3\n    baud: 9600\n    parity: none")).lines()
+    assert [line.split(": ", 1)[1] for line in lines if "COM3" in line or "network" in line] == [
+        "error: gas: port “COM3” has the wrong form; it must be the path of a serial port, such as /dev/serial/by-path/…."
+    ]
+
+
 def test_good_site_has_neither_fault_nor_warning(load, good):
     loaded = load(good)
     assert loaded.lines() == []

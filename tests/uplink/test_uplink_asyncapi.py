@@ -18,6 +18,7 @@ from gateway.actions import Reply
 from gateway.cli import main
 from gateway.events import Health, Verb
 from gateway.instant import Anchor, Instant
+from gateway.site.shapes import VERBS
 from gateway.uplink import wire
 from gateway.uplink.asyncapi import document
 from gateway.uplink.payloads import Reported, device_body, reply_body, status_body, telemetry_body
@@ -50,8 +51,10 @@ def test_the_official_parser_finds_nothing_but_that_there_is_a_newer_version():
     assert complaint["version"] is None, "this parser judges nothing"
 
 
-def test_every_verb_and_only_those_can_be_commanded():
-    assert DOCUMENT["components"]["parameters"]["verb"]["enum"] == [verb.value for verb in Verb]
+def test_the_verbs_are_those_that_the_site_file_can_allow_an_upstream():
+    verbs = DOCUMENT["components"]["parameters"]["verb"]["enum"]
+    assert tuple(verbs) == VERBS
+    assert set(Verb) - set(verbs) == {"pair"}, "only who stands before a terminal pairs it"
 
 
 def test_retained_is_what_the_contract_retains():
