@@ -72,10 +72,9 @@ class Records:
     async def closed_one(self, asked: str, who: str) -> Alert | None:
         """The closed alert whose id begins so; None where there is not exactly one, or the disk does not say."""
         with contextlib.suppress(StoreFault):
-            rows = await self._store.past.recent_closed(CLOSED_SEARCHED)
-            found = [row.body for row in rows if row.body is not None and row.key.startswith(asked)]
-            if len(found) == 1:
-                alert = msgspec.msgpack.decode(found[0], type=Alert)
+            found = await self._store.past.closed_named(asked)
+            if len(found) == 1 and found[0].body is not None:
+                alert = msgspec.msgpack.decode(found[0].body, type=Alert)
                 if self._of_a_person({alert.subject}):
                     await self._note(who, "closed", alert.id)
                 return alert
@@ -93,7 +92,7 @@ class Records:
         """The whole id of a closed alert of which the beginning was given."""
         if len(asked) >= ID_DIGITS or not asked:
             return asked
-        found = [row.key for row in await self._store.past.recent_closed(CLOSED_SEARCHED) if row.key.startswith(asked)]
+        found = [row.key for row in await self._store.past.closed_named(asked)]
         if len(found) > 1:
             raise Refusal("ambiguous", " ".join(found))
         return found[0] if found else asked

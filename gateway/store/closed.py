@@ -16,6 +16,8 @@ from gateway.store.unfolded import Unfolded
 _PAGE = """WHERE (kind, key) IN (
     SELECT kind, key FROM state INDEXED BY closed_age WHERE kind = 'closed' ORDER BY n DESC, key LIMIT ? OFFSET ?
 ) ORDER BY n DESC, key"""  # left to itself, SQLite reads every closed alert there is for each page
+_NAMED = "WHERE kind = 'closed' AND key >= ? AND key < ? ORDER BY key"
+_BEHIND_ALL = "\U0010ffff"
 
 
 class ClosedAlerts:
@@ -37,3 +39,11 @@ class ClosedAlerts:
             kept = (StateRow(*row[:-1]) for _, row in reversed(rows))
             waiting = (row for row in self._unfolded().state() if row.kind == CLOSED and not skip)
             return list({row.key: row for row in (*kept, *waiting)}.values())[::-1]
+
+    def named(self, beginning: str, n: int) -> list[StateRow]:
+        """Up to ``n`` closed alerts whose id begins so, and all such that are not in the tables yet. Raises StoreFault."""
+        with self._access.reading() as connection:
+            rows = self._rows.first(connection, "state", _NAMED, n, beginning, beginning + _BEHIND_ALL)
+            kept = (StateRow(*row[:-1]) for _, row in rows)
+            waiting = (row for row in self._unfolded().state() if row.kind == CLOSED and row.key.startswith(beginning))
+            return list({row.key: row for row in (*kept, *waiting)}.values())

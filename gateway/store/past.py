@@ -26,6 +26,7 @@ thousand are a whole one, unless people did much. A step takes a few kB until it
 LEFT_OUT = "left-out"
 """Kind of the step that stands between them; its reason says for how many."""
 _PAGE = 100  # steps, or closed alerts, read in one go: some milliseconds
+_ALIKE = 8  # closed alerts of one beginning of an id: two are ambiguous, some more help to choose
 _COUNTED = 2_000  # steps counted in one go, which opens none of them: the same
 _ENDLESS = (1 << 63) - 1  # no step has a number as high
 _SEARCHED = 5_000  # rows of the journal looked through in one go: some milliseconds
@@ -93,6 +94,13 @@ class Past:
             if not page:
                 break
         return list({row.key: row for row in reversed((*held, *kept))}.values())[::-1][:n]
+
+    async def closed_named(self, beginning: str) -> list[StateRow]:
+        """The closed alerts whose id begins so, of many only some. Raises StoreFault."""
+        flight, held_now = self._in_memory()
+        held = [row for row in (*held_now.state(CLOSED), *flight.state(CLOSED)) if row.key.startswith(beginning)]
+        kept = await self._worker.ask(lambda database: database.closed.named(beginning, _ALIKE))
+        return [row for row in {row.key: row for row in (*kept, *held)}.values() if row.body is not None]
 
     async def journal(self, since: int, n: int) -> list[JournalRow]:
         """Up to ``n`` journal rows behind number ``since``, as far as they are on disk. Raises StoreFault."""

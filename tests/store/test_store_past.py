@@ -163,3 +163,27 @@ def test_the_alerts_closed_last_are_found_without_reading_those_before(tmp_path)
         "SEARCH state USING PRIMARY KEY (kind=? AND key=?)",
         "SCAN state USING COVERING INDEX closed_age",
     ]
+
+
+def test_a_closed_alert_is_found_by_the_beginning_of_its_id_without_reading_the_others(tmp_path, monkeypatch):
+    """Whoever types a wrong one, a script a thousand times, must not keep the disk from an alarm."""
+    names = [f"{n:03}a" for n in range(500)]
+    database = Database.open(tmp_path)
+    database.commit(Batch(state=tuple(StateRow("closed", name, b"over") for name in names[:400])))
+    database.close()
+    proved = Counter[str]()
+    sound = seals.sound
+    monkeypatch.setattr(seals, "sound", lambda table, row: proved.update([table]) or sound(table, row))
+
+    async def main():
+        store = Store(tmp_path)
+        await store.start()
+        await store.put(Part(state=tuple(StateRow("closed", name, b"over") for name in names[400:]), urgent=True))
+        proved.clear()
+        asked = ("317a", "317", "42", "999", "317b")
+        found = [sorted(row.key for row in await store.past.closed_named(name)) for name in asked]
+        await store.stop()
+        return found
+
+    assert asyncio.run(main()) == [["317a"], ["317a"], names[420:430], [], []]
+    assert proved["state"] <= 10
