@@ -109,7 +109,17 @@ class Chronicle:
     async def run(
         self, now: Callable[[], Instant], anchor: Callable[[Instant], Anchor | None], run: str, beat: Callable[[], None]
     ) -> None:
-        """Work off what was noted; send what was gathered, every few seconds."""
+        """Work off what was noted; send what was gathered, every few seconds. Cancelled, it still works off what was noted."""
+        try:
+            await self._follow(now, anchor, run, beat)
+        except asyncio.CancelledError:
+            while self._noted:
+                self._take(self._noted.popleft())
+            raise
+
+    async def _follow(
+        self, now: Callable[[], Instant], anchor: Callable[[Instant], Anchor | None], run: str, beat: Callable[[], None]
+    ) -> None:
         loop = asyncio.get_running_loop()
         due = loop.time() + BATCH_S
         while True:

@@ -358,9 +358,8 @@ class House:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.telemetry.run())
             tasks.create_task(self.registry.run())
-            tasks.create_task(
-                self.chronicle.run(self.timeline.now, self._anchor_at, self.run_name, self._beat("chronicle"))
-            )
+            # No task of the group: it ends before them, and what it works off last is still written.
+            await self.chronicle.run(self.timeline.now, self._anchor_at, self.run_name, self._beat("chronicle"))
 
     def _set_retention(self, site: Site) -> None:
         """How long what is kept; it takes effect with the next round of tidying."""

@@ -17,6 +17,7 @@ when nothing else waits.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
@@ -340,11 +341,9 @@ class Departures:
         """One that others passed, when nothing else is on its way, or waits."""
         if self._under_way or not self._tolerance.is_rested(_now()):
             return None
-        try:
+        message = None
+        with contextlib.suppress(StoreFault):  # the store says so loudly itself; we ask again at the next look
             message = await self._next_aside()
-        except StoreFault as fault:
-            log.warning("outbox_not_read", uplink=self._uplink, lane="", fault=str(fault))
-            return None
         return None if message is None else self._leave(self._alert(message, aside=True))
 
     async def _next_aside(self) -> Message | None:

@@ -1,13 +1,17 @@
 """What follows an event: pictures, learning, and a word to the uplinks, all out of the core's way."""
 
 import asyncio
+import contextlib
+import sqlite3
 
 import msgspec
+from app.living import Living
 from instruments.virtual import VirtualLoop, virtual_run
 
 from gateway.app.chronicle import BATCH_S, BATTERIES_KEPT, MOST_IN_BATCH, NOTED, Chronicle
 from gateway.events import DeviceHealth, Health, Press, PressKind, Reading, Stamped
 from gateway.instant import Instant
+from gateway.store.telemetry import NAME, decode
 
 
 class Registry:
@@ -162,3 +166,18 @@ def test_where_nothing_happens_nobody_is_woken(compound):
     assert quiet <= 3_600 / BATCH_S + 2
     assert beats >= 3_600 / BATCH_S
     assert len(ear.batches) == 1
+
+
+def test_what_was_read_just_before_the_end_is_in_the_file_of_samples(tmp_path):
+    values = list(range(500, 540))
+
+    async def story():
+        async with Living(tmp_path) as living:
+            for value in values:
+                living.house.inbox.report(Reading("air-hall", "co2", value))
+        with contextlib.closing(sqlite3.connect(living.state / NAME)) as connection:
+            blocks = connection.execute("SELECT body FROM blocks ORDER BY n").fetchall()
+        assert [one.value for (body,) in blocks for one in decode(body, "air-hall", "co2")][-len(values) :] == values
+        assert living.house.counts()["telemetry.dropped"] == 0
+
+    virtual_run(asyncio.wait_for(story(), 100_000), patience_s=0.0)
