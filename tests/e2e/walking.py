@@ -297,13 +297,13 @@ class Walk:
         """What a newcomer finds at the broker: topic below the gateway -> data."""
         found: dict[str, dict[str, Any]] = {}
         async with _client(self.broker.port, "newcomer") as client:
-            await client.subscribe(f"{TOPICS}/#", qos=1)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(1):
-                    async for message in client.messages:
-                        if message.retain:
-                            leaf = str(message.topic).removeprefix(f"{TOPICS}/")
-                            found[leaf] = json.loads(message.payload)["data"]
+            await client.subscribe(f"{TOPICS}/#")
+            await client.subscribe("nobody")  # the answer to this comes behind all that is retained there
+            for _ in range(len(client.messages)):
+                message = await anext(client.messages)
+                if message.retain:
+                    leaf = str(message.topic).removeprefix(f"{TOPICS}/")
+                    found[leaf] = json.loads(message.payload)["data"]
         return found
 
     # The story ----------------------------------------------------------------------------------------

@@ -109,7 +109,7 @@ async def life(folder: Path, budget: Budget) -> Row:
             await stage.up(BREAKING, "worker", worker, str(AFTER_S))
             stage.press_some(PRESSES, held=True)
             stage.stranger()
-            code = await stage.died(30)
+            code = await stage.died(60)
             said = f'{{"worker": "{worker}", "error": "BuiltInError'
             if code != RAISED or said not in stage.log_text()[before:]:
                 row.wrong.append(f"a bug in {worker} ended the process with {code}, and nothing was said")

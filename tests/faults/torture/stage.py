@@ -39,7 +39,7 @@ RECORDING = "sos-suspect"
 """The rule of authentic presses that are older than others: here only recordings are, and they are known."""
 SPOKEN_TO = frozenset({"sos", "stranger"})
 """Rules whose alerts end when somebody has spoken to somebody."""
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 CLOSING_S = 5.0
 """So long after a close it is waited for before somebody asks anew."""
 
