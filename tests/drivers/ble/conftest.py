@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import logging
 import shutil
-import time
 from collections.abc import Awaitable, Callable
 
 import pytest
+from instruments.unhurried import unhurried_run
 
 from gateway.drivers.ble.fobs import FobPatience
 from gateway.drivers.ble.scanner import Patience
@@ -34,7 +34,7 @@ QUICK_FOB = FobPatience(connect_ms=5_000, call_ms=2_000, retry_ms=20, retry_most
 
 
 def now() -> Instant:
-    return Instant(time.monotonic_ns() // 1_000_000)
+    return Instant(round(1000 * asyncio.get_running_loop().time()))
 
 
 class Compound:
@@ -85,7 +85,7 @@ class Compound:
     async def air(self, address: str, frame: bytes, rssi_dbm: int = -60, adapter: str = "hci0") -> bool:
         return await self.bluez.advertise(address, service_data={SERVICE: frame}, rssi_dbm=rssi_dbm, adapter=adapter)
 
-    async def until(self, true: Callable[[], bool], within_s: float = 8.0) -> None:
+    async def until(self, true: Callable[[], bool], within_s: float = 60.0) -> None:
         """Wait for something to become true; the test fails if it does not."""
         async with asyncio.timeout(within_s):
             while not true():
@@ -142,7 +142,7 @@ def on_air(private_bus):
                 tasks.append(asyncio.ensure_future(compound.watch(**options).run()))
                 await compound.until(compound.bluez.scanning)
             try:
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(120):
                     await scene(compound)
             finally:
                 for task in tasks:
@@ -153,6 +153,6 @@ def on_air(private_bus):
                 compound.bluez.crash()
             return compound
 
-        return asyncio.run(play())
+        return unhurried_run(play())
 
     return run

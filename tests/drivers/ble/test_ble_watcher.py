@@ -56,9 +56,9 @@ def test_signal_strength_and_foreign_data_do_not_repeat_a_press(on_air):
         for step in range(1, 6):
             foreign = {0x0BA9: bytes([step])} if step % 2 else None
             assert await air.bluez.advertise(PLAIN, rssi_dbm=-60 - 10 * (step % 2), manufacturer_data=foreign)
+        await air.until(lambda: air.watcher.counts.get("radio-hci0.stale") == 2)
+        await air.until(lambda: air.watcher.counts.get("foreign") == 3)
         await air.settle()
-        assert air.watcher.counts["radio-hci0.stale"] == 2
-        assert air.watcher.counts["foreign"] == 3
 
     air = on_air(scene)
     assert len(air.presses) == 1
@@ -84,8 +84,7 @@ def test_a_cached_press_does_not_come_again_after_a_restart(on_air):
             for address in (PLAIN, SEALED):
                 assert await air.bluez.advertise(address, rssi_dbm=-90)
                 assert await air.bluez.advertise(address, rssi_dbm=-60)
-            await air.settle()
-            assert air.watcher.counts["radio-hci0.stale"] == 4
+            await air.until(lambda: air.watcher.counts.get("radio-hci0.stale") == 4)
             second.cancel()
             await asyncio.gather(second, return_exceptions=True)
 

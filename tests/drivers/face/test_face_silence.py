@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+from instruments.unhurried import unhurried_run
 from instruments.virtual import virtual_run
 from instruments.waiting import until
 from wire.face_bodies import (
@@ -47,7 +48,7 @@ class TestSilence:
                 assert health()[3] == ("gate", Health.OK, "")
                 assert front.listener.counters["heartbeat"] == 8
 
-        asyncio.run(scene())
+        unhurried_run(scene())
 
     def test_the_default_is_ninety_seconds(self, make_door: Open) -> None:
         found: list[tuple[float, Health]] = []
@@ -98,7 +99,7 @@ class TestSilence:
                     await asyncio.sleep(0.06)
                 assert found == [DeviceHealth("east", Health.LOST, "silent")]
 
-        asyncio.run(scene())
+        unhurried_run(scene())
 
     def test_a_hostile_body_lets_the_others_through(self, front_door: Open) -> None:
         """A turn of the loop between any two chunks: a heartbeat of another terminal never waits for a whole body."""

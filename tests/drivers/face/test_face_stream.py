@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from instruments.unhurried import unhurried_run
 from instruments.waiting import until
 from wire.face_bodies import BODIES, CANARIES, END, EVENT_PART, JPEG, MULTIPART, PICTURE_PART, as_json, envelope, part
 
@@ -215,7 +216,7 @@ def test_heartbeats_keep_the_door_and_a_dead_line_is_opened_anew(scene: Open) ->
             assert stage.front.intake.counters["stream_silent"] == 1
             assert (Health.FAULTY, "silent") in stage.health
 
-    asyncio.run(play())
+    unhurried_run(play())
 
 
 def test_a_stream_somebody_else_has_is_asked_for_again(scene: Open) -> None:
