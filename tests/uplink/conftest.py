@@ -241,7 +241,7 @@ class Relay:
         writer.transport.abort()
 
 
-async def until(condition: Callable[[], object], seconds: float = 15) -> None:
+async def until(condition: Callable[[], object], seconds: float = 60) -> None:
     """Wait for something that must come; fails by name if it does not."""
     async with asyncio.timeout(seconds):
         while not condition():

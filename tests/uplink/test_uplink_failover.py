@@ -109,7 +109,7 @@ def test_a_line_cut_in_the_middle_of_a_backlog_loses_nothing_on_the_way_to_the_o
 
             gateway.outbox.on_advance = freeze
             async with house.running(gateway.mqtt):
-                await house.until(lambda: len(set(offices.ids)) == 300, 30)
+                await house.until(lambda: len(set(offices.ids)) == 300, 60)
         assert len(offices.bodies) == 300
         both_have = len(offices.ids) - 300
         assert both_have <= 20, "only what was on its way when the line froze may come twice"
@@ -146,7 +146,7 @@ def test_a_broker_that_fell_with_online_on_its_lips_is_put_right_before_the_gate
             await house.until(lambda: gateway.core.health[-1:] == [("faulty", "second_broker")])
             gateway.mqtt._preference._needed = 1_000  # it is never trusted again in this test
             await asyncio.to_thread(first.start)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while await status_at(first.port) != ("offline", "moved"):
                     await asyncio.sleep(0.05)
 
@@ -206,7 +206,7 @@ def test_a_name_nobody_answers_for_does_not_keep_the_next_broker_waiting(house, 
         return look_up(host, *given, **named)
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    monkeypatch.setattr(session, "CONNECT_S", 0.2)
+    monkeypatch.setattr(session, "CONNECT_S", 2.0)  # the second answers within it, on a busy machine, too
 
     async def story():
         second = mosquitto()
