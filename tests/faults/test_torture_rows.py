@@ -16,7 +16,7 @@ from .torture.rows import Budget
 
 AT_ONCE = 3
 MOST = 12
-"""Faults of a part: a large family is several tests, none of which is long."""
+"""Faults of a part: a large family is several tests, none of which is long; those that have no family wait together."""
 
 
 def _parts() -> dict[str, list[str]]:
@@ -24,6 +24,8 @@ def _parts() -> dict[str, list[str]]:
     for name, fault in FAULTS.items():
         if not fault.apart:
             families[name.partition("-")[0]].append(name)
+    alone = [families.pop(family) for family in [family for family, names in families.items() if len(names) == 1]]
+    families["alone"] = [name for names in alone for name in names]
     return {
         f"{family}-{n // MOST + 1}": names[n : n + MOST]
         for family, names in families.items()
