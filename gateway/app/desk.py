@@ -268,8 +268,10 @@ def _is_master(peer: PeerCredentials) -> bool:
 
 
 def _duration(given: object) -> int | None:
-    """``"10min"`` in ms; None where nothing (or nothing that is a duration) was given."""
-    return duration_ms(given) if isinstance(given, str) else None
+    """``"10min"`` in ms; None where nothing was given, and 0 for what is no duration: nobody meant the usual one by it."""
+    if given is None:
+        return None
+    return (duration_ms(given) or 0) if isinstance(given, str) else 0
 
 
 async def _nothing(_asked: str, _who: str) -> Alert | None:

@@ -296,3 +296,12 @@ def test_whoever_is_passed_on_by_the_porter_commands_nothing_whatever_number_he_
         assert refusal.value.reason in {"masters_only", "only_own_name"}
     seen = PeerCredentials(1, uid, uid, "root")
     assert asyncio.run(room.desk.answer(Request("reload"), seen)) == [{"done": True}]
+
+
+@pytest.mark.parametrize(
+    ("given", "for_ms"), [("2min", 2 * MINUTE), ("2", 0), ("2分钟", 0), ("-2min", 0), (120, 0), (None, None)]
+)
+def test_what_is_no_duration_is_not_taken_for_none_given(room, given, for_ms):
+    """``loudong test --for 2`` would else ring people for the usual ten minutes, and say that it is done."""
+    room.refused("test", **({} if given is None else {"for": given}))
+    assert room.command.for_ms == for_ms
