@@ -115,12 +115,19 @@ def _show_status(items: list[Item]) -> Iterable[str]:
     yield from _show_uplinks(status.get("uplinks", []))
     yield from _show_outputs(status.get("outputs", []))
     for name, count in sorted(status["counts"].items()):
-        yield f"  {name:<40} {count}"
+        yield _counted(name, count)
     for bus in status.get("buses", []):
         told = {name: "–" if value is None else str(value) for name, value in bus.items()}
         told["classes"] = _classes(bus["skipped_pct_of"])
         yield say("status.bus_overloaded" if bus["overloaded"] else "status.bus", language(), **told)
     yield from _show_units(status.get("units", []))
+
+
+def _counted(name: str, count: int) -> str:
+    """A counter by the name it has everywhere, and in words where we have some."""
+    part, _, what = name.partition(".")
+    key = f"count.{part.partition('-')[0]}.{what}"  # of bus-line-s1 what any bus counts
+    return f"  {name:<40} {count:<9} {say(key, language()) if key in CATALOGUE else ''}".rstrip()
 
 
 def _show_tolerated(faults: list[Item]) -> Iterable[str]:

@@ -7,6 +7,7 @@ from itertools import count
 
 import msgspec
 
+from gateway.formerly import FORMERLY
 from gateway.nodes import Faults, Mark, Node, Reader
 from gateway.rules.compound import Rule, Subject, within
 from gateway.rules.conditions import Entered, Is, Pressed, Seen, Stale, Threshold
@@ -23,13 +24,6 @@ SUBJECT_KINDS = (
     "button", "terminal", "output", "bus", "radio", "uplink", "clock", "store", "worker", PERSON,
 )  # fmt: skip
 """Kinds that a rule may name even where the site has none of them; those of devices come from their profiles."""
-
-FORMERLY: Mapping[str, str] = {
-    "memorized": "residual_tripped",
-    "tripped": "residual_tripped",
-    "saturated": "gas_high_alarm",
-}
-"""Point that a shipped profile has renamed -> its name now: a site's own rule may still read the old one."""
 
 
 class Choice:

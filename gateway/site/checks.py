@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from msgspec import structs
 
+from gateway.formerly import FORMERLY
 from gateway.nodes import Faults, Mark, Reader, nearest
 from gateway.site.ground import Ground
 from gateway.site.model import PUSH, STREAM, Bus, Door, Framing, Listener, Output, Place, Uplink
@@ -206,6 +207,7 @@ def check_output(output: Output, reader: Reader, ground: Ground) -> Output:
         _check_shown(output, point, reader)
     if output.kind in {"siren", "fan"} and not output.ex_rated and (gas := _gas_at(output.place, ground)):
         faults.warn(output.mark, "fault.may_spark", name=output.id, kind=output.kind, place=output.place, device=gas)
+    output = structs.replace(output, feedback=_renewed(output.feedback, reader, ground))
     if _check_feedback(output, reader, ground):
         return output
     return structs.replace(output, feedback="", feedback_means="")
@@ -220,6 +222,17 @@ def _check_shown(output: Output, point: PointSpec, reader: Reader) -> None:
         reader.faults.add(reader.mark("point"), "fault.pulse_ends", name=output.id, given=given, kind=output.kind)
     if point.unread and not reader.has("feedback"):
         reader.faults.warn(output.mark, "fault.output_unproven", name=output.id, given=given)
+
+
+def _renewed(feedback: str, reader: Reader, ground: Ground) -> str:
+    """The same point by the name it has now, where the device's profile has renamed it since: an upgrade must stop no start."""
+    device, _, name = feedback.partition(".")
+    known = {point.name for point in ground.devices[device].profile.points} if device in ground.devices else set()
+    wanted = FORMERLY.get(name, "")
+    if name in known or wanted not in known:
+        return feedback
+    ground.faults.warn(reader.mark("feedback"), "fault.feedback_renamed", name=reader.name, given=name, wanted=wanted)
+    return f"{device}.{wanted}"
 
 
 def _check_feedback(output: Output, reader: Reader, ground: Ground) -> bool:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import unicodedata
 
-from gateway.words import alerts, commission, desk, forms, products, profiles, replay, rules, simulate, site
+from gateway.words import alerts, commission, counts, desk, forms, products, profiles, replay, rules, simulate, site
 
 LANGUAGES = ("zh-CN", "en")
 CATALOGUE: dict[str, tuple[str, str]] = {
     **alerts.SENTENCES,
     **commission.SENTENCES,
+    **counts.SENTENCES,
     **desk.SENTENCES,
     **forms.SENTENCES,
     **products.SENTENCES,

@@ -464,6 +464,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}：{given} 是写出去的点位，只说明下过什么命令，证明不了真的动了；feedback 要写到位开关等输入点位。",
         "{name}: {given} is a point that is written: it shows what was asked, not what came of it; feedback must be an input, such as an end switch.",
     ),
+    "fault.feedback_renamed": (
+        "{name}：feedback 的点位 {given} 已改名为 {wanted}，请改过来。",
+        "{name}: the point {given} of feedback is called {wanted} now; write that.",
+    ),
     "fault.feedback_no_state": (
         "{name}：{given} 不是“是/否”点位，证明不了状态；feedback 要写到位开关等输入点位。",
         "{name}: {given} does not say yes or no, so it proves no state; feedback must be an input, such as an end switch.",

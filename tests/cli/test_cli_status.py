@@ -1,8 +1,10 @@
 """What `loudong status` says of the devices on the buses."""
 
 import pytest
+from app.living import Living
+from instruments.virtual import virtual_run
 
-from gateway.cli.desk import _show_status
+from gateway.cli.desk import _counted, _show_status
 
 STATUS = {"state": "online", "deaf": {}, "clock": "synced", "durable": True, "counts": {"bus-a.requests": 7}}
 UNIT = {
@@ -123,3 +125,31 @@ def test_what_somebody_took_out_of_service_is_named(monkeypatch):
     assert lines[1] == "out of service, so nobody watches there: smoke-301 (the device says that it is under test)"
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
     assert any(line.startswith("已停用") for line in _show_status([STATUS | taken]))
+
+
+@pytest.mark.parametrize(
+    ("spoken", "line"),
+    [
+        ("en_US.UTF-8", "  bus-a.requests                           7         requests sent"),
+        ("zh_CN.UTF-8", "  bus-a.requests                           7         发出的请求"),
+    ],
+)
+def test_a_counter_is_told_in_words_beside_its_name(monkeypatch, spoken, line):
+    monkeypatch.setenv("LC_ALL", spoken)
+    assert line in list(_show_status([STATUS]))
+
+
+def test_a_counter_without_words_is_told_by_its_name(monkeypatch):
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    lines = list(_show_status([STATUS | {"counts": {"uplink-office.refused_stale": 3}}]))
+    assert "  uplink-office.refused_stale              3" in lines
+
+
+def test_what_every_line_every_output_and_the_house_count_has_words(tmp_path):
+    async def story():
+        async with Living(tmp_path) as living:
+            await living.until(lambda: living.house.counts().get("outputs.reads"), "an output was read")
+            return living.house.counts()
+
+    counts = virtual_run(story(), patience_s=0.0)
+    assert [name for name in counts if not _counted(name, 1).partition(" 1 ")[2].strip()] == []

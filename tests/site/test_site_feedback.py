@@ -82,3 +82,23 @@ def test_a_point_that_opens_is_no_valve_to_be_shut(load, good):
     assert any(
         "relay-1.open opens when it is set" in line for line in load(text, {"profiles/board.yaml": board}).lines("en")
     )
+
+
+RENAMED = BOARD.replace("  input1:", "  residual_tripped: {space: discrete, address: 7}\n  input1:")
+
+
+@pytest.mark.parametrize(
+    ("board", "said", "read"),
+    [
+        (RENAMED, "warning: valve-1: the point tripped of feedback is called residual_tripped now", "residual_tripped"),
+        (RENAMED.replace("residual_tripped:", "tripped:"), "", "tripped"),
+    ],
+    ids=["renamed", "still called so"],
+)
+def test_a_feedback_by_a_points_former_name_is_read_by_the_one_it_has(load, good, board, said, read):
+    """Was: an unknown point, so that a site that ran did not start after an upgrade, where a rule that says the same does."""
+    text = good.replace("profile: relay,", "profile: board,").replace("relay-1.input1", "relay-1.tripped")
+    loaded = load(text, {"profiles/board.yaml": board})
+    assert [line for line in loaded.lines("en") if said not in line or "error" in line] == []
+    assert any(said in line for line in loaded.lines("en")) is bool(said)
+    assert loaded.site.outputs["valve-1"].feedback == f"relay-1.{read}"
