@@ -6,7 +6,7 @@ alone (paho comes with it).
 It shows every alert with its ladder, drops doubles by ``id``, watches each lane's ``sequence`` for gaps, sends a receipt for
 what it has written down, and gives commands: type ``ack 0a88`` (the beginning of an alert's id is enough), ``ack! 0a88`` (I am
 there already), ``close 0a88``, ``mistaken 0a88 spoke with her``, ``silence 0a88``, ``check``, ``list``. ``--ack-as NAME``
-acknowledges every new alert at once.
+acknowledges every new alert at once, ``--language zh-CN`` shows alerts and answers in Chinese.
 
 Three rules make a receiver lose nothing and count nothing twice, and they are all here:
 
@@ -158,14 +158,14 @@ class DutyOffice:
                 self._gateways[event["source"]] = None
                 say(f"{event['source']} is {event['data']['state']} {event['data']['reason']}".rstrip())
             else:
-                say(f"{event['data']['texts']['en']} ({event['data']['reason']})")
+                say(f"{event['data']['texts'][self._options.language]} ({event['data']['reason']})")
         except (ValueError, LookupError, TypeError) as fault:
             say(f"not understood, on {message.topic}: {fault!r}")  # it would not get better by coming again
 
     async def _alert(self, event: Body) -> None:
         new = self._ledger.take(event)
         if new:
-            for line in shown(event):
+            for line in shown(event, self._options.language):
                 say(line)
             for gap in self._ledger.gaps():
                 say(f"still missing: {gap}")
@@ -219,16 +219,18 @@ class DutyOffice:
                 say(str(fault))
         elif word == "list":
             for event in self._ledger.open():
-                for line in shown(event):
+                for line in shown(event, self._options.language):
                     say(line)
         elif word:
             say(f"{word}? {' | '.join(orders)} | check | list")
 
 
-def shown(event: Body) -> Iterator[str]:
-    """An alert for the eye: what, where, how it stands, and how far up the ladder it has been told."""
+def shown(event: Body, language: str) -> Iterator[str]:
+    """An alert for the eye: what and where (the message says it in both languages), how it stands, and how far up the ladder it has
+    been told, in the protocol's own words.
+    """
     data = event["data"]
-    yield f"{event['subject'][:8]}/{data['revision']} {data['texts']['en']['title']}: {data['change']}"
+    yield f"{event['subject'][:8]}/{data['revision']} {data['texts'][language]['title']}: {data['change']}"
     yield f"         {data['condition']}, {data['response']} {data['who'] or ''}".rstrip()
     if data["group"]["open"] > 1:
         yield f"         {data['group']['open']} open in {data['group']['key']}"
@@ -289,6 +291,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--principal", default="duty-office", help="by which name it commands, as in the site file")
     parser.add_argument("--as", dest="who", default="street", help="the person on duty, an id of the site file")
     parser.add_argument("--ack-as", metavar="PERSON", help="acknowledge every new alert at once")
+    parser.add_argument("--language", choices=["zh-CN", "en"], default="en", help="of alerts and answers")
     parser.add_argument("--client-id", default="duty-office")
     parser.add_argument("--ledger", type=Path, default=Path("duty_office.jsonl"), help="what was taken")
     given = parser.parse_args()

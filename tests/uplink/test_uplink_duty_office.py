@@ -175,6 +175,16 @@ def test_gaps_are_counted_per_lane_and_close_when_the_missing_comes(program, tmp
     assert list(program.Ledger(tmp_path / "l").gaps()) == ["/s high: 10"], "and it knows so after a restart"
 
 
+@pytest.mark.parametrize(("language", "title"), [("zh-CN", "301室：燃气"), ("en", "Flat 301: gas")])
+def test_an_alert_is_told_in_the_language_of_the_office(program, language, title):
+    known = event(1)
+    texts = {"zh-CN": {"title": "301室：燃气"}, "en": {"title": "Flat 301: gas"}}
+    known["data"] |= {
+        "texts": texts, "change": "raised", "condition": "active", "who": None, "group": {"open": 1}, "told": [], "next_rung": None,
+    }  # fmt: skip
+    assert next(program.shown(known, language)) == f"0a/1 {title}: raised"
+
+
 def test_a_line_torn_by_a_crash_is_taken_again(program, tmp_path):
     path = tmp_path / "l"
     program.Ledger(path).take(event(1))
