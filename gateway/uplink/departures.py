@@ -129,7 +129,7 @@ class Departures:
         """Devices of which the broker was told in this session."""
         self._taken: set[Kind] = set()
         self._unheard = False
-        self._held = self._ended = False
+        self._open = self._held = self._ended = False
         self._landed = asyncio.Event()
         self.wake = asyncio.Event()
         self.counts: Counter[str] = Counter()
@@ -137,6 +137,7 @@ class Departures:
     def restart(self, most: int | None = None) -> None:
         """A new session: forget what was on its way, and say again how everything stands. ``most``: bytes that its broker takes."""
         self._tolerance.begin(most)
+        self._open = True
         self._lanes = {lane: _Lane() for lane in LANES}
         self._drop_under_way()
         self._taken, self._unheard = set(), False
@@ -147,7 +148,10 @@ class Departures:
         self.wake.set()
 
     def lost(self) -> bool:
-        """The session broke. Whether an alert seems to be the reason, so that it is no use to wait."""
+        """A session broke, or none was to be had. Whether an alert seems to be the reason, so that it is no use to wait."""
+        if not self._open:
+            return False
+        self._open = False
         waited_for_ears = self._unheard and Kind.ALERT not in self._taken  # the broker had it, and said so
         struck = self._tolerance.lost(() if waited_for_ears else self._under_way, _now())
         self._drop_under_way()

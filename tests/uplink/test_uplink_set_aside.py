@@ -146,6 +146,25 @@ def test_a_message_whose_content_the_broker_refuses_by_name_is_passed_at_once(ho
     asyncio.run(story())
 
 
+def test_a_session_that_was_never_had_blames_nobody_again(house):
+    async def story():
+        outbox = house.MemoryOutbox()
+        outbox.add("high", 1)
+        leaving = Departures("city", outbox, lambda: b"", dict)
+        for _ in range(tolerance.STRIKES - 1):
+            leaving.restart()
+            leaving.arrived(await leaving.next())  # the status
+            assert (await leaving.next()).sequence == 1
+            assert await leaving.next() is None, "it travels alone"
+            assert [leaving.lost() for _ in range(5)] == [True, False, False, False, False]
+        leaving.restart()
+        leaving.arrived(await leaving.next())
+        leaving.arrived(await leaving.next())
+        assert outbox.kept_aside == []
+
+    asyncio.run(story())
+
+
 def test_a_broker_that_hangs_up_on_every_alert_is_lost_and_hardly_a_message_is_blamed(house):
     async def story():
         broker = await asyncio.start_server(_hang_up_on_alerts, "127.0.0.1", 0)

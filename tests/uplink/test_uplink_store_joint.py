@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.app.rooms import Outbox
 from gateway.store import memory
 from gateway.store import store as store_module
 from gateway.store import worker as worker_module
@@ -71,27 +72,9 @@ class _House:
         self.store = store
         tail = store._departures._tail  # an uplink that is further behind than what is at hand
         tail.after, tail.newest = lambda *_: None, lambda _lane: ()
-        self.departures = Departures("city", self, lambda: b"", dict)
+        self.departures = Departures("city", Outbox(store), lambda: b"", dict)
         self.got: list[int] = []
         self.refuses: set[int] = set()
-
-    async def take(self, uplink, lane, n):
-        return await self.store.take(uplink, lane, n)
-
-    async def advance(self, uplink, lane, sequence):
-        await self.store.advance(uplink, lane, sequence)
-
-    async def aside(self, uplink):
-        return await self.store.aside(uplink)
-
-    async def set_aside(self, uplink, lane, sequence):
-        await self.store.set_aside(uplink, lane, sequence)
-
-    async def settle(self, uplink, lane, sequence):
-        await self.store.settle(uplink, lane, sequence)
-
-    async def find(self, lane, sequence):
-        return await self.store.find(lane, sequence)
 
     def connect(self) -> None:
         self.departures.restart()
