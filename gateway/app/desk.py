@@ -99,7 +99,7 @@ class Desk:
     async def answer(self, request: Request, peer: PeerCredentials) -> Iterable[dict[str, Any]]:
         """The items of the answer. Raises ``Refusal`` with a named reason."""
         if request.verb == "alerts":
-            return [self.shown(alert) for alert in sorted(self._alerts(), key=_shelved_last)]
+            return map(self.shown, sorted(self._alerts(), key=_shelved_last))
         if request.verb == "status":
             return [dict(self._status())]
         if request.verb == "language":
@@ -107,7 +107,7 @@ class Desk:
         if request.verb == "closed" and self._closed is not None:
             most = request.arguments.get("n")
             most = most if isinstance(most, int) and most > 0 else CLOSED_SHOWN
-            return [self.shown(alert) for alert in await self._closed(most, peer.login)]
+            return map(self.shown, await self._closed(most, peer.login))
         if request.verb == "history":
             return await self._history(str(request.arguments.get("alert", "")), peer.login)
         if request.verb in self._errands:

@@ -43,7 +43,7 @@ class Past:
         """``in_memory`` gives what is on its way to the disk, and what waits for it."""
         self._worker, self._in_memory = worker, in_memory
         self._turn = asyncio.Lock()
-        """One history is read at a time, so that a commit never waits for more than one page."""
+        """One long answer is read at a time, so that a commit never waits for more than one page."""
 
     async def history(self, alert: str) -> list[HistoryRow]:
         """The steps of one alert, oldest first, those in memory included: all, or the first and last ``ENDS`` and between them one that
@@ -85,14 +85,17 @@ class Past:
 
     async def recent_closed(self, n: int) -> list[StateRow]:
         """The last ``n`` closed alerts, newest first. Raises StoreFault."""
-        flight, held_now = self._in_memory()
-        held = held_now.state(CLOSED) + flight.state(CLOSED)
         kept = list[StateRow]()
-        for skip in range(0, n, _PAGE):  # what is closed meanwhile moves them on: some come twice, none is passed over
-            page = await self._worker.ask(partial(_closed, n=min(_PAGE, n - skip), skip=skip))
-            kept += page
-            if not page:
-                break
+        async with self._turn:
+            flight, held_now = self._in_memory()
+            held = held_now.state(CLOSED) + flight.state(CLOSED)
+            for skip in range(
+                0, n, _PAGE
+            ):  # what is closed meanwhile moves them on: some come twice, none is passed over
+                page = await self._worker.ask(partial(_closed, n=min(_PAGE, n - skip), skip=skip))
+                kept += page
+                if not page:
+                    break
         return list({row.key: row for row in reversed((*held, *kept))}.values())[::-1][:n]
 
     async def closed_named(self, beginning: str) -> list[StateRow]:

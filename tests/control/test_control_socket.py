@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -12,6 +13,7 @@ import struct
 import subprocess
 import sys
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,7 +25,15 @@ from hypothesis import strategies as st
 from gateway.control.client import ControlClient, DaemonNotRunning
 from gateway.control.folder import SOCKET_NAME, StateFolderTaken, claim, state_folder
 from gateway.control.protocol import LONGEST_REQUEST, Caller, Refusal, Request, decode_line, decode_request, encode
-from gateway.control.server import MOST_CONNECTIONS, MOST_OF_ONE, REQUEST_RATE, ROOTS_RATE, ROOTS_SEATS
+from gateway.control.server import (
+    BREATH,
+    MOST_CONNECTIONS,
+    MOST_OF_ONE,
+    REQUEST_RATE,
+    ROOTS_RATE,
+    ROOTS_SEATS,
+    ControlServer,
+)
 from gateway.restraint import Allowance, Rate
 
 PATIENCE_S = 60.0
@@ -468,3 +478,28 @@ def test_any_bytes_are_a_request_or_a_refusal(line):
             decode(line)
         except Refusal as refusal:
             assert refusal.reason == "malformed"  # noqa: PT017  nothing else may come out
+
+
+def test_a_long_answer_leaves_others_their_turn(tmp_path):
+    """A thousand alerts, on sixteen connections at once, would else keep the loop from every bus for a second on a small board."""
+    turns, made_in = [0], Counter()
+
+    async def answer(_request, _peer):
+        return ({"n": n} for n in range(1_000) if not made_in.update([turns[0]]))
+
+    async def tick():
+        while True:
+            turns[0] += 1
+            await asyncio.sleep(0)
+
+    async def main():
+        tasks = [asyncio.create_task(ControlServer(tmp_path / SOCKET_NAME, answer).run()), asyncio.create_task(tick())]
+        await asyncio.sleep(0)
+        found = await asyncio.to_thread(lambda: list(ControlClient(tmp_path).ask("alerts")))
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return found
+
+    assert asyncio.run(main()) == [{"n": n} for n in range(1_000)]
+    assert max(made_in.values()) <= BREATH

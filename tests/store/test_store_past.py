@@ -153,6 +153,33 @@ def test_alerts_that_are_over_are_read_in_pages_and_all_come_in_order(tmp_path, 
     assert max(asked) <= 100
 
 
+def test_many_who_ask_for_what_is_over_at_once_read_one_page_at_a_time(tmp_path, monkeypatch):
+    """Else a commit waits for a page of each, and all are merged in one turn of the loop."""
+    under_way, most, real = [0], [0], Worker.ask
+
+    async def counted(self, job):
+        under_way[0] += 1
+        most[0] = max(most[0], under_way[0])
+        try:
+            return await real(self, job)
+        finally:
+            under_way[0] -= 1
+
+    async def main():
+        store = Store(tmp_path)
+        await store.start()
+        for n in range(250):
+            store.put(Part(state=(StateRow("closed", f"a{n:03}", b"over"),)))
+        await store.put(Part(urgent=True))
+        monkeypatch.setattr(Worker, "ask", counted)
+        found = await asyncio.gather(*(store.past.recent_closed(1_000) for _ in range(8)))
+        await store.stop()
+        return found
+
+    assert [len(rows) for rows in asyncio.run(main())] == [250] * 8
+    assert most == [1]
+
+
 def test_the_alerts_closed_last_are_found_without_reading_those_before(tmp_path):
     database = Database.open(tmp_path)
     query = f"EXPLAIN QUERY PLAN SELECT * FROM state {CLOSED_PAGE} LIMIT 100"  # noqa: S608 (our own text)
