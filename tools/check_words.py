@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import importlib
 import pkgutil
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,8 @@ RETIRED = {
     "受照看": "关怀对象", "被照护": "关怀对象", "门禁机": "门口机", "这台门禁": "门口机", "一台门禁": "门口机",
 }  # fmt: skip
 """Words that once stood beside the one we use now. (``报警器`` holds no ``警报``.)"""
+HALF_WIDTH = re.compile(r"(?<=[\u4e00-\u9fff“”）])[,;:(!?](?! )|[,;:)!?](?=[\u4e00-\u9fff“（])")
+"""A mark of ASCII beside a Chinese character: a sentence has the marks of its own language."""
 _CHINESE = ("docs/zh/*.md", "examples/*/*.yaml", "examples/*/secrets/README.md")
 
 
@@ -44,6 +47,8 @@ def faults_of(key: str, sentences: tuple[str, ...]) -> Iterator[str]:
         return
     if chinese != english:
         yield f"{key}: the languages differ in {sorted(chinese ^ english)}"
+    if half := HALF_WIDTH.search(sentences[0]):
+        yield f"{key}: a half-width “{half[0]}” in Chinese"
     if "" in chinese:
         yield f"{key}: a field has no name"
 

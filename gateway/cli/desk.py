@@ -308,8 +308,11 @@ def _why(step: Item) -> str:
         verb, _, verdict = reason.partition(": ")
         word, _, given = verdict.partition(" ")
         if f"answer.{word}" in CATALOGUE:
-            reason = f"{say(f'verb.{verb}', language())}: {say(f'answer.{word}', language())} {given}".rstrip()
+            answer = say(f"answer.{word}", language())
+            reason = say(
+                "step.refused_of", language(), verb=say(f"verb.{verb}", language()), answer=answer, given=given
+            )
     if "for_s" in step:
         reason = say("step.shelved_for", language(), length=length(step["for_s"]), reason=reason)
     told = listed((_told(one) for one in step.get("told", ())), language())
-    return f"{told} ({reason})" if told else reason
+    return say("step.because", language(), told=told, reason=reason) if told else reason.rstrip()

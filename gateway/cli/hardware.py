@@ -71,7 +71,7 @@ def _show_findings(items: list[Item]) -> Iterable[str]:
         what = say(f"finding.{item['check']}", language())
         # What went wrong on the way to the answer is told in the words that alerts use.
         told = say(key if key in CATALOGUE else f"reason.{item['reason']}", language(), detail=item["detail"])
-        yield f"{verdict:<4} {what}: {told}"
+        yield say("finding.line", language(), verdict=f"{verdict:<4}", what=what, told=told)
 
 
 def _show_nothing(_items: list[Item]) -> Iterable[str]:

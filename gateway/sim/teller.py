@@ -88,7 +88,7 @@ class Teller:
             last = data["told"][-1]["at"], data["told"][-1]["age_s"]
             fresh = [t for t in data["told"] if (t["at"], t["age_s"]) == last]
             rungs = [(say(f"rung.{t['rung']}", self._language), "+".join(t["people"]) or "-") for t in fresh]
-            return "-> " + ", ".join(" ".join(rung) for rung in rungs)
+            return "-> " + say("alert.comma", self._language).join(" ".join(rung) for rung in rungs)
         return " ".join(part for part in (data["subject"], data.get("who") or "", data.get("reason") or "") if part)
 
     def _line(self, mark: str, text: str) -> None:

@@ -24,9 +24,9 @@ def chinese(monkeypatch):
 @pytest.mark.parametrize("verb", list(Verb))
 def test_what_was_done_is_named(verb):
     (line,) = show_done([{"done": verb.value, "alert": "3c66", "who": "head-b1", "durable": True}])
-    assert line == f"已完成:{CATALOGUE[f'verb.{verb.value}'][0]} 3c66(head-b1),已写入磁盘"
+    assert line == f"已完成：{CATALOGUE[f'verb.{verb.value}'][0]} 3c66（head-b1），已写入磁盘"
     assert CATALOGUE[f"verb.{verb.value}"][1] == verb.value
-    assert re.search(r"[\u4e00-\u9fff]", line.split(" ")[0].removeprefix("已完成:"))
+    assert re.search(r"[\u4e00-\u9fff]", line.split(" ")[0].removeprefix("已完成："))
 
 
 def test_how_long_is_said_in_chinese_units():
@@ -41,8 +41,8 @@ def test_a_history_is_told_in_chinese():
         {"at": 18500, "revision": 3, "kind": "refused", "who": "x", "reason": "ack: not_allowed (late)"},
     ]
     first, second = desk._show_history(steps)
-    assert first == "        11.6 秒  /2   已告知        —            网格员 grid-1、社区 — (无人应答,到时上报)"
-    assert second.endswith("x            接警: 该人员无此权限。 (late)")
+    assert first == "        11.6 秒  /2   已告知        —            网格员 grid-1、社区 —（无人应答，到时上报）"
+    assert second.endswith("x            接警：该人员无此权限。 (late)")
 
 
 def test_the_columns_of_devices_stand_below_each_other():
@@ -67,9 +67,9 @@ def test_what_the_system_refuses_is_said_in_chinese(tmp_path, capsys, monkeypatc
     (tmp_path / "text").write_text("no database, no backup, and longer than a header of either would be: " * 9)
     nowhere = str(tmp_path / "nowhere")
     assert main(["journal", "--state", nowhere]) == 69
-    assert capsys.readouterr().err == f"读不了日志:{nowhere}: 没有这个文件或目录\n"
+    assert capsys.readouterr().err == f"读不了日志：{nowhere}: 没有这个文件或目录\n"
     assert main(["replay", "examples/one-stairwell", "--journal", str(tmp_path / "text")]) == 1
-    assert capsys.readouterr().err.splitlines()[-1] == f"读不了日志:{tmp_path / 'text'}: 不是网关的数据库"
+    assert capsys.readouterr().err.splitlines()[-1] == f"读不了日志：{tmp_path / 'text'}: 不是网关的数据库"
     assert refused(StateFolderUnusable(errno.ENOENT, "No such file or directory", nowhere)) == "没有这个文件或目录"
     assert refused(PermissionError(errno.EACCES, "open to others (mode 0644)")) == "open to others (mode 0644)"
     assert main(["restore", str(tmp_path / "text"), "--state", nowhere]) == 1
@@ -87,7 +87,7 @@ def test_what_the_system_refuses_is_said_in_chinese(tmp_path, capsys, monkeypatc
 def test_a_number_that_is_none_is_complained_of_in_chinese(capsys):
     with pytest.raises(SystemExit):
         main(["alerts", "--closed", "x"])
-    assert capsys.readouterr().err.splitlines()[-1] == "loudong alerts: 参数 --closed:'x' 不对,要的是整数"
+    assert capsys.readouterr().err.splitlines()[-1] == "loudong alerts: 参数 --closed：'x' 不对，要的是整数"
 
 
 def test_choices_are_named_as_they_are_typed(monkeypatch, capsys):

@@ -58,13 +58,13 @@ def test_the_frame_of_the_help_is_in_the_readers_language(monkeypatch, capsys, l
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        (["ack"], "缺少参数:alert"),
-        (["dance"], "没有 'dance';可选:"),
-        (["status", "--loud"], "不认识的参数:--loud"),
-        (["shelve", "0a", "--for"], "参数 --for:后面要有一个值"),
-        (["commission", "site.yaml", "gas-1", "--at", "x"], "参数 --at:'x' 不对,要的是整数"),
-        (["away", "li"], "必须给出其中一个:--for --until --back"),
-        (["away", "li", "--back", "--for", "3d"], "参数 --for:不能和 --back 一起用"),
+        (["ack"], "缺少参数：alert"),
+        (["dance"], "没有 'dance'；可选："),
+        (["status", "--loud"], "不认识的参数：--loud"),
+        (["shelve", "0a", "--for"], "参数 --for：后面要有一个值"),
+        (["commission", "site.yaml", "gas-1", "--at", "x"], "参数 --at：'x' 不对，要的是整数"),
+        (["away", "li"], "必须给出其中一个：--for --until --back"),
+        (["away", "li", "--back", "--for", "3d"], "参数 --for：不能和 --back 一起用"),
     ],
 )
 def test_a_wrong_call_is_told_in_the_readers_language(monkeypatch, capsys, asked, words):

@@ -39,7 +39,7 @@ FAULT = {
             "en_US.UTF-8",
             "tolerated at the start (site.yaml:9): v1: no feedback: nothing proves that the valve is shut.",
         ),
-        ("zh_CN.UTF-8", "小区文件有错，启动时放行(site.yaml:9):v1：没有 feedback，阀门真关没关无从证明。"),
+        ("zh_CN.UTF-8", "小区文件有错，启动时放行（site.yaml:9）：v1：没有 feedback，阀门真关没关无从证明。"),
     ],
 )
 def test_each_fault_that_a_start_tolerated_has_its_line(monkeypatch, spoken, line):
@@ -60,7 +60,7 @@ def test_what_is_left_out_on_an_overloaded_bus_is_told_by_class(monkeypatch):
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
     assert any("慢变空气 60.5 %" in line for line in _show_status([STATUS | {"buses": [BUS]}]))
     calm = BUS | {"overloaded": False, "skipped_pct_of": {}}
-    assert any("上一分钟漏读 10.0 %;" in line for line in _show_status([STATUS | {"buses": [calm]}]))
+    assert any("上一分钟漏读 10.0 %；" in line for line in _show_status([STATUS | {"buses": [calm]}]))
 
 
 OFFICE = {
@@ -114,8 +114,8 @@ def test_each_output_has_its_line_above_the_counters(monkeypatch, told, line):
 def test_uplinks_and_outputs_speak_chinese(monkeypatch):
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
     lines = list(_show_status([STATUS | {"uplinks": [OFFICE], "outputs": [SIREN]}]))
-    assert "上级 office:未连接(mqtt.example:8883),网络不通,自 14:20 起" in lines
-    assert "输出 siren-1:关闭(要求:开启),未确认:反馈显示未到位" in lines
+    assert "上级 office：未连接（mqtt.example:8883），网络不通，自 14:20 起" in lines
+    assert "输出 siren-1：关闭（要求：开启），未确认：反馈显示未到位" in lines
 
 
 def test_what_somebody_took_out_of_service_is_named(monkeypatch):

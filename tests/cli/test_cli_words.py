@@ -189,7 +189,7 @@ def test_a_shelved_alert_speaks_chinese(monkeypatch):
         "shelved_until_local": "2026-12-06T00:10",
         "shelved_by": "duty",
     }
-    assert any("暂时搁置,到 00:10(duty)" in line for line in desk._show_alerts([OPEN | shelf]))
+    assert any("暂时搁置，到 00:10（duty）" in line for line in desk._show_alerts([OPEN | shelf]))
 
 
 def test_what_is_too_long_says_the_limit():
@@ -300,7 +300,7 @@ def test_the_steps_of_an_alert_are_told_in_words(daemon, capsys, monkeypatch):
     assert main(["history", "3c66", "--state", daemon]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "         9.6 秒  /1   发生          —",
-        "        11.6 秒  /2   已告知        —            网格员 grid-1、社区 — (无人应答,到时上报)",
+        "        11.6 秒  /2   已告知        —            网格员 grid-1、社区 —（无人应答，到时上报）",
         "        18.5 秒  /3   已关闭        head-b1      she sat on it",
     ]
 

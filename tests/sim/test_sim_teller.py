@@ -39,16 +39,16 @@ def test_how_it_was_heard_and_how_it_ended_is_told_in_words(capsys):
     teller.end({"daemon": "died"})
     teller.end({"daemon": "left with 3"})
     radio, died, left = capsys.readouterr().out.splitlines()
-    assert radio.endswith("蓝牙:私有 dbus-daemon 上的 Bleak")
-    assert died.endswith("网关进程:意外退出")
-    assert left.endswith("网关进程:退出码 3")
+    assert radio.endswith("蓝牙：私有 dbus-daemon 上的 Bleak")
+    assert died.endswith("网关进程：意外退出")
+    assert left.endswith("网关进程：退出码 3")
 
 
 @pytest.mark.parametrize(
     ("language", "said"),
     [
         ("en", "the gateway refused: alert a1 is closed already"),
-        ("zh-CN", "网关拒绝:告警 a1 已关闭"),
+        ("zh-CN", "网关拒绝：告警 a1 已关闭"),
     ],
 )
 def test_a_refusal_is_told_in_words(capsys, language, said):

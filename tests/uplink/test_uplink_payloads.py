@@ -111,7 +111,7 @@ def test_golden_alert():
             "texts": {
                 "zh-CN": {
                     "title": "【紧急】3号楼1单元501 可燃气体浓度过高",
-                    "text": "head-wang 已应答。可燃气体:25.5 %LEL(限值 20 %LEL)。防拆:无读数(通信中断)。已通知:楼栋长。属大事。",
+                    "text": "head-wang 已应答。可燃气体：25.5 %LEL（限值 20 %LEL）。防拆：无读数（通信中断）。已通知：楼栋长。属大事。",
                 },
                 "en": {
                     "title": "[CRITICAL] 3号楼1单元501: combustible gas, high",
@@ -128,7 +128,7 @@ def test_what_was_told_and_is_left_out_is_counted():
     data = json.loads(body(long))["data"]
     assert data["told_left_out"] == 7
     assert "Told: building head (7 more times, not listed)." in data["texts"]["en"]["text"]
-    assert "已通知:楼栋长(另有 7 次未列出)。" in data["texts"]["zh-CN"]["text"]
+    assert "已通知：楼栋长（另有 7 次未列出）。" in data["texts"]["zh-CN"]["text"]
 
 
 def test_a_rung_that_was_told_eleven_times_is_named_once():
@@ -172,11 +172,11 @@ def test_the_first_telling_names_whom_it_told_once():
 @pytest.mark.parametrize(
     ("kind", "reason", "closed_as", "en", "zh"),
     [
-        ("re-alarmed", "test_over", None, "Alarming again: the test is over and it still stands.", "再次告警:测试结束,情况仍在。"),
+        ("re-alarmed", "test_over", None, "Alarming again: the test is over and it still stands.", "再次告警：测试结束，情况仍在。"),
         ("re-alarmed", "", None, "Alarming again.", "再次告警。"),
-        ("closed", "one_stands", "withdrawn", "Closed: another alert of this rule and subject stands.", "已结束:同一规则同一对象已有告警。"),
-        ("closed", "", "withdrawn", "Closed: withdrawn.", "已结束:已撤销。"),
-        ("closed", "burnt toast", "mistaken", "Closed: mistaken.", "已结束:误报。"),
+        ("closed", "one_stands", "withdrawn", "Closed: another alert of this rule and subject stands.", "已结束：同一规则同一对象已有告警。"),
+        ("closed", "", "withdrawn", "Closed: withdrawn.", "已结束：已撤销。"),
+        ("closed", "burnt toast", "mistaken", "Closed: mistaken.", "已结束：误报。"),
         ("closed", "aired", "resolved", "Closed.", "已结束。"),
     ],
 )  # fmt: skip
@@ -244,7 +244,7 @@ def test_a_rule_of_the_site_and_a_drill_go_by_their_own_names():
     texts = json.loads(body(Change(ChangeKind.RAISED, Instant(0), alert), wording=wording))["data"]["texts"]
     assert texts["zh-CN"]["title"] == "【演练】【紧急】b3/1/501 水池水位"
     assert texts["en"]["title"] == "[DRILL] [CRITICAL] b3/1/501: pond level"
-    assert "厨房燃气:25.5" in texts["zh-CN"]["text"]
+    assert "厨房燃气：25.5" in texts["zh-CN"]["text"]
 
 
 def check(leaf, raw):
@@ -366,7 +366,7 @@ def test_every_built_in_rule_has_a_name():
     ("kind", "who", "reason", "answered_by", "english", "chinese"),
     [
         ("raised", "duty", "", None, "duty tests the chain of alarm. Acknowledge it", "duty 测试告警渠道。"),
-        ("raised", "duty", "weekly", None, "duty tests the chain of alarm (weekly).", "duty 测试告警渠道(weekly)。"),
+        ("raised", "duty", "weekly", None, "duty tests the chain of alarm (weekly).", "duty 测试告警渠道（weekly）。"),
         ("acknowledged", "li", "", "li", "Taken by li.", "li 已应答。"),
         ("closed", "duty", "all well", None, "The test was ended by duty.", "duty 已结束测试。"),
         ("closed", None, "time_over", "li", "The test is over: li answered.", "li 已应答。"),
