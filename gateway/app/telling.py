@@ -69,7 +69,7 @@ def _fresh(change: Change) -> list[Told]:
 
 
 def told_line(change: Change, language: str) -> str:
-    """The same in the reader's language: ``发生     gas-high gas-301(紧急,大事):可燃气体 27.0 %LEL(限值 20)``"""
+    """The same in the reader's language: ``发生     gas-high gas-301（紧急，大事）：可燃气体 27.0 %LEL（限值 20）``"""
     alert = change.alert
     step = wide(say(f"step.{change.kind.value}", language), 13)
     head = {"step": step, "rule": alert.rule, "subject": alert.subject}
