@@ -24,9 +24,9 @@ def chinese(monkeypatch):
 @pytest.mark.parametrize("verb", list(Verb))
 def test_what_was_done_is_named(verb):
     (line,) = show_done([{"done": verb.value, "alert": "3c66", "who": "head-b1", "durable": True}])
-    assert line == f"已完成：{CATALOGUE[f'verb.{verb.value}'][0]} 3c66（head-b1），已写入磁盘"
+    assert line == f"已办理：{CATALOGUE[f'verb.{verb.value}'][0]} 3c66（head-b1），已写入磁盘"
     assert CATALOGUE[f"verb.{verb.value}"][1] == verb.value
-    assert re.search(r"[\u4e00-\u9fff]", line.split(" ")[0].removeprefix("已完成："))
+    assert re.search(r"[\u4e00-\u9fff]", line.split(" ")[0].removeprefix("已办理："))
 
 
 def test_how_long_is_said_in_chinese_units():
