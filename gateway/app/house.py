@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from gateway import __version__
 from gateway.actions import OutputState
-from gateway.alerts import Alert
+from gateway.alerts import Alert, Response
 from gateway.app.anteroom import Ahead
 from gateway.app.chronicle import Chronicle
 from gateway.app.compound import SITE_HEALTH, life_safety_alone, worker_subject
@@ -394,10 +394,13 @@ class House:
 
     def _status(self) -> dict[str, Any]:
         shown: dict[str, Any] = msgspec.to_builtins(self.publishing.status())
-        out = {
+        out: dict[str, Any] = {
             "uplinks": list(uplinks_standing(self.rooms.uplinks.values(), self.engine, self.timeline.now)),
             "outputs": self.rooms.outputs.standing(),
         }
+        alerts = self.engine.alerts()
+        out["alerts"] = {"open": len(alerts), "unanswered": sum(a.response is Response.UNANSWERED for a in alerts)}
+        out["ailing"] = self.publishing.ailing()
         out["tolerated"] = [as_object(fault, self.site.language) for fault in self._tolerated()]
         return shown | out | {"buses": self.rooms.buses(), "units": self.rooms.units()}
 

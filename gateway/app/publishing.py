@@ -91,6 +91,13 @@ class Publishing:
         subjects = self._engine.compound.subjects
         return {name: self._text(name, "reason") for name in subjects if self._health(name) is Health.OUT_OF_SERVICE}
 
+    def ailing(self) -> dict[str, str]:
+        """Devices that are lost or faulty, with the reason: where one of them watches, nobody does."""
+        devices = [s.id for s in self._engine.compound.subjects.values() if s.kind not in (*_DEVICES, *_EARS)]
+        return {
+            name: self._text(name, "reason") for name in devices if self._health(name) in {Health.LOST, Health.FAULTY}
+        }
+
     def radio_deaf(self) -> str:
         """The radios and why none of them hears; empty where one does."""
         radios, deaf = [s.id for s in self._subjects(("radio",))], self.deaf()

@@ -105,10 +105,13 @@ def _change(asked: argparse.Namespace) -> int:
 def _show_status(items: list[Item]) -> Iterable[str]:
     status = items[0]
     yield say("status.state", language(), state=say(f"status.{status['state']}", language()))
+    yield from (say("status.alerts", language(), **told) for told in (status.get("alerts"),) if told)
     for device, reason in status["deaf"].items():
         yield say("status.deaf", language(), device=device, reason=say(f"reason.{reason}", language()))
     for device, reason in status.get("out_of_service", {}).items():
         yield say("status.out_of_service", language(), device=device, reason=say(f"reason.{reason}", language()))
+    for device, reason in status.get("ailing", {}).items():
+        yield say("status.ailing", language(), device=device, reason=say(f"reason.{reason}", language()))
     yield from _show_tolerated(status.get("tolerated", []))
     yield say("status.clock", language(), clock=say(f"clock.{status['clock']}", language()))
     yield say("status.store", language(), mode=say("store.disk" if status["durable"] else "store.memory", language()))

@@ -321,6 +321,14 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "已停用或测试中，那里无人看守：{device}（{reason}）",
         "out of service, so nobody watches there: {device} ({reason})",
     ),
+    "status.alerts": (
+        "告警：{open} 条未关闭，其中 {unanswered} 条还没人接警",
+        "alerts: {open} open, {unanswered} of them unanswered",
+    ),
+    "status.ailing": (
+        "失联或有故障，那里无人看守：{device}（{reason}）",
+        "lost or faulty, so nobody watches there: {device} ({reason})",
+    ),
     "status.deaf": ("听不到 {device}：{reason}", "deaf to {device}: {reason}"),
     "status.tolerated": (
         "小区文件有错，启动时放行（{file}:{line}）：{fault}",

@@ -17,10 +17,12 @@ def test_a_detector_that_somebody_disabled_is_named_and_makes_nobody_deaf(site, 
         DeviceHealth(detector, Health.OUT_OF_SERVICE, "under_test"), DeviceHealth(detector, Health.LOST, "timeout"),
         DeviceHealth(detector, Health.OUT_OF_SERVICE, "out_of_service"), DeviceHealth(detector, Health.OK),
     )  # fmt: skip
-    said = []
+    said, ailing = [], []
     for n, event in enumerate(events, 1):
         engine.handle(Stamped(Instant(n), f"r1.{n}", event))
         status = publishing.status()
         assert (status.state.value, status.deaf) == ("online", {})
         said.append(status.out_of_service)
+        ailing.append(publishing.ailing())
     assert said[2:] == [{detector: "under_test"}, {}, {detector: "out_of_service"}, {}]
+    assert ailing[2:] == [{}, {detector: "timeout"}, {}, {}]

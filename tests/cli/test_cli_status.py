@@ -27,6 +27,29 @@ def test_a_gateway_without_buses_says_nothing_of_them(monkeypatch):
     assert not any("devices on buses" in line for line in _show_status([STATUS | {"units": []}]))
 
 
+@pytest.mark.parametrize(
+    ("spoken", "lines"),
+    [
+        (
+            "en_US.UTF-8",
+            [
+                "state: online",
+                "alerts: 3 open, 1 of them unanswered",
+                "lost or faulty, so nobody watches there: gas-2 (no answer in time)",
+            ],
+        ),
+        (
+            "zh_CN.UTF-8",
+            ["状态：正常", "告警：3 条未关闭，其中 1 条还没人接警", "失联或有故障，那里无人看守：gas-2（无应答）"],
+        ),
+    ],
+)
+def test_whoever_reads_that_all_is_well_reads_what_is_open_and_where_nobody_watches(monkeypatch, spoken, lines):
+    monkeypatch.setenv("LC_ALL", spoken)
+    told = STATUS | {"alerts": {"open": 3, "unanswered": 1}, "ailing": {"gas-2": "timeout"}}
+    assert list(_show_status([told]))[:3] == lines
+
+
 FAULT = {
     "file": "site.yaml", "line": 9, "level": "error", "key": "fault.valve_unproven", "message": "?", "fields": {"name": "v1"},
 }  # fmt: skip
