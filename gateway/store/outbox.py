@@ -171,11 +171,17 @@ class Outbox:
         return moved
 
     def write_saved(self, connection: sqlite3.Connection, cursors: Iterable[tuple[str, str, int]]) -> None:
-        """Write cursors that are durable elsewhere already. Those of an uplink that was forgotten meanwhile are not."""
+        """Write cursors that are durable elsewhere already. Those of an uplink that was forgotten meanwhile are not.
+
+        Of a message that has come in the end nothing is kept but what this life remembers: whoever still says that it waits is late.
+        """
+        known = [cursor for cursor in cursors if cursor[:2] in self._cursors]
+        over = [(uplink, name) for uplink, name, said in known if name.startswith(_ASIDE) and said == HAD]
         connection.executemany(
             "INSERT OR REPLACE INTO cursors (uplink, lane, sequence, sum) VALUES (?, ?, ?, ?)",
-            [seals.seal("cursors", *cursor) for cursor in cursors if cursor[:2] in self._cursors],
+            [seals.seal("cursors", *cursor) for cursor in known],
         )
+        connection.executemany("DELETE FROM cursors WHERE uplink = ? AND lane = ?", over)
 
     def settle(self, moved: set[tuple[str, str]]) -> None:
         self._moved -= moved

@@ -111,6 +111,25 @@ def test_what_was_set_aside_is_kept_for_its_uplink_over_restarts_until_it_has_it
     assert database.last_sequences() == {"critical": 1, "high": 8}
 
 
+def test_of_what_has_come_in_the_end_the_file_keeps_no_row(lived):
+    database = Database.open(lived)
+    database.uplinks.keep(["north"])
+    for sequence in range(6, 30):
+        tell(database, "high", sequence, f"door-{sequence}", over=True)
+        database.uplinks.advance("north", aside_line("high", sequence), WAITS)
+        database.uplinks.advance("north", "high", sequence)
+        database.commit(Batch())
+        database.uplinks.advance("north", aside_line("high", sequence), HAD)
+        database.commit(Batch())
+        database.uplinks.advance("north", aside_line("high", sequence), WAITS)  # a job that knew less
+        database.commit(Batch())
+    assert database.uplinks.aside("north") == []
+    database.close()
+    database = Database.open(lived)
+    assert sorted(lane for uplink, lane in database._outbox._cursors if uplink == "north") == ["", "critical", "high"]
+    assert waiting(database, "north") == []
+
+
 def test_what_was_set_aside_for_one_is_told_to_the_other(lived):
     database = Database.open(lived)
     database.uplinks.keep(["north", "south"])
