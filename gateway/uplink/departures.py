@@ -11,44 +11,32 @@ does know arrives twice, with the same bytes. What is news is decided by number,
 show a message only after its successor.
 
 What the broker does not take (``tolerance.py``) is set aside in the outbox, never deleted: others pass it, and it is tried again
-when nothing else waits.
+when nothing waits in its lane or above (``latecomers.py``).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import structlog
-from msgspec import Struct
 
 from gateway.alerts import Priority
 from gateway.faults import StoreFault
+from gateway.uplink.latecomers import LANES, Latecomer, Latecomers
 from gateway.uplink.outbox import Message, Outbox
 from gateway.uplink.parcel import Kind, Parcel
 from gateway.uplink.payloads import shortened
-from gateway.uplink.tolerance import Tolerance
+from gateway.uplink.tolerance import FIRST_REST_S, Tolerance
 
 log = structlog.get_logger()
 
-LANES = tuple(lane.value for lane in Priority)
-"""In order of departure."""
 WINDOW = 20  # Mosquitto's default max_inflight_messages; a broker may announce less (MQTT 5, Receive Maximum)
 _KEPT_FOR_REPLIES = 2
 _KEPT_FOR_CRITICAL = 2
 _READ_AHEAD = 100  # each asking of the disk costs as much as sending twenty
 TELEMETRY_KEPT = 1000
-
-
-class _Aside(Struct):
-    """A message that was set aside."""
-
-    lane: str
-    sequence: int
-    size: int = 0
-    """Of the packet; 0: not known, it was set aside by a life before."""
 
 
 class _Lane:
@@ -116,14 +104,19 @@ class Departures:
         self._telemetry: deque[tuple[str, bytes]] = deque()
         self._telemetry_kept, self._measure = telemetry_kept, measure
         self._tolerance = Tolerance()
-        self._aside: deque[_Aside] | None = None
-        """The one to be tried next first; None: not asked for yet."""
+        self._tolerances: dict[Hashable, Tolerance] = {}
+        """By broker: what one does not take, another may."""
+        self._aside, self._aside_read = Latecomers(), False
+        self._found: Parcel | None = None
+        """The one of those whose turn it is, as the outbox has it."""
+        self._looking_up: asyncio.Task[None] | None = None
+        self._look_up_at = 0.0
         self._refused: list[Parcel] = []
         self._had: list[tuple[str, int]] = []
         """Lane and sequence of what was set aside and has arrived."""
         self._lanes = {lane: _Lane() for lane in LANES}
         self._under_way: set[Parcel] = set()
-        self._status_due = True
+        self._status_due, self._status_left_out = True, False
         self._devices_due: dict[str, bytes | None] = {}
         self._retained: set[str] = set()
         """Devices of which the broker was told in this session."""
@@ -134,10 +127,12 @@ class Departures:
         self.wake = asyncio.Event()
         self.counts: Counter[str] = Counter()
 
-    def restart(self, most: int | None = None) -> None:
+    def restart(self, most: int | None = None, broker: Hashable = None) -> None:
         """A new session: forget what was on its way, and say again how everything stands. ``most``: bytes that its broker takes."""
+        self._tolerance = self._tolerances.setdefault(broker, Tolerance())
         self._tolerance.begin(most)
         self._open = True
+        self._aside.look_again()
         self._lanes = {lane: _Lane() for lane in LANES}
         self._drop_under_way()
         self._taken, self._unheard = set(), False
@@ -147,13 +142,18 @@ class Departures:
         self._retained = set()
         self.wake.set()
 
-    def lost(self) -> bool:
-        """A session broke, or none was to be had. Whether an alert seems to be the reason, so that it is no use to wait."""
+    def lost(self, *, explained: bool = False) -> bool:
+        """A session broke, or none was to be had. Whether an alert seems to be the reason, so that it is no use to wait.
+
+        ``explained``: it is not. Nor is one to blame that went over a line of which nothing good was seen: its status was left out.
+        """
         if not self._open:
             return False
         self._open = False
         waited_for_ears = self._unheard and Kind.ALERT not in self._taken  # the broker had it, and said so
-        struck = self._tolerance.lost(() if waited_for_ears else self._under_way, _now())
+        unproven = not self._taken and all(parcel.kind is Kind.ALERT for parcel in self._under_way)
+        blamed = () if waited_for_ears or unproven or explained else self._under_way
+        struck = self._tolerance.lost(blamed, _now())
         self._drop_under_way()
         return struck
 
@@ -170,6 +170,9 @@ class Departures:
         self.counts["telemetry_dropped"] += len(self._telemetry)
         self._telemetry.clear()
         self._ended = True
+        if self._looking_up is not None:
+            self._looking_up.cancel()
+            self._looking_up = None
         return self.counts["telemetry_dropped"] - before
 
     def _drop_under_way(self) -> None:
@@ -188,6 +191,7 @@ class Departures:
         """The outbox may hold more."""
         for lane in self._lanes.values():
             lane.dry = False
+        self._status_due |= self._status_left_out
         self.wake.set()
 
     def status_changed(self) -> None:
@@ -215,7 +219,8 @@ class Departures:
         settled = not self._refused and all(
             lane.dry and not lane.ready and not lane.under_way for lane in self._lanes.values()
         )
-        return Kind.ALERT in self._taken or self._unheard or (bool(self._taken) and settled)
+        answered = bool(self._taken) or (self.left_out and not self._under_way)
+        return Kind.ALERT in self._taken or self._unheard or (answered and settled)
 
     def unheard(self) -> None:
         """The broker takes alerts, and has nobody for them yet: the one on trial stays so."""
@@ -237,9 +242,9 @@ class Departures:
         return first or self._tolerance.is_suspect(parcel.key)
 
     @property
-    def set_aside(self) -> bool:
-        """Whether something is known that the broker did not take."""
-        return bool(self._aside)
+    def left_out(self) -> bool:
+        """Whether something is known that the broker does not take: alerts, or even how the gateway stands in short."""
+        return len(self._aside) > 0 or self._status_left_out
 
     async def next(self, window: int = WINDOW) -> Parcel | None:
         """The next parcel that may leave now, or None: nothing to send, or the window has no place for it."""
@@ -248,7 +253,9 @@ class Departures:
             return None
         if self._status_due:
             self._status_due = False
-            if (status := self._from_status()) is not None:
+            status = self._from_status()
+            self._status_left_out = status is None
+            if status is not None:
                 return status
         for lane in await self._in_order():
             if lane != Priority.CRITICAL and room <= min(_KEPT_FOR_CRITICAL, window // 4):
@@ -259,9 +266,11 @@ class Departures:
                     return None
                 waits.under_way.add(waits.ready.popleft().sequence)
                 return self._leave(parcel)
+            if (late := self._from_aside(lane)) is not None:
+                return None if self._under_way else self._leave_late(late)
         if room <= window // 2:
             return None
-        return self._from_devices() or self._from_telemetry() or await self._from_aside()
+        return self._from_devices() or self._from_telemetry()
 
     def _must_wait(self, parcel: Parcel) -> bool:
         """Whether a parcel leaves only when nothing else is on its way."""
@@ -286,7 +295,7 @@ class Departures:
         if not self._is_too_large(whole):
             return self._leave(whole)
         short = self._parcel(Kind.STATUS, "status", shortened(whole.body), retain=True)
-        return self._leave(short) if self._tolerance.bears(short.size) else None
+        return None if self._tolerance.too_large(short.kind, short.size, _now()) else self._leave(short)
 
     async def _in_order(self) -> Sequence[str]:
         """The lanes; where the broker seems to take no alert, those first whose next one is smaller than what it was seen to refuse."""
@@ -336,33 +345,63 @@ class Departures:
         await self._outbox.set_aside(self._uplink, parcel.lane, parcel.sequence)
         self._lanes[parcel.lane].land(parcel.sequence)
         self.counts[f"alert_{reason}"] += 1
-        if self._aside is not None:
-            self._aside.append(_Aside(parcel.lane, parcel.sequence, parcel.size))
+        proven = reason == "too_large" and parcel.lane != Priority.CRITICAL
+        self._aside.add(parcel.lane, parcel.sequence, parcel.size, tries=1 if proven else 0)
         where = {"uplink": self._uplink, "lane": parcel.lane, "sequence": parcel.sequence}
         log.warning("message_set_aside", **where, bytes=parcel.size, reason=reason)
 
-    async def _from_aside(self) -> Parcel | None:
-        """One that others passed, when nothing else is on its way, or waits."""
-        if self._under_way or not self._tolerance.is_rested(_now()):
+    def _from_aside(self, lane: str) -> Parcel | None:
+        """One that others of this lane passed, and that is to be tried now. It travels alone: those below wait for that."""
+        if any(parcel.aside for parcel in self._under_way):
             return None
-        message = None
-        with contextlib.suppress(StoreFault):  # the store says so loudly itself; we ask again at the next look
-            message = await self._next_aside()
-        return None if message is None else self._leave(self._alert(message, aside=True))
+        first = self._first_aside()
+        if self._aside_read and (first is None or first.lane != lane):
+            return None
+        if first is not None and self._found is not None and self._found.key == (Kind.ALERT, lane, first.sequence):
+            return self._found
+        self._look_up()
+        return None
 
-    async def _next_aside(self) -> Message | None:
-        """At most one is looked for at a time: an alert may come meanwhile. Raises StoreFault."""
-        if self._aside is None:
-            places = sorted(await self._outbox.aside(self._uplink), key=lambda place: (LANES.index(place[0]), place[1]))
-            self._aside = deque(_Aside(*place) for place in places)
-        due = next((one for one in self._aside if self._tolerance.bears(one.size)), None)
-        if due is None:
+    def _first_aside(self) -> Latecomer | None:
+        first = self._aside.first(self._tolerance.bears)
+        ready = first is not None and (not first.tries or self._tolerance.is_rested(_now()))
+        return first if ready else None
+
+    def _leave_late(self, parcel: Parcel) -> Parcel:
+        self._found = None
+        self._aside.tried(parcel.lane, parcel.sequence)
+        return self._leave(parcel)
+
+    def _look_up(self) -> None:
+        """Beside the loop of sending: an alert must not wait for a disk that hangs, for the sake of one that was passed."""
+        if self._looking_up is not None and self._looking_up.done():
+            self._looking_up.result()
+            self._looking_up = None
+        if self._looking_up is None and _now() >= self._look_up_at:
+            self._looking_up = asyncio.create_task(self._find_aside())
+
+    async def _find_aside(self) -> None:
+        try:
+            if not self._aside_read:
+                for place in await self._outbox.aside(self._uplink):
+                    self._aside.add(*place)
+                self._aside_read = True
+            if (first := self._first_aside()) is not None:
+                self._found = self._as_found(first, await self._outbox.find(first.lane, first.sequence))
+        except StoreFault:  # the store says so loudly itself
+            self._look_up_at = _now() + FIRST_REST_S
+        self.wake.set()
+
+    def _as_found(self, first: Latecomer, message: Message | None) -> Parcel | None:
+        if message is None:
+            # Only here: its row stays, and the next life looks for it again.
+            self._aside.drop(first.lane, first.sequence)
+            self.counts["alert_gone"] += 1
+            log.error("message_gone", uplink=self._uplink, lane=first.lane, sequence=first.sequence)
             return None
-        self._aside.remove(due)
-        self._aside.append(due)
-        message = await self._outbox.find(due.lane, due.sequence)
-        due.size = 0 if message is None else self._alert(message).size
-        return message if self._tolerance.bears(due.size) else None
+        parcel = self._alert(message, aside=True)
+        self._aside.measured(first, parcel.size)
+        return parcel if self._tolerance.bears(parcel.size) else None
 
     def _from_devices(self) -> Parcel | None:
         while self._devices_due:
@@ -408,9 +447,8 @@ class Departures:
         self._taken.add(parcel.kind)
         self._tolerance.taken(parcel)
         if parcel.aside:
-            place = parcel.lane, parcel.sequence
-            self._aside = deque(one for one in self._aside or () if (one.lane, one.sequence) != place)
-            self._had.append(place)
+            self._aside.drop(parcel.lane, parcel.sequence)
+            self._had.append((parcel.lane, parcel.sequence))
         elif parcel.kind is Kind.ALERT:
             self._lanes[parcel.lane].land(parcel.sequence)
         self.wake.set()

@@ -109,6 +109,8 @@ class MqttUplink:
         self._last_reason = ""
         self._logged: dict[Broker, str] = {}
         self._deaf_to_commands = False
+        self._replying = False
+        """A reply is on its way: a session that breaks may break by it."""
         self._hearing = Hearing(uplink, self._prefix, report, wall_ms, self.counts, allowance)
 
     def _measure(self, leaf: str, body: bytes) -> int:
@@ -159,7 +161,8 @@ class MqttUplink:
             try:
                 await self._serve()
             except SessionLost as fault:
-                steady, struck = loop.time() - began >= STEADY_S, self._departures.lost()
+                explained = self._replying or fault.reason == "taken_over"
+                steady, struck = loop.time() - began >= STEADY_S, self._departures.lost(explained=explained)
                 pause_due = self._lost(fault, steady=steady)
                 rounds = 1 if steady or struck else rounds + pause_due
                 self._beat()
@@ -173,6 +176,7 @@ class MqttUplink:
     async def _serve(self) -> None:
         """One session, until it breaks (SessionLost), the preferred broker is back (_GoHome), or we are cancelled."""
         self.counts["connects_tried"] += 1
+        self._replying = False
         broker = self._preference.current
         session = await self._session(broker, self._will())
         await session.open()
@@ -183,7 +187,7 @@ class MqttUplink:
         unfollow = self._outbox.follow(self._departures.look)
         try:
             session.on_lost(self._departures.wake.set)
-            self._departures.restart(session.most)
+            self._departures.restart(session.most, broker)
             await self._subscribe(session)
             heard: asyncio.Queue[Heard] = asyncio.Queue(_HANDED_OVER)
             away = () if self._preference.at_home else (self._long_for_home(heard),)
@@ -367,14 +371,16 @@ class MqttUplink:
         if session.most is not None and packet_bytes(self._prefix + leaf, body, properties) > session.most:
             self.counts["replies_too_large"] += 1
             return
+        self._replying = True
         code = await session.send(self._prefix + leaf, body, properties=properties)
+        self._replying = False  # not where the session ends: its end is judged by it
         self.counts["replies_refused" if refused(code) else "replies"] += 1
 
     # --- how it stands
 
     def _up(self) -> None:
         reason = "" if self._preference.at_home else "second_broker"
-        reason = "set_aside" if self._departures.set_aside else reason
+        reason = "set_aside" if self._departures.left_out else reason
         reason = "subscribe_refused" if self._deaf_to_commands else reason
         self._tell(Health.FAULTY if reason else Health.OK, reason)
         self._last_reason = ""

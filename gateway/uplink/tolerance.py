@@ -7,8 +7,8 @@ good; an alert that breaks it alone ``STRIKES`` times is what the broker does no
 smaller one passes, and nothing as large ever did. A broker that hangs up on whatever alert comes takes no alerts: after a few of them,
 with none taken in between, nobody is blamed any more, and only smaller ones go before.
 
-What is set aside is tried again, one at a time and when nothing else waits, after rests that double; each that passes has the next
-one tried at once.
+What is set aside is tried again, one at a time and when nothing waits in its lane or above: once without a rest, for a bad line looks
+like a broker that does not take it, and then after rests that double; each that passes has the next one tried at once.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ UNPROVEN = 5
 """So many alerts are blamed, one after the other, without any that was taken in between."""
 SHOWN_S = 3600.0
 """How long what is no alert is believed to be too large; then one more loss is enough."""
+SHOWN_SMALL_S = 60.0
+"""The same of what breaks a session although it is smaller: that is hardly its size, and how the gateway stands is to be told."""
 FIRST_REST_S, LONGEST_REST_S = (
     10.0,
     600.0,
@@ -93,7 +95,11 @@ class Tolerance:
         if self._accused is None:
             return
         if size < self._accused:
-            self._show(Kind.ALERT, self._accused, float("inf"))  # until one that is tried again shows otherwise
+            least, _ = self._shown.get(Kind.ALERT, (self._accused, 0.0))
+            self._shown[Kind.ALERT] = (
+                min(self._accused, least),
+                float("inf"),
+            )  # until one that is tried again shows otherwise
         else:
             self._accused = None
 
@@ -103,7 +109,8 @@ class Tolerance:
         if any(parcel.aside for parcel in under_way):
             self.refused_again(now)
             return True
-        self._rest_s, self._rests_until = FIRST_REST_S, max(self._rests_until, now + FIRST_REST_S)
+        # Perhaps it was the line, too, that broke when one of those was tried; and on one that flaps they must not wait for a calm.
+        self._rest_s, self._rests_until = FIRST_REST_S, min(self._rests_until, now + FIRST_REST_S)
         return len(under_way) == 1 and self._strike(next(iter(under_way)), now)
 
     def _strike(self, parcel: Parcel, now: float) -> bool:
@@ -112,12 +119,13 @@ class Tolerance:
             return self._strikes[parcel.key] <= STRIKES and not self.at_a_loss
         if self._strikes[parcel.key] >= STRIKES_OF_OTHERS:
             self._strikes[parcel.key] -= 1
-            self._show(parcel.kind, parcel.size, now + SHOWN_S)
+            self._leave_out(parcel, now)
         return False
 
-    def _show(self, kind: Kind, size: int, until: float) -> None:
-        least, _ = self._shown.get(kind, (size, until))
-        self._shown[kind] = min(size, least), until
+    def _leave_out(self, parcel: Parcel, now: float) -> None:
+        least, until = self._shown.get(parcel.kind, (parcel.size, now))
+        is_smaller = now < until and parcel.size < least
+        self._shown[parcel.kind] = parcel.size, now + (SHOWN_SMALL_S if is_smaller else SHOWN_S)
 
     def convicted(self, key: Key, size: int) -> None:
         """An alert was set aside because it was not taken."""

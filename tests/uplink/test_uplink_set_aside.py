@@ -167,7 +167,7 @@ def test_a_session_that_was_never_had_blames_nobody_again(house):
 
 def test_a_broker_that_hangs_up_on_every_alert_is_lost_and_hardly_a_message_is_blamed(house):
     async def story():
-        broker = await asyncio.start_server(_hang_up_on_alerts, "127.0.0.1", 0)
+        broker = await asyncio.start_server(hang_up_on("/alerts"), "127.0.0.1", 0)
         async with broker:
             gateway = house.Gateway(broker.sockets[0].getsockname()[1], protocol="3.1.1")
             gateway.outbox.add("critical", 40)
@@ -181,30 +181,83 @@ def test_a_broker_that_hangs_up_on_every_alert_is_lost_and_hardly_a_message_is_b
     asyncio.run(story())
 
 
-async def _hang_up_on_alerts(reader, writer):
-    """A broker of 3.1.1 that takes everything but alerts."""
-    with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-        while True:
-            head = (await reader.readexactly(1))[0]
-            length = shift = 0
+def test_a_broker_that_hangs_up_on_the_status_is_given_the_alerts(house):
+    async def story():
+        taken = []
+        broker = await asyncio.start_server(hang_up_on("/status", taken), "127.0.0.1", 0)
+        async with broker:
+            gateway = house.Gateway(broker.sockets[0].getsockname()[1], protocol="3.1.1")
+            gateway.outbox.add("critical", 40)
+            async with house.running(gateway.mqtt):
+                await house.until(lambda: gateway.outbox.cursors.get(("city", "critical")) == 40, 60)
+                await house.until(lambda: gateway.core.health[-1:] == [("faulty", "set_aside")], 60)
+        assert gateway.outbox.kept_aside == []
+        assert sum(leaf.endswith("/alerts") for leaf in taken) == 40
+
+    asyncio.run(story())
+
+
+def test_where_nothing_at_all_is_taken_no_alert_is_blamed(house):
+    async def story():
+        broker = await asyncio.start_server(hang_up_on(""), "127.0.0.1", 0)
+        async with broker:
+            gateway = house.Gateway(broker.sockets[0].getsockname()[1], protocol="3.1.1")
+            gateway.outbox.add("critical", 3)
+            async with house.running(gateway.mqtt):
+                await house.until(lambda: gateway.mqtt.counts["connected"] > 4 * tolerance.STRIKES, 60)
+        assert gateway.outbox.kept_aside == []
+
+    asyncio.run(story())
+
+
+def test_where_nothing_fits_all_is_kept_and_the_uplink_says_so_without_a_session_lost(house):
+    async def story():
+        broker = await asyncio.start_server(hang_up_on("nothing", most=200), "127.0.0.1", 0)
+        async with broker:
+            gateway = house.Gateway(broker.sockets[0].getsockname()[1], protocol="5")
+            async with house.running(gateway.mqtt):
+                await house.until(lambda: gateway.core.health[-1:] == [("faulty", "set_aside")], 60)
+                gateway.outbox.add("critical", 3)
+                await house.until(lambda: gateway.outbox.cursors.get(("city", "critical")) == 3, 60)
+        assert sorted(gateway.outbox.kept_aside) == [("critical", n) for n in (1, 2, 3)]
+        assert gateway.mqtt.counts["connects_tried"] - gateway.mqtt.counts["devices_cleared"] <= 2
+
+    asyncio.run(story())
+
+
+def hang_up_on(leaf, taken=None, most=None):
+    """A broker that takes everything but messages whose topic ends so; of MQTT 5 where it announces the ``most`` bytes it takes."""
+    nothing = b"" if most is None else b"\0"
+
+    async def serve(reader, writer):
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             while True:
-                byte = (await reader.readexactly(1))[0]
-                length |= (byte & 0x7F) << shift
-                shift += 7
-                if byte < 0x80:
-                    break
-            rest = await reader.readexactly(length)
-            kind = head >> 4
-            if kind == 1:
-                writer.write(b"\x20\x02\x00\x00")
-            elif kind == 8:
-                writer.write(b"\x90\x03" + rest[:2] + b"\x01")
-            elif kind == 3:
-                name = int.from_bytes(rest[:2], "big")
-                if rest[2 : 2 + name].endswith(b"/alerts"):
-                    break
-                writer.write(b"\x40\x02" + rest[2 + name : 4 + name])
-    writer.transport.abort()
+                head = (await reader.readexactly(1))[0]
+                length = shift = 0
+                while True:
+                    byte = (await reader.readexactly(1))[0]
+                    length |= (byte & 0x7F) << shift
+                    shift += 7
+                    if byte < 0x80:
+                        break
+                rest = await reader.readexactly(length)
+                kind = head >> 4
+                if kind == 1:
+                    says = b"" if most is None else b"\x05\x27" + most.to_bytes(4, "big")
+                    writer.write(bytes((0x20, 2 + len(says), 0, 0)) + says)
+                elif kind == 8:
+                    writer.write(bytes((0x90, 3 + len(nothing))) + rest[:2] + nothing + b"\x01")
+                elif kind == 3:
+                    name = int.from_bytes(rest[:2], "big")
+                    topic = rest[2 : 2 + name].decode()
+                    if topic.endswith(leaf):
+                        break
+                    if taken is not None:
+                        taken.append(topic)
+                    writer.write(b"\x40\x02" + rest[2 + name : 4 + name])
+        writer.transport.abort()
+
+    return serve
 
 
 def test_a_bad_line_sets_nothing_aside(house, mosquitto):

@@ -9,6 +9,7 @@ from gateway.uplink.tolerance import (
     FIRST_REST_S,
     LONGEST_REST_S,
     SHOWN_S,
+    SHOWN_SMALL_S,
     STRIKES,
     STRIKES_OF_OTHERS,
     UNPROVEN,
@@ -98,6 +99,16 @@ def test_what_is_no_alert_is_left_out_for_a_while_and_then_tried_once(parcel):
     assert not tolerance.too_large(parcel.kind, parcel.size, SHOWN_S)
     tolerance.lost([parcel], SHOWN_S)
     assert tolerance.too_large(parcel.kind, parcel.size, SHOWN_S + 1)
+
+
+def test_what_breaks_sessions_though_it_is_smaller_is_left_out_for_a_minute_only():
+    tolerance = Tolerance()
+    for _ in range(STRIKES_OF_OTHERS):
+        tolerance.lost([STATUS], 0.0)
+    short = Parcel(Kind.STATUS, "status", b"", size=STATUS.size // 2)
+    tolerance.lost([short], 0.0)
+    assert tolerance.too_large(Kind.STATUS, short.size, SHOWN_SMALL_S - 1)
+    assert not tolerance.too_large(Kind.STATUS, short.size, SHOWN_SMALL_S)
 
 
 def test_rests_double_up_to_a_bound_and_end_when_one_passes_or_the_broker_says_another_size():
