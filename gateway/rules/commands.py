@@ -178,10 +178,20 @@ def _close(command: Command, alert: Alert, at: Instant, register: AlertRegister)
         return Verdict.STILL_ACTIVE
     if command.mistaken and not command.reason:
         return Verdict.NEEDS_REASON
-    if alert.latch and not command.mistaken and alert.response is not Response.ACKNOWLEDGED:
-        return Verdict.NEEDS_ANSWER_FIRST  # a latched alert ends by answer, return and reset; closing it is the reset
+    if not command.mistaken and alert.response is not Response.ACKNOWLEDGED and _must_be_answered(alert):
+        return Verdict.NEEDS_ANSWER_FIRST
     register.close(alert, at, command.who, "mistaken" if command.mistaken else "resolved", command.reason)
     return Verdict.DONE
+
+
+def _must_be_answered(alert: Alert) -> bool:
+    """Whether it ends only after an answer, or as mistaken and with a reason.
+
+    A latched alert ends by answer, return and reset, and closing it is the reset. A call for help has no return, and one mistyped id
+    must not end it while nobody has taken it (contract: nobody closes a press but who has spoken to the resident).
+    """
+    call_for_help = alert.momentary and alert.priority is Priority.CRITICAL and not drills.is_test(alert)
+    return alert.latch or call_for_help
 
 
 def _reset(command: Command, alert: Alert, at: Instant, register: AlertRegister) -> Verdict:

@@ -150,7 +150,7 @@ def test_dates_of_an_alert_in_the_last_millisecond_of_an_unknown_boot_are_not_ta
 def test_one_dated_revision_each_for_open_and_closed(make):
     core = make(offset=None)
     core.press(SECOND, "k1")
-    core.ask("close", "sos", 2 * SECOND)
+    core.ask("close", "sos", 2 * SECOND, mistaken=True, reason="spoken to")
     core.read("water", "water", True, 3 * SECOND)
     core.synced(4 * SECOND)
     assert [p.change.alert.rule for p in core.changes if p.change.kind == "dated"] == ["sos", "water"]
@@ -167,7 +167,7 @@ def test_what_an_earlier_boot_left_undated_is_owed_nothing_any_more(make):
     core.wait(core.at)
     core.boot(7 * SECOND, downtime=None)
     core.synced(8 * SECOND)
-    core.ask("close", "sos", 9 * SECOND)
+    core.ask("close", "sos", 9 * SECOND, mistaken=True, reason="spoken to")
     assert "dated" not in core.said("sos")
     assert not core.engine.register.alerts.values(), "nothing is kept for a date that can never be known"
 

@@ -454,6 +454,16 @@ def test_the_reset_of_a_latched_alert_without_return_ends_it(make):
     assert (core.said("shouted")[-1], core.alert("shouted").closed_by) == ("closed", "duty")
 
 
+def test_one_word_ends_no_call_for_help_that_nobody_has_taken(core):
+    """Was: a mistyped id closed a press as resolved, without a word why."""
+    core.press(SECOND)
+    assert core.ask("close", "sos", reason="seen to") == "needs_answer_first"
+    core.ask("ack", "sos")
+    assert core.ask("close", "sos") == "done"
+    core.press(MINUTE)
+    assert core.ask("close", "sos", mistaken=True, reason="spoke with her") == "done"
+
+
 def test_a_press_after_the_reset_of_a_latched_alert_is_another_alert(make):
     core = make(TAKEN)
     core.press(SECOND)
