@@ -354,17 +354,17 @@ class Departures:
         """One that others of this lane passed, and that is to be tried now. It travels alone: those below wait for that."""
         if any(parcel.aside for parcel in self._under_way):
             return None
-        first = self._first_aside()
-        if self._aside_read and (first is None or first.lane != lane):
+        first = self._first_aside(lane)
+        if self._aside_read and first is None:
             return None
         if first is not None and self._found is not None and self._found.key == (Kind.ALERT, lane, first.sequence):
             return self._found
         self._look_up()
         return None
 
-    def _first_aside(self) -> Latecomer | None:
-        first = self._aside.first(self._tolerance.bears)
-        ready = first is not None and (not first.tries or self._tolerance.is_rested(_now()))
+    def _first_aside(self, lane: str) -> Latecomer | None:
+        first = self._aside.first(lane, self._tolerance.bears)
+        ready = first is not None and (not first.tries or self._tolerance.is_rested(lane, _now()))
         return first if ready else None
 
     def _leave_late(self, parcel: Parcel) -> Parcel:
@@ -386,7 +386,8 @@ class Departures:
                 for place in await self._outbox.aside(self._uplink):
                     self._aside.add(*place)
                 self._aside_read = True
-            if (first := self._first_aside()) is not None:
+            first = next(filter(None, map(self._first_aside, LANES)), None)
+            if first is not None:
                 self._found = self._as_found(first, await self._outbox.find(first.lane, first.sequence))
         except StoreFault:  # the store says so loudly itself
             self._look_up_at = _now() + FIRST_REST_S
@@ -458,7 +459,7 @@ class Departures:
         self._under_way.discard(parcel)
         self._landed.set()
         if parcel.aside:
-            self._tolerance.refused_again(_now())
+            self._tolerance.refused_again(parcel.lane, _now())
         else:
             self._refused.append(parcel)
         self.wake.set()

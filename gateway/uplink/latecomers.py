@@ -1,7 +1,7 @@
 """What was set aside, and whose turn it is to be tried again. Pure.
 
 Theory. Which of them the broker truly does not take nobody knows: a bad line may have had one condemned that it would take. So who was
-tried least often comes first, then the higher lane, then the older. One that was condemned in this life is tried once without a rest;
+tried least often is the first of its lane, then the older. One that was condemned in this life is tried once without a rest;
 each further try is the broker's to allow (``tolerance.py``).
 """
 
@@ -27,8 +27,8 @@ class Latecomer(Struct):
     tries: int = 1
 
     @property
-    def turn(self) -> tuple[int, int, int]:
-        return self.tries, LANES.index(self.lane), self.sequence
+    def turn(self) -> tuple[int, int]:
+        return self.tries, self.sequence
 
 
 class Latecomers:
@@ -36,8 +36,8 @@ class Latecomers:
 
     def __init__(self) -> None:
         self._all: dict[tuple[str, int], Latecomer] = {}
-        self._first: Latecomer | None = None
-        self._chosen = True
+        self._first: dict[str, Latecomer | None] = {}
+        """As it was found last, by lane."""
 
     def __len__(self) -> int:
         return len(self._all)
@@ -45,31 +45,31 @@ class Latecomers:
     def add(self, lane: str, sequence: int, size: int = 0, tries: int = 1) -> None:
         """One that is known already stays as it is known."""
         self._all.setdefault((lane, sequence), Latecomer(lane, sequence, size, tries))
-        self._chosen = False
+        self._first.clear()
 
     def drop(self, lane: str, sequence: int) -> None:
         """It has come, or will not."""
         self._all.pop((lane, sequence), None)
-        self._chosen = False
+        self._first.clear()
 
     def tried(self, lane: str, sequence: int) -> None:
         """It has its turn."""
         if (one := self._all.get((lane, sequence))) is not None:
             one.tries += 1
-            self._chosen = False
+            self._first.clear()
 
     def measured(self, one: Latecomer, size: int) -> None:
         """It makes a packet so large."""
         one.size = size
-        self._chosen = False
+        self._first.clear()
 
     def look_again(self) -> None:
         """The broker may bear other sizes now."""
-        self._chosen = False
+        self._first.clear()
 
-    def first(self, bears: Callable[[int], bool]) -> Latecomer | None:
-        """Whose turn it is, of those that the broker bears. Asked before each departure, so it is found once."""
-        if not self._chosen:
-            borne = (one for one in self._all.values() if bears(one.size))
-            self._first, self._chosen = min(borne, key=lambda one: one.turn, default=None), True
-        return self._first
+    def first(self, lane: str, bears: Callable[[int], bool]) -> Latecomer | None:
+        """Whose turn it is in a lane, of those that the broker bears. Asked before each departure, so it is found once."""
+        if lane not in self._first:
+            borne = (one for one in self._all.values() if one.lane == lane and bears(one.size))
+            self._first[lane] = min(borne, key=lambda one: one.turn, default=None)
+        return self._first[lane]

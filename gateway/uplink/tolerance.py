@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 
+from gateway.alerts import Priority
 from gateway.uplink.parcel import Key, Kind, Parcel
 
 STRIKES = 4  # three resets in a row are a bad line (the fault row broker-reset-inside-publish makes so many)
@@ -31,6 +32,8 @@ FIRST_REST_S, LONGEST_REST_S = (
     600.0,
 )  # each try may cost a session; a broker that was mended shall not wait for hours
 
+LONGEST_OF_CRITICAL_S = 60.0  # a line may pass the status and no alert for hours, and be mended without a word
+
 
 class Tolerance:
     """Of the broker of one uplink."""
@@ -44,12 +47,14 @@ class Tolerance:
         self._most_taken = self._unproven = 0
         self._suspects: set[Key] = set()
         self._strikes: Counter[Key] = Counter()
-        self._rest_s, self._rests_until = FIRST_REST_S, 0.0
+        self._rest_s: dict[str, float] = {}
+        self._rests_until: dict[str, float] = {}
+        """Of what was set aside, by lane."""
 
     def begin(self, announced: int | None) -> None:
         """A session, and the Maximum Packet Size of its CONNACK (MQTT 5, 3.2.2.3.6; None: none). Another one is tried out at once."""
         if announced != self._announced:
-            self._rests_until = 0.0
+            self._rests_until.clear()
         self._announced = announced
 
     def bears(self, size: int) -> bool:
@@ -88,7 +93,8 @@ class Tolerance:
         if parcel.size >= self._shown.get(parcel.kind, (parcel.size + 1, 0))[0]:
             del self._shown[parcel.kind]
         if parcel.aside:
-            self._rest_s, self._rests_until = FIRST_REST_S, 0.0
+            self._rest_s.clear()
+            self._rests_until.clear()
 
     def _acquitted(self, size: int) -> None:
         self._unproven = 0
@@ -106,11 +112,13 @@ class Tolerance:
     def lost(self, under_way: Collection[Parcel], now: float) -> bool:
         """A session broke with these on their way. Whether it seems to be an alert's fault, so that there is no need to wait."""
         self._suspects |= {parcel.key for parcel in under_way if not parcel.aside}
-        if any(parcel.aside for parcel in under_way):
-            self.refused_again(now)
+        if tried := {parcel.lane for parcel in under_way if parcel.aside}:
+            for lane in tried:
+                self.refused_again(lane, now)
             return True
         # Perhaps it was the line, too, that broke when one of those was tried; and on one that flaps they must not wait for a calm.
-        self._rest_s, self._rests_until = FIRST_REST_S, min(self._rests_until, now + FIRST_REST_S)
+        self._rest_s.clear()
+        self._rests_until = {lane: min(until, now + FIRST_REST_S) for lane, until in self._rests_until.items()}
         return len(under_way) == 1 and self._strike(next(iter(under_way)), now)
 
     def _strike(self, parcel: Parcel, now: float) -> bool:
@@ -135,11 +143,12 @@ class Tolerance:
         if size > self._most_taken:
             self._accused = min(size, self._accused or size)
 
-    def refused_again(self, now: float) -> None:
-        """What was set aside was tried in vain."""
-        self._rests_until = now + self._rest_s
-        self._rest_s = min(2 * self._rest_s, LONGEST_REST_S)
+    def refused_again(self, lane: str, now: float) -> None:
+        """What was set aside in a lane was tried in vain."""
+        rest_s = self._rest_s.get(lane, FIRST_REST_S)
+        self._rests_until[lane] = now + rest_s
+        self._rest_s[lane] = min(2 * rest_s, LONGEST_OF_CRITICAL_S if lane == Priority.CRITICAL else LONGEST_REST_S)
 
-    def is_rested(self, now: float) -> bool:
-        """Whether one that was set aside may be tried again."""
-        return now >= self._rests_until
+    def is_rested(self, lane: str, now: float) -> bool:
+        """Whether one that was set aside in a lane may be tried again."""
+        return now >= self._rests_until.get(lane, now)

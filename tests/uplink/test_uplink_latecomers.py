@@ -11,7 +11,7 @@ from gateway.faults import StoreFault
 from gateway.uplink import departures
 from gateway.uplink.departures import Departures
 from gateway.uplink.parcel import Kind
-from gateway.uplink.tolerance import FIRST_REST_S, LONGEST_REST_S, STRIKES, UNPROVEN
+from gateway.uplink.tolerance import FIRST_REST_S, LONGEST_OF_CRITICAL_S, LONGEST_REST_S, STRIKES, UNPROVEN
 
 LARGE = 5000
 
@@ -212,5 +212,27 @@ def test_a_session_that_ended_for_a_reason_that_is_known_condemns_nobody(line):
         assert line.outbox.kept_aside == []
         await line.session()
         assert line.got == [("critical", 1)]
+
+    asyncio.run(story())
+
+
+def test_on_a_line_that_passes_the_status_and_no_alert_for_hours_a_critical_one_comes_within_a_minute_of_its_mending(
+    line,
+):
+    async def story():
+        line.outbox.add("low", 2)
+        await line.condemn(("low", 1))
+        line.outbox.add("critical")
+        await line.condemn(("critical", 1))
+        for _ in range(3600):
+            line.now += 1.0
+            await line.session(3)
+        line.breaks.clear()
+        line.now += LONGEST_OF_CRITICAL_S
+        await line.session()
+        assert ("critical", 1) in line.got
+        line.now += LONGEST_REST_S
+        await line.session()
+        assert line.outbox.kept_aside == []
 
     asyncio.run(story())

@@ -113,18 +113,18 @@ def test_what_breaks_sessions_though_it_is_smaller_is_left_out_for_a_minute_only
 
 def test_rests_double_up_to_a_bound_and_end_when_one_passes_or_the_broker_says_another_size():
     tolerance, now, rests = Tolerance(), 0.0, []
-    assert tolerance.is_rested(now)
+    assert tolerance.is_rested("high", now)
     for _ in range(9):
         assert tolerance.lost([alert(1, aside=True)], now), "nobody waits for it"
         began = now
-        while not tolerance.is_rested(now):
+        while not tolerance.is_rested("high", now):
             now += 1.0
         rests.append(now - began)
     assert rests[:3] == [FIRST_REST_S, 2 * FIRST_REST_S, 4 * FIRST_REST_S]
     assert rests[-1] == LONGEST_REST_S
     tolerance.lost([alert(1, aside=True)], now)
     tolerance.begin(5000)
-    assert tolerance.is_rested(now)
+    assert tolerance.is_rested("high", now)
     tolerance.lost([alert(1, aside=True)], now)
     tolerance.taken(alert(2, aside=True))
-    assert tolerance.is_rested(now)
+    assert tolerance.is_rested("high", now)
