@@ -161,7 +161,7 @@ def test_the_history_of_an_absence_is_written_down_before_it_is_told_and_another
         others = [alert.id for (_, subject), alert in living.open().items() if subject != "elder"]
         for one in others:
             await ask(Request("history", {"alert": one}), NEIGHBOUR)
-        assert await ask(Request("closed", {}), NEIGHBOUR) == []
+        assert list(await ask(Request("closed", {}), NEIGHBOUR)) == []
         assert await ask(Request("audit", {}), US) == []
         assert await ask(Request("history", {"alert": absence}), NEIGHBOUR)
         (note,) = await ask(Request("audit", {}), US)
