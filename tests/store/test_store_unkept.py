@@ -41,9 +41,19 @@ def refusing(monkeypatch):
     return Disk
 
 
+def _copied(folder, other):
+    """Whether nothing went meanwhile: the thread of a store that was not waited for may close the database just now."""
+    try:
+        shutil.copytree(folder, other, ignore=shutil.ignore_patterns("*-shm"))  # comes and goes; SQLite makes it anew
+    except shutil.Error:
+        return False
+    return True
+
+
 def killed(folder, other):
     """What the next start finds, if the process is killed now."""
-    shutil.copytree(folder, other, ignore=shutil.ignore_patterns("*-shm"))  # comes and goes; SQLite makes it anew
+    while not _copied(folder, other):
+        shutil.rmtree(other)
     database = Database.open(other)
     loaded = database.load()
     database.close()
