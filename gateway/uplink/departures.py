@@ -235,6 +235,8 @@ class Departures:
         would make TCP throw the answer away, and nobody would learn why. Nor would anybody learn who it was that broke a session:
         what was on its way then travels alone, too.
         """
+        if Kind.ALERT in self._taken and not self._tolerance.suspects_any:
+            return False  # as nearly always, and it is asked before each departure
         return any(not parcel.aside and self._is_on_trial(parcel) for parcel in self._under_way)
 
     def _is_on_trial(self, parcel: Parcel) -> bool:

@@ -40,6 +40,7 @@ from gateway.uplink.session import (
     Session,
     SessionLost,
     find,
+    packed_bytes,
     packet_bytes,
     publish_properties,
     refused,
@@ -100,6 +101,7 @@ class MqttUplink:
         self._answer_s, self._backoff_max_s, self._look_again_s = answer_s, backoff_max_s, look_again_s
         self._sleep, self._chance, self._password = sleep, chance, password
         self._probe_s, self._preference = probe_s, Preference(uplink.brokers, answers_needed)
+        self._packed = packed_bytes(publish_properties(uplink.protocol))
         self._departures = Departures(uplink.id, outbox, status, devices, measure=self._measure)
         self._devices, self._swept = devices, set[Broker]()
         self._credentials = Credentials(uplink)
@@ -114,7 +116,7 @@ class MqttUplink:
         self._hearing = Hearing(uplink, self._prefix, report, wall_ms, self.counts, allowance)
 
     def _measure(self, leaf: str, body: bytes) -> int:
-        return packet_bytes(self._prefix + leaf, body, publish_properties(self.uplink.protocol))
+        return packet_bytes(self._prefix + leaf, body, self._packed)
 
     @property
     def counts(self) -> Counter[str]:
@@ -368,7 +370,8 @@ class MqttUplink:
 
     async def _deliver(self, session: Session, leaf: str, body: bytes, properties: Properties | None) -> None:
         """Publish now and wait for the PUBACK; ``_send`` watches over the time it takes. One that is too large must not be sent."""
-        if session.most is not None and packet_bytes(self._prefix + leaf, body, properties) > session.most:
+        size = packet_bytes(self._prefix + leaf, body, packed_bytes(properties))
+        if session.most is not None and size > session.most:
             self.counts["replies_too_large"] += 1
             return
         self._replying = True

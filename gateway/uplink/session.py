@@ -445,10 +445,15 @@ def refused_for_itself(code: ReasonCode) -> bool:
     return int(code.value) == _PAYLOAD_CODE
 
 
-def packet_bytes(topic: str, body: bytes, properties: Properties | None) -> int:
-    """How long the PUBLISH of a message is (MQTT 5, 3.3); without properties, as 3.1.1 has it, a byte is counted too many."""
+def packed_bytes(properties: Properties | None) -> int:
+    """How long the properties of a PUBLISH are; without any, as 3.1.1 has it, a byte is counted too many."""
     packed: bytes = b"\0" if properties is None else properties.pack()  # type: ignore[no-untyped-call]  # paho leaves it untyped
-    rest = 2 + len(topic.encode()) + 2 + len(packed) + len(body)
+    return len(packed)
+
+
+def packet_bytes(topic: str, body: bytes, packed: int) -> int:
+    """How long the PUBLISH of a message is, with properties of ``packed`` bytes (MQTT 5, 3.3)."""
+    rest = 2 + len(topic.encode()) + 2 + packed + len(body)
     return 1 + max(1, -(-rest.bit_length() // 7)) + rest
 
 

@@ -66,6 +66,11 @@ class Tolerance:
         least, until = self._shown.get(kind, (size + 1, now))
         return not self.bears(size) or (size >= least and now < until)
 
+    @property
+    def suspects_any(self) -> bool:
+        """Whether any message must travel alone."""
+        return bool(self._suspects)
+
     def is_suspect(self, key: Key) -> bool:
         """Whether a message must travel alone."""
         return key in self._suspects
