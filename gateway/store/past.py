@@ -89,9 +89,8 @@ class Past:
         async with self._turn:
             flight, held_now = self._in_memory()
             held = held_now.state(CLOSED) + flight.state(CLOSED)
-            for skip in range(
-                0, n, _PAGE
-            ):  # what is closed meanwhile moves them on: some come twice, none is passed over
+            for skip in range(0, n, _PAGE):
+                # What is closed meanwhile moves them on: some come twice, none is passed over.
                 page = await self._worker.ask(partial(_closed, n=min(_PAGE, n - skip), skip=skip))
                 kept += page
                 if not page:

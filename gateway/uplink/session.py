@@ -59,9 +59,8 @@ _TAKEN_OVER_CODE = 0x8E
 _KEEPALIVE_CODE = 0x8D
 _NO_MATCHING_SUBSCRIBERS = 0x10
 _FIRST_FAILURE = 0x80
-_PAYLOAD_CODE = (
-    0x99  # of PUBACK; "packet too large" is none of its words (3.4.2.1), and the library hangs up on one that uses it
-)
+# Of PUBACK; "packet too large" is none of its words (3.4.2.1), and the library hangs up on one that uses it.
+_PAYLOAD_CODE = 0x99
 # openssl verify(1): the two verdicts that depend on our clock
 _NOT_YET_VALID, _EXPIRED = 9, 10
 

@@ -27,11 +27,8 @@ SHOWN_S = 3600.0
 """How long what is no alert is believed to be too large; then one more loss is enough."""
 SHOWN_SMALL_S = 60.0
 """The same of what breaks a session although it is smaller: that is hardly its size, and how the gateway stands is to be told."""
-FIRST_REST_S, LONGEST_REST_S = (
-    10.0,
-    600.0,
-)  # each try may cost a session; a broker that was mended shall not wait for hours
-
+# Each try may cost a session; a broker that was mended shall not wait for hours.
+FIRST_REST_S, LONGEST_REST_S = 10.0, 600.0
 LONGEST_OF_CRITICAL_S = 60.0  # a line may pass the status and no alert for hours, and be mended without a word
 
 
@@ -107,10 +104,8 @@ class Tolerance:
             return
         if size < self._accused:
             least, _ = self._shown.get(Kind.ALERT, (self._accused, 0.0))
-            self._shown[Kind.ALERT] = (
-                min(self._accused, least),
-                float("inf"),
-            )  # until one that is tried again shows otherwise
+            until_shown_otherwise = float("inf")  # by one that is tried again
+            self._shown[Kind.ALERT] = min(self._accused, least), until_shown_otherwise
         else:
             self._accused = None
 
