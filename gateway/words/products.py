@@ -8,7 +8,7 @@ from __future__ import annotations
 SENTENCES: dict[str, tuple[str, str]] = {
     "fault.profile_without_points": ("型号 {name}：没有任何点位。", "profile {name}: it has no points."),
     "fault.profile_bad_range": (
-        "型号 {name}：{field} 里每项是一个地址或 [起，止]。",
+        "型号 {name}：{field} 里每项是一个地址或 [起, 止]。",
         "profile {name}: each item of {field} is an address or [first, last].",
     ),
     "fault.profile_mask_not_here": (

@@ -15,7 +15,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "fault.summary": ("{errors} 个错误，{warnings} 个警告。", "{errors} error(s), {warnings} warning(s)."),
     # A field (gateway/nodes.py)
     "fault.not_a_mapping": (
-        "{name}：这里应该是“名称：值”的列表，每行一项。",
+        "{name}：这里应该是“名称: 值”的列表，每行一项。",
         "{name}: this must be a block of “name: value” lines.",
     ),
     "fault.not_a_list": (
@@ -118,7 +118,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "There is a colon too many here, or the line above is indented wrongly; quote a value that contains “: ”.",
     ),
     "fault.yaml_fullwidth": (
-        "冒号用了中文全角“：”；请改成半角“：”加空格。",
+        "冒号用了中文全角“：”；请改成半角的“: ”，后面的空格也要。",
         "The colon here is the full-width “：”; write “:” and a space.",
     ),
     "fault.yaml_wide": (

@@ -96,3 +96,12 @@ def test_words_of_the_file_are_said_in_chinese_and_kept():
     fault = Fault(Mark("site.yaml", 1), "fault.ladder_order", fields)
     assert report.sentence(fault, "zh-CN").startswith("grid：高（high）时网格员（grid）比下一级楼栋长（building）还早")
     assert "for high, grid is told before building" in report.sentence(fault, "en")
+
+
+TYPED = {"fault.yaml_fullwidth": "“: ”", "fault.not_a_mapping": "“名称: 值”", "fault.profile_bad_range": "[起, 止]"}
+
+
+@pytest.mark.parametrize(("key", "typed"), TYPED.items())
+def test_what_is_to_be_typed_stands_in_the_signs_of_yaml(key, typed):
+    """A Chinese sentence has Chinese marks; a sample of YAML within it is copied into the file as it stands."""
+    assert typed in CATALOGUE[key][0]
