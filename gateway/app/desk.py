@@ -17,7 +17,7 @@ import structlog
 
 from gateway.actions import Reply
 from gateway.alerts import Alert, Priority, Suppression, building_of
-from gateway.app.local_time import local_time, wall_ms
+from gateway.app.local_time import dated, local_time, wall_ms
 from gateway.app.naming import rule_name
 from gateway.control.protocol import UNSEEN, PeerCredentials, Refusal, Request
 from gateway.events import Command, CommandRefused, Verb
@@ -119,16 +119,22 @@ class Desk:
         raise Refusal("unknown_verb", request.verb)
 
     def shown(self, alert: Alert) -> dict[str, Any]:
-        """One alert for a person or a script."""
+        """One alert for a person or a script: whatever has happened with its wall time, where a clock can tell it."""
         item: dict[str, Any] = msgspec.to_builtins(alert)
-        anchor = self._anchor(alert.opened_at)
         item["age_s"] = (self._now() - alert.opened_at) / 1000
-        item["occurred_ms"] = None if anchor is None else anchor.wall_ms(alert.opened_at)
+        for name, at in (("occurred", alert.opened_at), ("changed", alert.changed_at)):
+            moment = self._dated(at)
+            item[f"{name}_ms"], item[f"{name}_local"] = moment["wall_ms"], moment["at_local"]
+        for one in (*item["told"], *item["why"]):
+            one.update(self._dated(one["at"]))
         item["building_name"] = self._place_name(building_of(alert.place))
         item["place_name"] = self._place_name(alert.place) if alert.place else ""
         item["shelved_left_s"], item["shelved_until_local"] = self._shelf(alert)
         item["name_zh"], item["name_en"] = rule_name(self._compound, alert.rule)
         return item
+
+    def _dated(self, at: int) -> dict[str, Any]:
+        return dated(Instant(at), self._anchor(Instant(at)), self._compound.zone)
 
     def _shelf(self, alert: Alert) -> tuple[float | None, str | None]:
         """How long an alert stays out of sight yet, and until when by the site's clock where that can be said."""
@@ -142,7 +148,7 @@ class Desk:
     async def _history(self, asked: str, login: str) -> list[dict[str, Any]]:
         if self._histories is None or not asked:
             raise Refusal("no_history", asked)
-        steps = [dict(step) for step in await self._histories(self._full_id(asked), login)]
+        steps = [dict(step) | self._dated(step["at"]) for step in await self._histories(self._full_id(asked), login)]
         if not steps:
             raise Refusal("no_history", asked)
         return steps

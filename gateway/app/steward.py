@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from gateway.app.house import House
+from gateway.app.local_time import dated
 from gateway.control.protocol import PeerCredentials, Refusal
 from gateway.events import Entry, Event
 from gateway.instant import Instant
@@ -97,7 +98,7 @@ class Steward:
 
     def _dated(self, at: int) -> dict[str, Any]:
         anchor = self._house.engine.anchor_at(Instant(at))
-        return {"at": at, "wall_ms": None if anchor is None else anchor.wall_ms(Instant(at))}
+        return dated(Instant(at), anchor, self._house.orders.compound.zone)
 
     async def _note(self, peer: PeerCredentials, verb: str, about: str) -> None:
         await self._house.store.past.note(AuditRow(self._house.timeline.now(), peer.login, verb, about))

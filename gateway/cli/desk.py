@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from gateway.alerts import FLOOD, Priority, Rung, building_of
 from gateway.cli.asking import ask, show_done
 from gateway.cli.options import Command, signed, state_option
-from gateway.cli.printing import Item, language, length, listed
+from gateway.cli.printing import Item, language, length, listed, moment
 from gateway.words import CATALOGUE, say, wide
 
 DAY_S = 86_400
@@ -293,11 +293,12 @@ def _told(step: Item) -> str:
 
 
 def _show_history(items: list[Item]) -> Iterable[str]:
+    """A column of dates; where no clock could be trusted, of seconds since the gateway's first start."""
+    width = 17 if any(step.get("at_local") for step in items) else 12
     for step in items:
         kind = wide(say(f"step.{step['kind']}", language()), 13)
         who = f"{step['who'] or '—':<12}"
-        at = say("length.s", language(), n=f"{step['at'] / 1000:>12.1f}")
-        yield f"{at}  /{step['revision']:<3} {kind} {who} {_why(step)}".rstrip()
+        yield f"{moment(step, width)}  /{step['revision']:<3} {kind} {who} {_why(step)}".rstrip()
 
 
 def _why(step: Item) -> str:

@@ -76,13 +76,11 @@ def print_faults(faults: Any, *, as_json: bool, spoken: str) -> None:
     print(summary(faults, spoken))
 
 
-def moment(item: Item) -> str:
-    """The date where one can be trusted, else the place on the site timeline."""
-    if item["wall_ms"] is None:
-        return say("length.s", language(), n=f"{item['at'] / 1000:>17.1f}")
-    import datetime as dt
-
-    return dt.datetime.fromtimestamp(item["wall_ms"] / 1000).astimezone().isoformat(" ", "seconds")[:19]
+def moment(item: Item, width: int = 17) -> str:
+    """By the site's clock where one can be trusted, else the place on the site timeline, its number as wide as asked."""
+    if local := item.get("at_local"):
+        return str(local).replace("T", " ")
+    return say("length.s", language(), n=f"{item['at'] / 1000:>{width}.1f}")
 
 
 def length(seconds: float) -> str:

@@ -159,6 +159,25 @@ def test_what_could_not_be_kept_or_answered_says_so(room):
     assert room.refused("ack", alert=room.alert.id) == "no_reply"
 
 
+def test_whatever_has_happened_carries_its_wall_time_where_a_clock_can_tell_it(room):
+    async def history(_alert, _who):
+        return [{"at": 7_000, "kind": "raised"}]
+
+    noon = 1_764_590_400_000  # 2025-12-01T12:00Z, in Shanghai 20:00
+    room.desk.connect(dict, lambda _at: Anchor(noon), history, None)
+    (alert,), (step,) = room.ask("alerts"), room.ask("history", alert=room.alert.id)
+    assert step == {"at": 7_000, "kind": "raised", "wall_ms": noon + 7_000, "at_local": "2025-12-01T20:00:07"}
+    assert (alert["occurred_local"], alert["changed_local"]) == ("2025-12-01T20:00:00", "2025-12-01T20:00:00")
+    assert alert["changed_ms"] == noon + alert["changed_at"]
+    assert alert["told"]
+    assert {one["wall_ms"] - one["at"] for one in (*alert["told"], *alert["why"])} == {noon}
+    assert {one["at_local"] for one in (*alert["told"], *alert["why"])} == {"2025-12-01T20:00:00"}
+    room.desk.connect(dict, lambda _at: None, history, None)
+    assert room.ask("history", alert=room.alert.id)[0] | {"kind": ""} == {
+        "at": 7_000, "kind": "", "wall_ms": None, "at_local": None,
+    }  # fmt: skip
+
+
 def test_alerts_are_shown_with_age_date_and_names(room):
     (shown,) = room.ask("alerts")
     assert (shown["id"], shown["response"], shown["occurred_ms"]) == (room.alert.id, "unanswered", None)
@@ -167,7 +186,7 @@ def test_alerts_are_shown_with_age_date_and_names(room):
     assert shown["name_en"]
 
     async def history(alert, who):
-        return [{"kind": "raised"}] if alert == room.alert.id else []
+        return [{"at": 7, "kind": "raised"}] if alert == room.alert.id else []
 
     async def closed(most, who):
         return [room.alert] * most
@@ -175,7 +194,7 @@ def test_alerts_are_shown_with_age_date_and_names(room):
     room.desk.connect(lambda: {"state": "online"}, lambda at: Anchor(1000), history, closed)
     assert room.ask("alerts")[0]["occurred_ms"] == 1000 + room.alert.opened_at
     assert room.ask("status") == [{"state": "online"}]
-    assert room.ask("history", alert=room.alert.id) == [{"kind": "raised"}]
+    assert [step["kind"] for step in room.ask("history", alert=room.alert.id)] == ["raised"]
     assert room.ask("language", login="nobody") == [{"language": "en"}]
     room.desk.connect(dict, lambda _at: None, history, closed, language=lambda: "zh-CN")
     assert room.ask("language") == [{"language": "zh-CN"}]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import logging
 import os
 import tarfile
+from zoneinfo import ZoneInfo
 
 import pytest
 from app.living import Living
@@ -65,6 +67,10 @@ def test_who_looks_at_a_persons_passages_is_written_down_before_he_sees_them(tmp
         shown = await ask(living, "passages", person=CANARY)
         assert [(item["terminal"], item["type"]) for item in shown] == [("gate", "access.granted")] * 2
         assert shown[1]["wall_ms"] - shown[0]["wall_ms"] >= 120_000
+        site = dt.datetime.fromtimestamp(
+            shown[0]["wall_ms"] / 1000, ZoneInfo("Asia/Shanghai")
+        )  # whatever TZ the machine has
+        assert shown[0]["at_local"] == site.replace(tzinfo=None).isoformat(timespec="seconds")
         (note,) = await ask(living, "audit")
         assert (note["who"], note["verb"]) == ("us", "passages")
         assert CANARY not in str(note)

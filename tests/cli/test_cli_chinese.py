@@ -31,7 +31,7 @@ def test_what_was_done_is_named(verb):
 
 def test_how_long_is_said_in_chinese_units():
     assert [length(seconds) for seconds in (9, 600, 7200, 259_200)] == ["9 秒", "10.0 分钟", "2.0 小时", "3.0 天"]
-    assert moment({"wall_ms": None, "at": 9600}).strip() == "9.6 秒"
+    assert moment({"at_local": None, "at": 9600}).strip() == "9.6 秒"
 
 
 def test_a_history_is_told_in_chinese():

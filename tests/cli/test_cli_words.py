@@ -305,6 +305,15 @@ def test_the_steps_of_an_alert_are_told_in_words(daemon, capsys, monkeypatch):
     ]
 
 
+def test_a_history_has_dates_where_a_clock_could_be_trusted():
+    """One that began before the clock was right has both in one column."""
+    undated, dated = STEPS[0] | {"at_local": None}, STEPS[2] | {"at_local": "2026-11-23T03:04:05"}
+    assert list(desk._show_history([undated, dated])) == [
+        "              9.6 s  /1   raised        —",
+        "2026-11-23 03:04:05  /3   closed        head-b1      she sat on it",
+    ]
+
+
 @pytest.mark.parametrize("kind", [*ChangeKind, *NoteKind])
 def test_every_kind_of_step_has_a_word(kind):
     assert say(f"step.{kind}", "en") == kind
@@ -321,8 +330,10 @@ def test_whatever_a_terminal_saw_has_a_word(what):
 
 
 def test_a_passage_is_told_in_words(monkeypatch):
-    passed = {"at": 9_000, "wall_ms": None, "terminal": "gate-1", "type": "access.granted", "direction": "out"}
+    passed = {"at": 9_000, "at_local": None, "terminal": "gate-1", "type": "access.granted", "direction": "out"}
     assert [*persons._show_passages([passed])] == ["              9.0 s  gate-1           access.granted           out"]
+    (dated,) = persons._show_passages([passed | {"at_local": "2026-11-23T07:08:09"}])
+    assert dated.startswith("2026-11-23 07:08:09  gate-1 ")
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
     assert [*persons._show_passages([passed])] == ["              9.0 秒  gate-1           放行                     出"]
 
