@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from gateway.words import say
 
 if TYPE_CHECKING:
     from gateway.instant import Instant
+    from gateway.store.rows import JournalRow
 
 
 def add(command: Command) -> None:
@@ -62,16 +64,37 @@ def _journal(asked: argparse.Namespace) -> int:
         return complain(asked, "cli.no_such_kind", USAGE, given=asked.kind, known=" | ".join(JOURNAL_KINDS))
     try:
         with Recording(state_folder(asked.state)) as recording:
-            rows = (row for row in recording.sealed_rows() if asked.kind in {"", row.kind})
-            for row in deque(rows, asked.last) if asked.last > 0 else rows:
+            rows = (both for both in _dated(recording.sealed_rows()) if asked.kind in {"", both[0].kind})
+            for row, wall_ms in deque(rows, asked.last) if asked.last > 0 else rows:
                 body = json.loads(row.body)
                 if asked.json:
-                    print_item({"n": row.n, "at": row.at, "id": row.id, "kind": row.kind, "body": body})
+                    print_item(
+                        {"n": row.n, "at": row.at, "wall_ms": wall_ms, "id": row.id, "kind": row.kind, "body": body}
+                    )
                 else:
-                    print(f"{row.at / 1000:>12.3f}  {row.kind:<14} {row.id:<16} {json.dumps(body, ensure_ascii=False)}")
+                    told = json.dumps(body, ensure_ascii=False)
+                    print(f"{_when(row.at, wall_ms):>25}  {row.kind:<14} {row.id:<16} {told}")
     except StoreFault as fault:
         return complain(asked, "cli.no_journal", NO_DAEMON, detail=why(fault))
     return OK
+
+
+def _dated(rows: Iterable[JournalRow]) -> Iterator[tuple[JournalRow, int | None]]:
+    """Each row with its wall time, where a start or a clock that came right before it tells the way."""
+    offset_ms: int | None = None
+    for row in rows:
+        if row.kind in {"boot", "clock_synced"}:
+            offset_ms = json.loads(row.body).get("offset_ms")
+        yield row, None if offset_ms is None else row.at + offset_ms
+
+
+def _when(at: int, wall_ms: int | None) -> str:
+    """``2026-11-22 20:00:05+08:00`` in the zone of this machine, for no site file is at hand; else seconds of the site timeline."""
+    import datetime as dt
+
+    if wall_ms is None:
+        return f"{at / 1000:.3f}"
+    return dt.datetime.fromtimestamp(wall_ms / 1000).astimezone().isoformat(" ", "seconds")
 
 
 def _replay(asked: argparse.Namespace) -> int:

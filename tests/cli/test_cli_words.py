@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from gateway.control.protocol import Refusal
 from gateway.control.server import ControlServer
 from gateway.rules.grammar import ENTRY_TYPES
 from gateway.site.shapes import DIRECTIONS
+from gateway.store.database import Database
+from gateway.store.rows import Batch, JournalRow
 from gateway.words import say
 
 pytestmark = pytest.mark.usefixtures("english")
@@ -367,6 +370,41 @@ def test_a_kind_that_no_journal_holds_is_a_wrong_call(tmp_path, capsys):
     assert "| press |" in said
     assert "| command_refused |" in said
     assert "quarantined" in said
+
+
+NOON = 1_764_590_400_000  # 2025-12-01T12:00Z
+
+
+def _journal(folder):
+    """A start without a clock, a press, the clock, a press; a start with a clock, a press."""
+    boot = {"run": "r", "boot_id": "b", "clock": "unsynced", "downtime_ms": None, "version": "1"}
+    rows = [
+        ("boot", boot | {"offset_ms": None}), ("press", {"button": "sos-1"}), ("clock_synced", {"offset_ms": NOON}),
+        ("press", {"button": "sos-2"}), ("boot", boot | {"offset_ms": NOON + 5}), ("press", {"button": "sos-3"}),
+    ]  # fmt: skip
+    database = Database.open(folder)
+    database.commit(
+        Batch(tuple(JournalRow(n * 1000, f"r.{n}", kind, json.dumps(body).encode()) for n, (kind, body) in enumerate(rows)))
+    )
+    database.close()
+
+
+def test_the_journal_has_dates_as_far_as_a_clock_was_right(tmp_path, capsys, monkeypatch):
+    """At three in the morning nobody counts seconds since the first start."""
+    _journal(tmp_path)
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    time.tzset()
+    try:
+        assert main(["journal", "--kind", "press", "--state", str(tmp_path)]) == 0
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert [line.split("  press")[0] for line in capsys.readouterr().out.splitlines()] == [
+        "                    1.000", "2025-12-01 20:00:03+08:00", "2025-12-01 20:00:05+08:00",
+    ]  # fmt: skip
+    assert main(["journal", "--last", "1", "--json", "--state", str(tmp_path)]) == 0
+    item = json.loads(capsys.readouterr().out)
+    assert (item["at"], item["wall_ms"]) == (5_000, NOON + 5_005)
 
 
 # doors ----------------------------------------------------------------------------------------------
