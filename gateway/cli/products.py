@@ -6,10 +6,14 @@ import argparse
 import json
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gateway.cli.options import Command, commands_of
 from gateway.cli.printing import FAULTY, OK, USAGE, complain, language, print_faults, print_item
 from gateway.words import say
+
+if TYPE_CHECKING:
+    from gateway.nodes import Faults
 
 
 def add(command: Command) -> None:
@@ -32,14 +36,35 @@ def _profiles_list(asked: argparse.Namespace) -> int:
     from gateway.app.profile_pages import lines
     from gateway.nodes import Faults
 
-    products = library(asked.beside, Faults())
+    if (wrong := _wrong_folder(asked, asked.beside)) is not None:
+        return wrong
+    products = library(asked.beside, faults := Faults())
     if asked.json:
         for product in products:
             print_item(shown(product))
     else:
         for line in lines(products, language()):
             print(line)
-    return OK
+    return _told_faults(asked, faults)
+
+
+def _wrong_folder(asked: argparse.Namespace, folders: list[Path]) -> int | None:
+    """The exit code for a folder that holds no profiles: a slip of the pen is not an empty library."""
+    for folder in folders:
+        if not folder.is_dir():
+            return complain(asked, "cli.profiles.no_folder", USAGE, given=folder)
+        if (folder / "site.yaml").exists() or not any(folder.glob("*.yaml")):
+            inner = folder / "profiles"
+            near = say("fault.near", language(), near=inner) if inner.is_dir() else ""
+            return complain(asked, "cli.profiles.none_there", USAGE, given=folder, near=near)
+    return None
+
+
+def _told_faults(asked: argparse.Namespace, faults: Faults) -> int:
+    """What could not be read, and the exit code for it."""
+    if faults.errors:
+        print_faults(faults, as_json=asked.json, spoken=language())
+    return FAULTY if faults.errors else OK
 
 
 def _profiles_show(asked: argparse.Namespace) -> int:
@@ -49,10 +74,14 @@ def _profiles_show(asked: argparse.Namespace) -> int:
     from gateway.site.checks import STANDS_IN, withdrawn_key
     from gateway.site.reading import PACKAGED_PROFILES, withdrawn_of
 
-    product = find(asked.id, asked.beside, Faults())
+    if (wrong := _wrong_folder(asked, asked.beside)) is not None:
+        return wrong
+    product = find(asked.id, asked.beside, faults := Faults())
     if product is None and asked.id in withdrawn_of(PACKAGED_PROFILES):
         about = {"given": asked.id, "instead": STANDS_IN.get(asked.id, "")}
         return complain(asked, withdrawn_key(asked.id), USAGE, name="loudong profiles", **about)
+    if product is None and any(Path(fault.mark.file).stem == Path(asked.id).stem for fault in faults.errors):
+        return _told_faults(asked, faults)
     if product is None:
         near = nearest(asked.id, [one.profile.id for one in library(asked.beside, Faults())])
         near = say("fault.near", language(), near=near) if near else ""
@@ -69,6 +98,8 @@ def _profiles_check(asked: argparse.Namespace) -> int:
     from gateway.app.products import check_file
     from gateway.nodes import Faults
 
+    if (wrong := _wrong_folder(asked, [given for given in asked.files if given.is_dir()])) is not None:
+        return wrong
     faults = Faults()
     files = [file for given in asked.files for file in (sorted(given.glob("*.yaml")) if given.is_dir() else [given])]
     read = {file: check_file(file, faults) for file in files}

@@ -19,6 +19,11 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "还要读取的目录（小区文件旁的 profiles/）",
         "a further folder (profiles/ beside a site file)",
     ),
+    "cli.profiles.no_folder": ("没有目录 {given}。", "There is no folder {given}."),
+    "cli.profiles.none_there": (
+        "{given} 里没有型号文件（一个产品一个 .yaml 文件）。{near}",
+        "There are no profiles in {given} (each product is a .yaml file). {near}",
+    ),
     "cli.no_such_profile": ("没有型号“{given}”。{near}", "There is no profile “{given}”. {near}"),
     "cli.no_such_kind": (
         "没有“{given}”这一种；可以是：{known}。",

@@ -360,6 +360,33 @@ def test_a_new_profile_gets_no_id_that_its_own_check_refuses(capsys, given):
     )
 
 
+@pytest.mark.parametrize("deed", [["list"], ["show", "own"]])
+def test_a_folder_without_profiles_is_a_wrong_call(tmp_path, capsys, monkeypatch, deed):
+    """Silence would say that the library is all there is."""
+    wrong = tmp_path / "nowhere"
+    assert main(["profiles", *deed, "--beside", str(wrong)]) == 64
+    assert capsys.readouterr() == ("", f"There is no folder {wrong}.\n")
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    (tmp_path / "site.yaml").write_text("site: s\n")
+    assert main(["profiles", *deed, "--beside", str(tmp_path)]) == 64
+    assert capsys.readouterr().err == f"{tmp_path} 里没有型号文件（一个产品一个 .yaml 文件）。\n"
+    (tmp_path / "profiles").mkdir()
+    assert main(["profiles", *deed, "--beside", str(tmp_path)]) == 64
+    assert f"是不是“{tmp_path / 'profiles'}”？" in capsys.readouterr().err
+
+
+def test_a_folder_in_which_nothing_was_checked_is_no_good_news(tmp_path, capsys):
+    assert main(["profiles", "check", str(tmp_path)]) == 64
+    assert capsys.readouterr().err.startswith(f"There are no profiles in {tmp_path}")
+
+
+@pytest.mark.parametrize("deed", [["list"], ["show", "own"]])
+def test_a_profile_that_cannot_be_read_is_not_left_out_in_silence(tmp_path, capsys, deed):
+    (tmp_path / "own.yaml").write_text("id: own\n\tkind: relay\n")
+    assert main(["profiles", *deed, "--beside", str(tmp_path)]) == 78
+    assert f"{tmp_path}/own.yaml:2: error: This line is indented with a tab" in capsys.readouterr().out
+
+
 # journal --------------------------------------------------------------------------------------------
 
 
