@@ -145,16 +145,40 @@ def address(key: str) -> Field:
     return Field(key, take, {"type": "string", "pattern": "^[0-9A-Fa-f:.]*$"})
 
 
+SHANGHAI = "Asia/Shanghai"
+"""Where all of China takes its time from."""
+_CITIES = frozenset(
+    f"Asia/{city}"
+    for city in ("Beijing", "Peking", "Guangzhou", "Shenzhen", "Chengdu", "Wuhan", "Tianjin", "Nanjing", "Hangzhou")
+)
+"""Cities that have Shanghai's time and no name in the tz database, where Beijing is by its letters nearest to Brunei."""
+_CHINA = frozenset(
+    {"BEIJING", "CHINA", "CST", "UTC+8", "UTC+08:00", "GMT+8", "GMT+08:00", "北京", "北京时间", "上海", "中国"}
+)
+
+
+def _zone_meant(given: str) -> str:
+    """The zone that somebody most likely meant; nothing where only a difference of hours was written: by its letters that is nearest
+    to ``Etc/GMT+8``, which lies west of Greenwich.
+    """
+    if given.upper() in _CHINA:
+        return SHANGHAI
+    if re.search("[0-9]", given):
+        return ""
+    near = nearest(given, {*available_timezones(), *_CITIES})
+    return SHANGHAI if near in _CITIES else near
+
+
 def zone(key: str) -> Field:
     """A time zone of the tz database."""
 
     def take(reader: Reader, _known: Known, default: Any) -> Any:
-        fallback = default if isinstance(default, str) else "Asia/Shanghai"
+        fallback = default if isinstance(default, str) else SHANGHAI
         given = reader.take_text(key, fallback)
         try:
             return given if not given else ZoneInfo(given).key
         except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: "Asia" is a folder
-            near = nearest(given, available_timezones())
+            near = _zone_meant(given)
             reader.faults.add(reader.mark(key), "fault.unknown_zone", name=reader.name, given=given, near=near)
             return fallback
 

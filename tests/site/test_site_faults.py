@@ -367,6 +367,21 @@ def test_json_objects_carry_file_line_level_key_and_message(spoil):
     assert "255" in str(warning["message"])
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("Asia/Beijing", "Asia/Shanghai"), ("Asia/Bejing", "Asia/Shanghai"), ("Beijing", "Asia/Shanghai"), ("UTC+8", "Asia/Shanghai"),
+        ("北京时间", "Asia/Shanghai"), ("Asia/Hong_Kon", "Asia/Hong_Kong"), ("Asia/Brunai", "Asia/Brunei"), ("Europe/Berln", "Europe/Berlin"),
+        ("GMT+3", ""),
+    ],
+)  # fmt: skip
+def test_whoever_writes_a_zone_that_is_none_is_told_the_one_he_meant(spoil, written, meant):
+    """No tz database knows Beijing; and what looks nearest to UTC+8 lies on the other side of Greenwich."""
+    loaded = spoil(("name: 花园", f'timezone: "{written}"'))
+    (fault,) = [fault for fault in loaded.faults.errors if fault.key == "fault.unknown_zone"]
+    assert dict(fault.fields)["near"] == meant
+
+
 def test_passive_scanning_warns_of_the_buttons_it_may_miss(spoil):
     loaded = spoil(("buttons:", "radio: {scan: passive}\nbuttons:"))
     assert loaded.lines() == []
