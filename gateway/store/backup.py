@@ -72,7 +72,7 @@ class Manifest(Struct, frozen=True):
 def make(folder: Path, out: Path, *, loudong: str, made_ms: int) -> Manifest:
     """Write a backup of a state folder to ``out``, readable for its owner alone. Raises OSError, StoreFault."""
     draft = out.with_name(out.name + ".new")
-    with tempfile.TemporaryDirectory(prefix=".loudong-", dir=out.parent) as shelf:  # 0700
+    with _blaming(out, folder), tempfile.TemporaryDirectory(prefix=".loudong-", dir=out.parent) as shelf:  # 0700
         sources: dict[str, Path] = {}
         schema = _take_both(folder, shelf, sources)
         for name in BESIDE:  # after the database: a key that was destroyed meanwhile is not carried away
@@ -87,6 +87,18 @@ def make(folder: Path, out: Path, *, loudong: str, made_ms: int) -> Manifest:
             raise
     files.sync_folder(out.parent)
     return manifest
+
+
+@contextlib.contextmanager
+def _blaming(out: Path, folder: Path) -> Iterator[None]:
+    """Errors name what was asked for: the backup, its folder where there is none, or a file of the gateway; not our drafts."""
+    try:
+        yield
+    except OSError as error:
+        ours = {str(folder), *(str(folder / name) for name in (DATABASE, LOG, *BESIDE))}
+        if error.filename not in ours or error.filename2 is not None:  # two names: that of a copy's source comes first
+            error.filename, error.filename2 = str(out if out.parent.is_dir() else out.parent), None
+        raise
 
 
 def _take_both(folder: Path, shelf: str, sources: dict[str, Path]) -> int:

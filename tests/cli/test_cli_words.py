@@ -272,6 +272,24 @@ def test_what_the_system_refused_is_said_in_the_readers_language(tmp_path, capsy
     assert "Errno" not in said
 
 
+def test_a_backup_that_failed_names_what_was_asked_for(tmp_path, capsys):
+    """And not a draft of ours, which nobody finds afterwards."""
+    state = tmp_path / "state"
+    _journal(state)
+    missing, taken = tmp_path / "usb" / "b", tmp_path / "taken"
+    taken.mkdir()
+    assert main(["backup", str(missing), "--state", str(state)]) == 1
+    assert capsys.readouterr().err == f"no backup was made: {missing.parent}: no such file or folder\n"
+    assert main(["backup", str(taken), "--state", str(state)]) == 1
+    assert capsys.readouterr().err == f"no backup was made: {taken}: it is a folder\n"
+    assert main(["backup", str(state / "loudong.db" / "b"), "--state", str(state)]) == 1
+    assert capsys.readouterr().err == f"no backup was made: {state / 'loudong.db'}: it is no folder\n"
+    assert main(["backup", str(tmp_path / "b"), "--state", str(tmp_path / "none")]) == 1
+    assert (
+        capsys.readouterr().err == f"no backup was made: {tmp_path / 'none' / 'loudong.db'}: no such file or folder\n"
+    )
+
+
 def test_an_unknown_id_is_called_unknown(daemon, capsys):
     assert main(["history", "ffff", "--state", daemon]) == 1
     assert capsys.readouterr().err == "no alert begins with ffff\n"
@@ -411,7 +429,11 @@ def _journal(folder):
     ]  # fmt: skip
     database = Database.open(folder)
     database.commit(
-        Batch(tuple(JournalRow(n * 1000, f"r.{n}", kind, json.dumps(body).encode()) for n, (kind, body) in enumerate(rows)))
+        Batch(
+            tuple(
+                JournalRow(n * 1000, f"r.{n}", kind, json.dumps(body).encode()) for n, (kind, body) in enumerate(rows)
+            )
+        )
     )
     database.close()
 
