@@ -27,9 +27,12 @@ def add(command: Command) -> None:
 def _check(asked: argparse.Namespace) -> int:
     from gateway.app.check import check
     from gateway.nodes import Faults
+    from gateway.site.secret_files import look_for_secrets
 
     faults = Faults()
     checked = check(asked.site, faults)
+    if checked is not None:
+        look_for_secrets(checked[0], faults)
     spoken = language(checked[0].language if checked else "en")
     print_faults(faults, as_json=asked.json, spoken=spoken)
     if checked is not None:

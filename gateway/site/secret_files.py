@@ -1,6 +1,7 @@
 """Secrets of the site, each in a file of its own. The site file only names them; nothing here logs or shows one.
 
-``check`` does not open them (it may run on a desk far from the gateway); ``run`` does, before anything else starts.
+``check`` does not open them (it may run on a desk far from the gateway) and only warns of what is not there; ``run`` does, before
+anything else starts.
 """
 
 from __future__ import annotations
@@ -92,6 +93,49 @@ def check_secrets(site: Site, faults: Faults) -> None:
         for field, file in (("ca_file", uplink.ca_file), ("cert_file", uplink.cert_file)):
             if file and not Path(file).is_file():  # certificates are no secret, but must be there
                 faults.add(_line_of(site, uplink.id, field), "fault.secret_missing", given=file)
+
+
+def look_for_secrets(site: Site, faults: Faults) -> None:
+    """Warn of secrets and certificates that are not there, and of secrets open to everybody: for whoever writes the site file.
+
+    Nothing is opened, and of what this user may not look at nothing is said. Where several are named and none is there, this is most
+    likely no gateway: then one warning is enough.
+    """
+    missing, there = [], 0
+    for name, field, file in (*((n, f, path) for n, f, path, _ in _secrets(site)), *_certificates(site)):
+        if file.startswith(CREDENTIAL):
+            continue
+        mark = _line_of(site, name, field)
+        try:
+            state = Path(file).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            missing.append((mark, {"name": name, "field": field, "given": file}))
+        except OSError:
+            continue
+        else:
+            there += 1
+            if field not in _PUBLIC and state.st_mode & stat.S_IRWXO:
+                faults.warn(mark, "fault.secret_open", given=file, mode=f"{stat.S_IMODE(state.st_mode):04o}")
+    if len(missing) > 1 and not there:
+        names = ", ".join(dict.fromkeys(os.path.relpath(one["given"], Path(at.file).parent) for at, one in missing))
+        faults.warn(missing[0][0], "fault.secrets_absent", count=len(missing), given=names)
+        return
+    for mark, fields in missing:
+        faults.warn(mark, "fault.secret_absent", **fields)
+
+
+_PUBLIC = ("ca_file", "cert_file", "history.ca_file")
+
+
+def _certificates(site: Site) -> Iterator[tuple[str, str, str]]:
+    """Name of its owner, field and file of each: no secrets, but they must be there."""
+    for uplink in site.uplinks.values():
+        for field, file in (("ca_file", uplink.ca_file), ("cert_file", uplink.cert_file)):
+            if file:
+                yield uplink.id, field, file
+    for door in site.doors.values():
+        if door.history and door.history.ca_file:
+            yield door.id, "history.ca_file", door.history.ca_file
 
 
 def _line_of(site: Site, name: str, field: str) -> Mark:

@@ -184,6 +184,14 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}: a secret must not be written in {field}; put it in a file of its own and name that file in {file_field}.",
     ),
     "fault.secret_missing": ("找不到密钥或证书文件 {given}。", "There is no secret or certificate file {given}."),
+    "fault.secret_absent": (
+        "{name}：{field} 写的文件 {given} 不在这里；网关运行时必须有它。",
+        "{name}: {field} names {given}, which is not here; it must be there when the gateway runs.",
+    ),
+    "fault.secrets_absent": (
+        "写明的 {count} 个密钥和证书文件都不在这里（{given}）；网关运行时必须有，在别的电脑上检查可以不管。",
+        "None of the {count} secrets and certificates named is here ({given}); they must be there when the gateway runs, and need not on another machine.",
+    ),
     "fault.secret_open": (
         "密钥文件 {given} 谁都能读（权限 {mode}）；请执行 chmod 0600 {given}。",
         "The secret file {given} is open to every user (mode {mode}); run chmod 0600 {given}.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import grp
+import json
 import os
 import pwd
 import re
@@ -12,11 +13,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from gateway.cli import _parser
+from gateway.cli import _parser, main
 from gateway.nodes import Faults, Mark
 from gateway.site.report import render
 from gateway.site.schema import site_schema
-from gateway.site.secret_files import MAX_SECRET_BYTES, check_secrets, read_secret
+from gateway.site.secret_files import MAX_SECRET_BYTES, check_secrets, look_for_secrets, read_secret
 
 MARK = Mark("site.yaml", 7)
 KEY = "231d39c1d7cc1ab1aee224cd096db932"
@@ -197,6 +198,62 @@ def test_check_secrets_looks_at_the_form_of_keys(load, good, tmp_path):
     write(tmp_path / "t", b"0123456789abcdef")
     check_secrets(loaded.site, loaded.faults)
     assert loaded.lines() == []
+
+
+SECRETS = ("k", "t", "h", "ca")
+
+
+@pytest.fixture
+def looked(load, good, tmp_path):
+    """A site that names four files, and what `check` says of them."""
+    text = good.replace(
+        "token_file: t}", "https: true, history: {username: u,\n      password_file: h, ca_file: ca}, token_file: t}"
+    )
+
+    def look(language="en"):
+        loaded = load(text)
+        assert loaded.lines() == []
+        look_for_secrets(loaded.site, loaded.faults)
+        assert loaded.faults.errors == []
+        return [line.replace(f"{tmp_path}/", "") for line in render(loaded.faults, language)]
+
+    return look
+
+
+def test_check_says_once_that_this_is_no_gateway(looked):
+    """Four files are named and none is there: most likely the site file is written at a desk."""
+    (said,) = looked()
+    assert said.startswith("site.yaml:25: warning: None of the 4 secrets and certificates named is here (k, t, h, ca);")
+    assert "写明的 4 个密钥和证书文件都不在这里（k, t, h, ca）" in looked("zh-CN")[0]
+
+
+def test_check_names_each_file_that_is_missing_among_others_at_its_line(looked, tmp_path):
+    for name in ("k", "t"):
+        write(tmp_path / name, b"x")
+    assert looked() == [
+        "site.yaml:29: warning: gate-1: history.password_file names h, which is not here; it must be there when the gateway runs.",
+        "site.yaml:29: warning: gate-1: history.ca_file names ca, which is not here; it must be there when the gateway runs.",
+    ]
+    assert looked("zh-CN")[0] == (
+        "site.yaml:29: 警告: gate-1：history.password_file 写的文件 h 不在这里；网关运行时必须有它。"
+    )
+
+
+def test_check_warns_of_a_secret_that_the_start_would_refuse_for_its_mode(looked, tmp_path):
+    """A certificate is for everybody to read."""
+    for name in SECRETS:
+        write(tmp_path / name, b"x", 0o644)
+    first, *others = looked()
+    assert first == "site.yaml:25: warning: The secret file k is open to every user (mode 0644); run chmod 0600 k."
+    assert len(others) == 2
+
+
+def test_the_command_says_so(capsys, monkeypatch):
+    monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
+    monkeypatch.chdir(Path(__file__).parents[2])
+    assert main(["check", "examples/fukang-garden", "--json"]) == 0
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [item["level"] for item in said if item.get("key") == "fault.secrets_absent"] == ["warning"]
 
 
 def _property_names(schema: object) -> set[str]:
