@@ -21,6 +21,8 @@ _FORMS = {
     shapes.ADAPTER: "form.adapter",
     shapes.HOST: "form.host",
     shapes.BROKER: "form.broker",
+    shapes.IP: "form.ip",
+    shapes.ZONE: "form.zone",
     shapes.LOGIN: "form.login",
     shapes.POINT: "form.point",
     shapes.DEVICE_POINT: "form.device_point",
@@ -59,7 +61,7 @@ def sentence(fault: Fault, language: str) -> str:
     if (detail := f"errno.{known.get('detail')}") in CATALOGUE:
         known["detail"] = say(detail, language)
     if "form" in known:
-        known["form"] = _form(known["form"], language)
+        known["form"] = form_in_words(known["form"], language)
     said = [_ended(say(fault.key, language, **known), language)]
     if known.get("near"):
         said.append(say("fault.near", language, near=known["near"]))
@@ -103,7 +105,7 @@ def _ended(said: str, language: str) -> str:
     return said if said.endswith((".", "。", "?", "？", "!", "！")) else said + ("。" if language == "zh-CN" else ".")
 
 
-def _form(form: str, language: str) -> str:
+def form_in_words(form: str, language: str) -> str:
     """A regular expression in words; a plain choice of words speaks for itself."""
     if form in _FORMS:
         return say(_FORMS[form], language)

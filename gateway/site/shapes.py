@@ -80,6 +80,9 @@ _IPV6 = r"[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*"
 HOST = rf"{_NAME}|{_IPV6}"
 BROKER = rf"{_NAME}(:[0-9]{{1,5}})?|\[[0-9A-Fa-f:.]+\](:[0-9]{{1,5}})?|{_IPV6}"
 """A name or address, with its port where it has one of its own; an IPv6 address before a port stands in brackets (RFC 3986)."""
+IP = r"[0-9A-Fa-f:.]*"
+ZONE = r"[A-Za-z0-9_+/-]+"
+"""Of an address and a time zone, as far as an editor can tell; whether there is such a one the reading says."""
 LOGIN = r"[a-z_][a-z0-9_-]{0,31}"  # useradd(8)
 ADAPTER = rf"hci[0-9]{{1,2}}|{MAC}"
 POINT = r"[A-Za-z0-9_-]+"
@@ -142,7 +145,7 @@ def address(key: str) -> Field:
             reader.faults.add(reader.mark(key), "fault.bad_ip", name=reader.name, field=key, given=given)
             return default
 
-    return Field(key, take, {"type": "string", "pattern": "^[0-9A-Fa-f:.]*$"})
+    return Field(key, take, {"type": "string", "pattern": f"^(?:{IP})$"})
 
 
 SHANGHAI = "Asia/Shanghai"
@@ -182,7 +185,7 @@ def zone(key: str) -> Field:
             reader.faults.add(reader.mark(key), "fault.unknown_zone", name=reader.name, given=given, near=near)
             return fallback
 
-    return Field(key, take, {"type": "string", "pattern": "^[A-Za-z0-9_+/-]+$"})
+    return Field(key, take, {"type": "string", "pattern": f"^(?:{ZONE})$"})
 
 
 def wire_bytes(key: str) -> Field:

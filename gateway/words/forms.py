@@ -36,6 +36,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "主机名或 IP 地址，可带端口，如 mqtt.example:8883 或 [fd00::1]:8883",
         "a host name or an IP address, with a port if it has its own, such as mqtt.example:8883 or [fd00::1]:8883",
     ),
+    "form.ip": ("IP 地址", "an IP address"),
+    "form.zone": ("时区，如 Asia/Shanghai", "a time zone such as Asia/Shanghai"),
     "form.login": ("系统用户名", "the name of a local user"),
     "form.json_path": (
         "用点分开的字段名，列表里的位置写在方括号里，如 data.records[0].id",

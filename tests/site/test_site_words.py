@@ -55,7 +55,21 @@ def test_every_form_of_the_tables_is_said_in_words():
     assert forms <= set(report._FORMS)
 
 
-_FORM_NAMES = {"ID", "PLACE", "MAC", "HOST", "LOGIN", "ADAPTER", "POINT", "DEVICE_POINT", "PORT", "NAME", "USERNAME"}
+_FORM_NAMES = {
+    "ID",
+    "PLACE",
+    "MAC",
+    "HOST",
+    "LOGIN",
+    "ADAPTER",
+    "POINT",
+    "DEVICE_POINT",
+    "PORT",
+    "NAME",
+    "USERNAME",
+    "IP",
+    "ZONE",
+}
 
 
 def test_what_is_shown_cannot_drive_the_terminal_nor_flood_it():
