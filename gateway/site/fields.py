@@ -75,8 +75,15 @@ class Table:
         for field in self.fields:
             default = self.defaults.get(field.target)
             shown = {} if default in (None, "", b"", (), {}) else {"default": field.write(default)}
-            properties[field.key] = {**field.schema, **shown}
+            properties[field.key] = {**field.schema, **(shown if _fits(shown.get("default"), field.schema) else {})}
         return closed_object(properties, [f.key for f in self.fields if f.required])
+
+
+def _fits(default: Any, schema: Schema) -> bool:
+    """Whether a file could say so: some defaults stand for what is not given (no heartbeat: 0)."""
+    if schema is _WITH_UNIT:
+        return bool(default)
+    return not isinstance(default, int) or default >= schema.get("minimum", default)
 
 
 def closed_object(properties: Schema, required: Sequence[str] = ()) -> Schema:
@@ -244,7 +251,7 @@ def duration(key: str, attr: str, low: int, high: int = 400 * DAY, *, per: int =
         return ABSENT if length < 0 else length // per
 
     schema = _WITH_UNIT if low else _DURATION_SCHEMA
-    return Field(key, take, schema, attr=attr, write=lambda value: duration_text(value * per))
+    return Field(key, take, schema, attr=attr, write=lambda value: duration_text(value * per) if value else 0)
 
 
 def fine_duration(key: str, attr: str, high: int) -> Field:
@@ -256,7 +263,7 @@ def fine_duration(key: str, attr: str, high: int) -> Field:
         given = reader.node.mapping[key].value
         return exact_ms(given) if isinstance(given, str) else 0.0
 
-    return Field(key, take, _DURATION_SCHEMA, attr=attr, write=lambda value: f"{value:g}ms" if value else "0")
+    return Field(key, take, _DURATION_SCHEMA, attr=attr, write=lambda value: f"{value:g}ms" if value else 0)
 
 
 def delay(key: str) -> Field:

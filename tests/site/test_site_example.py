@@ -136,6 +136,24 @@ def test_schema_and_reader_refuse_the_same_mutations(validator, example, tmp_pat
     assert faults.errors
 
 
+def _with_defaults(schema):
+    if isinstance(schema, dict):
+        if "default" in schema and not isinstance(schema["default"], dict):
+            yield schema
+        for inner in schema.values():
+            yield from _with_defaults(inner)
+    elif isinstance(schema, list):
+        for inner in schema:
+            yield from _with_defaults(inner)
+
+
+def test_an_editor_is_offered_no_default_that_is_refused(validator):
+    """``heartbeat: 0`` stands for one that was not given, and may not be written."""
+    fields = list(_with_defaults(site_schema()["properties"]))
+    assert len(fields) > 30
+    assert [field for field in fields if not jsonschema.Draft202012Validator(field).is_valid(field["default"])] == []
+
+
 def test_the_schema_is_stable_json(validator):
     assert msgspec.json.decode(msgspec.json.encode(site_schema())) == site_schema()
 
