@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 from gateway.alerts import FLOOD, Priority, Rung, building_of
 from gateway.cli.asking import ask, show_done
@@ -16,7 +17,9 @@ DAY_S = 86_400
 
 def add(command: Command) -> None:
     """``status``, ``alerts``, ``history``, ``away``, and all that is done to one alert."""
-    state_option(command("status", _status))
+    status = command("status", _status)
+    status.add_argument("--all", action="store_true", dest="whole", help=say("cli.status.all", language()))
+    state_option(status)
     alerts = command("alerts", _alerts)
     alerts.add_argument("--closed", nargs="?", type=int, const=20, metavar="N", help=say("cli.closed", language()))
     state_option(alerts)
@@ -64,7 +67,7 @@ def _alert_verb(parser: argparse.ArgumentParser, verb: str) -> None:
 
 
 def _status(asked: argparse.Namespace) -> int:
-    return ask(asked, "status", {}, _show_status)
+    return ask(asked, "status", {}, partial(_show_status, whole=asked.whole))
 
 
 def _alerts(asked: argparse.Namespace) -> int:
@@ -102,7 +105,8 @@ def _change(asked: argparse.Namespace) -> int:
     return max(ask(asked, asked.verb, arguments | {"alert": alert}, show_done) for alert in asked.alerts)
 
 
-def _show_status(items: list[Item]) -> Iterable[str]:
+def _show_status(items: list[Item], *, whole: bool = False) -> Iterable[str]:
+    """What somebody must know, the worst first, on one screen; ``whole``: and every device and counter."""
     status = items[0]
     yield say("status.state", language(), state=say(f"status.{status['state']}", language()))
     yield from (say("status.alerts", language(), **told) for told in (status.get("alerts"),) if told)
@@ -117,13 +121,18 @@ def _show_status(items: list[Item]) -> Iterable[str]:
     yield say("status.store", language(), mode=say("store.disk" if status["durable"] else "store.memory", language()))
     yield from _show_uplinks(status.get("uplinks", []))
     yield from _show_outputs(status.get("outputs", []))
-    for name, count in sorted(status["counts"].items()):
-        yield _counted(name, count)
     for bus in status.get("buses", []):
         told = {name: "–" if value is None else str(value) for name, value in bus.items()}
         told["classes"] = _classes(bus["skipped_pct_of"])
         yield say("status.bus_overloaded" if bus["overloaded"] else "status.bus", language(), **told)
-    yield from _show_units(status.get("units", []))
+    units, counts = status.get("units", []), status["counts"]
+    shown = units if whole else [unit for unit in units if unit["standing"] != "ok"]
+    yield from _show_units(shown)
+    if whole:
+        yield from (_counted(name, count) for name, count in sorted(counts.items()))
+    else:
+        left_out = len(units) - len(shown)
+        yield say("status.more" if left_out else "status.counts", language(), units=left_out, counts=len(counts))
 
 
 def _counted(name: str, count: int) -> str:

@@ -22,6 +22,21 @@ def test_each_device_has_its_line(monkeypatch):
     assert any("隔离        4.2/17.0 毫秒" in line for line in _show_status([STATUS | {"units": [UNIT]}]))
 
 
+def test_what_is_well_and_what_is_counted_pushes_nothing_off_the_screen(monkeypatch):
+    """Sixty devices and as many counters, on a screen of 24 lines; the one that ails is shown."""
+    monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
+    well = [UNIT | {"device": f"gas-{n}", "standing": "ok"} for n in range(60)]
+    status = STATUS | {"units": [*well, UNIT], "counts": {f"bus-a.{n}": 0 for n in range(55)}}
+    lines = list(_show_status([status]))
+    assert len(lines) < 10
+    assert lines[0] == "state: online"
+    assert "gas-301" in lines[-2]
+    assert lines[-1] == "60 more devices on buses are well; --all lists them, and 55 counters"
+    assert len(list(_show_status([status], whole=True))) > 115
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    assert list(_show_status([status]))[-1] == "另有 60 台总线设备正常，55 项计数；加 --all 全部列出"
+
+
 def test_a_gateway_without_buses_says_nothing_of_them(monkeypatch):
     monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
     assert not any("devices on buses" in line for line in _show_status([STATUS | {"units": []}]))
@@ -112,7 +127,7 @@ SIREN = {
 )
 def test_each_uplink_has_its_line_above_the_counters(monkeypatch, told, line):
     monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
-    lines = list(_show_status([STATUS | {"uplinks": [OFFICE | told]}]))
+    lines = list(_show_status([STATUS | {"uplinks": [OFFICE | told]}], whole=True))
     assert lines.index(line) < next(n for n, one in enumerate(lines) if "bus-a.requests" in one)
 
 
@@ -130,7 +145,7 @@ def test_each_uplink_has_its_line_above_the_counters(monkeypatch, told, line):
 )
 def test_each_output_has_its_line_above_the_counters(monkeypatch, told, line):
     monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
-    lines = list(_show_status([STATUS | {"outputs": [SIREN | told]}]))
+    lines = list(_show_status([STATUS | {"outputs": [SIREN | told]}], whole=True))
     assert lines.index(line) < next(n for n, one in enumerate(lines) if "bus-a.requests" in one)
 
 
@@ -159,12 +174,12 @@ def test_what_somebody_took_out_of_service_is_named(monkeypatch):
 )
 def test_a_counter_is_told_in_words_beside_its_name(monkeypatch, spoken, line):
     monkeypatch.setenv("LC_ALL", spoken)
-    assert line in list(_show_status([STATUS]))
+    assert line in list(_show_status([STATUS], whole=True))
 
 
 def test_a_counter_without_words_is_told_by_its_name(monkeypatch):
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
-    lines = list(_show_status([STATUS | {"counts": {"uplink-office.refused_stale": 3}}]))
+    lines = list(_show_status([STATUS | {"counts": {"uplink-office.refused_stale": 3}}], whole=True))
     assert "  uplink-office.refused_stale              3" in lines
 
 
