@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from instruments.promised import broken_promises
 
-from gateway.alerts import ChangeKind
+from gateway.alerts import ChangeKind, Condition, Grade, Priority, Response, Rung, Suppression
 from gateway.app.check import check
 from gateway.events import Command, Receipt, Verb
 from gateway.nodes import Faults
@@ -17,6 +17,7 @@ from gateway.rules.ladder import Because
 from gateway.uplink import wire
 from gateway.uplink.commands import CommandBody, Refusal, parse_command, parse_receipt
 from gateway.uplink.schemas import schema
+from gateway.words import CATALOGUE
 
 PAGE = "docs/upstream.md"
 _TYPES = {
@@ -75,6 +76,9 @@ _WORDS = {
     "because": [reason.value for reason in Because],
     "refusals": [refusal.value for refusal in Refusal],
     "verdicts": [verdict.value for verdict in Verdict if verdict is not Verdict.DONE],
+    "axes": [word.value for axis in (Priority, Grade, Condition, Response, Suppression, Rung) for word in axis],
+    "outcomes": [key.removeprefix("closed.") for key in CATALOGUE if key.startswith("closed.")],
+    "alert fields": [field.name for field in msgspec.structs.fields(wire.AlertData)],
     "command fields": [field.name for field in msgspec.structs.fields(CommandBody)],
 }
 
