@@ -57,6 +57,7 @@ class Records:
         return [
             {"at": r.at, "revision": r.revision, "kind": r.kind, "who": r.who, "reason": r.reason, "told": _told(r)}
             | _shelf(r)
+            | _why(r)
             for r in rows
         ]
 
@@ -124,6 +125,13 @@ def _told(row: HistoryRow) -> list[dict[str, Any]]:
         return []
     told = msgspec.json.decode(row.body, type=Alert).told
     return [{"rung": one.rung.value, "people": list(one.people)} for one in told if one.at == row.at]
+
+
+def _why(row: HistoryRow) -> dict[str, Any]:
+    """What was seen, where that is the step."""
+    if row.kind not in {ChangeKind.RAISED, ChangeKind.RE_ALARMED}:
+        return {}
+    return {"why": msgspec.to_builtins(msgspec.json.decode(row.body, type=Alert).why)}
 
 
 def _shelf(row: HistoryRow) -> dict[str, float]:

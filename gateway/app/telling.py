@@ -78,7 +78,7 @@ def told_line(change: Change, language: str) -> str:
             "priority": say(f"priority.{alert.priority.value}", language),
             "grade": say(f"grade.{alert.grade.value}", language),
         }
-        why = _joined((_reason_told(reason, language) for reason in alert.why), language)
+        why = _joined((reason_told(reason, language) for reason in alert.why), language)
         because = f" [{_worded('because', change.reason, language)}]" if change.reason else ""
         by = say("replay.by", language, who=change.who) if change.who else ""
         return say("replay.raised", language, **head, **axes, why=why or by) + because
@@ -100,7 +100,8 @@ def _joined(parts: Iterable[str], language: str) -> str:
     return say("alert.comma", language).join(parts)
 
 
-def _reason_told(why: Why, language: str) -> str:
+def reason_told(why: Why, language: str) -> str:
+    """``可燃气体 27.0 %LEL（限值 20）``: what was seen, with what it was held against."""
     fields = {
         "fact": (f"{why.of}." if why.of else "") + _worded("point", why.fact, language),
         "value": _value(why.value, language),

@@ -260,6 +260,8 @@ def _show_alert(alert: Item) -> Iterable[str]:
         condition=say(f"condition.{alert['condition']}", language()),
         response=say(f"response.{alert['response']}", language()), age=length(alert["age_s"]),
     )  # fmt: skip
+    if reasons := _reasons(alert):
+        yield "          " + reasons
     if _is_shelved(alert):
         yield "          " + _until(alert, "alerts.shelved", "alerts.shelved_for")
     elif alert.get("drill") and alert.get("shelved_left_s") is not None:
@@ -268,6 +270,17 @@ def _show_alert(alert: Item) -> Iterable[str]:
     yield "          " + say(
         "alerts.told", language(), told=listed(told, language()) or "—", who=alert["answered_by"] or "—"
     )
+
+
+def _reasons(item: Item) -> str:
+    """What was seen, and its limit: ``combustible gas 26 %LEL (limit 20)``."""
+    import msgspec
+
+    from gateway.alerts import Why
+    from gateway.app.telling import reason_told
+
+    seen = msgspec.convert(item.get("why", []), list[Why])
+    return listed(dict.fromkeys(reason_told(one, language()) for one in seen), language())
 
 
 def _marked(alert: Item) -> str:
@@ -325,6 +338,8 @@ def _why(step: Item) -> str:
             reason = say(
                 "step.refused_of", language(), verb=say(f"verb.{verb}", language()), answer=answer, given=given
             )
+    if seen := _reasons(step):
+        reason = say("step.why", language(), reason=reason, why=seen) if reason else seen
     if "for_s" in step:
         reason = say("step.shelved_for", language(), length=length(step["for_s"]), reason=reason)
     told = listed((_told(one) for one in step.get("told", ())), language())

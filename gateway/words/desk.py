@@ -284,6 +284,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "step.received": ("上级已收到", "received"),
     "step.refused": ("未执行", "refused"),
     "step.refused_of": ("{verb}：{answer} {given}", "{verb}: {answer} {given}"),
+    "step.why": ("{reason}：{why}", "{reason}: {why}"),
     "step.because": ("{told}（{reason}）", "{told} ({reason})"),
     "step.thinned": ("已精简", "thinned"),
     "step.thinned_of": (

@@ -26,6 +26,8 @@ def test_each_step_says_whom_it_told_and_for_how_long_it_shelved(tmp_path):
             told = [step["told"] for step in steps if step["kind"] == "told"]
             assert told == [[{"rung": "building", "people": ["head"]}], [{"rung": "grid", "people": ["grid-1"]}]]
             assert [step["told"] for step in steps if step["kind"] == "raised"] == [[]]
+            ((seen,),) = (step["why"] for step in steps if step["kind"] == "raised")
+            assert (seen["fact"], seen["value"], seen["limit"]) == ("gas", 26, 20)
             asked = {"alert": alert, "who": "head", "reason": "the plumber is in", "for": "20min"}
             await living.house.desk.answer(Request("shelve", asked), US)
             steps = await living.house.desk.answer(Request("history", {"alert": alert}), US)

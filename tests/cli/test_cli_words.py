@@ -326,6 +326,24 @@ def test_the_steps_of_an_alert_are_told_in_words(daemon, capsys, monkeypatch):
     ]
 
 
+GAS = {"fact": "gas", "value": 26.0, "quality": "good", "at": 9_600, "unit": "%LEL", "limit": 20.0}
+
+
+def test_who_looks_at_an_alert_reads_what_was_seen(monkeypatch):
+    """A duty officer asks at once how much it is; a reading that is said twice is said once."""
+    low = {"fact": "gas", "value": None, "quality": "comms", "at": 1, "unit": "", "limit": None}
+    _, seen, _ = desk._show_alerts([OPEN | {"why": [GAS, GAS, low]}])
+    assert seen == "          combustible gas 26.0 %LEL (limit 20), combustible gas: no value (no answer)"
+    again = STEPS[0] | {"kind": "re-alarmed", "reason": "worsened", "why": [GAS]}
+    assert [line[35:] for line in desk._show_history([STEPS[0] | {"why": [GAS]}, again])] == [
+        "—            combustible gas 26.0 %LEL (limit 20)",
+        "—            it worsened: combustible gas 26.0 %LEL (limit 20)",
+    ]
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    _, seen, _ = desk._show_alerts([OPEN | {"why": [GAS]}])
+    assert seen == "          可燃气体 26.0 %LEL（限值 20）"
+
+
 def test_a_history_has_dates_where_a_clock_could_be_trusted():
     """One that began before the clock was right has both in one column."""
     undated, dated = STEPS[0] | {"at_local": None}, STEPS[2] | {"at_local": "2026-11-23T03:04:05"}
