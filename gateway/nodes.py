@@ -69,6 +69,8 @@ class Faults:
         self.found: list[Fault] = []
         self.softened: list[Fault] = []
         """Errors that are run on all the same."""
+        self.language = "en"
+        """That of the site they are about, for whom the locale names none."""
 
     def add(self, mark: Mark, key: str, **fields: object) -> None:
         """Something that must be mended before the gateway starts."""

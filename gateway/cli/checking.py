@@ -33,10 +33,9 @@ def _check(asked: argparse.Namespace) -> int:
     checked = check(asked.site, faults)
     if checked is not None:
         look_for_secrets(checked[0], faults)
-    spoken = language(checked[0].language if checked else "en")
-    print_faults(faults, as_json=asked.json, spoken=spoken)
+    print_faults(faults, as_json=asked.json)
     if checked is not None:
-        _print_loads(checked[0], asked, spoken)
+        _print_loads(checked[0], asked, language(faults.language))
     return FAULTY if faults.errors else OK
 
 
@@ -72,10 +71,10 @@ def _rules_test(asked: argparse.Namespace) -> int:
     try:
         rehearsed = rehearse_files(asked.files, wrong)
     except FaultySite as faulty:
-        print_faults(faulty.faults, as_json=asked.json, spoken=language())
+        print_faults(faulty.faults, as_json=asked.json)
         return FAULTY
     if asked.json:
-        print_faults(wrong, as_json=True, spoken=language())
+        print_faults(wrong, as_json=True)
         for one in rehearsed:
             print_item({"file": one.file, "played": one.played})
     else:

@@ -32,7 +32,7 @@ def _commission(asked: argparse.Namespace) -> int:
     faults = Faults()
     checked = check(asked.site, faults)
     if checked is None or faults.errors:
-        print_faults(faults, as_json=asked.json, spoken=language())
+        print_faults(faults, as_json=asked.json)
         return FAULTY
     try:
         bus, device = find(checked[0], asked.device)

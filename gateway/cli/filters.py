@@ -56,7 +56,7 @@ def _group_refused(asked: argparse.Namespace) -> int:
 
     checked = check(asked.site, faults := Faults())
     if checked is None or faults.errors:
-        print_faults(faults, as_json=asked.json, spoken=language())
+        print_faults(faults, as_json=asked.json)
         return FAULTY
     groups = sorted({door.enrolment for door in checked[0].doors.values()})
     if asked.group in groups:

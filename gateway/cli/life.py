@@ -42,7 +42,7 @@ def _run(asked: argparse.Namespace) -> int:
     try:
         run(asked.site, state_folder(asked.state))
     except FaultySite as faulty:
-        print_faults(faulty.faults, as_json=asked.json, spoken=language())
+        print_faults(faulty.faults, as_json=asked.json)
         return FAULTY
     except StateFolderTaken as taken:
         print(say("cli.state_taken", language(), folder=taken.folder), file=sys.stderr)

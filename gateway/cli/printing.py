@@ -12,9 +12,12 @@ import os
 import sys
 from collections.abc import Iterable
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.words import CATALOGUE, say
+
+if TYPE_CHECKING:
+    from gateway.nodes import Faults
 
 OK, REFUSED, USAGE, NO_DAEMON, FAULTY = 0, 1, 64, 69, 78
 Item = dict[str, Any]
@@ -64,9 +67,11 @@ def refused(cause: BaseException) -> str:
     return say(key, language()) if key in CATALOGUE else getattr(cause, "strerror", None) or str(cause)
 
 
-def print_faults(faults: Any, *, as_json: bool, spoken: str) -> None:
+def print_faults(faults: Faults, *, as_json: bool) -> None:
+    """In the reader's language, or in that of the site they are about."""
     from gateway.site.report import objects, render, summary
 
+    spoken = language(faults.language)
     if as_json:
         for item in objects(faults, spoken):
             print_item(item)

@@ -63,7 +63,7 @@ def _wrong_folder(asked: argparse.Namespace, folders: list[Path]) -> int | None:
 def _told_faults(asked: argparse.Namespace, faults: Faults) -> int:
     """What could not be read, and the exit code for it."""
     if faults.errors:
-        print_faults(faults, as_json=asked.json, spoken=language())
+        print_faults(faults, as_json=asked.json)
     return FAULTY if faults.errors else OK
 
 
@@ -103,7 +103,7 @@ def _profiles_check(asked: argparse.Namespace) -> int:
     faults = Faults()
     files = [file for given in asked.files for file in (sorted(given.glob("*.yaml")) if given.is_dir() else [given])]
     read = {file: check_file(file, faults) for file in files}
-    print_faults(faults, as_json=asked.json, spoken=language())
+    print_faults(faults, as_json=asked.json)
     for file, profile in read.items():
         if profile is not None:
             counts = {"points": len(profile.points), "examples": len(profile.examples)}

@@ -113,7 +113,7 @@ def _replay(asked: argparse.Namespace) -> int:
         noted = partial(_note, asked.journal) if asked.persons else None
         replayed = replay_journal(asked.site, asked.journal, asked.rules, _show_progress, noted)
     except FaultySite as faulty:
-        print_faults(faulty.faults, as_json=asked.json, spoken=language())
+        print_faults(faulty.faults, as_json=asked.json)
         return FAULTY
     except Refusal as refusal:
         return complain(asked, f"refusal.{refusal.reason}", REFUSED, detail=refusal.detail, reason=refusal.reason)

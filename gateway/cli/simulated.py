@@ -49,7 +49,7 @@ def _simulate(asked: argparse.Namespace) -> int:
     faults = Faults()
     checked = check(asked.site, faults)
     if checked is None or faults.errors:
-        print_faults(faults, as_json=asked.json, spoken=language())
+        print_faults(faults, as_json=asked.json)
         return FAULTY
     wishes = Wishes(asked.state, None if length is None else length / 1000, asked.still)
     return simulate(asked.site, wishes, as_json=asked.json, language=language())

@@ -74,7 +74,9 @@ def load_site(
     old = {name: file for name, file in withdrawn_of(profiles).items() if name not in found}
     old_found = read_profiles(old, named, profiles / "none", folder, faults)
     ground = Ground(faults, {**found, **old_found}, [*shipped, *found], old_found)
-    return _Reading(root, ground, file.name).site(first, lambda: folder.fingerprint)
+    site = _Reading(root, ground, file.name).site(first, lambda: folder.fingerprint)
+    faults.language = site.language or faults.language
+    return site
 
 
 def _builtin_rules(file: Path | None, folder: Folder) -> list[Node]:

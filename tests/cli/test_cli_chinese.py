@@ -97,3 +97,17 @@ def test_choices_are_named_as_they_are_typed(monkeypatch, capsys):
     said = capsys.readouterr().err
     assert "critical" in said
     assert "Priority" not in said
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["check"], ["run", "--state", "st"], ["simulate"], ["commission", "gas-1"], ["replay", "--journal", "st"]],
+)
+def test_where_the_locale_is_silent_faults_are_told_in_the_sites_language(tmp_path, capsys, monkeypatch, command):
+    """As a daemon's are that systemd starts without a locale: whoever reads its log wrote the site file."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    monkeypatch.setattr("gateway.app.logs.set_up_logging", lambda **_: None)  # it would outlive this test
+    (tmp_path / "site.yaml").write_text("site: a\ngateway: b\nlanguage: zh-CN\nplaces: { b1: 1号楼 }\nbusses: {}\n")
+    assert main([command[0], "site.yaml", *command[1:]]) == 78
+    assert "site.yaml:5: 错误: site.yaml：不认识“busses”。是不是“buses”？" in capsys.readouterr().out
