@@ -57,6 +57,15 @@ def _commission_sheet(asked: argparse.Namespace, bus: Any, device: Any) -> int:
     return OK
 
 
+def _typed(question: str) -> str:
+    """What somebody types; nothing where nobody is there to type."""
+    try:
+        return input(question).strip()
+    except EOFError:
+        print()
+        return ""
+
+
 def _commission_one(asked: argparse.Namespace, bus: Any, wanted: Any) -> int:
     from gateway.app.commissioning import carry_out
     from gateway.app.logs import set_up_logging
@@ -72,7 +81,7 @@ def _commission_one(asked: argparse.Namespace, bus: Any, wanted: Any) -> int:
     if not asked.write:
         print_item({**about, "written": False}) if asked.json else print(say("commission.only_shown", language()))
         return OK
-    if not asked.yes and input(say("commission.sure", language(), **about)).strip() != wanted.device.id:
+    if not asked.yes and _typed(say("commission.sure", language(), **about)) != wanted.device.id:
         return complain(asked, "commission.not_sure", REFUSED)
     folder = state_folder(asked.state)
     set_up_logging(as_json=True if asked.json else None)

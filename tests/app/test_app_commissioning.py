@@ -1,5 +1,6 @@
 """`loudong commission` on a real serial line: what it shows, what it writes, what it leaves alone."""
 
+import io
 import json
 import threading
 from contextlib import contextmanager
@@ -214,6 +215,13 @@ def test_it_refuses_while_the_gateway_runs(tmp_path, run):
     with compound(tmp_path, SimUnit(5, holding=registers())) as wire, claim(tmp_path / "st"):
         code, (told,) = run("baud", "4", "--write", "--yes")
         assert (code, told["error"]) == (1, "taken")
+        assert wire.log == []
+
+
+def test_where_nobody_can_be_asked_nothing_is_written(tmp_path, run, monkeypatch):
+    with compound(tmp_path, SimUnit(5, holding=registers())) as wire:
+        monkeypatch.setattr("sys.stdin", io.StringIO(""))
+        assert run("baud", "3", "--write")[0] == 1
         assert wire.log == []
 
 
