@@ -11,7 +11,7 @@ does know arrives twice, with the same bytes. What is news is decided by number,
 show a message only after its successor.
 
 What the broker does not take (``tolerance.py``) is set aside in the outbox, never deleted: others pass it, and it is tried again
-when nothing waits in its lane or above (``latecomers.py``).
+when nothing waits in its lane or above (``retrial.py``).
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ import structlog
 
 from gateway.alerts import Priority
 from gateway.faults import StoreFault
-from gateway.uplink.latecomers import LANES, Latecomer, Latecomers
+from gateway.uplink.latecomers import LANES
 from gateway.uplink.outbox import Message, Outbox
 from gateway.uplink.parcel import Kind, Parcel
 from gateway.uplink.payloads import shortened
-from gateway.uplink.tolerance import FIRST_REST_S, Tolerance
+from gateway.uplink.retrial import Retrial
+from gateway.uplink.tolerance import Tolerance
 
 log = structlog.get_logger()
 
@@ -106,14 +107,7 @@ class Departures:
         self._tolerance = Tolerance()
         self._tolerances: dict[Hashable, Tolerance] = {}
         """By broker: what one does not take, another may."""
-        self._aside, self._aside_read = Latecomers(), False
-        self._found: Parcel | None = None
-        """The one of those whose turn it is, as the outbox has it."""
-        self._looking_up: asyncio.Task[None] | None = None
-        self._look_up_at = 0.0
         self._refused: list[Parcel] = []
-        self._had: list[tuple[str, int]] = []
-        """Lane and sequence of what was set aside and has arrived."""
         self._lanes = {lane: _Lane() for lane in LANES}
         self._under_way: set[Parcel] = set()
         self._status_due, self._status_left_out = True, False
@@ -126,13 +120,16 @@ class Departures:
         self._landed = asyncio.Event()
         self.wake = asyncio.Event()
         self.counts: Counter[str] = Counter()
+        self._retrial = Retrial(
+            uplink, outbox, lambda message: self._alert(message, aside=True), self.wake.set, self.counts
+        )
 
     def restart(self, most: int | None = None, broker: Hashable = None) -> None:
         """A new session: forget what was on its way, and say again how everything stands. ``most``: bytes that its broker takes."""
         self._tolerance = self._tolerances.setdefault(broker, Tolerance())
         self._tolerance.begin(most)
         self._open = True
-        self._aside.look_again()
+        self._retrial.begin(self._tolerance)
         self._lanes = {lane: _Lane() for lane in LANES}
         self._drop_under_way()
         self._taken, self._unheard = set(), False
@@ -170,9 +167,7 @@ class Departures:
         self.counts["telemetry_dropped"] += len(self._telemetry)
         self._telemetry.clear()
         self._ended = True
-        if self._looking_up is not None:
-            self._looking_up.cancel()
-            self._looking_up = None
+        self._retrial.end()
         return self.counts["telemetry_dropped"] - before
 
     def _drop_under_way(self) -> None:
@@ -246,7 +241,7 @@ class Departures:
     @property
     def left_out(self) -> bool:
         """Whether something is known that the broker does not take: alerts, or even how the gateway stands in short."""
-        return len(self._aside) > 0 or self._status_left_out
+        return len(self._retrial) > 0 or self._status_left_out
 
     async def next(self, window: int = WINDOW) -> Parcel | None:
         """The next parcel that may leave now, or None: nothing to send, or the window has no place for it."""
@@ -268,7 +263,7 @@ class Departures:
                     return None
                 waits.under_way.add(waits.ready.popleft().sequence)
                 return self._leave(parcel)
-            if (late := self._from_aside(lane)) is not None:
+            if (late := self._retrial.turn(lane)) is not None:
                 return None if self._under_way else self._leave_late(late)
         if room <= window // 2:
             return None
@@ -348,63 +343,14 @@ class Departures:
         self._lanes[parcel.lane].land(parcel.sequence)
         self.counts[f"alert_{reason}"] += 1
         proven = reason == "too_large" and parcel.lane != Priority.CRITICAL
-        self._aside.add(parcel.lane, parcel.sequence, parcel.size, tries=1 if proven else 0)
+        self._retrial.add(parcel, tried=proven)
         where = {"uplink": self._uplink, "lane": parcel.lane, "sequence": parcel.sequence}
         log.warning("message_set_aside", **where, bytes=parcel.size, reason=reason)
 
-    def _from_aside(self, lane: str) -> Parcel | None:
-        """One that others of this lane passed, and that is to be tried now. It travels alone: those below wait for that."""
-        if any(parcel.aside for parcel in self._under_way):
-            return None
-        first = self._first_aside(lane)
-        if self._aside_read and first is None:
-            return None
-        if first is not None and self._found is not None and self._found.key == (Kind.ALERT, lane, first.sequence):
-            return self._found
-        self._look_up()
-        return None
-
-    def _first_aside(self, lane: str) -> Latecomer | None:
-        first = self._aside.first(lane, self._tolerance.bears)
-        ready = first is not None and (not first.tries or self._tolerance.is_rested(lane, _now()))
-        return first if ready else None
-
     def _leave_late(self, parcel: Parcel) -> Parcel:
-        self._found = None
-        self._aside.tried(parcel.lane, parcel.sequence)
+        """It travels alone: those below wait for that."""
+        self._retrial.leave(parcel)
         return self._leave(parcel)
-
-    def _look_up(self) -> None:
-        """Beside the loop of sending: an alert must not wait for a disk that hangs, for the sake of one that was passed."""
-        if self._looking_up is not None and self._looking_up.done():
-            self._looking_up.result()
-            self._looking_up = None
-        if self._looking_up is None and _now() >= self._look_up_at:
-            self._looking_up = asyncio.create_task(self._find_aside())
-
-    async def _find_aside(self) -> None:
-        try:
-            if not self._aside_read:
-                for place in await self._outbox.aside(self._uplink):
-                    self._aside.add(*place)
-                self._aside_read = True
-            first = next(filter(None, map(self._first_aside, LANES)), None)
-            if first is not None:
-                self._found = self._as_found(first, await self._outbox.find(first.lane, first.sequence))
-        except StoreFault:  # the store says so loudly itself
-            self._look_up_at = _now() + FIRST_REST_S
-        self.wake.set()
-
-    def _as_found(self, first: Latecomer, message: Message | None) -> Parcel | None:
-        if message is None:
-            # Only here: its row stays, and the next life looks for it again.
-            self._aside.drop(first.lane, first.sequence)
-            self.counts["alert_gone"] += 1
-            log.error("message_gone", uplink=self._uplink, lane=first.lane, sequence=first.sequence)
-            return None
-        parcel = self._alert(message, aside=True)
-        self._aside.measured(first, parcel.size)
-        return parcel if self._tolerance.bears(parcel.size) else None
 
     def _from_devices(self) -> Parcel | None:
         while self._devices_due:
@@ -450,8 +396,7 @@ class Departures:
         self._taken.add(parcel.kind)
         self._tolerance.taken(parcel)
         if parcel.aside:
-            self._aside.drop(parcel.lane, parcel.sequence)
-            self._had.append((parcel.lane, parcel.sequence))
+            self._retrial.arrived(parcel)
         elif parcel.kind is Kind.ALERT:
             self._lanes[parcel.lane].land(parcel.sequence)
         self.wake.set()
@@ -461,7 +406,7 @@ class Departures:
         self._under_way.discard(parcel)
         self._landed.set()
         if parcel.aside:
-            self._tolerance.refused_again(parcel.lane, _now())
+            self._retrial.refused(parcel)
         else:
             self._refused.append(parcel)
         self.wake.set()
@@ -474,8 +419,7 @@ class Departures:
         """Move the durable cursors to where the lanes have arrived, and past what was set aside."""
         while self._refused:
             await self._set_aside(self._refused.pop(0), "not_taken")
-        while self._had:
-            await self._outbox.settle(self._uplink, *self._had.pop())
+        await self._retrial.save()
         for name, lane in self._lanes.items():
             for sequence in lane.due():
                 try:

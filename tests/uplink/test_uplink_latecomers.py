@@ -8,7 +8,7 @@ import pytest
 
 from gateway.alerts import Priority
 from gateway.faults import StoreFault
-from gateway.uplink import departures
+from gateway.uplink import departures, retrial
 from gateway.uplink.departures import Departures
 from gateway.uplink.parcel import Kind
 from gateway.uplink.tolerance import FIRST_REST_S, LONGEST_OF_CRITICAL_S, LONGEST_REST_S, STRIKES, UNPROVEN
@@ -54,7 +54,8 @@ class Line:
 @pytest.fixture
 def line(house, monkeypatch):
     line = Line(house.MemoryOutbox())
-    monkeypatch.setattr(departures, "_now", lambda: line.now)
+    for room in (departures, retrial):
+        monkeypatch.setattr(room, "_now", lambda: line.now)
     return line
 
 
@@ -106,7 +107,7 @@ def test_readings_without_end_do_not_keep_back_what_was_set_aside(line):
             line.leaving.offer("gas-501", b"{}")
             while (parcel := await line.leaving.next()) is not None:
                 under_way.append(parcel)
-            if len(under_way) > 1 or line.leaving._found:
+            if len(under_way) > 1 or line.leaving._retrial._found:
                 line.leaving.arrived(under_way.pop(0))  # there is always another one on its way
             await line.leaving.save()
             await asyncio.sleep(0)
