@@ -413,6 +413,8 @@ class Database:
             return Pruned(more=True)
         with self._access.writing() as connection:
             pruned = retention.tidy(connection, self._thinners, self._outbox, old)
+            moved = self._outbox.write_cursors(connection)  # a life that knew less would look for what is gone
+        self._outbox.settle(moved)
         for thinner in self._thinners:
             thinner.settle()
         return structs.replace(pruned, keys=self._persons.expire(now - keep.journal_ms))
