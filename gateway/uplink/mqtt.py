@@ -5,7 +5,8 @@ inbox and the supervisor. Nothing here may decide what an alert or a command mea
 
 Three tasks share a session, and the first to fail ends it:
 *send* keeps the window full and moves the cursors after PUBACK; *listen* hands commands and receipts to the core in the order
-they came (``hearing.py``); *answer* waits until each is on disk, replies, and only then lets the broker forget it.
+they came (``hearing.py``); *answer* waits until each is on disk, replies, and only then lets the broker forget it
+(``answering.py``).
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 
 import aiomqtt
 import structlog
-from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.events import DeviceHealth, Health
@@ -28,11 +28,12 @@ from gateway.lookup import Lookup
 from gateway.restraint import CommandAllowance
 from gateway.site.model import Broker, Uplink
 from gateway.uplink import wire
+from gateway.uplink.answering import Answering
 from gateway.uplink.departures import Departures
 from gateway.uplink.hearing import Heard, Hearing
 from gateway.uplink.outbox import Outbox
 from gateway.uplink.parcel import Kind, Parcel
-from gateway.uplink.payloads import reply_body, status_body, topic
+from gateway.uplink.payloads import status_body, topic
 from gateway.uplink.preference import ANSWERS_NEEDED, Preference
 from gateway.uplink.session import (
     ANSWER_S,
@@ -111,8 +112,7 @@ class MqttUplink:
         self._last_reason = ""
         self._logged: dict[Broker, str] = {}
         self._deaf_to_commands = False
-        self._replying = False
-        """A reply is on its way: a session that breaks may break by it."""
+        self._answering = Answering(uplink, site_id, gateway_id, self._prefix, self.counts)
         self._hearing = Hearing(uplink, self._prefix, report, wall_ms, self.counts, allowance)
 
     def _measure(self, leaf: str, body: bytes) -> int:
@@ -163,7 +163,7 @@ class MqttUplink:
             try:
                 await self._serve()
             except SessionLost as fault:
-                explained = self._replying or fault.reason == "taken_over"
+                explained = self._answering.lost() or fault.reason == "taken_over"
                 steady, struck = loop.time() - began >= STEADY_S, self._departures.lost(explained=explained)
                 pause_due = self._lost(fault, steady=steady)
                 rounds = 1 if steady or struck else rounds + pause_due
@@ -178,7 +178,7 @@ class MqttUplink:
     async def _serve(self) -> None:
         """One session, until it breaks (SessionLost), the preferred broker is back (_GoHome), or we are cancelled."""
         self.counts["connects_tried"] += 1
-        self._replying = False
+        self._answering.begin()
         broker = self._preference.current
         session = await self._session(broker, self._will())
         await session.open()
@@ -196,7 +196,7 @@ class MqttUplink:
             await _until_one_fails(
                 self._send(session),
                 self._listen(session, heard),
-                self._answer(session, heard),
+                self._answering.run(session, heard),
                 self._sweep(broker),
                 *away,
             )
@@ -354,30 +354,6 @@ class MqttUplink:
         except aiomqtt.MqttError as fault:
             await asyncio.wait({session.lost}, timeout=1)
             raise session.lost.result() if session.lost.done() else SessionLost("network", str(fault)) from fault
-
-    async def _answer(self, session: Session, heard: asyncio.Queue[Heard]) -> None:
-        while True:
-            one = await heard.get()
-            durable = await one.ticket.durable() if one.ticket is not None else None
-            if one.parsed is not None and one.parsed.principal:
-                reply = one.reply()
-                correlation = getattr(one.message.properties, "CorrelationData", None)
-                properties = publish_properties(self.uplink.protocol, correlation)
-                body = reply_body(self._site, self._gateway, reply, durable=durable)
-                await self._deliver(session, one.parsed.reply_to, body, properties)
-            session.acknowledge(one.message)
-            heard.task_done()
-
-    async def _deliver(self, session: Session, leaf: str, body: bytes, properties: Properties | None) -> None:
-        """Publish now and wait for the PUBACK; ``_send`` watches over the time it takes. One that is too large must not be sent."""
-        size = packet_bytes(self._prefix + leaf, body, packed_bytes(properties))
-        if session.most is not None and size > session.most:
-            self.counts["replies_too_large"] += 1
-            return
-        self._replying = True
-        code = await session.send(self._prefix + leaf, body, properties=properties)
-        self._replying = False  # not where the session ends: its end is judged by it
-        self.counts["replies_refused" if refused(code) else "replies"] += 1
 
     # --- how it stands
 

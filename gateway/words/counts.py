@@ -75,6 +75,7 @@ _UPLINK: dict[str, tuple[str, str]] = {
     "commands": ("收到的命令", "commands"),
     "replies": ("发出的答复", "replies"),
     "replies_refused": ("服务器拒绝的答复", "replies that the broker refused"),
+    "replies_not_taken": ("服务器不收而略去的答复", "replies left out, for the broker hangs up on them"),
     "receipts": ("回执", "receipts"),
     "receipts_repeated": ("重复的回执", "receipts that came again"),
 }

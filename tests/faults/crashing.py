@@ -26,6 +26,7 @@ from gateway.app.running import run
 from gateway.drivers.modbus.poller import BusPoller
 from gateway.store import access
 from gateway.store.database import Database
+from gateway.uplink.answering import Answering
 from gateway.uplink.departures import Departures, Kind
 from gateway.uplink.mqtt import MqttUplink
 
@@ -124,10 +125,10 @@ def build_in(place: str, rule: str, fuse: Fuse) -> None:
         case "written":  # the relay board has confirmed; nobody has read it back
             after_awaited(BusPoller, "_send", fuse, valve)
         case "command":  # a command is on disk; the one who gave it was not answered
-            before(MqttUplink, "_deliver", fuse, lambda *_: True)
+            before(Answering, "_deliver", fuse, lambda *_: True)
         case "hushed":  # the answer is on disk; the siren has not been switched off yet
             _hold_up(lambda point, on: point == "relay2" and not on)
-            before(MqttUplink, "_deliver", fuse, lambda *_: True)
+            before(Answering, "_deliver", fuse, lambda *_: True)
         case "migrating":  # between two statements of the migration
             _between_statements(fuse)
         case "counted":  # this run has its name; nothing was read

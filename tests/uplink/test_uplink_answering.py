@@ -1,0 +1,62 @@
+"""A broker that hangs up on an answer: no alert is blamed for it, and the gateway does not answer for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+
+from instruments.packets import CONNECT, PUBACK, PUBLISH, SUBSCRIBE, packets, publish, published
+
+from gateway.uplink.tolerance import STRIKES
+
+PREFIX = "loudong/v1/fukang/gw-1/"
+
+
+class Grudge:
+    """A broker of MQTT 3.1.1 that keeps one order until it is acknowledged, gives it to each session that has an alert on its way, and
+    hangs up on the answer. No alert is taken before the order is.
+    """
+
+    def __init__(self):
+        order = {"command_id": "c-1", "issued_at": "2999-01-01T00:00:00Z", "who": "grid-li"}
+        self._order = publish(f"{PREFIX}commands/duty/ack", json.dumps(order).encode())
+        self.forgotten, self.answers, self.alerts = False, 0, 0
+
+    async def serve(self, reader, writer):
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            async for kind, content in packets(reader):
+                if kind == CONNECT:
+                    writer.write(b"\x20\x02\0\0")
+                elif kind == SUBSCRIBE:
+                    writer.write(b"\x90\x03" + content[:2] + b"\x01")
+                elif kind == PUBACK:
+                    self.forgotten = True
+                elif kind == PUBLISH:
+                    topic, mid = published(content)
+                    if "/replies/" in topic:
+                        self.answers += 1
+                        break
+                    if topic.endswith("/alerts") and not self.forgotten:
+                        writer.write(self._order)
+                        continue
+                    self.alerts += topic.endswith("/alerts")
+                    writer.write(b"\x40\x02" + mid)
+        writer.transport.abort()
+
+
+def test_an_answer_that_ends_every_session_is_left_out_and_no_alert_is_blamed_for_it(house):
+    async def story():
+        grudge = Grudge()
+        async with await asyncio.start_server(grudge.serve, "127.0.0.1", 0) as broker:
+            gateway = house.Gateway(broker.sockets[0].getsockname()[1], protocol="3.1.1", answer_s=1.0)
+            gateway.outbox.add("critical")
+            async with house.running(gateway.mqtt):
+                await house.until(lambda: grudge.forgotten)
+                await house.until(lambda: gateway.outbox.cursors.get(("city", "critical")) == 1)
+                await house.until(lambda: gateway.up)
+        assert (grudge.answers, gateway.mqtt.counts["replies_not_taken"]) == (STRIKES, 1)
+        assert gateway.mqtt.counts["alert_not_taken"] == 0
+        assert grudge.alerts == 1
+
+    asyncio.run(story())
