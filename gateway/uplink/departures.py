@@ -17,6 +17,7 @@ when nothing waits in its lane or above (``retrial.py``).
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Sequence
 
@@ -24,6 +25,7 @@ import structlog
 
 from gateway.alerts import Priority
 from gateway.faults import StoreFault
+from gateway.uplink.lane import Lane
 from gateway.uplink.latecomers import LANES
 from gateway.uplink.outbox import Message, Outbox
 from gateway.uplink.parcel import Kind, Parcel
@@ -36,56 +38,8 @@ log = structlog.get_logger()
 WINDOW = 20  # Mosquitto's default max_inflight_messages; a broker may announce less (MQTT 5, Receive Maximum)
 _KEPT_FOR_REPLIES = 2
 _KEPT_FOR_CRITICAL = 2
-_READ_AHEAD = 100  # each asking of the disk costs as much as sending twenty
 TELEMETRY_KEPT = 1000
-
-
-class _Lane:
-    """One lane in one session."""
-
-    def __init__(self) -> None:
-        self.ready: deque[Message] = deque()
-        self.under_way: set[int] = set()
-        self.arrived: set[int] = set()
-        self.read: set[int] = set()
-        """Read from the outbox in this session, and not yet counted as delivered there."""
-        self.answer: set[int] = set()
-        """What the outbox had to give when it was asked last."""
-        self.dry = False
-
-    def ask(self) -> int:
-        """How many messages must be taken to see new ones behind those the outbox still counts as waiting."""
-        return _READ_AHEAD + len(self.read)
-
-    def put(self, taken: list[Message]) -> None:
-        """Keep what is news. A lower number may be news after a higher one: the outbox could not read it before."""
-        self.answer = {message.sequence for message in taken}
-        fresh = [message for message in taken if message.sequence not in self.read]
-        if fresh:
-            self.ready.extend(fresh)
-            self.read.update(message.sequence for message in fresh)
-            self.dry = False
-
-    def land(self, sequence: int) -> None:
-        self.under_way.discard(sequence)
-        self.arrived.add(sequence)
-
-    def due(self) -> list[int]:
-        """What to tell the outbox: the last number below which everything that was read has arrived.
-
-        Numbers missing in its last answer are told each by itself: an outbox that cannot reach them now would not know that
-        they are meant.
-        """
-        if not self.arrived:
-            return []
-        first_out = min(self.read - self.arrived, default=None)
-        run = sorted(one for one in self.arrived if first_out is None or one < first_out)
-        return [one for one in run[:-1] if one not in self.answer] + run[-1:]
-
-    def told(self, sequence: int) -> None:
-        """The outbox counts everything up to here as delivered."""
-        self.read = {one for one in self.read if one > sequence}
-        self.arrived = {one for one in self.arrived if one > sequence}
+_NOBODY = (sys.maxsize, True)  # the turn of a lane in which nothing waits
 
 
 class Departures:
@@ -108,13 +62,16 @@ class Departures:
         self._tolerances: dict[Hashable, Tolerance] = {}
         """By broker: what one does not take, another may."""
         self._refused: list[Parcel] = []
-        self._lanes = {lane: _Lane() for lane in LANES}
+        self._lanes = {lane: Lane() for lane in LANES}
         self._under_way: set[Parcel] = set()
         self._status_due, self._status_left_out = True, False
         self._devices_due: dict[str, bytes | None] = {}
         self._retained: set[str] = set()
         """Devices of which the broker was told in this session."""
-        self._taken: set[Kind] = set()
+        self.served = False
+        """The broker has taken an alert in this session, and has somebody for it, or nobody was waited for any longer."""
+        self._answered = False
+        """It has taken anything."""
         self._unheard = False
         self._open = self._held = self._ended = False
         self._landed = asyncio.Event()
@@ -130,9 +87,10 @@ class Departures:
         self._tolerance.begin(most)
         self._open = True
         self._retrial.begin(self._tolerance)
-        self._lanes = {lane: _Lane() for lane in LANES}
+        self._lanes = {lane: Lane() for lane in LANES}
         self._drop_under_way()
-        self._taken, self._unheard = set(), False
+        self.served = self._answered = self._unheard = False
+        self._refused = []
         self._held = False
         self._status_due = True
         self._devices_due = dict(self._devices())
@@ -147,8 +105,8 @@ class Departures:
         if not self._open:
             return False
         self._open = False
-        waited_for_ears = self._unheard and Kind.ALERT not in self._taken  # the broker had it, and said so
-        unproven = not self._taken and all(parcel.kind is Kind.ALERT for parcel in self._under_way)
+        waited_for_ears = self._unheard and not self.served  # the broker had it, and said so
+        unproven = not self._answered and all(parcel.kind is Kind.ALERT for parcel in self._under_way)
         blamed = () if waited_for_ears or unproven or explained else self._under_way
         struck = self._tolerance.lost(blamed, _now())
         self._drop_under_way()
@@ -211,11 +169,11 @@ class Departures:
     @property
     def proven(self) -> bool:
         """The broker has taken an alert in this session; or anything, and no alert is on its way or waits."""
-        settled = not self._refused and all(
-            lane.dry and not lane.ready and not lane.under_way for lane in self._lanes.values()
-        )
-        answered = bool(self._taken) or (self.left_out and not self._under_way)
-        return Kind.ALERT in self._taken or self._unheard or (answered and settled)
+        if self.served or self._unheard:
+            return True
+        answered = self._answered or (self.left_out and not self._under_way)
+        settled = all(lane.dry and not lane.ready and not lane.under_way for lane in self._lanes.values())
+        return answered and settled and not self._refused
 
     def unheard(self) -> None:
         """The broker takes alerts, and has nobody for them yet: the one on trial stays so."""
@@ -230,13 +188,12 @@ class Departures:
         would make TCP throw the answer away, and nobody would learn why. Nor would anybody learn who it was that broke a session:
         what was on its way then travels alone, too.
         """
-        if Kind.ALERT in self._taken and not self._tolerance.suspects_any:
+        if self.served and not self._tolerance.suspects_any:
             return False  # as nearly always, and it is asked before each departure
         return any(not parcel.aside and self._is_on_trial(parcel) for parcel in self._under_way)
 
     def _is_on_trial(self, parcel: Parcel) -> bool:
-        first = parcel.kind is Kind.ALERT and Kind.ALERT not in self._taken
-        return first or self._tolerance.is_suspect(parcel.key)
+        return (parcel.kind is Kind.ALERT and not self.served) or self._tolerance.is_suspect(parcel)
 
     @property
     def left_out(self) -> bool:
@@ -254,7 +211,7 @@ class Departures:
             self._status_left_out = status is None
             if status is not None:
                 return status
-        for lane in await self._in_order():
+        for lane in await self._in_order() if self._tolerance.accuses_any else LANES:
             if lane != Priority.CRITICAL and room <= min(_KEPT_FOR_CRITICAL, window // 4):
                 return None
             waits = self._lanes[lane]
@@ -271,7 +228,7 @@ class Departures:
 
     def _must_wait(self, parcel: Parcel) -> bool:
         """Whether a parcel leaves only when nothing else is on its way."""
-        return bool(self._under_way) and self._tolerance.is_suspect(parcel.key)
+        return bool(self._under_way) and self._tolerance.is_suspect(parcel)
 
     def _parcel(self, kind: Kind, topic: str, body: bytes, *, retain: bool = False) -> Parcel:
         return Parcel(kind, topic, body, retain, size=self._measure(topic, body))
@@ -295,19 +252,23 @@ class Departures:
         return None if self._tolerance.too_large(short.kind, short.size, _now()) else self._leave(short)
 
     async def _in_order(self) -> Sequence[str]:
-        """The lanes; where the broker seems to take no alert, those first whose next one is smaller than what it was seen to refuse."""
-        if not self._tolerance.at_a_loss:
-            return LANES
-        smaller = []
+        """The lanes where an alert stands accused: those first whose next one is to show whether the broker takes any."""
+        turns = dict.fromkeys(LANES, _NOBODY)
         for name in LANES:
             await self._first_of(name)
             ready = self._lanes[name].ready
-            small = next((one for one in ready if self._tolerance.is_smaller(self._alert(one).size)), None)
-            if small is not None:
-                ready.remove(small)
-                ready.appendleft(small)
-                smaller.append(name)
-        return (*smaller, *(name for name in LANES if name not in smaller))
+            if ready:
+                least = min(ready, key=self._turn)
+                ready.remove(least)
+                ready.appendleft(least)
+                turns[name] = self._turn(least)
+        waiting = [one for lane in self._lanes.values() for one in lane.ready]
+        if len(waiting) == 1 and self._tolerance.is_accused(alone := self._alert(waiting[0])):
+            self._tolerance.stands_alone(alone)
+        return sorted(LANES, key=lambda name: turns[name])
+
+    def _turn(self, message: Message) -> tuple[int, bool]:
+        return self._tolerance.turn(self._alert(message))
 
     async def _first_of(self, name: str) -> Parcel | None:
         """The first message of a lane that may leave, and still stands there; those that the broker does not take are set aside."""
@@ -323,7 +284,7 @@ class Departures:
             await self._set_aside(parcel, reason)
         return None
 
-    async def _read(self, name: str, lane: _Lane) -> None:
+    async def _read(self, name: str, lane: Lane) -> None:
         lane.dry = True  # before asking: a look() meanwhile must not be forgotten
         try:
             lane.put(await self._outbox.take(self._uplink, name, lane.ask()))
@@ -333,12 +294,11 @@ class Departures:
     def _reason_against(self, parcel: Parcel) -> str:
         if self._is_too_large(parcel):
             return "too_large"
-        return "not_taken" if self._tolerance.is_guilty(parcel.key) else ""
+        return "not_taken" if self._tolerance.is_guilty(parcel) else ""
 
     async def _set_aside(self, parcel: Parcel, reason: str) -> None:
         """Others pass it. The outbox keeps it, and that it was set aside."""
-        if reason != "too_large":
-            self._tolerance.convicted(parcel.key, parcel.size)
+        self._tolerance.set_aside(parcel, too_large=reason == "too_large")
         await self._outbox.set_aside(self._uplink, parcel.lane, parcel.sequence)
         self._lanes[parcel.lane].land(parcel.sequence)
         self.counts[f"alert_{reason}"] += 1
@@ -393,12 +353,14 @@ class Departures:
         """The broker has taken this parcel."""
         self._under_way.discard(parcel)
         self._landed.set()
-        self._taken.add(parcel.kind)
+        self._answered = True
         self._tolerance.taken(parcel)
-        if parcel.aside:
-            self._retrial.arrived(parcel)
-        elif parcel.kind is Kind.ALERT:
-            self._lanes[parcel.lane].land(parcel.sequence)
+        if parcel.kind is Kind.ALERT:
+            self.served = True
+            if parcel.aside:
+                self._retrial.arrived(parcel)
+            else:
+                self._lanes[parcel.lane].land(parcel.sequence)
         self.wake.set()
 
     def refused(self, parcel: Parcel) -> None:
@@ -408,6 +370,7 @@ class Departures:
         if parcel.aside:
             self._retrial.refused(parcel)
         else:
+            self._tolerance.refused(parcel)
             self._refused.append(parcel)
         self.wake.set()
 

@@ -49,12 +49,17 @@ from gateway.uplink.session import (
     unheard,
 )
 from gateway.uplink.sweeping import sweep
+from gateway.uplink.tolerance import STRIKES
 
 log = structlog.get_logger()
 
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MAX_S = 10.0  # NFPA 72 and GB/T 26875.3 both think in tens of seconds; an hour-long back-off would be an outage
 STEADY_S = 30.0  # a session that lived this long was a real one: the next attempt starts without delay
+HASTE = STRIKES
+"""So many sessions in a row follow each other without a pause while an alert is looked for that the broker does not take: nobody waits
+for it longer than that takes. Each alert that arrives in between gives them back; a broker that takes none is dialled as any other that
+does not serve."""
 PROBE_S = 20.0  # three answers in a row make a minute: longer than a broker's restart, shorter than a shift's patience
 LOOK_AGAIN_S = 2.0  # how long a forgotten wake-up of the outbox could hold an alert back at most
 NOBODY_S = 10.0  # no longer than an alarm may take in all (GB 26875.1-2011): what waits behind may be one
@@ -157,21 +162,25 @@ class MqttUplink:
             log.warning("telemetry_dropped", uplink=self.uplink.id, batches=waited, reason="ended")
 
     async def _keep_alive(self) -> None:
-        loop, rounds = asyncio.get_running_loop(), 0
+        loop, rounds, haste = asyncio.get_running_loop(), 0, HASTE
         while True:
             began = loop.time()
             try:
                 await self._serve()
             except SessionLost as fault:
                 explained = self._answering.lost() or fault.reason == "taken_over"
-                steady, struck = loop.time() - began >= STEADY_S, self._departures.lost(explained=explained)
-                pause_due = self._lost(fault, steady=steady)
-                rounds = 1 if steady or struck else rounds + pause_due
+                steady, served = loop.time() - began >= STEADY_S, self._departures.served
+                struck, pause_due = self._departures.lost(explained=explained), self._lost(fault, steady=steady)
+                haste = HASTE if steady or served else haste
+                hastens = pause_due and struck and haste > 0
+                haste -= hastens
+                rounds = 1 if steady or hastens else rounds + pause_due
                 self._beat()
-                if pause_due and not struck:
+                if pause_due and not hastens:
                     ceiling = min(self._backoff_max_s, BACKOFF_FIRST_S * 2 ** min(rounds - 1, 16))
                     await self._sleep(ceiling * self._chance())
             except _GoHome:
+                self._departures.lost(explained=True)
                 self._preference.go_home()
                 self.counts["went_home"] += 1
 
@@ -192,12 +201,13 @@ class MqttUplink:
             self._departures.restart(session.most, broker)
             await self._subscribe(session)
             heard: asyncio.Queue[Heard] = asyncio.Queue(_HANDED_OVER)
+            proven = asyncio.Event()
             away = () if self._preference.at_home else (self._long_for_home(heard),)
             await _until_one_fails(
-                self._send(session),
+                self._send(session, proven),
                 self._listen(session, heard),
                 self._answering.run(session, heard),
-                self._sweep(broker),
+                self._sweep(broker, proven),
                 *away,
             )
         except asyncio.CancelledError:
@@ -226,10 +236,13 @@ class MqttUplink:
             answer_s=self._answer_s,
         )
 
-    async def _sweep(self, broker: Broker) -> None:
-        """Once at each address: what is retained there of devices that are no more goes. It may as well fail."""
+    async def _sweep(self, broker: Broker, proven: asyncio.Event) -> None:
+        """Once at each address: what is retained there of devices that are no more goes. It may as well fail. No sooner than the
+        session is proven to be one: a broker that hangs up would be dialled twice each time.
+        """
         if broker in self._swept:
             return
+        await proven.wait()
         with contextlib.suppress(SessionLost, TimeoutError):
             session = await self._session(broker, None, fleeting=True)
             cleared = await sweep(session, self._prefix, self._devices)
@@ -272,7 +285,7 @@ class MqttUplink:
 
     # --- out
 
-    async def _send(self, session: Session) -> None:
+    async def _send(self, session: Session, proven: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
         look_at = loop.time() + self._look_again_s
         while True:
@@ -281,6 +294,7 @@ class MqttUplink:
                 self._depart(session, parcel)
             await self._departures.save()
             if self._departures.proven:
+                proven.set()
                 self._up()
             self._beat()
             left = session.check()

@@ -3,9 +3,11 @@
 Theory. A broker that does not take a message has four ways to show it: a size announced in CONNACK, a refusal in PUBACK, hanging up,
 or silence. The last two look like a bad line, and a message that is simply sent again then breaks every session for all others. So
 what was on its way when a line broke travels alone in the next session, behind the word on the status, which shows that the line is
-good; an alert that breaks it alone ``STRIKES`` times is what the broker does not take. That it was for the size is believed when a
-smaller one passes, and nothing as large ever did. A broker that hangs up on whatever alert comes takes no alerts: after a few of them,
-with none taken in between, nobody is blamed any more, and only smaller ones go before.
+good; an alert that breaks it alone ``STRIKES`` times stands *accused*, and others go before it, those first that broke the fewest
+sessions. When one of them passes, the broker takes alerts, and the accused is tried once more: if it breaks a session again, it is
+what the broker does not take (and that for its size, if nothing as large ever passed). Where none passes it is the line, or the
+broker, and nobody is blamed. Only one that waits all alone is believed to be guilty without a witness, so that it does not end every
+session for what is no alert; and no second one, before an alert passes.
 
 What is set aside is tried again, one at a time and when nothing waits in its lane or above: once without a rest, for a bad line looks
 like a broker that does not take it, and then after rests that double; each that passes has the next one tried at once.
@@ -21,8 +23,6 @@ from gateway.uplink.parcel import Key, Kind, Parcel
 
 STRIKES = 4  # three resets in a row are a bad line (the fault row broker-reset-inside-publish makes so many)
 STRIKES_OF_OTHERS = 2  # readings may be dropped and a status shortened: a wrong verdict costs little
-UNPROVEN = 5
-"""So many alerts are blamed, one after the other, without any that was taken in between."""
 SHOWN_S = 3600.0
 """How long what is no alert is believed to be too large; then one more loss is enough."""
 SHOWN_SMALL_S = 60.0
@@ -39,11 +39,16 @@ class Tolerance:
         self._announced: int | None = None
         self._shown: dict[Kind, tuple[int, float]] = {}
         """What has this size or more is not taken, until when."""
-        self._accused: int | None = None
-        """The least size of alerts that were not taken, where none as large was."""
-        self._most_taken = self._unproven = 0
         self._suspects: set[Key] = set()
         self._strikes: Counter[Key] = Counter()
+        self._accused: dict[Key, int] = {}
+        """Alerts that broke so many sessions that others go before them, and their sizes."""
+        self._last_chance: set[Key] = set()
+        """Those that are tried once more, since another alert passed."""
+        self._guilty: set[Key] = set()
+        self._most_taken = 0
+        self._unproven: int | None = None
+        """The size of one that was set aside although no other alert had passed before it, until one does."""
         self._rest_s: dict[str, float] = {}
         self._rests_until: dict[str, float] = {}
         """Of what was set aside, by lane."""
@@ -60,6 +65,8 @@ class Tolerance:
 
     def too_large(self, kind: Kind, size: int, now: float) -> bool:
         """Whether a message must not be sent, by what the broker said or showed."""
+        if not self._shown:
+            return not self.bears(size)
         least, until = self._shown.get(kind, (size + 1, now))
         return not self.bears(size) or (size >= least and now < until)
 
@@ -68,46 +75,70 @@ class Tolerance:
         """Whether any message must travel alone."""
         return bool(self._suspects)
 
-    def is_suspect(self, key: Key) -> bool:
+    def is_suspect(self, parcel: Parcel) -> bool:
         """Whether a message must travel alone."""
-        return key in self._suspects
+        return bool(self._suspects) and parcel.key in self._suspects
 
-    def is_guilty(self, key: Key) -> bool:
+    def is_guilty(self, parcel: Parcel) -> bool:
         """Whether an alert is one that the broker does not take, and others do not share its lot."""
-        return self._strikes[key] >= STRIKES and not self.at_a_loss
+        return bool(self._guilty) and parcel.key in self._guilty
 
     @property
-    def at_a_loss(self) -> bool:
-        """Whether the broker seems to take no alert at all."""
-        return self._unproven >= UNPROVEN
+    def accuses_any(self) -> bool:
+        """Whether an alert is to stand back until another one shows whether the broker takes alerts."""
+        return bool(self._accused)
 
-    def is_smaller(self, size: int) -> bool:
-        """Whether it would be news that an alert of this size is not taken."""
-        return self._accused is not None and size < self._accused
+    def is_accused(self, parcel: Parcel) -> bool:
+        """Whether it is this one."""
+        return parcel.key in self._accused
+
+    def turn(self, parcel: Parcel) -> tuple[int, bool]:
+        """Where some stand accused, the least of these goes first: who broke the fewest sessions, and is smaller than they are."""
+        return self._strikes[parcel.key], parcel.size >= min(self._accused.values(), default=parcel.size + 1)
+
+    def stands_alone(self, parcel: Parcel) -> None:
+        """No other alert is there to go before this one, which is accused."""
+        if self._unproven is None:
+            self._guilty.add(parcel.key)
+
+    def refused(self, parcel: Parcel) -> None:
+        """The broker says of this very alert that it does not take it."""
+        self._guilty.add(parcel.key)
 
     def taken(self, parcel: Parcel) -> None:
         """The broker has this one."""
-        self._suspects.discard(parcel.key)
-        del self._strikes[parcel.key]
+        if self._suspects or self._guilty:
+            self._forget(parcel.key)
         self._most_taken = max(self._most_taken, parcel.size)
         if parcel.kind is Kind.ALERT:
-            self._acquitted(parcel.size)
-        if parcel.size >= self._shown.get(parcel.kind, (parcel.size + 1, 0))[0]:
+            self._last_chance.update(self._accused)
+            self._accused.clear()
+            self._prove_size(parcel.size)
+        if self._shown and parcel.size >= self._shown.get(parcel.kind, (parcel.size + 1, 0))[0]:
             del self._shown[parcel.kind]
         if parcel.aside:
             self._rest_s.clear()
             self._rests_until.clear()
 
-    def _acquitted(self, size: int) -> None:
-        self._unproven = 0
-        if self._accused is None:
-            return
-        if size < self._accused:
-            least, _ = self._shown.get(Kind.ALERT, (self._accused, 0.0))
-            until_shown_otherwise = float("inf")  # by one that is tried again
-            self._shown[Kind.ALERT] = min(self._accused, least), until_shown_otherwise
-        else:
-            self._accused = None
+    def _prove_size(self, taken: int) -> None:
+        """What was set aside without a witness was so for its size, if a smaller one passes and none as large ever did."""
+        if self._unproven is not None and taken < self._unproven:
+            self._believe(self._unproven)
+        self._unproven = None
+
+    def _believe(self, size: int) -> None:
+        """That no alert of this size is taken; until shown otherwise, by one that is tried again."""
+        least, _ = self._shown.get(Kind.ALERT, (size, 0.0))
+        if size > self._most_taken:
+            self._shown[Kind.ALERT] = min(size, least), float("inf")
+
+    def _forget(self, key: Key) -> None:
+        """Whatever was held against it."""
+        self._suspects.discard(key)
+        self._accused.pop(key, None)
+        self._last_chance.discard(key)
+        self._guilty.discard(key)
+        del self._strikes[key]
 
     def lost(self, under_way: Collection[Parcel], now: float) -> bool:
         """A session broke with these on their way. Whether it seems to be an alert's fault, so that there is no need to wait."""
@@ -124,7 +155,11 @@ class Tolerance:
     def _strike(self, parcel: Parcel, now: float) -> bool:
         self._strikes[parcel.key] += 1
         if parcel.kind is Kind.ALERT:
-            return self._strikes[parcel.key] <= STRIKES and not self.at_a_loss
+            if parcel.key in self._last_chance:
+                self._guilty.add(parcel.key)
+            elif self._strikes[parcel.key] >= STRIKES:
+                self._accused[parcel.key] = parcel.size
+            return True
         if self._strikes[parcel.key] >= STRIKES_OF_OTHERS:
             self._strikes[parcel.key] -= 1
             self._leave_out(parcel, now)
@@ -135,13 +170,13 @@ class Tolerance:
         is_smaller = now < until and parcel.size < least
         self._shown[parcel.kind] = parcel.size, now + (SHOWN_SMALL_S if is_smaller else SHOWN_S)
 
-    def convicted(self, key: Key, size: int) -> None:
-        """An alert was set aside because it was not taken."""
-        self._unproven += 1
-        self._suspects.discard(key)
-        del self._strikes[key]
-        if size > self._most_taken:
-            self._accused = min(size, self._accused or size)
+    def set_aside(self, parcel: Parcel, *, too_large: bool) -> None:
+        """An alert was set aside: it was not taken, or is ``too_large``, as was known before."""
+        if not too_large and parcel.key in self._last_chance:
+            self._believe(parcel.size)
+        elif not too_large and parcel.key in self._accused:
+            self._unproven = parcel.size
+        self._forget(parcel.key)
 
     def refused_again(self, lane: str, now: float) -> None:
         """What was set aside in a lane was tried in vain."""

@@ -206,6 +206,8 @@ class Relay:
 
     def __init__(self, to_port):
         self._to, self.port, self.mute, self.frozen = to_port, 0, False, False
+        self.cuts_at = None
+        """Upward bytes that break the line they come over."""
         self._writers, self._server = set(), None
 
     async def __aenter__(self):
@@ -236,6 +238,8 @@ class Relay:
             while data := await reader.read(65536):
                 if self.frozen or (down and self.mute):
                     continue
+                if not down and self.cuts_at is not None and self.cuts_at in data:
+                    break
                 writer.write(data)
                 await writer.drain()
         writer.transport.abort()

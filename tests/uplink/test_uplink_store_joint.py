@@ -17,7 +17,8 @@ from gateway.store.database import Database
 from gateway.store.delivery import Delivery
 from gateway.store.rows import JournalRow, Message, Part, PendingMessage
 from gateway.store.store import Store
-from gateway.uplink.departures import Departures, Kind, _Lane
+from gateway.uplink.departures import Departures, Kind
+from gateway.uplink.lane import Lane
 
 
 @pytest.fixture
@@ -233,7 +234,7 @@ def test_whatever_the_disk_does_the_cursor_never_passes_what_did_not_arrive(step
     """A model of the disk and of one session: messages on disk or in memory, a cursor, a broker."""
     line, delivery = ("city", "critical"), Delivery()
     disk, memory, arrived, cursor, last = {}, {}, set(), 0, 0
-    session = _Lane()
+    session = Lane()
 
     def depart(messages):
         session.put(messages)
@@ -271,7 +272,7 @@ def test_whatever_the_disk_does_the_cursor_never_passes_what_did_not_arrive(step
         elif step == "ack late" and session.under_way:
             ack(max(session.under_way))
         elif step == "break":
-            session = _Lane()
+            session = Lane()
         assert set(range(1, cursor + 1)) <= arrived
     while session.under_way:
         ack(min(session.under_way))

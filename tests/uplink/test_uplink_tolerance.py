@@ -12,7 +12,6 @@ from gateway.uplink.tolerance import (
     SHOWN_SMALL_S,
     STRIKES,
     STRIKES_OF_OTHERS,
-    UNPROVEN,
     Tolerance,
 )
 
@@ -23,21 +22,30 @@ def alert(sequence, size=2000, *, aside=False):
     return Parcel(Kind.ALERT, "alerts", b"", False, "high", sequence, size, aside)
 
 
-def convict(tolerance, parcel):
-    for _ in range(STRIKES):
-        tolerance.lost([parcel], 0.0)
-    assert tolerance.is_guilty(parcel.key)
-    tolerance.convicted(parcel.key, parcel.size)
+def accuse(tolerance, *parcels):
+    for parcel in parcels:
+        for _ in range(STRIKES):
+            assert tolerance.lost([parcel], 0.0)
+        assert (tolerance.is_accused(parcel), tolerance.is_guilty(parcel)) == (True, False)
+
+
+def convict(tolerance, parcel, witness):
+    accuse(tolerance, parcel)
+    tolerance.taken(witness)
+    assert not tolerance.is_accused(parcel), "it has its last chance"
+    tolerance.lost([parcel], 0.0)
+    assert tolerance.is_guilty(parcel)
+    tolerance.set_aside(parcel, too_large=False)
 
 
 def test_what_was_on_its_way_with_others_is_blamed_for_nothing_and_travels_alone():
     tolerance, one, two = Tolerance(), alert(1), alert(2)
     for _ in range(9):
         assert not tolerance.lost([one, two], 0.0), "a bad line: there is need to wait"
-    assert (tolerance.is_suspect(one.key), tolerance.is_guilty(one.key)) == (True, False)
+    assert (tolerance.is_suspect(one), tolerance.is_guilty(one)) == (True, False)
     tolerance.taken(one)
-    assert not tolerance.is_suspect(one.key)
-    assert tolerance.is_suspect(two.key)
+    assert not tolerance.is_suspect(one)
+    assert tolerance.is_suspect(two)
 
 
 def test_one_that_was_taken_in_between_begins_anew():
@@ -46,14 +54,21 @@ def test_one_that_was_taken_in_between_begins_anew():
         assert tolerance.lost([one], 0.0)
     tolerance.taken(one)
     tolerance.lost([one], 0.0)
-    assert not tolerance.is_guilty(one.key)
+    assert not tolerance.is_accused(one)
+
+
+def test_one_that_passes_at_its_last_chance_is_acquitted():
+    tolerance, one = Tolerance(), alert(1)
+    accuse(tolerance, one)
+    tolerance.taken(alert(2))
+    tolerance.taken(one)
+    tolerance.lost([one], 0.0)
+    assert (tolerance.is_accused(one), tolerance.is_guilty(one)) == (False, False)
 
 
 def test_a_size_is_believed_when_a_smaller_alert_passed_and_forgotten_when_as_large_a_one_does():
     tolerance = Tolerance()
-    convict(tolerance, alert(1, 9000))
-    assert not tolerance.too_large(Kind.ALERT, 9000, 0.0), "it may as well have been its content"
-    tolerance.taken(alert(2, 2000))
+    convict(tolerance, alert(1, 9000), witness=alert(2, 2000))
     assert [tolerance.too_large(Kind.ALERT, size, 0.0) for size in (8999, 9000, 9001)] == [False, True, True]
     tolerance.taken(alert(3, 9000, aside=True))
     assert not tolerance.too_large(Kind.ALERT, 9000, 0.0)
@@ -62,21 +77,34 @@ def test_a_size_is_believed_when_a_smaller_alert_passed_and_forgotten_when_as_la
 def test_what_is_no_larger_than_others_that_passed_was_not_refused_for_its_size():
     tolerance = Tolerance()
     tolerance.taken(alert(1, 3000))
-    convict(tolerance, alert(2, 2000))
-    tolerance.taken(alert(3, 1000))
+    convict(tolerance, alert(2, 2000), witness=alert(3, 1000))
     assert not tolerance.too_large(Kind.ALERT, 2500, 0.0)
 
 
-def test_of_a_broker_that_takes_no_alert_a_few_are_blamed_until_one_passes():
-    tolerance = Tolerance()
-    for sequence in range(UNPROVEN):
-        convict(tolerance, alert(sequence))
-    for _ in range(2 * STRIKES):
-        assert not tolerance.lost([alert(99)], 0.0), "pauses grow again"
-    assert (tolerance.at_a_loss, tolerance.is_guilty(alert(99).key)) == (True, False)
-    assert [tolerance.is_smaller(size) for size in (1999, 2000)] == [True, False]
-    tolerance.taken(alert(100, 1000))
-    assert (tolerance.at_a_loss, tolerance.is_guilty(alert(99).key)) == (False, True)
+def test_who_broke_the_fewest_sessions_and_is_smaller_goes_before_who_stands_accused():
+    tolerance, one, two = Tolerance(), alert(1), alert(2)
+    accuse(tolerance, one)
+    tolerance.lost([two], 0.0)
+    others = [alert(3), one, alert(4, 1999), two]
+    others.sort(key=tolerance.turn)
+    assert [parcel.sequence for parcel in others] == [4, 3, 2, 1]
+
+
+def test_of_a_broker_that_takes_no_alert_one_that_stood_alone_is_blamed_and_no_other_until_one_passes():
+    tolerance, one, two = Tolerance(), alert(1, 2000), alert(2, 2000)
+    accuse(tolerance, one)
+    tolerance.stands_alone(one)
+    assert tolerance.is_guilty(one)
+    tolerance.set_aside(one, too_large=False)
+    assert not tolerance.accuses_any
+    accuse(tolerance, two)
+    tolerance.stands_alone(two)
+    assert not tolerance.is_guilty(two)
+    assert not tolerance.too_large(Kind.ALERT, 2000, 0.0), "it may as well have been its content, or the line"
+    tolerance.taken(alert(3, 1000))
+    assert tolerance.too_large(Kind.ALERT, 2000, 0.0)
+    tolerance.lost([two], 0.0)
+    assert tolerance.is_guilty(two)
 
 
 def test_the_announced_size_holds_for_everything_and_for_this_session():
