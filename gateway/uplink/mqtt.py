@@ -343,7 +343,7 @@ class MqttUplink:
             self._patience_s = self._nobody_s
             return True
         self.counts["alert_unheard"] += 1
-        if self._departures.on_trial and asyncio.get_running_loop().time() < self._patient_until:
+        if not self._departures.served and asyncio.get_running_loop().time() < self._patient_until:
             return False
         self._patience_s = 0.0
         return True

@@ -170,6 +170,25 @@ def test_what_a_broker_refused_by_name_before_it_hung_up_is_not_sent_again(house
     asyncio.run(story())
 
 
+def test_what_was_set_aside_waits_for_its_receiver_as_any_alert_does(house, mosquitto):
+    """A broker that comes back without its memory takes everything, and says that nobody has it."""
+
+    async def story():
+        port = mosquitto().port
+        gateway, duty = house.Gateway(port, nobody_s=60.0), DutyOffice(port)
+        gateway.outbox.add("critical")
+        gateway.outbox.cursors["city", "critical"] = 1
+        await gateway.outbox.set_aside("city", "critical", 1)
+        async with house.running(gateway.mqtt):
+            await house.until(lambda: gateway.mqtt.counts["alert_unheard"] >= 2 or not gateway.outbox.kept_aside)
+            assert gateway.outbox.kept_aside == [("critical", 1)], "nobody has it"
+            async with house.running(duty):
+                await duty.settle(1)
+                await house.until(lambda: not gateway.outbox.kept_aside)
+
+    asyncio.run(story())
+
+
 def test_a_session_that_was_never_had_blames_nobody_again(house):
     async def story():
         outbox = house.MemoryOutbox()
