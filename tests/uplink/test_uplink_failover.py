@@ -245,3 +245,30 @@ def test_a_card_that_gives_no_certificates_is_not_waited_for(house, mosquitto, t
                     os.close(os.open(tmp_path / "ca.pem", os.O_WRONLY | os.O_NONBLOCK))
 
     asyncio.run(story())
+
+
+def test_who_was_on_its_way_when_we_went_home_is_not_blamed_for_a_session_that_was_not_had_there(house, mosquitto):
+    async def story():
+        first, second = mosquitto(), mosquitto()
+        await asyncio.to_thread(first.stop)
+        async with house.Relay(second.port) as line:
+            hosts = (Broker("127.0.0.1", first.port), Broker("127.0.0.1", line.port))
+            gateway = house.Gateway(first.port, hosts=hosts)
+            real = gateway.mqtt._session
+
+            async def nobody_is_home(broker, will, *, fleeting=False):
+                if broker == hosts[0] and not fleeting and gateway.mqtt.counts["went_home"]:
+                    raise session.SessionLost("refused")
+                return await real(broker, will, fleeting=fleeting)
+
+            gateway.mqtt._session = nobody_is_home
+            async with house.running(gateway.mqtt):
+                await house.until(lambda: gateway.core.health[-1:] == [("faulty", "second_broker")])
+                line.mute = True
+                gateway.outbox.add("high")
+                await asyncio.to_thread(first.start)
+                await house.until(lambda: gateway.mqtt.counts["went_home"])
+                await house.until(lambda: gateway.mqtt.counts["lost_refused"] >= 2)
+                assert not gateway.mqtt._departures._tolerances[hosts[1]].suspects_any
+
+    asyncio.run(story())
