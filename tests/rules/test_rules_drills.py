@@ -150,6 +150,16 @@ def test_a_real_critical_alert_ends_it(core):
     assert core.changes[1].change.reason == "real_alarm"
 
 
+def test_the_date_of_a_real_one_that_is_over_does_not_end_it(make):
+    core = make(offset=None)
+    core.press(SECOND)
+    core.ask("close", "sos", mistaken=True, reason="spoken to")
+    assert ask(core, MINUTE, target="b1") == "done"
+    core.synced(2 * MINUTE)
+    assert "dated" in core.said("sos")
+    assert core.alert(CHAIN_TEST).open
+
+
 def test_a_detectors_test_that_turns_real_ends_it(core):
     core.read("smoke", "smoke", True, 0, Quality.UNDER_TEST)
     ask(core, SECOND)

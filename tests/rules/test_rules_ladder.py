@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from gateway.alerts import Rung, Told
+from gateway.alerts import Priority, Rung, Told
 from gateway.instant import DAY, HOUR, MINUTE, SECOND, Instant
 from gateway.rules import ladder
 from gateway.rules.ladder import MOST_TOLD, TOLD_FIRST
@@ -100,6 +100,7 @@ def test_at_the_top_of_the_ladder_the_top_is_called_again_until_somebody_is_ther
     assert (again.rung.value, again.because) == (D, "top_again")
     assert core.said("sos").count("told") > 400
     assert len(core.alert("sos").told) < 20, "the list of rungs told must not grow for ever"
+    assert core.told("sos")[:4] == CLIMBS["critical", "big"][:4], "nor lose who was told before"
     core.forget().ask("ack", "sos", on_site=True)
     core.wait(4 * DAY)
     assert core.said("sos") == ["acknowledged"]
@@ -124,6 +125,16 @@ def test_where_nobody_stands_above_the_highest_that_is_there_is_called_until_som
     calls = [(at // MINUTE, one.people) for at, rungs in told for one in rungs if one.at == at and one.people]
     assert calls[-3:] == [(minute, (highest,)) for minute in (first, first + every, first + 2 * every)]
     assert core.alert(rule).told[-1].because == "top_again"
+
+
+def test_where_the_ladder_has_no_rung_in_reach_the_building_is_called_when_nobody_comes(make):
+    """A site may leave every rung out that a small matter can climb to; whoever answered and does not come is not forgotten."""
+    core = make(RULE.format("high", "small"), ladder={Priority.HIGH: {Rung.STREET: 0}})
+    core.read("water", "water", True, 0)
+    assert core.said("r") == ["raised"]
+    core.ask("ack", "r", MINUTE)
+    core.forget().wait(32 * MINUTE)
+    assert [(told.rung, told.people, told.because) for told in core.alert("r").told] == [(B, ("head",), "top_again")]
 
 
 def test_an_empty_top_that_was_passed_stands_in_the_record(make, people):
@@ -160,6 +171,18 @@ def test_a_second_who_stands_there_ends_the_wait_for_the_first(core):
     core.forget().wait(3 * HOUR)
     assert core.said("sos") == []
     assert core.alert("sos").answered_by == "head"
+
+
+@pytest.mark.parametrize("on_site", [True, False])
+def test_who_answers_once_the_ladder_has_gone_on_stops_it_again(make, on_site):
+    core = make(RULE.format("high", "hard"))
+    core.read("water", "water", True, 0)
+    core.ask("ack", "r", SECOND)
+    core.wait(31 * MINUTE)
+    assert core.told("r")[2:] == [(C, 1801)], "nobody came within half an hour"
+    core.ask("ack", "r", 32 * MINUTE, who="community-1", on_site=on_site)
+    core.wait(55 * MINUTE)
+    assert core.told("r")[2:] == [(C, 1801)], "the street would be next, ten minutes later"
 
 
 def test_medium_and_low_have_no_second_deadline(core):

@@ -50,6 +50,33 @@ def test_a_false_alarm_of_a_latched_alert_is_closed_as_mistaken_with_a_reason(co
     assert core.changes[-1].change.alert.closed_as == "mistaken"
 
 
+def test_what_is_closed_as_mistaken_says_by_whom_and_why_and_calls_nobody_any_more(core):
+    core.press(SECOND)
+    assert core.alert("sos").next_rung == "district"
+    core.ask("close", "sos", MINUTE, mistaken=True, reason="spoke with her")
+    ended = core.changes[-1].change.alert
+    assert (ended.closed_by, ended.closed_as, ended.reason) == ("duty", "mistaken", "spoke with her")
+    assert (ended.answered_by, ended.answered_at) == ("duty", MINUTE), "who closes it has answered it"
+    assert ended.next_rung is None
+
+
+def test_what_alarms_again_is_answered_by_nobody(core):
+    core.press(SECOND)
+    core.ask("ack", "sos", MINUTE, on_site=True)
+    core.press(2 * MINUTE)
+    again = core.alert("sos")
+    assert (again.response, again.answered_by, again.answered_at, again.on_site) == ("unanswered", None, None, False)
+
+
+def test_what_is_shelved_says_why_until_it_ends(core):
+    core.read("water", "water", True, SECOND)
+    core.ask("shelve", "water", for_ms=HOUR, reason="plumber is here")
+    assert core.alert("water").reason == "plumber is here"
+    core.ask("ack", "water")
+    core.read("water", "water", False, MINUTE)
+    assert core.changes[-1].change.alert.reason == "plumber is here", "closed, and nobody gave another"
+
+
 def test_a_reset_is_owed_again_after_a_comeback(core):
     core.read("smoke", "smoke", True, SECOND)
     core.ask("ack", "smoke")
@@ -70,6 +97,15 @@ def test_a_button_never_cancels(core):
     assert [a.rule for a in core.engine.alerts()].count("sos") == 1
     assert core.notes() == ["repeated"]
     assert core.alert("sos").occurrences == 3
+
+
+def test_presses_that_nobody_has_answered_yet_stand_on_their_alert_each_with_its_time(core):
+    for n in range(1, 4):
+        core.press(n * SECOND)
+    assert [why.at for why in core.alert("sos").why] == [SECOND, 2 * SECOND, 3 * SECOND]
+    for n in range(4, 30):
+        core.press(n * SECOND)
+    assert [why.at for why in core.alert("sos").why] == [n * SECOND for n in range(22, 30)], "the last eight"
 
 
 def test_a_press_has_no_return_an_answer_alone_does_not_close_it(core):
@@ -156,6 +192,15 @@ def test_how_bad_an_alert_of_an_earlier_version_was_is_what_its_reasons_say(core
     assert core.said("gas-high") == []
     core.read("gas", "gas", 32.0)
     assert core.said("gas-high") == ["re-alarmed", "told"]
+
+
+def test_what_comes_back_while_people_are_called_still_says_what_the_detector_itself_said(core):
+    core.read("gas", "gas_high_alarm", True, SECOND)
+    core.read("gas", "gas_high_alarm", False, 10 * SECOND)
+    core.read("gas", "gas", 0.0)
+    core.forget().gas(22.0, 20 * SECOND)
+    assert core.said("gas-high") == ["re-alarmed"]
+    assert [(why.fact, why.value) for why in core.alert("gas-high").why] == [("gas", 22.0), ("gas_high_alarm", True)]
 
 
 def test_what_worsens_with_the_climb_over_and_nobody_there_climbs_anew(core):
@@ -390,6 +435,14 @@ def test_identity_does_not_depend_on_time_or_run(make):
     other.press(2 * HOUR, "c7")
     assert one.alert("sos").id == other.alert("sos").id
     assert one.alert("sos").occasion == "button:c7"
+
+
+def test_no_number_that_the_outbox_has_given_is_given_again_where_our_own_memory_of_it_is_lost(core):
+    core.press(SECOND)
+    core.engine.register.continue_lanes({"critical": 7, "high": 3})
+    core.forget().ask("ack", "sos")
+    core.read("water", "water", True)
+    assert [(p.lane.value, p.sequence) for p in core.changes] == [("critical", 8), ("high", 4), ("high", 5)]
 
 
 def test_where_even_the_outbox_forgot_all_lanes_go_on_behind_the_floor(core):
