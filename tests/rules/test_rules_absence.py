@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from rules.asking import HEALTH, rule
 
@@ -161,6 +162,15 @@ def test_a_leave_that_is_longer_over_than_it_was_long_is_over_whatever_the_clock
     assert core.said() == [], "between, nobody can tell"
     core.wait(2 * DAY + 2 * HOUR)
     assert core.said("welfare")[0] == "raised"
+
+
+@pytest.mark.parametrize("still_known", [True, False])
+def test_of_somebody_no_more_under_care_it_is_not_kept_who_is_away(couple, house, still_known):
+    for person in ("elder", "spouse"):
+        couple.ask("away", "", HOUR, alert=None, resident=person, for_ms=3 * DAY)
+    elder = [msgspec.structs.replace(COUPLE[0], care=None)] if still_known else []
+    couple.restart(after=MINUTE, compound=house(subjects=(*elder, COUPLE[1])))
+    assert [key for kind, key in couple.rows if kind == "away"] == ["spouse"]
 
 
 def test_a_planned_leave_that_was_over_before_the_clock_was_lost_hides_nobody(make, subjects):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gateway.actions import Reply
 from gateway.events import COMMAND_AHEAD_MS, COMMAND_FRESH_MS, Command, Verb
-from gateway.instant import DAY, MINUTE, SECOND, Instant
+from gateway.instant import DAY, HOUR, MINUTE, SECOND, Instant
 from gateway.restraint import CommandAllowance, most_commands_within
 from gateway.rules.answered import REMEMBERED, REMEMBERED_MS, AnsweredCommands, _content
 
@@ -19,8 +19,9 @@ def order(core, verb, command_id, *, issued=None, principal="city", who="duty", 
     """Ask as an upstream does; answers the reason."""
     alert = more.pop("alert", next((a.id for a in core.engine.alerts() if a.rule == "sos"), None))
     command = Command(command_id, principal, who, Verb(verb), alert, issued_at_ms=issued, **more)
-    outcome = core.give(command)
-    return next(a.reason for a in outcome.actions if isinstance(a, Reply))
+    (reply,) = (a for a in core.give(command).actions if isinstance(a, Reply))
+    assert reply.accepted == (reply.reason == "done")
+    return reply.reason
 
 
 @pytest.fixture
@@ -61,6 +62,15 @@ def test_yesterdays_order_under_a_new_id_is_refused_even_after_a_reboot_without_
     assert dated.engine.anchor_at(Instant(dated.at)) is None
     assert order(dated, "ack", "c2", issued=NOON - COMMAND_FRESH_MS - 1) == "replayed"
     assert order(dated, "ack", "c3", issued=NOON - COMMAND_FRESH_MS) == "done"
+
+
+def test_an_order_from_before_the_latest_one_is_refused_and_each_newer_one_is_the_latest(dated):
+    assert order(dated, "silence", "c1", issued=NOON) == "done"
+    dated.at += HOUR
+    assert order(dated, "silence", "c2", issued=NOON + HOUR) == "done"
+    assert order(dated, "ack", "c3", issued=NOON + 30 * MINUTE) == "replayed"
+    assert order(dated, "ack", "c4", issued=NOON + HOUR - COMMAND_FRESH_MS) == "done", "overtaken on its way"
+    assert order(dated, "ack", "c5", issued=NOON + 30 * MINUTE) == "replayed", "which is no newer latest"
 
 
 def test_a_time_that_could_not_be_checked_shuts_nobody_out(core):
@@ -113,10 +123,16 @@ def test_what_a_flood_left_behind_is_forgotten_step_by_step_once_it_is_old():
         answer(answered, fresh_order(-1 - n, at), at)
     assert len(answered.done) == REMEMBERED
     restored = AnsweredCommands()
-    for row in answered.done.everything():
+    for row in sorted(answered.done.everything(), key=lambda row: row.key):
         restored.done.restore(row.key, row.body)
     restored.rebuild()
     assert restored.earlier(fresh_order(-1, REMEMBERED_MS + 2 * REMEMBERED)) is not None
+    for one in (answered, restored):
+        for n in range(REMEMBERED // 8):
+            at = 3 * REMEMBERED_MS + n
+            answer(one, fresh_order(9_999 + n, at), at)
+    kept, kept_by_the_restored = ({row.key for row in one.done.everything()} for one in (answered, restored))
+    assert kept == kept_by_the_restored, "whatever order the rows came back in"
 
 
 @given(data=st.data())

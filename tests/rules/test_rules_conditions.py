@@ -101,6 +101,7 @@ ABOVE, BELOW = Threshold("p", 20.0, deadband=4.0), Threshold("p", 20.0, above=Fa
         (ABOVE, 19.999, False, False), (ABOVE, 20.0, False, True), (ABOVE, 20, False, True), (ABOVE, 16.0, True, True),
         (ABOVE, 15.999, True, False), (ABOVE, 16.0, False, False), (ABOVE, 10**400, False, True), (ABOVE, -(10**400), False, False),
         (BELOW, 20.001, False, False), (BELOW, 20.0, False, True), (BELOW, 24.0, True, True), (BELOW, 24.001, True, False),
+        (Not(ABOVE), 16.0, False, False), (Not(ABOVE), 15.9, False, True), (Not(ABOVE), 19.9, True, True), (Not(ABOVE), 20, True, False),
         (ABOVE, True, False, None), (ABOVE, "26", False, None), (ABOVE, None, False, None),
     ],
 )  # fmt: skip

@@ -1,10 +1,13 @@
 """What enters the core, restarts, time that passed unheard, and outcomes."""
 
+import pytest
+
 from gateway.actions import Want
 from gateway.alerts import Priority, Rung
 from gateway.events import DeviceHealth, Entry, Health, Press, PressKind, Quality, Reading
 from gateway.instant import DAY, HOUR, MINUTE, SECOND, ClockQuality
 from gateway.rules.compound import FactSpec, Subject
+from gateway.rules.facts import OURS
 from gateway.rules.register import UNDATED_KEPT
 from gateway.rules.terminals import SEEN_PER_TERMINAL
 
@@ -161,6 +164,16 @@ def test_what_was_seen_is_forgotten_oldest_first_per_terminal(make, house):
     kept = {key for kind, key in core.rows if kind == "seen"}
     assert "gate\x1f10" not in kept
     assert "gate\x1ffresh" in kept
+
+
+@pytest.mark.parametrize("word", sorted(OURS))
+def test_no_point_of_a_device_takes_the_place_of_what_the_gateway_says_of_it(core, word):
+    core.health("gas", "ok", SECOND)
+    said = core.engine.fact("gas", word)
+    core.read("gas", word, "lost", MINUTE)
+    core.wait(HOUR - 1)
+    assert core.engine.fact("gas", word) == said
+    assert core.said() == []
 
 
 def test_strangers_leave_no_trace(core):

@@ -4,9 +4,10 @@ import pytest
 
 from gateway.actions import OutputState
 from gateway.events import Actuated, Command, Quality, Stamped, Verb
-from gateway.instant import DAY, MINUTE, SECOND, Instant
+from gateway.instant import DAY, HOUR, MINUTE, SECOND, Instant
 from gateway.rules.compound import OutputSpec
 from gateway.rules.engine import Engine
+from gateway.rules.wants import GONE
 
 LEAVE, OFF, ON, SHUT = OutputState.LEAVE, OutputState.OFF, OutputState.ON, OutputState.SHUT
 
@@ -263,3 +264,19 @@ def test_every_relay_that_was_left_on_has_somebody_who_puts_it_off(make, house, 
     for _ in range(2):  # a second start changes nothing
         core.die(house(rules_text, outputs=now))
         assert core.engine.driven() == driven
+
+
+def test_a_relay_out_of_reach_is_kept_until_somebody_has_had_a_minute_to_be_told(make, house, rules_text):
+    core = make(rules_text, outputs=(_siren("a", 1),))
+    core.read("smoke", "smoke", True, SECOND)
+    core.die(house(rules_text, outputs=()))
+    core.boot(2 * SECOND, downtime=0)
+    gone, name = Actuated("a@wire 9 coil 1", "off", None, confirmed=False, reason=GONE), "a@wire 9 coil 1"
+    core.give(gone)
+    core.restart(after=HOUR)
+    core.give(gone)
+    assert core.engine.driven() == {name}, "nobody was told anything while the gateway was off"
+    core.give(gone, core.at + MINUTE - 1)
+    assert core.engine.driven() == {name}
+    core.give(gone, core.at + 1)
+    assert core.engine.driven() == set()
