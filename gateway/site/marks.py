@@ -60,6 +60,7 @@ _SYNTAX: tuple[tuple[str, str], ...] = (
     ("quoted scalar", "fault.yaml_quote"),
     ("flow ", "fault.yaml_bracket"),
     ("cannot start any token", "fault.yaml_character"),
+    ("alphabetic or numeric character", "fault.yaml_character"),
     ("block mapping", "fault.yaml_indent"),
     ("block collection", "fault.yaml_indent"),
     ("could not find expected ':'", "fault.yaml_indent"),
@@ -135,12 +136,13 @@ class _Builder:
 
     def _syntax(self, error: yaml.MarkedYAMLError) -> None:
         at = error.problem_mark or error.context_mark
-        if "simple key" in (error.context or ""):  # a word without its colon: the parser stumbles at the next word
-            at = error.context_mark or at
+        begun = error.context_mark or at
+        if re.search("simple key|quoted scalar", error.context or ""):
+            at = begun  # the parser stumbles at the next word, or at the end of the file
         line = at.line + 1 if at is not None else 1
         message = f"{error.context or ''} {error.problem or ''}"
         key = next((key for part, key in _SYNTAX if part in message), "fault.yaml_syntax")
-        fields = {"problem": str(error.problem)}
+        fields = {"problem": str(error.problem), "first": str(begun.line + 1 if begun is not None else line)}
         for form, clearer in _CLEARER:  # the parser often stumbles one line after the slip
             found = next(
                 ((n, match) for n in (line, line - 1) if (match := form.match(self._line(n)[:_LOOKED_AT]))), None

@@ -114,11 +114,12 @@ BROKEN = [
     ("a: 1\n\tb: 2\n", 2, "tab"),
     ("a:\n\t- 1\n", 2, "tab"),
     ("a: b: c\n", 1, "colon"),
-    ("a: 1\nb: 'open\nc: 2\n", None, "quote"),
+    ("a: 1\nb: 'open\nc: 2\n", 2, "quote"),
     ('a: "\\q"\n', 1, "quote"),
     ("a: [1, 2\nb: 3\n", None, "bracket"),
     ("a: {x: 1\n", None, "bracket"),
     ("a: @home\n", 1, "character"),
+    ("a: *二号楼\n", 1, "character"),
     ("a: `b`\n", 1, "character"),
     ("a:\n    b: 1\n  c: 2\n", 3, "indent"),
     ("- a\nb: 1\n", 2, "indent"),
@@ -142,6 +143,16 @@ def test_broken_form_is_said_in_an_installers_words(parse, text, line, kind):
         assert faults[0][1] == f"fault.yaml_{kind}"
     if line is not None:
         assert faults[0][0] == line
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+def test_what_is_not_closed_is_told_from_where_it_is_open(monkeypatch, loader):
+    """The parser stumbles at the next line, or at the end of the file."""
+    monkeypatch.setattr(marks, "_LOADER", loader)
+    for text in ("a: 1\nb: {x: 1\nc:\n  - d: 2\n", "a: 1\nb: [1, 2\nc: 3\n"):
+        faults = Faults()
+        marks.parse(text, "site.yaml", faults)
+        assert [dict(fault.fields)["first"] for fault in faults.found] == ["2"]
 
 
 KEYBOARD = [
