@@ -129,6 +129,23 @@ def exact_ms(text: str) -> float | None:
     return None if match is None else float(match[1]) * _UNIT_MS[match[2]]
 
 
+_UNITS_MEANT = {
+    "ms": ("毫秒",),
+    "s": ("秒", "sec", "secs", "second", "seconds"),
+    "min": ("分", "分钟", "m", "mins", "minute", "minutes"),
+    "h": ("时", "小时", "hr", "hrs", "hour", "hours"),
+    "d": ("天", "日", "day", "days"),
+}
+"""What people write for each unit."""
+
+
+def _duration_meant(given: object) -> str:
+    """``60min`` for ``60m`` or ``60分钟``; nothing where no unit tells what was meant."""
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([^\s0-9.]+)\s*", given) if isinstance(given, str) else None
+    unit = next((unit for unit, words in _UNITS_MEANT.items() if match and match[2].lower() in words), "")
+    return f"{match[1]}{unit}" if match and unit else ""
+
+
 def duration_text(length_ms: int) -> str:
     """The shortest way to write a duration: ``180000`` is ``3min``."""
     unit = next((u for u in ("d", "h", "min", "s") if length_ms and length_ms % _UNIT_MS[u] == 0), "ms")
@@ -224,7 +241,7 @@ class Reader:
         if type(node.value) is int and node.value == 0:
             length = 0  # nothing needs no unit
         if length is None:
-            return self._refuse(node, key, "fault.not_duration", default)
+            return self._refuse(node, key, "fault.not_duration", default, near=_duration_meant(node.value))
         if not low <= length <= high:
             bounds = {"low": duration_text(low), "high": duration_text(high)}
             return self._refuse(node, key, "fault.out_of_bounds", default, **bounds)

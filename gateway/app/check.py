@@ -103,7 +103,7 @@ def _check_heard(site: Site, compound: Compound, faults: Faults) -> None:
         device
         for bus in site.buses.values()
         for device in bus.devices
-        if device.profile.kind in HAZARDS and not _heard(device, compound.rules)
+        if device.profile.kind in HAZARDS and not _heard(device, compound.rules) and _is_itself(device, compound)
     ]
     unchanged = compile_rules(site.rules, {}, compound.subjects, Faults()) if deaf and site.builtin else {}
     for device in deaf:
@@ -120,6 +120,11 @@ def _check_heard(site: Site, compound: Compound, faults: Faults) -> None:
     for device in (one for bus in site.buses.values() for one in bus.devices if one not in deaf):
         if names := ", ".join(_unread(device, read[device.id])):
             faults.warn(device.mark, "fault.points_unheard", name=device.id, profile=device.profile.id, given=names)
+
+
+def _is_itself(device: ModbusDevice, compound: Compound) -> bool:
+    """Not where another thing bears its id, which is a fault of its own: then the rules know that one."""
+    return compound.subjects[device.id].kind == device.profile.kind
 
 
 def _read_by(rules: Mapping[str, Rule]) -> defaultdict[str, set[str]]:

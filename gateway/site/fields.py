@@ -221,6 +221,9 @@ def choice_of_numbers(key: str, allowed: Sequence[int]) -> Field:
         node = reader.take(key)
         if node is None or (type(node.value) is int and node.value in allowed):
             return default if node is None else node.value
+        if isinstance(node.value, str) and node.value in map(str, allowed):
+            reader.faults.add(node.mark, "fault.not_number", name=reader.name, field=key, given=node.value)
+            return default
         words = " | ".join(str(n) for n in allowed)
         fields = {"name": reader.name, "field": key, "given": node.value, "allowed": words, "near": ""}
         reader.faults.add(node.mark, "fault.not_allowed", **fields)

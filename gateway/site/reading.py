@@ -234,7 +234,8 @@ class _Reading:
         if isinstance(node.value, str):  # the short way: path: name
             return Place(path, node.value)
         if not isinstance(node.value, dict):
-            self._faults.add(node.mark, "fault.not_text", name="places", field=path, given=node.value)
+            key = "fault.not_text" if node.value is not None else "fault.empty"
+            self._faults.add(node.mark, key, name="places", field=path, given=node.value)
             return Place(path, path)
         _, values = self._read(path, node, shapes.PLACE_TABLE)
         return Place(path, **values)
@@ -256,7 +257,7 @@ class _Reading:
     def _bus(self, name: str, node: Node, mark: Mark) -> Bus:
         reader = Reader(node, self._faults, name)
         values = shapes.BUS.read(reader, self._known)
-        devices = reader.take("devices")
+        devices = self._indented(reader, reader.take("devices"))
         reader.done()
         bare = Bus(id=name, mark=mark, devices=(), **values)
         checks.check_bus(bare, reader, self._ground)
@@ -269,6 +270,18 @@ class _Reading:
         bus = Bus(id=name, mark=mark, devices=good, **values)
         checks.check_behind(bus, reader, self._faults)
         return bus
+
+    def _indented(self, bus: Reader, devices: Node | None) -> Node | None:
+        """The devices of a bus, and those that stand beside ``devices`` instead of below: each a fault, but no stranger to others."""
+        stray = [key for key, child in bus.node.mapping.items() if {"profile", "unit_id"} & child.mapping.keys()]
+        for key in stray:
+            self._faults.add(bus.mark(key), "fault.device_outdented", name=bus.name, field=key)
+            bus.pass_over(key)
+        if not stray:
+            return devices
+        below = Node({}, bus.node.mark, {}) if devices is None else devices
+        moved = {key: bus.node.mapping[key] for key in stray}
+        return Node({**moved, **below.mapping}, below.mark, {**bus.node.keys, **below.keys})
 
     def _device(self, name: str, node: Node, mark: Mark, bus: Bus) -> ModbusDevice | None:
         reader, values = self._read(name, node, shapes.DEVICE)

@@ -24,8 +24,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
     ),
     "fault.missing": ("{name}：缺少 {field}。", "{name}: {field} is missing."),
     "fault.empty": (
-        "{name}：{field} 后面没有内容；不需要就删掉这一行。",
-        "{name}: {field} is empty; delete the line if you do not need it.",
+        "{name}：{field} 后面没有内容（# 后面的算备注）；不需要就删掉这一行。",
+        "{name}: {field} is empty (what follows a # is a remark); delete the line if you do not need it.",
     ),
     "fault.unknown_key": ("{name}：不认识“{field}”。", "{name}: unknown field “{field}”."),
     "fault.not_text": (
@@ -37,8 +37,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}: {field} “{given}” has the wrong form; it must be {form}.",
     ),
     "fault.not_number": (
-        "{name}：{field} 应该是数字，写的是“{given}”。",
-        "{name}: {field} must be a number, not “{given}”.",
+        "{name}：{field} 应该是数字，写的是“{given}”；数字不加引号。",
+        "{name}: {field} must be a number without quotes, not “{given}”.",
     ),
     "fault.not_whole": (
         "{name}：{field} 应该是整数，写的是 {given}。",
@@ -134,8 +134,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "A quotation mark is not closed, or holds an unknown backslash escape.",
     ),
     "fault.yaml_bracket": (
-        "方括号或花括号没有成对，或里面少了逗号。",
-        "A bracket or brace is not closed, or a comma is missing inside.",
+        "方括号或花括号没有成对，或里面少了逗号（从第 {first} 行开始）。",
+        "A bracket or brace is not closed, or a comma is missing inside (it begins on line {first}).",
     ),
     "fault.yaml_character": (
         "这里的字符不能作开头；文字请加引号。",
@@ -273,8 +273,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
     ),
     "fault.unknown_person": ("{name}：people 里没有“{given}”。", "{name}: there is nobody called “{given}” in people."),
     "fault.unknown_profile": (
-        "{name}：没有型号文件“{given}”；可在 profiles/ 里自己加。",
-        "{name}: there is no profile “{given}”; you may add one in profiles/.",
+        "{name}：没有型号文件“{given}”；loudong profiles list 列出有哪些，也可在 profiles/ 里自己加。",
+        "{name}: there is no profile “{given}”; loudong profiles list shows which there are, and you may add one in profiles/.",
     ),
     "fault.profile_withdrawn": (
         "{name}：型号文件“{given}”已撤下：其内容没有依据。请按厂家说明书写 profiles/{given}.yaml（用 loudong profiles new），逐个点位试过再投用。",
@@ -298,6 +298,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}: its parent “{parent}” is not in places, so its name will be missing when spoken.",
     ),
     # Buses and devices
+    "fault.device_outdented": (
+        "{name}：{field} 像是一台设备；设备写在 devices 下面，缩进要比 devices 多一级。",
+        "{name}: {field} looks like a device; write it below devices, indented further than devices itself.",
+    ),
     "fault.port_or_host": (
         "{name}：port（串口）、host（网络）、listen（等设备拨入）要写一个，且只写一个。",
         "{name}: give port (serial), host (network) or listen (it dials in), and only one.",

@@ -37,14 +37,19 @@ FAULTS = [
     ("gateway: box-1\n", "", "site.yaml:1: error: site.yaml: gateway is missing.", "缺少 gateway"),
     ("name: 花园", "nmae: 花园", "site.yaml:3: error: site.yaml: unknown field “nmae”. Did you mean “name”? Allowed: ", "是不是“name”"),
     ("name: 花园", "name: 301", "site.yaml:3: error: site.yaml: name must be text, not 301;", "数字当文字用请加引号"),
-    ("name: 花园", "name:", "site.yaml:3: error: site.yaml: name is empty;", "后面没有内容"),
+    ("name: 花园", "name:", "site.yaml:3: error: site.yaml: name is empty (what follows a # is a remark);", "后面没有内容"),
     ("site: garden", "site: Garden", "site.yaml:1: error: site.yaml: site “Garden” has the wrong form; it must be lower-case", "小写字母"),
     (", heartbeat: 1h", ", heartbeat: 90", "site.yaml:25: error: sos-101: heartbeat “90” is no duration;", "要带单位"),
     (", heartbeat: 1h", ", heartbeat: 30d", "site.yaml:25: error: sos-101: heartbeat is 30d; it must lie between 1s and 7d.", "应在 1s 到 7d 之间"),
     ("[answer, shelve]", "[answer, shelf]", "site.yaml:11: error: boss: roles cannot be “shelf”. Did you mean “shelve”? Allowed: answer | shelve | test.", "可以写：answer | shelve"),
     ("tls: true", "tls: 1", "site.yaml:32: error: street: tls must be true or false, not “1”.", "只能写 true 或 false"),
     ("unit_id: 1,", "unit_id: 1.5,", "site.yaml:22: error: gas-101: unit_id must be a whole number, not 1.5.", "应该是整数"),
-    ("unit_id: 1,", "unit_id: one,", "site.yaml:22: error: gas-101: unit_id must be a number, not “one”.", "应该是数字"),
+    ("unit_id: 1,", "unit_id: one,", "site.yaml:22: error: gas-101: unit_id must be a number without quotes, not “one”.", "应该是数字"),
+    ("unit_id: 1,", 'unit_id: "1",', "site.yaml:22: error: gas-101: unit_id must be a number without quotes, not “1”.", "数字不加引号"),
+    (PORT, '{PORT}\n    baud: "9600"', "site.yaml:21: error: gas: baud must be a number without quotes, not “9600”.", "数字不加引号"),
+    (", heartbeat: 1h", ", heartbeat: 60m", "site.yaml:25: error: sos-101: heartbeat “60m” is no duration; write it with its unit: 30s, 5min, 4h, 7d. Did you mean “60min”?", "是不是“60min”"),
+    (", heartbeat: 1h", ", heartbeat: 1小时", "site.yaml:25: error: sos-101: heartbeat “1小时” is no duration; write it with its unit: 30s, 5min, 4h, 7d. Did you mean “1h”?", "是不是“1h”"),
+    ("b1/s1/101: 101室", "b1/s1/101: #101", "site.yaml:7: error: places: b1/s1/101 is empty (what follows a # is a remark);", "# 后面的算备注"),
     ("roles: [answer, shelve]", "roles: {a: b}", "site.yaml:11: error: boss: roles must be a word or a list of words", "一列词"),
     ("  head: {login: pi}", "  head: pi", "site.yaml:10: error: head: this must be a block", "每行一项"),
     ("b1/s1/101: 101室", "b1/s1/101: 101", "site.yaml:7: error: places: b1/s1/101 must be text, not 101;", "请加引号"),
@@ -57,7 +62,7 @@ FAULTS = [
     ("  gate: 大门", "  gate/a/b/c: 大门\n  gate: 大门", "site.yaml:8: error: places: gate/a/b/c “gate/a/b/c” has the wrong form; it must be building/stair/flat", "楼/单元/户"),
     # references
     ("unit_id: 2, place: b1/s1", "unit_id: 2, place: b1/s2", "site.yaml:23: error: relay-1: there is no place “b1/s2” in places. Did you mean “b1/s1”?", "places 里没有“b1/s2”"),
-    ("profile: gas,", "profile: gass,", "site.yaml:22: error: gas-101: there is no profile “gass”; you may add one in profiles/. Did you mean “gas”?", "没有型号文件“gass”"),
+    ("profile: gas,", "profile: gass,", "site.yaml:22: error: gas-101: there is no profile “gass”; loudong profiles list shows which there are, and you may add one in profiles/. Did you mean “gas”?", "没有型号文件“gass”"),
     ("community: [boss]", "community: [bos]", "site.yaml:15: error: grid: there is nobody called “bos” in people. Did you mean “boss”?", "people 里没有“bos”"),
     ("building: {b1: [head]}", "building: {b1: [haed]}", "site.yaml:13: error: grid.building: there is nobody called “haed” in people. Did you mean “head”?", "people 里没有“haed”"),
     ("  grid: {b1: [head], gate: [head]}", "  grid: {b1: [head], gate: [head], b2: [head]}", "site.yaml:14: error: grid.grid: there is no building or public place “b2”", "没有“b2”这栋楼"),
@@ -132,7 +137,7 @@ FAULTS = [
     (", feedback_means: shut", "", "site.yaml:30: error: valve-1: feedback_means is missing.", "缺少 feedback_means"),
     ("feedback_means: shut", "feedback_means: on_", "site.yaml:30: error: valve-1: feedback_means cannot be “on_”. Did you mean “on”?", "不能是“on_”"),
     ("feedback_means: shut", 'feedback_means: "on"', "site.yaml:30: error: valve-1: feedback_means cannot be “on”. Allowed: shut.", "可以写：shut"),
-    ("serves: [b1]", "serves: []", "site.yaml:30: error: valve-1: serves is empty;", "后面没有内容"),
+    ("serves: [b1]", "serves: []", "site.yaml:30: error: valve-1: serves is empty (what follows a # is a remark);", "后面没有内容"),
     (", serves: [b1]", "", "site.yaml:30: error: valve-1: serves is missing.", "缺少 serves"),
     # people and ladder
     ("boss: {roles", "boss: {login: pi, roles", "site.yaml:11: error: boss: the login pi belongs to head already.", "已属于 head"),
@@ -380,6 +385,15 @@ def test_whoever_writes_a_zone_that_is_none_is_told_the_one_he_meant(spoil, writ
     loaded = spoil(("name: 花园", f'timezone: "{written}"'))
     (fault,) = [fault for fault in loaded.faults.errors if fault.key == "fault.unknown_zone"]
     assert dict(fault.fields)["near"] == meant
+
+
+def test_a_device_that_stands_too_far_to_the_left_is_told_where_it_belongs(spoil):
+    """The word most like ``relay-1`` among the fields of a bus is ``reply``, which nobody meant."""
+    loaded = spoil((f"      {RELAY}", f"    {RELAY}"))
+    assert loaded.errors() == [
+        "site.yaml:23: error: gas: relay-1 looks like a device; write it below devices, indented further than devices itself."
+    ]
+    assert "缩进要比 devices 多一级" in loaded.lines("zh-CN")[0]
 
 
 def test_passive_scanning_warns_of_the_buttons_it_may_miss(spoil):
