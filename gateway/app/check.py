@@ -99,12 +99,8 @@ def _check_ages(bus: Bus, load: BusLoad, faults: Faults) -> None:
 
 def _check_heard(site: Site, compound: Compound, faults: Faults) -> None:
     """Every detector is heard by a rule of weight; only who changed the built-in rules himself is merely warned."""
-    deaf = [
-        device
-        for bus in site.buses.values()
-        for device in bus.devices
-        if device.profile.kind in HAZARDS and not _heard(device, compound.rules) and _is_itself(device, compound)
-    ]
+    devices = [device for bus in site.buses.values() for device in bus.devices if _is_itself(device, compound)]
+    deaf = [one for one in devices if one.profile.kind in HAZARDS and not _heard(one, compound.rules)]
     unchanged = compile_rules(site.rules, {}, compound.subjects, Faults()) if deaf and site.builtin else {}
     for device in deaf:
         note = faults.warn if _heard(device, unchanged) else faults.add
@@ -112,12 +108,12 @@ def _check_heard(site: Site, compound: Compound, faults: Faults) -> None:
         points = ", ".join(point.name for point in device.profile.points)
         allowed = " | ".join(HAZARDS[device.profile.kind])
         note(device.mark, "fault.detector_unheard", name=device.id, given=points, allowed=allowed, **fields)
-    for device in (one for bus in site.buses.values() for one in bus.devices if one not in deaf):
+    for device in (one for one in devices if one not in deaf):
         if unheard := [point for point in _other_zones(device.profile) if not _heard(device, compound.rules, (point,))]:
             names = ", ".join(point.name for point in unheard)
             faults.warn(device.mark, "fault.zones_unheard", name=device.id, profile=device.profile.id, given=names)
     read = _read_by(compound.rules)
-    for device in (one for bus in site.buses.values() for one in bus.devices if one not in deaf):
+    for device in (one for one in devices if one not in deaf):
         if names := ", ".join(_unread(device, read[device.id])):
             faults.warn(device.mark, "fault.points_unheard", name=device.id, profile=device.profile.id, given=names)
 

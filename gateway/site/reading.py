@@ -7,6 +7,7 @@ Rules are left as nodes: the rule language reads them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -149,7 +150,7 @@ class _Reading:
         people = self._people()
         grid_node = reader.take("grid") or Node({}, reader.node.mark)
         grid = read_grid(grid_node, self._faults, self._known)
-        check_rungs(grid, places, reader.mark("grid"), self._faults)
+        check_rungs(grid, _formed(places), reader.mark("grid"), self._faults)
         buses = self._each("buses", self._bus)
         radio = Radio(**self._part("radio", shapes.RADIO))
         buttons = self._each("buttons", self._button)
@@ -223,10 +224,10 @@ class _Reading:
             Reader(node, self._faults, "places")
             return {}
         self._known["place"] = list(node.mapping)
-        self._known["building"] = list(dict.fromkeys(path.split("/")[0] for path in node.mapping))
+        self._known["building"] = list(dict.fromkeys(path.split("/")[0] for path in _formed(node.mapping)))
         section = Reader(node, self._faults, "places")
         places = {path: self._place(path, child, section.mark(path)) for path, child in node.mapping.items()}
-        checks.check_parents(places, section)
+        checks.check_parents(_formed(places), section)
         return places
 
     def _place(self, path: str, node: Node, mark: Mark) -> Place:
@@ -345,3 +346,8 @@ class _Reading:
         if not isinstance(node.value, list):
             self._faults.add(node.mark, "fault.not_a_list", name="rules", field="rules")
         return node.items
+
+
+def _formed(places: Mapping[str, T]) -> dict[str, T]:
+    """Those whose path is one: of another a fault is told, and nothing that comes of it."""
+    return {path: place for path, place in places.items() if re.fullmatch(PLACE, path)}

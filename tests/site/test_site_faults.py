@@ -387,6 +387,14 @@ def test_whoever_writes_a_zone_that_is_none_is_told_the_one_he_meant(spoil, writ
     assert dict(fault.fields)["near"] == meant
 
 
+def test_of_a_place_that_has_no_form_that_alone_is_said(spoil):
+    """Not that its parents have no name, nor that nobody stands there."""
+    loaded = spoil(("  gate: 大门", "  gate: 大门\n  3号楼/1单元: 一单元"))
+    assert [line.split(" has the")[0] for line in loaded.lines()] == [
+        "site.yaml:9: error: places: 3号楼/1单元 “3号楼/1单元”"
+    ]
+
+
 def test_a_device_that_stands_too_far_to_the_left_is_told_where_it_belongs(spoil):
     """The word most like ``relay-1`` among the fields of a bus is ``reply``, which nobody meant."""
     loaded = spoil((f"      {RELAY}", f"    {RELAY}"))
