@@ -106,10 +106,12 @@ def _shown(fields: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The known name most like ``word``, or an empty string."""
+    """The known name most like ``word``, or an empty string. What differs in capitals alone is most like."""
     import difflib  # for a slip of the pen alone; no daemon holds it
 
-    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)), "")
+    names = list(known)
+    same = [name for name in names if name.casefold() == word.casefold()]
+    return next(iter(same or difflib.get_close_matches(word, names, n=1, cutoff=0.5)), "")
 
 
 DURATION_FORM = r"\s*([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*(ms|s|min|h|d)\s*"

@@ -105,6 +105,8 @@ def read_profiles(
     A profile beside the site file replaces a packaged one of the same id, with a warning.
     """
     found: dict[str, tuple[Profile, Mark]] = {}
+    for file in sorted(own.glob("*.yml")) if own.is_dir() else []:
+        faults.warn(Mark(str(file), 1), "fault.profile_suffix", wanted=f"{file.stem}.yaml")
     for file in sorted(own.glob("*.yaml")) if own.is_dir() else []:
         read = read_profile_file(file, folder, faults)
         if read is None:

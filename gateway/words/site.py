@@ -359,6 +359,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}：型号“{profile}”的寄存器没有说明书佐证；请实测每个点位。",
         "{name}: the registers of profile “{profile}” are not backed by a manual; test every point on site.",
     ),
+    "fault.profile_suffix": (
+        "这个型号文件没有读：文件名要以 .yaml 结尾，请改名为 {wanted}。",
+        "This profile is not read: its name must end in .yaml; call it {wanted}.",
+    ),
     "fault.profile_replaced": ("型号“{name}”替换了 {other}。", "The profile “{name}” replaces {other}."),
     "fault.zones_unheard": (
         "{name}：内置规则只读取第一路，没有任何“紧急”“高”或生命安全规则读取型号 {profile} 的 {given}；请为其写一条规则。",

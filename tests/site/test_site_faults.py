@@ -46,6 +46,7 @@ FAULTS = [
     ("unit_id: 1,", "unit_id: 1.5,", "site.yaml:22: error: gas-101: unit_id must be a whole number, not 1.5.", "应该是整数"),
     ("unit_id: 1,", "unit_id: one,", "site.yaml:22: error: gas-101: unit_id must be a number without quotes, not “one”.", "应该是数字"),
     ("unit_id: 1,", 'unit_id: "1",', "site.yaml:22: error: gas-101: unit_id must be a number without quotes, not “1”.", "数字不加引号"),
+    (PORT, "{PORT}\n    parity: EVEN", "site.yaml:21: error: gas: parity cannot be “EVEN”. Did you mean “even”?", "是不是“even”"),
     (PORT, '{PORT}\n    baud: "9600"', "site.yaml:21: error: gas: baud must be a number without quotes, not “9600”.", "数字不加引号"),
     (", heartbeat: 1h", ", heartbeat: 60m", "site.yaml:25: error: sos-101: heartbeat “60m” is no duration; write it with its unit: 30s, 5min, 4h, 7d. Did you mean “60min”?", "是不是“60min”"),
     (", heartbeat: 1h", ", heartbeat: 1小时", "site.yaml:25: error: sos-101: heartbeat “1小时” is no duration; write it with its unit: 30s, 5min, 4h, 7d. Did you mean “1h”?", "是不是“1h”"),

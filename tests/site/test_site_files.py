@@ -150,6 +150,17 @@ def test_a_profile_beside_the_site_replaces_a_packaged_one_with_a_warning(load, 
     assert loaded.site.buses["gas"].devices[0].profile.status == "field"
 
 
+def test_a_profile_whose_name_ends_otherwise_is_not_left_out_in_silence(load, good, tmp_path, profiles):
+    """Many editors write .yml; the site then said that there is no such profile, which lay there before everybody's eyes."""
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "own.yml").write_text((profiles / "gas.yaml").read_text())
+    loaded = load(good)
+    assert loaded.lines() == [
+        "profiles/own.yml:1: warning: This profile is not read: its name must end in .yaml; call it own.yaml."
+    ]
+    assert "文件名要以 .yaml 结尾" in loaded.lines("zh-CN")[0]
+
+
 @pytest.fixture
 def withdrawn(profiles):
     """Two products that were shipped once: of one another profile stands in."""
