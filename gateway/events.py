@@ -100,6 +100,9 @@ class Boot(Struct, frozen=True, tag_field="event", tag="boot"):
     version: str
     losses: int = 0
     """More than at the boot before: what the store held, and perhaps told, may be lost."""
+    missed_ms: int = 0
+    """How much of the timeline went by without this core: the downtime, or so much of an unknown one as a run without its disk was
+    there to count (``app/late.py``)."""
 
 
 class ClockSynced(Struct, frozen=True, tag_field="event", tag="clock_synced"):

@@ -27,6 +27,7 @@ from gateway.app.desk import Desk
 from gateway.app.errand import Errand
 from gateway.app.hanging import Hourglass
 from gateway.app.inbox import EVENT_QUARANTINED, Inbox, Kept
+from gateway.app.late import LateRun, Passed, passed, remembered
 from gateway.app.learning import Learner
 from gateway.app.left_on import nowhere, told_of
 from gateway.app.orders import Orders, Reloaded
@@ -36,7 +37,7 @@ from gateway.app.rooms import OUTPUTS, VITAL_S, Hand, Rooms
 from gateway.app.standing import uplinks_standing
 from gateway.app.terminals import examiner
 from gateway.app.timekeeper import Timekeeper
-from gateway.clock import Clock, Timeline, resume
+from gateway.clock import Clock, Timeline
 from gateway.control.folder import SOCKET_NAME
 from gateway.control.server import ControlServer
 from gateway.drivers.ble.source import AdvertSource
@@ -63,8 +64,6 @@ MB = 1_000_000
 SITE_TOLERATED = "site_tolerated"
 PATIENT_OPEN_S = 60.0
 """Within the unit's TimeoutStartSec."""
-KEPT_LATE = frozenset({"alert", "closed", "press"})
-"""State of a run without its disk that may be laid over what the disk holds: alerts early rather than never."""
 STOP_STORE_S = 1.5
 """After at most 3 s for the workers: SIGTERM ends the gateway within 5 s."""
 
@@ -114,11 +113,11 @@ class House:
     def found(self, loaded: Loaded, clock: Clock) -> None:
         """Stand the core where the last run left it, build the rooms around it, and tell it of the boot."""
         now = clock.stamp()
-        last, notes = _remembered(loaded.stamp)
+        last, notes = remembered(loaded.stamp)
         loaded = msgspec.structs.replace(loaded, notes=(*loaded.notes, *notes))
-        origin, downtime = resume(last, now)
-        self.timeline = Timeline(clock, origin, now)
-        self._downtime = downtime
+        time = passed(last, now)
+        self.timeline = Timeline(clock, time.origin, now)
+        self._downtime = time.downtime_ms
         self.crashes = Crashes(self._folder, clock, __version__, self.site.fingerprint)
         if self._surroundings.hourglass is not None:
             self._surroundings.hourglass.watch(self.crashes)
@@ -128,9 +127,9 @@ class House:
                 self.orders, compound=life_safety_alone(self.site, self.orders.compound)
             )
         with self.crashes:
-            self._begin(loaded, now, downtime)
+            self._begin(loaded, now, time)
 
-    def _begin(self, loaded: Loaded, now: Stamp, downtime: int | None) -> None:
+    def _begin(self, loaded: Loaded, now: Stamp, time: Passed) -> None:
         with self.crashes.chore("start"):
             engine = Engine(self.orders.compound)
             unreadable = engine.restore(Row(row.kind, row.key, row.body) for row in loaded.state)
@@ -144,7 +143,11 @@ class House:
         self._furnish()
         self.store.on_mode(self._store_mode)
         offset = self.timeline.offset_ms(now) if now.clock is ClockQuality.SYNCED else None
-        self.inbox.report(Boot(loaded.run, now.boot_id, now.clock, downtime, offset, __version__, loaded.losses))
+        self.inbox.report(
+            Boot(
+                loaded.run, now.boot_id, now.clock, time.downtime_ms, offset, __version__, loaded.losses, time.missed_ms
+            )
+        )  # fmt: skip
         self.inbox.report(_loaded(self.orders))
         notes = (*loaded.notes, *self.orders.secrets.notes, *(f"state_unreadable: {row}" for row in unreadable))
         self._report_store(notes)
@@ -438,22 +441,6 @@ def without(compound: Compound, subject: str) -> Compound:
     )
 
 
-def _remembered(stamp: tuple[int, bytes] | None) -> tuple[tuple[Instant, Stamp] | None, tuple[str, ...]]:
-    """Where the timeline of the last run stood and what the clocks said, and what is to be noted of that.
-
-    What cannot be read of the clocks (a later version may have written it) is no more than a boot of which nothing is known: the
-    instant stands, for every deadline of an open alert is told in it.
-    """
-    if stamp is None:
-        return None, ()
-    instant, clocks = stamp
-    try:
-        return (Instant(instant), msgspec.json.decode(clocks, type=Stamp)), ()
-    except (ValueError, RecursionError) as error:
-        log.warning("stamp_unreadable", error=str(error))
-        return (Instant(instant), Stamp("", 0, 0, ClockQuality.UNSYNCED)), ("stamp_unreadable",)
-
-
 def _loaded(orders: Orders) -> SiteLoaded:
     return SiteLoaded(orders.compound.fingerprint)
 
@@ -469,7 +456,7 @@ def _renewed(engine: Engine, compound: Compound) -> Engine:
 async def build(orders: Orders, folder: Path, clock: Clock, surroundings: Surroundings | None = None) -> House:
     """Begin to poll, open the store of ``folder`` and build the house on it. The caller holds the claim on the folder."""
     around = surroundings or Surroundings()
-    store = Store(folder, around.pool, open_s=PATIENT_OPEN_S if around.patient else None, kept_late=KEPT_LATE)
+    store = Store(folder, around.pool, open_s=PATIENT_OPEN_S if around.patient else None, lay_over=LateRun().lay_over)
     house = House(orders, folder, store, around)
     house.found(await store.start(), clock)
     return house

@@ -338,7 +338,7 @@ class Engine:
 
     def _count_as_blind(self, boot: Boot, at: Instant) -> None:
         """Before any deadline of the downtime fires: a wait that would have ended in it has not, for nobody listened."""
-        downtime = boot.downtime_ms or 0
+        downtime = boot.missed_ms if boot.downtime_ms is None else boot.downtime_ms
         self._fire_until(Instant(at - downtime))
         self.board.clock = _replace(self.board.clock, blind_ms=self.board.clock.blind_ms + downtime)
         self.board.coverage.slept(at, boot.downtime_ms)
@@ -351,7 +351,7 @@ class Engine:
         segments = (
             (*clock.segments[:-1], Segment(clock.segments[-1].start, offset))
             if known
-            else (*clock.segments, Segment(self._segment_start(at), offset))
+            else (*clock.segments, Segment(self._segment_start(at - boot.missed_ms), offset))
         )
         self.board.clock = ClockRow(at, boot.run, boot.boot_id, blind, at - blind, segments[-SEGMENTS_KEPT:])
         if boot.downtime_ms is None:
@@ -366,14 +366,14 @@ class Engine:
             self.board.away.date(at)
         self._watches.look_at_all(_moment(stamped))
 
-    def _segment_start(self, at: Instant) -> Instant:
+    def _segment_start(self, at: int) -> Instant:
         """Where the time of a boot begins of which nobody knows how long after the last it came.
 
         The timeline goes on where it stood, so its first millisecond may hold the last alert of the boot before, and that
         must not be dated by this one's clock.
         """
         clock = self.board.clock
-        return Instant(at + 1) if clock.segments and clock.at >= at else at
+        return Instant(max(at, clock.at + 1) if clock.segments else at)
 
     def _synced(self, offset_ms: int, stamped: Stamped) -> None:
         clock = self.board.clock

@@ -212,7 +212,6 @@ class Database:
             self._recovery.leap(self._unfolded.messages())
         with self._access.reading() as connection:
             state = {(row[0], row[1]): StateRow(*row[:-1]) for _, row in rows}
-            stamp = self._rows.meta(connection, "stamp")
             state |= {(row.kind, row.key): row for row in self._unfolded.state() if row.kind != CLOSED}
             notes = [*self._access.notes, *self._notes]
             if self.damage.rows:
@@ -221,7 +220,7 @@ class Database:
                 notes.append(f"rows_unfolded: {self.damage.unfolded}")
             return Loaded(
                 state=tuple(row for row in state.values() if row.body is not None),
-                stamp=self._unfolded.stamp() or (None if stamp is None else unpack_stamp(stamp)),
+                stamp=self._last_stamp(connection),
                 runs=self._lineage.runs(connection),
                 sequences=self._last_sequences(connection),
                 floor=self._lineage.floor(connection),
@@ -230,6 +229,15 @@ class Database:
                 writable=dialling.writable(connection),
                 notes=tuple(notes),
             )
+
+    def last_stamp(self) -> tuple[int, bytes] | None:
+        """The last stamp. Raises StoreFault."""
+        with self._access.reading() as connection:
+            return self._last_stamp(connection)
+
+    def _last_stamp(self, connection: sqlite3.Connection) -> tuple[int, bytes] | None:
+        stamp = self._rows.meta(connection, "stamp")
+        return self._unfolded.stamp() or (None if stamp is None else unpack_stamp(stamp))
 
     # Writing -----------------------------------------------------------------------------------------------------
 

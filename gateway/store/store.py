@@ -36,6 +36,8 @@ log = structlog.get_logger()
 
 Mode = Literal["disk", "memory"]
 Entry = tuple[Part, "asyncio.Future[bool]"]
+LayOver = Callable[[Batch, Callable[[], tuple[int, bytes] | None]], Batch]
+"""Of a batch, and a question for the last stamp of the database: what may be laid over it. Runs in the disk's thread."""
 
 QUIET_S = 1.0
 """The longest a quiet part waits for company (design: at a crash only a tail of at most a second may be missing)."""
@@ -60,11 +62,14 @@ class Store:
         pool: Executor | None = None,
         *,
         open_s: float | None = None,
-        kept_late: frozenset[str] = frozenset(),
+        lay_over: LayOver | None = None,
     ) -> None:
-        """``pool`` runs the disk's work, one job at a time; None: a thread. (A virtual-time loop wants one that is inline.)"""
+        """``pool`` runs the disk's work, one job at a time; None: a thread. (A virtual-time loop wants one that is inline.)
+
+        ``lay_over`` says what of a batch may be laid over a database that was never loaded; None: all but state and stamp.
+        """
         self._worker = Worker(folder, pool, open_s)
-        self._kept_late = kept_late
+        self._lay_over = lay_over or _stateless
         self._memory = Memory()
         self._departures = Departures(self._worker, self._memory.messages, lambda: self._set_due(CURSOR_S))
         self._mode: Mode = "disk"
@@ -353,7 +358,9 @@ class Store:
 
         self._landing = entries
         commit = self._worker.write(
-            lambda database: jobs.commit(database, self._bearable(batch), cursors), land, first=bool(batch.messages)
+            lambda database: jobs.commit(database, self._bearable(database, batch), cursors),
+            land,
+            first=bool(batch.messages),
         )
         await asyncio.wait({commit}, timeout=STALL_S)
         self._landing = None
@@ -398,7 +405,7 @@ class Store:
         batch, cursors, damage = self._memory.take_off(), self._departures.cursors, self._worker.damage
         try:
             job = self._worker.write(
-                lambda database: jobs.commit_held(database, self._bearable(batch), self._uplinks, cursors)
+                lambda database: jobs.commit_held(database, self._bearable(database, batch), self._uplinks, cursors)
             )
             await self._outwait(job)
         except StoreFault as fault:
@@ -419,11 +426,8 @@ class Store:
         elif not self._tell_repairs():
             self._report("written")
 
-    def _bearable(self, batch: Batch) -> Batch:
-        """What may be laid over a database that was never loaded: its own clock and facts stand, and so does its stamp."""
-        if not self._worker.late:
-            return batch
-        return structs.replace(batch, state=tuple(r for r in batch.state if r.kind in self._kept_late), stamp=None)
+    def _bearable(self, database: Database, batch: Batch) -> Batch:
+        return self._lay_over(batch, database.last_stamp) if self._worker.late else batch
 
     def _enter_memory(self, reason: str) -> None:
         self._mode = "memory"
@@ -480,6 +484,10 @@ class Store:
             for _, future in (*self._committing, *self._queue):
                 if not future.done():
                     future.set_exception(error)
+
+
+def _stateless(batch: Batch, _last_stamp: object) -> Batch:
+    return structs.replace(batch, state=(), stamp=None)
 
 
 def _has_messages(entries: Iterable[Entry]) -> bool:

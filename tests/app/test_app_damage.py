@@ -1,4 +1,4 @@
-"""A database that is damaged, or comes too late: a person is told, the open alerts stay or come anew, and all of them can end."""
+"""A database that is damaged: a person is told, the open alerts stay or come anew, and all of them can end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 from app.living import Living
 from instruments.virtual import virtual_run
 
-from gateway.app.house import OpenedLateError, Surroundings
 from gateway.faults import StoreFault
 from gateway.rules.compound import HEALTH, STORE
 from gateway.store.database import Database
@@ -77,30 +76,5 @@ def test_an_alert_whose_row_is_lost_is_raised_anew(tmp_path):
         await living.start()
         await living.until(lambda: ("gas-high", "gas-301") in living.open(), "it is known again")
         assert living.open()["gas-high", "gas-301"].id != lost
-
-    play(tmp_path, story)
-
-
-def test_an_alert_of_a_run_whose_disk_came_too_late_ends_as_any_other(tmp_path, monkeypatch):
-    """Gas while the disk is away; the process begins anew with what the disk holds, and then the gas is gone."""
-    real = Database.open
-
-    def away(*_, **__):
-        raise StoreFault("no disk")
-
-    async def story(living):
-        await asyncio.sleep(20)
-        await living.stop()
-        monkeypatch.setattr(Database, "open", away)
-        await living.start()
-        living.gas[1].holding[1] = 26
-        await living.until(lambda: ("gas-high", "gas-301") in living.open(), "the leak is known")
-        monkeypatch.setattr(Database, "open", real)
-        with pytest.raises(OpenedLateError):
-            await asyncio.wait_for(living._running, 100_000)
-        living.gas[1].holding[1] = 0
-        living.surroundings = Surroundings(patient=True)
-        await living.start()
-        await living.until(lambda: living.open()["gas-high", "gas-301"].condition == "normal", "the gas is gone")
 
     play(tmp_path, story)

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from gateway.alerts import Condition
 from gateway.app.compound import compound_of
-from gateway.app.house import KEPT_LATE
 from gateway.events import (  # fmt: skip
     Boot,
     Command,
@@ -33,6 +32,7 @@ from gateway.instant import DAY, HOUR, MINUTE, SECOND, ClockQuality, Instant
 from gateway.nodes import Faults
 from gateway.rules.bare import bare
 from gateway.rules.engine import Engine
+from gateway.rules.moved import MOVABLE
 from gateway.site.marks import parse
 from gateway.site.reading import load_site
 
@@ -177,7 +177,7 @@ def test_a_start_outlives_whatever_it_finds(first, burning, second, late, after,
     rows = list(hurt(life.live(burning).live(second).engine.snapshot(), older, kinds, data.draw))
     if late is not None:
         unseen = Life(WHOLE, (), 2, life.at, None).live(late)
-        kept = {(row.kind, row.key): row for row in unseen.engine.snapshot() if row.kind in KEPT_LATE}
+        kept = {(row.kind, row.key): row for row in unseen.engine.snapshot() if row.kind in MOVABLE}
         rows = list(({(row.kind, row.key): row for row in rows} | kept).values())
         life.at = unseen.at
     house = without(WHOLE, gone)

@@ -3,12 +3,12 @@
 import msgspec
 import pytest
 
-from gateway.app.house import KEPT_LATE
 from gateway.events import Quality
 from gateway.instant import DAY, HOUR, MINUTE, SECOND
 from gateway.rules.bare import bare
 from gateway.rules.engine import Engine
 from gateway.rules.ledger import Row
+from gateway.rules.moved import MOVABLE
 
 STATE = """
 - rule: fire
@@ -44,7 +44,7 @@ def laid_over(make, core, happens):
     late.boot(SECOND, downtime=None)
     happens(late)
     rows = {(row.kind, row.key): row for row in core.engine.snapshot()}
-    kept = {key: Row(*key, body) for key, body in late.rows.items() if key[0] in KEPT_LATE}
+    kept = {key: Row(*key, body) for key, body in late.rows.items() if key[0] in MOVABLE}
     return list((rows | kept).values()), late
 
 

@@ -11,6 +11,7 @@ import time
 
 import pytest
 from instruments.waiting import until
+from msgspec import structs
 
 from gateway.faults import StoreFault
 from gateway.store import memory
@@ -315,6 +316,12 @@ def test_what_the_late_database_knows_of_time_stands(tmp_path, monkeypatch):
         rows = (StateRow("alert", alert, b"x"), StateRow("clock", "clock", clock))
         return Part(state=rows, stamp=(at, b"stamp"), urgent=True)
 
+    asked = []
+
+    def alerts_alone(batch, last_stamp):
+        asked.append(last_stamp())
+        return structs.replace(batch, state=tuple(r for r in batch.state if r.kind == "alert"), stamp=None)
+
     async def life():
         first = Store(tmp_path)
         await first.start()
@@ -322,7 +329,7 @@ def test_what_the_late_database_knows_of_time_stands(tmp_path, monkeypatch):
         assert await first.stop()
         with monkeypatch.context() as slow:
             slow.setattr(Database, "load", load)
-            second = Store(tmp_path, open_s=0.2, kept_late=frozenset({"alert"}))
+            second = Store(tmp_path, open_s=0.2, lay_over=alerts_alone)
             await second.start()
             assert not await second.put(part(7_000, "new", b"zero"))
             free.set()
@@ -335,7 +342,7 @@ def test_what_the_late_database_knows_of_time_stands(tmp_path, monkeypatch):
         return loaded
 
     loaded = asyncio.run(life())
-    assert loaded.stamp == (864_000_000, b"stamp")
+    assert asked[0] == loaded.stamp == (864_000_000, b"stamp")
     assert {(row.kind, row.key): row.body for row in loaded.state} == {
         ("alert", "old"): b"x",
         ("alert", "new"): b"x",
