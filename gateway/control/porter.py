@@ -61,10 +61,12 @@ def stand(folder: Path) -> None:
     """Be the porter of a state folder until SIGTERM or SIGINT. Raises what ``claim_porter`` does, and OSError."""
 
     async def until_told() -> None:
-        task, loop = asyncio.ensure_future(Porter(folder, porters_folder(folder)).run()), asyncio.get_running_loop()
+        porter, loop = Porter(folder, porters_folder(folder)), asyncio.get_running_loop()
+        task, stands = asyncio.ensure_future(porter.run()), asyncio.ensure_future(porter.server.stands.wait())
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, task.cancel)
-        await asyncio.sleep(0)  # the first step of a server is its socket
+        await asyncio.wait({task, stands}, return_when=asyncio.FIRST_COMPLETED)
+        stands.cancel()
         if not task.done():
             log.info("porter_ready", folder=str(folder))
         await asyncio.wait({task})

@@ -53,6 +53,8 @@ What they may order is bounded behind this (``CommandAllowance``)."""
 ROOTS_RATE = Rate(burst=2_000, every_s=0.02)
 """Of root, and of the daemon's own user: more than a whole duty office at its desk asks. A script that runs away in a tight loop
 would else have the loop to itself, and the card; in these terms it has half of it at worst, of answers that take 10 ms."""
+GONE_S = 1.0
+"""How long an end waits until the socket is gone."""
 BREATH = 32
 """Items of an answer made, or written, in one turn of the loop, half a millisecond: a thousand alerts take 40, on every connection."""
 _RIGHTS = 0o660  # contract: control.sock is 0660; the state folder decides further
@@ -78,6 +80,8 @@ class ControlServer:
         """Connections that wait for a request, and whose; the one that waits longest first."""
         self._answering: set[asyncio.Task[None] | None] = set()
         self._ending = False
+        self.stands = asyncio.Event()
+        """The socket is there."""
         self._of: Counter[int] = Counter()
         """User -> his connections."""
         self._allowance, self._roots, self._logged = Allowance(REQUEST_RATE), Allowance(ROOTS_RATE), Reminders()
@@ -87,7 +91,7 @@ class ControlServer:
     async def run(self) -> None:
         """Serves until cancelled. Raises ``OSError`` where the socket cannot stand, and whatever bug ``answer`` has."""
         self._ending = False
-        listener = _listen(self._path, self._group)
+        listener = await self._stand()
         bug: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         connections: set[asyncio.Task[None]] = set()
 
@@ -104,6 +108,7 @@ class ControlServer:
 
         try:
             server = await asyncio.start_unix_server(welcome, sock=listener, limit=LONGEST_REQUEST)
+            self.stands.set()
             try:
                 await asyncio.wait({bug})  # until cancelled, or until there is one
             finally:
@@ -115,7 +120,19 @@ class ControlServer:
                 connection.cancel()
             await asyncio.gather(*connections, return_exceptions=True)
             listener.close()
-            self._path.unlink(missing_ok=True)
+            # A disk that hangs keeps nobody from ending; the next start finds a dead socket there, as after a crash.
+            gone = asyncio.get_running_loop().run_in_executor(None, lambda: self._path.unlink(missing_ok=True))
+            gone.add_done_callback(_look_away)
+            await asyncio.wait({gone}, timeout=GONE_S)
+
+    async def _stand(self) -> socket.socket:
+        """The listening socket. It is a file of the state folder, and of a disk that hangs the loop must not wait for one."""
+        standing = asyncio.get_running_loop().run_in_executor(None, _listen, self._path, self._group)
+        try:
+            return await asyncio.shield(standing)
+        except asyncio.CancelledError:
+            standing.add_done_callback(_close)
+            raise
 
     async def _finish(self, connections: set[asyncio.Task[None]]) -> None:
         """Gives the answers under way, within the patience of one."""
@@ -311,6 +328,18 @@ def _users_are_hidden() -> bool:
         return _USER_MAP.read_text(encoding="ascii").split() != _EVERYBODY
     except OSError:
         return True
+
+
+def _look_away(done: asyncio.Future[None]) -> None:
+    """Nobody waits for it any more."""
+    if not done.cancelled():
+        done.exception()
+
+
+def _close(standing: asyncio.Future[socket.socket]) -> None:
+    """It stands at last, and nobody wants it."""
+    if not standing.cancelled() and standing.exception() is None:
+        standing.result().close()
 
 
 def _listen(path: Path, group: Path | None) -> socket.socket:
