@@ -44,6 +44,7 @@ _REASON = {
     "PrivateDevices": "PrivateDevices= stays off",
     "PrivateUsers": "PrivateUsers= stays off",
     "DeviceAllow": " device",
+    "SystemCallFilter_privileged": "chown",
     "IPAddressDeny": "IPAddressDeny= stays open",
     "RestrictAddressFamilies_AF_INET_INET6": "AF_INET and AF_INET6: ",
     "RestrictAddressFamilies_AF_UNIX": "AF_UNIX: ",

@@ -1,6 +1,6 @@
 """The real daemon behind the locks of its unit (``instruments/jail.py``): everything works, and who acknowledged is known.
 
-systemd itself is not run here; what it adds (device list, limits, private /tmp) is named in ``jail.py``.
+systemd itself does all this in ``test_e2e_booted.py``, where there is no radio and no serial line.
 """
 
 from __future__ import annotations

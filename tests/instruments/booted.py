@@ -169,12 +169,26 @@ exec env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin {_SYSTEMD} --syst
 
     def command(self, *words: str) -> list[str]:
         """The command line that runs this in there, as root."""
-        clean = ["env", "-i", "LC_ALL=C.UTF-8", "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
-        return ["nsenter", "-t", str(self._init), "--mount", "--uts", "--ipc", "--pid", "--cgroup", "--root", "--wd=/", *clean, *words]
+        clean = ["env", "-i", "--chdir=/", "LC_ALL=C.UTF-8", "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
+        return [
+            "nsenter",
+            "-t",
+            str(self._init),
+            "--mount",
+            "--uts",
+            "--ipc",
+            "--pid",
+            "--cgroup",
+            "--root",
+            *clean,
+            *words,
+        ]
 
     def run(self, *words: str, check: bool = True, said: str = "") -> subprocess.CompletedProcess[str]:
         """Run it; ``said`` is its standard input."""
-        done = subprocess.run(self.command(*words), input=said, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            self.command(*words), input=said, capture_output=True, text=True, timeout=120, check=False
+        )
         assert not check or done.returncode == 0, (words, done.returncode, done.stdout, done.stderr, self.journal())
         return done
 
@@ -189,7 +203,9 @@ exec env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin {_SYSTEMD} --syst
         with image.open("wb") as file:
             file.truncate(64 << 20)
         subprocess.run(["mkfs.ext4", "-q", image], check=True)
-        device = subprocess.run(["losetup", "--find", "--show", image], capture_output=True, text=True, check=True).stdout.strip()
+        device = subprocess.run(
+            ["losetup", "--find", "--show", image], capture_output=True, text=True, check=True
+        ).stdout.strip()
         minor = device.removeprefix("/dev/loop")
         self.run("mknod", device, "b", "7", minor)
         self.run("mount", device, where)
@@ -206,12 +222,14 @@ exec env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin {_SYSTEMD} --syst
     def seen_by(self, unit: str, *words: str) -> subprocess.CompletedProcess[str]:
         """Run it with the file system as the main process of a unit has it."""
         main = self.shown(unit, "MainPID")
-        return self.run("nsenter", "-t", main, "--mount", "--root", "--wd=/", *words, check=False)
+        return self.run("nsenter", "-t", main, "--mount", "--root", "env", "--chdir=/", *words, check=False)
 
 
 def _children(pid: int) -> list[int]:
     """proc(5); newest first."""
     try:
-        return sorted(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()), reverse=True)
+        return sorted(
+            map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()), reverse=True
+        )
     except OSError:
         return []
