@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from gateway.drivers.modbus.line import Question
 from gateway.drivers.modbus.member import Member
+from gateway.drivers.modbus.plan import Block
 from gateway.events import Quality, Scalar
 from gateway.faults import DeviceFault
 from gateway.site.profile import Deed, PointSpec
@@ -38,6 +39,8 @@ class Job(Struct, eq=False):
     on_written: Callable[[], None] = lambda: None
     tries: int = 0
     not_before: float = 0.0
+    again: tuple[str, ...] = ()
+    """Of a read that nobody waits for: points whose value is told even if it is the same."""
 
     @property
     def reads(self) -> bool:
@@ -99,6 +102,11 @@ class Jobs:
     def renews(self, member: Member, spec: PointSpec) -> bool:
         """Whether a renewal of this point waits."""
         return any(_renews(job, member, spec) and job.wanted for job in self._jobs)
+
+    def reread_of(self, member: Member, block: Block | None) -> Job | None:
+        """A second look at this block that waits already."""
+        looks = (job for job in self._jobs if job.again and job.member is member)
+        return next((job for job in looks if block is not None and job.member.block_with(job.spec) is block), None)
 
     def drop_renewals(self, member: Member, spec: PointSpec) -> None:
         """What is wanted of this point is something else now."""

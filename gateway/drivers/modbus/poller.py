@@ -1,7 +1,7 @@
 """The edge of one Modbus bus: one task that owns the line, polls what is due, and lets writes go first.
 
-Each turn is one transaction: a job somebody waits for (write, then read), else the slot that is due; but after a job that
-nobody answered an alarm goes first. A device that misses three times is quarantined and probed with growing pauses and within
+Each turn is one transaction: a job somebody waits for (write, then read), else the slot that is due; but after a job that is no
+write, or that nobody answered, an alarm goes first. A device that misses three times is quarantined and probed with growing pauses and within
 a budget, so the dead cost the living next to nothing; its points are reported as ``comms`` at once, for an old "no gas" is no
 "no gas". Faults of the world end nothing here; a bug does. Where a TCP device takes several questions at once, as many hands
 take turns.
@@ -64,8 +64,8 @@ class BusPoller:
         self._jobs = Jobs()
         self._renewals = Renewals()
         self._telling = Telling(bus.id, self.line, self._talk)
-        self._unanswered = False
-        """The last turn was a job that nobody answered: an alarm goes before the next one, for the dead may be many."""
+        self._alarm_first = False
+        """The last turn was a job that nobody answered, or no write: an alarm goes before the next one, for such may be many."""
         self._wake = asyncio.Event()
         self._connect_at = 0.0
         self._refused_by = ""
@@ -122,9 +122,14 @@ class BusPoller:
         return await self._wait_for(Job(Kind.READ, member, member.specs[point]))
 
     def reread(self, device: str, point: str) -> None:
-        """Ask a point again at once; its ``Reading`` is reported even if nothing changed."""
+        """Ask a point again at once; its ``Reading`` is reported even if nothing changed. One read does for all of its block."""
         member = self.roll[device]
-        self._put(Job(Kind.READ, member, member.specs[point]))
+        spec = member.specs[point]
+        waits = self._jobs.reread_of(member, member.block_with(spec))
+        if waits is None:
+            self._put(Job(Kind.READ, member, spec, again=(point,)))
+        else:
+            waits.again = (*waits.again, point)
 
     def overview(self) -> list[dict[str, Any]]:
         """How each device fares, for whoever looks for the bad cable: standing, age of its last answer, counters, latencies."""
@@ -167,8 +172,8 @@ class BusPoller:
             return
         for member, spec in self._renewals.take(at, self._jobs.renews) if self._renewals else ():
             self._jobs.put(Job(Kind.RENEW, member, spec, on=True))
-        alarm = self.schedule.next_alarm(at, self._free_at) if self._unanswered else None
-        self._unanswered = False
+        alarm = self.schedule.next_alarm(at, self._free_at) if self._alarm_first else None
+        self._alarm_first = False
         if alarm is not None:
             await self._poll(alarm)
             return
@@ -301,13 +306,14 @@ class BusPoller:
 
     async def _serve(self, job: Job) -> None:
         """One step of a job: it is over, or put back for the next."""
+        self._alarm_first = job.kind is not Kind.WRITE
         try:
             outcome = await self._step(job)
         except asyncio.CancelledError:
             job.fail(DeviceFault("stopped", self._bus.id))
             raise
         except DeviceFault as fault:
-            self._unanswered = fault.reason == "timeout"
+            self._alarm_first |= fault.reason == "timeout"
             job.fail(fault)
             return
         if outcome is None:
@@ -322,7 +328,7 @@ class BusPoller:
             return None, Quality.INVALID
         if job.writes:
             return await self._verify(job, job.spec) if job.written else await self._write(job, job.spec)
-        await self._ask(job.member, job.member.block_of(job.spec), (job.spec.name,) if job.done is None else ())
+        await self._ask(job.member, job.member.block_of(job.spec), job.again)
         now = job.member.points.current(job.spec.name)
         return now.value, now.quality
 

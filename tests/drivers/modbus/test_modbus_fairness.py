@@ -270,3 +270,40 @@ def test_on_and_off_wanted_at_once_leave_nothing_to_renew(kit):
         assert len(line.written) == count
 
     held(kit, tell, outputs=1)
+
+
+def test_reads_that_others_wait_for_leave_every_second_turn_to_an_alarm(kit):
+    """Twenty valves run at once, each looked at four times a second until it has come home."""
+
+    async def act(poller, line):
+        async def look():
+            while True:
+                await poller.read("dev31", "relay1")
+                await asyncio.sleep(0.25)
+
+        looking = [asyncio.ensure_future(look()) for _ in range(20)]
+        await asyncio.sleep(60)
+        for one in looking:
+            one.cancel()
+
+    line, _ = live(kit, (), seconds=10, act=act)
+    for unit in range(1, 11):
+        assert max(line.gaps(unit, since=11)) <= 1.0, "a detector waited for who looks at a valve"
+    assert len(line.gaps(31, since=11)) > 1000
+
+
+def test_a_board_whose_every_channel_alarms_at_once_is_looked_at_again_once(kit):
+    board = kit.profile(*(kit.alarm(f"gas{n}", n) for n in range(32)))
+    line = ModelLine()
+
+    async def story():
+        async with kit.polling(kit.bus("", (1, board)), line=line) as (poller, ear):
+            await asyncio.sleep(10)
+            asked, heard = len(line.asked), len(ear.readings())
+            for n in range(32):
+                poller.reread("dev1", f"gas{n}")
+            await asyncio.sleep(0.2)
+            assert len(line.asked) - asked <= 2, "the same block was read for each point"
+            assert {reading.point for reading in ear.readings()[heard:]} == {f"gas{n}" for n in range(32)}
+
+    virtual_run(story())
