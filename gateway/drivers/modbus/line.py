@@ -21,6 +21,10 @@ Question = tuple[Space, int, int]
 _LATENCIES_KEPT = 256  # a device read each second: its last four minutes
 
 
+BUSY = 6
+"""Application Protocol 7: the device is at work, and is to be asked again."""
+
+
 class Refused(DeviceFault):
     """The device answered with a Modbus exception: it lives, but will not do this."""
 

@@ -1,8 +1,8 @@
 """Telling a device what it must be told at each start: written, then read back.
 
 What it did not hear is told again at its next answer, but no more than twice: a register that is taken and never answers when
-it is read would else be written for ever, and the memory behind it bears some hundred thousand writes. What it will not hold is
-told to people.
+it is read would else be written for ever, and the memory behind it bears some hundred thousand writes. One that is still storing
+what it was told before, and says that it is busy, has not heard either. What it will not hold is told to people.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import structlog
 
 from gateway.drivers.modbus.frames import Request, deed_request
 from gateway.drivers.modbus.jobs import Job
-from gateway.drivers.modbus.line import Line, Refused
+from gateway.drivers.modbus.line import BUSY, Line, Refused
 from gateway.drivers.modbus.member import Member
 from gateway.events import Quality, Scalar
 from gateway.faults import DeviceFault
@@ -53,7 +53,7 @@ class Telling:
 
     def _failed(self, member: Member, deed: Deed, fault: DeviceFault) -> None:
         """Tell it again where it may not have heard, and people once."""
-        heard = fault.reason == "readback" or isinstance(fault, Refused)
+        heard = fault.reason == "readback" or (isinstance(fault, Refused) and fault.code != BUSY)
         member.unheard[deed.name] += not heard
         again = not heard and member.unheard[deed.name] <= _RETELLS
         member.unset = member.unset or again

@@ -14,6 +14,7 @@ from gateway.site.profile import Deed, PointClass, Space
 
 ON, OFF = True, False
 READ_BACK = bytes((3, 955 >> 8, 955 & 0xFF))
+TIMER = (955).to_bytes(2, "big")
 
 
 def writes(unit):
@@ -314,3 +315,25 @@ STORIES = (
 def test_what_is_written_and_read_back(kit, subtests):
     """Each on a line of its own, all at once: most of it is waiting."""
     abreast(subtests, {story.__name__: functools.partial(story, kit) for story in STORIES})
+
+
+def test_what_it_was_too_busy_to_hear_at_the_start_it_is_told_again(kit):
+    """It stores the first word while the second one comes."""
+
+    refused = []
+
+    class Storing(SimUnit):
+        def answer(self, pdu):
+            if pdu[0] == 6 and pdu[1:3] == TIMER and not refused:
+                refused.append(pdu)
+                return bytes((0x86, 6))
+            return super().answer(pdu)
+
+    async def story():
+        unit = Storing(1, holding={0: 3, 955: 0, 956: 0})
+        deeds = [Deed(f"d{n}", Space.HOLDING, n, value=60, on_start=True) for n in (956, 955)]
+        profile = kit.profile(kit.alarm("gas", 0, period_ms=100), commissioning=tuple(deeds))
+        async with SimBus([unit]) as wire, kit.polling(kit.bus(wire.path, (1, profile))):
+            await kit.until(lambda: (unit.holding[955], unit.holding[956]) == (60, 60), 9)
+
+    unhurried_run(story())
