@@ -50,6 +50,7 @@ class Circuit:
     def __init__(self, output: Output, *, ours: bool = False) -> None:
         self.output = output
         self.kind = Kind(output.kind)
+        self.relay = output.device, output.point
         self.feedback = output.feedback.partition(".")[::2] if output.feedback else None
         """Device and point that prove the state."""
         self.proves = output.feedback_means or str(state_name(self.kind, energised=True))
@@ -108,6 +109,15 @@ class Circuit:
             "confirmed": told and told.confirmed,
             "reason": told.reason if told else "",
         }
+
+    def is_belied(self, shown: tuple[str, str], state: bool) -> bool:
+        """Whether the relay or the feedback (device and point), as a poll has just shown it, is not as was proven."""
+        ask = self.asked.ask
+        if not (self.proven and ask.stands):
+            return False
+        if shown == self.feedback:
+            return (self.proves if state else self.disproves) != state_name(self.kind, energised=ask.energises)
+        return not (self.momentary or self.unread) and state is not ask.energises
 
     def must_look(self) -> bool:
         """Whether to read before deciding: at the start, to verify, and where only the look can tell what to do.

@@ -106,6 +106,11 @@ class OutputReconciler:
         self._circuits = {name: Circuit(output, ours=name in ours) for name, output in outputs.items()}
         self._lanes = {device: lanes[device] for c in self._circuits.values() for device in _devices(c)}
         self._turns = {device: Turns() for device in self._lanes}
+        self._shown_by: dict[tuple[str, str], list[Circuit]] = {}
+        """By device and point that show how an output is."""
+        for circuit in self._circuits.values():
+            for shown in {circuit.relay, circuit.feedback or circuit.relay}:
+                self._shown_by.setdefault(shown, []).append(circuit)
         self._report, self._beat = report, beat
         self._pace = pace or Pace()
 
@@ -120,6 +125,15 @@ class OutputReconciler:
         """A device answers again: what failed on it, or was let go while it was without power, is seen to now, not later."""
         for circuit in self._circuits.values():
             if (circuit.failures or circuit.asked.ask.stands) and device in _devices(circuit):
+                circuit.woken.set()
+
+    def point_read(self, device: str, point: str, value: Scalar | None, quality: Quality) -> None:
+        """A poll has shown this. A board that lost its power for a moment is seen so a second later; verification is half a minute away."""
+        circuits = self._shown_by.get((device, point))
+        if circuits is None or (state := _state(value, quality)) is None:
+            return
+        for circuit in circuits:
+            if circuit.is_belied((device, point), state):
                 circuit.woken.set()
 
     def standing(self) -> list[dict[str, Any]]:
@@ -280,10 +294,9 @@ class OutputReconciler:
             value, quality = await self._lanes[device].read(device, point)
         except DeviceFault:
             value, quality = None, Quality.COMMS
-        if quality is Quality.GOOD and isinstance(value, int) and value in {0, 1}:  # a bool is an int
-            return bool(value)
-        self.counters["read_faults"] += 1
-        return None
+        state = _state(value, quality)
+        self.counters["read_faults"] += state is None
+        return state
 
     def _tell(self, circuit: Circuit, asked: Asked, outcome: Outcome | None) -> None:
         for actuated in circuit.note(asked, outcome):
@@ -309,6 +322,13 @@ class OutputReconciler:
             doublings = max(0, min(circuit.failures - 1, 16))  # beyond the cap anyway; keeps the number small
             return min(self._pace.retry_cap_s, self._pace.retry_first_s * 2.0**doublings)
         return self._pace.verify_s if circuit.asked.ask.stands or outcome.reason == HELD else None
+
+
+def _state(value: Scalar | None, quality: Quality) -> bool | None:
+    """What a reading proves of a relay or a contact; None: nothing."""
+    return (
+        bool(value) if quality is Quality.GOOD and isinstance(value, int) and value in {0, 1} else None
+    )  # a bool is an int
 
 
 def _devices(circuit: Circuit) -> list[str]:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from gateway.events import Actuated, DeviceHealth, Health, Press, Reading, Stamped
+from gateway.events import Actuated, DeviceHealth, Health, Press, Quality, Reading, Scalar, Stamped
 from gateway.instant import Anchor, Instant
 from gateway.rules.compound import Compound
 from gateway.uplink.payloads import Reported, telemetry_body
@@ -71,6 +71,7 @@ class Chronicle:
         self._full: list[str] = []
         """Devices whose batch is full."""
         self._device_back: Callable[[str], None] = lambda _device: None
+        self._point_read: Callable[[str, str, Scalar | None, Quality], None] = lambda *_: None
         self._sent = self._turns = 0
         self.dropped = 0
 
@@ -83,14 +84,21 @@ class Chronicle:
         for uplink in self._uplinks:
             uplink.status_changed()
 
-    def connect(self, device_back: Callable[[str], None]) -> None:
-        """Who wants to know at once that a device answers again."""
-        self._device_back = device_back
+    def connect(
+        self,
+        device_back: Callable[[str], None],
+        point_read: Callable[[str, str, Scalar | None, Quality], None] = lambda *_: None,
+    ) -> None:
+        """Who wants to know at once that a device answers again, and what a point is."""
+        self._device_back, self._point_read = device_back, point_read
 
     def follow(self, stamped: Stamped) -> None:
-        """One event has been handled. Only a device that is back is worth a word at once."""
-        if isinstance(stamped.event, DeviceHealth) and stamped.event.health is Health.OK:
-            self._device_back(stamped.event.device)
+        """One event has been handled. Only how an output is, and a device that is back, is worth a word at once."""
+        event = stamped.event
+        if isinstance(event, Reading):
+            self._point_read(event.device, event.point, event.value, event.quality)
+        elif isinstance(event, DeviceHealth) and event.health is Health.OK:
+            self._device_back(event.device)
         self.dropped += len(self._noted) == NOTED
         self._noted.append(stamped)
         self._news.set()

@@ -294,6 +294,10 @@ class Rooms:
         """A device answers again."""
         self.outputs.device_back(device)
 
+    def point_read(self, device: str, point: str, value: Scalar | None, quality: Quality) -> None:
+        """What a point is now, perhaps that of an output."""
+        self.outputs.point_read(device, point, value, quality)
+
     def reread(self, device: str, point: str) -> None:
         """A second look at a dangerous value, if its bus stands."""
         if device in self._lanes:

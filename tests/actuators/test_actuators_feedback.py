@@ -136,3 +136,23 @@ def test_one_of_ours_found_sounding_at_the_start_is_not_off_because_its_coil_is(
 
     play(b, script)
     assert b.said()[1:] == [("off", "off", True, "")]
+
+
+@pytest.mark.parametrize(("shown", "to_be", "at_once"), [("relay-v", False, 1), ("limit", False, 1), ("relay-v", True, 0), ("other", False, 0)])  # fmt: skip
+def test_what_a_poll_shows_otherwise_than_was_proven_is_looked_at_at_once(one, play, shown, to_be, at_once):
+    """A board that lost its power for a moment; a valve that somebody cranks open."""
+    b, lane = one("v", "valve", feedback="board.limit")
+    lane.follow["board", "relay-v"] = (("board", "limit"), 0.1)
+
+    async def script():
+        b.want("v", "shut", "gas")
+        await asyncio.sleep(10)
+        before = len(lane.deeds("read"))
+        lane.state["board", "relay-v"] = lane.state["board", "limit"] = False
+        b.reconciler.point_read("board", shown, to_be, Quality.GOOD)
+        b.reconciler.point_read("board", shown, None, Quality.COMMS)
+        await asyncio.sleep(1)
+        assert bool(len(lane.deeds("read")) - before) is bool(at_once)
+        assert lane.state["board", "limit"] is bool(at_once), "it was not shut again"
+
+    play(b, script)

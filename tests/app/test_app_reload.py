@@ -411,3 +411,16 @@ def test_whoever_stops_waiting_for_a_reload_lets_no_second_one_in_between(tmp_pa
         assert "gas-302" in living.house.rooms._lanes
 
     live(tmp_path, story)
+
+
+def test_a_siren_whose_board_lost_its_power_for_a_moment_sounds_again_at_the_next_poll(tmp_path):
+    """Its inrush is what takes the power: the relay was read back on, and has let go a moment later."""
+
+    async def story(living):
+        await _leak(living)
+        await living.until(lambda: living.relay.coils[SIREN], "the siren sounds")
+        await asyncio.sleep(10)
+        living.relay.coils[SIREN] = 0
+        await living.until(lambda: living.relay.coils[SIREN], "it sounds again", seconds=5)
+
+    live(tmp_path, story)
