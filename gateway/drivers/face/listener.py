@@ -237,11 +237,11 @@ class TerminalListener:
     async def _read(self, request: web.BaseRequest, scanner: Scanner) -> bool:
         """Feed the body to the scanner. True where it broke off: too slow, or the connection went."""
         taken = 0
-        if request.headers.get("Expect", "").lower() == "100-continue":
-            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            request.writer.output_size = 0  # else aiohttp takes the reply for begun
         try:
             async with asyncio.timeout(READ_LIMIT_S):
+                if request.headers.get("Expect", "").lower() == "100-continue":
+                    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # he may have hung up while he waited for a slot
+                    request.writer.output_size = 0  # else aiohttp takes the reply for begun
                 while chunk := await request.content.readany():
                     taken += len(chunk)
                     if taken > MAX_BODY:
