@@ -7,7 +7,7 @@ what cannot be kept now is 503, and is sent again; repeats are known by ``Entry.
 (``chatter.py``) nor for a disk that stays ill (``insisting.py``): it would hold up the alarm that waits behind. A body nobody can read is 400, never 500, which terminals resend for ever. Nothing is ever answered that could open a door: every reply is empty.
 Who may speak: the door named in the path (else 404), its secret token and the address the site file gives it (else 403), its digest
 login where it has one (else 401, ``digest.py``); only then a slot is taken and the body read, so a stranger on the network can hold
-up no terminal; nor can a terminal another one, for it has two slots of the eight. HTTP parsing is aiohttp's, but
+up no terminal; nor can a terminal another one, for it has two slots of the eight, and none while it waits for the disk. HTTP parsing is aiohttp's, but
 neither its logger nor its error pages are used: both quote what was sent, and that holds names.
 """
 
@@ -167,15 +167,15 @@ class TerminalListener:
             request.protocol.seated()
         if (request.content_length or 0) > MAX_BODY:
             return self._refuse(door, BodyFault("too_large", "declared length"))
-        async with contextlib.AsyncExitStack() as held:
+        async with contextlib.AsyncExitStack() as share, contextlib.AsyncExitStack() as slot:
             try:
                 async with asyncio.timeout(READ_LIMIT_S):
-                    await held.enter_async_context(self._shares[door.id])
-                    await held.enter_async_context(self._slots)
+                    await share.enter_async_context(self._shares[door.id])
+                    await slot.enter_async_context(self._slots)
             except TimeoutError:
                 self.counters["busy"] += 1
                 return 503
-            return await self._take(request, door)
+            return await self._take(request, door, slot.aclose)
 
     def _door_of(self, request: web.BaseRequest) -> model.Door | int:
         """The door that may push here, or the status to refuse with. Takes equally long for every wrong token."""
@@ -219,8 +219,8 @@ class TerminalListener:
         for about in [about for about in self._turned_away if about[0] in {door, address}]:
             del self._turned_away[about]
 
-    async def _take(self, request: web.BaseRequest, door: model.Door) -> int:
-        """Read one body, report what it holds, and wait until that is durable."""
+    async def _take(self, request: web.BaseRequest, door: model.Door, read: Callable[[], Awaitable[None]]) -> int:
+        """Read one body, report what it holds, and wait until that is durable; ``read`` is called before that wait."""
         scanner = Scanner(request.headers.get("Content-Type", ""), request.headers.get("Content-Encoding", ""))
         cut = False
         try:
@@ -229,6 +229,7 @@ class TerminalListener:
         except BodyFault as fault:
             return 408 if cut else self._refuse(door, fault)
         self._forget_complaints(door.id, _peer(request))
+        await read()
         if await self._puts_off(door.id, tickets):
             return 503
         # What came before a body broke off is reported, but the terminal must send the rest again.
@@ -240,7 +241,9 @@ class TerminalListener:
         try:
             async with asyncio.timeout(READ_LIMIT_S):
                 if request.headers.get("Expect", "").lower() == "100-continue":
-                    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # he may have hung up while he waited for a slot
+                    await request.writer.write(
+                        b"HTTP/1.1 100 Continue\r\n\r\n"
+                    )  # he may have hung up while he waited for a slot
                     request.writer.output_size = 0  # else aiohttp takes the reply for begun
                 while chunk := await request.content.readany():
                     taken += len(chunk)

@@ -445,18 +445,40 @@ class TestSlowAndMany:
 
     def test_eight_at_once_and_the_others_wait(self, front_door: Open, make_door: Make) -> None:
         async def scene() -> None:
-            async with front_door(*[make_door(f"d{n}") for n in range(6)]) as front:
+            async with front_door(*[make_door(f"d{n}") for n in range(5)]) as front:
+                slow = [await asyncio.open_connection("127.0.0.1", front.listener.port) for _ in range(room.AT_ONCE)]
+                for n, (_, writer) in enumerate(slow):
+                    body = as_json(envelope(serialNo=n))
+                    path = urlsplit(front.url(f"d{n % 4}")).path
+                    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\nContent-Type: application/json\r\n\r\n"
+                    writer.write(head.encode() + body[:-1])
+                await until(lambda: front.listener.counters["requests"] == room.AT_ONCE)
+                waits = asyncio.create_task(front.push(as_json(envelope(serialNo=99)), url=front.url("d4")))
+                await until(lambda: front.listener.counters["requests"] == room.AT_ONCE + 1)
+                await asyncio.sleep(0.1)
+                assert not front.inbox.of(Entry)
+                for _, writer in slow:
+                    writer.write(b"}")
+                assert await waits == 200
+                assert {entry.seq for entry in front.inbox.of(Entry)} == {*range(room.AT_ONCE), 99}
+                for _, writer in slow:
+                    writer.close()
+
+        asyncio.run(scene())
+
+    def test_doors_that_wait_for_the_disk_keep_no_other_from_being_heard(
+        self, front_door: Open, make_door: Make
+    ) -> None:
+        async def scene() -> None:
+            async with front_door(*[make_door(f"d{n}") for n in range(9)]) as front:
                 front.inbox.commit.clear()
                 pushes = [
-                    asyncio.create_task(front.push(as_json(envelope(serialNo=n)), url=front.url(f"d{n % 6}")))
-                    for n in range(12)
+                    asyncio.create_task(front.push(as_json(envelope(serialNo=n)), url=front.url(f"d{n}")))
+                    for n in range(9)
                 ]
-                await until(lambda: len(front.inbox.of(Entry)) == room.AT_ONCE)
-                await asyncio.sleep(0.1)
-                assert len(front.inbox.of(Entry)) == room.AT_ONCE
+                await until(lambda: len(front.inbox.of(Entry)) == 9)
                 front.inbox.commit.set()
-                assert await asyncio.gather(*pushes) == [200] * 12
-                assert {entry.seq for entry in front.inbox.of(Entry)} == set(range(12))
+                assert await asyncio.gather(*pushes) == [200] * 9
 
         asyncio.run(scene())
 
@@ -477,6 +499,28 @@ class TestSlowAndMany:
         async def scene() -> None:
             async with front_door() as front:
                 assert await front.push(EVENT, expect100=True) == 200
+
+        asyncio.run(scene())
+
+    def test_who_hangs_up_before_he_is_told_to_go_on_is_no_bug(self, front_door: Open) -> None:
+        async def scene() -> None:
+            async with front_door() as front:
+                front.inbox.commit.clear()
+                pushes = [asyncio.create_task(front.push(as_json(envelope(serialNo=n)))) for n in range(2)]
+                await until(lambda: len(front.inbox.of(Entry)) == room.AT_ONCE_OF_A_DOOR)
+                _, writer = await asyncio.open_connection("127.0.0.1", front.listener.port)
+                path = urlsplit(front.url()).path
+                writer.write(
+                    f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n".encode()
+                )
+                await until(lambda: front.listener.counters["requests"] == 3)
+                writer.transport.abort()
+                await asyncio.sleep(0.05)
+                front.inbox.commit.set()
+                assert await asyncio.gather(*pushes) == [200] * 2
+                await until(lambda: front.listener.counters["broken_off"] == 1)
+                assert not front.running.done()
+                assert await front.push(EVENT) == 200
 
         asyncio.run(scene())
 
