@@ -177,13 +177,15 @@ class TerminalBook:
     def _in_sequence(self, entry: Entry, at: Instant) -> bool:
         """Sequence, not time, orders a terminal's events (facts/face 0.6): a late one must not move the door back.
 
-        A live event far behind in time as well is none that was overtaken: the terminal's counter began anew.
+        A live event far behind in time as well, or by ten thousand, or next to the last one by the terminal's own word, is none that
+        was overtaken: its counter began anew.
         """
         last = self.cursors.get(entry.terminal)
         if entry.seq is None or last is None or entry.seq >= last.seq:  # a resend of the same is known by its key
             newer = True
         else:
-            newer = at - last.at > OVERTAKEN_MS and (entry.live or last.seq - entry.seq >= RESET_BY)
+            far, late = last.seq - entry.seq >= RESET_BY, at - last.at > OVERTAKEN_MS
+            newer = (late and (entry.live or far)) or (entry.live and (far or entry.prev_seq == last.seq))
         if newer and entry.seq is not None:
             self.cursors.put(Cursor(entry.seq, at), entry.terminal)
         return newer

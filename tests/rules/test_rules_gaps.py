@@ -85,3 +85,11 @@ def test_a_restored_core_forgets_the_same_entries_as_the_living_one(core, monkey
             engine.handle(Stamped(Instant(n), f"x.{n}", Entry("gate", "access.granted", f"new-{n}", "5/75")))
         known = [[engine.has_seen("gate", key) for key in ("log", "b", "a")] for engine in (core.engine, reborn)]
         assert known[0] == known[1]
+
+
+def test_a_door_goes_on_when_the_counter_of_its_terminal_wraps(core):
+    core.give(Entry("gate", "door.opened", "k1", "5/25", seq=2**32 - 1), 0)
+    core.give(Entry("gate", "door.closed", "k2", "5/26", seq=0), 5_000)
+    assert core.engine.fact("gate", "door").value == "closed"
+    core.give(Entry("gate", "door.opened", "k3", "5/25", seq=1, prev_seq=0), 6_000)
+    assert core.engine.fact("gate", "door").value == "opened"

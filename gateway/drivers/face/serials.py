@@ -163,4 +163,7 @@ class SerialTracker:
         return [] if hole.missing else self.close([hole], RECOVERED)
 
     def _began_anew(self, entry: Entry, seq: int, last: int, at: Instant) -> bool:
-        return at - self._at > OVERTAKEN_MS and (entry.live or last - seq >= RESET_BY)
+        """Late enough to be no straggler, or one that could not be: so far back, or next to the last one by the terminal's own word."""
+        far, late = last - seq >= RESET_BY, at - self._at > OVERTAKEN_MS
+        wraps = entry.live and seq < last and (far or entry.prev_seq == last)
+        return wraps or (late and (entry.live or far))

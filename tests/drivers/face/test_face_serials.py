@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from gateway.drivers.face import serials
 from gateway.drivers.face.serials import Remembered, SerialTracker
 from gateway.events import Entry, SequenceGap
-from gateway.instant import MINUTE, Instant
+from gateway.instant import MINUTE, SECOND, Instant
 
 
 def entry(seq: int | None, *, live: bool = True, prev: int | None = None, time_ms: int | None = None) -> Entry:
@@ -120,6 +120,18 @@ class TestAnew:
         assert tracker.last == 20_000
         heard(tracker, 7, at=5 * MINUTE, live=False)
         assert tracker.last == 7
+
+    def test_a_counter_that_wraps_is_followed_at_once(self) -> None:
+        tracker = SerialTracker("gate")
+        heard(tracker, 2**32 - 3, 2**32 - 1)
+        assert heard(tracker, 0, at=SECOND) == [ended(2**32 - 2, 2**32 - 2, "given_up")]
+        assert heard(tracker, 2, at=2 * SECOND) == [missing(1, 1)]
+
+    def test_one_that_names_the_last_heard_as_the_one_before_it_follows_it_whatever_its_number(self) -> None:
+        tracker = SerialTracker("gate")
+        heard(tracker, 5_000)
+        assert heard(tracker, 1, prev=5_000, at=SECOND) == []
+        assert heard(tracker, 3, at=2 * SECOND) == [missing(2, 2)]
 
 
 class TestRestart:
