@@ -64,4 +64,6 @@ def _speak_as_the_site(asked: argparse.Namespace, client: ControlClient) -> None
 def show_done(items: list[Item]) -> Iterable[str]:
     done = items[0]
     how = "done.on_disk" if done["durable"] else "done.in_memory"
-    yield say(how, language(), **(done | {"done": say(f"verb.{done['done']}", language())}))
+    verb = say(f"verb.{done['done']}", language())
+    what = f"{verb} {done['alert']}".strip()  # a duty-check is about nothing
+    yield say(how, language(), done=what, who=done["who"])

@@ -311,10 +311,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "length.min": ("{n} 分钟", "{n} min"),
     "length.h": ("{n} 小时", "{n} h"),
     "length.d": ("{n} 天", "{n} d"),
-    "done.on_disk": ("已办理：{done} {alert}（{who}），已写入磁盘", "done: {done} {alert} by {who}, on disk"),
+    "done.on_disk": ("已办理：{done}（{who}），已写入磁盘", "done: {done} by {who}, on disk"),
     "done.in_memory": (
-        "已办理：{done} {alert}（{who}）；磁盘拒绝写入，只在内存里",
-        "done: {done} {alert} by {who}; the disk refuses, it is held in memory only",
+        "已办理：{done}（{who}）；磁盘拒绝写入，只在内存里",
+        "done: {done} by {who}; the disk refuses, it is held in memory only",
     ),
     "status.state": ("状态：{state}", "state: {state}"),
     "status.online": ("正常", "online"),

@@ -29,6 +29,11 @@ def test_what_was_done_is_named(verb):
     assert re.search(r"[\u4e00-\u9fff]", line.split(" ")[0].removeprefix("已办理："))
 
 
+def test_what_was_done_about_nothing_leaves_no_gap():
+    (line,) = show_done([{"done": "duty-check", "alert": "", "who": "duty-1", "durable": False}])
+    assert line == "已办理：检查命令通道（duty-1）；磁盘拒绝写入，只在内存里"
+
+
 def test_how_long_is_said_in_chinese_units():
     assert [length(seconds) for seconds in (9, 600, 7200, 259_200)] == ["9 秒", "10.0 分钟", "2.0 小时", "3.0 天"]
     assert moment({"at_local": None, "at": 9600}).strip() == "9.6 秒"
