@@ -4,7 +4,8 @@ Here lives the connection and nothing else; a notification is a press, without n
 
 Theory. Such a fob is deaf and dumb while it is not connected, so the loss of the connection *is* the loss of the button: it
 is told at once, and again and again a new connection is tried whenever an adapter hears the fob call. Bleak connects only
-to what a scan has found; the scanner's own find is used, because a second discovery beside ours would be refused.
+to what a scan has found; the scanner's own find is used, because a second discovery beside ours would be refused. A bluetoothd
+that is killed says nothing of the connections that end with it, and Bleak does not ask: so whatever loses the adapter loses the fob.
 Facts: ble 1.1 (FFE0/FFE1 notifies 01, 180F/2A19 battery), 1.1 (a), 2.2 (Bleak waits for ever: every call has its patience).
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from typing import Protocol
 
 import structlog
 from bleak import BleakClient
@@ -45,21 +47,38 @@ class FobPatience(Struct, frozen=True):
     """While connected: how often it is said that it is still there."""
 
 
+class Air(Protocol):
+    """What the adapters know of fobs."""
+
+    def find(self, address: str) -> BLEDevice | None:
+        """The fob as an adapter heard it last, None if none did."""
+        ...
+
+    def losses(self, device: BLEDevice) -> int:
+        """How often the adapter that heard it was lost so far, bluetoothd and bus included."""
+        ...
+
+    def subscribe(self) -> asyncio.Event:
+        """An event that is set at every change of an adapter."""
+        ...
+
+
 class FobKeeper:
     """Keeps one fob connected."""
 
     def __init__(
         self,
         button: Button,
-        find: Callable[[str], BLEDevice | None],
+        air: Air,
         report: Callable[[Event], object],
         patience: FobPatience,
     ) -> None:
-        """``find``: the fob as an adapter heard it last, None if none did."""
-        self._button, self._find, self._report, self._patience = button, find, report, patience
+        self._button, self._air, self._report, self._patience = button, air, report, patience
         given = button.characteristic
         self._characteristic = (full_uuid(given) if len(given) == 4 else given.lower()) or PRESSED
         self._called = asyncio.Event()
+        self._stirred = air.subscribe()
+        """Something may have happened to the connection."""
         self._told: Health | None = None
         self._battery: int | None = None
         self._failures = 0
@@ -85,14 +104,17 @@ class FobKeeper:
             async with asyncio.timeout(self._patience.silent_ms / 1000):
                 await self._called.wait()
         self._called.clear()
-        return self._find(self._button.address)
+        return self._air.find(self._button.address)
 
     async def _hold(self, device: BLEDevice) -> None:
         """One connection, from the attempt to its loss."""
-        gone = asyncio.Event()
-        client = BleakClient(
-            device, disconnected_callback=lambda _client: gone.set(), timeout=self._patience.connect_ms / 1000
-        )
+        losses, gone = self._air.losses(device), asyncio.Event()
+
+        def leave(_client: BleakClient) -> None:
+            gone.set()
+            self._stirred.set()
+
+        client = BleakClient(device, disconnected_callback=leave, timeout=self._patience.connect_ms / 1000)
         try:
             async with asyncio.timeout(self._patience.connect_ms / 1000):
                 await client.connect()
@@ -101,21 +123,20 @@ class FobKeeper:
             self._failures = 0
             self._tell(Health.OK)
             await self._read_battery(client)
-            await self._stay(gone)
+            await self._stay(lambda: not gone.is_set() and self._air.losses(device) == losses)
         except WORLD as error:
             self._failures += 1
             log.info("fob_not_reached", button=self._button.id, error=type(error).__name__, detail=str(error))
         finally:
             await self._let_go(client)
 
-    async def _stay(self, gone: asyncio.Event) -> None:
-        while not gone.is_set():
+    async def _stay(self, held: Callable[[], bool]) -> None:
+        while held():
             self._report(Reading(self._button.id, "heard", None))
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._patience.alive_ms / 1000):
-                    await gone.wait()
-            except TimeoutError:
-                continue
+                    await self._stirred.wait()
+            self._stirred.clear()
 
     async def _read_battery(self, client: BleakClient) -> None:
         """At each connection; a fob without one says so, which is no reason to lose it."""

@@ -104,8 +104,8 @@ class AdapterScanner:
         self._now, self._report, self._beat, self._patience = now, report, beat, patience
         self._patterns, self._passive, self._remark = patterns, False, ""
         self._fobs = fobs
-        self.devices: dict[str, BLEDevice] = {}
-        """The enrolled ones this adapter has heard, to be connected to."""
+        self.devices: dict[str, tuple[Instant, BLEDevice]] = {}
+        """The enrolled ones this adapter has heard, and when last: to be connected to."""
         self._wake = watch.subscribe()
         self._hear: Hear = lambda _advert: None
         self._scanner: BleakScanner | None = None
@@ -259,7 +259,8 @@ class AdapterScanner:
             if address not in self._known:
                 continue
             if address in self._fobs:  # held by a life of ours that crashed, it will not call again (facts/ble 2.2)
-                self.devices[address] = BLEDevice(address, properties.get("Name"), {"path": path, "props": properties})
+                found = BLEDevice(address, properties.get("Name"), {"path": path, "props": properties})
+                self.devices[address] = self.devices.get(address, (Instant(0),))[0], found
                 self._hear(Advert(address, {}, fresh=False))
                 continue
             services = properties["ServiceData"] if self._changed(path, properties, "ServiceData") else {}
@@ -280,7 +281,7 @@ class AdapterScanner:
         services, makers = data.service_data, data.manufacturer_data
         if address in self._known:
             path, properties = data.platform_data
-            self.devices[address] = device
+            self.devices[address] = self._last_heard, device
             services = services if self._changed(path, properties, "ServiceData") else {}
             makers = makers if self._changed(path, properties, "ManufacturerData") else {}
             if not services and not makers and address not in self._fobs:
@@ -337,8 +338,17 @@ class BluezSource:
         ]
 
     def find(self, address: str) -> BLEDevice | None:
-        """An enrolled device as one of the adapters heard it last."""
-        return next((s.devices[address] for s in self.scanners if address in s.devices), None)
+        """An enrolled device as the adapter knows it that heard it last: another one may be gone since."""
+        heard = [scanner.devices[address] for scanner in self.scanners if address in scanner.devices]
+        return max(heard, key=lambda one: one[0])[1] if heard else None
+
+    def losses(self, device: BLEDevice) -> int:
+        """How often the adapter that heard it was lost so far."""
+        return self._watch.losses(device.details["path"].rpartition("/")[0])[0]
+
+    def subscribe(self) -> asyncio.Event:
+        """As ``BluezWatch``."""
+        return self._watch.subscribe()
 
     async def run(self, hear: Hear) -> None:
         async with asyncio.TaskGroup() as tasks:

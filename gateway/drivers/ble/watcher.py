@@ -131,7 +131,7 @@ class RadioWatcher:
         """Only what listens through BlueZ can also connect."""
         for button in buttons:
             if button.format == "gatt":
-                self._fobs[button.id] = FobKeeper(button, bluez.find, self._report, patience)
+                self._fobs[button.id] = FobKeeper(button, bluez, self._report, patience)
 
     @property
     def counts(self) -> dict[str, int]:

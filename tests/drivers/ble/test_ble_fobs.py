@@ -7,6 +7,7 @@ import asyncio
 from gateway.drivers.ble.fobs import FobKeeper
 from gateway.events import DeviceHealth, Health, PressKind
 from gateway.nodes import Mark
+from gateway.sim.bluez import StandInBluez
 from gateway.sim.fobs import SimFob
 from gateway.site.model import Button
 
@@ -91,3 +92,55 @@ def test_buttons_that_only_shout_are_heard_beside_it(on_air):
         task.cancel()
 
     on_air(scene, more=(FOB,), silence_ms=30_000)
+
+
+def test_a_fob_whose_bluetoothd_was_killed_is_lost_and_held_anew(on_air):
+    """Nobody says that the connection is gone: not BlueZ, which is dead, and not Bleak, which asks nobody."""
+
+    async def scene(air):
+        fob = SimFob(air.bluez, FOB.address)
+        calls = asyncio.ensure_future(calling(fob))
+        await air.until(lambda: fob.notifying and of_fob(air)[-1:] == [HELD], within_s=20)
+        calls.cancel()
+        told = len(of_fob(air))
+        air.bluez.crash()
+        await air.until(lambda: of_fob(air)[told:] == [LOST], within_s=20)
+        air.bluez = await StandInBluez(air.bus.address).start()
+        await air.bluez.add_adapter()
+        again = SimFob(air.bluez, FOB.address)
+        calls = asyncio.ensure_future(calling(again))
+        await air.until(lambda: again.notifying and of_fob(air)[-1] == HELD, within_s=20)
+        await again.press()
+        await air.until(lambda: len(air.presses) == 1)
+        calls.cancel()
+
+    on_air(scene, more=(FOB,), silence_ms=30_000)
+
+
+def test_a_fob_that_another_adapter_hears_is_held_by_that_one(on_air):
+    async def scene(air):
+        fob = SimFob(air.bluez, FOB.address)
+        calls = asyncio.ensure_future(calling(fob))
+        await air.until(lambda: fob.notifying and of_fob(air)[-1:] == [HELD], within_s=20)
+        calls.cancel()
+        told = len(of_fob(air))
+        air.bluez.peripherals.remove(fob)
+        await fob.leave()
+        await air.bluez.remove_adapter("hci0")
+        await air.until(lambda: LOST in of_fob(air)[told:], within_s=20)
+        again = SimFob(air.bluez, FOB.address, adapter="hci1")
+        calls = asyncio.ensure_future(calling(again))
+        await air.until(lambda: again.notifying and of_fob(air)[-1] == HELD, within_s=20)
+        calls.cancel()
+
+    async def with_two(air):
+        await air.bluez.add_adapter("hci1", "00:1A:7D:DA:71:02")
+        watching = asyncio.ensure_future(air.watch(more=(FOB,), silence_ms=30_000, adapters=("hci0", "hci1")).run())
+        await air.until(lambda: air.bluez.scanning("hci0") and air.bluez.scanning("hci1"))
+        try:
+            await scene(air)
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+    on_air(with_two, start=False)
