@@ -16,7 +16,7 @@ from typing import Any
 
 from gateway.actions import Action
 from gateway.app.compound import bus_subject
-from gateway.drivers.modbus.lines import Receptions, line_of
+from gateway.drivers.modbus.lines import Ends, Receptions, line_of
 from gateway.drivers.modbus.poller import BusPoller
 from gateway.events import DeviceHealth, Event, Reading
 from gateway.inbox import Report, Ticket
@@ -108,9 +108,10 @@ class Ahead:
         """Begins at once. ``beat`` gives the beat of a worker."""
         self.anteroom = Anteroom()
         self.receptions: Receptions = {}
+        self.ends: Ends = {}
         self._begun: dict[str, Begun] = {}
         for bus in buses:
-            name, line = bus_subject(bus.id), line_of(bus, self.receptions)
+            name, line = bus_subject(bus.id), line_of(bus, self.receptions, self.ends)
             poller = BusPoller(bus, self.anteroom.report, beat=beat(name), line=line)
             self._begun[name] = poller, _HeadStart(poller.run).go_on
 

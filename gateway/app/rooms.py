@@ -127,7 +127,7 @@ class Rooms:
         self._dated = downtime_known
         self.pollers: dict[str, BusPoller] = {}
         """By worker, as all that follows."""
-        self._ahead, self._receptions = ahead, ahead.receptions
+        self._ahead = ahead
         self.uplinks: dict[str, MqttUplink] = {}
         self.intake: Intake | None = None
         self.terminals: dict[str, TerminalClient] = {}
@@ -199,7 +199,7 @@ class Rooms:
         return Hand(name, Ring.LIFE, run)
 
     def _poller(self, name: str, bus: Bus) -> Begun:
-        line = line_of(bus, self._receptions)
+        line = line_of(bus, self._ahead.receptions, self._ahead.ends)
         poller = BusPoller(bus, self._inbox.report, beat=self._beat(name), line=line)
         return poller, poller.run
 

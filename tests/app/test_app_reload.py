@@ -424,3 +424,17 @@ def test_a_siren_whose_board_lost_its_power_for_a_moment_sounds_again_at_the_nex
         await living.until(lambda: living.relay.coils[SIREN], "it sounds again", seconds=5)
 
     live(tmp_path, story)
+
+
+def test_what_a_line_is_owed_is_known_to_the_one_that_is_built_anew(tmp_path):
+    async def story():
+        raw = ("  one:\n", "  one:\n    framing: rtu\n")
+        async with Living(tmp_path, before=lambda living: living.edit(*raw)) as living:
+            lines = [living.house.rooms.pollers["bus-one"].line]
+            living.edit(*MORE_GAS)
+            await living.reload()
+            lines.append(living.house.rooms.pollers["bus-one"].line)
+            assert lines[0] is not lines[1]
+            assert lines[0]._owing is lines[1]._owing
+
+    virtual_run(story(), patience_s=0.0)

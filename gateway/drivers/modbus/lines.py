@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.drivers.modbus.dial_in import DialInWire, Reception
 from gateway.drivers.modbus.line import Line
 from gateway.drivers.modbus.mbap import MbapLine
-from gateway.drivers.modbus.rtu import RtuLine
+from gateway.drivers.modbus.rtu import Behind, RtuLine
 from gateway.drivers.modbus.serial_wire import SerialWire
 from gateway.drivers.modbus.tcp_wire import TcpWire
 from gateway.drivers.modbus.timing import outstanding_of
@@ -14,14 +14,17 @@ from gateway.site.model import Bus, Framing
 
 Receptions = dict[tuple[str, int], Reception]
 """Ports on which devices dial in, by address and port: buses that wait on one port share it, also over a reload."""
+Ends = dict[str, Behind]
+"""By the end of a bus what is known of its units, over a reload: the answer to a question of the line before may come to the next."""
 
 
-def line_of(bus: Bus, receptions: Receptions | None = None) -> Line:
+def line_of(bus: Bus, receptions: Receptions | None = None, ends: Ends | None = None) -> Line:
     """The line a bus hangs on, not opened yet."""
     wire = _wire(bus, {} if receptions is None else receptions)
     latency_s, turnaround_s = bus.latency_ms / 1000, bus.turnaround_ms / 1000
     if bus.speaks is Framing.RTU:
-        return RtuLine(wire, latency_s=latency_s, turnaround_s=turnaround_s)
+        behind = None if ends is None or not bus.end else ends.setdefault(bus.end, Behind())
+        return RtuLine(wire, latency_s=latency_s, turnaround_s=turnaround_s, behind=behind)
     return MbapLine(wire, outstanding=outstanding_of(bus), latency_s=latency_s, turnaround_s=turnaround_s)
 
 

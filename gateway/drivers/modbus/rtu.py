@@ -51,13 +51,28 @@ _NO_ECHO = 8  # reads in a row that did not come back: one that was damaged prov
 _CHATTER_S = 0.1  # a line that never falls silent is asked all the same: noise may not stop the polling
 
 
+class Behind:
+    """What is known of the units behind a line. It outlives the line: what its last question is owed may come to the next one."""
+
+    def __init__(self) -> None:
+        self.owing: defaultdict[int, Owing] = defaultdict(Owing)
+        self.patience: defaultdict[int, Patience] = defaultdict(Patience)
+        self.doubles = Doubles()
+
+
 class RtuLine(Asking):
     """A ``Line`` in RTU framing."""
 
     outstanding = 1
 
-    def __init__(self, wire: Wire, *, latency_s: float = 0.0, turnaround_s: float = TURNAROUND_S) -> None:
-        """``latency_s``: what the network before the line may add to each answer (a DTU on a mobile network)."""
+    def __init__(
+        self, wire: Wire, *, latency_s: float = 0.0, turnaround_s: float = TURNAROUND_S, behind: Behind | None = None
+    ) -> None:
+        """``latency_s``: what the network before the line may add to each answer (a DTU on a mobile network).
+
+        ``behind``: what a line before this one knew of the same units.
+        """
+        behind = behind or Behind()
         self.wire, self.tally = wire, Tally()
         self.char_s, self.dials = wire.char_s, wire.dials
         self.silence_s = silence_of(wire.baud, wire.char_s)
@@ -68,7 +83,7 @@ class RtuLine(Asking):
         self._answer: asyncio.Future[Answer | None] | None = None
         self._heard_at = self._quiet_from = 0.0
         self._gaps: dict[int, float] = {}
-        self._owing: defaultdict[int, Owing] = defaultdict(Owing)
+        self._owing, self._patience, self._doubles = behind.owing, behind.patience, behind.doubles
         self._credible_s = 0.0
         self._gone_for = "not open"
         self._own = b""
@@ -77,8 +92,6 @@ class RtuLine(Asking):
         """How many reads in a row did not come back; None: none was sent yet."""
         self._echo_told = False
         """A silent line is opened anew every few seconds: not each time is it said that its adapter hears itself."""
-        self._patience: defaultdict[int, Patience] = defaultdict(Patience)
-        self._doubles = Doubles()
 
     @property
     def connected(self) -> bool:

@@ -14,6 +14,7 @@ from instruments.abreast import abreast
 from instruments.unhurried import unhurried_run
 
 from gateway.drivers.modbus.line import Refused
+from gateway.drivers.modbus.lines import line_of
 from gateway.drivers.modbus.port import SerialLine
 from gateway.faults import DeviceFault
 from gateway.sim.modbus import SimBus, SimUnit, checksum
@@ -310,3 +311,18 @@ def test_a_port_that_takes_low_latency_is_set_so(monkeypatch):
     monkeypatch.setattr("fcntl.ioctl", a_real_ports)
     assert low_latency_lines(2) == []
     assert [(request, flags & 0x2000) for request, flags in asked] == [(0x541E, 0), (0x541F, 0x2000)] * 2
+
+
+def test_a_bus_built_anew_is_given_no_answer_to_what_the_one_before_it_asked(kit, tmp_path):
+    async def story():
+        unit = SimUnit(1, holding={0: 1000, 40: 1040}, delay_s=0.09)
+        ends, ears = {}, []
+        async with SimBus([unit], str(tmp_path / "tty")) as wire:
+            for address, came in ((0, lambda: wire.log), (40, lambda: ears[1].readings("p40"))):
+                bus = kit.bus(wire.path, (1, kit.profile(kit.alarm(f"p{address}", address), timeout_ms=300)))
+                async with kit.polling(bus, line=line_of(bus, {}, ends)) as (_, ear):
+                    ears.append(ear)
+                    await kit.until(came)
+        assert ears[1].values("p40")[0] == 1040
+
+    unhurried_run(story())
