@@ -28,6 +28,11 @@ Seconds = Annotated[float, Meta(ge=0, description="seconds before this body was 
 Data = TypeVar("Data")
 
 
+def _means(what: str) -> Meta:
+    """A description that a receiver meets in the schema; the whole is in docs/upstream.md."""
+    return Meta(description=what)
+
+
 class CloudEvent(Struct, Generic[Data], frozen=True, kw_only=True):
     """The envelope. ``id`` alone tells doubles; ``source`` names the gateway."""
 
@@ -92,37 +97,40 @@ class AlertData(Struct, frozen=True, kw_only=True):
     alert: str
     revision: int
     rule: str
-    subject: str
-    place: str
+    subject: Annotated[
+        str, _means("what it is about: a device, button, door, output, person, bus-…, uplink-… or worker-…")
+    ]
+    place: Annotated[str, _means("its path in the site file, building/stair/flat; empty where it stands nowhere")]
     priority: Priority
     grade: Grade
     condition: Condition
     response: Response
     suppression: Suppression
-    latch: bool
-    momentary: bool
-    silent: bool
-    drill: bool
-    occurrences: int
+    latch: Annotated[bool, _means("closes only after acknowledge, return and reset by a person")]
+    momentary: Annotated[
+        bool, _means("an event that never returns by itself: condition stays active until a person closes it")
+    ]
+    silent: Annotated[bool, _means("duress: no sound, no light and no call at the place; the police, by plan")]
+    drill: Annotated[bool, _means("a test: show that it is none, and treat it like any other")]
+    occurrences: Annotated[int, _means("how often it came while it was open")]
     group: Group
     told: tuple[ToldRung, ...]
     """In order; of very many the first and the last."""
     told_left_out: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
     """How many rungs told stand no more in ``told``; absent: none."""
-    next_rung: Rung | None
+    next_rung: Annotated[Rung | None, _means("who is told next if nobody answers; null: nobody")]
     why: tuple[Reason, ...]
-    who: str | None
-    reason: str
-    closed_as: str | None
+    who: Annotated[str | None, _means("id of the person who made this change; null: it came of itself")]
+    reason: Annotated[str, _means("what that person wrote, or a word for why it came of itself")]
+    closed_as: Annotated[str | None, _means("resolved, mistaken or withdrawn; null: not closed")]
     occurred_at: Time | None
     changed_at: Time | None
     age_s: Seconds
     clock: ClockQuality
     boot_id: str
     run: str
-    durable: bool
-    """False: the disk refused, this is held in memory only."""
-    texts: dict[str, Texts]
+    durable: Annotated[bool, _means("false: the disk refused, this is held in memory only")]
+    texts: Annotated[dict[str, Texts], _means("for people, by language: zh-CN, en")]
 
 
 class Presence(StrEnum):

@@ -70,6 +70,26 @@ def test_the_examples_know_who_commands_on_the_page(pages, example):
     assert "commands/duty-office/ack" in pages.text(PAGE)
 
 
+def test_the_schema_says_what_no_name_says(pages):
+    """Whoever makes a receiver of the AsyncAPI document reads no page."""
+    fields = schema("alerts")["$defs"]["AlertData"]["properties"]
+    named = (
+        "silent",
+        "drill",
+        "momentary",
+        "latch",
+        "occurrences",
+        "next_rung",
+        "who",
+        "reason",
+        "closed_as",
+        "durable",
+        "place",
+    )
+    assert [name for name in named if "description" not in fields[name]] == []
+    assert "duress" in fields["silent"]["description"]
+
+
 _WORDS = {
     "changes": [kind.value for kind in ChangeKind],
     "verbs": [verb.value for verb in Verb],
