@@ -9,21 +9,49 @@ from __future__ import annotations
 
 import unicodedata
 
-from gateway.words import alerts, commission, counts, desk, forms, products, profiles, replay, rules, simulate, site
+from gateway.words import (
+    alerts,
+    commands,
+    commission,
+    counts,
+    demo,
+    desk,
+    equipment,
+    forms,
+    hardware,
+    life,
+    persons,
+    products,
+    profiles,
+    replay,
+    rules,
+    simulate,
+    site,
+    standing,
+    writing,
+)
 
 LANGUAGES = ("zh-CN", "en")
 CATALOGUE: dict[str, tuple[str, str]] = {
     **alerts.SENTENCES,
+    **commands.SENTENCES,
     **commission.SENTENCES,
     **counts.SENTENCES,
+    **demo.SENTENCES,
     **desk.SENTENCES,
+    **equipment.SENTENCES,
     **forms.SENTENCES,
+    **hardware.SENTENCES,
+    **life.SENTENCES,
+    **persons.SENTENCES,
     **products.SENTENCES,
     **profiles.SENTENCES,
     **replay.SENTENCES,
     **rules.SENTENCES,
     **simulate.SENTENCES,
     **site.SENTENCES,
+    **standing.SENTENCES,
+    **writing.SENTENCES,
 }
 
 

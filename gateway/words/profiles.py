@@ -1,4 +1,4 @@
-"""Words of `loudong profiles`: key -> (zh-CN, en). Faults of a profile's fields are in ``site.py``."""
+"""Words of `loudong profiles`: key -> (zh-CN, en). Faults of a profile's fields are in ``products.py``."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import pytest
 from gateway import words as catalogue
 from gateway.nodes import Fault, Mark
 from gateway.site import fields, report, shapes
-from gateway.words import CATALOGUE, site
+from gateway.words import CATALOGUE, equipment, site, writing
 
 GATEWAY = Path(report.__file__).parents[1]
 SOURCES = [path for path in GATEWAY.rglob("*.py") if path.parent.name in {"gateway", "site", "rules"}]
@@ -36,7 +36,7 @@ def test_every_fault_has_words(key):
     assert key in CATALOGUE
 
 
-@pytest.mark.parametrize("key", list(site.SENTENCES))
+@pytest.mark.parametrize("key", [*site.SENTENCES, *writing.SENTENCES, *equipment.SENTENCES])
 def test_both_languages_are_there_and_name_the_same_fields(key):
     chinese, english = CATALOGUE[key]
     assert placeholders(chinese) == placeholders(english)
