@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from gateway.alerts import Alert, ChangeKind
+from gateway.alerts import CHAIN_TEST, Alert, ChangeKind
 from gateway.control.protocol import Refusal
 from gateway.faults import StoreFault
 from gateway.instant import Instant
@@ -32,9 +32,12 @@ _BREATH = 100  # alerts opened in one turn of the loop: half a millisecond
 class _Step(Struct):
     """What every step says that shows the alert itself."""
 
+    rule: str = ""
     subject: str = ""
 
 
+_About = tuple[str, str]
+"""Rule and subject of an alert."""
 _steps = msgspec.json.Decoder(_Step)
 
 
@@ -50,7 +53,7 @@ class Records:
         """
         try:
             rows = await self._store.past.history(await self._closed_id(alert))
-            if self._of_a_person(_subjects(rows)):
+            if any(map(self._is_of_a_person, _abouts(rows))):
                 await self._note(who, "history", rows[0].alert)
         except StoreFault as fault:
             raise Refusal("store_fault", str(fault)) from None
@@ -66,7 +69,7 @@ class Records:
         try:
             rows = await self._store.past.recent_closed(min(most, CLOSED_SEARCHED))
             alerts = [alert async for alert in _opened(rows)]
-            if persons := [alert.id for alert in alerts if self._of_a_person({alert.subject})]:
+            if persons := [alert.id for alert in alerts if self._is_of_a_person((alert.rule, alert.subject))]:
                 await self._note(who, "closed", " ".join(persons))
         except StoreFault as fault:
             raise Refusal("store_fault", str(fault)) from None
@@ -78,15 +81,22 @@ class Records:
             found = await self._store.past.closed_named(asked)
             if len(found) == 1 and found[0].body is not None:
                 alert = msgspec.msgpack.decode(found[0].body, type=Alert)
-                if self._of_a_person({alert.subject}):
+                if self._is_of_a_person((alert.rule, alert.subject)):
                     await self._note(who, "closed", alert.id)
                 return alert
         return None
 
-    def _of_a_person(self, subjects: set[str]) -> bool:
-        """Also where the site knows it no more: nobody can say then what it was."""
-        known = self._compound().subjects
-        return any(name not in known or known[name].care is not None for name in subjects)
+    def _is_of_a_person(self, about: _About) -> bool:
+        """Whether it is about somebody under care, or about a place for such; also where the site knows it no more: nobody can say then
+        what it was. A test of the chain is about nobody (``drills.target``).
+        """
+        (name, subject), compound = about, self._compound()
+        if name == CHAIN_TEST:
+            return False
+        rule = compound.rules.get(name)
+        members = (subject,) if rule is None else rule.watched(subject)
+        watched = [compound.subjects.get(member) for member in members]
+        return any(known is None or known.care is not None for known in watched)
 
     async def _note(self, who: str, verb: str, about: str) -> None:
         await self._store.past.note(AuditRow(self._now(), who, verb, about))
@@ -110,13 +120,14 @@ async def _opened(rows: Iterable[StateRow]) -> AsyncIterator[Alert]:
             await asyncio.sleep(0)
 
 
-def _subjects(rows: list[HistoryRow]) -> set[str]:
+def _abouts(rows: list[HistoryRow]) -> set[_About]:
     """About what they are; a receipt and what stands for many steps do not say."""
-    found = set[str]()
+    found = set[_About]()
     for row in rows:
         with contextlib.suppress(ValueError, RecursionError):  # msgspec's own, and of a text that is none or too deep
-            found.add(_steps.decode(row.body).subject)
-    return found - {""}
+            step = _steps.decode(row.body)
+            found.add((step.rule, step.subject))
+    return {about for about in found if about[1]}
 
 
 def _told(row: HistoryRow) -> list[dict[str, Any]]:

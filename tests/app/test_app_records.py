@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 
+import msgspec
 import pytest
 from app.living import Living
 from instruments.virtual import virtual_run
+from rules.conftest import compound_with
 
+from gateway.app.records import Records
+from gateway.app.steward import Steward
 from gateway.control.protocol import PeerCredentials, Refusal, Request
 from gateway.store.past import Past
 
@@ -66,3 +70,53 @@ def test_who_comes_too_late_is_told_who_closed_it_and_how_long_ago(tmp_path, mon
                 assert (refused.value.reason, refused.value.detail) == (reason, detail)
 
     virtual_run(asyncio.wait_for(main(), 100_000), patience_s=0.0)
+
+
+PLACE_RULE = """
+rules:
+- rule: flat-gas
+  subjects: { kind: gas-detector }
+  by: flat
+  when: { point: gas, above: 20 %LEL }
+  priority: medium
+  grade: small
+"""
+
+
+def test_what_is_about_a_place_or_is_a_test_is_read_without_a_note_about_a_person(tmp_path):
+    """Was: taken for somebody whom the site knows no more, so the audit named reads about persons that were none."""
+
+    async def main():
+        living = Living(tmp_path)
+        living.text = living.text.replace("[answer, shelve]", "[answer, shelve, test]") + PLACE_RULE
+        async with living:
+            ask = living.house.desk.answer
+            living.house.desk.offer("audit", Steward(living.house).audit)
+            (told,) = await ask(Request("test", {"who": "head", "target": "b1/s1"}), US)
+            await ask(Request("close", {"alert": told["alert"], "who": "head"}), US)
+            living.gas[1].holding[1] = 26
+            await living.until(lambda: ("flat-gas", "b1/s1/301") in living.open(), "the leak is known")
+            for read in (
+                Request("closed", {}),
+                Request("history", {"alert": told["alert"]}),
+                Request("history", {"alert": living.open()["flat-gas", "b1/s1/301"].id}),
+            ):
+                assert list(await ask(read, US))
+            assert await ask(Request("audit", {}), US) == []
+
+    virtual_run(asyncio.wait_for(main(), 100_000), patience_s=0.0)
+
+
+def test_a_place_of_people_under_care_tells_a_habit_and_so_does_one_of_which_nobody_can_say_what_it_was():
+    compound = compound_with()
+
+    def tells(members, rule="water", subject="b1/s1/301"):
+        about_places = msgspec.structs.replace(compound.rules["water"], subjects=(), members={"b1/s1/301": members})
+        now = msgspec.structs.replace(compound, rules={"water": about_places})
+        return Records(None, None, lambda: now)._is_of_a_person((rule, subject))
+
+    assert tells(("elder", "water"))
+    assert tells(("water",), rule="gone")
+    assert tells(("water",), subject="b1/s1/999")
+    assert not tells(("water",))
+    assert not tells(("water",), rule="gone", subject="water")
