@@ -52,6 +52,7 @@ class Watch(Struct, frozen=True):
 
     phase: Phase = Phase.IDLE
     due: Instant | None = None
+    """When to look again. Of an active one: it came back under a shelf, in a test that is believed until then."""
     cause: str = ""
     """Event that began it; names the occasion of the alert."""
     why: tuple[Why, ...] = ()
@@ -265,6 +266,8 @@ class Watchkeeper:
             self._raise(rule, subject, finding.why, moment.at, watch.cause)
         elif watch.phase is Phase.CLEARING:
             self._set(rule, subject, _replace(watch, phase=Phase.ACTIVE, due=None))
+        elif watch.phase is Phase.ACTIVE and watch.due is not None:
+            self._goes_on_in_test(rule, subject, watch, finding, moment.at)
         elif watch.phase is Phase.ACTIVE:
             self._worsens(rule, subject, finding, moment.at)
 
@@ -298,8 +301,24 @@ class Watchkeeper:
             self._register.test_again(alert, at, why, until)
             return
         if alert.suppression is Suppression.SHELVED and rule.life_safety:
-            alert = self._register.unshelve(alert, at, None, CAME_BACK, climbs=False)
+            if until is None:
+                alert = self._register.unshelve(alert, at, None, CAME_BACK, climbs=False)
+            else:
+                self._set(rule, subject, Watch(Phase.ACTIVE, until, cause))
         self._register.re_alarm(alert, at, why, CAME_BACK)
+
+    def _goes_on_in_test(self, rule: Rule, subject: str, watch: Watch, finding: Finding, at: Instant) -> None:
+        """It came back under a shelf that a test takes off from nothing; once it can be a test no more it has come back."""
+        alert, until = self._register.standing(rule.id, subject), self._tested_until(rule, subject, finding.why, at)
+        shelved = alert is not None and alert.suppression is Suppression.SHELVED
+        self._set(rule, subject, _replace(watch, due=until if shelved else None))
+        if alert is None or (shelved and until is not None):
+            return
+        if shelved:
+            alert = self._register.unshelve(alert, at, None, CAME_BACK, climbs=False)
+            self._register.re_alarm(alert, at, finding.why, CAME_BACK)
+        else:
+            self._worsens(rule, subject, finding, at)
 
     def _worsens(self, rule: Rule, subject: str, finding: Finding, at: Instant) -> None:
         alert = self._register.standing(rule.id, subject)
@@ -312,7 +331,8 @@ class Watchkeeper:
                 self._register.remember(alert, all_said(alert, finding.why))
             return
         heard = finding.why
-        if alert.response is Response.ACKNOWLEDGED:  # a test calls nobody out beside what somebody is busy with
+        # A test calls nobody out beside what somebody is busy with, and takes nothing off its shelf.
+        if alert.response is Response.ACKNOWLEDGED or alert.suppression is Suppression.SHELVED:
             heard = said_in_earnest(self._board, subject, heard, at)
         if not is_worse(alert, heard, rule.when):
             return

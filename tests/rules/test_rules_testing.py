@@ -499,3 +499,75 @@ def test_a_point_that_its_profile_calls_otherwise_now_does_not_hold_the_test_tha
     core.read("smoke", "fire", False, HOUR, TEST)
     core.read("smoke", "fire", True, HOUR + MINUTE, TEST)
     assert core.alert("smoke").drill
+
+
+@pytest.fixture
+def on_a_shelf(core):
+    """A core with real gas that nobody has answered and somebody has shelved; its detector was put under test after that."""
+    core.gas(22.0, SECOND)
+    assert core.ask("shelve", "gas-high", MINUTE, for_ms=30 * MINUTE, reason="the plumber is in") == "done"
+    core.read("gas", "gas", 22.0, 2 * MINUTE, TEST)
+    return core.forget()
+
+
+@pytest.mark.parametrize(("point", "value"), [("gas", 60.0), ("gas_high_alarm", True)])
+def test_a_test_takes_no_shelf_off_a_real_alert_and_hides_no_worsening(on_a_shelf, point, value):
+    """Was: each bump test ended the shelf of whatever real alert that detector had."""
+    on_a_shelf.read("gas", point, value, 3 * MINUTE, TEST)
+    assert (on_a_shelf.said(), on_a_shelf.alert("gas-high").suppression) == ([], "shelved")
+    on_a_shelf.read("gas", point, value, 4 * MINUTE)
+    assert on_a_shelf.said("gas-high") == ["unshelved", "re-alarmed", "told"]
+
+
+def test_a_shelf_over_a_test_ends_at_its_own_time(on_a_shelf):
+    on_a_shelf.read("gas", "gas", 60.0, 3 * MINUTE, TEST)
+    on_a_shelf.wait(31 * MINUTE)
+    assert on_a_shelf.said("gas-high") == ["unshelved", "told"]
+
+
+@pytest.fixture
+def came_back(core):
+    """A core with real smoke that nobody has answered: it has gone, was shelved, and came back in a test begun after ten minutes."""
+    core.read("smoke", "smoke", True, SECOND)
+    core.read("smoke", "smoke", False, MINUTE)
+    core.read("smoke", "smoke", False, 10 * MINUTE, TEST)
+    assert core.ask("shelve", "smoke", 15 * MINUTE, for_ms=20 * MINUTE, reason="tested today") == "done"
+    assert core.ask("shelve", "smoke", 20 * MINUTE, for_ms=25 * MINUTE, reason="it takes longer") == "done"
+    core.forget().read("smoke", "smoke", True, 21 * MINUTE, TEST)
+    core.die()
+    return core
+
+
+def test_what_comes_back_in_a_test_is_told_nobody_and_stays_shelved(came_back):
+    assert (came_back.said("smoke"), came_back.alert("smoke").drill) == (["re-alarmed"], False)
+    assert (came_back.alert("smoke").condition, came_back.alert("smoke").suppression) == ("active", "shelved")
+    assert came_back.alert("smoke").shelved_until == 45 * MINUTE
+    came_back.read("smoke", "smoke", False, 22 * MINUTE, TEST)
+    came_back.read("smoke", "smoke", False, 41 * MINUTE)
+    assert came_back.said("smoke") == ["re-alarmed", "returned"]
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["said in earnest", "test forgotten"])
+def test_what_came_back_in_a_test_and_stands_when_that_is_over_sounds(came_back, waits):
+    came_back.forget()
+    if waits:
+        came_back.wait(40 * MINUTE - 1)
+        assert came_back.said() == []
+        came_back.wait(40 * MINUTE)
+    else:
+        came_back.read("smoke", "smoke", True, 22 * MINUTE)
+    assert came_back.said("smoke") == ["unshelved", "re-alarmed", "told"]
+    came_back.read("smoke", "smoke", True, 41 * MINUTE)
+    assert came_back.said("smoke").count("re-alarmed") == 1
+
+
+def test_who_takes_the_shelf_off_in_such_a_test_is_the_last_to_be_called(came_back):
+    came_back.forget()
+    assert came_back.ask("unshelve", "smoke", 22 * MINUTE) == "done"
+    came_back.read("smoke", "smoke", True, 23 * MINUTE)
+    assert came_back.said("smoke") == ["unshelved", "told"]
+
+
+def test_a_test_gives_no_shelf_its_time_back(came_back):
+    """What was shelved for half an hour may not be shelved for another, for nobody was told of it since."""
+    assert came_back.ask("shelve", "smoke", 22 * MINUTE, for_ms=25 * MINUTE, reason="more") == "shelf_used_up"
