@@ -209,11 +209,15 @@ class SequenceGap(Struct, frozen=True, tag_field="event", tag="sequence_gap"):
 
 
 class Paired(Struct, frozen=True, tag_field="event", tag="paired"):
-    """A terminal was learnt in a window that a person had opened: from here on no other device speaks for this door."""
+    """A terminal was learnt in a window that a person had opened: from here on no other device speaks for this door. Or the one that
+    the site file names was heard there for the first time.
+    """
 
     terminal: str
     device: str
     """Its MAC or serial number, lower case, letters and digits only."""
+    named: bool = False
+    """By the site file, which alone says who may speak: nothing was learnt."""
 
 
 class DeviceHealth(Struct, frozen=True, tag_field="event", tag="device_health"):

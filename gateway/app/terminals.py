@@ -36,6 +36,9 @@ class TerminalMemory:
     def paired(self, door: str) -> str:
         return self._engine().paired(door)
 
+    def stands_at(self, door: str) -> str:
+        return self._engine().stands_at(door)
+
     def awaits(self, entry: Entry) -> bool:
         return self._engine().awaits(entry)
 

@@ -163,6 +163,10 @@ class Engine:
         """The device learnt for this door; empty: none."""
         return self._terminals.paired(terminal)
 
+    def stands_at(self, terminal: str) -> str:
+        """The device that was learnt, or named by the site file, and heard last; empty: none."""
+        return self._terminals.stands_at(terminal)
+
     def has_seen(self, terminal: str, key: str) -> bool:
         """Whether this entry was handled before: what comes now is a resend."""
         return self._terminals.has_seen(terminal, key)

@@ -69,7 +69,15 @@ class Pin(Struct, frozen=True):
     """The device that may speak for a door."""
 
     device: str
+    """As learnt; empty: none was."""
     at: Instant
+    named: str = ""
+    """The one that the site file named when it was last heard of, if that was after the learning."""
+
+    @property
+    def stands(self) -> str:
+        """The device that stands there."""
+        return self.named or self.device
 
 
 class Sounding(Struct, frozen=True):
@@ -116,6 +124,11 @@ class TerminalBook:
         """The device learnt for this door; empty: none."""
         pin = self.pins.get(terminal)
         return "" if pin is None else pin.device
+
+    def stands_at(self, terminal: str) -> str:
+        """The device that was learnt, or named by the site file, and heard last; empty: none."""
+        pin = self.pins.get(terminal)
+        return "" if pin is None else pin.stands
 
     def has_seen(self, terminal: str, key: str) -> bool:
         """Whether this entry was handled before: what comes now is a resend."""
@@ -165,8 +178,12 @@ class TerminalBook:
     def pair(self, paired: Paired, at: Instant) -> list[tuple[str, Scalar | None]]:
         """Another device counts its events from elsewhere, and has lids of its own: what is to be heard of those of the one before."""
         before = self.pins.get(paired.terminal)
-        self.pins.put(Pin(paired.device, at), paired.terminal)
-        if before is None or before.device == paired.device:
+        if paired.named:
+            pin = Pin("" if before is None else before.device, at, paired.device)
+        else:
+            pin = Pin(paired.device, at)
+        self.pins.put(pin, paired.terminal)
+        if before is None or before.stands == paired.device:
             return []
         self.cursors.drop(paired.terminal)
         on = [fact for fact, value in _AT_REST if value is False and self._is_on(paired.terminal, fact)]

@@ -181,6 +181,9 @@ class _Memory:
     def paired(self, door: str) -> str:
         return ""
 
+    def stands_at(self, door: str) -> str:
+        return ""
+
     def awaits(self, entry: Entry) -> bool:
         return False
 

@@ -80,6 +80,28 @@ def test_a_lid_of_a_terminal_that_was_exchanged_is_open_no_more(gate):
     assert gate.core.said("tamper") == ["returned"]
 
 
+def test_a_lid_of_a_terminal_that_was_exchanged_in_the_site_file_is_open_no_more(gate):
+    """Was: its alert stood for ever, for of this exchange nobody told the core."""
+    gate.core.give(Paired("gate", "one", named=True))
+    assert gate("tamper", "reader_opened")
+    gate.core.restart(after=MINUTE)
+    gate.core.give(Paired("gate", "one", named=True))
+    assert gate("tamper", None)
+    gate.core.forget().give(Paired("gate", "two", named=True))
+    assert gate.core.said("tamper") == ["returned"]
+
+
+def test_what_the_site_file_names_is_not_learnt(gate):
+    """Who takes the name out of the site file again is not held to the device it named, but to what was learnt."""
+    engine = gate.core.engine
+    gate.core.give(Paired("gate", "one", named=True))
+    assert (engine.paired("gate"), engine.stands_at("gate")) == ("", "one")
+    gate.core.give(Paired("gate", "two"))
+    assert (engine.paired("gate"), engine.stands_at("gate")) == ("two", "two")
+    gate.core.give(Paired("gate", "three", named=True))
+    assert (engine.paired("gate"), engine.stands_at("gate")) == ("two", "three")
+
+
 def test_an_open_lid_of_a_door_that_was_away_is_none_of_the_door_that_is_back(gate, house, subjects):
     """Was: shut again it stood open all the same, for that of the year before."""
     assert gate("tamper", "reader_opened")

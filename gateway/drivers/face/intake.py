@@ -56,6 +56,10 @@ class Memory(Protocol):
         """The device learnt for this door; empty: none."""
         ...
 
+    def stands_at(self, door: str) -> str:
+        """The device that was learnt, or named by the site file, and heard last; empty: none."""
+        ...
+
     def awaits(self, entry: Entry) -> bool:
         """Whether it names somebody under care, for whose signs of life a rule waits at this door."""
         ...
@@ -71,6 +75,9 @@ class NoMemory:
         return False
 
     def paired(self, _door: str) -> str:
+        return ""
+
+    def stands_at(self, _door: str) -> str:
         return ""
 
     def awaits(self, _entry: Entry) -> bool:
@@ -120,6 +127,8 @@ class Intake:
         """Door -> its last entry told: the disk takes one after the other, so what came before is durable when this is."""
         self._windows: dict[str, Instant] = {}
         """Until when a door learns its device."""
+        self._met: set[str] = set()
+        """Doors whose device, as the site file names it, was heard."""
 
     # What comes in ----------------------------------------------------------------------------------
 
@@ -140,6 +149,9 @@ class Intake:
         overran = self._chatter.overran(door.id, self._now() / 1000)
         health, reason = (Health.FAULTY, TOO_MANY_PERSONS) if overran else (Health.OK, "")
         self.presence.heard(door, health, reason, named=is_ours or bool(decoded.entries))
+        if door.serial and decoded.device and door.id not in self._met:
+            self._met.add(door.id)
+            tickets += self._meet(door, decoded.device)
         for entry in decoded.entries:
             if from_memory and not entry.live and not self.serials[door.id].wants(entry.seq):
                 self.counters["known_replays"] += 1
@@ -222,8 +234,19 @@ class Intake:
         self.terminals[door] = msgspec.structs.replace(self.terminals[door], serial=device)
         self.counters["paired"] += 1
         log.warning("terminal_paired", door=door, device=device, before=before)
-        ended = self.serials[door].forget() if before not in {"", device} else []
-        return [*map(self._tell, ended), self._report(Paired(door, device))]
+        return self._exchange(Paired(door, device), before)
+
+    def _meet(self, door: model.Door, device: str) -> list[Ticket]:
+        """The device that the site file names is there. Another one than before has lids and serial numbers of its own."""
+        named, before = plain(door.serial), self._memory.stands_at(door.id)
+        if before in {named, device}:  # learnt by its MAC, say, and named by its serial
+            return []
+        log.info("terminal_named", door=door.id, device=named, before=before)
+        return self._exchange(Paired(door.id, named, named=True), before)
+
+    def _exchange(self, paired: Paired, before: str) -> list[Ticket]:
+        ended = self.serials[paired.terminal].forget() if before not in {"", paired.device} else []
+        return [*map(self._tell, ended), self._report(paired)]
 
 
 def _zone(name: str, door: str) -> tzinfo | None:

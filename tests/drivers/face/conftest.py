@@ -52,6 +52,7 @@ class FakeInbox:
         self.before: dict[str, Remembered] = {}
         """What a run before this one left."""
         self.pins: dict[str, str] = {}
+        self.named: dict[str, str] = {}
         self.under_care: set[str | None] = set()
 
     def now(self) -> Instant:
@@ -65,6 +66,9 @@ class FakeInbox:
 
     def paired(self, door: str) -> str:
         return self.pins.get(door, "")
+
+    def stands_at(self, door: str) -> str:
+        return self.named.get(door) or self.paired(door)
 
     def awaits(self, entry: Entry) -> bool:
         return entry.person in self.under_care

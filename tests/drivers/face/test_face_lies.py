@@ -54,6 +54,9 @@ class Told:
     def paired(self, _door: str) -> str:
         return ""
 
+    def stands_at(self, _door: str) -> str:
+        return ""
+
     def awaits(self, entry: Entry) -> bool:
         return entry.person == pseudonym(KEY, "compound", GRANDMA)
 

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
+from drivers.face.conftest import FakeInbox
 from wire.face_bodies import as_json, envelope
 
+from gateway.drivers.face.serials import Remembered
 from gateway.events import DeviceHealth, Entry, Health, Paired, SequenceGap
 from gateway.instant import MINUTE, Instant
 from gateway.sim.terminal import SimTerminal
@@ -149,6 +151,40 @@ class TestPairing:
             async with front_door(make_door(serial=OURS)) as front:
                 front.intake.open_window("gate", MINUTE)
                 assert await front.push(body(OTHER)) == 403
+                assert await front.push(body(OURS)) == 200
+                assert await front.push(body(OURS, serialNo=219)) == 200
+                assert front.inbox.of(Paired) == [Paired("gate", "88de39000001", named=True)], "told, and once"
+
+        asyncio.run(scene())
+
+    def test_a_terminal_exchanged_in_the_site_file_counts_from_elsewhere(
+        self, front_door: Open, make_door: Open
+    ) -> None:
+        """Was: only what was learnt in a window was known to be another; what the old one owed was missing for ever."""
+
+        async def scene() -> None:
+            inbox = FakeInbox()
+            inbox.named["gate"], inbox.before["gate"] = "88de39000001", Remembered(300, Instant(0), [(290, 294)])
+            async with front_door(make_door(serial=OTHER), inbox=inbox) as front:
+                assert await front.push(body(OURS)) == 403, "the old one"
+                assert not front.inbox.of(Paired)
+                assert await front.push(body(OTHER, serialNo=7, frontSerialNo=6)) == 200
+                told = [e for e in front.inbox.events if not isinstance(e, DeviceHealth)]
+                assert told[:2] == [
+                    SequenceGap("gate", 290, 294, open=False, reason="given_up"),
+                    Paired("gate", "88de39000002", named=True),
+                ]
+                assert [entry.seq for entry in told[2:]] == [7]
+
+        asyncio.run(scene())
+
+    def test_one_that_was_learnt_by_its_mac_and_is_named_by_its_serial_is_the_same(
+        self, front_door: Open, make_door: Open
+    ) -> None:
+        async def scene() -> None:
+            inbox = FakeInbox()
+            inbox.pins["gate"] = "88de39000001"
+            async with front_door(make_door(serial="K1T341BM20231"), inbox=inbox) as front:
                 assert await front.push(body(OURS)) == 200
                 assert not front.inbox.of(Paired)
 
