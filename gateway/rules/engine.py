@@ -389,13 +389,15 @@ class Engine:
         self._watches.look_at_all(_moment(stamped))  # times of day have a meaning now
 
     def _site_loaded(self, stamped: Stamped) -> None:
-        """Alerts whose rule or subject went away end as withdrawn; everything else is looked at again."""
+        """Alerts whose rule or subject went away end as withdrawn, one that stands elsewhere now moves; all else is looked at again."""
         for alert in self.alerts():
             rule = self.compound.rules.get(alert.rule)
             if drills.is_test(alert):
                 continue  # it is over soon enough
             if rule is None or not rule.knows(alert.subject):
                 self.register.close(alert, stamped.at, None, "withdrawn", "")
+            else:
+                self.register.follow(alert, stamped.at)
         self._agreement.reach(stamped.at, stamped.id)
         self.register.relay_ladders()
         self.board.forget_strangers()

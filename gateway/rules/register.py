@@ -28,7 +28,7 @@ from gateway.alerts import (
 )
 from gateway.instant import Instant
 from gateway.rules import ladder, lifecycle
-from gateway.rules.compound import Compound, Rule
+from gateway.rules.compound import Compound, Rule, within
 from gateway.rules.conditions import steps_beyond
 from gateway.rules.deadlines import Deadlines
 from gateway.rules.drills import Drill, alert_of, is_real_alarm, is_test, tests_among
@@ -43,6 +43,8 @@ UNDATED_KEPT = 200
 """Closed alerts kept for a clock that may never come right: a day's worth of a very bad day."""
 CAME_BACK = "came_back"
 """Why an alert alarms again whose condition had gone."""
+MOVED = "moved"
+"""Why an alert is told anew whose subject stands elsewhere than the site file said."""
 LEAP = 1_000
 """Revisions that an alert may have been told in and that are lost; a climb with all its repeats is some dozens."""
 OCCASIONS_KEPT = 64
@@ -242,6 +244,24 @@ class AlertRegister:
         """The siren falls silent for this alert; the climb goes on."""
         self.note(NoteKind.SILENCED, _replace(alert, silenced=True), at, who=who)
 
+    def follow(self, alert: Alert, at: Instant) -> None:
+        """The site file may say another place of its subject: then people are at the wrong door, and whose matter it is knows nothing.
+
+        Where the one place lies in the other they are near enough, and told; so they are where nobody is to come (now). An alert about
+        a place has no other one.
+        """
+        subject = self.compound.subjects.get(alert.subject)
+        rule = self.compound.rules.get(alert.rule)
+        if subject is None or subject.place == alert.place or is_test(alert) or (rule is not None and rule.members):
+            return
+        self._leave_crowd(alert)
+        moved = _replace(alert, place=subject.place)
+        near = within(alert.place, subject.place) or within(subject.place, alert.place)
+        if near or alert.condition is Condition.NORMAL or alert.suppression is not Suppression.NONE:
+            self._say(ChangeKind.REGRADED, moved, at, reason=MOVED)
+        else:
+            self._climb_from_start(self._say(ChangeKind.RE_ALARMED, lifecycle.re_alarm(moved), at, reason=MOVED), at)
+
     def shelve(self, alert: Alert, at: Instant, who: str, until: Instant, reason: str) -> None:
         """Out of sight until then."""
         self._say(ChangeKind.SHELVED, lifecycle.shelve(alert, at, who, until, reason), at, who=who, reason=reason)
@@ -438,6 +458,10 @@ class AlertRegister:
             return
         if self._open.get(key) == alert.id:
             del self._open[key]
+        self._leave_crowd(alert)
+
+    def _leave_crowd(self, alert: Alert) -> None:
+        crowd = _crowd(alert)
         self._crowds[crowd].discard(alert.id)
         if not self._crowds[crowd]:
             del self._crowds[crowd]

@@ -29,8 +29,8 @@ _ENCODER = msgspec.json.Encoder(order="deterministic")
 _STATUS = msgspec.json.Decoder(wire.StatusEvent)
 _CALLS_FOR_A_DEED = frozenset({ChangeKind.RAISED, ChangeKind.RE_ALARMED, ChangeKind.TOLD})
 _OF_A_TEST = frozenset({ChangeKind.RAISED, ChangeKind.CLOSED})
-_ACCOUNTED_FOR = frozenset({ChangeKind.RE_ALARMED, ChangeKind.CLOSED})
-"""Said with their reason: a drill that is none any more, an alert that is withdrawn while another one of the same stands."""
+_ACCOUNTED_FOR = frozenset({ChangeKind.RE_ALARMED, ChangeKind.REGRADED, ChangeKind.CLOSED})
+"""Said with their reason: a drill that is none any more, one that is elsewhere, one that is withdrawn while another of the same stands."""
 _TELLINGS = {"raised": "told_first", "top_again": "told_again"}
 """Why the first rung of a telling was told (``rules.ladder.Because``) -> what the message calls it; every other is a climb."""
 # Seven digits and more, with blanks or hyphens between: telephones (ITU-T E.164: up to 15) and identity cards; no dates.
@@ -213,7 +213,7 @@ def _change_sentence(change: Change, kind: ChangeKind, language: str) -> str:
 
 
 def _because(change: Change, kind: ChangeKind, language: str) -> str:
-    """Why it alarms again, or has ended otherwise than as what was dealt with; empty where there is nothing to be said."""
+    """Why it alarms again, is another's matter, or has ended otherwise than as what was dealt with; empty where there is nothing to say."""
     if kind not in _ACCOUNTED_FOR:
         return ""
     ours = "" if change.who else f"because.{change.reason}"

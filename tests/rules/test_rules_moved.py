@@ -1,0 +1,103 @@
+"""A site file that says another place of a device whose alert is open: people must not go to the wrong door."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from gateway.alerts import Rung
+from gateway.events import Quality, SiteLoaded
+from gateway.instant import MINUTE, SECOND
+from gateway.rules.compound import OutputSpec
+
+OUTPUTS = (
+    OutputSpec("valve-301", "valve", "b1/s1/301", ("b1/s1/301",)),
+    OutputSpec("valve-9", "valve", "b2/s1/9", ("b2/s1/9",)),
+)
+
+
+@pytest.fixture
+def leak(make, people):
+    """Gas in flat 301 of building 1, on a site that knows a head of building 2, too."""
+    known = people | {Rung.BUILDING: {"b1": ("head",), "b2": ("head-2",)}}
+    core = make(people=known, outputs=OUTPUTS)
+    core.read("gas", "gas_high_alarm", False, 0)
+    core.gas(30.0, SECOND)
+    return core.forget()
+
+
+def correct(core, place, *, how="reload", device="gas"):
+    """The site file says another place of it."""
+    subjects = {
+        name: msgspec.structs.replace(s, place=place) if name == device else s
+        for name, s in core.compound.subjects.items()
+    }
+    compound = msgspec.structs.replace(core.compound, subjects=subjects)
+    if how == "reload":
+        core.die(compound)
+        core.give(SiteLoaded("f"))
+    else:
+        core.restart(after=SECOND, compound=compound)
+    return core
+
+
+@pytest.mark.parametrize("how", ["reload", "restart"])
+@pytest.mark.parametrize("answered", [False, True])
+def test_an_open_alert_goes_with_its_device_and_calls_whom_it_concerns_there(leak, how, answered):
+    """Was: it kept the flat that was corrected, and its valve stayed open."""
+    if answered:
+        leak.ask("ack", "gas-high", 2 * MINUTE, on_site=True)
+        leak.forget()
+    before = leak.alert("gas-high")
+    correct(leak, "b2/s1/9", how=how)
+    alert = leak.alert("gas-high")
+    assert leak.said("gas-high") == ["re-alarmed", "told"]
+    assert leak.changes[0].change.reason == "moved"
+    assert (alert.id, alert.place, alert.response) == (before.id, "b2/s1/9", "unanswered")
+    assert ("building", ("head-2",)) in [(t.rung, t.people) for t in alert.told]
+    assert leak.output("valve-9") == "shut"
+    assert correct(leak.forget(), "b2/s1/9", how=how).said() == []
+
+
+@pytest.mark.parametrize("place", ["b1/s1", "b1/s1/301/kitchen"])
+def test_who_is_near_enough_is_told_and_called_out_no_second_time(leak, place):
+    leak.ask("ack", "gas-high", 2 * MINUTE, on_site=True)
+    correct(leak.forget(), place)
+    assert (leak.said("gas-high"), leak.changes[0].change.reason) == (["regraded"], "moved")
+    assert (leak.alert("gas-high").place, leak.alert("gas-high").response) == (place, "acknowledged")
+
+
+def test_what_has_gone_or_is_shelved_moves_without_a_call(leak):
+    leak.read("gas", "gas", 0.0, MINUTE)
+    assert leak.said("gas-high") == ["returned"]
+    assert correct(leak.forget(), "b2/s1/9").said("gas-high") == ["regraded"]
+    leak.gas(30.0, 2 * MINUTE)
+    leak.ask("shelve", "gas-high", for_ms=MINUTE, reason="x")
+    assert correct(leak.forget(), "b1/s1/301").said("gas-high") == ["regraded"]
+    leak.wait(4 * MINUTE)
+    assert leak.said("gas-high") == ["regraded", "unshelved", "told"]
+    assert ("building", ("head",)) in [(t.rung, t.people) for t in leak.alert("gas-high").told if t.at >= 3 * MINUTE]
+
+
+def test_a_drill_stays_one_elsewhere(core):
+    core.read("smoke", "smoke", False, SECOND, Quality.UNDER_TEST)
+    core.read("smoke", "smoke", True, MINUTE, Quality.UNDER_TEST)
+    correct(core.forget(), "b2/s1/9", device="smoke")
+    assert (core.said("smoke"), core.alert("smoke").drill) == (["regraded"], True)
+
+
+def test_a_crowd_is_counted_where_its_alerts_are(leak):
+    correct(leak, "b2/s1/9")
+    assert [p.change.alike for p in leak.changes] == [1, 1]
+    assert {key[1]: len(ids) for key, ids in leak.engine.register._crowds.items()} == {"b2": 1}
+
+
+def test_an_alert_about_a_place_and_a_test_of_the_chain_stay_where_they_are(make, rules_text):
+    core = make(
+        rules_text.replace("subjects: { kind: water-detector }", "subjects: { kind: water-detector }\n  by: stair")
+    )
+    core.read("water", "water", True, SECOND)
+    core.ask("test", "-", 2 * SECOND, alert=None, target="gas")
+    for device in ("gas", "water"):
+        correct(core, "b1/s1/309", device=device)
+    assert {(a.rule, a.place) for a in core.engine.alerts()} == {("water", "b1/s1"), ("chain-test", "b1/s1/301")}
