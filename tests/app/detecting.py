@@ -36,7 +36,16 @@ class Detector:
         assert site is not None, faults.errors
         self.device = site.buses["line"].devices[0]
         self.core = Core(compound_of(site, faults))
-        self._points, self.watch = Points(self.device), DeviceWatch("d")
+        self._connect()
+
+    def _connect(self) -> None:
+        self._points = Points(self.device)
+        self.watch = DeviceWatch("d", speaks=self._points.speaks)
+
+    def restart(self, at_s: float) -> None:
+        """The gateway ends and starts anew, within no time."""
+        self.core.restart(after=round(at_s * 1000) - self.core.at)
+        self._connect()
 
     def poll(self, at_s: float, registers: dict[int, int], space: str = "holding") -> list[tuple[str, str]]:
         """Every block is read; registers that are not named are 0. Answers rule and priority of its open alerts."""
@@ -44,7 +53,8 @@ class Detector:
             found = registers if block.space.value == space else {}
             words = [found.get(address, 0) for address in range(block.address, block.address + block.count)]
             said = [*self._points.accept(block, words, at_s), self.watch.answered(block.address)]
-            self._give(at_s, *said, self.watch.sensed(self._points.trouble()))
+            sensed = self.watch.sensed(self._points.trouble(), spoken=self._points.has_spoken)
+            self._give(at_s, *said, sensed)
         return self.alerts()
 
     def lose(self, at_s: float) -> None:

@@ -170,6 +170,24 @@ def test_a_detector_left_disabled_that_comes_and_goes_is_reported_and_a_loss_is_
     assert "returned" in detector.core.said("device-out-of-service")
 
 
+@pytest.mark.parametrize("every", [20, 45])
+def test_a_gateway_that_starts_again_and_again_says_that_a_detector_is_left_disabled(tmp_path, every):
+    """Was: each start called it well before it had spoken of itself, and the half-hour began anew; or its alert had returned."""
+    detector = Detector(tmp_path, "smoke-faast")
+    for minute in range(0, 120, every):
+        if minute:
+            detector.restart(minute * 60)
+        for second in (1, 8, 15, 22):
+            detector.poll(60 * minute + second, {6: 4})
+        detector.core.wait((minute + every - 1) * MINUTE)
+    assert detector.core.said("device-out-of-service")[0] == "raised"
+    assert "returned" not in detector.core.said("device-out-of-service")
+    detector.restart(130 * 60)
+    detector.poll(130 * 60 + 1, {6: NORMAL})
+    detector.core.wait(131 * MINUTE)
+    assert "returned" in detector.core.said("device-out-of-service")
+
+
 def test_gas_let_at_a_detector_under_test_is_a_drill_until_the_test_is_over(tmp_path):
     detector = Detector(tmp_path, "gas-detcon-600")
     detector.poll(10, DETCON)

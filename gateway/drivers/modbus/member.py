@@ -44,7 +44,7 @@ class Member:
         self._proven: set[str] = set()
         """Blocks that were answered once: their holes are no reason for a silence."""
         self.points = Points(device)
-        self.watch = DeviceWatch(device.id)
+        self.watch = DeviceWatch(device.id, speaks=self.points.speaks)
         self.rest_until = 0.0
         self.quiet: dict[tuple[Space, int], float] = {}
         """By form: before then no block of this form is polled, so that the answer owed to one of them may come, or can no longer,

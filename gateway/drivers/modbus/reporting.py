@@ -143,6 +143,16 @@ class Points:
         spec = self._specs[point]
         return self._seen(spec, self._overlay(spec) or _GOOD)
 
+    @property
+    def speaks(self) -> bool:
+        """Whether it says of itself how it fares."""
+        return bool(self._statuses)
+
+    @property
+    def has_spoken(self) -> bool:
+        """Whether it has done so since it is there."""
+        return self._overlay() is not None
+
     def trouble(self) -> Quality | None:
         """Why the device cannot do its work although it answers: its own word, or an alarm point that has no value.
 

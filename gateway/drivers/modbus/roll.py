@@ -80,7 +80,13 @@ class Roll:
 
     def accept(self, member: Member, block: Block, answer: Sequence[int], at: float, asked: Sequence[str] = ()) -> None:
         """What an answer says; the points of ``asked`` are reported even if nothing changed."""
-        self.say(*member.points.accept(block, answer, at, asked), member.watch.sensed(member.points.trouble()))
+        points = member.points
+        readings = points.accept(block, answer, at, asked)
+        health = member.watch.sensed(points.trouble(), spoken=points.has_spoken)
+        if health is not None and health.health is Health.OK:
+            self.say(health, *readings)  # in this order, for what the core says of a device for such a reading stands
+        else:
+            self.say(*readings, health)
 
     def answered(self, member: Member, block: Block, at: float) -> None:
         """It answered to this as it should."""

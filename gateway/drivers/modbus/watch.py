@@ -35,8 +35,12 @@ class _Silence(Struct):
 class DeviceWatch:
     """The health of one device."""
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, *, speaks: bool = False) -> None:
+        """``speaks``: it says of itself how it fares. Before it has done so nobody calls it well, for the start of a gateway puts
+        nothing back into service.
+        """
         self.device = device
+        self._awaited = speaks
         self.health: Health | None = None
         """None until it is first known."""
         self.misses = 0
@@ -54,6 +58,8 @@ class DeviceWatch:
         if self.health is Health.LOST and self._good < _PROOF:
             return None
         worst = self._worst()
+        if worst is None and self._awaited:
+            return None
         return self._now(_health_of(worst) if worst else Health.OK, worst)
 
     def refused(self, key: object, fault: DeviceFault) -> DeviceHealth | None:
@@ -67,12 +73,14 @@ class DeviceWatch:
         for silence in self._silences.values():
             silence.witnessed = True
 
-    def sensed(self, trouble: Quality | None) -> DeviceHealth | None:
-        """What it said of its own sensor, after a good answer."""
+    def sensed(self, trouble: Quality | None, *, spoken: bool = True) -> DeviceHealth | None:
+        """What it said of its own sensor, after a good answer. Not ``spoken``: nothing yet."""
         if trouble is not None:
             return self._struck("sensor", DeviceFault(str(trouble)))
         self._strikes.pop("sensor", None)
-        ill = self.health in {Health.FAULTY, Health.OUT_OF_SERVICE}
+        self._awaited = self._awaited and not spoken
+        unsaid = self.health is None and spoken
+        ill = unsaid or self.health in {Health.FAULTY, Health.OUT_OF_SERVICE}
         return self._now(Health.OK, None) if ill and not self._worst() else None
 
     def _struck(self, key: object, fault: DeviceFault) -> DeviceHealth | None:

@@ -126,6 +126,36 @@ def test_a_device_that_is_back_is_as_it_was_until_it_has_spoken_of_itself(kit):
     assert answer(own, 0, 23) == ["ok"]
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [((2, 2, 2, 2), ["out_of_service"]), ((2, 2, 0), ["ok"]), ((0,), ["ok"]), ((9,), ["ok"])],
+    ids=["disabled", "for a moment", "well", "no word for it"],
+)
+def test_nobody_calls_a_device_well_before_it_has_spoken_of_itself(kit, words, said):
+    """Was: each start called it well by the first block it answered, and so ended what a person had done with it."""
+    status = kit.alarm("status", 50, quality_of=((2, Quality.OUT_OF_SERVICE),))
+    points, (gas, own) = points_of(kit, kit.alarm("gas", 1), status)
+    watch, heard = DeviceWatch("d", speaks=points.speaks), []
+    for second, (block, word) in enumerate([(gas, 0), *((own, word) for word in words)]):
+        heard.append(watch.answered(block.address))
+        points.accept(block, [word], second)
+        heard.append(watch.sensed(points.trouble(), spoken=points.has_spoken))
+    assert [str(one.health) for one in heard if one is not None] == said
+
+
+def test_a_device_that_was_away_before_it_ever_spoke_is_back_when_it_has(kit):
+    status = kit.alarm("status", 50, quality_of=((2, Quality.OUT_OF_SERVICE),))
+    points, (own,) = points_of(kit, status)
+    watch = DeviceWatch("d", speaks=points.speaks)
+    watch.missed(0, DeviceFault("timeout"))
+    assert watch.lose().health == "lost"
+    for second, said in ((1, []), (2, ["ok"])):
+        heard = watch.answered(own.address)
+        points.accept(own, [0], second)
+        heard = heard, watch.sensed(points.trouble(), spoken=points.has_spoken)
+        assert [str(one.health) for one in heard if one is not None] == said
+
+
 def test_loss_and_return(kit):
     points, (block,) = points_of(kit, kit.alarm("gas", 0))
     points.accept(block, [1], 0)
