@@ -286,6 +286,10 @@ class CommandRefused(Struct, frozen=True, tag_field="event", tag="command_refuse
     """How often this principal was refused for this reason since the last such entry."""
 
 
+UNPROVEN = "unproven"
+"""Reason of an output that was written, and the device took it; but it is a relay that is never read, and nothing can show more."""
+
+
 class Actuated(Struct, frozen=True, tag_field="event", tag="actuated"):
     """What an output did, read back from the device."""
 

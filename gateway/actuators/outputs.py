@@ -34,7 +34,7 @@ from gateway.actions import Want
 from gateway.actuators.circuit import SUPERSEDED, Asked, Circuit, Outcome
 from gateway.actuators.decide import Ask, Deed, decide, state_name
 from gateway.actuators.turns import Turns
-from gateway.events import Quality, Scalar
+from gateway.events import UNPROVEN, Quality, Scalar
 from gateway.faults import DeviceFault
 from gateway.inbox import Report
 from gateway.site.model import Output
@@ -46,8 +46,6 @@ NOT_CONFIRMED = "not_confirmed"
 """The feedback says, in good quality, that the output is not in its state."""
 FEEDBACK_UNKNOWN = "feedback_unknown"
 """The feedback cannot be read, or not be believed."""
-UNPROVEN = "unproven"
-"""Written, and nothing can show that it was taken: a relay never read, and no feedback."""
 POINT_OPENS = "point_opens"
 """Not written: its point would open the valve that is to be shut."""
 NO_ANSWER = "no_answer"

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from gateway.actions import OutputState, Want
 from gateway.alerts import Alert
-from gateway.events import Actuated
+from gateway.events import UNPROVEN, Actuated
 from gateway.instant import MINUTE
 from gateway.rules import outputs
 from gateway.rules.compound import Compound, OutputSpec
@@ -74,7 +74,8 @@ class Wants:
             self._out_of_reach(actuated.output, row, heard)
             return
         wanted = self.told.get(actuated.output)
-        if actuated.actual == OutputState.OFF.value and (wanted is None or wanted.state is not OutputState.ON):
+        off = actuated.actual == OutputState.OFF.value or _is_written_off(actuated)
+        if off and (wanted is None or wanted.state is not OutputState.ON):
             self.driven.drop(actuated.output)
 
     def _out_of_reach(self, name: str, row: Driven, heard: int) -> None:
@@ -119,3 +120,11 @@ class Wants:
         for output in self.told:
             if output[0] not in self._compound.outputs:
                 self.told.drop(*output)
+
+
+def _is_written_off(actuated: Actuated) -> bool:
+    """A relay that was left behind and is never read: it took the write, and no later start will learn more of it. An output of the site
+    is written off once more by each start, which costs nothing and may mend a write that did not take.
+    """
+    off = actuated.wanted == OutputState.OFF.value and actuated.confirmed
+    return off and actuated.reason == UNPROVEN and LEFT in actuated.output

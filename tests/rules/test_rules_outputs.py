@@ -280,3 +280,20 @@ def test_a_relay_out_of_reach_is_kept_until_somebody_has_had_a_minute_to_be_told
     assert core.engine.driven() == {name}
     core.give(gone, core.at + 1)
     assert core.engine.driven() == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "confirmed", "driven"),
+    [("a@wire 9 coil 1", True, set()), ("a@wire 9 coil 1", False, {"a@wire 9 coil 1"}), ("a", True, {"a"})],
+    ids=["left behind", "not taken", "of the site"],
+)
+def test_a_relay_that_is_never_read_is_let_go_once_it_took_its_off_where_it_was_left_behind(
+    make, house, rules_text, name, confirmed, driven
+):
+    """Was: kept in the books for ever, and written off by each start, whatever an installer had put there since."""
+    core = make(rules_text, outputs=(_siren("a", 1),))
+    core.read("smoke", "smoke", True, SECOND)
+    core.ask("ack", "smoke")
+    core.die(house(rules_text, outputs=() if "@" in name else (_siren("a", 1),)))
+    core.give(Actuated(name, "off", None, confirmed=confirmed, reason="unproven"))
+    assert core.engine.driven() == driven
