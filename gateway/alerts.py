@@ -155,7 +155,9 @@ class Alert(Struct, frozen=True):
     steps_beyond: float | None = None
     """How far beyond its limit it was at worst, in steps; one step further the condition *worsens* and re-alarms. None: no number was."""
     also_said: tuple[str, ...] = ()
-    """Whose own word ``why`` has no room for, each as ``device fact``: it was said on this occasion, and is no news a second time."""
+    """Whose own word, or number of a place, ``why`` has no room for, each as ``device fact``: it was said on this occasion, and is no
+    news a second time.
+    """
     shelved_until: Instant | None = None
     shelved_by: str | None = None
     shelved_at: Instant | None = None

@@ -327,7 +327,7 @@ class Watchkeeper:
         if alert.drill:
             if self._tested_until(rule, subject, finding.why, at) is None:
                 self._register.test_again(alert, at, finding.why, None)
-            elif says_more(alert, finding.why):
+            elif says_more(alert, finding.why, rule.when):
                 self._register.remember(alert, all_said(alert, finding.why))
             return
         heard = finding.why

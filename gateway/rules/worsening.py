@@ -1,8 +1,9 @@
-"""What is worse about an alert that stands: a number well beyond the worst one, or one more word of a detector. Pure.
+"""What is worse about an alert that stands: a number well beyond the worst one, or one more word, or one more detector. Pure.
 
 Theory. What worsens alarms again, so noise must be nothing worse. A number counts in steps of its limit (``Threshold.step``), from
 the worst one on this occasion;
-a detector's own word counts once on an occasion, however often it comes and goes. A comeback is another occasion: it begins a
+a detector's own word counts once on an occasion, however often it comes and goes. So does, in an alert about a place, that a
+detector measures more than its limit: what one of them has found is elsewhere, too. A comeback is another occasion: it begins a
 new worst, as it begins a new why; but not while those are being called who have not answered (``ladder.is_calling``): a value that
 swings about its limit is one call.
 """
@@ -23,13 +24,12 @@ REASONS_KEPT = 8
 
 def is_worse(alert: Alert, why: tuple[Why, ...], when: ConditionNode) -> bool:
     """Whether these reasons are worse than all that is known of it."""
-    return says_more(alert, why) or _is_beyond(alert, why, when)
+    return says_more(alert, why, when) or _is_beyond(alert, why, when)
 
 
-def says_more(alert: Alert, why: tuple[Why, ...]) -> bool:
-    """A detector says *alarm* itself that had not when the alert last sounded: its own bit after a number, or a second one."""
-    known = {*map(_whose, alert.why), *alert.also_said}
-    return any(reason.value is True and _whose(reason) not in known for reason in why)
+def says_more(alert: Alert, why: tuple[Why, ...], when: ConditionNode) -> bool:
+    """A detector says *alarm* that had not when the alert last sounded: its own bit after a number, or a second one of the place."""
+    return bool(_who_says(why, when) - _who_says(alert.why, when) - {*alert.also_said})
 
 
 def all_said(alert: Alert, why: tuple[Why, ...]) -> tuple[Why, ...]:
@@ -43,9 +43,15 @@ def with_reasons(alert: Alert, why: tuple[Why, ...], when: ConditionNode | None,
     """The alert for these reasons, which may be its worst. ``anew``: on another occasion. None: its rule is no more."""
     before = None if anew else _worst(alert, when)
     seen = [far for far in (before, _far(why, when)) if far is not None]
-    said = set() if anew else {*alert.also_said, *(_whose(reason) for reason in alert.why if reason.value is True)}
-    left_out = tuple(sorted(said.difference(map(_whose, why))))
+    said = set() if anew else {*alert.also_said, *_who_says(alert.why, when)}
+    left_out = tuple(sorted(said - _who_says(why, when)))
     return msgspec.structs.replace(alert, why=why, steps_beyond=max(seen, default=None), also_said=left_out)
+
+
+def _who_says(why: tuple[Why, ...], when: ConditionNode | None) -> set[str]:
+    """Whose own word, or, of a place, whose number beyond its limit, is among these reasons."""
+    said = (one for one in why if one.value is True or (one.of and _far((one,), when) is not None))
+    return set(map(_whose, said))
 
 
 def _whose(reason: Why) -> str:
