@@ -84,14 +84,17 @@ class PersonKeys:
         self._full_on: set[int] = set()
         """The last day on which there were too many, of which the log was told."""
         self.unreadable = 0
+        self._is_doubtful = False
+        """The file may hold other keys than we know: it was perhaps written anew, and could not be read since."""
         self.broken: set[int] = set()
         """Numbers of journal rows that do not open, though their keys are there."""
         self._take_lines(files.read_key(self._path))
 
     def seal(self, row: JournalRow) -> JournalRow:
-        """The row as it may be written. Raises StoreFault where a new key cannot be made durable."""
+        """The row as it may be written. Raises StoreFault where a new key cannot be made durable, or nobody knows whether an old one is."""
         if not row.person:
             return row
+        self._make_sure()
         day = row.at // DAY_MS
         person = self._person(row.person, day)
         nonce = secrets.token_bytes(_NONCE_BYTES)
@@ -131,6 +134,7 @@ class PersonKeys:
 
     def forget(self, person: str) -> bool:
         """Destroy a person's key. False where there was none. Raises StoreFault; then it is still there."""
+        self._make_sure()
         if person not in self._people:
             return False
         left = {name: known for name, known in self._people.items() if name != person}
@@ -139,6 +143,7 @@ class PersonKeys:
 
     def expire(self, before: int) -> int:
         """Destroy the keys of all days that ended before an instant, and of persons not seen since; answers how many."""
+        self._make_sure()
         edge = before // DAY_MS
         days = {day: key for day, key in self._days.items() if day >= edge}
         people = {name: known for name, known in self._people.items() if known.used >= edge}
@@ -213,14 +218,23 @@ class PersonKeys:
             raise StoreFault(f"{NAME}: {error.strerror}") from error
 
     def _read_again(self) -> None:
-        """What the file holds by now: who tried to write it does not know. Cannot it be read, what we knew stands."""
+        """What the file holds by now: who tried to write it does not know. Cannot it be read, what we knew stands, to open rows by."""
         try:
             content = files.read_key(self._path)
         except OSError as error:
+            self._is_doubtful = True
             log.warning("persons_unread", error=error.strerror)
             return
+        self._is_doubtful = False
         self._forget()
         self._take_lines(content)
+
+    def _make_sure(self) -> None:
+        """Nothing is sealed with a key that is perhaps on no disk: after the next start nobody could open it. Raises StoreFault."""
+        if self._is_doubtful:
+            self._read_again()
+        if self._is_doubtful:
+            raise StoreFault(f"{NAME}: written, perhaps, and not readable since")
 
     def _forget(self) -> None:
         self._people.clear()

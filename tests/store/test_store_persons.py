@@ -194,6 +194,42 @@ def test_keys_that_cannot_be_read_again_for_a_moment_are_not_forgotten(database,
     assert [row.person for row in database.journal.rows()][1:] == [OTHER]
 
 
+@pytest.fixture
+def doubly_ill(tmp_path, monkeypatch):
+    """Keys whose file was written anew without a person, which the disk did not confirm; nor can it be read."""
+    keys, write_whole = PersonKeys(tmp_path), files.write_whole
+    keys.seal(entry(1, CANARY))
+
+    def refusing(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    def unconfirmed(*given):
+        write_whole(*given)
+        refusing()
+
+    with monkeypatch.context() as ill:
+        ill.setattr(files, "write_whole", unconfirmed)
+        ill.setattr(files, "read_key", refusing)
+        with pytest.raises(StoreFault):
+            keys.forget(CANARY)
+        yield keys, ill
+
+
+def test_no_row_is_sealed_with_a_key_that_is_on_no_disk_any_more(doubly_ill, tmp_path):
+    """Was: two faults at once, and what was sealed from then on could be opened until the next start, and never again."""
+    keys, ill = doubly_ill
+    ill.undo()
+    sealed = keys.seal(entry(2, CANARY))
+    assert PersonKeys(tmp_path).unseal(sealed).person == CANARY
+
+
+def test_where_nobody_knows_which_keys_are_on_the_disk_nothing_is_sealed(doubly_ill):
+    keys, _ = doubly_ill
+    for deed in (lambda: keys.seal(entry(2, OTHER)), lambda: keys.forget(CANARY), lambda: keys.expire(10**15)):
+        with pytest.raises(StoreFault):
+            deed()
+
+
 def test_a_sealed_row_moved_under_another_id_is_not_believed(tmp_path):
     keys = PersonKeys(tmp_path)
     sealed = keys.seal(entry(1, CANARY))
