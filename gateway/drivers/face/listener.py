@@ -59,6 +59,9 @@ TURN_S = 5.0
 """Longest pause between two signs of life of this worker."""
 
 _LENGTH = re.compile(rb"\r\ncontent-length[ \t]*:[ \t]*([0-9]{1,15})[ \t]*\r\n", re.IGNORECASE)
+_HOST = re.compile(rb"\r\nhost[ \t]*:", re.IGNORECASE)
+_NO_HOST = b"Host: -\r\n"
+_BLANK_LINE = b"\r\n\r\n"
 _MAX_HEAD = 32 * 1024
 _TOO_MUCH_HEAD = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -346,10 +349,11 @@ class _Connection(web.RequestHandler):
     """One connection, for one request.
 
     What is sent beyond the declared length is dropped here: aiohttp would parse it as a next request, and where that
-    fails throw away the good one that came in the same segment.
+    fails throw away the good one that came in the same segment. A head without ``Host`` gets one: RFC 9112 3.2 wants it refused, and
+    so does aiohttp; but a firmware that writes its own requests may leave out what nobody here reads, and would send an alarm for ever.
     """
 
-    __slots__ = ("_counters", "_crowd", "_head", "_room")
+    __slots__ = ("_counters", "_crowd", "_handed", "_head", "_room")
 
     def __init__(
         self, manager: web.Server, counters: Counter[str], crowd: Crowd[_Connection], **options: object
@@ -357,28 +361,41 @@ class _Connection(web.RequestHandler):
         super().__init__(manager, **options)  # type: ignore[arg-type]  # handed on as they came
         self._counters, self._crowd = counters, crowd
         self._head = b""
+        self._handed = 0
+        """Bytes of the head that aiohttp has."""
         self._room: float | None = None
         """Bytes of the body still to come; None before the header is whole, infinite where no length is declared."""
 
     def data_received(self, data: bytes) -> None:
-        fits = data if self._room is None else data[: int(min(self._room, len(data)))]
-        if self._room is not None:
-            self._room -= len(fits)
-        else:
-            self._head += data
-            end = self._head.find(b"\r\n\r\n") + 4
-            if end > _MAX_HEAD or (end < 4 and len(self._head) > _MAX_HEAD):
-                self._refuse_head()
-                return
-            if end >= 4:
-                length = _LENGTH.search(self._head, 0, end)
-                begun = len(self._head) - end
-                self._room = int(length[1]) - begun if length else math.inf
-                if self._room < 0:
-                    fits, self._room = data[: int(self._room)], 0
-        if len(fits) < len(data):
+        if self._room is None:
+            self._take_head(data)
+            return
+        fits = data[: int(min(self._room, len(data)))]
+        self._room -= len(fits)
+        self._hand_on(fits, surplus=len(fits) < len(data))
+
+    def _take_head(self, data: bytes) -> None:
+        self._head += data
+        end = self._head.find(_BLANK_LINE) + 4
+        if end > _MAX_HEAD or (end < 4 and len(self._head) > _MAX_HEAD):
+            self._refuse_head()
+            return
+        if end < 4:  # what may be the beginning of the blank line waits: a line may have to stand before it
+            begun, self._handed = self._handed, len(self._head) - _begun(self._head)
+            self._hand_on(self._head[begun : self._handed])
+            return
+        length = _LENGTH.search(self._head, 0, end)
+        last = end + int(length[1]) if length else len(self._head)
+        self._room = max(0, last - len(self._head)) if length else math.inf
+        host = b"" if _HOST.search(self._head, 0, end) else _NO_HOST
+        whole = self._head[self._handed : end - 2] + host + self._head[end - 2 : last]
+        self._hand_on(whole, surplus=last < len(self._head))
+
+    def _hand_on(self, data: bytes, *, surplus: bool = False) -> None:
+        if surplus:
             self._counters["surplus"] += 1
-        super().data_received(fits)
+        if data:
+            super().data_received(data)
 
     def _refuse_head(self) -> None:
         """Each line of a head is bounded by aiohttp, but not how many there are."""
@@ -412,3 +429,8 @@ class _Connection(web.RequestHandler):
         reply = web.Response(status=400)
         reply.force_close()
         return reply
+
+
+def _begun(head: bytes) -> int:
+    """How many bytes at its end may belong to the blank line."""
+    return next((n for n in (3, 2, 1) if head.endswith(_BLANK_LINE[:n])), 0)

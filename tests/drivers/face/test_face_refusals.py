@@ -187,6 +187,26 @@ class TestRefusals:
 
         asyncio.run(scene())
 
+    @pytest.mark.parametrize("cut", [None, -1, *range(7)])
+    @pytest.mark.parametrize("version", ["1.0", "1.1"])
+    def test_a_head_that_names_no_host_is_heard(self, front_door: Open, cut: int | None, version: str) -> None:
+        """Was: 400 for ever, and the alarm with it. A firmware that writes its own requests may leave out what nobody reads."""
+        head = f"POST /hikvision/gate/s3cret-token HTTP/{version}\r\nContent-Length: {len(EVENT)}\r\n\r\n".encode()
+        whole = head + EVENT
+        at = len(whole) if cut is None else len(head) - 5 + cut
+
+        async def scene() -> None:
+            async with front_door() as front:
+                reader, writer = await asyncio.open_connection("127.0.0.1", front.listener.port)
+                for piece in (whole[:at], whole[at:]):
+                    writer.write(piece)
+                    await asyncio.sleep(0.02)
+                assert b" 200 " in await asyncio.wait_for(reader.read(), 60)
+                assert len(front.inbox.of(Entry)) == 1
+                writer.close()
+
+        asyncio.run(scene())
+
     @pytest.mark.parametrize("segments", [1, 2, 3, 0])
     def test_a_length_too_short_costs_and_leaks_nothing(
         self, front_door: Open, caplog: pytest.LogCaptureFixture, segments: int
