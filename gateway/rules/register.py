@@ -415,13 +415,13 @@ class AlertRegister:
             Publish(said.priority, self._next(said.priority), Change(kind, at, said, who, reason, self._alike(said)))
         )
         if kind in _SOUNDS and is_real_alarm(said):
-            self._end_tests(at)
+            self._end_tests(at, "time_over" if said.silent else "real_alarm")
         return said
 
-    def _end_tests(self, at: Instant) -> None:
-        """A real critical alert sounds: nobody may be busy with a drill."""
+    def _end_tests(self, at: Instant, reason: str) -> None:
+        """A real critical alert sounds: nobody may be busy with a drill. Of a silent one no test tells: it ends as tests end."""
         for test in tests_among(self.open_alerts()):
-            self.close(test, at, None, "resolved", "real_alarm")
+            self.close(test, at, None, "resolved", reason)
 
     def _alike(self, alert: Alert) -> int:
         return len(self._crowds.get(_crowd(alert), ()))

@@ -160,6 +160,19 @@ def test_the_date_of_a_real_one_that_is_over_does_not_end_it(make):
     assert core.alert(CHAIN_TEST).open
 
 
+def test_of_a_silent_alert_no_test_tells(make, rules_text):
+    """Was: `real_alarm` to whoever asked or watched the drill, at the door where somebody is under duress perhaps."""
+    core = make(rules_text.replace("  when: { press: any }\n", "  when: { press: any }\n  silent: true\n"))
+    ask(core, 0, for_ms=HOUR)
+    core.press(SECOND)
+    assert core.alert("sos").silent
+    closed = next(p.change for p in core.changes if p.change.kind.value == "closed")
+    assert (closed.alert.rule, closed.reason) == (CHAIN_TEST, "time_over")
+    assert ask(core, 2 * SECOND) == "done"
+    core.read("smoke", "smoke", True, 3 * SECOND)
+    assert ask(core, 4 * SECOND) == "real_alarm"
+
+
 def test_a_detectors_test_that_turns_real_ends_it(core):
     core.read("smoke", "smoke", True, 0, Quality.UNDER_TEST)
     ask(core, SECOND)
