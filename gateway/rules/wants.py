@@ -45,14 +45,16 @@ class Wants:
         self.told: Table[Want] = Table("want", Want)
         self._told = self.told.by_key
         self.driven: Table[Driven] = Table("driven", Driven)
+        self._is_another_site = False
 
     @property
     def owed(self) -> bool:
-        """Whether any output was told nothing yet."""
-        return len(self._told) < self._count
+        """Whether any output was told nothing yet, or was told by another site file."""
+        return self._is_another_site or len(self._told) < self._count
 
     def renew(self, alerts: Sequence[Alert]) -> tuple[Want, ...]:
         """The outputs whose desired state (or cause) changed; from now on they are told."""
+        self._is_another_site = False
         rules, specs = self._compound.rules, self._compound.outputs.values()
         kinds = {output.kind for output in specs}
         concerned = {kind: [a for a in alerts if outputs.concerns(kind, rules.get(a.rule))] for kind in kinds}
@@ -116,7 +118,8 @@ class Wants:
             self.told.drop(*output)
 
     def forget_strangers(self) -> None:
-        """Outputs that are no more."""
+        """Outputs that are no more; those that are may serve other places, or other rules, and rules may ask other things of them."""
+        self._is_another_site = True
         for output in self.told:
             if output[0] not in self._compound.outputs:
                 self.told.drop(*output)

@@ -5,6 +5,10 @@ import pytest
 from gateway.actions import OutputState
 from gateway.events import Actuated, Command, Quality, Stamped, Verb
 from gateway.instant import DAY, HOUR, MINUTE, SECOND, Instant
+
+
+from gateway.events import Actuated, Command, Quality, SiteLoaded, Stamped, Verb
+from gateway.instant import DAY, MINUTE, SECOND, Instant
 from gateway.rules.compound import OutputSpec
 from gateway.rules.engine import Engine
 from gateway.rules.wants import GONE
@@ -297,3 +301,22 @@ def test_a_relay_that_is_never_read_is_let_go_once_it_took_its_off_where_it_was_
     core.die(house(rules_text, outputs=() if "@" in name else (_siren("a", 1),)))
     core.give(Actuated(name, "off", None, confirmed=confirmed, reason="unproven"))
     assert core.engine.driven() == driven
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [({"serves": ("b2",)}, {"serves": ("b1",)}), ({"serves": ("b1",), "rules": ("water",)}, {"serves": ("b1",)})],
+    ids=["serves another place", "answers to another rule"],
+)
+def test_another_site_file_moves_what_it_says_at_once(make, house, rules_text, before, after):
+    """Was: with the next change of any alert. The siren that a corrected file gave to this stair was silent until then."""
+    core = make(rules_text, outputs=(OutputSpec("siren", "siren", "b1/s1", **before),))
+    core.read("smoke", "smoke", True, SECOND)
+    assert core.output("siren") is OFF
+    for serving, state in ((after, ON), (before, OFF)):
+        core.die(house(rules_text, outputs=(OutputSpec("siren", "siren", "b1/s1", **serving),)))
+        core.forget().give(SiteLoaded("f"))
+        assert core.output("siren") is state
+    core.die()
+    core.forget().give(SiteLoaded("f"))
+    assert core.actions == [], "who knows it is not told again"
