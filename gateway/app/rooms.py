@@ -37,6 +37,7 @@ from gateway.faults import DeviceFault
 from gateway.instant import Instant
 from gateway.nodes import Mark
 from gateway.restraint import CommandAllowance
+from gateway.rules.compound import HEALTH
 from gateway.site.model import STREAM, Bus, Door, Site
 from gateway.store.registry import Registry
 from gateway.store.store import Store
@@ -220,10 +221,17 @@ class Rooms:
         self.radio = RadioWatcher(
             site.radio, site.buttons, orders.secrets.bind_keys, self._inbox.timeline.now, self._inbox.report, memory,
             self._beat(RADIO), earlier={press.press.button: press.earlier for press in engine.presses.values()},
-            held=self._held(site), sources=self._sources,
+            faults=self._faulty(site), held=self._held(site), sources=self._sources,
             usual=self._usual(site), learnt=self._learnt,
         )  # fmt: skip
         return Hand(RADIO, Ring.LIFE, self.radio.run)
+
+    def _faulty(self, site: Site) -> dict[str, str]:
+        """Buttons that were not well as far as the core knows, and why."""
+        engine = self._inbox.engine
+        health = {button: engine.fact(button, HEALTH) for button in site.buttons}
+        ill = [button for button, fact in health.items() if fact is not None and fact.value != Health.OK.value]
+        return {button: str(fact.value) if (fact := engine.fact(button, "reason")) else "" for button in ill}
 
     def _held(self, site: Site) -> dict[str, Instant | None]:
         """Buttons without counter that are pressed as far as the core knows, and when it was last told so."""

@@ -151,3 +151,22 @@ def test_what_is_usual_is_learnt_kept_and_missed_in_the_next_run(tmp_path):
         assert lived.house.engine.alerts()[0].condition.value == "normal"
 
     live(tmp_path, story)
+
+
+def test_a_button_that_was_at_fault_before_a_restart_is_well_by_its_first_good_frame(tmp_path):
+    """Was: its alert stood for ever, since nobody knew that being well is news; so after each key that was put right, for that takes a
+    restart or a reload. And a button that stands as faulty already is not told of when it fails again.
+    """
+
+    async def story(lived):
+        wrong = sim.SimMiBeacon("A4:C1:38:00:00:03", bytes(16))
+        await lived.hear("xiaomi", wrong.press())
+        [alert] = lived.house.engine.alerts()
+        assert (alert.rule, alert.subject) == ("button-faulty", "xiaomi")
+        for frame, condition in ((wrong.press(), "active"), (lived.xiaomi.press(), "normal")):
+            await lived.restart(5)
+            await lived.hear("xiaomi", frame)
+            alert = next(one for one in lived.house.engine.alerts() if one.rule == "button-faulty")
+            assert (alert.condition.value, alert.occurrences) == (condition, 1)
+
+    live(tmp_path, story)

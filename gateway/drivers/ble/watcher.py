@@ -58,6 +58,7 @@ class RadioWatcher:
         beat: Callable[[], None],
         *,
         earlier: Mapping[str, Sequence[str]] | None = None,
+        faults: Mapping[str, str] | None = None,
         held: Mapping[str, Instant | None] | None = None,
         sources: Sequence[AdvertSource] | None = None,
         patience: Patience | None = None,
@@ -66,7 +67,8 @@ class RadioWatcher:
         learnt: Learnt | None = None,
     ) -> None:
         """``keys``: 16-byte bind key by button id. ``memory``: the last committed press of each button, and when.
-        ``earlier``: digests of encrypted presses before it, oldest first.
+        ``earlier``: digests of encrypted presses before it, oldest first. ``faults``: buttons that were at fault when last heard of, and
+        why: that such a one is well is news.
 
         ``held``: buttons without counter that were pressed when the last run ended, and when that was said last, on the
         timeline of ``now`` (None: nobody knows).
@@ -102,7 +104,7 @@ class RadioWatcher:
         self._heard: dict[str, Instant] = {}
         self._battery: dict[str, int] = {}
         self._tamper: dict[str, bool] = {}
-        self._faults: dict[str, str] = {}
+        self._faults = dict(faults or {})
 
     def _bluez(
         self, radio: Radio, buttons: Iterable[Button], beat: Callable[[], None], patience: Patience
