@@ -45,7 +45,7 @@ from gateway.events import Actuated, Boot, DeviceHealth, Event, Health, SiteLoad
 from gateway.faults import LoudongError, StoreFault
 from gateway.instant import Anchor, ClockQuality, Instant, Stamp
 from gateway.nodes import Fault
-from gateway.rules.compound import HEALTH, STORE, Compound
+from gateway.rules.compound import HEALTH, STORE, Compound, Rule
 from gateway.rules.engine import Engine
 from gateway.rules.ledger import Row
 from gateway.rules.wants import GONE
@@ -430,15 +430,18 @@ class House:
 
 
 def without(compound: Compound, subject: str) -> Compound:
-    """The same compound, of which somebody is no part."""
-    rules = {
-        name: msgspec.structs.replace(rule, subjects=tuple(one for one in rule.subjects if one != subject))
-        for name, rule in compound.rules.items()
-    }
+    """The same compound, of which somebody is no part; nor is a place that a rule watches for him, too: what it remembers is his."""
+    rules = {name: _unwatching(rule, subject) for name, rule in compound.rules.items()}
     subjects = {name: known for name, known in compound.subjects.items() if name != subject}
     return msgspec.structs.replace(
         compound, fingerprint=f"{compound.fingerprint}, one forgotten", subjects=subjects, rules=rules
     )
+
+
+def _unwatching(rule: Rule, subject: str) -> Rule:
+    members = {place: watched for place, watched in rule.members.items() if subject not in watched}
+    subjects = tuple(about for about in rule.subjects if subject not in rule.watched(about))
+    return msgspec.structs.replace(rule, subjects=subjects, members=members)
 
 
 def _loaded(orders: Orders) -> SiteLoaded:

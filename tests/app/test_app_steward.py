@@ -12,11 +12,14 @@ from zoneinfo import ZoneInfo
 import pytest
 from app.living import Living
 from instruments.virtual import virtual_run
+from rules.conftest import Core, compound_with
 
+from gateway.app.house import without
 from gateway.app.moving import back_up
 from gateway.app.steward import Steward
 from gateway.control.protocol import PeerCredentials, Refusal, Request
 from gateway.events import Entry, SiteLoaded
+from gateway.instant import HOUR, MINUTE
 from gateway.sim.ports import free_port
 
 CANARY = "p-canary-0123456789abcdef"
@@ -191,3 +194,29 @@ def test_persons_are_no_business_of_everybody_in_the_group(tmp_path):
                 await living.house.desk.answer(Request(verb, {"person": CANARY}), PeerCredentials(1, 4321, 4321, "li"))
 
     run(tmp_path, story)
+
+
+FLAT = """
+- rule: quiet-flat
+  subjects: { kind: person }
+  consent: welfare
+  by: flat
+  when: { absent: { seen: any }, for: 24h }
+  priority: medium
+  grade: small
+"""
+
+
+def test_of_somebody_whom_a_rule_watches_with_his_flat_nothing_is_remembered_either():
+    """Was: the flat was forgotten by nobody, and with it stood when he was seen last, and that he was missed."""
+    core = Core(compound_with(FLAT))
+    core.entry("access.granted", "k1", MINUTE, person="p1", subject="known")
+    core.wait(25 * HOUR)
+    assert core.alert("quiet-flat").subject == "b1/s1/302"
+    whole = core.compound
+    for compound in (without(whole, "elder"), whole):
+        core.die(compound)
+        core.give(SiteLoaded("f"))
+    assert core.alert("quiet-flat").closed_as == "withdrawn"
+    memory = core.engine._watches.memories.get("quiet-flat", "b1/s1/302")
+    assert [one.past for one in memory.slots] == [()]

@@ -3,12 +3,8 @@
 import pytest
 
 from gateway.actions import OutputState
-from gateway.events import Actuated, Command, Quality, Stamped, Verb
-from gateway.instant import DAY, HOUR, MINUTE, SECOND, Instant
-
-
 from gateway.events import Actuated, Command, Quality, SiteLoaded, Stamped, Verb
-from gateway.instant import DAY, MINUTE, SECOND, Instant
+from gateway.instant import DAY, HOUR, MINUTE, SECOND, Instant
 from gateway.rules.compound import OutputSpec
 from gateway.rules.engine import Engine
 from gateway.rules.wants import GONE
