@@ -127,6 +127,10 @@ class Member:
         silent = max(self.watch.misses, self.watch.unanswered(key(block))) >= _DOUBT
         return block.holed and silent and key(block) not in self._proven and block in self.blocks
 
+    def unwilling(self, block: Block) -> bool:
+        """Whether one more refusal of this is for good: the first of one that was answered before may be for a moment."""
+        return key(block) not in self._proven or self.watch.refusals(key(block)) > 0
+
     def forget_splits(self) -> None:
         """It was away: what it refused by silence then is tried whole once more."""
         if not self._proven:

@@ -142,7 +142,7 @@ class Roll:
     def _refused(self, member: Member, block: Block, fault: DeviceFault, at: float) -> None:
         """It lives, but not with this question: ask smaller ones, or believe its points no more."""
         splits = isinstance(fault, Refused) and fault.code in _SPLIT_CODES and block in member.blocks
-        if splits and self._split(member, block, at):
+        if splits and member.unwilling(block) and self._split(member, block, at):
             return
         self.say(member.watch.refused(key(block), fault))
         if member.watch.given_up(key(block)):

@@ -130,9 +130,13 @@ class DeviceWatch:
         self._silences = {key: silence for key, silence in self._silences.items() if self.mute(key)}
         return self._now(Health.LOST, DeviceFault(self.reason))
 
+    def refusals(self, key: object) -> int:
+        """How often in a row this block was refused."""
+        return self._strikes.get(key, (0,))[0]
+
     def given_up(self, key: object) -> bool:
         """Whether this block was refused too often to believe in its old values."""
-        return self._strikes.get(key, (0,))[0] >= STRIKES
+        return self.refusals(key) >= STRIKES
 
     def _worst(self) -> DeviceFault | None:
         return next((fault for count, fault in self._strikes.values() if count >= STRIKES), None)

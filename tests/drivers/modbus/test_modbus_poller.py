@@ -136,6 +136,27 @@ def test_a_refused_block_is_asked_for_in_smaller_ones(kit, code):
     unhurried_run(story())
 
 
+def test_a_block_that_was_answered_is_not_asked_in_pieces_for_one_refusal(kit):
+    """A device that starts says so to anything for a moment; read point by point it would take the line three times as long for good."""
+
+    async def story():
+        unit = SimUnit(1, holding=dict.fromkeys(range(6), 7))
+        profile = kit.profile(*(kit.alarm(f"p{address}", address, period_ms=100) for address in (0, 1, 5)))
+        async with SimBus([unit]) as wire, kit.polling(kit.bus(wire.path, (1, profile))) as (_, ear):
+            await kit.until(lambda: ear.values("p5") == [7])
+            asked, unit.exception = len(wire.log), 2
+            await kit.until(lambda: len(wire.log) > asked)
+            unit.exception = 0
+            await kit.until(lambda: len(unit.requests) > 12)
+            assert set(unit.requests) == {(3, 0, 6)}
+            assert ear.health("dev1") == [("dev1", "ok", "")]
+            unit.holding.pop(3)
+            await kit.until(lambda: unit.requests[-3:] == [(3, 0, 2), (3, 5, 1), (3, 0, 2)])
+            assert ear.health("dev1") == [("dev1", "ok", "")]
+
+    unhurried_run(story())
+
+
 async def a_refused_hole_is_not_asked_again(kit):
     unit = SimUnit(1, holding={0: 1, 1: 2, 5: 3})
     async with (
