@@ -107,7 +107,8 @@ class MqttUplink:
         self._answer_s, self._backoff_max_s, self._look_again_s = answer_s, backoff_max_s, look_again_s
         self._sleep, self._chance, self._password = sleep, chance, password
         self._probe_s, self._preference = probe_s, Preference(uplink.brokers, answers_needed)
-        self._packed = packed_bytes(publish_properties(uplink.protocol))
+        self._properties = publish_properties(uplink.protocol)
+        self._packed = packed_bytes(self._properties)
         self._departures = Departures(uplink.id, outbox, status, devices, measure=self._measure)
         self._devices, self._swept = devices, set[Broker]()
         self._credentials = Credentials(uplink)
@@ -292,6 +293,7 @@ class MqttUplink:
             self._departures.wake.clear()
             while (parcel := await self._departures.next(session.window)) is not None:
                 self._depart(session, parcel)
+            session.flush()
             await self._departures.save()
             if self._departures.proven:
                 proven.set()
@@ -308,8 +310,8 @@ class MqttUplink:
                 look_at = loop.time() + self._look_again_s
 
     def _depart(self, session: Session, parcel: Parcel) -> None:
-        properties = publish_properties(self.uplink.protocol)
-        answer = session.send(self._prefix + parcel.topic, parcel.body, retain=parcel.retain, properties=properties)
+        topic = self._prefix + parcel.topic
+        answer = session.send(topic, parcel.body, retain=parcel.retain, properties=self._properties)
         answer.add_done_callback(lambda done: self._arrive(session, parcel, done))
 
     def _arrive(self, session: Session, parcel: Parcel, answer: asyncio.Future[ReasonCode]) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 
 import aiomqtt
 import pytest
@@ -360,5 +361,31 @@ def test_a_broker_to_which_nobody_ever_listens_holds_up_nothing_for_good(house, 
         async with house.running(gateway.mqtt):
             await house.until(lambda: gateway.outbox.cursors.get(("city", "critical")) == 3)
         assert gateway.mqtt.counts["alert_unheard"] == 3
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("flushed", [True, False])
+def test_what_is_sent_in_one_turn_leaves_together_and_holds_up_nothing_behind_it(house, mosquitto, flushed):
+    async def story():
+        gateway = house.Gateway(mosquitto().port)
+        session = await gateway.mqtt._session(gateway.uplink.brokers[0], None, fleeting=True)
+        await session.open()
+        line, corks = session._client.socket(), []
+        write = session._client.loop_write
+
+        def loop_write():
+            corks.append(line.getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK))
+            return write()
+
+        session._client.loop_write = loop_write
+        answers = [session.send(f"there/{n}", b"body") for n in range(5)]
+        if flushed:
+            session.flush()
+        async with asyncio.timeout(30):
+            await asyncio.gather(*answers)
+        assert corks == [0, 1], "the first at once, the others in one segment"
+        assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK) == 0
+        await session.close()
 
     asyncio.run(story())
