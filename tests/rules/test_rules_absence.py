@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from rules.asking import HEALTH, rule
 
-from gateway.events import SequenceGap
+from gateway.events import Quality, SequenceGap
 from gateway.instant import DAY, HOUR, MINUTE
 from gateway.rules.compound import Care, Subject
 
@@ -99,7 +99,23 @@ def test_absent_of_a_state_that_holds_is_never_true(make):
     core.entry("door.opened", "1", 0)
     core.wait(DAY)
     assert core.said("r") == []
-    core.entry("door.closed", "2", DAY)
+    core.entry("door.closed", "2", DAY + 30 * MINUTE)
+    core.wait(DAY + 90 * MINUTE - 1)
+    assert core.said("r") == [], "the time counts from its end"
+    core.wait(DAY + 90 * MINUTE)
+    assert core.said("r")[0] == "raised"
+
+
+def test_while_nobody_knows_whether_a_state_holds_it_is_not_called_absent(make):
+    """Smoke is never heard of for lack of smoke: of a broken detector that would be said, too."""
+    core = make(rule("{ absent: { point: smoke, is: true }, for: 1h }", "smoke-detector"))
+    core.read("smoke", "smoke", False, 0)
+    core.read("smoke", "smoke", None, 30 * MINUTE, Quality.SENSOR_FAULT)
+    core.wait(DAY)
+    assert core.said("r") == []
+    core.read("smoke", "smoke", False, DAY)
+    core.wait(DAY + HOUR - 1)
+    assert core.said("r") == [], "what was before, nobody saw"
     core.wait(DAY + HOUR)
     assert core.said("r")[0] == "raised"
 

@@ -37,6 +37,12 @@ def test_a_value_holds_until_the_next_is_heard(rising):
     assert rising.said("r")[0] == "raised"
 
 
+def test_two_values_within_one_millisecond_are_two(rising):
+    for value in (3.0, 1.0, 6.0):
+        rising.read("gas", "gas", value, SECOND)
+    assert [why.value for why in rising.alert("r").why] == [6.0, 5.0]
+
+
 def test_a_rise_returns_when_its_time_has_passed(rising):
     rising.read("gas", "gas", 1.0, 0)
     rising.read("gas", "gas", 7.0, 10 * SECOND)

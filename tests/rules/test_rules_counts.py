@@ -19,7 +19,8 @@ def test_so_many_within_the_time_and_not_one_fewer(refused):
     assert refused.said("r") == []
     refused.entry("access.denied", "3", 60 * SECOND)  # a window takes in both its ends
     assert refused.said("r")[0] == "raised"
-    assert refused.alert("r").why[0].value == 3
+    why = refused.alert("r").why[0]
+    assert (why.value, why.limit, why.at) == (3, 3, 60 * SECOND), "so many, and when the last one was"
     refused.wait(60 * SECOND + 1)
     assert refused.said("r")[-1] == "returned"
 
@@ -72,6 +73,19 @@ def test_an_event_and_a_count_make_one_momentary_alert(make):
     core.entry("access.denied", "2", 1)
     assert core.said("r")[0] == "raised"
     assert core.alert("r").momentary
+
+
+@pytest.mark.parametrize(("other", "raised"), [("{ X }", "5"), ("{ not: { X } }", "4")])
+def test_each_condition_of_a_rule_remembers_its_own(make, other, raised):
+    opened = "count: { door: opened }, at_least: 2, within: 10min"
+    refused = "{ count: { entry: access.denied }, at_least: 2, within: 10min }"
+    core = make(rule(f"{{ all: [ {refused}, {other.replace('X', opened)} ] }}", "terminal"))
+    for key in "12345":
+        assert core.said("r") == []
+        core.entry({"1": "access.denied", "3": "door.closed", "4": "access.denied"}.get(key, "door.opened"), key, int(key))
+        if key == raised:
+            break
+    assert core.said("r")[0] == "raised"
 
 
 # Sequence ------------------------------------------------------------------------------------------

@@ -243,8 +243,8 @@ def test_a_rule_about_a_place_drives_as_for_anyone_it_watches_there(make):
     assert (flats.output("fan"), flats.alert("own-word").subject) == (ON, "b1/s1/302")
 
 
-def _siren(name, place):
-    return OutputSpec(name, "siren", "b1", ("b1",), relay=f"board.{place}", stands=f"wire 9 coil {place}")
+def _siren(name, place, **known):
+    return OutputSpec(name, "siren", "b1", ("b1",), **{"relay": f"board.{place}", "stands": f"wire 9 coil {place}"} | known)
 
 
 @pytest.mark.parametrize(
@@ -266,6 +266,31 @@ def test_every_relay_that_was_left_on_has_somebody_who_puts_it_off(make, house, 
         assert core.engine.driven() == driven
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "driven"),
+    [
+        (_siren("a", 1), _siren("a", 1, relay="stair.left"), {"a"}),
+        (_siren("a", 1), _siren("b", 1, relay="stair.left"), {"b"}),
+        (_siren("a", 1, stands=""), _siren("b", 1), {"b"}),
+        (_siren("a", 1, stands=""), _siren("b", 2), {"a@board.1"}),
+    ],
+    ids=["only the wire is renamed", "all is renamed", "kept by an earlier version", "and elsewhere"],
+)
+def test_a_relay_is_known_by_its_place_and_where_that_was_not_kept_by_its_names(make, house, rules_text, before, now, driven):
+    core = make(rules_text, outputs=(before,))
+    core.read("smoke", "smoke", True, SECOND)
+    core.die(house(rules_text, outputs=(now,)))
+    assert core.engine.driven() == driven
+
+
+def test_a_relay_that_was_left_on_is_that_of_whoever_stands_there_later(make, house, rules_text):
+    core = make(rules_text, outputs=(_siren("a", 1),))
+    core.read("smoke", "smoke", True, SECOND)
+    for now, driven in (((), {"a@wire 9 coil 1"}), ((_siren("c", 1),), {"c"})):
+        core.die(house(rules_text, outputs=now))
+        assert core.engine.driven() == driven
+
+
 def test_a_relay_out_of_reach_is_kept_until_somebody_has_had_a_minute_to_be_told(make, house, rules_text):
     core = make(rules_text, outputs=(_siren("a", 1),))
     core.read("smoke", "smoke", True, SECOND)
@@ -280,6 +305,8 @@ def test_a_relay_out_of_reach_is_kept_until_somebody_has_had_a_minute_to_be_told
     assert core.engine.driven() == {name}
     core.give(gone, core.at + 1)
     assert core.engine.driven() == set()
+    core.give(gone, core.at + MINUTE)
+    assert core.engine.driven() == set(), "said once more, of one that is known no more"
 
 
 @pytest.mark.parametrize(
