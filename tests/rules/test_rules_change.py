@@ -75,6 +75,13 @@ def test_nothing_is_compared_over_a_broken_value_a_stale_one_or_a_restart(rising
     assert rising.said("r")[0] == "raised"
 
 
+def test_a_point_that_may_be_silent_for_ever_falls_and_rises_as_any_other(make):
+    core = make(rule("{ point: battery, falls: 5 %, within: 1h }", "button"))
+    core.read("button", "battery", 60.0, 0)
+    core.read("button", "battery", 50.0, MINUTE)
+    assert core.said("r")[0] == "raised"
+
+
 def test_a_stale_point_keeps_the_alert(rising):
     rising.read("gas", "gas", 1.0, 0)
     rising.read("gas", "gas", 7.0, 1)

@@ -82,7 +82,9 @@ def test_each_condition_of_a_rule_remembers_its_own(make, other, raised):
     core = make(rule(f"{{ all: [ {refused}, {other.replace('X', opened)} ] }}", "terminal"))
     for key in "12345":
         assert core.said("r") == []
-        core.entry({"1": "access.denied", "3": "door.closed", "4": "access.denied"}.get(key, "door.opened"), key, int(key))
+        core.entry(
+            {"1": "access.denied", "3": "door.closed", "4": "access.denied"}.get(key, "door.opened"), key, int(key)
+        )
         if key == raised:
             break
     assert core.said("r")[0] == "raised"

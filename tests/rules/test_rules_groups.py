@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rules.asking import HEALTH, rule
 
-from gateway.events import DeviceHealth, Health, Quality
+from gateway.events import DeviceHealth, Health, Press, PressKind, Quality
 from gateway.instant import DAY, HOUR, MINUTE, SECOND
 from gateway.rules.compound import FactSpec, Subject
 
@@ -56,13 +56,17 @@ def test_two_flats_of_a_building_within_a_time(make):
         subjects=HOUSE,
         outputs=(),
     )
-    from gateway.events import Press, PressKind
-
     for at in (0, 1, 2):
         core.give(Press("sos-101", PressKind.SINGLE), at)
     assert core.said("r") == []
     core.give(Press("sos-102", PressKind.SINGLE), 5 * MINUTE)
     assert core.said("r")[0] == "raised"
+
+
+def test_a_press_is_of_the_button_that_was_pressed_and_of_no_neighbour(make):
+    core = make(rule("{ press: any }", "button", by="stair"), subjects=HOUSE, outputs=())
+    core.give(Press("sos-102", PressKind.SINGLE), 0)
+    assert (core.alert("r").subject, [why.of for why in core.alert("r").why]) == ("b1/s1", ["sos-102"])
 
 
 def test_different_devices_of_one_flat_say_it_together(make):
@@ -71,8 +75,6 @@ def test_different_devices_of_one_flat_say_it_together(make):
         subjects=HOUSE,
         outputs=(),
     )
-    from gateway.events import Press, PressKind
-
     core.give(Press("sos-101", PressKind.SINGLE), 0)
     core.read("smoke-102", "smoke", True, 1)
     assert core.said("r") == []

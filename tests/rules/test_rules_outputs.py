@@ -244,7 +244,9 @@ def test_a_rule_about_a_place_drives_as_for_anyone_it_watches_there(make):
 
 
 def _siren(name, place, **known):
-    return OutputSpec(name, "siren", "b1", ("b1",), **{"relay": f"board.{place}", "stands": f"wire 9 coil {place}"} | known)
+    return OutputSpec(
+        name, "siren", "b1", ("b1",), **{"relay": f"board.{place}", "stands": f"wire 9 coil {place}"} | known
+    )
 
 
 @pytest.mark.parametrize(
@@ -276,7 +278,9 @@ def test_every_relay_that_was_left_on_has_somebody_who_puts_it_off(make, house, 
     ],
     ids=["only the wire is renamed", "all is renamed", "kept by an earlier version", "and elsewhere"],
 )
-def test_a_relay_is_known_by_its_place_and_where_that_was_not_kept_by_its_names(make, house, rules_text, before, now, driven):
+def test_a_relay_is_known_by_its_place_and_where_that_was_not_kept_by_its_names(
+    make, house, rules_text, before, now, driven
+):
     core = make(rules_text, outputs=(before,))
     core.read("smoke", "smoke", True, SECOND)
     core.die(house(rules_text, outputs=(now,)))
@@ -289,6 +293,13 @@ def test_a_relay_that_was_left_on_is_that_of_whoever_stands_there_later(make, ho
     for now, driven in (((), {"a@wire 9 coil 1"}), ((_siren("c", 1),), {"c"})):
         core.die(house(rules_text, outputs=now))
         assert core.engine.driven() == driven
+
+
+def test_an_output_that_a_new_site_file_takes_away_is_wanted_no_more(core, house):
+    assert {want.output for want in core.engine.wants()} == {"valve", "siren", "fan"}
+    core.die(house(outputs=[core.compound.outputs["siren"]]))
+    core.give(SiteLoaded("g"))
+    assert [want.output for want in core.engine.wants()] == ["siren"]
 
 
 def test_a_relay_out_of_reach_is_kept_until_somebody_has_had_a_minute_to_be_told(make, house, rules_text):

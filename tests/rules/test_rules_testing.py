@@ -2,10 +2,14 @@
 
 import pytest
 
+from gateway.alerts import Why
 from gateway.events import Quality
-from gateway.instant import HOUR, MINUTE, SECOND
+from gateway.instant import HOUR, MINUTE, SECOND, Instant
 from gateway.rules.compound import FactSpec, OutputSpec, Subject
+from gateway.rules.conditions import Any, Is, Threshold
 from gateway.rules.engine import Engine
+from gateway.rules.question import Fact
+from gateway.rules.testing import still_said
 
 TEST = Quality.UNDER_TEST
 EARLY = """
@@ -43,6 +47,14 @@ def test_within_the_half_hour_an_early_warning_in_earnest_sounds_beside_the_dril
     aspirating.read("smoke", "smoke", True, MINUTE, TEST)
     aspirating.forget().read("smoke", "smoke_alert", True, 4 * MINUTE)
     assert (aspirating.said("early"), aspirating.alert("early").drill) == (["raised", "told"], False)
+
+
+def test_what_a_detector_under_test_says_in_earnest_beside_it_is_no_test(core):
+    """Its number is the tester's gas, its alarm bit is not."""
+    core.gas(30.0, MINUTE, TEST)
+    assert core.alert("gas-high").drill
+    core.forget().read("gas", "gas_high_alarm", True, 2 * MINUTE)
+    assert (core.said("gas-high")[-2:], core.alert("gas-high").drill) == (["re-alarmed", "told"], False)
 
 
 @pytest.fixture
@@ -571,3 +583,43 @@ def test_who_takes_the_shelf_off_in_such_a_test_is_the_last_to_be_called(came_ba
 def test_a_test_gives_no_shelf_its_time_back(came_back):
     """What was shelved for half an hour may not be shelved for another, for nobody was told of it since."""
     assert came_back.ask("shelve", "smoke", 22 * MINUTE, for_ms=25 * MINUTE, reason="more") == "shelf_used_up"
+
+
+LIMIT = Any((Is("smoke", (True,)), Threshold("smoke", 20.0, deadband=4.0)))
+
+
+@pytest.mark.parametrize(
+    ("said", "now", "quality", "stands"),
+    [
+        (True, True, TEST, True),
+        (True, False, TEST, False),
+        (True, False, Quality.GOOD, False),
+        (True, False, Quality.COMMS, True),
+        (True, False, Quality.SENSOR_FAULT, True),
+        (True, None, Quality.GOOD, True),
+        (True, "off", Quality.GOOD, True),
+        (True, 0.0, Quality.GOOD, True),
+        (30.0, 25.0, TEST, True),
+        (30.0, 20.0, Quality.GOOD, True),
+        (30.0, 19.9, TEST, False),
+        (30.0, 0.0, Quality.GOOD, False),
+        (30.0, 0.0, Quality.COMMS, True),
+        (30.0, None, Quality.GOOD, True),
+    ],
+)
+def test_what_was_said_in_a_test_stands_until_a_word_in_good_quality_takes_it_back(said, now, quality, stands):
+    class View:
+        def fact(self, subject, name):
+            return Fact(now, quality, Instant(2), Instant(2), 2) if (subject, name) == ("lobby", "smoke") else None
+
+    reasons = [Why("smoke", said, one, Instant(1), "", 20.0, "lobby") for one in (TEST, Quality.GOOD)]
+    assert still_said(View(), "b1", tuple(reasons), LIMIT) == ((reasons[0],) if stands else ()), "and nothing else was said in it"
+
+
+def test_what_was_said_in_a_test_by_one_who_was_never_heard_of_again_stands():
+    class View:
+        def fact(self, subject, name):
+            return None
+
+    said = (Why("smoke", True, TEST, Instant(1)),)
+    assert still_said(View(), "smoke", said, LIMIT) == said
