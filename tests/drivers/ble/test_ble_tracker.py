@@ -273,6 +273,10 @@ class TestCache:
             assert (missed.reason, missed.press.late) == (Reason.MISSED, True)
             assert (repeat.reason, repeat.press) == (Reason.DUPLICATE, None)
 
+    def test_a_press_reported_before_is_no_news_when_the_radio_remembers_it_behind_a_later_heartbeat(self):
+        """An adapter was put back: BlueZ hands on what it had cached, whatever came since."""
+        assert reasons((0, plain(7)), (70, plain(8, 0)), (80, plain(7), "cached"))[2] == "baseline"
+
     def test_an_older_counter_in_it_is_no_suspect_press(self):
         assert reasons((1, sealed(5), "cached"), tracker=after_restart(sealed(7))) == ["baseline"]
 
@@ -294,6 +298,11 @@ class TestKinds:
 
     def test_a_release_whose_hold_was_not_heard_alarms(self):
         assert play((0, plain(2, 0x81)))[0].press.kind is PressKind.RELEASE
+
+    def test_the_end_of_a_hold_that_the_last_run_reported_is_no_press_and_that_of_no_hold_is(self):
+        assert reasons((3, plain(2, 0x81)), tracker=after_restart(plain(1, 0x80))) == ["released"]
+        assert reasons((61, plain(2, 0x81)), tracker=after_restart(plain(1, 0x80))) == ["new"]
+        assert reasons((3, plain(2, 0x81)), tracker=after_restart(plain(1))) == ["new"]
 
     def test_two_keys_pressed_together_are_two_presses_with_their_own_keys(self):
         frame = decode_bthome(bytes.fromhex("4400053a013a003a02"), ADDRESS, None)
