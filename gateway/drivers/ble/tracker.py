@@ -40,6 +40,8 @@ _OVERTAKEN_BY = 16
 _RISES = 3  # heartbeats below the floor, each above the one before: a life of its own, not one frame gone astray
 _MARKS = 256  # presses of one button remembered; an 8-bit packet id has come round by then
 
+_SHOUTS = Habit(HOLD_MS)
+
 _BLIND = (Note.WRONG_KEY, Note.NO_KEY, Note.DOWNGRADE)
 _EMPTY = (Note.UNSIGNED, Note.FOREIGN)
 _FAULTS = (Note.UNKNOWN_OBJECT, Note.UNKNOWN_EVENT, Note.TRUNCATED)
@@ -147,9 +149,9 @@ def _overtaken(memory: _Memory, counter: int, at: Instant) -> bool:
 class PressTracker:
     """Remembers every enrolled button and decides frame by frame."""
 
-    def __init__(self, habits: Mapping[str, Habit] | None = None, otherwise: Habit | None = None) -> None:
-        """``habits``: how a press without counter ends, by button; ``otherwise``: of the buttons not named there."""
-        self._habits, self._otherwise = habits or {}, otherwise or Habit(HOLD_MS)
+    def __init__(self, habits: Mapping[str, Habit] | None = None) -> None:
+        """``habits``: how a press without counter ends, by button; of one not named there, by silence alone."""
+        self._habits = habits or {}
         self._memories: dict[str, _Memory] = {}
 
     def restore(self, button: str, press: Press, at: Instant, earlier: Iterable[str] = ()) -> None:
@@ -179,7 +181,7 @@ class PressTracker:
 
     def habit(self, button: str) -> Habit:
         """How a press without counter ends."""
-        return self._habits.get(button, self._otherwise)
+        return self._habits.get(button, _SHOUTS)
 
     def pressed(self, button: str) -> bool:
         """Whether a button without counter is pressed right now."""
