@@ -613,7 +613,9 @@ def test_what_was_said_in_a_test_stands_until_a_word_in_good_quality_takes_it_ba
             return Fact(now, quality, Instant(2), Instant(2), 2) if (subject, name) == ("lobby", "smoke") else None
 
     reasons = [Why("smoke", said, one, Instant(1), "", 20.0, "lobby") for one in (TEST, Quality.GOOD)]
-    assert still_said(View(), "b1", tuple(reasons), LIMIT) == ((reasons[0],) if stands else ()), "and nothing else was said in it"
+    assert still_said(View(), "b1", tuple(reasons), LIMIT) == ((reasons[0],) if stands else ()), (
+        "and nothing else was said in it"
+    )
 
 
 def test_what_was_said_in_a_test_by_one_who_was_never_heard_of_again_stands():

@@ -15,7 +15,13 @@ CLEARED = Habit(10 * MINUTE, till_idle=True)
 
 @pytest.mark.parametrize(
     ("format_", "until", "till_idle"),
-    [("flag", "", True), ("flag", "silence", False), ("flag", "idle", True), ("ibeacon", "", False), ("ibeacon", "idle", True)],
+    [
+        ("flag", "", True),
+        ("flag", "silence", False),
+        ("flag", "idle", True),
+        ("ibeacon", "", False),
+        ("ibeacon", "idle", True),
+    ],
 )
 def test_a_flag_stands_until_it_is_cleared_unless_the_site_file_says_otherwise(format_, until, till_idle):
     assert habit_of(Button("b", "AA:BB:CC:DD:EE:01", "b1", None, format_, until=until)).till_idle is till_idle
