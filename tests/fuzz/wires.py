@@ -14,8 +14,8 @@ from instruments.virtual import VirtualLoop
 
 from fuzz.doors import _site, _Wire
 from gateway.app.compound import compound_of
-from gateway.app.house import _remembered
-from gateway.app.records import _subjects
+from gateway.app.late import LateRun, remembered
+from gateway.app.records import _abouts
 from gateway.app.replaying import _event
 from gateway.drivers.ble.learning import Notebook, propose, site_lines
 from gateway.drivers.modbus import frames
@@ -25,7 +25,7 @@ from gateway.nodes import Faults
 from gateway.rules.engine import Engine
 from gateway.rules.ledger import Row
 from gateway.store import commit_log, seals, tables
-from gateway.store.rows import HistoryRow, JournalRow
+from gateway.store.rows import Batch, HistoryRow, JournalRow
 
 SERVICES = (
     "0000fcd2-0000-1000-8000-00805f9b34fb",
@@ -139,9 +139,10 @@ def stored_rows(data: bytes) -> None:
     unread = _engine()()._ledger.restore([row])
     assert not unread or unread == (f"{row.kind} {row.key}",)
     with contextlib.redirect_stdout(None):
-        assert _remembered((5, body))[0] is not None
+        assert remembered((5, body))[0] is not None
+        assert LateRun().lay_over(Batch(stamp=(7, body)), lambda: (5, body)).stamp is not None
     _event(JournalRow(0, "r.1", row.kind, body, 1))
-    _subjects([HistoryRow("a", 1, row.kind, 0, None, "", body)])
+    _abouts([HistoryRow("a", 1, row.kind, 0, None, "", body)])
     assert seals.inflated(seals.deflated(data)) == data
     seals.inflated(data)
     assert seals.read_text(data).encode("utf-8", "surrogateescape") == data
