@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.alerts import Alert, Condition, Response, Suppression
+from gateway.alerts import Alert, Condition, Response, Rung, Suppression
 from gateway.instant import Instant
 
 _replace = msgspec.structs.replace
@@ -23,19 +23,21 @@ def acknowledge(alert: Alert, at: Instant, who: str, answer_by_ms: int | None, *
         return _acknowledge_again(alert, at, who, on_site=on_site)
     waits = not on_site and answer_by_ms is not None and alert.suppression is Suppression.NONE
     due = Instant(at + (answer_by_ms or 0)) if waits else None
-    not_yet = (
-        alert.climb_from is not None and alert.climb_from > at
-    )  # another climb, all of the first is over: the top is next
     return _replace(
         alert,
         response=Response.ACKNOWLEDGED,
         answered_by=who,
         answered_at=at,
         on_site=on_site,
-        next_rung=None if not_yet else alert.next_rung,
+        next_rung=_rung_of_what_began(alert, at),
         climb_due=None,
         answer_due=due,
     )
+
+
+def _rung_of_what_began(alert: Alert, at: Instant) -> Rung | None:
+    """Where its climb goes on. One that is still to begin comes after another, all of which is over: the top is next."""
+    return None if alert.climb_from is not None and alert.climb_from > at else alert.next_rung
 
 
 def _acknowledge_again(alert: Alert, at: Instant, who: str, *, on_site: bool) -> Alert:
@@ -78,6 +80,7 @@ def shelve(alert: Alert, at: Instant, who: str, until: Instant, reason: str) -> 
         shelved_ms=shelved_ms(alert, at),
         shelved_until=until if tested_until is None else tested_until,
         reason=reason,
+        next_rung=_rung_of_what_began(alert, at),
         climb_due=None,
         answer_due=None,
     )

@@ -210,7 +210,7 @@ class Watchkeeper:
         if alert is None:
             self._register.raise_(rule, about, moment.cause, at, finding.why)
             return
-        if alert.suppression is Suppression.SHELVED:
+        if alert.suppression is Suppression.SHELVED and (rule.life_safety or isinstance(moment.pulse, Press)):
             alert = self._register.unshelve(alert, at, None, "pressed_again")
         if alert.response is Response.ACKNOWLEDGED:
             self._register.re_alarm(alert, at, finding.why, "pressed_again")

@@ -344,6 +344,19 @@ def test_a_worse_value_or_a_press_ends_a_shelf(core):
     assert core.said("sos")[:2] == ["unshelved", "told"]
 
 
+@pytest.mark.parametrize(("answered", "said"), [(False, []), (True, ["re-alarmed"])])
+def test_an_event_that_is_no_matter_of_life_ends_no_shelf(core, answered, said):
+    core.entry("access.denied", "1", SECOND, subject="stranger")
+    if answered:
+        core.ask("ack", "stranger")
+    assert core.ask("shelve", "stranger", for_ms=DAY, reason="the removal men are here all day") == "done"
+    core.forget().entry("access.denied", "2", HOUR, subject="stranger")
+    assert core.said("stranger") == said
+    assert core.alert("stranger").occurrences == 2
+    core.forget().wait(2 * DAY)
+    assert core.said("stranger")[:2] == ["unshelved", "told"]
+
+
 def test_the_second_deadline_runs_again_after_a_shelf(core):
     core.press(0)
     core.ask("ack", "sos", SECOND)

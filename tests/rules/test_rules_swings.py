@@ -129,3 +129,13 @@ def test_an_answer_before_the_second_climb_does_not_send_the_matter_back_to_the_
     leak.forget().wait(23 * MINUTE)
     assert leak.said("gas-high") == ["told"], "nobody came: those who can do most are called again"
     assert leak.told("gas-high")[-1] == ("district", 22 * 60 + 30)
+
+
+def test_nor_does_one_that_is_given_from_a_shelf_while_the_second_climb_would_have_begun(leak):
+    leak.read("gas", "gas", 10.0, 11 * MINUTE)
+    leak.gas(22.0, 12 * MINUTE)
+    leak.ask("shelve", "gas-high", at=12 * MINUTE + 30 * SECOND, for_ms=20 * MINUTE, reason="repair")
+    leak.ask("ack", "gas-high", at=14 * MINUTE)
+    leak.ask("unshelve", "gas-high", at=15 * MINUTE)
+    leak.forget().wait(26 * MINUTE)
+    assert leak.told("gas-high")[-1] == ("district", 25 * 60)
