@@ -67,10 +67,12 @@ def _pair(asked: argparse.Namespace) -> int:
 def _show_findings(items: list[Item]) -> Iterable[str]:
     for item in items:
         verdict = say(f"finding.{item['verdict']}", language())
-        key = f"finding.{item['check']}.{item['reason']}"
+        key, detail = f"finding.{item['check']}.{item['reason']}", str(item["detail"])
+        if key == "finding.clock.offset":
+            key, detail = key + ("_behind" if detail.startswith("-") else ""), detail.lstrip("+-")
         what = say(f"finding.{item['check']}", language())
         # What went wrong on the way to the answer is told in the words that alerts use.
-        told = say(key if key in CATALOGUE else f"reason.{item['reason']}", language(), detail=item["detail"])
+        told = say(key if key in CATALOGUE else f"reason.{item['reason']}", language(), detail=detail)
         yield say("finding.line", language(), verdict=f"{verdict:<4}", what=what, told=told)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from gateway.alerts import ChangeKind, NoteKind
-from gateway.cli import desk, main, persons
+from gateway.cli import desk, hardware, main, persons
 from gateway.control.client import ControlClient, DaemonNotRunning
 from gateway.control.folder import SOCKET_NAME
 from gateway.control.protocol import Refusal
@@ -475,6 +475,21 @@ def test_the_journal_has_dates_as_far_as_a_clock_was_right(tmp_path, capsys, mon
 
 
 # doors ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("off", "english", "chinese"),
+    [
+        ("-3574", "3574 s behind the gateway's", "比网关慢 3574 秒"),
+        ("+20", "20 s ahead of the gateway's", "比网关快 20 秒"),
+    ],
+)
+def test_a_clock_is_told_to_be_slow_or_fast(monkeypatch, off, english, chinese):
+    """``快 -3574 秒`` is read twice, and perhaps wrongly."""
+    seen = [{"door": "gate-1", "check": "clock", "verdict": "bad", "reason": "offset", "detail": off}]
+    assert list(hardware._show_findings(seen)) == [f"BAD  clock: {english}"]
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    assert list(hardware._show_findings(seen)) == [f"不好   时钟：{chinese}"]
 
 
 def test_a_terminal_looked_at_is_told_in_words(daemon, capsys, monkeypatch):
