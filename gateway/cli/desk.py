@@ -9,6 +9,7 @@ from functools import partial
 from gateway.alerts import FLOOD, Priority, Rung, building_of
 from gateway.cli.asking import ask, show_done
 from gateway.cli.options import Command, signed, state_option
+from gateway.cli.options import length as length_option
 from gateway.cli.printing import Item, language, length, listed, moment
 from gateway.words import CATALOGUE, say, wide
 
@@ -37,7 +38,7 @@ def add(command: Command) -> None:
 def _away_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("resident", help=say("cli.resident", language()))
     how = parser.add_mutually_exclusive_group(required=True)
-    how.add_argument("--for", dest="length", metavar="3d", help=say("cli.away_for", language()))
+    how.add_argument("--for", dest="length", type=length_option, metavar="3d", help=say("cli.away_for", language()))
     how.add_argument("--until", metavar="2026-12-05", help=say("cli.away_until", language()))
     how.add_argument("--back", action="store_true", help=say("cli.away_back", language()))
     signed(parser, reasoned=False)
@@ -51,7 +52,9 @@ def _test_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--up-to", choices=[one.value for one in Rung], default="", help=say("cli.test.up_to", language())
     )
-    parser.add_argument("--for", dest="length", metavar="10min", help=say("cli.test.for", language()))
+    parser.add_argument(
+        "--for", dest="length", type=length_option, metavar="10min", help=say("cli.test.for", language())
+    )
     signed(parser, reasoned=False)
 
 
@@ -63,7 +66,9 @@ def _alert_verb(parser: argparse.ArgumentParser, verb: str) -> None:
     if verb == "close":
         parser.add_argument("--mistaken", action="store_true", help=say("cli.mistaken", language()))
     if verb == "shelve":
-        parser.add_argument("--for", dest="length", required=True, metavar="20min", help=say("cli.for", language()))
+        parser.add_argument(
+            "--for", dest="length", type=length_option, required=True, metavar="20min", help=say("cli.for", language())
+        )
 
 
 def _status(asked: argparse.Namespace) -> int:

@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterable
 
 from gateway.cli.asking import ask, show_done
-from gateway.cli.options import Command, commands_of, signed, state_option
-from gateway.cli.printing import OK, USAGE, Item, complain, language
+from gateway.cli.options import Command, commands_of, length, signed, state_option
+from gateway.cli.printing import OK, Item, language
 from gateway.words import CATALOGUE, say
 
 
@@ -23,14 +23,18 @@ def add(command: Command) -> None:
     _learn_options(command("learn", _learn))
     pair = command("pair", _pair)
     pair.add_argument("door", help=say("cli.door_id", language()))
-    pair.add_argument("--for", dest="length", default="10min", metavar="10min", help=say("cli.pair_for", language()))
+    pair.add_argument(
+        "--for", dest="length", type=length, default="10min", metavar="10min", help=say("cli.pair_for", language())
+    )
     signed(pair, reasoned=True)
 
 
 def _learn_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("button", metavar="BUTTON|ADDRESS", help=say("cli.learn.button", language()))
-    parser.add_argument("--idle", default="30s", metavar="30s", help=say("cli.learn.idle", language()))
-    parser.add_argument("--for", dest="length", default="45s", metavar="45s", help=say("cli.learn.for", language()))
+    parser.add_argument("--idle", type=length, default="30s", metavar="30s", help=say("cli.learn.idle", language()))
+    parser.add_argument(
+        "--for", dest="length", type=length, default="45s", metavar="45s", help=say("cli.learn.for", language())
+    )
     state_option(parser)
 
 
@@ -47,8 +51,6 @@ def _learn(asked: argparse.Namespace) -> int:
     from gateway.nodes import duration_ms
 
     pauses = [duration_ms(asked.idle), duration_ms(asked.length)]
-    if None in pauses:
-        return complain(asked, "cli.not_a_duration", USAGE, given=f"{asked.idle} {asked.length}")
     for step, pause_ms in zip(("listen", "press"), pauses, strict=True):
         done = ask(asked, "learn", {"button": asked.button, "step": step}, _show_nothing)
         if done != OK:

@@ -35,7 +35,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
-        self.exit(USAGE, f"{self.prog}: {_translated(message)}\n")
+        self.exit(USAGE, f"{self.prog}: {_translated(message)}{_meant(message)}\n")
 
 
 _COMPLAINTS = {
@@ -55,6 +55,15 @@ _COMPLAINTS = {
     )
 }
 """What argparse (3.11 to 3.13) complains of, and how we say it; it has no catalogue but the machine's gettext."""
+
+
+def _meant(message: str) -> str:
+    """The word most like one that is none of those there are."""
+    from gateway.nodes import nearest
+
+    found = re.search(r"invalid choice: '(?P<given>.*?)' \(choose from (?P<known>.*)\)", message, re.DOTALL)
+    near = nearest(found["given"], re.findall(r"[\w-]+", found["known"])) if found else ""
+    return "\n" + say("fault.near", language(), near=near) if near else ""
 
 
 def _translated(message: str) -> str:
@@ -95,6 +104,15 @@ def site_argument(parser: argparse.ArgumentParser) -> None:
 def state_option(parser: argparse.ArgumentParser) -> None:
     """Where the daemon keeps its state, and its socket."""
     parser.add_argument("--state", default=None, metavar="DIR", help=say("cli.state", language()))
+
+
+def length(given: str) -> str:
+    """As an option's type: a duration as it was written, for whoever is asked reckons with it."""
+    from gateway.nodes import duration_ms
+
+    if duration_ms(given) is None:
+        raise argparse.ArgumentTypeError(say("cli.not_a_duration", language(), given=given))
+    return given
 
 
 def signed(parser: argparse.ArgumentParser, *, reasoned: bool) -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from gateway.cli.options import Command, site_argument
-from gateway.cli.printing import FAULTY, USAGE, language, print_faults
+from gateway.cli.options import Command, length, site_argument
+from gateway.cli.printing import FAULTY, language, print_faults
 from gateway.words import say
 
 
 def add(command: Command) -> None:
     """``demo`` and ``simulate``."""
     command("demo", _demo).add_argument(
-        "--for", dest="seconds", metavar="90s", help=say("cli.simulate.for", language())
+        "--for", dest="seconds", type=length, metavar="90s", help=say("cli.simulate.for", language())
     )
     _simulate_options(command("simulate", _simulate))
 
@@ -22,7 +21,7 @@ def add(command: Command) -> None:
 def _simulate_options(parser: argparse.ArgumentParser) -> None:
     site_argument(parser)
     parser.add_argument("--state", type=Path, metavar="DIR", help=say("cli.simulate.state", language()))
-    parser.add_argument("--for", dest="seconds", metavar="90s", help=say("cli.simulate.for", language()))
+    parser.add_argument("--for", dest="seconds", type=length, metavar="90s", help=say("cli.simulate.for", language()))
     parser.add_argument("--still", action="store_true", help=say("cli.simulate.still", language()))
 
 
@@ -30,11 +29,8 @@ def _demo(asked: argparse.Namespace) -> int:
     from gateway.nodes import duration_ms
     from gateway.sim.demo import demo
 
-    length = None if asked.seconds is None else duration_ms(asked.seconds)
-    if asked.seconds is not None and length is None:
-        print(say("cli.not_a_duration", language(), given=asked.seconds), file=sys.stderr)
-        return USAGE
-    return demo(seconds=None if length is None else length / 1000, as_json=asked.json, language=language())
+    lasts = None if asked.seconds is None else duration_ms(asked.seconds)
+    return demo(seconds=None if lasts is None else lasts / 1000, as_json=asked.json, language=language())
 
 
 def _simulate(asked: argparse.Namespace) -> int:
@@ -42,14 +38,11 @@ def _simulate(asked: argparse.Namespace) -> int:
     from gateway.nodes import Faults, duration_ms
     from gateway.sim.simulate import Wishes, simulate
 
-    length = None if asked.seconds is None else duration_ms(asked.seconds)
-    if asked.seconds is not None and length is None:
-        print(say("cli.not_a_duration", language(), given=asked.seconds), file=sys.stderr)
-        return USAGE
+    lasts = None if asked.seconds is None else duration_ms(asked.seconds)
     faults = Faults()
     checked = check(asked.site, faults)
     if checked is None or faults.errors:
         print_faults(faults, as_json=asked.json)
         return FAULTY
-    wishes = Wishes(asked.state, None if length is None else length / 1000, asked.still)
+    wishes = Wishes(asked.state, None if lasts is None else lasts / 1000, asked.still)
     return simulate(asked.site, wishes, as_json=asked.json, language=language())

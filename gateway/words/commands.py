@@ -152,7 +152,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "门房进程要由 {folder} 的主人（uid {owner}）来运行，例如 systemctl start loudong-porter",
         "the porter must run as the user who owns {folder} (uid {owner}): systemctl start loudong-porter",
     ),
-    "cli.not_a_duration": ("{given} 不是时长（例如 90s）", "{given} is no duration (e.g. 90s)"),
+    "cli.not_a_duration": ("{given} 不是时长（例如 90s、20min、2h）", "{given} is no duration (e.g. 90s, 20min, 2h)"),
     "cli.reenrol": ("按钮换过电池：重新登记计数器", "a button's battery was changed: take its counter anew"),
     "cli.button_id": ("按钮编号", "id of the button"),
     "cli.learn": (

@@ -73,3 +73,33 @@ def test_a_wrong_call_is_told_in_the_readers_language(monkeypatch, capsys, asked
         main(asked)
     assert left.value.code == 64
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("spoken", "said"),
+    [("en_US.UTF-8", "Did you mean “check”?"), ("zh_CN.UTF-8", "是不是“check”？")],
+)
+def test_a_command_that_was_mistyped_is_guessed(capsys, monkeypatch, spoken, said):
+    """Thirty-five names in a row help nobody to see the slip."""
+    monkeypatch.setenv("LC_ALL", spoken)
+    with pytest.raises(SystemExit, match="64"):
+        main(["chek", "site.yaml"])
+    assert said in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="64"):
+        main(["profiles", "lst"])
+    assert "list" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["shelve", "3c66", "--reason", "x"], ["away", "elder-1"], ["test"], ["pair", "gate-1", "--reason", "x"],
+        ["learn", "sos-1"], ["simulate", "site.yaml"],
+    ],
+)  # fmt: skip
+def test_what_is_no_length_is_said_before_anybody_is_asked(capsys, monkeypatch, tmp_path, command):
+    """And not that one is missing, which stands there."""
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    with pytest.raises(SystemExit, match="64"):
+        main([*command, "--for", "半小时", "--state", str(tmp_path)])
+    assert capsys.readouterr().err.endswith(": 参数 --for：半小时 不是时长（例如 90s、20min、2h）\n")

@@ -77,4 +77,5 @@ def test_as_json_it_is_one_object_a_line(daemon, capsys):
 def test_what_cannot_be_done_is_said(daemon, capsys):
     assert main(["learn", "sos-9", "--state", daemon]) == 1
     assert "no such button" in capsys.readouterr().err
-    assert main(["learn", "sos-1", "--idle", "soon", "--state", daemon]) == 64
+    with pytest.raises(SystemExit, match="64"):
+        main(["learn", "sos-1", "--idle", "soon", "--state", daemon])
