@@ -374,9 +374,9 @@ class Departures:
             self._refused.append(parcel)
         self.wake.set()
 
-    def recall(self, parcel: Parcel) -> None:
-        """The broker takes no alerts: it is not the fault of this one."""
-        self._under_way.discard(parcel)
+    def recall(self) -> None:
+        """The broker takes no alerts, and the session ends by that: it is the fault of nobody that is on its way."""
+        self._drop_under_way()
 
     async def save(self) -> None:
         """Move the durable cursors to where the lanes have arrived, and past what was set aside."""

@@ -46,6 +46,7 @@ from gateway.uplink.session import (
     publish_properties,
     refused,
     refused_for_itself,
+    refused_without_reason,
     unheard,
 )
 from gateway.uplink.sweeping import sweep
@@ -291,7 +292,8 @@ class MqttUplink:
         look_at = loop.time() + self._look_again_s
         while True:
             self._departures.wake.clear()
-            while (parcel := await self._departures.next(session.window)) is not None:
+            # Nothing goes over a line that we are about to leave: it would overtake what was refused there, or be blamed for its end.
+            while not session.lost.done() and (parcel := await self._departures.next(session.window)) is not None:
                 self._depart(session, parcel)
             session.flush()
             await self._departures.save()
@@ -320,19 +322,23 @@ class MqttUplink:
         if refused(answer.result()):
             self.counts[f"{parcel.kind}_refused"] += 1
             log.warning("publish_refused", uplink=self.uplink.id, kind=parcel.kind, code=str(answer.result()))
-            if parcel.kind is Kind.ALERT and refused_for_itself(answer.result()):
-                self._departures.refused(parcel)
-                return
             if parcel.kind is Kind.ALERT:
-                self._departures.recall(parcel)
-                # It must not count as delivered, and nothing behind it in its lane may overtake it for good.
-                session.fail(SessionLost("publish_refused", str(answer.result())))
+                self._refuse(session, parcel, answer.result())
                 return
         if parcel.kind is Kind.ALERT and not self._is_heard(answer.result()):
             self._departures.unheard()
             asyncio.get_running_loop().call_later(_ASK_AGAIN_S, self._ask_again, session, parcel)
             return
         self._departures.arrived(parcel)
+
+    def _refuse(self, session: Session, parcel: Parcel, code: ReasonCode) -> None:
+        """It must not count as delivered, and nothing behind it in its lane may overtake it for good, but where it is to blame."""
+        if parcel.aside or refused_for_itself(code):
+            self._departures.refused(parcel)
+            return
+        if not refused_without_reason(code):
+            self._departures.recall()
+        session.fail(SessionLost("publish_refused", str(code)))
 
     def _is_heard(self, code: ReasonCode) -> bool:
         """Whether somebody has this alert, or we have waited long enough for anybody who might.

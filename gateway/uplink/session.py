@@ -61,6 +61,8 @@ _NO_MATCHING_SUBSCRIBERS = 0x10
 _FIRST_FAILURE = 0x80
 # Of PUBACK; "packet too large" is none of its words (3.4.2.1), and the library hangs up on one that uses it.
 _PAYLOAD_CODE = 0x99
+# "Unspecified" and "implementation specific" (2.4): so says a broker, or what was built into it, of one message or of all.
+_UNSAID_CODES = frozenset({0x80, 0x83})
 # openssl verify(1): the two verdicts that depend on our clock
 _NOT_YET_VALID, _EXPIRED = 9, 10
 
@@ -468,6 +470,11 @@ def refused(code: ReasonCode | int) -> bool:
 def refused_for_itself(code: ReasonCode) -> bool:
     """Whether a PUBACK that says no speaks of this message, and not of its topic or of us."""
     return int(code.value) == _PAYLOAD_CODE
+
+
+def refused_without_reason(code: ReasonCode) -> bool:
+    """Whether a PUBACK that says no leaves open of what it speaks: who is to blame must be found out as if the broker had hung up."""
+    return int(code.value) in _UNSAID_CODES
 
 
 def packed_bytes(properties: Properties | None) -> int:

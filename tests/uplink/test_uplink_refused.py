@@ -1,0 +1,114 @@
+"""A broker that refuses an alert by a code (MQTT 5, 3.4.2.1): what it may be told next, and who is to blame."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+
+import pytest
+from instruments.packets import CONNECT, PUBLISH, SUBSCRIBE, packets, published
+
+from gateway.uplink.departures import Departures
+from gateway.uplink.parcel import Kind
+
+NOT_AUTHORIZED = 0x87
+LARGE = 10_000
+
+
+def refusing(code, heard, least=LARGE):
+    """A broker of MQTT 5 that refuses by this code all alerts of so many bytes; lane and sequence of each it hears go to ``heard``."""
+
+    async def serve(reader, writer):
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            async for kind, content in packets(reader):
+                if kind == CONNECT:
+                    writer.write(b"\x20\x03\0\0\0")
+                elif kind == SUBSCRIBE:
+                    writer.write(b"\x90\x04" + content[:2] + b"\0\x01")
+                elif kind == PUBLISH:
+                    topic, mid = published(content)
+                    said = 0
+                    if topic.endswith("/alerts"):
+                        body = json.loads(content[content.index(b"{") :])
+                        said = code if len(content) >= least else 0
+                        heard.append(((body["lane"], int(body["sequence"])), said))
+                    writer.write(b"\x40\x03" + mid + bytes((said,)))
+        writer.transport.abort()
+
+    return serve
+
+
+@pytest.mark.parametrize("code", [0x80, 0x83])
+def test_one_alert_that_is_refused_without_a_reason_is_passed_by_all_others(house, code):
+    async def story():
+        heard = []
+        broker = await asyncio.start_server(refusing(code, heard), "127.0.0.1", 0)
+        async with broker:
+            gateway = house.Gateway(broker.sockets[0].getsockname()[1])
+            gateway.outbox.add("critical", 1, longer=LARGE)
+            gateway.outbox.add("critical", 3)
+            gateway.outbox.add("low", 3)
+            async with house.running(gateway.mqtt):
+                at = {("city", "critical"): 4, ("city", "low"): 3}
+                await house.until(lambda: gateway.outbox.cursors == at)
+                await house.until(lambda: gateway.core.health[-1:] == [("faulty", "set_aside")])
+        assert gateway.outbox.kept_aside == [("critical", 1)]
+        taken = dict.fromkeys(place for place, said in heard if not said)
+        assert list(taken) == [("critical", n) for n in (2, 3, 4)] + [("low", n) for n in (1, 2, 3)]
+
+    asyncio.run(story())
+
+
+def test_what_was_set_aside_and_is_refused_for_whatever_reason_ends_no_session_and_holds_up_no_other(house):
+    async def story():
+        heard = []
+        broker = await asyncio.start_server(refusing(NOT_AUTHORIZED, heard), "127.0.0.1", 0)
+        async with broker:
+            gateway = house.Gateway(broker.sockets[0].getsockname()[1])
+            gateway.outbox.add("critical", 1, longer=LARGE)
+            gateway.outbox.cursors["city", "critical"] = 1
+            await gateway.outbox.set_aside("city", "critical", 1)
+            async with house.running(gateway.mqtt):
+                await house.until(lambda: (("critical", 1), NOT_AUTHORIZED) in heard)
+                gateway.outbox.add("low", 3)
+                await house.until(lambda: gateway.outbox.cursors.get(("city", "low")) == 3)
+        assert gateway.outbox.kept_aside == [("critical", 1)]
+        assert (gateway.mqtt.counts["connected"], len(heard)) == (1, 4)
+
+    asyncio.run(story())
+
+
+def test_nothing_goes_over_a_line_on_which_an_alert_was_refused(house):
+    async def story():
+        heard = []
+        broker = await asyncio.start_server(refusing(NOT_AUTHORIZED, heard), "127.0.0.1", 0)
+        async with broker:
+            gateway = house.Gateway(broker.sockets[0].getsockname()[1])
+            gateway.outbox.add("critical", 1, longer=LARGE)
+            gateway.outbox.add("critical", 3)
+            async with house.running(gateway.mqtt):
+                await house.until(lambda: gateway.mqtt.counts["lost_publish_refused"] >= 5)
+        assert {place for place, _ in heard} == {("critical", 1)}
+        assert gateway.mqtt.counts["device_sent"] == 0
+
+    asyncio.run(story())
+
+
+def test_nobody_is_blamed_for_a_session_that_ended_because_alerts_are_forbidden(house):
+    async def story():
+        outbox = house.MemoryOutbox()
+        leaving = Departures("city", outbox, lambda: b"", lambda: {"gas-501": b"{}"})
+        for n in range(1, 4):
+            outbox.add("high", 2)
+            leaving.restart()
+            leaving.arrived(await leaving.next())  # the status
+            leaving.arrived(await leaving.next())
+            outbox.cursors["city", "high"] = 2 * n - 1
+            second, device = await leaving.next(), await leaving.next()
+            assert (second.sequence, device.kind) == (2 * n, Kind.DEVICE)
+            leaving.recall()
+            assert not leaving.lost()
+            outbox.cursors["city", "high"] = 2 * n
+
+    asyncio.run(story())
