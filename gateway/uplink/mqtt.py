@@ -164,7 +164,7 @@ class MqttUplink:
             log.warning("telemetry_dropped", uplink=self.uplink.id, batches=waited, reason="ended")
 
     async def _keep_alive(self) -> None:
-        loop, rounds, haste = asyncio.get_running_loop(), 0, HASTE
+        loop, rounds, haste, struck = asyncio.get_running_loop(), 0, HASTE, False
         while True:
             began = loop.time()
             try:
@@ -172,7 +172,8 @@ class MqttUplink:
             except SessionLost as fault:
                 explained = self._answering.lost() or fault.reason == "taken_over"
                 steady, served = loop.time() - began >= STEADY_S, self._departures.served
-                struck, pause_due = self._departures.lost(explained=explained), self._lost(fault, steady=steady)
+                struck |= self._departures.lost(explained=explained)  # at any address since the last pause
+                pause_due = self._lost(fault, steady=steady)
                 haste = HASTE if steady or served else haste
                 hastens = pause_due and struck and haste > 0
                 haste -= hastens
@@ -181,6 +182,7 @@ class MqttUplink:
                 if pause_due and not hastens:
                     ceiling = min(self._backoff_max_s, BACKOFF_FIRST_S * 2 ** min(rounds - 1, 16))
                     await self._sleep(ceiling * self._chance())
+                struck &= not pause_due
             except _GoHome:
                 self._departures.lost(explained=True)
                 self._preference.go_home()

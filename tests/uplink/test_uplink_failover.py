@@ -272,3 +272,24 @@ def test_who_was_on_its_way_when_we_went_home_is_not_blamed_for_a_session_that_w
                 assert not gateway.mqtt._departures._tolerances[hosts[1]].suspects_any
 
     asyncio.run(story())
+
+
+def test_a_second_broker_that_is_away_brings_no_pauses_while_an_alert_is_looked_for_that_the_first_does_not_take(
+    house, mosquitto
+):
+    async def story():
+        served, pauses = mosquitto(extra="max_packet_size 4000"), []
+        hosts = Broker("127.0.0.1", served.port), Broker("127.0.0.1", free_port())
+        gateway = house.Gateway(served.port, protocol="3.1.1", hosts=hosts)
+        gateway.outbox.add("critical", 1, longer=10_000)
+        gateway.outbox.add("critical", 3)
+
+        async def pause(seconds):
+            pauses.append(seconds)
+
+        gateway.mqtt._sleep = pause
+        async with house.running(gateway.mqtt):
+            await house.until(lambda: gateway.outbox.cursors.get(("city", "critical")) == 4)
+        assert (gateway.outbox.kept_aside, pauses) == ([("critical", 1)], [])
+
+    asyncio.run(story())
