@@ -1,0 +1,139 @@
+"""What must hold where the site is loaded anew in the middle of any life: the same one says nothing, another one is followed whole."""
+
+from __future__ import annotations
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+from properties.test_properties_engine import COMPOUND, PROFILE, Down, Life, drills, lives, orders, restarts, whole
+
+from gateway.actions import Publish
+from gateway.alerts import CHAIN_TEST
+from gateway.events import Quality, Reading, SiteLoaded, Stamped
+from gateway.instant import MINUTE, SECOND, Instant
+from gateway.rules.engine import Engine
+from gateway.rules.outputs import desired
+
+_replace = msgspec.structs.replace
+
+
+class Reloading(Life):
+    """Loads its site anew between some of its events."""
+
+    reload_at: frozenset[int] = frozenset()
+
+    def step(self, gap, event):
+        if self.steps + 1 in self.reload_at:
+            half = Instant(self.at + gap // 2)
+            self.keep(self.engine.wake(half))
+            self.revive()
+            self.keep(self.engine.handle(Stamped(half, f"reload.{self.steps}", SiteLoaded("f"))))
+        super().step(gap, event)
+
+
+@PROFILE
+@given(lives, st.frozensets(st.integers(1, 40), max_size=3))
+def test_the_same_site_loaded_at_any_moment_says_nothing(life, moments):
+    lived, reloaded = Life().play(life), Reloading()
+    reloaded.reload_at = moments
+    assert _said(reloaded.play(life)) == _said(lived)
+
+
+def _said(life):
+    """What comes of a look is named by the event at which somebody looked, so ids may differ, and nothing else."""
+    changes = [publish.change for publish in life.changes]
+    return [
+        (c.kind, c.at, c.reason, c.alert.rule, c.alert.subject, c.alert.revision, c.alert.condition, c.alert.response,
+         c.alert.suppression, c.alert.drill, c.alert.told)
+        for c in changes
+    ]  # fmt: skip
+
+
+def _elsewhere(compound):
+    moved = {"gas-301", "sos-301", "smoke-301"}
+    subjects = {name: _replace(s, place="b1/s2/999") if name in moved else s for name, s in compound.subjects.items()}
+    return _replace(compound, subjects=subjects)
+
+
+def _with_fewer_rules(compound):
+    rules = {name: rule for name, rule in compound.rules.items() if name not in {"gas-low", "sos", "p-absent"}}
+    return _replace(compound, rules=rules)
+
+
+def _with_other_outputs(compound):
+    *kept, _ = compound.outputs.values()
+    sirens = {one.id: _replace(one, serves=("b9",)) if one.kind == "siren" else one for one in kept}
+    return _replace(compound, outputs=sirens)
+
+
+SITES = {
+    "as it was": COMPOUND,
+    "elsewhere": _elsewhere(COMPOUND),
+    "fewer rules": _with_fewer_rules(COMPOUND),
+    "other outputs": _with_other_outputs(COMPOUND),
+}
+
+
+class Resettling(Life):
+    """Lives by one site file after the other."""
+
+    def settle(self, compound):
+        self.compound = compound
+        rows = self.engine.snapshot()
+        self.engine = Engine(compound)
+        assert self.engine.restore(rows) == ()
+        self.give(SiteLoaded("f"))
+
+    def look(self):
+        """That it follows the file it lives by."""
+        engine, alerts = self.engine, self.engine.alerts()
+        told = {want.output: want for want in engine.wants()}
+        assert told == {one.id: desired(one, alerts, self.compound.rules) for one in self.compound.outputs.values()}
+        crowds = {}
+        for alert in alerts:
+            crowds.setdefault((alert.rule, alert.place.split("/")[0]), set()).add(alert.id)
+            rule, subject = self.compound.rules.get(alert.rule), self.compound.subjects.get(alert.subject)
+            if alert.rule != CHAIN_TEST:
+                assert rule is not None
+                assert rule.knows(alert.subject)
+                assert rule.members or alert.place == subject.place
+        assert engine.register._crowds == crowds
+        assert len({(alert.rule, alert.subject) for alert in alerts}) == len(alerts)
+        assert self.rows == self.snapshot()
+        engine._agreement.reach(Instant(self.at), "")
+        assert engine.register.said == []
+        assert self.rows == self.snapshot()
+
+
+tested = st.builds(
+    Reading, st.sampled_from(["gas-301", "smoke-301"]), st.sampled_from(["gas_high_alarm", "smoke"]), st.booleans(),
+    st.sampled_from([Quality.UNDER_TEST, Quality.OUT_OF_SERVICE, Quality.GOOD]),
+)  # fmt: skip
+resettled = st.lists(
+    st.tuples(
+        st.sampled_from([0, 200, SECOND, MINUTE, 5 * MINUTE, 25 * MINUTE]),
+        whole | tested | orders | drills | st.builds(Down, restarts) | st.sampled_from(sorted(SITES)),
+    ),
+    min_size=5,
+    max_size=50,
+)
+
+
+@PROFILE
+@given(resettled)
+def test_another_site_loaded_at_any_moment_is_followed_whole(life):
+    lived = Resettling()
+    lived.give(Reading("gas-301", "gas_high_alarm", True))  # else hardly any has something to be moved
+    for gap, event in life:
+        if isinstance(event, str):
+            lived.keep(lived.engine.wake(Instant(lived.at + gap)))
+            lived.at += gap
+            lived.settle(SITES[event])
+        else:
+            lived.step(gap, event)
+        lived.look()
+    last = {}
+    for publish in (one for one in lived.actions if isinstance(one, Publish)):
+        alert = publish.change.alert
+        assert alert.revision == last.get(alert.id, 0) + 1
+        last[alert.id] = alert.revision
