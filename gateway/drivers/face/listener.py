@@ -303,8 +303,8 @@ def _bytes(token: str) -> bytes:
 
 
 def _peer(request: web.BaseRequest) -> str:
-    peer = request.transport.get_extra_info("peername") if request.transport else None
-    return str(peer[0]) if peer else ""
+    """Where it came from, also of one that has hung up since."""
+    return request.protocol.peer if isinstance(request.protocol, _Connection) else ""
 
 
 def _address(text: str) -> object:
@@ -353,7 +353,7 @@ class _Connection(web.RequestHandler):
     so does aiohttp; but a firmware that writes its own requests may leave out what nobody here reads, and would send an alarm for ever.
     """
 
-    __slots__ = ("_counters", "_crowd", "_handed", "_head", "_room")
+    __slots__ = ("_counters", "_crowd", "_handed", "_head", "_room", "peer")
 
     def __init__(
         self, manager: web.Server, counters: Counter[str], crowd: Crowd[_Connection], **options: object
@@ -409,8 +409,9 @@ class _Connection(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         peer = transport.get_extra_info("peername")
+        self.peer = str(peer[0]) if peer else ""
         super().connection_made(transport)
-        goes = self._crowd.enter(self, str(peer[0]) if peer else "")
+        goes = self._crowd.enter(self, self.peer)
         if goes is not None:
             self._counters["too_many_connections"] += 1
             goes.force_close()
@@ -418,6 +419,10 @@ class _Connection(web.RequestHandler):
     def seated(self) -> None:
         """It brings something that may come in."""
         self._crowd.seated(self)
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks for the answer that aiohttp does not give
+        """Nothing more comes. Where the body is whole its sender may still wait for the answer; else he has hung up."""
+        return self._room == 0
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._crowd.leave(self)

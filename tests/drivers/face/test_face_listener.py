@@ -524,6 +524,40 @@ class TestSlowAndMany:
 
         asyncio.run(scene())
 
+    @pytest.mark.parametrize("apart", [False, True])
+    def test_who_says_that_nothing_more_comes_is_heard_and_answered(self, front_door: Open, apart: bool) -> None:
+        """Some embedded clients shut their half of the connection behind the body, and wait for the answer on the other."""
+
+        async def scene() -> None:
+            async with front_door() as front:
+                reader, writer = await asyncio.open_connection("127.0.0.1", front.listener.port)
+                path = urlsplit(front.url()).path
+                writer.write(
+                    f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(EVENT)}\r\n\r\n".encode() + EVENT
+                )
+                await asyncio.sleep(0.05 if apart else 0)
+                writer.write_eof()
+                assert (await asyncio.wait_for(reader.read(), 60)).startswith(b"HTTP/1.1 200")
+                assert len(front.inbox.of(Entry)) == 1
+                writer.close()
+
+        asyncio.run(scene())
+
+    def test_who_is_gone_when_his_whole_push_is_looked_at_is_heard_all_the_same(self, front_door: Open) -> None:
+        async def scene() -> None:
+            async with front_door() as front:
+                _, writer = await asyncio.open_connection("127.0.0.1", front.listener.port)
+                path = urlsplit(front.url()).path
+                writer.write(
+                    f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(EVENT)}\r\n\r\n".encode() + EVENT
+                )
+                writer.close()
+                await until(lambda: front.listener.counters["requests"])
+                await until(lambda: front.inbox.of(Entry) or front.listener.counters["wrong_address"])
+                assert not front.listener.counters["wrong_address"]
+
+        asyncio.run(scene())
+
 
 class TestFaultsOfTheHouse:
     def test_a_taken_port_is_a_device_fault(self, front_door: Open) -> None:
