@@ -45,7 +45,10 @@ class Answering:
         one, self._under_way = self._under_way, None
         if one is None:
             return False
-        self._strikes = self._strikes + 1 if one == self._struck else 1
+        if one == self._struck:
+            self._strikes += 1
+        elif one[0] != self._struck[0] or self._strikes < STRIKES:  # to where one was left out, once is enough
+            self._strikes = 1
         self._struck = one
         return True
 
@@ -72,7 +75,7 @@ class Answering:
         self._under_way = key
         code = await session.send(self._prefix + key[0], body, properties=properties)
         self._under_way = None  # not where the session ends: its end is judged by it
-        if key == self._struck:
+        if key[0] == self._struck[0]:
             self._strikes = 0
         self._counts["replies_refused" if refused(code) else "replies"] += 1
 

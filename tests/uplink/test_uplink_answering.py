@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections import Counter
 
 from instruments.packets import CONNECT, PUBACK, PUBLISH, SUBSCRIBE, packets, publish, published
 
+from gateway.uplink.answering import Answering
 from gateway.uplink.tolerance import STRIKES
 
 PREFIX = "loudong/v1/fukang/gw-1/"
@@ -58,5 +60,45 @@ def test_an_answer_that_ends_every_session_is_left_out_and_no_alert_is_blamed_fo
         assert (grudge.answers, gateway.mqtt.counts["replies_not_taken"]) == (STRIKES, 1)
         assert gateway.mqtt.counts["alert_not_taken"] == 0
         assert grudge.alerts == 1
+
+    asyncio.run(story())
+
+
+class Line:
+    """A session that takes answers and says nothing."""
+
+    most = None
+
+    def send(self, *_, **__):
+        return asyncio.get_running_loop().create_future()
+
+
+def test_where_one_answer_was_left_out_the_next_one_ends_one_session_until_one_passes(house):
+    async def story():
+        counts = Counter()
+        answering = Answering(house.Gateway(1).uplink, "fukang", "gw-1", PREFIX, counts)
+
+        async def sessions(command, passes=False):
+            """How many end by the answer to this command."""
+            for ended in range(9):
+                answering.begin()
+                line = Line()
+                answer = line.send()
+                line.send = lambda *_, answer=answer, **__: answer
+                telling = asyncio.create_task(answering._deliver(line, ("replies/duty", command), b"", None))
+                await asyncio.sleep(0)
+                if passes:
+                    answer.set_result(0)
+                    await telling
+                if telling.done():
+                    return ended
+                telling.cancel()
+                assert answering.lost()
+            return None
+
+        assert [await sessions("c-1"), await sessions("c-2"), await sessions("c-3")] == [STRIKES, 1, 1]
+        assert counts["replies_not_taken"] == 3
+        assert await sessions("c-4", passes=True) == 0
+        assert await sessions("c-5") == STRIKES
 
     asyncio.run(story())
