@@ -360,6 +360,9 @@ class Session(aiomqtt.Client):
     ) -> None:
         allowed = int(getattr(properties, "ReceiveMaximum", WINDOW))
         self.window = max(1, min(WINDOW, allowed))
+        # Of what is beyond (an answer, a goodbye) each waits in the client for a PUBACK. Its setter wants to be called before anybody
+        # can know the number.
+        client._max_inflight_messages = self.window  # noqa: SLF001
         self.most = getattr(properties, "MaximumPacketSize", None)
         super()._on_connect(client, userdata, flags, reason_code, properties)
 

@@ -28,9 +28,9 @@ def published(content: bytes) -> tuple[str, bytes]:
     return content[2 : 2 + name].decode(), content[2 + name : 4 + name]
 
 
-def publish(topic: str, body: bytes) -> bytes:
-    """A PUBLISH of QoS 1 for a client of MQTT 3.1.1."""
-    content = len(topic).to_bytes(2, "big") + topic.encode() + b"\0\x07" + body
+def publish(topic: str, body: bytes, properties: bytes = b"") -> bytes:
+    """A PUBLISH of QoS 1; ``properties``, with their length before them, for a client of MQTT 5."""
+    content = len(topic).to_bytes(2, "big") + topic.encode() + b"\0\x07" + properties + body
     length, head = len(content), bytearray(b"\x32")
     while length > 0x7F:
         head.append(length & 0x7F | 0x80)

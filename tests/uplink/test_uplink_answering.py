@@ -13,6 +13,8 @@ from gateway.uplink.answering import Answering
 from gateway.uplink.tolerance import STRIKES
 
 PREFIX = "loudong/v1/fukang/gw-1/"
+ACK = f"{PREFIX}commands/duty/ack"
+ORDER = json.dumps({"command_id": "c-1", "issued_at": "2999-01-01T00:00:00Z", "who": "grid-li"}).encode()
 
 
 class Grudge:
@@ -21,8 +23,7 @@ class Grudge:
     """
 
     def __init__(self):
-        order = {"command_id": "c-1", "issued_at": "2999-01-01T00:00:00Z", "who": "grid-li"}
-        self._order = publish(f"{PREFIX}commands/duty/ack", json.dumps(order).encode())
+        self._order = publish(ACK, ORDER)
         self.forgotten, self.answers, self.alerts = False, 0, 0
 
     async def serve(self, reader, writer):
@@ -100,5 +101,43 @@ def test_where_one_answer_was_left_out_the_next_one_ends_one_session_until_one_p
         assert counts["replies_not_taken"] == 3
         assert await sessions("c-4", passes=True) == 0
         assert await sessions("c-5") == STRIKES
+
+    asyncio.run(story())
+
+
+def test_an_answer_waits_for_its_place_at_a_broker_that_takes_one_message_at_a_time(house):
+    """Receive Maximum 1 (MQTT 5, 3.3.4): whoever sends a second one before the PUBACK of the first is hung up on."""
+
+    async def story():
+        seen = []
+
+        async def serve(reader, writer):
+            unanswered = []
+
+            def answer():
+                writer.write(b"\x40\x02" + unanswered.pop(0))
+
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                async for kind, content in packets(reader):
+                    if kind == CONNECT:
+                        writer.write(b"\x20\x06\0\0\x03\x21\0\x01")
+                    elif kind == SUBSCRIBE:
+                        writer.write(b"\x90\x04" + content[:2] + b"\0\x01")
+                    elif kind == PUBLISH:
+                        topic, mid = published(content)
+                        unanswered.append(mid)
+                        seen.append((topic.removeprefix(PREFIX), len(unanswered)))
+                        slow = topic.endswith("/alerts")
+                        if slow:
+                            writer.write(publish(ACK, ORDER, b"\0"))
+                        asyncio.get_running_loop().call_later(0.3 * slow, answer)
+            writer.transport.abort()
+
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as broker:
+            gateway = house.Gateway(broker.sockets[0].getsockname()[1], protocol="5")
+            gateway.outbox.add("critical")
+            async with house.running(gateway.mqtt):
+                await house.until(lambda: gateway.mqtt.counts["replies"])
+        assert seen[:3] == [("status", 1), ("alerts", 1), ("replies/duty", 1)]
 
     asyncio.run(story())
