@@ -150,6 +150,24 @@ def test_a_board_that_is_away_is_tried_with_growing_pauses_and_reported_when_it_
     assert pauses == [1, 2, 4, 8, 8, 8, 8, 8, 8]
 
 
+def test_a_board_that_is_away_for_hours_is_tried_to_the_end_in_pauses_that_grow_no_more(one, play):
+    """The pauses double; of a thousand doublings no number is left."""
+    b, lane = one("s")
+    lane.dead.add("board")
+    b.want("s", "on", "alert-1")
+
+    async def script():
+        await asyncio.sleep(3 * 3600)
+        lane.dead.clear()
+        await asyncio.sleep(10)
+
+    play(b, script)
+    tries = [at for at, deed, *_ in lane.log if deed.startswith("write")]
+    assert len(tries) > 1_100
+    assert max(later - before for before, later in itertools.pairwise(tries)) < 10
+    assert b.said()[-1] == ("on", "on", True, "")
+
+
 def test_a_board_known_to_be_back_is_tried_at_once(one, play):
     b, lane = one("s")
     lane.dead.add("board")
