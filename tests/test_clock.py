@@ -1,4 +1,4 @@
-"""The boot id: the kernel's, or what the unit hands over."""
+"""What the machine's clocks are believed: the boot id, whether the wall is trusted, and where the timeline goes on after a restart."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway import clock
+from gateway.instant import ClockQuality, Instant, Stamp
 
 KERNELS = "7e8c2f3a-0b1d-4c5e-8f90-a1b2c3d4e5f6"
 
@@ -30,3 +31,114 @@ def test_without_any_there_is_no_clock(monkeypatch, tmp_path, given):
     monkeypatch.setenv(clock.BOOT_ID_GIVEN, given)
     with pytest.raises(OSError, match="boot_id"):
         clock.SystemClock()
+
+
+# Whether the wall is trusted -------------------------------------------------------------------------
+
+SYNCED, UNSYNCED = ClockQuality.SYNCED, ClockQuality.UNSYNCED
+
+
+class Kernel:
+    """What adjtimex(2) answers: a state, and in the struct the greatest error in microseconds and the status bits."""
+
+    def __init__(self, state: int, max_error_us: int, status: int) -> None:
+        self.state, self.max_error_us, self.status = state, max_error_us, status
+
+    def adjtimex(self, buffer) -> int:
+        buffer[24:32] = self.max_error_us.to_bytes(8, "little", signed=True)
+        buffer[40:44] = self.status.to_bytes(4, "little")
+        return self.state
+
+
+@pytest.mark.parametrize(
+    ("kernel", "quality"),
+    [
+        (Kernel(0, 999_999, 0x01), SYNCED),
+        (Kernel(1, 999_999, 0x01), SYNCED),
+        (Kernel(0, 1_000_000, 0x01), UNSYNCED),
+        (Kernel(0, 0, 0x40), UNSYNCED),
+        (Kernel(0, 0, 0x41), UNSYNCED),
+        (Kernel(5, 0, 0x01), UNSYNCED),
+        (Kernel(-1, 0, 0), UNSYNCED),
+    ],
+    ids=[
+        "disciplined",
+        "leap second ahead",
+        "a second out",
+        "unsynchronised",
+        "that and more",
+        "error",
+        "not allowed to ask",
+    ],
+)
+def test_the_wall_is_trusted_where_the_kernel_is_sure_of_it_to_the_second(monkeypatch, tmp_path, kernel, quality):
+    monkeypatch.setattr(clock, "_TIMESYNC_FLAG", tmp_path / "synchronized")
+    monkeypatch.setattr(clock, "_libc", kernel)
+    assert clock.SystemClock().stamp().clock is quality
+
+
+def test_the_word_of_timesyncd_is_enough(monkeypatch, tmp_path):
+    (tmp_path / "synchronized").touch()
+    monkeypatch.setattr(clock, "_TIMESYNC_FLAG", tmp_path / "synchronized")
+    monkeypatch.setattr(clock, "_libc", Kernel(5, 0, 0x40))
+    assert clock.SystemClock().stamp().clock is SYNCED
+
+
+def test_the_kernel_is_asked_once_a_second(monkeypatch):
+    asked, uptime = [], 0
+    monkeypatch.setattr(clock, "_synchronised", lambda: asked.append(uptime) or True)
+    machine = clock.SystemClock()
+    monkeypatch.setattr(machine, "boottime_ms", lambda: uptime)
+    for uptime in (0, 1, 999, 1_000, 1_500, 1_999, 2_000):  # noqa: B007 - read by the clock
+        assert machine.stamp().clock is SYNCED
+    assert asked == [0, 1_000, 2_000]
+
+
+# The timeline ----------------------------------------------------------------------------------------
+
+
+class Machine:
+    """A clock in our hand."""
+
+    def __init__(self, uptime_ms: int) -> None:
+        self.uptime_ms = uptime_ms
+
+    def boottime_ms(self) -> int:
+        return self.uptime_ms
+
+    def stamp(self) -> Stamp:
+        return Stamp("b", self.uptime_ms, 5_000_000 + self.uptime_ms, SYNCED)
+
+
+def test_the_timeline_goes_with_the_machine_and_never_back():
+    machine = Machine(300)
+    line = clock.Timeline(machine, Instant(70_000), machine.stamp())
+    shown = []
+    for machine.uptime_ms in (300, 301, 250, 300, 1_300):
+        shown.append(line.now())
+    assert shown == [70_000, 70_001, 70_001, 70_001, 71_000]
+    assert line.now() + line.offset_ms(machine.stamp()) == machine.stamp().wall_ms
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "went_on_ms"),
+    [
+        (Stamp("a", 5_000, 9_000, SYNCED), Stamp("a", 65_000, 1_000, SYNCED), 60_000),
+        (Stamp("a", 5_000, 9_000, UNSYNCED), Stamp("a", 65_000, 9_000_000, UNSYNCED), 60_000),
+        (Stamp("a", 5_000, 9_000, SYNCED), Stamp("a", 4_000, 9_000, SYNCED), 0),
+        (Stamp("a", 5_000, 9_000, SYNCED), Stamp("b", 100, 69_000, SYNCED), 60_000),
+        (Stamp("a", 5_000, 9_000, SYNCED), Stamp("b", 100, 8_000, SYNCED), 0),
+        (Stamp("a", 5_000, 9_000, UNSYNCED), Stamp("b", 100, 69_000, SYNCED), None),
+        (Stamp("a", 5_000, 9_000, SYNCED), Stamp("b", 100, 69_000, UNSYNCED), None),
+    ],
+    ids=[
+        "same boot, wall stepped", "same boot, no clock", "same boot, not back", "reboot", "reboot, wall a little back",
+        "not trusted before", "not trusted after",
+    ],
+)  # fmt: skip
+def test_after_a_restart_it_goes_on_by_what_can_be_known_of_the_time_between(then, now, went_on_ms):
+    assert clock.resume((Instant(100_000), then), now) == (100_000 + (went_on_ms or 0), went_on_ms)
+
+
+def test_the_first_start_begins_at_nought():
+    assert clock.resume(None, Stamp("a", 5_000, 9_000, SYNCED)) == (0, None)
