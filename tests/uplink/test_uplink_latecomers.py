@@ -10,6 +10,7 @@ from gateway.alerts import Priority
 from gateway.faults import StoreFault
 from gateway.uplink import departures, retrial
 from gateway.uplink.departures import Departures
+from gateway.uplink.latecomers import Latecomers
 from gateway.uplink.parcel import Kind
 from gateway.uplink.tolerance import FIRST_REST_S, LONGEST_OF_CRITICAL_S, LONGEST_REST_S, STRIKES
 
@@ -240,3 +241,43 @@ def test_on_a_line_that_passes_the_status_and_no_alert_for_hours_a_critical_one_
         assert line.outbox.kept_aside == []
 
     asyncio.run(story())
+
+
+# Whose turn it is ------------------------------------------------------------------------------------
+
+
+def whose_turn(late, lane, limit=10_000):
+    late.look_again()
+    return _sequence(late.first(lane, lambda size: size <= limit))
+
+
+def _sequence(one):
+    return None if one is None else one.sequence
+
+
+def test_in_each_lane_whoever_was_tried_least_often_is_first_then_the_older():
+    late = Latecomers()
+    for lane, sequence in (("high", 5), ("high", 3), ("low", 1)):
+        late.add(lane, sequence)
+    turns = [_sequence(late.first(lane, lambda _: True)) for lane in ("critical", "high", "low")]
+    assert turns == [None, 3, 1]
+    for tried, then in ((3, 5), (5, 3), (3, 5)):
+        late.tried("high", tried)
+        assert _sequence(late.first("high", lambda _: True)) == then
+    late.add("high", 5, tries=9)
+    assert _sequence(late.first("high", lambda _: True)) == 5, "known already, it stays as it is known"
+    late.drop("high", 5)
+    assert _sequence(late.first("high", lambda _: True)) == 3
+    late.add("high", 2)
+    assert _sequence(late.first("high", lambda _: True)) == 2
+    assert len(late) == 3
+
+
+def test_what_the_broker_does_not_bear_lets_those_behind_it_pass():
+    late = Latecomers()
+    late.add("high", 1, size=900)
+    late.add("high", 2)
+    assert (whose_turn(late, "high"), whose_turn(late, "high", 500)) == (1, 2), "of an unknown size it is tried"
+    late.measured(late.first("high", lambda size: size <= 500), 700)
+    assert late.first("high", lambda size: size <= 500) is None
+    assert whose_turn(late, "high", 800) == 2

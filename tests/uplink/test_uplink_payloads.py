@@ -287,6 +287,30 @@ def test_the_other_bodies_fit_their_schemas():
     assert set(BODIES) == {"alerts", "status", "devices", "telemetry", "replies"} | from_upstream
 
 
+@pytest.mark.parametrize(
+    ("wall_ms", "time", "clock"), [(1_767_225_600_007, "2026-01-01T00:00:00.007Z", "synced"), (None, None, "unsynced")]
+)
+def test_a_device_says_when_it_changed_only_where_that_is_known(wall_ms, time, clock):
+    event = json.loads(device_body("fukang", "gw-1", "r1/2", "gas-501", health=Health.OK, changed_wall_ms=wall_ms))
+    assert (event.get("time"), event["data"]["changed_at"], event["data"]["clock"]) == (time, time, clock)
+
+
+@pytest.mark.parametrize(("anchor", "time"), [(ANCHOR, "2026-01-01T00:00:00.010Z"), (None, None)])
+def test_a_batch_of_readings_says_when_it_was_made_and_when_each_was_read(anchor, time):
+    readings = [Reported("gas", 1.5, Quality.GOOD, Instant(at), "%LEL") for at in (4, 10)]
+    event = json.loads(telemetry_body("fukang", "gw-1", "r1/3", "gas-501", readings, anchor=anchor, now=Instant(10)))
+    assert event.get("time") == time
+    assert [sample["age_s"] for sample in event["data"]["samples"]] == [0.006, 0]
+    assert event["data"]["samples"][1]["at"] == time
+
+
+@pytest.mark.parametrize(("accepted", "kind"), [(True, "loudong.reply.accepted"), (False, "loudong.reply.refused")])
+def test_an_answer_says_by_its_type_whether_the_order_was_carried_out(accepted, kind):
+    reply = Reply("c1", "duty-office", accepted, "done" if accepted else "not_allowed")
+    event = json.loads(reply_body("fukang", "gw-1", reply, durable=True))
+    assert (event["type"], event["data"]["accepted"]) == (kind, accepted)
+
+
 def test_a_body_comes_back_as_the_type_it_was_made_from():
     event = msgspec.json.decode(body(), type=wire.AlertEvent)
     assert event.data.condition is Condition.ACTIVE
