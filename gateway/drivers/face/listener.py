@@ -375,7 +375,8 @@ class _Connection(web.RequestHandler):
         self._hand_on(fits, surplus=len(fits) < len(data))
 
     def _take_head(self, data: bytes) -> None:
-        self._head += data
+        # Empty lines before a request belong to none (RFC 9112 2.2); two of them would be a whole head.
+        self._head = self._head + data if self._handed else (self._head + data).lstrip(b"\r\n")
         end = self._head.find(_BLANK_LINE) + 4
         if end > _MAX_HEAD or (end < 4 and len(self._head) > _MAX_HEAD):
             self._refuse_head()

@@ -207,6 +207,25 @@ class TestRefusals:
 
         asyncio.run(scene())
 
+    @pytest.mark.parametrize("host", ["", "Host: x\r\n"])
+    @pytest.mark.parametrize("before", [["\r\n\r\n"], ["\r", "\n\r", "\n"]], ids=["at once", "in pieces"])
+    def test_empty_lines_before_the_head_are_none_of_it(self, front_door: Open, host: str, before: list[str]) -> None:
+        """RFC 9112 2.2: what a firmware sends behind one request may come before the next."""
+        head = f"POST /hikvision/gate/s3cret-token HTTP/1.1\r\n{host}Content-Length: {len(EVENT)}\r\n\r\n"
+
+        async def scene() -> None:
+            async with front_door() as front:
+                reader, writer = await asyncio.open_connection("127.0.0.1", front.listener.port)
+                for piece in (*before, head):
+                    writer.write(piece.encode())
+                    await asyncio.sleep(0.02)
+                writer.write(EVENT)
+                assert b" 200 " in await asyncio.wait_for(reader.read(), 60)
+                assert front.listener.counters["surplus"] == 0
+                writer.close()
+
+        asyncio.run(scene())
+
     @pytest.mark.parametrize("segments", [1, 2, 3, 0])
     def test_a_length_too_short_costs_and_leaks_nothing(
         self, front_door: Open, caplog: pytest.LogCaptureFixture, segments: int
