@@ -36,6 +36,9 @@ from gateway.uplink.tolerance import Tolerance
 log = structlog.get_logger()
 
 WINDOW = 20  # Mosquitto's default max_inflight_messages; a broker may announce less (MQTT 5, Receive Maximum)
+SILENCE_S = 2.0
+"""What travels alone, and is not answered for so long, holds up no critical alert any more: a broker that hangs up on it has done so by
+then, and one that swallows it would keep all others waiting for the whole time of an answer, in each session."""
 _KEPT_FOR_REPLIES = 2
 _KEPT_FOR_CRITICAL = 2
 TELEMETRY_KEPT = 1000
@@ -72,6 +75,8 @@ class Departures:
         """The broker has taken an alert in this session, and has somebody for it, or nobody was waited for any longer."""
         self._answered = False
         """It has taken anything."""
+        self._silent_at = 0.0
+        """When what travels alone is no longer waited for by those who cannot wait."""
         self._unheard = False
         self._open = self._held = self._ended = False
         self._landed = asyncio.Event()
@@ -178,6 +183,7 @@ class Departures:
     def unheard(self) -> None:
         """The broker takes alerts, and has nobody for them yet: the one on trial stays so."""
         self._unheard = True
+        self._silent_at = _now() + SILENCE_S
         self.wake.set()
 
     @property
@@ -203,8 +209,11 @@ class Departures:
     async def next(self, window: int = WINDOW) -> Parcel | None:
         """The next parcel that may leave now, or None: nothing to send, or the window has no place for it."""
         room = max(1, window - _KEPT_FOR_REPLIES) - len(self._under_way)
-        if room <= 0 or self._held or self.on_trial:
+        if room <= 0 or self._held:
             return None
+        if self.on_trial:
+            return await self._past_silence()
+        self._silent_at = _now() + SILENCE_S
         if self._status_due:
             self._status_due = False
             status = self._from_status()
@@ -225,6 +234,19 @@ class Departures:
         if room <= window // 2:
             return None
         return self._from_devices() or self._from_telemetry()
+
+    async def _past_silence(self) -> Parcel | None:
+        """One critical alert of which nothing is known, where another one travels alone and the broker is silent: on a line that is only
+        slow, more would be too late for their own answers.
+        """
+        if _now() < self._silent_at or sum(parcel.kind is Kind.ALERT for parcel in self._under_way) > 1:
+            return None
+        parcel = await self._first_of(Priority.CRITICAL)
+        if parcel is None or self._tolerance.is_suspect(parcel):
+            return None
+        lane = self._lanes[Priority.CRITICAL]
+        lane.under_way.add(lane.ready.popleft().sequence)
+        return self._leave(parcel)
 
     def _must_wait(self, parcel: Parcel) -> bool:
         """Whether a parcel leaves only when nothing else is on its way."""

@@ -1,4 +1,4 @@
-"""A broker that refuses an alert by a code (MQTT 5, 3.4.2.1): what it may be told next, and who is to blame."""
+"""A broker that refuses an alert by a code (MQTT 5, 3.4.2.1), or swallows it: what it may be told next, and who is to blame."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import json
 import pytest
 from instruments.packets import CONNECT, PUBLISH, SUBSCRIBE, packets, published
 
+from gateway.uplink import departures
 from gateway.uplink.departures import Departures
 from gateway.uplink.parcel import Kind
 
@@ -17,7 +18,7 @@ LARGE = 10_000
 
 
 def refusing(code, heard, least=LARGE):
-    """A broker of MQTT 5 that refuses by this code all alerts of so many bytes; lane and sequence of each it hears go to ``heard``."""
+    """A broker of MQTT 5 that refuses by this code all alerts of so many bytes (None: says nothing); what it hears of alerts goes to ``heard``."""
 
     async def serve(reader, writer):
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
@@ -33,7 +34,8 @@ def refusing(code, heard, least=LARGE):
                         body = json.loads(content[content.index(b"{") :])
                         said = code if len(content) >= least else 0
                         heard.append(((body["lane"], int(body["sequence"])), said))
-                    writer.write(b"\x40\x03" + mid + bytes((said,)))
+                    if said is not None:
+                        writer.write(b"\x40\x03" + mid + bytes((said,)))
         writer.transport.abort()
 
     return serve
@@ -110,5 +112,25 @@ def test_nobody_is_blamed_for_a_session_that_ended_because_alerts_are_forbidden(
             leaving.recall()
             assert not leaving.lost()
             outbox.cursors["city", "high"] = 2 * n
+
+    asyncio.run(story())
+
+
+def test_a_critical_alert_does_not_wait_for_the_answer_to_one_that_the_broker_swallows(house, monkeypatch):
+    monkeypatch.setattr(departures, "SILENCE_S", 0.2, raising=False)
+
+    async def story():
+        heard = []
+        broker = await asyncio.start_server(refusing(None, heard), "127.0.0.1", 0)
+        async with broker:
+            gateway = house.Gateway(broker.sockets[0].getsockname()[1], answer_s=30.0)
+            gateway.outbox.add("critical", 1, longer=LARGE)
+            async with house.running(gateway.mqtt):
+                await house.until(lambda: heard)
+                gateway.outbox.add("low")
+                gateway.outbox.add("critical", 2)
+                await house.until(lambda: (("critical", 3), 0) in heard, 15)
+        assert gateway.mqtt.counts["connected"] == 1
+        assert [place for place, _ in heard][:3] == [("critical", n) for n in (1, 2, 3)]
 
     asyncio.run(story())
