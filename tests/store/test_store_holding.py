@@ -87,6 +87,7 @@ def test_a_gap_stands_before_what_is_left(parts, at):
     held = Held(quiet_bytes=0)
     for part in parts:
         held.add(part, [])
+    assert held, "a gap is something, too"
     assert (held.batch().journal[0].kind, held.batch().journal[0].at) == (GAP, at)
 
 
