@@ -299,6 +299,9 @@ class Departures:
             if not lane.ready:
                 await self._read(name, lane)
                 continue
+            if self._retrial.knows(lane.ready[0]):
+                lane.land(lane.ready.popleft().sequence)
+                continue
             parcel = self._alert(lane.ready[0])
             if not (reason := self._reason_against(parcel)):
                 return parcel

@@ -42,6 +42,9 @@ class Latecomers:
     def __len__(self) -> int:
         return len(self._all)
 
+    def __contains__(self, place: tuple[str, int]) -> bool:
+        return place in self._all
+
     def add(self, lane: str, sequence: int, size: int = 0, tries: int = 1) -> None:
         """One that is known already stays as it is known."""
         self._all.setdefault((lane, sequence), Latecomer(lane, sequence, size, tries))

@@ -48,6 +48,10 @@ class Retrial:
     def __len__(self) -> int:
         return len(self._all)
 
+    def knows(self, message: Message) -> bool:
+        """Whether it was set aside: where a session broke before the cursor passed it, the outbox gives it once more."""
+        return bool(self._all) and (message.lane, message.sequence) in self._all
+
     def begin(self, tolerance: Tolerance) -> None:
         """A session with a broker of which this is known."""
         self._tolerance, self._is_trying = tolerance, False

@@ -170,6 +170,26 @@ def test_what_a_broker_refused_by_name_before_it_hung_up_is_not_sent_again(house
     asyncio.run(story())
 
 
+def test_what_is_set_aside_is_not_sent_again_where_a_session_broke_before_the_cursor_had_passed_it(house):
+    async def story():
+        outbox = house.MemoryOutbox()
+        outbox.add("high", 2)
+        leaving = Departures("city", outbox, lambda: b"", dict)
+        for _ in range(2):
+            leaving.restart()
+            leaving.arrived(await leaving.next())  # the status
+            leaving.refused(parcel := await leaving.next())
+            leaving.lost()
+        assert parcel.sequence == 2, "the first was set aside in the second session, which broke before that was saved"
+        leaving.restart()
+        leaving.arrived(await leaving.next())
+        assert await leaving.next() is None
+        await leaving.save()
+        assert (sorted(outbox.kept_aside), outbox.cursors) == ([("high", 1), ("high", 2)], {("city", "high"): 2})
+
+    asyncio.run(story())
+
+
 def test_what_was_set_aside_waits_for_its_receiver_as_any_alert_does(house, mosquitto):
     """A broker that comes back without its memory takes everything, and says that nobody has it."""
 
