@@ -381,6 +381,8 @@ class Departures:
         self._answered = True
         self._tolerance.taken(parcel)
         if parcel.kind is Kind.ALERT:
+            for elsewhere in self._tolerances.values():
+                elsewhere.no_longer_sent(parcel)
             self.served = True
             if parcel.aside:
                 self._retrial.arrived(parcel)

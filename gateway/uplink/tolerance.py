@@ -107,8 +107,7 @@ class Tolerance:
 
     def taken(self, parcel: Parcel) -> None:
         """The broker has this one."""
-        if self._suspects or self._guilty:
-            self._forget(parcel.key)
+        self.no_longer_sent(parcel)
         self._most_taken = max(self._most_taken, parcel.size)
         if parcel.kind is Kind.ALERT:
             self._last_chance.update(self._accused)
@@ -119,6 +118,11 @@ class Tolerance:
         if parcel.aside:
             self._rest_s.clear()
             self._rests_until.clear()
+
+    def no_longer_sent(self, parcel: Parcel) -> None:
+        """This broker has it, or another one."""
+        if self._suspects or self._guilty:
+            self._forget(parcel.key)
 
     def _prove_size(self, taken: int) -> None:
         """What was set aside without a witness was so for its size, if a smaller one passes and none as large ever did."""

@@ -281,3 +281,21 @@ def test_what_the_broker_does_not_bear_lets_those_behind_it_pass():
     late.measured(late.first("high", lambda size: size <= 500), 700)
     assert late.first("high", lambda size: size <= 500) is None
     assert whose_turn(late, "high", 800) == 2
+
+
+def test_what_another_broker_has_is_no_longer_held_against_it(line):
+    async def story():
+        line.outbox.add("high", 10)
+        line.leaving.restart(None, "a")
+        for _ in range(2):  # the status and the first alert
+            line.leaving.arrived(await line.leaving.next())
+        while await line.leaving.next() is not None:
+            pass
+        line.leaving.lost()
+        at_a = line.leaving._tolerances["a"]
+        assert at_a.suspects_any
+        await line.session(broker="b")
+        assert line.outbox.cursors == {("city", "high"): 10}
+        assert not at_a.suspects_any
+
+    asyncio.run(story())
