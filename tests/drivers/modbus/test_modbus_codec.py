@@ -164,6 +164,7 @@ def test_the_decode_command(request_, answer):
         ({"registers": [1], "scale": "x"}, "bad_request"),
         ({"registers": [1], "shift": -1}, "bad_request"),
         ({"registers": [1], "invalid": [[1, ["x"]]]}, "bad_request"),
+        ({"registers": [1], "invalid": [[1, "tired"]]}, "bad_request"),
         ({"registers": [1], "invalid": 7}, "bad_request"),
         ({"registers": [1], "enum": {"x": "y"}}, "bad_request"),
         ({"registers": [1], "bits": {"99": "y"}}, "bad_request"),

@@ -222,6 +222,23 @@ def test_a_silent_device_takes_the_time_of_the_rest_and_not_of_the_alarms(kit):
     assert taken["air"] > 60 / 4 - 1
 
 
+def test_one_long_turn_of_an_alarm_saves_up_no_row_of_turns_for_the_rest(kit):
+    """A detector that was waited for half a minute: the alarms behind it do not give up every second turn for as long."""
+    schedule = Schedule()
+    for n in range(20):
+        schedule.replace(f"air{n}", [slot(kit, f"air{n}", 0.5, 0)])
+    for n in range(20):
+        schedule.replace(f"gas{n}", [slot(kit, f"gas{n}", 0.5, 0, point_class=PointClass.ALARM)])
+    at, seen = 30.0, []
+    schedule.done(schedule.next(0.0, lambda _: 0), at)
+    for _ in range(100):
+        chosen = schedule.next(at, lambda _: 0)
+        at += 0.05
+        schedule.done(chosen, at)
+        seen.append(chosen.device[:3])
+    assert 25 <= seen.count("air") <= 30
+
+
 def overbooked(kit, cost_s=0.05, each=4, period=0.4, seconds=400):
     """Every class wants as much as there is; how much of each is left out."""
     schedule, at = Schedule(), 0.0
