@@ -196,6 +196,29 @@ def test_a_bug_in_the_core_or_behind_it_reaches_the_reporter_and_ends_the_run(co
     virtual_run(main())
 
 
+@pytest.mark.parametrize("broken", [lambda room: (room.engine, "wake"), lambda room: (room.keeper, "put")])
+def test_a_deadline_that_breaks_the_core_ends_the_run_and_is_called_one(compound, broken):
+    """No event is to blame, and the next life must not set one aside for it."""
+
+    def fail(_argument):
+        raise ZeroDivisionError
+
+    async def main():
+        room = Room(compound)
+        room.inbox.report(Press("sos-301", PressKind.SINGLE))
+        await asyncio.sleep(179)
+        assert room.inbox.guard.suspect is None
+        setattr(*broken(room), fail)
+        with pytest.raises(ZeroDivisionError):
+            await room.living
+        assert 180_000 <= room.timeline.now() < 182_000
+        assert room.inbox.guard.suspect.kind == "deadline"
+        later = room.inbox.report(DeviceHealth("bus-one", Health.LOST, "port_gone"))
+        assert await later.durable() is False
+
+    virtual_run(main())
+
+
 def test_a_core_that_broke_is_shown_nothing_more_and_its_event_stays_the_suspect(compound):
     """Workers report until the process has ended: a state changed by half must not ride to the disk with what they say."""
 
