@@ -143,27 +143,20 @@ class Lifebook:
         self.now = at
 
     def _dues(self):
-        for case in self.cases:
-            if case.open:
-                if case.climbing:
-                    yield case.start + self._rungs(case)[case.rung][1], self._climb, case
-                for due, deed in (
-                    (case.lapse, self._lapse),
-                    (case.again, self._anew),
-                    (None if self._in_test(case) else case.shelved_until, self._unshelve),
-                    (case.regrade_due, self._regrade),
-                    (case.ends, self._end_test),
-                ):
-                    if due is not None:
-                        yield due, deed, case
-        for subject, until in self.tests.items():
-            if until is not None:
-                yield until, self._disbelieve, subject
-        for watch in self.watches.values():
-            if watch.coming is not None:
-                yield watch.coming, self._come, watch
-            if watch.going is not None:
-                yield watch.going, self._go, watch
+        """When what is due; of one instant in this order (taken, too)."""
+        cases, watches = [case for case in self.cases if case.open], self.watches.values()
+        yield from ((case.lapse, self._lapse, case) for case in cases if case.lapse is not None)
+        yield from (
+            (case.start + self._rungs(case)[case.rung][1], self._climb, case) for case in cases if case.climbing
+        )
+        yield from ((case.again, self._anew, case) for case in cases if case.again is not None)
+        yield from ((case.regrade_due, self._regrade, case) for case in cases if case.regrade_due is not None)
+        yield from ((watch.coming, self._come, watch) for watch in watches if watch.coming is not None)
+        yield from ((watch.going, self._go, watch) for watch in watches if watch.going is not None)
+        shelved = (case for case in cases if case.shelved_until is not None and not self._in_test(case))
+        yield from ((case.shelved_until, self._unshelve, case) for case in shelved)
+        yield from ((case.ends, self._end_test, case) for case in cases if case.ends is not None)
+        yield from ((until, self._disbelieve, subject) for subject, until in self.tests.items() if until is not None)
 
     # The world
 
@@ -194,7 +187,7 @@ class Lifebook:
                 self._look(watch)
             elif case is not None and case.drill and case.condition == "active":
                 if any(self._answer(watch, leaf) for leaf in watch.law.leaves):
-                    self._turn_real(case, watch)
+                    self._turn_real(case, *self._beyond(watch))
                     continue
                 if case.shelved_until is not None:
                     self._unshelve(case)
@@ -209,9 +202,9 @@ class Lifebook:
             return False
         return all(self.facts[watch.subject, leaf.point][2] for leaf in watch.law.leaves if self._answer(watch, leaf))
 
-    def _turn_real(self, case, watch):
+    def _turn_real(self, case, steps, bits):
         """The test is over, and it stands: in full. What was said in the test is no measure."""
-        case.worst, case.said = self._beyond(watch)
+        case.worst, case.said = steps, bits
         case.drill, case.shelved_until = False, None
         self._sound(case)
         self._anew(case)
@@ -315,7 +308,7 @@ class Lifebook:
         drill, shelved = self._is_drill(watch), case.shelved_until is not None
         hushed, watch.hushed = watch.hushed, watch.hushed and shelved and drill
         if case.drill and not drill:
-            self._turn_real(case, watch)
+            self._turn_real(case, *self._beyond(watch))
         elif hushed and shelved:
             if not drill:
                 self._re_alarm(case, *self._beyond(watch))
@@ -342,7 +335,7 @@ class Lifebook:
                 case.worst, case.said = steps, bits
                 self._test_again(case)
             else:
-                self._turn_real(case, watch)
+                self._turn_real(case, steps, bits)
             return
         swings = self._is_calling(case)
         if not swings:
@@ -631,28 +624,25 @@ class Lifebook:
             self.reach(self.now + downtime)
             self.look_again()
             return
-        for case in self.cases:
-            if not case.open:
-                continue
+        for case in (case for case in self.cases if case.open):
             if case.law is CHAIN:  # nobody can say that it is not over
                 self._end_test(case)
-            elif case.shelved_until is not None and case.law.life:
-                self._unshelve(case)
-            elif case.lapse is not None:
-                self._lapse(case)
-            elif case.climbing:
-                self._move_one(case)
-            elif case.again is not None:
-                self._anew(case)
-        for subject, until in self.tests.items():
-            if until is not None:
-                self._disbelieve(subject)
+            if case.shelved_until is not None and case.law.life:
+                case.shelved_until = self.now
+            if case.climbing:  # one rung; those above keep their distances
+                case.start = self.now - self._rungs(case)[case.rung][1]
+            case.lapse = None if case.lapse is None else self.now
+            case.again = None if case.again is None else self.now
+        self.tests = dict.fromkeys(self.tests)  # no test is believed any more
         for watch in self.watches.values():
             if watch.coming is not None:
                 watch.coming = self.now + (watch.law.on_delay or REREAD)
             if watch.going is not None:
                 watch.going = self.now + watch.law.off_delay
         self.look_again()
+        self.reach(self.now)
+        for subject in self.tests:
+            self._disbelieve(subject)
 
     def reload(self, laws, occupied):
         """Another site file: what it does not know any more is withdrawn, what holds by its rules is raised."""
