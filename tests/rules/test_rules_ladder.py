@@ -79,6 +79,8 @@ def test_an_acknowledgement_on_any_rung_stops_the_climb(core):
     assert core.ask("ack", "water", MINUTE, who="leader", on_site=True) == "done"
     core.wait(DAY)
     assert core.told("water") == [(B, 0), (G, 0)]
+    alert = core.alert("water")
+    assert (alert.answered_by, alert.answered_at, alert.on_site) == ("leader", MINUTE, True)
 
 
 @pytest.mark.parametrize(("rule", "deadline", "rungs"), [("sos", 600, [D]), ("water", 1800, [C])])
@@ -170,7 +172,11 @@ def test_a_second_who_stands_there_ends_the_wait_for_the_first(core):
     core.ask("ack", "sos", 5 * MINUTE, who="head", on_site=True)
     core.forget().wait(3 * HOUR)
     assert core.said("sos") == []
-    assert core.alert("sos").answered_by == "head"
+    core.ask("ack", "sos", 4 * HOUR, who="duty")
+    alert = core.alert("sos")
+    assert (alert.answered_by, alert.answered_at, alert.on_site) == ("head", 5 * MINUTE, True), (
+        "and goes on standing there"
+    )
 
 
 @pytest.mark.parametrize("on_site", [True, False])
