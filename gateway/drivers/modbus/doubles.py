@@ -26,6 +26,7 @@ from msgspec import Struct, field
 
 from gateway.drivers.modbus import frames
 from gateway.drivers.modbus.frames import Request
+from gateway.drivers.modbus.heard import Heard
 
 LISTEN_S = 0.3
 """Converters repeat at once, radio repeaters within some tenths of a second; a poll comes every half second at most."""
@@ -123,7 +124,7 @@ class Doubles:
         if unit in self._units:
             self._units[unit].listened = False
 
-    def strip(self, buffer: bytearray, at: float, asked: Collection[Request]) -> list[tuple[int, bool]]:
+    def strip(self, buffer: Heard, at: float, asked: Collection[Request]) -> list[tuple[int, bool]]:
         """Cuts doubles out of what came; gives their units, and of each whether it is news that it doubles.
 
         ``asked``: every question of which the answer may still come.
@@ -136,7 +137,7 @@ class Doubles:
             for frame in {word.frame for word in known.words}:
                 start = buffer.find(frame)
                 if start >= 0 and (news := _recognise(known, frame, at, asked)) is not None:
-                    del buffer[start : start + len(frame)]
+                    buffer.cut(start, start + len(frame))
                     found.append((unit, news))
         return found
 

@@ -3,11 +3,11 @@
 Theory. An answer comes in as many pieces as the wire likes, down to single bytes. Who searched everything at each piece would
 look at n bytes n times, and a line that only babbles would cost seconds. So it is remembered for each question up to where no
 answer begins; whatever is cut out in front ends that. And no answer with all that may lie before it is longer than ``MOST``.
+Where a frame was cut out (a double, a late answer, our own echo) is a *seam*: what lay before it never stood before what lies behind,
+and no answer reaches over it.
 """
 
 from __future__ import annotations
-
-from typing import SupportsIndex
 
 from gateway.drivers.modbus import frames
 from gateway.drivers.modbus.frames import MAX_FRAME, Answer, Request
@@ -24,19 +24,33 @@ class Heard(bytearray):
         super().__init__()
         self._looked: dict[bytes, int] = {}
         """By question: where no answer to it begins before."""
+        self._seams: list[int] = []
+        """In their order."""
 
-    def __delitem__(self, key: SupportsIndex | slice) -> None:
+    def cut(self, start: int, end: int) -> bytes:
+        """Take these bytes out; answers what they were."""
+        gone, size = bytes(self[start:end]), end - start
         self._looked.clear()
-        super().__delitem__(key)
+        del self[start:end]
+        moved = {seam if seam <= start else max(start, seam - size) for seam in (*self._seams, start)}
+        self._seams = sorted(moved - {0})
+        return gone
 
     def clear(self) -> None:
         self._looked.clear()
+        self._seams.clear()
         super().clear()
 
-    def answer_to(self, request: Request) -> Answer | None:
+    def answer_to(self, request: Request, *, final: bool = False) -> Answer | None:
         """As ``frames.search``."""
-        begin = self._looked.get(request.frame, 0)
-        found, self._looked[request.frame] = frames.look(bytes(self), request, begin=begin)
+        whole, begin = bytes(self), self._looked.get(request.frame, 0)
+        for seam in self._seams:
+            if begin < seam:
+                found, _ = frames.look(whole[:seam], request, begin=begin, final=True)
+                if found is not None:
+                    return found
+                begin = seam
+        found, self._looked[request.frame] = frames.look(whole, request, begin=begin, final=final)
         return found
 
     @property

@@ -229,7 +229,7 @@ class RtuLine(Asking):
         return self._bytes_s(request) + self._latency_s
 
     def _last_look(self, request: Request) -> Answer | None:
-        found = frames.search(bytes(self._buffer), request, final=True)
+        found = self._buffer.answer_to(request, final=True)
         if found:
             self._take(found, request)
         return found
@@ -278,7 +278,7 @@ class RtuLine(Asking):
         start = self._buffer.find(self._own)
         if start < 0:
             return
-        del self._buffer[start : start + len(self._own)]
+        self._buffer.cut(start, start + len(self._own))
         self.tally.add(self._own[0], "foreign_frames")
         self._own, self._unechoed = b"", 0
         if not echoes and not self._echo_told:
@@ -296,8 +296,7 @@ class RtuLine(Asking):
 
     def _cut(self, request: Request, start: int, end: int) -> None:
         """Take a frame out of the buffer, remembering it for its double."""
-        frame = bytes(self._buffer[start:end])
-        del self._buffer[start:end]
+        frame = self._buffer.cut(start, end)
         now = asyncio.get_running_loop().time()
         self._doubles.said(request.unit, frame, now, to_read=request.function in _READS)
         self._strip_doubles(answered=request is self._request)
@@ -351,8 +350,7 @@ class RtuLine(Asking):
         """Drop the first bytes of the buffer, counted; True where our own answer lay there, damaged."""
         if not size:
             return False
-        junk = frames.weigh(bytes(self._buffer[:size]), request)
-        del self._buffer[:size]
+        junk = frames.weigh(self._buffer.cut(0, size), request)
         for name in ("noise_bytes", "foreign_frames", "crc_errors"):
             count = getattr(junk, name)
             if count and unit is not None:
