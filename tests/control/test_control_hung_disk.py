@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 
+import pytest
 from instruments.waiting import until
 
 from gateway.control import server as server_module
@@ -15,23 +17,34 @@ async def _nothing(_request, _peer):
     return []
 
 
-def test_a_disk_that_hangs_at_the_start_holds_up_the_socket_alone(tmp_path, monkeypatch):
-    free, real = threading.Event(), server_module._listen
-    stood = []
+class Disk:
+    """Holds up whoever makes the socket, until it is ``free``."""
 
-    def listen(path, group):
-        assert free.wait(60)
-        stood.append(real(path, group))
-        return stood[-1]
+    def __init__(self) -> None:
+        self.free = threading.Event()
+        self.stood: list[socket.socket] = []
+        self._real = server_module._listen
 
-    monkeypatch.setattr(server_module, "_listen", listen)
+    def listen(self, path, group):
+        assert self.free.wait(60)
+        self.stood.append(self._real(path, group))
+        return self.stood[-1]
 
+
+@pytest.fixture
+def disk(monkeypatch):
+    hung = Disk()
+    monkeypatch.setattr(server_module, "_listen", hung.listen)
+    return hung
+
+
+def test_a_disk_that_hangs_at_the_start_holds_up_the_socket_alone(tmp_path, disk):
     async def story():
         server = ControlServer(tmp_path / "control.sock", _nothing)
         running = asyncio.create_task(server.run())
         await asyncio.sleep(0.05)  # would not return
         assert not server.stands.is_set()
-        free.set()
+        disk.free.set()
         await server.stands.wait()
         running.cancel()
         await asyncio.wait({running})
@@ -40,23 +53,13 @@ def test_a_disk_that_hangs_at_the_start_holds_up_the_socket_alone(tmp_path, monk
     asyncio.run(story())
 
 
-def test_what_stands_when_nobody_waits_for_it_any_more_is_closed(tmp_path, monkeypatch):
-    free, real = threading.Event(), server_module._listen
-    stood = []
-
-    def listen(path, group):
-        assert free.wait(60)
-        stood.append(real(path, group))
-        return stood[-1]
-
-    monkeypatch.setattr(server_module, "_listen", listen)
-
+def test_what_stands_when_nobody_waits_for_it_any_more_is_closed(tmp_path, disk):
     async def story():
         running = asyncio.create_task(ControlServer(tmp_path / "control.sock", _nothing).run())
         await asyncio.sleep(0.05)
         running.cancel()
         await asyncio.wait({running})
-        free.set()
-        await until(lambda: stood and stood[0].fileno() < 0)
+        disk.free.set()
+        await until(lambda: disk.stood and disk.stood[0].fileno() < 0)
 
     asyncio.run(story())

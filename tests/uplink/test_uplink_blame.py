@@ -87,7 +87,10 @@ async def _recover(world):
 def _played(house, steps, hated, then):
     async def story():
         world = World(house.MemoryOutbox(), set(hated))
-        clock = lambda: world.now  # noqa: E731
+
+        def clock():
+            return world.now
+
         with mock.patch.object(departures, "_now", clock), mock.patch.object(retrial, "_now", clock):
             await _play(world, steps)
             await then(world)
