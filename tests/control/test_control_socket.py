@@ -493,8 +493,9 @@ def test_a_long_answer_leaves_others_their_turn(tmp_path):
             await asyncio.sleep(0)
 
     async def main():
-        tasks = [asyncio.create_task(ControlServer(tmp_path / SOCKET_NAME, answer).run()), asyncio.create_task(tick())]
-        await asyncio.sleep(0)
+        server = ControlServer(tmp_path / SOCKET_NAME, answer)
+        tasks = [asyncio.create_task(server.run()), asyncio.create_task(tick())]
+        await server.stands.wait()
         found = await asyncio.to_thread(lambda: list(ControlClient(tmp_path).ask("alerts")))
         for task in tasks:
             task.cancel()
