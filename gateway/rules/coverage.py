@@ -63,13 +63,14 @@ class Coverage:
             self.rows.put(_replace(sight, lost_at=None, since=sight.since if short else at), source)
 
     def gap(self, source: str, at: Instant, *, missing: bool, recovered: bool) -> None:
-        """Serial numbers are missing; or no more, and what they stood for is known (``recovered``) or never will be."""
+        """A gap began or ended, and serial numbers are ``missing`` still, or no more. Not ``recovered``: what those of this gap stood
+        for will never be known, whatever becomes of others.
+        """
         sight = self.rows.get(source)
         if sight is None:
             return
         began = (sight.missing_at if sight.missing_at is not None else at) if missing else None
-        since = sight.since if missing or recovered else at
-        self.rows.put(_replace(sight, missing_at=began, since=since), source)
+        self.rows.put(_replace(sight, missing_at=began, since=sight.since if recovered else at), source)
 
     def slept(self, at: Instant, downtime_ms: int | None) -> None:
         """Nobody ran for so long (None: nobody knows how long)."""

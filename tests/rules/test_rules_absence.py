@@ -58,6 +58,18 @@ def test_a_gap_must_be_accounted_for(quiet_gate, reason, heard):
     assert quiet_gate.said("r")[0] == "raised"
 
 
+def test_a_gap_given_up_counts_whatever_is_found_of_another(quiet_gate):
+    """Two were open. Of the first nobody will ever know; the entries of the second came afterwards and say nothing of the first."""
+    quiet_gate.give(SequenceGap("gate", 5, 7), HOUR)
+    quiet_gate.give(SequenceGap("gate", 20, 21), 2 * HOUR)
+    quiet_gate.give(SequenceGap("gate", 5, 7, open=False, reason="given_up"), 3 * HOUR)
+    quiet_gate.give(SequenceGap("gate", 20, 21, open=False, reason="recovered"), 4 * HOUR)
+    quiet_gate.wait(15 * HOUR - 1)
+    assert quiet_gate.said("r") == []
+    quiet_gate.wait(15 * HOUR)  # twelve hours since the first was given up: the second hides nothing
+    assert quiet_gate.said("r")[0] == "raised"
+
+
 def test_nobody_can_tell_is_an_answer_of_its_own(make):
     absent = "{ absent: { entry: access.granted }, for: 12h }"
     core = make(rule(absent, "terminal") + rule(f"{{ unknown: {absent} }}", "terminal").replace("rule: r", "rule: u"))
