@@ -79,7 +79,7 @@ _CHINESE = {
     "list": "一列：{}",
     "several": "{}（一个，或一列）",
     "named": "每项以名字开头：{}",
-    "rules": "见[规则页](../rules.md)",
+    "rules": "见[规则页](rules.md)",
     "to": " 到 ",
     "integer": "整数",
     "number": "数字",

@@ -44,7 +44,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "profiles.kind.water-detector": ("水浸探测器", "water detector"),
     "profiles.kind.air-sensor": ("空气质量传感器", "air sensor"),
     "profiles.kind.electric-monitor": ("电气火灾监控", "electric monitor"),
-    "profiles.kind.meter": ("电表", "meter"),
+    "profiles.kind.meter": ("计量仪表", "meter"),
     "profiles.kind.ups": ("不间断电源", "UPS"),
     "profiles.kind.heater": ("电暖", "heater"),
     "profiles.kind.relay": ("继电器", "relay"),
@@ -271,7 +271,7 @@ points:
     quality_of:
       warm_up: warm_up
       sensor_fault: sensor_fault
-  # 报警点位：名称见 docs/profiles.md，内置规则按名称监听
+  # 报警点位：名称见 docs/zh/profiles.md，内置规则按名称监听
   {alarm}:
     vendor: "40002"
     class: alarm            # 每 0.5 秒读一次

@@ -16,7 +16,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "example of rule {name}: {given} is no time (e.g. 0, 5s, 3min)",
     ),
     "fault.example_not_a_deed": (
-        "规则 {name} 的例子：看不懂“{given}”（写法见 docs/rules.md）",
+        "规则 {name} 的例子：看不懂“{given}”（写法见 docs/zh/rules.md）",
         "example of rule {name}: “{given}” cannot be read (docs/rules.md says what can happen)",
     ),
     "fault.example_runs_back": (

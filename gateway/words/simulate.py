@@ -65,7 +65,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "in another terminal: loudong alerts --state {state}; here you may type press …, gas-….gas = 26, quit",
     ),
     "simulate.not_a_deed": (
-        "看不懂：{given}（写法见 docs/rules.md）",
+        "看不懂：{given}（写法见 docs/zh/rules.md）",
         "cannot be read: {given} (docs/rules.md says what can happen)",
     ),
     "simulate.no_button": ("小区文件里没有按钮 {name}", "the site file has no button {name}"),

@@ -21,6 +21,7 @@ from gateway.site.profile_schema import profile_schema
 from gateway.site.profiles import read_profile
 from gateway.site.reading import PACKAGED_PROFILES
 from gateway.site.report import render
+from gateway.words import say
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "profiles.md"
@@ -402,6 +403,20 @@ def test_the_page_lists_every_product():
         f"| `{p.profile.id}` | {p.profile.kind} | {p.profile.status} | {p.profile.name_en} |" for p in PRODUCTS.values()
     ]
     assert [line for line in section.splitlines() if line.startswith("| `")] == wanted
+
+
+def test_the_chinese_page_lists_every_product_as_profiles_list_does():
+    section = (PAGE.parent / "zh" / PAGE.name).read_text(encoding="utf-8").split("## 自带的型号", 1)[1]
+    wanted = []
+    for p in (product.profile for product in PRODUCTS.values()):
+        kind, status = say(f"profiles.kind.{p.kind}", "zh-CN"), say(f"profiles.status.{p.status}", "zh-CN")
+        wanted.append(f"| `{p.id}` | {kind} | {status} | {p.name_zh} |")
+    assert [line for line in section.splitlines() if line.startswith("| `")] == wanted
+
+
+def test_each_row_of_the_chinese_table_of_traps_names_the_same_products():
+    section = (PAGE.parent / "zh" / PAGE.name).read_text(encoding="utf-8").split("## 陷阱", 1)[1].split("\n## ", 1)[0]
+    assert [re.findall("`([^`]+)`", row) for row in section.splitlines() if "| `" in row] == list(rows().values())
 
 
 def test_an_example_knows_the_difference_between_unread_and_wrong():

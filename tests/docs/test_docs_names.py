@@ -225,6 +225,23 @@ def test_what_check_says_of_the_example_is_what_it_says(pages, monkeypatch, caps
     assert capsys.readouterr().out == shown.split("\n", 1)[1]
 
 
+@pytest.mark.parametrize(
+    ("page", "spoken"), [("docs/profiles.md", "en_US.UTF-8"), ("docs/zh/profiles.md", "zh_CN.UTF-8")]
+)
+def test_what_a_new_profile_is_told_on_the_page_is_what_it_is_told(pages, tmp_path, monkeypatch, capsys, page, spoken):
+    from gateway.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LC_ALL", spoken)
+    (shown,) = [block.text.split("\n", 2) for block in pages.blocks(page) if block.info == "console"]
+    new, file = shown[0].removeprefix("$ loudong ").split(" > ")
+    assert main(new.split()) == 0
+    (tmp_path / file).parent.mkdir()
+    (tmp_path / file).write_text(capsys.readouterr().out, encoding="utf-8")
+    assert main(shown[1].removeprefix("$ loudong ").split()) == 0
+    assert capsys.readouterr().out == shown[2]
+
+
 def test_pages_do_not_run_wide(pages):
     """A line of prose is read in a terminal, too, where a Chinese character takes two columns; tables may be wide."""
     for page in pages.all():

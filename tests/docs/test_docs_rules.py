@@ -15,8 +15,10 @@ from gateway.rules.grammar import CONDITION_WORDS, DOOR_STATES, ENTRY_TYPES
 from gateway.rules.language import compile_rules
 from gateway.site.marks import parse
 from gateway.site.report import render
+from gateway.words import say
 
 PAGE = "docs/rules.md"
+both = pytest.mark.parametrize(("page", "language"), [(PAGE, "en"), ("docs/zh/rules.md", "zh-CN")])
 _HEALTH = {"health": FactSpec(), "reason": FactSpec()}
 
 
@@ -64,13 +66,14 @@ def test_every_good_example_compiles_and_watches_somebody(pages):
             assert rules[node.mapping["rule"].value].subjects, f"line {block.line}: watches nobody"
 
 
-def test_every_bad_example_says_what_the_page_says(pages):
-    examples = [block for block in pages.blocks(PAGE) if block.info == "yaml bad"]
+@both
+def test_every_bad_example_says_what_the_page_says(pages, page, language):
+    examples = [block for block in pages.blocks(page) if block.info == "yaml bad"]
     assert len(examples) >= 3
     for block in examples:
         faults = compiled(block.text)[2]
         assert faults.errors, f"line {block.line}: nothing wrong with it"
-        assert list(render(faults, "en")) == block.following.splitlines(), f"line {block.line}"
+        assert list(render(faults, language)) == block.following.splitlines(), f"line {block.line}"
 
 
 def test_the_page_s_examples_of_rules_do_what_they_say(pages, tmp_path):
@@ -84,11 +87,12 @@ def test_the_page_s_examples_of_rules_do_what_they_say(pages, tmp_path):
     assert played >= 2
 
 
-def test_wrong_examples_are_told_as_the_page_tells(pages, tmp_path, monkeypatch, capsys):
-    (block,) = [block for block in pages.blocks(PAGE) if block.info == "yaml wrong"]
+@pytest.mark.parametrize(("page", "spoken"), [(PAGE, "C.UTF-8"), ("docs/zh/rules.md", "zh_CN.UTF-8")])
+def test_wrong_examples_are_told_as_the_page_tells(pages, tmp_path, monkeypatch, capsys, page, spoken):
+    (block,) = [block for block in pages.blocks(page) if block.info == "yaml wrong"]
     monkeypatch.chdir(tmp_path)
     Path("rules.yaml").write_text(block.text, encoding="utf-8")
-    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    monkeypatch.setenv("LC_ALL", spoken)
     assert main(["rules", "test", "rules.yaml"]) == 1
     assert capsys.readouterr().out == block.following
 
@@ -100,15 +104,33 @@ def _table(text, heading):
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]
 
 
+def _degrees(rows):
+    """Rule -> its priority and grade, as the table has them."""
+    return {row[0].strip("`"): (row[1], row[2]) for row in rows if row[0].startswith("`")}
+
+
+def _zh(key):
+    return say(key, "zh-CN")
+
+
 def test_the_table_of_built_in_rules_is_the_file(pages):
-    rows = _table(pages.text(PAGE), "Built-in rules")
-    written = {row[0].strip("`"): (row[1], row[2]) for row in rows if row[0].startswith("`")}
+    written = _degrees(_table(pages.text(PAGE), "Built-in rules"))
     nodes = {node.mapping["rule"].value: node.mapping for node in builtin_rules(Faults())}
     assert written == {name: (rule["priority"].value, rule["grade"].value) for name, rule in nodes.items()}
 
 
-def test_the_limits_in_the_table_are_those_of_the_file(pages):
-    notes = {row[0].strip("`"): row[4] for row in _table(pages.text(PAGE), "Built-in rules") if len(row) == 5}
+def test_the_chinese_table_calls_each_rule_and_its_degree_as_an_alert_does(pages):
+    rows = _table(pages.text("docs/zh/rules.md"), "内置规则")
+    written = [row[:3] for row in rows if len(row) == 5]
+    assert written == [
+        [f"`{name}` {_zh(f'rule.{name}')}", _zh(f"priority.{priority}"), _zh(f"grade.{grade}")]
+        for name, (priority, grade) in _degrees(_table(pages.text(PAGE), "Built-in rules")).items()
+    ]
+
+
+@pytest.mark.parametrize(("page", "heading"), [(PAGE, "Built-in rules"), ("docs/zh/rules.md", "内置规则")])
+def test_the_limits_in_the_table_are_those_of_the_file(pages, page, heading):
+    notes = {row[0].split("`")[1]: row[4] for row in _table(pages.text(page), heading) if len(row) == 5}
     units = {"gas": "%LEL", "co": "ppm", "co2": "ppm", "pm25": "µg/m³", "tvoc": "µg/m³", "battery": "%"}
     units |= {"residual_current": "mA", "line_temperature": "°C"}
     kinds = ("gas-detector", "co-detector", "air-sensor", "button", "electric-monitor")
