@@ -29,11 +29,13 @@ def test_armed_again_for_the_same_moment_is_taken_once():
     assert due.pop(9) is None
 
 
-def test_what_is_moved_often_does_not_pile_up():
-    due = Deadlines()
+def test_what_is_moved_often_does_not_pile_up_and_keeps_its_order():
+    due, last = Deadlines(), {}
     for n in range(10_000):
-        due.arm((str(n % 50),), n)
+        last[n % 50] = n * 7919 % 10_007
+        due.arm((str(n % 50),), last[n % 50])
     assert len(due._heap) <= 64 + 4 * 50
+    assert [moment for moment, _ in iter(lambda: due.pop(10_007), None)] == sorted(last.values())
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcde"), st.none() | st.integers(0, 50)), max_size=60))
