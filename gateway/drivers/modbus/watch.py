@@ -21,7 +21,7 @@ SILENT_S = 6.0
 _WITNESSES = 3  # so many silent devices stand for all of a long bus
 _BY_HAND = (Quality.OUT_OF_SERVICE.value, Quality.UNDER_TEST.value)
 """Reasons that a person has made: the device is well, and does not do its work."""
-_PROOF = 2  # good answers in a row before a lost device counts as back
+_PROOF = 2  # answers in a row before a lost device counts as back
 
 
 class _Silence(Struct):
@@ -55,7 +55,7 @@ class DeviceWatch:
         """A block was read as it should be."""
         self._heard(key)
         self._strikes.pop(key, None)
-        if self.health is Health.LOST and self._good < _PROOF:
+        if self._is_away():
             return None
         worst = self._worst()
         if worst is None and self._awaited:
@@ -83,13 +83,17 @@ class DeviceWatch:
         ill = unsaid or self.health in {Health.FAULTY, Health.OUT_OF_SERVICE}
         return self._now(Health.OK, None) if ill and not self._worst() else None
 
+    def _is_away(self) -> bool:
+        """Lost, and not to be counted as back yet, whatever it answers."""
+        return self.health is Health.LOST and self._good < _PROOF
+
     def _struck(self, key: object, fault: DeviceFault) -> DeviceHealth | None:
         self._strikes[key] = (self._strikes.get(key, (0, fault))[0] + 1, fault)
         return self._worsened()
 
     def _worsened(self) -> DeviceHealth | None:
         worst = self._worst()
-        return self._now(_health_of(worst), worst) if worst and self.health is not Health.LOST else None
+        return self._now(_health_of(worst), worst) if worst and not self._is_away() else None
 
     def forget(self, key: object) -> None:
         """This block is no longer asked for."""

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from instruments.virtual import virtual_run
 
-from gateway.drivers.modbus.line import Tally
+from gateway.drivers.modbus.line import Refused, Tally
 from gateway.events import Quality
 from gateway.faults import DeviceFault
 from gateway.site.profile import PointClass, Space
@@ -111,6 +111,34 @@ def test_all_of_it_silent_is_a_loss_and_no_mute_block(kit):
         assert ear.health("dev1") == [("dev1", "ok", ""), ("dev1", "lost", "timeout")]
         line.read = read
         await asyncio.sleep(35)
+        assert ear.health("dev1")[-1] == ("dev1", "ok", "")
+        assert ear.readings("gas")[-1].quality is Quality.GOOD
+
+    story_of(kit, tell)
+
+
+def test_who_is_back_and_refuses_all_is_faulty_and_lost_no_more(kit):
+    """Its cable is whole, and who was told ``timeout`` would look there."""
+
+    async def tell(line, poller, ear):
+        read = line.read
+
+        async def refuses(*asked, **more):
+            await asyncio.sleep(0.02)
+            raise Refused(4)
+
+        async def none(*asked, **more):
+            await asyncio.sleep(0.3)
+            raise DeviceFault("timeout", "unit 1")
+
+        line.read = none
+        await asyncio.sleep(10)
+        line.read = refuses
+        await asyncio.sleep(31)
+        assert ear.health("dev1")[1:] == [("dev1", "lost", "timeout"), ("dev1", "faulty", "exception")]
+        assert ear.readings("gas")[-1].value is None
+        line.read = read
+        await asyncio.sleep(31)
         assert ear.health("dev1")[-1] == ("dev1", "ok", "")
         assert ear.readings("gas")[-1].quality is Quality.GOOD
 
