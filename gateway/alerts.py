@@ -148,6 +148,8 @@ class Alert(Struct, frozen=True):
     """Second deadline: on site or closed by then, or the climb goes on."""
     answered_by: str | None = None
     answered_at: Instant | None = None
+    answered_before: tuple[str, ...] = ()
+    """Who answered earlier since it last alarmed: a second answer of theirs stops no climb."""
     on_site: bool = False
     regrade_due: Instant | None = None
     regrade_step: int = 0

@@ -17,7 +17,8 @@ _replace = msgspec.structs.replace
 def acknowledge(alert: Alert, at: Instant, who: str, answer_by_ms: int | None, *, on_site: bool) -> Alert:
     """A named person took it: the climb stops, the second deadline starts unless the person stands there.
 
-    Said again, by whomever, it postpones nothing: the first deadline stands, and who stands there goes on standing there.
+    Said again, by whomever, it postpones nothing: the first deadline stands, and who stands there goes on standing there. A climb
+    that went on because nobody came is stopped by whoever answers for the first time, and by nobody twice (docs/decisions/0027).
     """
     if alert.response is Response.ACKNOWLEDGED:
         return _acknowledge_again(alert, at, who, on_site=on_site)
@@ -43,8 +44,16 @@ def _rung_of_what_began(alert: Alert, at: Instant) -> Rung | None:
 def _acknowledge_again(alert: Alert, at: Instant, who: str, *, on_site: bool) -> Alert:
     if alert.on_site:
         return alert
-    due = None if on_site else alert.answer_due
-    return _replace(alert, answered_by=who, answered_at=at, on_site=on_site, climb_due=None, answer_due=due)
+    before = tuple(dict.fromkeys((*alert.answered_before, alert.answered_by or "")))
+    return _replace(
+        alert,
+        answered_by=who,
+        answered_at=at,
+        answered_before=before,
+        on_site=on_site,
+        climb_due=alert.climb_due if who in before and not on_site else None,
+        answer_due=None if on_site else alert.answer_due,
+    )
 
 
 def return_to_normal(alert: Alert) -> Alert:
@@ -61,6 +70,7 @@ def re_alarm(alert: Alert) -> Alert:
         response=Response.UNANSWERED,
         answered_by=None,
         answered_at=None,
+        answered_before=(),
         on_site=False,
         answer_due=None,
         silenced=False,

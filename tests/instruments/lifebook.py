@@ -4,7 +4,7 @@ First written from these alone, then held against the core; it imports nothing o
 twice. One loop over everything that may fall due, no rows, no ids, no texts; times are milliseconds of the site timeline.
 
 Where the documents leave a question open, what the core does was taken: a deadband counts for a whole rule while its alert stands,
-whichever part raised it; each re-alarm ends a silence; a second answer stops a climb that had gone on; whoever is told because nobody
+whichever part raised it; each re-alarm ends a silence; whoever is told because nobody
 came has as long again, beside the ladder's own times; an answered alert that leaves its shelf is waited for anew; over an unknown
 downtime shelves that are no matter of life, and the time to a greater grade, stand still; a reset that nothing waits for is "done"
 and ends nothing; a real alert that alarms in a test while it is shelved stays on the shelf as long as the test is believed.
@@ -86,6 +86,7 @@ class Case:
     ends: int | None = None  # of a test of the chain: when it is over by itself
     up_to: str = ""
     on_site: bool = False
+    spent: set = field(default_factory=set)  # who answered since it last alarmed
     closed_as: str | None = None
     told: list = field(default_factory=list)  # (rung, at, whether somebody stands there)
     start: int = 0
@@ -395,6 +396,7 @@ class Lifebook:
         case.occurrences += 1
         case.log.append(("re-alarmed", self.now))
         case.response, case.lapse, case.on_site, case.silenced = "unanswered", None, False, False
+        case.spent = set()
         self._give_way(case)
 
     def _re_alarm(self, case, steps=None, bits=frozenset(), *, worse=False, swings=False, hushed=False):
@@ -527,7 +529,7 @@ class Lifebook:
         if refused:
             return refused
         if verb == "ack":
-            self._ack(case, on_site)
+            self._ack(case, who, on_site)
         elif verb == "silence":
             case.silenced = True
         elif verb == "shelve":
@@ -566,13 +568,15 @@ class Lifebook:
         self._anew(case)
         return "done"
 
-    def _ack(self, case, on_site):
+    def _ack(self, case, who, on_site):
         first, already_there = case.response == "unanswered", case.on_site
         case.log.append(("acknowledged", self.now))
         case.response = "acknowledged"
         case.on_site = case.on_site or on_site
-        if not already_there:
+        if not already_there and (first or who not in case.spent):
             case.climbing = False
+        if not already_there:
+            case.spent.add(who)
         if first:
             case.again = None
         if first and case.shelved_until is None:

@@ -191,6 +191,41 @@ def test_who_answers_once_the_ladder_has_gone_on_stops_it_again(make, on_site):
     assert core.told("r")[2:] == [(C, 1801)], "the street would be next, ten minutes later"
 
 
+def test_who_promised_and_did_not_come_stops_the_ladder_no_second_time(make):
+    """Was: the head answers, does not come, and answers again whenever the next rung is about to be told."""
+    core = make(RULE.format("high", "hard"))
+    core.read("water", "water", True, 0)
+    core.ask("ack", "r", SECOND, who="head")
+    core.wait(31 * MINUTE)
+    core.forget().ask("ack", "r", 32 * MINUTE, who="head")
+    assert core.said("r") == ["acknowledged"], "it is written down"
+    core.wait(41 * MINUTE)
+    assert core.told("r")[2:] == [(C, 1801), (S, 2401)]
+    core.ask("ack", "r", 42 * MINUTE, who="community-1")
+    core.ask("ack", "r", 61 * MINUTE, who="head")
+    core.wait(62 * MINUTE)
+    assert core.told("r")[4:] == [(D, 3601)], "who is new to it stopped it until the second deadline"
+
+
+@pytest.mark.parametrize("again", ["head", "grid-1"])
+def test_whose_answer_is_spent_stays_spent_until_it_alarms_again(make, again):
+    """Also where another one has answered since, and over a restart."""
+    core = make(RULE.format("high", "hard") + "  latch: true\n")
+    core.read("water", "water", True, 0)
+    core.ask("ack", "r", SECOND, who="head")
+    core.ask("ack", "r", 2 * SECOND, who="grid-1")
+    core.wait(31 * MINUTE)
+    core.restart(after=0)
+    core.ask("ack", "r", 32 * MINUTE, who=again)
+    core.wait(42 * MINUTE)
+    assert core.told("r")[2:] == [(C, 1801), (S, 2401)]
+    core.read("water", "water", False, 43 * MINUTE)
+    core.read("water", "water", True, HOUR)
+    core.ask("ack", "r", 61 * MINUTE, who=again)
+    core.wait(90 * MINUTE)
+    assert core.told("r")[-2:] == [(B, 3600), (G, 3600)]
+
+
 def test_medium_and_low_have_no_second_deadline(core):
     core.entry("access.denied", "1", 0, subject="stranger")
     core.ask("ack", "stranger", SECOND)
