@@ -226,6 +226,36 @@ def test_whose_answer_is_spent_stays_spent_until_it_alarms_again(make, again):
     assert core.told("r")[-2:] == [(B, 3600), (G, 3600)]
 
 
+@pytest.fixture
+def gone_on(make):
+    """Somebody promised and did not come: the community was told after half an hour, and is followed by the street and the district as
+    far apart as two second deadlines are.
+    """
+    apart = {Rung.BUILDING: 0, Rung.COMMUNITY: 5 * MINUTE, Rung.STREET: 35 * MINUTE, Rung.DISTRICT: 65 * MINUTE}
+    core = make(RULE.format("high", "hard"), ladder={priority: apart for priority in Priority})
+    core.read("water", "water", True, 0)
+    core.ask("ack", "r", 0, who="head")
+    core.wait(31 * MINUTE)
+    assert core.told("r") == [(B, 0), (C, 1800)]
+    return core
+
+
+def test_where_the_second_deadline_and_the_next_rung_are_due_at_once_one_rung_is_told(gone_on):
+    """The second deadline fires first, and moves the rung that was due away: the order of their names (``Deadlines``) must see to it,
+    for the climb's own would tell one and leave another to the deadline.
+    """
+    gone_on.wait(HOUR)
+    assert gone_on.told("r")[2:] == [(S, 3600)]
+    gone_on.wait(90 * MINUTE)
+    assert gone_on.told("r")[3:] == [(D, 5400)]
+
+
+def test_a_time_of_unknown_length_makes_both_due_and_tells_one_rung(gone_on):
+    gone_on.restart(after=None)
+    gone_on.wait(gone_on.at)
+    assert gone_on.told("r")[2:] == [(S, 1860)]
+
+
 def test_medium_and_low_have_no_second_deadline(core):
     core.entry("access.denied", "1", 0, subject="stranger")
     core.ask("ack", "stranger", SECOND)
