@@ -368,7 +368,6 @@ class Engine:
         if offset is not None:
             self.register.date(at)
             self.board.away.date(at)
-        self._watches.look_at_all(_moment(stamped))
 
     def _segment_start(self, at: int) -> Instant:
         """Where the time of a boot begins of which nobody knows how long after the last it came.
