@@ -63,7 +63,6 @@ def return_to_normal(alert: Alert) -> Alert:
 
 def re_alarm(alert: Alert) -> Alert:
     """The condition came back or worsened, or the button was pressed again, after somebody had answered."""
-    shelved = alert.suppression is Suppression.SHELVED  # then it is told nobody
     return _replace(
         alert,
         condition=Condition.ACTIVE,
@@ -74,7 +73,6 @@ def re_alarm(alert: Alert) -> Alert:
         on_site=False,
         answer_due=None,
         silenced=False,
-        shelved_ms=alert.shelved_ms if shelved else 0,
         reset_by=None,
     )
 

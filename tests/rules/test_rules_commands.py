@@ -92,6 +92,17 @@ def test_what_was_told_to_nobody_is_not_shelved_anew(make):
     assert core.ask("shelve", "sos", for_ms=30 * MINUTE, reason="drill") == "shelf_used_up"
 
 
+def test_what_alarms_again_and_is_told_to_nobody_is_not_shelved_anew(make):
+    """Was: each worse value gave the half-hour back, and the siren was mute for as long as it got worse."""
+    core = make(people={})
+    core.gas(21.0, 0)
+    assert core.ask("shelve", "gas-high", MINUTE, for_ms=30 * MINUTE, reason="repair") == "done"
+    core.wait(31 * MINUTE)
+    core.gas(50.0, 32 * MINUTE)
+    assert (core.said("gas-high")[-2:], core.output("siren")) == (["re-alarmed", "told"], "on")
+    assert core.ask("shelve", "gas-high", for_ms=30 * MINUTE, reason="repair") == "shelf_used_up"
+
+
 def test_a_command_is_carried_out_once_and_answered_alike_also_after_a_restart(core):
     core.press(SECOND)
     assert core.ask("ack", "sos", command_id="x1") == "done"
