@@ -52,11 +52,11 @@ class Watch(Struct, frozen=True):
 
     phase: Phase = Phase.IDLE
     due: Instant | None = None
-    """When to look again. Of an active one: it came back under a shelf, in a test that is believed until then."""
+    """When to look again. Of an active one: it came back under a shelf, or is worse (``why``), in a test that is believed until then."""
     cause: str = ""
     """Event that began it; names the occasion of the alert."""
     why: tuple[Why, ...] = ()
-    """What was seen then, kept until it is confirmed."""
+    """What was seen then, kept until it is confirmed; of an active one, what is worse but said in a test."""
 
     def ripe(self, at: Instant) -> bool:
         """Whether its delay has passed."""
@@ -266,10 +266,10 @@ class Watchkeeper:
             self._raise(rule, subject, finding.why, moment.at, watch.cause)
         elif watch.phase is Phase.CLEARING:
             self._set(rule, subject, _replace(watch, phase=Phase.ACTIVE, due=None))
-        elif watch.phase is Phase.ACTIVE and watch.due is not None:
+        elif watch.phase is Phase.ACTIVE and watch.due is not None and not watch.why:
             self._goes_on_in_test(rule, subject, watch, finding, moment.at)
         elif watch.phase is Phase.ACTIVE:
-            self._worsens(rule, subject, finding, moment.at)
+            self._worsens(rule, subject, watch, finding, moment.at)
 
     def _begin(self, rule: Rule, subject: str, finding: Finding, moment: Moment) -> None:
         """The condition came: wait, ask again, or raise."""
@@ -318,9 +318,9 @@ class Watchkeeper:
             alert = self._register.unshelve(alert, at, None, CAME_BACK, climbs=False)
             self._register.re_alarm(alert, at, finding.why, CAME_BACK)
         else:
-            self._worsens(rule, subject, finding, at)
+            self._worsens(rule, subject, self._watch(rule, subject), finding, at)
 
-    def _worsens(self, rule: Rule, subject: str, finding: Finding, at: Instant) -> None:
+    def _worsens(self, rule: Rule, subject: str, watch: Watch, finding: Finding, at: Instant) -> None:
         alert = self._register.standing(rule.id, subject)
         if alert is None:
             return
@@ -334,7 +334,12 @@ class Watchkeeper:
         # A test calls nobody out beside what somebody is busy with, and takes nothing off its shelf.
         if alert.response is Response.ACKNOWLEDGED or alert.suppression is Suppression.SHELVED:
             heard = said_in_earnest(self._board, subject, heard, at)
-        if not is_worse(alert, heard, rule.when):
+        worse = is_worse(alert, heard, rule.when)
+        waits = not worse and heard != finding.why and is_worse(alert, finding.why, rule.when)
+        until = tested_until(self._board, subject, finding.why, at) if waits else None
+        if watch.due != until:  # nothing more may be heard of it by the end of the test
+            self._set(rule, subject, _replace(watch, due=until, why=finding.why if waits else ()))
+        if not worse:
             return
         why = all_said(alert, heard)
         if alert.suppression is Suppression.SHELVED:

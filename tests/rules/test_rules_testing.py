@@ -421,6 +421,28 @@ def test_a_bump_test_beside_a_real_alarm_calls_nobody_whom_the_answer_had_let_go
     assert answered.said("stair") == ["re-alarmed", "told"], "and when it is none, everybody"
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_is_said_beside_a_real_alarm_in_a_forgotten_test_needs_nothing_more_to_be_heard(answered, restarted):
+    """Was: it sounded when something else was heard next, and a detector that has said it may have nothing more to say."""
+    answered.read("smoke2", "smoke", True, 2 * MINUTE, TEST)
+    if restarted:
+        answered.restart(after=SECOND)
+    answered.forget().wait(31 * MINUTE - 1)
+    assert answered.said() == []
+    answered.wait(31 * MINUTE)
+    assert (answered.said(), answered.alert("stair").drill) == (["re-alarmed", "told"], False)
+    answered.read("smoke2", "smoke", True, HOUR, TEST)
+    answered.wait(12 * HOUR)
+    assert answered.said().count("re-alarmed") == 1
+
+
+def test_what_was_taken_back_in_the_test_sounds_at_no_end_of_it(answered):
+    answered.read("smoke2", "smoke", True, 2 * MINUTE, TEST)
+    answered.read("smoke2", "smoke", False, 3 * MINUTE, TEST)
+    answered.wait(12 * HOUR)
+    assert answered.said() == []
+
+
 def test_a_number_read_in_a_test_makes_no_answered_alarm_of_another_point_worse(make, rules_text):
     core = make(rules_text.replace("gas_high_alarm, is: true }", "alarm, is: true }"))
     core.read("gas", "gas", 0.0, 0)
@@ -535,6 +557,20 @@ def test_a_shelf_over_a_test_ends_at_its_own_time(on_a_shelf):
     on_a_shelf.read("gas", "gas", 60.0, 3 * MINUTE, TEST)
     on_a_shelf.wait(31 * MINUTE)
     assert on_a_shelf.said("gas-high") == ["unshelved", "told"]
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["all in the test", "the rest in earnest"])
+def test_what_worsened_on_a_shelf_in_a_forgotten_test_sounds_at_its_end(core, beside):
+    """And not before: whatever else is heard of the detector, a test takes nothing off its shelf."""
+    core.gas(22.0, SECOND)
+    core.read("gas", "gas", 22.0, 2 * MINUTE, TEST)
+    assert core.ask("shelve", "gas-high", 10 * MINUTE, for_ms=30 * MINUTE, reason="the plumber is in") == "done"
+    core.forget().read("gas", "gas" if not beside else "gas_high_alarm", 60.0 if not beside else True, 11 * MINUTE, TEST)
+    core.read("gas", "gas", 60.0 if not beside else 22.0, 12 * MINUTE, TEST if not beside else Quality.GOOD)
+    core.wait(32 * MINUTE - 1)
+    assert core.said() == []
+    core.wait(32 * MINUTE)
+    assert core.said("gas-high") == ["unshelved", "re-alarmed", "told"]
 
 
 @pytest.fixture
