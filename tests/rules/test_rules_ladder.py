@@ -232,7 +232,7 @@ def gone_on(make):
     far apart as two second deadlines are.
     """
     apart = {Rung.BUILDING: 0, Rung.COMMUNITY: 5 * MINUTE, Rung.STREET: 35 * MINUTE, Rung.DISTRICT: 65 * MINUTE}
-    core = make(RULE.format("high", "hard"), ladder={priority: apart for priority in Priority})
+    core = make(RULE.format("high", "hard"), ladder=dict.fromkeys(Priority, apart))
     core.read("water", "water", True, 0)
     core.ask("ack", "r", 0, who="head")
     core.wait(31 * MINUTE)
