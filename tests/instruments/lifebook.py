@@ -193,9 +193,12 @@ class Lifebook:
                 if case.shelved_until is not None:
                     self._unshelve(case)
                 self._go(watch)
-            elif case is not None and case.condition == "active":
-                if any(self._answer(watch, leaf) for leaf in watch.law.leaves):
-                    self._weigh(case, watch)
+            elif (
+                case is not None
+                and case.condition == "active"
+                and any(self._answer(watch, leaf) for leaf in watch.law.leaves)
+            ):
+                self._weigh(case, watch)
 
     def _in_test(self, case):
         return case.drill and case.condition == "active" and self.tests.get(case.subject) is not None
