@@ -232,8 +232,9 @@ def _button(button: Button, radios: tuple[str, ...]) -> Subject:
         QUIET: FactSpec(),
     }
     return Subject(
-        button.id, "button", button.place, button.tags, facts | _HEALTH, meanings=button.meanings, ears=radios
-    )
+        button.id, "button", button.place, button.tags, facts | _HEALTH, meanings=button.meanings, ears=radios,
+        address=button.address,
+    )  # fmt: skip
 
 
 def _door(door: Door) -> Subject:

@@ -217,10 +217,12 @@ class Rooms:
         from gateway.drivers.ble.watcher import RadioWatcher
 
         site, engine = orders.site, self._inbox.engine
-        memory = {press.press.button: (press.press, press.at) for press in engine.presses.values()}
+        known = [engine.compound.subjects[button] for button in site.buttons]
+        last = {button.id: press for button in known if (press := engine.last_press(button)) is not None}
+        memory = {button: (press.press, press.at) for button, press in last.items()}
         self.radio = RadioWatcher(
             site.radio, site.buttons, orders.secrets.bind_keys, self._inbox.timeline.now, self._inbox.report, memory,
-            self._beat(RADIO), earlier={press.press.button: press.earlier for press in engine.presses.values()},
+            self._beat(RADIO), earlier={button: press.earlier for button, press in last.items()},
             faults=self._faulty(site), held=self._held(site), sources=self._sources,
             usual=self._usual(site), learnt=self._learnt,
         )  # fmt: skip

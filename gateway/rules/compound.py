@@ -67,6 +67,8 @@ class Subject(Struct, frozen=True):
     care: Care | None = None
     ears: tuple[str, ...] = ()
     """The radios that hear it: one that is deaf may have been the only one near enough."""
+    address: str = ""
+    """Of a button: which one it is. Its counter is its own, whatever it is called and wherever it hangs."""
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -44,7 +44,7 @@ from gateway.rules.agreement import Agreement
 from gateway.rules.answered import AnsweredCommands
 from gateway.rules.away import AWAY
 from gateway.rules.commands import Verdict, carry_out
-from gateway.rules.compound import BY_HAND, CLOCK, CONFIRMED, GAP, HEALTH, HELD, SYNCED, Compound
+from gateway.rules.compound import BY_HAND, CLOCK, CONFIRMED, GAP, HEALTH, HELD, SYNCED, Compound, Subject
 from gateway.rules.deadlines import Deadlines
 from gateway.rules.facts import OURS, ClockRow, FactBoard, Segment
 from gateway.rules.ledger import Ledger, Row, Table
@@ -91,6 +91,7 @@ class Engine:
         self._agreement = Agreement(compound, self.board, self.register, self._watches)
         self._terminals = TerminalBook(self.board)
         self.presses: Table[LastPress] = Table("press", LastPress)
+        """By address; by name of a button that has none, and of an earlier version."""
         self._left: Table[strangers.Left] = Table("left", strangers.Left)
         self._answered = AnsweredCommands()
         self._wants = Wants(compound)
@@ -178,6 +179,10 @@ class Engine:
     def last_serial(self, terminal: str) -> tuple[int, Instant] | None:
         """The last serial number that counted, and when it came."""
         return self._terminals.last_serial(terminal)
+
+    def last_press(self, button: Subject) -> LastPress | None:
+        """The last press of this very button, whatever it was called then."""
+        return self.presses.get(button.address) or self.presses.get(button.id)
 
     def open_gaps(self, terminal: str) -> list[tuple[int, int]]:
         """First and last of each run of serial numbers that is still missing, oldest first: what its log is asked for."""
@@ -279,9 +284,10 @@ class Engine:
         self._watches.fact_heard(key, stamped.at, stamped.id, news=news)
 
     def _press(self, press: Press, stamped: Stamped) -> None:
-        if press.button not in self.compound.subjects:
+        button = self.compound.subjects.get(press.button)
+        if button is None:
             return
-        self.presses.put(follow(self.presses.get(press.button), press, stamped.at), press.button)
+        self.presses.put(follow(self.last_press(button), press, stamped.at), button.address or button.id)
         occasion = f"{press.button}:{press.key}" if press.key else stamped.id
         self._watches.pulse(press.button, press, occasion, stamped.at)
         if press.suspect is None:
@@ -311,7 +317,8 @@ class Engine:
         if about is not None:
             self._agreement.let_go(about, _moment(stamped))
         if command.verb is Verb.REENROL and verdict is Verdict.DONE:
-            self.presses.drop(command.button)  # nor does the radio of the next life know the old counter
+            for name in (command.button, self.compound.subjects[command.button].address):
+                self.presses.drop(name)  # nor does the radio of the next life know the old counter
             self.register.said.append(Reenrol(command.button))
         if command.verb is Verb.PAIR and verdict is Verdict.DONE:
             self.register.said.append(OpenPairing(command.door, command.for_ms or 0))
@@ -402,8 +409,14 @@ class Engine:
         self.board.forget_strangers()
         self._wants.forget_strangers()
         self._watches.forget_strangers()
+        buttons = [subject for subject in self.compound.subjects.values() if subject.address]
+        for button in buttons:
+            if (last := self.presses.get(button.id)) is not None:  # as an earlier version kept it
+                self.presses.put(self.last_press(button) or last, button.address)
+                self.presses.drop(button.id)
         books = (self.presses, *self._terminals.books)
-        gone = strangers.long_gone(books, self._left, self.compound.subjects, stamped.at)
+        known = self.compound.subjects.keys() | {button.address for button in buttons}
+        gone = strangers.long_gone(books, self._left, known, stamped.at)
         strangers.forget(books, gone)
         self._terminals.forget(gone)
         self._answered.forget_silent(self.compound.principals, stamped.at)

@@ -6,14 +6,17 @@ import asyncio
 import contextlib
 
 import msgspec
+import pytest
 from instruments.virtual import VirtualClock, virtual_run
 
 from gateway.app.house import Surroundings, build
 from gateway.app.orders import read_orders
+from gateway.app.reload import Reloader
 from gateway.drivers.ble.source import Advert, QueueSource
 from gateway.events import Event
 from gateway.nodes import Faults
 from gateway.sim import beacons as sim
+from gateway.sim.buttons import SERVICE, SimButton
 from gateway.store.recording import Recording
 from gateway.store.registry import Registry
 
@@ -168,5 +171,78 @@ def test_a_button_that_was_at_fault_before_a_restart_is_well_by_its_first_good_f
             await lived.hear("xiaomi", frame)
             alert = next(one for one in lived.house.engine.alerts() if one.rule == "button-faulty")
             assert (alert.condition.value, alert.occurrences) == (condition, 1)
+
+    live(tmp_path, story)
+
+
+ONE, OTHER = "A4:C1:38:00:00:11", "A4:C1:38:00:00:12"
+PAIR = f"""\
+  sos-301: {{ address: "{ONE}", place: b1/s1/301, key_file: xiaomi.key }}
+  sos-302: {{ address: "{OTHER}", place: b1/s1, key_file: xiaomi.key }}
+"""
+
+
+async def _press(lived, button):
+    frame = button.press()
+    await _shout(lived, button, frame)
+    return frame
+
+
+async def _shout(lived, button, frame):
+    lived.air.put_nowait(Advert(button.address, {SERVICE: frame}, {}, -60))
+    await asyncio.sleep(1)
+
+
+async def _live_by(lived, buttons, how, site=SITE):
+    lived.path.write_text(site + buttons)
+    if how == "reload":
+        await Reloader(lived.house, lived.path, lived.state).reload(Faults())
+    else:
+        await lived.restart(1)
+
+
+def _counted(lived):
+    return {(alert.rule, alert.subject): alert.occurrences for alert in lived.house.engine.alerts()}
+
+
+@pytest.mark.parametrize("how", ["reload", "restart"])
+def test_a_button_brings_its_counter_along_whatever_it_is_called(tmp_path, how):
+    """Was: a press of one that counts lower than the one before it under that name was a suspect one, and no SOS."""
+
+    async def story(lived):
+        one, other = SimButton(ONE, bytes.fromhex(KEY), counter=9000), SimButton(OTHER, bytes.fromhex(KEY), counter=5)
+        await _live_by(lived, PAIR, how)
+        recorded = [(button, await _press(lived, button)) for button in (one, other)]
+        swapped = PAIR.replace(ONE, "-").replace(OTHER, ONE).replace('-"', OTHER + '"')
+        await _live_by(lived, swapped, how)
+        for button in (one, other):
+            await _press(lived, button)
+        assert _counted(lived) == {("sos", "sos-301"): 2, ("sos", "sos-302"): 2}
+        await _live_by(lived, PAIR.replace("sos-301", "sos-9"), how)
+        for button, frame in recorded:
+            await _shout(lived, button, frame)
+        assert _counted(lived) == {("sos", "sos-302"): 2}
+        await _press(lived, one)
+        assert _counted(lived) == {("sos", "sos-302"): 2, ("sos", "sos-9"): 1}
+
+    live(tmp_path, story)
+
+
+@pytest.mark.parametrize("how", ["reload", "restart"])
+def test_another_button_in_the_place_of_one_begins_its_own_life(tmp_path, how):
+    """Was: also of one with a flag, which the one before it had set, so that nobody heard its press."""
+
+    async def story(lived):
+        await _live_by(lived, PAIR, how)
+        await _press(lived, SimButton(ONE, bytes.fromhex(KEY), counter=9000))
+        await lived.hear("blueup", sim.blueup(alarm=True))
+        assert (lived.presses("sos-301"), lived.presses("blueup")) == (1, 1)
+        new = "A4:C1:38:00:00:13"
+        await _live_by(lived, PAIR.replace(ONE, new), how, SITE.replace("00:02", "00:04"))
+        await _press(lived, SimButton(new, bytes.fromhex(KEY), counter=5))
+        shout = sim.blueup(alarm=True)
+        lived.air.put_nowait(Advert("A4:C1:38:00:00:04", shout.service_data, shout.manufacturer_data, -60))
+        await asyncio.sleep(1)
+        assert _counted(lived) == {("sos", "sos-301"): 2, ("sos", "blueup"): 2}
 
     live(tmp_path, story)

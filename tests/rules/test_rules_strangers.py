@@ -111,3 +111,36 @@ def test_a_principal_of_this_machine_that_ordered_nothing_for_a_year_is_forgotte
     assert _kept(core, OF_ORDERS) == set()
     core.ask("ack", "sos")
     assert _kept(core, OF_ORDERS) >= {"done"}
+
+
+def _addressed(compound, **addresses):
+    """Its buttons, by name, with these addresses."""
+    button = compound.subjects["button"]
+    made = {name: structs.replace(button, id=name, address=address) for name, address in addresses.items()}
+    others = {name: subject for name, subject in compound.subjects.items() if name != "button"}
+    rules = {
+        name: structs.replace(rule, subjects=tuple(made)) if rule.subjects == ("button",) else rule
+        for name, rule in compound.rules.items()
+    }
+    return structs.replace(compound, subjects=others | made, rules=rules)
+
+
+def test_presses_are_remembered_of_a_button_not_of_its_name_and_for_a_year_of_one_that_is_gone(make):
+    core = make()
+    site = core.compound
+    core.press(1_000, key="c900")  # an earlier version kept it by the name
+    core.restart(after=DAY, compound=_addressed(site, button="A"))
+    core.restart(after=DAY, compound=_addressed(site, button="B"))
+    core.press(key="c1")
+    assert _presses(core) == {"A": "c900", "B": "c1"}
+    core.restart(after=REMEMBERED_MS, compound=_addressed(site, other="A", button="B"))
+    core.restart(after=DAY)
+    assert _presses(core) == {"A": "c900", "B": "c1"}
+    core.ask("reenrol", "-", who="duty", button="button", reason="battery changed")
+    core.restart(after=DAY, compound=_addressed(site, button="B"))
+    core.restart(after=REMEMBERED_MS + DAY)
+    assert _presses(core) == {}
+
+
+def _presses(core):
+    return {name: core.engine.presses.get(name).press.key for (name,) in core.engine.presses}
