@@ -58,6 +58,45 @@ def test_a_gap_must_be_accounted_for(quiet_gate, reason, heard):
     assert quiet_gate.said("r")[0] == "raised"
 
 
+def test_a_short_time_nobody_ran_is_forgiven(quiet_gate):
+    """The terminal keeps what it could not hand over meanwhile: an update of the gateway puts off no call."""
+    quiet_gate.entry("access.granted", "1", 0)
+    quiet_gate.wait(HOUR)
+    quiet_gate.restart(after=10 * MINUTE)
+    quiet_gate.wait(12 * HOUR + 10 * MINUTE)
+    assert quiet_gate.said("r")[0] == "raised"
+
+
+@pytest.mark.parametrize("health", ["ok", "lost"])
+def test_who_is_lost_already_when_it_is_asked_for_says_nothing(core, house, health):
+    core.health("gate", health, HOUR)
+    core.restart(after=0, compound=house(rule("{ absent: { entry: access.granted }, for: 12h }", "terminal")))
+    core.wait(DAY)
+    assert core.said("r")[:1] == (["raised"] if health == "ok" else [])
+    core.health("gate", "ok", DAY)
+    core.wait(DAY + 12 * HOUR)
+    assert core.said("r")[0] == "raised"
+
+
+def test_a_terminal_that_comes_back_to_the_site_was_not_heard_meanwhile(make, house, subjects):
+    """Who is under care may have passed at it: nobody heard of that for lack of a place in the site file."""
+    asked = rule("{ absent: { seen: any }, for: 12h }", "person", consent="welfare")
+    east = Subject("east", "terminal", "east", facts=dict(HEALTH))
+    without, whole = (
+        Subject("elder", "person", "b1/s1/302", care=Care(("welfare",), dict.fromkeys(doors, "p1")))
+        for doors in (("gate",), ("gate", "east"))
+    )
+    others = tuple(subject for subject in subjects if subject.id != "elder")
+    core = make(asked, subjects=(*others, whole, east))
+    core.restart(after=0, compound=house(asked, subjects=(*others, without)))
+    core.wait(11 * HOUR)
+    core.restart(after=0, compound=house(asked, subjects=(*others, whole, east)))
+    core.wait(23 * HOUR - 1)
+    assert core.said("r") == []
+    core.wait(23 * HOUR)
+    assert core.said("r")[0] == "raised"
+
+
 def test_a_gap_given_up_counts_whatever_is_found_of_another(quiet_gate):
     """Two were open. Of the first nobody will ever know; the entries of the second came afterwards and say nothing of the first."""
     quiet_gate.give(SequenceGap("gate", 5, 7), HOUR)
@@ -192,6 +231,27 @@ def test_a_leave_that_is_longer_over_than_it_was_long_is_over_whatever_the_clock
     assert core.said("welfare")[0] == "raised"
 
 
+def test_a_leave_ends_by_the_timeline_while_the_clock_is_not_trusted(make):
+    asked = TOGETHER.replace("  by: flat\n", "")
+    unknown = rule("{ unknown: { absent: { seen: any }, for: 24h } }", "person", consent="welfare")
+    core = make(asked + unknown, offset=None)
+    core.ask("away", "", HOUR, alert=None, resident="elder", for_ms=3 * DAY)
+    core.wait(4 * DAY + HOUR - 1)
+    assert core.said() == [], "nor does anybody say that nobody knows"
+    core.wait(4 * DAY + HOUR)  # a day after the end of the leave
+    assert core.said()[0] == "raised"
+
+
+def test_a_leave_keeps_its_date_when_the_clock_is_put_right(make):
+    core = make(TOGETHER.replace("  by: flat\n", ""), offset=NOON)
+    core.ask("away", "", HOUR, alert=None, resident="elder", for_ms=3 * DAY)
+    core.synced(2 * HOUR, offset=NOON + 6 * HOUR)
+    core.wait(4 * DAY - 5 * HOUR - 1)
+    assert core.said() == []
+    core.wait(4 * DAY - 5 * HOUR)
+    assert core.said("welfare")[0] == "raised"
+
+
 @pytest.mark.parametrize("still_known", [True, False])
 def test_of_somebody_no_more_under_care_it_is_not_kept_who_is_away(couple, house, still_known):
     for person in ("elder", "spouse"):
@@ -217,6 +277,15 @@ def test_a_planned_leave_that_may_have_begun_since_leaves_it_open(make, subjects
     others = tuple(subject for subject in subjects if subject.id != "elder")
     core = make(TOGETHER.replace("  by: flat\n", ""), subjects=(*others, elder), offset=NOON)
     core.restart(after=None)
+    core.wait(3 * DAY)
+    assert core.said() == []
+
+
+def test_a_planned_leave_leaves_it_open_while_no_clock_was_ever_trusted(make, subjects):
+    spring = (NOON - 10 * DAY, NOON - 2 * DAY)
+    elder = Subject("elder", "person", "b1/s1/302", care=Care(("welfare",), {"gate": "p1"}, away=(spring,)))
+    others = tuple(subject for subject in subjects if subject.id != "elder")
+    core = make(TOGETHER.replace("  by: flat\n", ""), subjects=(*others, elder), offset=None)
     core.wait(3 * DAY)
     assert core.said() == []
 
