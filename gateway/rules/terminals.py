@@ -224,7 +224,7 @@ class TerminalBook:
         ends all.
         """
         (fact, value), which = said, entry.reason or ""
-        if fact != DOOR and value is True:
+        if value is True:
             if not self._is_on(entry.terminal, fact):  # what stands here was on when the door left the site
                 self._end_all(entry.terminal, fact)
             self.alarms.put(Sounding(at), entry.terminal, fact, which)

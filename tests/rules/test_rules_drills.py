@@ -97,6 +97,7 @@ def test_of_a_device_it_is_told_to_the_people_of_its_place(core):
         ([Rung.COMMUNITY], {"up_to": "building"}, "out_of_reach"),
         ([Rung.COMMUNITY], {"up_to": "street"}, "out_of_reach"),
         ([Rung.DISTRICT], {}, "done"),
+        ([Rung.DISTRICT], {"up_to": "district", "for_ms": 3 * MINUTE}, "out_of_reach"),
         ([Rung.DISTRICT], {"priority": "low"}, "out_of_reach"),
     ],
 )

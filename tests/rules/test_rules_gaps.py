@@ -6,7 +6,7 @@ import msgspec
 
 from gateway.actions import OpenPairing
 from gateway.events import Command, Entry, Paired, SequenceGap, Stamped, Verb
-from gateway.instant import Instant
+from gateway.instant import HOUR, Instant
 from gateway.rules.engine import Engine
 
 
@@ -85,6 +85,14 @@ def test_a_restored_core_forgets_the_same_entries_as_the_living_one(core, monkey
             engine.handle(Stamped(Instant(n), f"x.{n}", Entry("gate", "access.granted", f"new-{n}", "5/75")))
         known = [[engine.has_seen("gate", key) for key in ("log", "b", "a")] for engine in (core.engine, reborn)]
         assert known[0] == known[1]
+
+
+def test_what_a_log_tells_of_an_hour_ago_moves_no_door_back(core):
+    """It was shut before it was opened; the missing number came only now, from the terminal's log."""
+    core.give(Entry("gate", "door.opened", "k2", "5/25", seq=12), 0)
+    core.give(Entry("gate", "door.closed", "k1", "5/26", seq=11, live=False), HOUR)
+    assert core.engine.fact("gate", "door").value == "opened"
+    assert core.engine.last_serial("gate") == (12, Instant(0))
 
 
 def test_a_door_goes_on_when_the_counter_of_its_terminal_wraps(core):

@@ -113,6 +113,15 @@ def test_a_principal_of_this_machine_that_ordered_nothing_for_a_year_is_forgotte
     assert _kept(core, OF_ORDERS) >= {"done"}
 
 
+def test_a_principal_of_this_machine_is_remembered_for_a_year_from_its_last_order(make):
+    """It stands in no site file, so its year begins with each order: none that it gave may be carried out twice for its age."""
+    core = _lived(make())
+    core.restart(after=DAY)
+    core.ask("unshelve", "sos", 300 * DAY)
+    core.restart(after=REMEMBERED_MS - 2 * DAY)
+    assert _kept(core, OF_ORDERS) == OF_ORDERS
+
+
 def _addressed(compound, **addresses):
     """Its buttons, by name, with these addresses."""
     button = compound.subjects["button"]

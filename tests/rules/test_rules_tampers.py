@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from rules.asking import HEALTH
 
-from gateway.events import Paired
+from gateway.events import Entry, Paired
 from gateway.instant import MINUTE
+from gateway.rules.compound import FactSpec, Subject
 
 RULES = """
 - rule: tamper
@@ -36,6 +38,16 @@ def test_the_alert_returns_when_the_last_lid_is_shut(gate):
     assert gate("tamper_cleared", "reader_opened"), "the terminal itself is open still"
     gate.core.restart(after=MINUTE)
     assert not gate("tamper_cleared", "terminal_opened")
+
+
+def test_the_lids_of_another_terminal_are_its_own(make, subjects):
+    east = Subject("east", "terminal", "east", facts={"tamper": FactSpec()} | HEALTH)
+    core = make(RULES, subjects=(*subjects, east))
+    core.entry("alarm.tamper", "a", 0, seq=1, reason="reader_opened")
+    core.entry("alarm.tamper", "b", 1, seq=2, reason="terminal_opened")
+    core.give(Entry("east", "alarm.tamper", "c", "5/76", seq=1, reason="reader_opened"), 2)
+    core.entry("alarm.tamper_cleared", "d", 3, seq=3, reason="reader_opened")
+    assert core.engine.board.rows.get("gate", "tamper").value is True
 
 
 def test_a_log_that_tells_of_one_lid_shut_ends_that_alone(gate):
