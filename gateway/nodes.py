@@ -7,6 +7,7 @@ that *every* fault is found at once and each names its file and line. Pure: no f
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import TypeVar
@@ -114,6 +115,18 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return next(iter(same or difflib.get_close_matches(word, names, n=1, cutoff=0.5)), "")
 
 
+def half_width(text: str) -> str:
+    """What the same keys give without a Chinese keyboard: ``１h`` is ``1h``, ``192。168`` is ``192.168``."""
+    return unicodedata.normalize("NFKC", text).replace("。", ".").replace("、", ",").strip()
+
+
+def meant(given: str, form: str) -> str:
+    """The same of the form (a regular expression that must match whole) by other signs or capitals; empty where there is none."""
+    plain = half_width(given)
+    ways = (plain, plain.lower(), re.sub("[ _]", "-", plain.lower()), plain.replace("-", ":"), plain.replace("\\", "/"))
+    return next((one for one in ways if re.fullmatch(form, one)), "")
+
+
 DURATION_FORM = r"\s*([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*(ms|s|min|h|d)\s*"
 """How a duration is written; also given to editors through the JSON Schema."""
 _UNIT_MS = {"ms": 1, "s": SECOND, "min": MINUTE, "h": HOUR, "d": DAY}
@@ -135,7 +148,7 @@ _UNITS_MEANT = {
     "ms": ("毫秒",),
     "s": ("秒", "sec", "secs", "second", "seconds"),
     "min": ("分", "分钟", "m", "mins", "minute", "minutes"),
-    "h": ("时", "小时", "hr", "hrs", "hour", "hours"),
+    "h": ("时", "小时", "个小时", "hr", "hrs", "hour", "hours"),
     "d": ("天", "日", "day", "days"),
 }
 """What people write for each unit."""
@@ -144,7 +157,7 @@ _UNITS_MEANT = {
 def _duration_meant(given: object) -> str:
     """``60min`` for ``60m`` or ``60分钟``; nothing where no unit tells what was meant."""
     match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([^\s0-9.]+)\s*", given) if isinstance(given, str) else None
-    unit = next((unit for unit, words in _UNITS_MEANT.items() if match and match[2].lower() in words), "")
+    unit = next((unit for unit, words in _UNITS_MEANT.items() if match and match[2].lower() in (unit, *words)), "")
     return f"{match[1]}{unit}" if match and unit else ""
 
 
@@ -198,7 +211,7 @@ class Reader:
         if not isinstance(node.value, str):
             return self._refuse(node, key, "fault.not_text", default)
         if pattern and not re.fullmatch(pattern, node.value):
-            return self._refuse(node, key, "fault.bad_form", default, form=pattern)
+            return self._refuse(node, key, "fault.bad_form", default, form=pattern, near=meant(node.value, pattern))
         return node.value
 
     def take_number(
@@ -306,11 +319,26 @@ class Reader:
                     allowed=" | ".join(sorted(set(self._asked))),
                 )
 
+    def refuse(self, key: str, fault: str, **fields: object) -> None:
+        """Record that what stands under a key cannot stand there."""
+        self._refuse(self.node.mapping[key], key, fault, None, **fields)
+
     def _refuse(self, node: Node, key: str, fault: str, default: T, **fields: object) -> T:
         if node.value is None:
             fault, fields = "fault.empty", {}
+        elif isinstance(node.value, str):
+            fault, fields = _slip(node.value) or (fault, fields)
         self.faults.add(node.mark, fault, name=self.name, field=key, given=_brief(node.value), **fields)
         return default
+
+
+def _slip(given: str) -> tuple[str, dict[str, object]] | None:
+    """What is said of a refused text whatever was to stand there: its sentence and the text that was meant."""
+    plain = half_width(given)
+    if plain != given.strip() and plain.isascii():
+        return "fault.full_width", {"wanted": plain}
+    remark = re.fullmatch(r"([^\s#]+)(#.*)", given)
+    return ("fault.remark_glued", {"wanted": f"{remark[1]} {remark[2]}"}) if remark else None
 
 
 def _brief(value: object) -> str:

@@ -267,12 +267,11 @@ class Grammar:
         if unit != match[2]:
             self._faults.add(
                 node.mark,
-                "fault.unit_mismatch",
+                "fault.units_differ",
                 name=self._name,
-                device="-",
                 point=fact,
-                given=match[2] or "-",
-                allowed=unit or "-",
+                given=node.value,
+                first=unit or "-",
             )
         return float(match[1])
 
@@ -281,7 +280,9 @@ class Grammar:
             return
         highest = HIGHEST_LOW_LEL if self._name == "gas-low" else HIGHEST_LEL
         if not LOWEST_LEL <= limit <= highest:
-            self._faults.add(mark, "fault.set_point", name=self._name, given=limit, low=LOWEST_LEL, high=highest)
+            self._faults.add(
+                mark, "fault.set_point", name=self._name, given=f"{limit:g}", low=f"{LOWEST_LEL:g}", high=f"{highest:g}"
+            )
 
     def tightened(self, when: ConditionNode, amount: Node, side: str) -> ConditionNode:
         """The same condition with another limit (``builtin: {gas-high: {above: 15 %LEL}}``) on one side.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,6 +20,7 @@ from gateway.instant import DAY
 from gateway.nodes import DURATION_FORM, Mark, Reader, duration_text, exact_ms, nearest
 
 Known = dict[str, Collection[str]]
+"""Kind of thing -> the names declared so far; of places, what people call each stands beside its path."""
 """Kind of name (``place``, ``person``, ``device`` …) -> the names declared in this site file."""
 
 Schema = dict[str, Any]
@@ -155,7 +156,11 @@ def _texts_schema(item: Schema) -> Schema:
 
 def unknown(reader: Reader, mark: Mark, kind: str, given: str, known: Collection[str]) -> None:
     """Record that the thing being read speaks of something nobody declared, with the nearest declared name."""
-    reader.faults.add(mark, f"fault.unknown_{kind}", name=reader.name, given=given, near=nearest(given, known))
+    names = {name: name for name in known} | (
+        {spoken: name for name, spoken in known.items()} if isinstance(known, Mapping) else {}
+    )
+    near = names.get(nearest(given, names), "")
+    reader.faults.add(mark, f"fault.unknown_{kind}", name=reader.name, given=given, near=near)
 
 
 def one_of(key: str, allowed: Sequence[str], *, required: bool = False) -> Field:
@@ -222,11 +227,9 @@ def choice_of_numbers(key: str, allowed: Sequence[int]) -> Field:
         if node is None or (type(node.value) is int and node.value in allowed):
             return default if node is None else node.value
         if isinstance(node.value, str) and node.value in map(str, allowed):
-            reader.faults.add(node.mark, "fault.not_number", name=reader.name, field=key, given=node.value)
-            return default
-        words = " | ".join(str(n) for n in allowed)
-        fields = {"name": reader.name, "field": key, "given": node.value, "allowed": words, "near": ""}
-        reader.faults.add(node.mark, "fault.not_allowed", **fields)
+            reader.refuse(key, "fault.not_number")
+        else:
+            reader.refuse(key, "fault.not_allowed", allowed=" | ".join(str(n) for n in allowed), near="")
         return default
 
     return Field(key, take, {"type": "integer", "enum": list(allowed)})

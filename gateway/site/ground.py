@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 
-from gateway.nodes import Faults, Mark, Node
+from gateway.nodes import Faults, Mark, Node, meant
 from gateway.site.fields import ID, Known
 from gateway.site.model import Bus, ModbusDevice
 from gateway.site.profile import Profile
@@ -53,7 +53,7 @@ class Ground:
     def claim(self, name: str, mark: Mark) -> None:
         """An id of a bus, device, button, door, output or uplink: well formed, not reserved, used once."""
         if not re.fullmatch(ID, name):
-            self.faults.add(mark, "fault.bad_id", name=name)
+            self.faults.add(mark, "fault.bad_id", name=name, near=meant(name, ID))
         elif name in RESERVED:
             self.faults.add(mark, "fault.reserved_id", name=name)
         else:

@@ -69,10 +69,13 @@ _SYNTAX: tuple[tuple[str, str], ...] = (
 
 _CLEARER = (
     (re.compile(r" *\t"), "fault.yaml_tab"),
-    (slips.BLANK, "fault.yaml_unseen"),
+    (slips.BLANK, "fault.yaml_blank"),
+    (slips.BLANK_VALUE, "fault.yaml_blank"),
     (re.compile(r"[^#:\"']*："), "fault.yaml_fullwidth"),
     (slips.WIDE, "fault.yaml_wide"),
     (slips.GLUED_ENTRY, "fault.yaml_space"),
+    (slips.DASH, "fault.yaml_wide"),
+    (slips.GLUED_DASH, "fault.yaml_dash"),
 )
 """What a line looks like -> a clearer word than the parser's."""
 
@@ -228,7 +231,7 @@ class _Builder:
         if isinstance(node.value, str):
             blank = slips.BLANK.match(_plain_text(event))
             if blank is not None:
-                self._faults.add(node.mark, "fault.yaml_unseen", **slips.fields_of(blank))
+                self._faults.add(node.mark, "fault.yaml_blank", **slips.fields_of(blank))
                 return None
             return str(node.value)
         if isinstance(node.value, bool):
@@ -250,6 +253,9 @@ class _Builder:
         value, trap = plain(text)
         if trap:
             self._faults.add(mark, trap, given=text[:60])
+            return Spoilt(text)
+        if not words and (blank := slips.BLANK.match(text)):
+            self._faults.add(mark, "fault.yaml_blank", **slips.fields_of(blank))
             return Spoilt(text)
         if not words and (wide := slips.WIDE_QUOTED.fullmatch(text)):
             self._faults.add(mark, "fault.yaml_wide", **slips.fields_of(wide))

@@ -226,9 +226,12 @@ class _Reading:
             Reader(node, self._faults, "places")
             return {}
         self._known["place"] = list(node.mapping)
-        self._known["building"] = list(dict.fromkeys(path.split("/")[0] for path in _formed(node.mapping)))
         section = Reader(node, self._faults, "places")
         places = {path: self._place(path, child, section.mark(path)) for path, child in node.mapping.items()}
+        self._known["place"] = {path: _spoken(path, places) for path in places}
+        self._known["building"] = {
+            path: _spoken(path, places) for path in dict.fromkeys(path.split("/")[0] for path in _formed(places))
+        }
         checks.check_parents(_formed(places), section)
         return places
 
@@ -348,6 +351,13 @@ class _Reading:
         if not isinstance(node.value, list):
             self._faults.add(node.mark, "fault.not_a_list", name="rules", field="rules")
         return node.items
+
+
+def _spoken(path: str, places: Mapping[str, Place]) -> str:
+    """``b1/s1`` as people say it, ``1号楼1单元``."""
+    steps = path.split("/")
+    ways = ("/".join(steps[: n + 1]) for n in range(len(steps)))
+    return "".join(places[way].name for way in ways if way in places)
 
 
 def _formed(places: Mapping[str, T]) -> dict[str, T]:

@@ -142,7 +142,7 @@ def address(key: str) -> Field:
         try:
             return str(ipaddress.ip_address(given)) if given else given
         except ValueError:
-            reader.faults.add(reader.mark(key), "fault.bad_ip", name=reader.name, field=key, given=given)
+            reader.refuse(key, "fault.bad_ip")
             return default
 
     return Field(key, take, {"type": "string", "pattern": f"^(?:{IP})$"})

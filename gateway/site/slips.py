@@ -10,11 +10,18 @@ import re
 import unicodedata
 
 _BLANKS = "\u00a0\u2000-\u200a\u3000"
+_DASHES = "—–‐－−"
 _QUOTES = "“”‘’＂＇"
 _NAME = r"[A-Za-z_][\w./-]*"
 
 BLANK = re.compile(f"[^\\S{_BLANKS}]*(?P<sign>[{_BLANKS}])")
 """A space that is none to YAML, in front of a key."""
+BLANK_VALUE = re.compile(rf"[^#:\"']*:[^\S{_BLANKS}]*(?P<sign>[{_BLANKS}])")
+"""The same in front of what stands there."""
+DASH = re.compile(rf" *(?P<sign>[{_DASHES}])[—{_BLANKS} ]*[A-Za-z_]")
+"""An item of a list by a dash that is none to YAML."""
+GLUED_DASH = re.compile(r" *-[a-z_]+:(?:\s|$)")
+"""An item of a list whose dash has no space after it."""
 WIDE = re.compile(
     rf"[^#]*?(?:(?P<sign>，) *{_NAME} *[:：]"
     rf"|[:,\[{{] *(?P<quote>[{_QUOTES}])[^{_QUOTES}]*[{_QUOTES}] *(?=[],}}#，]|$)"
@@ -22,22 +29,28 @@ WIDE = re.compile(
     r"|[\[{][^#]*(?P<close>[｝］】]),? *(?=#|$))"
 )
 """A line the parser stumbled at."""
-WIDE_LIST = re.compile(rf"[!-~{_QUOTES}]+(?:(?P<sign>，) *[!-~{_QUOTES}]+)+")
+WIDE_LIST = re.compile(rf"[!-~{_QUOTES}]+(?:(?P<sign>[，、；]) *[!-~{_QUOTES}]+)+")
 """One text in a list, which was to be several: ``[ack， close]``."""
 WIDE_QUOTED = re.compile(rf"(?P<quote>[{_QUOTES}])[!-~：]*[{_QUOTES}]|(?P<open>[｛［【])[ -~，：]*[｝］】]")
 """A value in quotes or brackets that are none to YAML: ``“22:00”``, ``［ack］``."""
 WORDS = frozenset({"name", "zh", "en", "text", "places"})
 """Keys of words for people, or of a mapping to such: there those signs are as good as any (``name: 【301】``)."""
-GLUED_ENTRY = re.compile(r" *(?:- +)?(?P<name>[a-z_]+)(?P<colon>:)[^\s/]")
+GLUED_ENTRY = re.compile(r" *(?:- +)?(?P<name>[a-z_]+)(?P<colon>:)(?:[^\s/]|/[^\s/])")
 """A line that begins with an entry whose colon has no space after it."""
-GLUED_KEY = re.compile(rf"(?P<name>[a-z_]+)(?P<colon>:)\S.*|(?P<wide_name>{_NAME})(?P<wide>：).*")
+GLUED_KEY = re.compile(
+    rf"(?P<name>[a-z_]+)(?P<colon>:)(?:\S|(?P<sign>[{_BLANKS}])).*|(?P<wide_name>{_NAME})(?P<wide>：).*"
+)
 """Within braces: ``{profile:gas, unit_id: 1}``."""
-ONLY_ENTRY = re.compile(rf" *(?:(?P<name>[a-z_]+)(?P<colon>:)(?!\d+\s*$)[^\s/]|(?P<wide_name>{_NAME})(?P<wide>：))")
+ONLY_ENTRY = re.compile(
+    rf" *(?:(?P<name>[a-z_]+)(?P<colon>:)(?:(?!\d+\s*$)[^\s/]|(?P<sign>[{_BLANKS}]))|(?P<wide_name>{_NAME})(?P<wide>：))"
+)
 """A single entry under a heading."""
 
 
 def key_of(match: re.Match[str]) -> str:
     """The sentence for an entry whose colon is none."""
+    if match["sign"]:
+        return "fault.yaml_blank"
     return "fault.yaml_fullwidth" if match.groupdict().get("wide") else "fault.yaml_space"
 
 
@@ -58,4 +71,6 @@ def fields_of(match: re.Match[str]) -> dict[str, str]:
     return {"given": sign, "code": code, "wanted": _MEANT.get(sign) or unicodedata.normalize("NFKC", sign)}
 
 
-_MEANT = {"“": '"', "”": '"', "‘": "'", "’": "'", "【": "[", "】": "]"}
+_MEANT = {"“": '"', "”": '"', "‘": "'", "’": "'", "【": "[", "】": "]", "、": ",", "；": ","} | dict.fromkeys(
+    _DASHES, "-"
+)

@@ -61,6 +61,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "规则 {name}：点位 {point}（设备 {device}）的单位不是规则里写的 {given}",
         "rule {name}: point {point} (device {device}) is not in {given}",
     ),
+    "fault.units_differ": (
+        "规则 {name}：点位 {point} 这里写的是 {given}，规则别处的单位是 {first}；单位要一致",
+        "rule {name}: point {point} is {given} here, and elsewhere in the rule its unit is {first}; both must be the same",
+    ),
     "fault.unit_missing": (
         "规则 {name}：点位 {point}（设备 {device}）的限值要带单位：请写 {wanted}",
         "rule {name}: a limit of point {point} (device {device}) needs its unit: write {wanted}",

@@ -34,8 +34,16 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}: {field} must be text, not {given}; put a number meant as text in quotes.",
     ),
     "fault.bad_form": (
-        "{name}：{field} 的写法“{given}”不对，应为{form}。",
+        "{name}：{field} 的写法“{given}”不对，应为：{form}。",
         "{name}: {field} “{given}” has the wrong form; it must be {form}.",
+    ),
+    "fault.full_width": (
+        "{name}：{field} 的“{given}”里有全角字符；请改成半角的“{wanted}”。",
+        "{name}: {field} “{given}” has full-width characters; write “{wanted}”.",
+    ),
+    "fault.remark_glued": (
+        "{name}：{field} 写成了“{given}”；备注的 # 前面要有空格，请写“{wanted}”。",
+        "{name}: {field} “{given}”: a remark begins with a space before its #; write “{wanted}”.",
     ),
     "fault.not_number": (
         "{name}：{field} 应该是数字，写的是“{given}”；数字不加引号。",

@@ -45,11 +45,11 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "status.uplink.connected": ("上级 {uplink}：已连接（{broker}）", "uplink {uplink}: connected ({broker})"),
     "status.uplink.connecting": ("上级 {uplink}：正在连接（{broker}）", "uplink {uplink}: connecting ({broker})"),
     "status.uplink.impaired": (
-        "上级 {uplink}：已连接（{broker}），但{reason}，自 {since} 起",
+        "上级 {uplink}：已连接（{broker}），但{reason}，始于 {since}",
         "uplink {uplink}: connected ({broker}), but {reason}, since {since}",
     ),
     "status.uplink.lost": (
-        "上级 {uplink}：未连接（{broker}），{reason}，自 {since} 起",
+        "上级 {uplink}：未连接（{broker}），{reason}，始于 {since}",
         "uplink {uplink}: NOT connected ({broker}): {reason}, since {since}",
     ),
     "status.ago": ("{length}前", "{length} ago"),

@@ -54,6 +54,14 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "这里有看不见的字符 {given}，可能是复制粘贴带来的；请删掉重新输入。",
         "There is an invisible character {given} here, perhaps pasted; delete it and type the text again.",
     ),
+    "fault.yaml_blank": (
+        "这里的空格是全角或特殊的（{given}）；请删掉，换成普通的半角空格。",
+        "The space here is a special one ({given}); delete it and type a plain one.",
+    ),
+    "fault.yaml_dash": (
+        "列表项的“-”后面要有一个空格。",
+        "In a list a space belongs after the “-”.",
+    ),
     "fault.yaml_tab": ("这一行用制表符（Tab）缩进；请改成空格。", "This line is indented with a tab; use spaces."),
     "fault.yaml_colon": (
         "这里多了一个冒号，或上一行缩进不对；值里有冒号请加引号。",
@@ -84,8 +92,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "Text cannot begin with this character; put it in quotes.",
     ),
     "fault.yaml_indent": (
-        "缩进没有对齐，或这一行少了冒号。",
-        "The indentation does not line up, or a colon is missing on this line.",
+        "这一行或上一行的缩进没有对齐，或少了冒号。",
+        "The indentation of this line or of the one above does not line up, or a colon is missing.",
     ),
     "fault.yaml_syntax": ("YAML 写法有误（{problem}）。", "The YAML is malformed ({problem})."),
     # Files (gateway/site/files.py)

@@ -152,7 +152,7 @@ def test_each_output_has_its_line_above_the_counters(monkeypatch, told, line):
 def test_uplinks_and_outputs_speak_chinese(monkeypatch):
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
     lines = list(_show_status([STATUS | {"uplinks": [OFFICE], "outputs": [SIREN]}]))
-    assert "上级 office：未连接（mqtt.example:8883），网络不通，自 14:20 起" in lines
+    assert "上级 office：未连接（mqtt.example:8883），网络不通，始于 14:20" in lines
     assert "输出 siren-1：关闭（要求：开启），未确认：反馈显示未到位" in lines
 
 
