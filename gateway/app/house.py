@@ -34,7 +34,7 @@ from gateway.app.orders import Orders, Reloaded
 from gateway.app.publishing import Publishing
 from gateway.app.records import CLOSED_SEARCHED, Records
 from gateway.app.rooms import OUTPUTS, VITAL_S, Hand, Rooms
-from gateway.app.standing import uplinks_standing
+from gateway.app.standing import buttons_standing, uplinks_standing
 from gateway.app.terminals import examiner
 from gateway.app.timekeeper import Timekeeper
 from gateway.clock import Clock, Timeline
@@ -400,6 +400,12 @@ class House:
         out: dict[str, Any] = {
             "uplinks": list(uplinks_standing(self.rooms.uplinks.values(), self.engine, self.timeline.now)),
             "outputs": self.rooms.outputs.standing(),
+            "buttons": list(buttons_standing(self.site.buttons, self.engine, self.timeline.now)),
+            "failing": self.publishing.failing(),
+            "switched_off": [
+                {"rule": dict(fault.fields)["name"], "file": fault.mark.file, "line": fault.mark.line}
+                for fault in self.orders.switched_off
+            ],
         }
         alerts = self.engine.alerts()
         out["alerts"] = {"open": len(alerts), "unanswered": sum(a.response is Response.UNANSWERED for a in alerts)}

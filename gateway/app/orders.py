@@ -27,6 +27,8 @@ class Orders(Struct, frozen=True):
     secrets: Secrets
     tolerated: tuple[Fault, ...] = ()
     """Faults that stop no start; `check` and a reload refuse them."""
+    switched_off: tuple[Fault, ...] = ()
+    """A warning for each rule that the site file says is not to be asked."""
 
 
 class Reloaded(Struct, frozen=True):
@@ -76,4 +78,5 @@ def with_secrets(site: Site, compound: Compound, folder: Path, faults: Faults) -
     if faults.errors:
         raise FaultySite(faults)
     fetch(site)
-    return Orders(site, compound, secrets, tuple(faults.softened))
+    switched_off = tuple(fault for fault in faults.warnings if fault.key == "fault.rule_off")
+    return Orders(site, compound, secrets, tuple(faults.softened), switched_off)

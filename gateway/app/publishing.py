@@ -98,6 +98,11 @@ class Publishing:
             name: self._text(name, "reason") for name in devices if self._health(name) in {Health.LOST, Health.FAULTY}
         }
 
+    def failing(self) -> dict[str, str]:
+        """Parts of the gateway itself that are not well, with the reason."""
+        parts = self._subjects(("worker", "store"))
+        return {s.id: self._text(s.id, "reason") for s in parts if self._health(s.id) is not Health.OK}
+
     def radio_deaf(self) -> str:
         """The radios and why none of them hears; empty where one does."""
         radios, deaf = [s.id for s in self._subjects(("radio",))], self.deaf()

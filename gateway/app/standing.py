@@ -1,4 +1,4 @@
-"""How the ways out of the house stand, for ``loudong status``: what each uplink and each output knows of itself, asked of nobody."""
+"""How the ways out of the house and its buttons stand, for ``loudong status``: what is known of each, asked of nobody."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.app.compound import uplink_subject
 from gateway.app.local_time import local_time
-from gateway.events import Health
+from gateway.events import Health, Quality
 from gateway.instant import Instant
 from gateway.rules.compound import HEALTH
 from gateway.rules.engine import Engine
@@ -30,8 +30,27 @@ def uplinks_standing(
             "state": _STATES[health],
             "reason": reason,
             "broker": f"{broker.host}:{broker.port}",
+            "unheard": uplink.unheard,
             "since_s": None if fact is None else (now() - fact.since) / 1000,
             "since_local": _local(fact, engine),
+        }
+
+
+def buttons_standing(buttons: Iterable[str], engine: Engine, now: Callable[[], Instant]) -> Iterable[dict[str, Any]]:
+    """Of each button when it was last heard (to some minutes; None: never), how loud and with which battery, and whether it is missing."""
+    for button in buttons:
+        heard, battery, stale_at = (
+            engine.fact(button, "heard"),
+            engine.fact(button, "battery"),
+            engine.board.stale_at(button, "heard"),
+        )
+        known = heard if heard is not None and heard.quality is Quality.GOOD else None  # else it is only waited for
+        yield {
+            "button": button,
+            "heard_s": None if known is None else (now() - known.at) / 1000,
+            "rssi_dbm": None if known is None else known.value,
+            "battery_pct": None if battery is None else battery.value,
+            "missing": stale_at is not None and now() >= stale_at,
         }
 
 

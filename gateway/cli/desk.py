@@ -121,7 +121,12 @@ def _show_status(items: list[Item], *, whole: bool = False) -> Iterable[str]:
         yield say("status.out_of_service", language(), device=device, reason=say(f"reason.{reason}", language()))
     for device, reason in status.get("ailing", {}).items():
         yield say("status.ailing", language(), device=device, reason=say(f"reason.{reason}", language()))
+    for part, reason in status.get("failing", {}).items():
+        yield say("status.failing", language(), part=part, reason=say(f"reason.{reason}", language()))
     yield from _show_tolerated(status.get("tolerated", []))
+    for off in status.get("switched_off", []):
+        yield say("status.switched_off", language(), **off)
+    yield from _show_buttons(status.get("buttons", []), whole=whole)
     yield say("status.clock", language(), clock=say(f"clock.{status['clock']}", language()))
     yield say("status.store", language(), mode=say("store.disk" if status["durable"] else "store.memory", language()))
     yield from _show_uplinks(status.get("uplinks", []))
@@ -163,6 +168,28 @@ def _show_uplinks(uplinks: list[Item]) -> Iterable[str]:
     for uplink in uplinks:
         told = uplink | {"since": _since(uplink), "reason": say(f"reason.{uplink['reason']}", language())}
         yield say(f"status.uplink.{uplink['state']}", language(), **told)
+        if uplink.get("unheard"):
+            yield say("status.uplink.unheard", language(), uplink=uplink["uplink"])
+
+
+def _show_buttons(buttons: list[Item], *, whole: bool) -> Iterable[str]:
+    """One line a button that is missing, and one for all that were never heard; ``whole``: one for each."""
+    for button in buttons:
+        if whole or button["missing"]:
+            yield _button(button)
+    never = [one["button"] for one in buttons if one["heard_s"] is None and not one["missing"]]
+    if never and not whole:
+        yield say("status.buttons_never", language(), buttons=listed(never, language()))
+
+
+def _button(button: Item) -> str:
+    missing = "_missing" if button["missing"] else ""
+    if button["heard_s"] is None:
+        return say(f"status.button_never{missing}", language(), button=button["button"])
+    ago = say("status.ago", language(), length=length(button["heard_s"]))
+    told = {name: "–" if value is None else value for name, value in button.items()}
+    battery = "" if button["battery_pct"] is None else say("status.button_battery", language(), **told)
+    return say(f"status.button{missing}", language(), **told | {"ago": ago, "battery": battery})
 
 
 def _since(standing: Item) -> str:

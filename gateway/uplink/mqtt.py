@@ -119,6 +119,8 @@ class MqttUplink:
         self._last_reason = ""
         self._logged: dict[Broker, str] = {}
         self._deaf_to_commands = False
+        self.unheard = False
+        """The broker took the last alert and said that nobody subscribes to it (MQTT 5; 3.1.1 cannot say so)."""
         self._answering = Answering(uplink, site_id, gateway_id, self._prefix, self.counts)
         self._hearing = Hearing(uplink, self._prefix, report, wall_ms, self.counts, allowance)
 
@@ -349,7 +351,8 @@ class MqttUplink:
         of a session, which travels alone, is sent until somebody subscribes. Where nobody came in time nobody is waited for
         again, until one is seen: there are brokers that hand on what they take in other ways than to subscribers.
         """
-        if not unheard(code):
+        self.unheard = unheard(code)
+        if not self.unheard:
             self._patience_s = self._nobody_s
             return True
         self.counts["alert_unheard"] += 1

@@ -42,6 +42,27 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "小区文件有错，启动时放行（{file}:{line}）：{fault}",
         "tolerated at the start ({file}:{line}): {fault}",
     ),
+    "status.failing": ("网关部件有故障：{part}（{reason}）", "part of the gateway not well: {part} ({reason})"),
+    "status.switched_off": (
+        "小区文件里关闭了规则 {rule}（{file}:{line}）",
+        "switched off in the site file: rule {rule} ({file}:{line})",
+    ),
+    "status.button": (
+        "按钮 {button}：上次听到：{ago}，{rssi_dbm} dBm{battery}",
+        "button {button}: last heard {ago}, {rssi_dbm} dBm{battery}",
+    ),
+    "status.button_missing": (
+        "按钮 {button} 失联：上次听到：{ago}，{rssi_dbm} dBm{battery}",
+        "button {button} is MISSING: last heard {ago}, {rssi_dbm} dBm{battery}",
+    ),
+    "status.button_never": ("按钮 {button}：从未听到", "button {button}: never heard"),
+    "status.button_never_missing": ("按钮 {button} 失联：从未听到", "button {button} is MISSING: never heard"),
+    "status.button_battery": ("，电量 {battery_pct} %", ", battery {battery_pct} %"),
+    "status.buttons_never": ("从未听到的按钮：{buttons}", "buttons never heard: {buttons}"),
+    "status.uplink.unheard": (
+        "上级 {uplink}：服务器收下了最近一条告警，但没有人订阅，可能谁也没收到",
+        "uplink {uplink}: its broker took our last alert and has nobody who subscribes to it: nobody may have heard it",
+    ),
     "status.uplink.connected": ("上级 {uplink}：已连接（{broker}）", "uplink {uplink}: connected ({broker})"),
     "status.uplink.connecting": ("上级 {uplink}：正在连接（{broker}）", "uplink {uplink}: connecting ({broker})"),
     "status.uplink.impaired": (

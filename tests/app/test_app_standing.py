@@ -7,6 +7,7 @@ import asyncio
 from app.living import Living
 from instruments.virtual import virtual_run
 
+from gateway.events import Reading
 from gateway.sim.ports import free_port
 
 
@@ -37,5 +38,61 @@ def test_an_uplink_without_its_broker_and_an_output_are_told_as_they_stand(tmp_p
             await living.until(lambda: siren()["actual"] == "on", "the siren sounds")
             assert (siren()["wanted"], siren()["confirmed"], siren()["kind"]) == ("on", True, "siren")
             assert siren()["causes"] == [living.open()["gas-high", "gas-301"].id]
+
+    virtual_run(asyncio.wait_for(main(), 100_000), patience_s=0.0)
+
+
+def test_a_rule_that_the_site_file_switched_off_is_named_until_it_is_on_again(tmp_path):
+    async def main():
+        async with Living(tmp_path) as living:
+            assert living.house._status()["switched_off"] == []
+            living.edit("outputs:", "builtin: { gas-high: { enabled: false } }\noutputs:")
+            await living.reload()
+            (off,) = living.house._status()["switched_off"]
+            assert (off["rule"], off["file"]) == ("gas-high", str(living.path))
+            living.edit("{ enabled: false }", "{}")
+            await living.reload()
+            assert living.house._status()["switched_off"] == []
+
+    virtual_run(asyncio.wait_for(main(), 100_000), patience_s=0.0)
+
+
+def test_a_part_of_the_gateway_that_is_not_well_is_named(tmp_path):
+    async def main():
+        async with Living(tmp_path) as living:
+            assert living.house._status()["failing"] == {}
+            living.house._worker_failed("chronicle", "crashed", "")
+            assert living.house._status()["failing"] == {"worker-chronicle": "crashed"}
+            living.house._worker_recovered("chronicle")
+            assert living.house._status()["failing"] == {}
+
+    virtual_run(asyncio.wait_for(main(), 100_000), patience_s=0.0)
+
+
+def test_each_button_says_when_it_was_last_heard_and_how_loud(tmp_path):
+    heartbeat = 'buttons: { sos-1: { address: "A4:C1:38:00:00:01", place: b1/s1/301, heartbeat: 1h } }'
+
+    def with_a_button(living):
+        living.edit("outputs:", f"{heartbeat}\noutputs:")
+
+    async def main():
+        async with Living(tmp_path, before=with_a_button) as living:
+
+            def button():
+                (found,) = living.house._status()["buttons"]
+                return found
+
+            assert button() == {
+                "button": "sos-1", "heard_s": None, "rssi_dbm": None, "battery_pct": None, "missing": False,
+            }  # fmt: skip
+            living.house.inbox.report(Reading("sos-1", "heard", -91))
+            living.house.inbox.report(Reading("sos-1", "battery", 4))
+            await asyncio.sleep(60)
+            assert (button()["rssi_dbm"], button()["battery_pct"], button()["missing"]) == (-91, 4, False)
+            assert 60 <= button()["heard_s"] < 70
+            await asyncio.sleep(4 * 3600)
+            assert button()["missing"]
+            assert button()["heard_s"] > 4 * 3600
+            assert ("button-missing", "sos-1") in living.open()
 
     virtual_run(asyncio.wait_for(main(), 100_000), patience_s=0.0)

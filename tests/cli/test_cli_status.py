@@ -123,6 +123,10 @@ SIREN = {
             {"state": "impaired", "reason": "subscribe_refused"},
             "uplink office: connected (mqtt.example:8883), but the broker does not let us listen for commands, since 14:20",
         ),
+        (
+            {"state": "connected", "reason": "", "unheard": True},
+            "uplink office: its broker took our last alert and has nobody who subscribes to it: nobody may have heard it",
+        ),
     ],
 )
 def test_each_uplink_has_its_line_above_the_counters(monkeypatch, told, line):
@@ -191,3 +195,66 @@ def test_what_every_line_every_output_and_the_house_count_has_words(tmp_path):
 
     counts = virtual_run(story(), patience_s=0.0)
     assert [name for name in counts if not _counted(name, 1).partition(" 1 ")[2].strip()] == []
+
+
+BUTTONS = [
+    {"button": "sos-1", "heard_s": 30.0, "rssi_dbm": -61, "battery_pct": 90, "missing": False},
+    {"button": "sos-2", "heard_s": 1_900_800.0, "rssi_dbm": None, "battery_pct": 4, "missing": True},
+    {"button": "sos-3", "heard_s": None, "rssi_dbm": None, "battery_pct": None, "missing": False},
+]
+
+
+@pytest.mark.parametrize(
+    ("spoken", "lines"),
+    [
+        (
+            "en_US.UTF-8",
+            [
+                "buttons never heard: sos-3",
+                "button sos-1: last heard 30 s ago, -61 dBm, battery 90 %",
+                "button sos-2 is MISSING: last heard 22.0 d ago, – dBm, battery 4 %",
+                "button sos-3: never heard",
+            ],
+        ),
+        (
+            "zh_CN.UTF-8",
+            [
+                "从未听到的按钮：sos-3",
+                "按钮 sos-1：上次听到：30 秒前，-61 dBm，电量 90 %",
+                "按钮 sos-2 失联：上次听到：22.0 天前，– dBm，电量 4 %",
+                "按钮 sos-3：从未听到",
+            ],
+        ),
+    ],
+)
+def test_a_button_that_is_missing_or_was_never_heard_has_its_line_and_with_all_each_has(monkeypatch, spoken, lines):
+    """Was: a press that nobody heard left nothing behind, and no command said how long that button has been silent."""
+    monkeypatch.setenv("LC_ALL", spoken)
+    status = STATUS | {"buttons": BUTTONS}
+    never, *each = lines
+    assert [line for line in _show_status([status]) if "sos-" in line] == [each[1], never]
+    assert [line for line in _show_status([status], whole=True) if "sos-" in line] == each
+
+
+@pytest.mark.parametrize(
+    ("spoken", "lines"),
+    [
+        (
+            "en_US.UTF-8",
+            [
+                "part of the gateway not well: store (the store was found damaged and mended)",
+                "switched off in the site file: rule gas-high (site.yaml:9)",
+            ],
+        ),
+        (
+            "zh_CN.UTF-8",
+            ["网关部件有故障：store（启动时存储有损坏，已修复）", "小区文件里关闭了规则 gas-high（site.yaml:9）"],
+        ),
+    ],
+)
+def test_a_part_that_is_not_well_and_a_rule_that_is_off_are_named(monkeypatch, spoken, lines):
+    """Was: no word of either beside "online", and whoever asked why nothing rang read the site file line by line."""
+    monkeypatch.setenv("LC_ALL", spoken)
+    off = {"rule": "gas-high", "file": "site.yaml", "line": 9}
+    shown = list(_show_status([STATUS | {"failing": {"store": "store_mended"}, "switched_off": [off]}]))
+    assert [line for line in lines if line in shown] == lines

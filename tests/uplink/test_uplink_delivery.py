@@ -345,9 +345,11 @@ def test_an_alert_that_nobody_subscribes_to_yet_waits_for_its_receiver(house, mo
         async with house.running(gateway.mqtt):
             await house.until(lambda: gateway.mqtt.counts["alert_unheard"] >= 2)
             assert gateway.outbox.cursors.get(("city", "critical"), 0) == 0, "nobody has it"
+            assert gateway.mqtt.unheard, "and whoever asks how it stands is told"
             async with house.running(duty):
                 await duty.settle(5)
                 await house.until(lambda: gateway.outbox.cursors.get(("city", "high")) == 2)
+            assert not gateway.mqtt.unheard
         assert lanes_of(duty) == ["critical"] * 3 + ["high"] * 2
         assert duty.missing == {}
 
@@ -361,6 +363,7 @@ def test_a_broker_to_which_nobody_ever_listens_holds_up_nothing_for_good(house, 
         async with house.running(gateway.mqtt):
             await house.until(lambda: gateway.outbox.cursors.get(("city", "critical")) == 3)
         assert gateway.mqtt.counts["alert_unheard"] == 3
+        assert gateway.mqtt.unheard
 
     asyncio.run(story())
 
