@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -34,6 +34,7 @@ class _Step(Struct):
 
     rule: str = ""
     subject: str = ""
+    place: str = ""
 
 
 _About = tuple[str, str]
@@ -61,7 +62,8 @@ class Records:
             {"at": r.at, "revision": r.revision, "kind": r.kind, "who": r.who, "reason": r.reason, "told": _told(r)}
             | _shelf(r)
             | _why(r)
-            for r in rows
+            | went
+            for r, went in zip(rows, _went(rows), strict=True)
         ]
 
     async def closed(self, most: int, who: str) -> list[Alert]:
@@ -122,12 +124,23 @@ async def _opened(rows: Iterable[StateRow]) -> AsyncIterator[Alert]:
 
 def _abouts(rows: list[HistoryRow]) -> set[_About]:
     """About what they are; a receipt and what stands for many steps do not say."""
-    found = set[_About]()
+    return {(step.rule, step.subject) for step in map(_step, rows) if step.subject}
+
+
+def _went(rows: list[HistoryRow]) -> Iterator[dict[str, str]]:
+    """Of each step from which place to which the alert went at it; nothing where it stayed."""
+    before = ""
     for row in rows:
-        with contextlib.suppress(ValueError, RecursionError):  # msgspec's own, and of a text that is none or too deep
-            step = _steps.decode(row.body)
-            found.add((step.rule, step.subject))
-    return {about for about in found if about[1]}
+        place = _step(row).place or before
+        yield {"place_before": before, "place": place} if before not in {"", place} else {}
+        before = place
+
+
+def _step(row: HistoryRow) -> _Step:
+    try:
+        return _steps.decode(row.body)
+    except (ValueError, RecursionError):  # msgspec's own, and of a text that is none or too deep
+        return _Step()
 
 
 def _told(row: HistoryRow) -> list[dict[str, Any]]:

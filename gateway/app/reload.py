@@ -86,7 +86,7 @@ class Reloader:
         """For the desk: faults one an item, in the asker's language, and last what was done, or that nothing was."""
         asked = arguments.get("language")
         spoken = asked if asked in LANGUAGES else self._house.site.language
-        faults = Faults()
+        faults, before = Faults(), self._house.site.fingerprint
         try:
             done = await self.reload(faults)
         except FaultySite:
@@ -94,10 +94,10 @@ class Reloader:
                 *_items(faults, spoken),
                 {"done": False, "summary": summary(faults, spoken), "language": spoken},
             ]
-        return [
-            *_items(faults, spoken),
-            {**msgspec.to_builtins(done), "done": True, "summary": summary(faults, spoken), "language": spoken},
-        ]
+        # Who edited another file than ours must not read that it is in force.
+        same = {"same": str(self._path)} if done.fingerprint == before else {}
+        said = {"done": True, "summary": summary(faults, spoken), "language": spoken}
+        return [*_items(faults, spoken), {**msgspec.to_builtins(done), **same, **said}]
 
 
 def standing(house: House) -> str:

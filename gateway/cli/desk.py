@@ -298,6 +298,8 @@ def _show_alert(alert: Item) -> Iterable[str]:
         yield "          " + _until(alert, "alerts.shelved", "alerts.shelved_for")
     elif alert.get("drill") and alert.get("shelved_left_s") is not None:
         yield "          " + _until(alert, "alerts.drill_until", "alerts.drill_for")
+    if alert.get("silenced") and alert["response"] == "unanswered":
+        yield "          " + say("alerts.silenced", language(), id=alert["id"][:8])
     told = dict.fromkeys(_told(step) for step in alert["told"])  # a rung told again is named once
     yield "          " + say(
         "alerts.told", language(), told=listed(told, language()) or "—", who=alert["answered_by"] or "—"
@@ -370,6 +372,8 @@ def _why(step: Item) -> str:
             reason = say(
                 "step.refused_of", language(), verb=say(f"verb.{verb}", language()), answer=answer, given=given
             )
+    if "place_before" in step:
+        reason = say("step.went", language(), reason=reason, before=step["place_before"], place=step["place"])
     if seen := _reasons(step):
         reason = say("step.why", language(), reason=reason, why=seen) if reason else seen
     if "for_s" in step:

@@ -62,7 +62,8 @@ def _reload(asked: argparse.Namespace) -> int:
         yield from (fault["text"] for fault in faults)
         yield done["summary"]
         spoken = done.get("language") or language()
-        yield say("reload.done" if done["done"] else "reload.refused", spoken, **_counted(done))
+        key = "refused" if not done["done"] else "same" if "same" in done else "done"
+        yield say(f"reload.{key}", spoken, **_counted(done))
 
     code = ask(asked, "reload", {"language": language("")}, show, verdict.update)
     return FAULTY if code == OK and verdict.get("done") is False else code
@@ -86,9 +87,10 @@ def _porter(asked: argparse.Namespace) -> int:
 
 
 def _counted(done: Item) -> Item:
-    return {"ended": ", ".join(done.get("ended", ())) or "-", "begun": ", ".join(done.get("begun", ())) or "-"} | {
-        "withdrawn": done.get("withdrawn", 0)
-    }
+    return {
+        "ended": ", ".join(done.get("ended", ())) or "-", "begun": ", ".join(done.get("begun", ())) or "-",
+        "withdrawn": done.get("withdrawn", 0), "file": done.get("same", ""),
+    }  # fmt: skip
 
 
 def _backup(asked: argparse.Namespace) -> int:

@@ -17,6 +17,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "alerts.place": ("{name}，{path}", "{name}, {path}"),
     "alerts.shelved": ("暂时搁置，到 {until}（{who}）", "shelved until {until} ({who})"),
     "alerts.shelved_for": ("暂时搁置，还有 {left}（{who}）", "shelved for another {left} ({who})"),
+    "alerts.silenced": (
+        "警报已消音（是谁：loudong history {id}）",
+        "siren silenced (by whom: loudong history {id})",
+    ),
     "alerts.drill": ("【演练】{name}", "[DRILL] {name}"),
     "alerts.drill_until": ("演练，到 {until}（{who}）", "drill until {until} ({who})"),
     "alerts.drill_for": ("演练，还有 {left}（{who}）", "drill for another {left} ({who})"),
@@ -41,6 +45,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "step.refused": ("未执行", "refused"),
     "step.refused_of": ("{verb}：{answer} {given}", "{verb}: {answer} {given}"),
     "step.why": ("{reason}：{why}", "{reason}: {why}"),
+    "step.went": ("{reason}（{before} -> {place}）", "{reason} ({before} -> {place})"),
     "step.because": ("{told}（{reason}）", "{told} ({reason})"),
     "step.thinned": ("已精简", "thinned"),
     "step.thinned_of": (

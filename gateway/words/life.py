@@ -7,6 +7,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "已改用新的小区文件；停止：{ended}；启动：{begun}；撤销告警 {withdrawn} 条",
         "the new site file is in force; ended: {ended}; begun: {begun}; alerts withdrawn: {withdrawn}",
     ),
+    "reload.same": (
+        "{file} 和已生效的一样，没有改动；停止：{ended}；启动：{begun}；撤销告警 {withdrawn} 条",
+        "nothing new in {file}, it is the one in force; ended: {ended}; begun: {begun}; alerts withdrawn: {withdrawn}",
+    ),
     "reload.refused": (
         "未改用：小区文件有错，网关照旧运行",
         "refused: the site file has faults; the gateway runs on as before",

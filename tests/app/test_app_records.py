@@ -120,3 +120,21 @@ def test_a_place_of_people_under_care_tells_a_habit_and_so_does_one_of_which_nob
     assert tells(("water",), subject="b1/s1/999")
     assert not tells(("water",))
     assert not tells(("water",), rule="gone", subject="water")
+
+
+def test_a_step_at_which_the_alert_went_to_another_place_names_both(tmp_path):
+    """Was: that the site file was corrected, and not to which door people had been sent until then."""
+
+    async def main():
+        async with Living(tmp_path) as living:
+            living.gas[1].holding[1] = 26
+            await living.until(lambda: ("gas-high", "gas-301") in living.open(), "the leak is known")
+            alert = living.open()["gas-high", "gas-301"].id
+            living.edit("unit_id: 1, place: b1/s1/301", "unit_id: 1, place: b1/s1/302")
+            await living.reload()
+            await living.until(lambda: living.open()["gas-high", "gas-301"].place == "b1/s1/302", "it goes there")
+            steps = await living.house.desk.answer(Request("history", {"alert": alert}), US)
+            went = [(step["kind"], step["place_before"], step["place"]) for step in steps if "place" in step]
+            assert went == [("re-alarmed", "b1/s1/301", "b1/s1/302")]
+
+    virtual_run(asyncio.wait_for(main(), 100_000), patience_s=0.0)

@@ -110,6 +110,17 @@ def test_no_reading_of_the_other_bus_is_missing_around_the_reload(tmp_path):
     live(tmp_path, story)
 
 
+def test_a_file_that_is_the_same_is_said_to_be_so_by_name(tmp_path):
+    async def story(living):
+        *_, done = await living.house.desk.answer(Request("reload", {}), US)
+        assert (done["done"], done["same"]) == (True, str(living.path))
+        living.edit("Stair 1", "Stair one")
+        *_, done = await living.house.desk.answer(Request("reload", {}), US)
+        assert (done["done"], "same" in done) == (True, False)
+
+    live(tmp_path, story)
+
+
 def test_a_file_with_faults_changes_nothing_and_is_told_in_the_askers_language(tmp_path):
     async def story(living):
         await _leak(living)

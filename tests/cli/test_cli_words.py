@@ -223,6 +223,19 @@ def test_a_history_says_for_how_long_something_was_shelved():
     assert line.endswith("shelved       duty         for 20.0 min: spare part")
 
 
+def test_a_history_says_from_which_door_people_were_called_to_which():
+    step = {"at": 9600, "revision": 3, "kind": "re-alarmed", "who": None, "reason": "moved"}
+    (line,) = desk._show_history([step | {"place_before": "b1/s1/101", "place": "b1/s1/102"}])
+    assert line.endswith("the site file says another place now (b1/s1/101 -> b1/s1/102)")
+
+
+def test_an_alert_whose_siren_somebody_silenced_says_so():
+    """Was: a silent siren beside an alert that nobody had answered, and no word why."""
+    _, second, _ = desk._show_alerts([OPEN | {"silenced": True}])
+    assert second.strip() == "siren silenced (by whom: loudong history 3c6616b2)"
+    assert len(list(desk._show_alerts([OPEN | {"silenced": True, "response": "acknowledged"}]))) == 2
+
+
 def test_a_rung_that_was_told_twice_is_named_once():
     told = [{"rung": "building", "people": ["head-b1"]}, {"rung": "grid", "people": ["grid-1"]}]
     alert = CLOSED | {
@@ -518,11 +531,19 @@ def test_a_refused_deed_is_told_with_its_reason_in_words():
     assert desk._why(step | {"reason": "ack: something_new (local:li)"}) == "ack: something_new (local:li)"
 
 
-def test_a_reload_answers_in_one_language_alone(monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("done", "said"),
+    [
+        ({}, "已改用新的小区文件"),
+        ({"same": "/etc/loudong/site.yaml"}, "/etc/loudong/site.yaml 和已生效的一样"),
+    ],
+)
+def test_a_reload_answers_in_one_language_alone_and_says_where_the_file_is_the_same(monkeypatch, capsys, done, said):
+    """Was: "the new site file is in force" to whoever had edited another file than the gateway reads."""
     from gateway.cli import life
 
     monkeypatch.setenv("LC_ALL", "C")
-    answer = [{"text": "site.yaml:1: 警告"}, {"done": True, "summary": "0 个错误", "language": "zh-CN"}]
+    answer = [{"text": "site.yaml:1: 警告"}, {"done": True, "summary": "0 个错误", "language": "zh-CN"} | done]
 
     def ask(_asked, _verb, _arguments, show, last):
         last(answer[-1])
@@ -531,7 +552,7 @@ def test_a_reload_answers_in_one_language_alone(monkeypatch, capsys):
 
     monkeypatch.setattr(life, "ask", ask)
     assert main(["reload"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].startswith("已改用新的小区文件")
+    assert capsys.readouterr().out.splitlines()[-1].startswith(said)
 
 
 def test_a_write_that_was_not_asked_for_says_so_and_an_unknown_device_what_there_is(capsys):
