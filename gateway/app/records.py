@@ -144,11 +144,13 @@ def _step(row: HistoryRow) -> _Step:
 
 
 def _told(row: HistoryRow) -> list[dict[str, Any]]:
-    """The rungs that were told at this step, and the people on them."""
+    """The rungs that were told at this step, the people on them, and why."""
     if row.kind != ChangeKind.TOLD:
         return []
     told = msgspec.json.decode(row.body, type=Alert).told
-    return [{"rung": one.rung.value, "people": list(one.people)} for one in told if one.at == row.at]
+    return [
+        {"rung": one.rung.value, "people": list(one.people), "because": one.because} for one in told if one.at == row.at
+    ]
 
 
 def _why(row: HistoryRow) -> dict[str, Any]:

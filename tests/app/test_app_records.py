@@ -28,7 +28,10 @@ def test_each_step_says_whom_it_told_and_for_how_long_it_shelved(tmp_path):
             alert = living.open()["gas-high", "gas-301"].id
             steps = await living.house.desk.answer(Request("history", {"alert": alert}), US)
             told = [step["told"] for step in steps if step["kind"] == "told"]
-            assert told == [[{"rung": "building", "people": ["head"]}], [{"rung": "grid", "people": ["grid-1"]}]]
+            assert told == [
+                [{"rung": "building", "people": ["head"], "because": "raised"}],
+                [{"rung": "grid", "people": ["grid-1"], "because": "due"}],
+            ]
             assert [step["told"] for step in steps if step["kind"] == "raised"] == [[]]
             ((seen,),) = (step["why"] for step in steps if step["kind"] == "raised")
             assert (seen["fact"], seen["value"], seen["limit"]) == ("gas", 26, 20)

@@ -229,6 +229,18 @@ def test_a_history_says_from_which_door_people_were_called_to_which():
     assert line.endswith("the site file says another place now (b1/s1/101 -> b1/s1/102)")
 
 
+def test_why_people_were_told_is_why_the_first_of_them_was():
+    """Was: the reason of the last, as if nobody stood below the building's own head."""
+    told = [
+        {"rung": "building", "people": ["head-b1"], "because": "raised"},
+        {"rung": "grid", "people": [], "because": "raised"},
+        {"rung": "community", "people": ["c"], "because": "nobody_below"},
+    ]
+    step = {"at": 9600, "revision": 2, "kind": "told", "who": None, "reason": "nobody_below", "told": told}
+    (line,) = desk._show_history([step])
+    assert line.endswith("building head head-b1, grid worker —, community c (the alert was raised)")
+
+
 def test_an_alert_whose_siren_somebody_silenced_says_so():
     """Was: a silent siren beside an alert that nobody had answered, and no word why."""
     _, second, _ = desk._show_alerts([OPEN | {"silenced": True}])
