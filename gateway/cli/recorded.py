@@ -64,7 +64,8 @@ def _journal(asked: argparse.Namespace) -> int:
         return complain(asked, "cli.no_such_kind", USAGE, given=asked.kind, known=" | ".join(JOURNAL_KINDS))
     try:
         with Recording(state_folder(asked.state)) as recording:
-            rows = (both for both in _dated(recording.sealed_rows()) if asked.kind in {"", both[0].kind})
+            dated = _dated(recording.sealed_rows(), _stretches(recording.sealed_rows()))
+            rows = (both for both in dated if asked.kind in {"", both[0].kind})
             for row, wall_ms in deque(rows, asked.last) if asked.last > 0 else rows:
                 body = json.loads(row.body)
                 if asked.json:
@@ -79,12 +80,30 @@ def _journal(asked: argparse.Namespace) -> int:
     return OK
 
 
-def _dated(rows: Iterable[JournalRow]) -> Iterator[tuple[JournalRow, int | None]]:
-    """Each row with its wall time, where a start or a clock that came right before it tells the way."""
-    offset_ms: int | None = None
+def _stretches(rows: Iterable[JournalRow]) -> list[tuple[int, int | None]]:
+    """From which row on which tie to true time counts, as the core and so each history has it (``Engine.anchor_at``): a clock that comes
+    right, or is corrected, dates what came before it, too, back to the last start of which nobody knows how long after it came.
+    """
+    found: list[tuple[int, int | None]] = [(0, None)]
     for row in rows:
-        if row.kind in {"boot", "clock_synced"}:
-            offset_ms = json.loads(row.body).get("offset_ms")
+        if row.kind not in {"boot", "clock_synced"}:
+            continue
+        told = json.loads(row.body)
+        offset_ms = told.get("offset_ms")
+        if row.kind == "boot" and told.get("downtime_ms") is None:
+            found.append((row.n, offset_ms))
+        elif offset_ms is not None:
+            found[-1] = (found[-1][0], offset_ms)
+    return found
+
+
+def _dated(rows: Iterable[JournalRow], stretches: list[tuple[int, int | None]]) -> Iterator[tuple[JournalRow, int | None]]:
+    """Each row with its wall time, where a clock tells the way."""
+    at = 0
+    for row in rows:
+        while at + 1 < len(stretches) and stretches[at + 1][0] <= row.n:
+            at += 1
+        offset_ms = stretches[at][1]
         yield row, None if offset_ms is None else row.at + offset_ms
 
 

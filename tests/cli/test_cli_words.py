@@ -464,11 +464,16 @@ NOON = 1_764_590_400_000  # 2025-12-01T12:00Z
 
 
 def _journal(folder):
-    """A start without a clock, a press, the clock, a press; a start with a clock, a press."""
-    boot = {"run": "r", "boot_id": "b", "clock": "unsynced", "downtime_ms": None, "version": "1"}
+    """A start and a press that nobody can date; another one, the clock and its correction behind a press, and a restart of the process
+    before the clock is trusted anew; a start with a clock.
+    """
+    boot = {"run": "r", "boot_id": "b", "clock": "unsynced", "downtime_ms": None, "version": "1", "offset_ms": None}
     rows = [
-        ("boot", boot | {"offset_ms": None}), ("press", {"button": "sos-1"}), ("clock_synced", {"offset_ms": NOON}),
-        ("press", {"button": "sos-2"}), ("boot", boot | {"offset_ms": NOON + 5}), ("press", {"button": "sos-3"}),
+        ("boot", boot), ("press", {"button": "sos-0"}),
+        ("boot", boot), ("press", {"button": "sos-1"}), ("clock_synced", {"offset_ms": NOON - 2_678_400_000}),
+        ("press", {"button": "sos-2"}), ("clock_synced", {"offset_ms": NOON}),
+        ("boot", boot | {"downtime_ms": 800}), ("press", {"button": "sos-3"}),
+        ("boot", boot | {"offset_ms": NOON + 5}), ("press", {"button": "sos-4"}),
     ]  # fmt: skip
     database = Database.open(folder)
     database.commit(
@@ -481,8 +486,10 @@ def _journal(folder):
     database.close()
 
 
-def test_the_journal_has_dates_as_far_as_a_clock_was_right(tmp_path, capsys, monkeypatch):
-    """At three in the morning nobody counts seconds since the first start."""
+def test_the_journal_has_the_dates_that_the_history_of_an_alert_has(tmp_path, capsys, monkeypatch):
+    """At three in the morning nobody counts seconds since the first start. Was: what came before the clock stood undated, or by the
+    wrong month that was corrected since, beside a history that knew better.
+    """
     _journal(tmp_path)
     monkeypatch.setenv("TZ", "Asia/Shanghai")
     time.tzset()
@@ -492,11 +499,12 @@ def test_the_journal_has_dates_as_far_as_a_clock_was_right(tmp_path, capsys, mon
         monkeypatch.undo()
         time.tzset()
     assert [line.split("  press")[0] for line in capsys.readouterr().out.splitlines()] == [
-        "                    1.000", "2025-12-01 20:00:03+08:00", "2025-12-01 20:00:05+08:00",
+        "                    1.000", "2025-12-01 20:00:03+08:00", "2025-12-01 20:00:05+08:00", "2025-12-01 20:00:08+08:00",
+        "2025-12-01 20:00:10+08:00",
     ]  # fmt: skip
     assert main(["journal", "--last", "1", "--json", "--state", str(tmp_path)]) == 0
     item = json.loads(capsys.readouterr().out)
-    assert (item["at"], item["wall_ms"]) == (5_000, NOON + 5_005)
+    assert (item["at"], item["wall_ms"]) == (10_000, NOON + 10_005)
 
 
 # doors ----------------------------------------------------------------------------------------------
