@@ -401,7 +401,8 @@ class House:
             "uplinks": list(uplinks_standing(self.rooms.uplinks.values(), self.engine, self.timeline.now)),
             "outputs": self.rooms.outputs.standing(),
             "buttons": list(buttons_standing(self.site.buttons, self.engine, self.timeline.now)),
-            "failing": self.publishing.failing(),
+            # Of the site file each fault has a line of its own.
+            "failing": {part: why for part, why in self.publishing.failing().items() if part != SITE_HEALTH},
             "switched_off": [
                 {"rule": dict(fault.fields)["name"], "file": fault.mark.file, "line": fault.mark.line}
                 for fault in self.orders.switched_off

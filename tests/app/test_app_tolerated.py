@@ -32,6 +32,7 @@ def test_a_fault_that_a_start_tolerates_is_an_alert_and_stands_in_the_status_unt
             assert living.house.engine.fact("worker-site", "reason").value == "site_tolerated"
             (fault,) = living.house._status()["tolerated"]
             assert (fault["key"], fault["fields"]) == ("fault.valve_reopens", {"name": "valve"})
+            assert living.house._status()["failing"] == {}, "it is said once"
             living.edit("pulse: 2s", "pulse: 2s, latching: true")
             await living.reload()
             assert living.house._status()["tolerated"] == []
