@@ -14,7 +14,7 @@ from gateway.app.compound import BUILTIN, worker_names
 from gateway.cli import _parser
 from gateway.nodes import Faults
 from gateway.site.shapes import FORMATS
-from gateway.words import columns
+from gateway.words import CATALOGUE, columns
 
 _COMMAND = re.compile(r"^\s*(?:\$ )?(?:\S*bin/)?loudong +(?P<rest>[a-z][^`\n|#]*)")
 _LINK = re.compile(r"\]\((?P<target>[^)\s#]*)(?:#(?P<anchor>[^)\s]+))?\)")
@@ -273,3 +273,18 @@ def test_what_decode_answers_on_the_page_is_what_it_answers(pages, monkeypatch, 
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO("\n".join(asked).encode())))
     assert main(["decode"]) == 0
     assert capsys.readouterr().out.splitlines() == answered
+
+
+@pytest.mark.parametrize(
+    ("page", "spoken", "heading"), [("operations.md", 1, "Why did it not ring"), ("zh/operations.md", 0, "为什么没有响")]
+)
+def test_why_it_did_not_ring_is_asked_of_a_command_and_told_in_words_that_are_said(pages, page, spoken, heading):
+    """docs/operations.md: what stands in “ ” is what a person sees there, in each language."""
+    section = pages.text(f"docs/{page}").split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    rows = [line.strip("|").split(" | ") for line in section.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) >= 20
+    assert [row for row in rows if len(row) != 4 or not re.fullmatch(r"`loudong [^`]+`", row[1])] == []
+    said = "\n".join(sentences[spoken] for sentences in CATALOGUE.values()) + "—"
+    told = [words for row in rows for words in re.findall(r"“([^”]+)”", f"{row[2]} {row[3]}")]
+    assert len(told) >= 15
+    assert [words for words in told if words not in said] == []
