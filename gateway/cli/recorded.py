@@ -97,7 +97,9 @@ def _stretches(rows: Iterable[JournalRow]) -> list[tuple[int, int | None]]:
     return found
 
 
-def _dated(rows: Iterable[JournalRow], stretches: list[tuple[int, int | None]]) -> Iterator[tuple[JournalRow, int | None]]:
+def _dated(
+    rows: Iterable[JournalRow], stretches: list[tuple[int, int | None]]
+) -> Iterator[tuple[JournalRow, int | None]]:
     """Each row with its wall time, where a clock tells the way."""
     at = 0
     for row in rows:

@@ -18,7 +18,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "alerts.shelved": ("暂时搁置，到 {until}（{who}）", "shelved until {until} ({who})"),
     "alerts.shelved_for": ("暂时搁置，还有 {left}（{who}）", "shelved for another {left} ({who})"),
     "alerts.silenced": (
-        "警报已消音（是谁：loudong history {id}）",
+        "声光报警器已消音（是谁：loudong history {id}）",
         "siren silenced (by whom: loudong history {id})",
     ),
     "alerts.drill": ("【演练】{name}", "[DRILL] {name}"),

@@ -276,7 +276,8 @@ def test_what_decode_answers_on_the_page_is_what_it_answers(pages, monkeypatch, 
 
 
 @pytest.mark.parametrize(
-    ("page", "spoken", "heading"), [("operations.md", 1, "Why did it not ring"), ("zh/operations.md", 0, "为什么没有响")]
+    ("page", "spoken", "heading"),
+    [("operations.md", 1, "Why did it not ring"), ("zh/operations.md", 0, "为什么没有响")],
 )
 def test_why_it_did_not_ring_is_asked_of_a_command_and_told_in_words_that_are_said(pages, page, spoken, heading):
     """docs/operations.md: what stands in “ ” is what a person sees there, in each language."""
