@@ -171,7 +171,64 @@ def test_a_press_without_the_disk_is_a_press_on_the_open_alert(make, answered, s
     rows, _ = laid_over(make, core, lambda late: late.press(7 * SECOND, key="k2"))
     restored(core, rows)
     assert core.said("sos")[: len(said)] == said
+    assert ("re-alarmed" in core.said("sos")) is answered
     assert [(a.id, a.response) for a in core.engine.alerts() if a.rule == "sos"] == [(own, "unanswered")]
+
+
+def test_of_three_alerts_each_message_says_one_thing(make):
+    """Two runs in a row had no disk. What the first brings back is no older than what is recorded of the second."""
+    core = make()
+    core.press(10 * DAY, key="k1")
+    core.ask("ack", "sos", on_site=True)
+    first, _ = laid_over(make, core, lambda late: late.press(7 * SECOND, key="k2"))
+    second, _ = laid_over(make, core, lambda late: late.press(8 * SECOND, key="k3"))
+    rows = {(row.kind, row.key): row for row in (*first, *second)}
+    restored(core, list(rows.values()))
+    (own,) = [alert for alert in core.engine.alerts() if alert.rule == "sos"]
+    assert own.response == "unanswered"
+    sent = [(p.change.alert.id, p.change.alert.revision) for p in core.changes]
+    assert len(sent) == len(set(sent))
+
+
+def test_a_press_that_was_answered_without_the_disk_calls_nobody_anew(make):
+    def answered(late):
+        late.press(7 * SECOND, key="k2")
+        assert late.ask("ack", "sos", on_site=True) == "done"
+
+    core = make()
+    core.press(10 * DAY, key="k1")
+    core.ask("ack", "sos", on_site=True)
+    rows, _ = laid_over(make, core, answered)
+    restored(core, rows)
+    assert "re-alarmed" not in core.said("sos")
+
+
+def test_what_came_and_went_without_the_disk_calls_nobody_anew(make):
+    def came_and_went(late):
+        late.read("gas", "gas_high_alarm", True, 7 * SECOND)
+        quiet(late, MINUTE)
+
+    core = make()
+    settled(core)
+    rows, _ = laid_over(make, core, came_and_went)
+    restored(core, rows)
+    assert "re-alarmed" not in core.said("gas-high")
+
+
+@pytest.mark.parametrize(
+    ("rule", "point", "shelf"), [("gas-high", "gas_high_alarm", "none"), ("water", "water", "shelved")]
+)
+def test_what_comes_back_without_the_disk_ends_a_shelf_where_a_life_is_at_stake(make, rule, point, shelf):
+    device = rule.partition("-")[0]
+    core = make()
+    core.read(device, point, True, 10 * DAY)
+    assert core.ask("shelve", rule, for_ms=20 * MINUTE, reason="under repair") == "done"
+    core.read(device, point, False, core.at + SECOND)
+    quiet(core)
+    rows, _ = laid_over(make, core, lambda late: late.read(device, point, True, 7 * SECOND))
+    restored(core, rows)
+    (alert,) = [alert for alert in core.engine.alerts() if alert.rule == rule]
+    assert (alert.condition.value, alert.suppression.value) == ("active", shelf)
 
 
 # A rule that became one of an event
