@@ -39,6 +39,8 @@ from gateway.rules.worsening import all_said, is_worse, with_reasons
 
 _replace = msgspec.structs.replace
 _SOUNDS = frozenset({ChangeKind.RAISED, ChangeKind.RE_ALARMED, ChangeKind.UNSHELVED})
+_CAN_WAIT = frozenset({Priority.MEDIUM, Priority.LOW})
+"""Of which nobody is called a second time who reads in the same list where it is."""
 UNDATED_KEPT = 200
 """Closed alerts kept for a clock that may never come right: a day's worth of a very bad day."""
 CAME_BACK = "came_back"
@@ -247,8 +249,8 @@ class AlertRegister:
     def follow(self, alert: Alert, at: Instant) -> None:
         """The site file may say another place of its subject: then people are at the wrong door, and whose matter it is knows nothing.
 
-        Where the one place lies in the other they are near enough, and told; so they are where nobody is to come (now). An alert about
-        a place has no other one.
+        Where the one place lies in the other they are near enough, and told; so they are where nobody is to come (now), and where nobody
+        need run and the same people stand on the ladder. An alert about a place has no other one.
         """
         subject = self.compound.subjects.get(alert.subject)
         rule = self.compound.rules.get(alert.rule)
@@ -257,6 +259,7 @@ class AlertRegister:
         self._leave_crowd(alert)
         moved = _replace(alert, place=subject.place)
         near = within(alert.place, subject.place) or within(subject.place, alert.place)
+        near = near or (alert.priority in _CAN_WAIT and building_of(alert.place) == building_of(subject.place))
         if near or alert.condition is Condition.NORMAL or alert.suppression is not Suppression.NONE:
             self._say(ChangeKind.REGRADED, moved, at, reason=MOVED)
         else:

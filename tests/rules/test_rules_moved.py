@@ -67,6 +67,18 @@ def test_who_is_near_enough_is_told_and_called_out_no_second_time(leak, place):
     assert (leak.alert("gas-high").place, leak.alert("gas-high").response) == (place, "acknowledged")
 
 
+@pytest.mark.parametrize(("place", "said"), [("b1/s2/9", ["regraded"]), ("b2/s1/9", ["re-alarmed", "told"])])
+def test_who_need_not_run_is_called_for_a_correction_only_where_others_stand(leak, place, said):
+    """Was: whoever put a stair's flats right rang up its head once for each battery there that was low."""
+    leak.health("smoke", "faulty", MINUTE)
+    leak.wait(2 * MINUTE)
+    leak.ask("ack", "lost", 3 * MINUTE, who="head")
+    correct(leak.forget(), place, device="smoke")
+    assert (leak.said("lost"), leak.changes[0].change.reason) == (said, "moved")
+    alert = leak.alert("lost")
+    assert (alert.place, alert.response) == (place, "acknowledged" if said == ["regraded"] else "unanswered")
+
+
 def test_what_has_gone_or_is_shelved_moves_without_a_call(leak):
     leak.read("gas", "gas", 0.0, MINUTE)
     assert leak.said("gas-high") == ["returned"]
