@@ -221,6 +221,6 @@ def _shelve(command: Command, alert: Alert, at: Instant, register: AlertRegister
 
 
 def longest_shelf_ms(alert: Alert, compound: Compound) -> int:
-    """How long this alert may be shelved at most."""
+    """How long this alert may be shelved at most. One that outlived its rule is a call for help."""
     rule = compound.rules.get(alert.rule)
-    return LIFE_SHELF_MS if rule is not None and rule.life_safety else LONGEST_SHELF_MS
+    return LIFE_SHELF_MS if rule is None or rule.life_safety else LONGEST_SHELF_MS

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.actions import Action, OpenPairing, Reenrol, Reply, Want
-from gateway.alerts import Alert
+from gateway.alerts import Alert, Priority
 from gateway.events import (
     Actuated,
     Boot,
@@ -395,11 +395,15 @@ class Engine:
         self._watches.look_at_all(_moment(stamped))  # times of day have a meaning now
 
     def _site_loaded(self, stamped: Stamped) -> None:
-        """Alerts whose rule or subject went away end as withdrawn, one that stands elsewhere now moves; all else is looked at again."""
+        """Alerts whose rule or subject went away end as withdrawn, but for calls for help of a button or door that is called otherwise
+        or gone; one that stands elsewhere now moves; all else is looked at again.
+        """
         for alert in self.alerts():
             rule = self.compound.rules.get(alert.rule)
             if drills.is_test(alert):
                 continue  # it is over soon enough
+            if alert.subject not in self.compound.subjects and _calls_for_help(alert):
+                continue  # an edit is no word that nobody needs help: a person ends it (docs/decisions/0028)
             if rule is None or not rule.knows(alert.subject):
                 self.register.close(alert, stamped.at, None, "withdrawn", "")
             else:
@@ -446,6 +450,12 @@ class Engine:
         wants = self._wants.renew(self.alerts()) if moved else ()
         actions = (*wants, *said)
         return Outcome(actions, self._ledger.changed(), urgent or bool(actions), idle and quiet and not actions)
+
+
+def _calls_for_help(alert: Alert) -> bool:
+    """Somebody did that at a button, or at a door of which it is told; not what is told of a person, who may be there no more by will."""
+    of_itself = alert.occasion.startswith(f"{alert.subject}:") or any(one.fact == "press" for one in alert.why)
+    return alert.momentary and alert.priority is Priority.CRITICAL and of_itself
 
 
 def _moment(stamped: Stamped) -> Moment:

@@ -335,7 +335,7 @@ class AlertRegister:
                 continue
             moved = ladder.after_unknown_downtime(alert, at, self.compound.grid)
             rule = self.compound.rules.get(alert.rule)
-            urgent = alert.drill or (rule is not None and rule.life_safety)
+            urgent = alert.drill or rule is None or rule.life_safety
             over = alert.shelved_until is not None and urgent
             self._keep(
                 _replace(

@@ -84,13 +84,17 @@ async def _faulty_then_mended(whole: Walk) -> None:
     await world.press("sos-301")
     await whole.until(lambda: len(whole.arrivals("sos", "sos-301")) > 3, "it lives on")
 
-    # Mended, by signal: a button is gone, and its alert with it.
+    # Mended, by signal: a button is gone, and its call for help waits for a person.
     edit(world.site, "unit_id: 999,", "unit_id: 9,")
     text = [line for line in world.site.read_text(encoding="utf-8").splitlines() if "sos-301:" not in line]
     world.site.write_text("\n".join(text) + "\n", encoding="utf-8")
     whole.daemon.send_signal(signal.SIGHUP)
+    await whole.until(lambda: whole.log_text().count("site_reloaded") == 1, "the signal was heard and obeyed")
+    assert raised["alert"] in {item["id"] for item in (await whole.loudong("alerts")).items}
+    closing = ("close", raised["alert"], "--as", "head-b1", "--mistaken", "--reason", "spoke to the resident")
+    assert (await whole.loudong(*closing)).code == 0
     closed = await whole.alert("sos", "sos-301", "closed")
-    assert (closed["alert"], closed["closed_as"]) == (raised["alert"], "withdrawn")
+    assert (closed["alert"], closed["closed_as"]) == (raised["alert"], "mistaken")
     async with asyncio.timeout(60):
         while "devices/sos-301" in await whole.retained():  # nor does the broker keep what there is no more
             pass

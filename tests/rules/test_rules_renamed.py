@@ -1,0 +1,83 @@
+"""A site file that no longer knows who an open alert is about, by that name or at all."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from gateway.events import SiteLoaded
+from gateway.instant import MINUTE, SECOND
+
+CALLS = """
+- rule: duress
+  subjects: { kind: terminal }
+  when: { entry: alarm.duress }
+  priority: critical
+  grade: big
+  silent: true
+- rule: strays
+  subjects: { kind: person }
+  consent: welfare
+  when: { entry: access.granted, direction: out }
+  priority: critical
+  grade: big
+"""
+
+
+@pytest.fixture
+def renamed(make, house, rules_text):
+    """``renamed(core, device, reload)``: the site file calls it otherwise from now on."""
+    text = rules_text + CALLS
+
+    def rename(core, device, *, reload=True):
+        subjects = tuple(
+            msgspec.structs.replace(s, id=f"{s.id}-2") if s.id == device else s for s in core.compound.subjects.values()
+        )
+        core.forget()
+        if reload:
+            core.die(house(text, subjects=subjects))
+            core.give(SiteLoaded("f"))
+        else:
+            core.restart(after=SECOND, compound=house(text, subjects=subjects))
+        return core
+
+    return make(text), rename
+
+
+@pytest.mark.parametrize("reload", [True, False], ids=["reload", "restart"])
+@pytest.mark.parametrize("key", ["", "c7"], ids=["unnumbered", "numbered"])
+def test_no_edit_of_the_site_file_ends_a_call_for_help(renamed, reload, key):
+    """Was: whoever gave the button another name while somebody waited for help withdrew that, and the climb with it."""
+    core, rename = renamed
+    core.press(SECOND, key)
+    called = core.alert("sos").id
+    rename(core, "button", reload=reload)
+    assert core.said("sos") == []
+    core.wait(5 * MINUTE)
+    assert core.said("sos") == ["told"], "the district"
+    assert core.ask("ack", "sos", 6 * MINUTE, who="head") == "done"
+    rename(core, "smoke", reload=reload)
+    core.wait(17 * MINUTE)
+    assert core.said("sos") == ["told"], "nobody came"
+    assert core.ask("close", "sos", who="head", reason="spoken to her") == "done"
+    assert (core.alert("sos").id, core.alert("sos").closed_as) == (called, "resolved")
+    rename(core, "water", reload=reload)
+    assert core.engine.alerts() == []
+
+
+def test_nor_does_it_end_one_under_duress(renamed):
+    core, rename = renamed
+    core.entry("alarm.duress", "k1", SECOND)
+    rename(core, "gate").wait(5 * MINUTE)
+    assert core.said("duress") == ["told"]
+
+
+def test_what_is_no_call_for_help_is_withdrawn_with_its_subject(renamed):
+    """Of what is measured nobody would know when it is gone, and of a person who takes part no more nothing is kept."""
+    core, rename = renamed
+    core.gas(30.0, SECOND)
+    core.entry("access.granted", "k1", 2 * SECOND, person="p1", subject="known", direction="out")
+    core.entry("access.denied", "k2", 3 * SECOND, subject="stranger")
+    for device in ("gas", "elder", "gate"):
+        rename(core, device)
+        assert [p.change.alert.closed_as for p in core.changes] == ["withdrawn"]
