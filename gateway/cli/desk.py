@@ -367,14 +367,15 @@ def _why(step: Item) -> str:
     because = f"because.{said}"
     is_ours = because in CATALOGUE and (step["kind"] == "told" or step["who"] is None)
     reason = say(because, language()) if is_ours else str(said)
-    if step["kind"] == "refused":  # "verb: verdict", and what the person gave as his reason in brackets
+    if step["kind"] == "refused":  # "verb: verdict (principal)"
         verb, _, verdict = reason.partition(": ")
         word, _, given = verdict.partition(" ")
         if f"answer.{word}" in CATALOGUE:
-            answer = say(f"answer.{word}", language())
-            reason = say(
-                "step.refused_of", language(), verb=say(f"verb.{verb}", language()), answer=answer, given=given
-            )
+            fields = {
+                "verb": say(f"verb.{verb}", language()),
+                "answer": say(f"answer.{word}", language()).rstrip("。."),
+            }
+            reason = say("step.refused_of", language(), **fields, given=given.strip("()"))
     if "place_before" in step:
         reason = say("step.went", language(), reason=reason, before=step["place_before"], place=step["place"])
     if seen := _reasons(step):

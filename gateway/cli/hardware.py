@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from gateway.cli.asking import ask, show_done
 from gateway.cli.options import Command, commands_of, length, signed, state_option
 from gateway.cli.printing import OK, Item, language
-from gateway.words import CATALOGUE, say
+from gateway.words import CATALOGUE, say, wide
 
 
 def add(command: Command) -> None:
@@ -75,7 +75,7 @@ def _show_findings(items: list[Item]) -> Iterable[str]:
         what = say(f"finding.{item['check']}", language())
         # What went wrong on the way to the answer is told in the words that alerts use.
         told = say(key if key in CATALOGUE else f"reason.{item['reason']}", language(), detail=detail)
-        yield say("finding.line", language(), verdict=f"{verdict:<4}", what=what, told=told)
+        yield say("finding.line", language(), verdict=wide(verdict, 4), what=what, told=told)
 
 
 def _show_nothing(_items: list[Item]) -> Iterable[str]:
@@ -87,7 +87,8 @@ def _show_learnt(items: list[Item]) -> Iterable[str]:
     *frames, found = items
     for frame in frames:
         star = "*" if frame["news"] else " "
-        yield f"{star} {frame['frame']:<8} {frame['count']:>4} × {frame.get('service') or frame['company']:<36} {frame['data']}"
+        when = wide(say(f"learnt.{frame['frame']}", language()), 8)
+        yield f"{star} {when} {frame['count']:>4} × {frame.get('service') or frame['company']:<36} {frame['data']}"
     yield say(f"learnt.{found['reason']}", language())
     if found["unsure"]:
         yield say("learnt.unsure", language())

@@ -43,7 +43,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "step.reset": ("已复位", "reset"),
     "step.received": ("上级已收到", "received"),
     "step.refused": ("未执行", "refused"),
-    "step.refused_of": ("{verb}：{answer} {given}", "{verb}: {answer} {given}"),
+    "step.refused_of": ("{verb}：{answer}（{given}）", "{verb}: {answer} ({given})"),
     "step.why": ("{reason}：{why}", "{reason}: {why}"),
     "step.went": ("{reason}（{before} -> {place}）", "{reason} ({before} -> {place})"),
     "step.because": ("{told}（{reason}）", "{told} ({reason})"),
@@ -138,7 +138,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "not allowed ({detail}): the person's roles in people do not include it",
     ),
     "refusal.closed_meanwhile": (
-        "告警已关闭：{detail} 前",
+        "告警已关闭（{detail} 前）",
         "the alert is closed already: {detail} ago",
     ),
     "refusal.already_closed": ("告警 {detail} 已关闭", "alert {detail} is closed already"),

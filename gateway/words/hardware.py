@@ -11,6 +11,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "现在请按按钮：{seconds} 秒内按两次，中间隔 15 秒。已登记的按钮照常报警。",
         "Now press it, twice within {seconds} s, fifteen seconds apart. A button that is enrolled alarms as ever.",
     ),
+    "learnt.idle": ("平时", "idle"),
+    "learnt.pressed": ("按下时", "pressed"),
     "learnt.numbered": ("这种按钮自带编号，不用学：", "This button numbers its frames; nothing needs to be learnt:"),
     "learnt.second_slot": ("按下时多出一种信号：", "Pressed, it sends a frame of its own:"),
     "learnt.changed": ("按下时信号有变化：", "Pressed, its frame changes:"),

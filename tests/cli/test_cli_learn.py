@@ -79,3 +79,11 @@ def test_what_cannot_be_done_is_said(daemon, capsys):
     assert "no such button" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="64"):
         main(["learn", "sos-1", "--idle", "soon", "--state", daemon])
+
+
+def test_in_chinese_no_frame_is_called_in_english(daemon, capsys, monkeypatch):
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    assert main(["learn", "sos-1", "--idle", "1s", "--for", "1s", "--state", daemon]) == 0
+    said = capsys.readouterr().out
+    assert "* 按下时      1 × 004c" in said
+    assert "  平时        1 × 004c" in said

@@ -522,7 +522,7 @@ def test_a_clock_is_told_to_be_slow_or_fast(monkeypatch, off, english, chinese):
     seen = [{"door": "gate-1", "check": "clock", "verdict": "bad", "reason": "offset", "detail": off}]
     assert list(hardware._show_findings(seen)) == [f"BAD  clock: {english}"]
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
-    assert list(hardware._show_findings(seen)) == [f"不好   时钟：{chinese}"]
+    assert list(hardware._show_findings(seen)) == [f"不好 时钟：{chinese}"]
 
 
 def test_a_terminal_looked_at_is_told_in_words(daemon, capsys, monkeypatch):
@@ -547,8 +547,14 @@ def test_a_pairing_window_is_asked_for(daemon, capsys):
 
 def test_a_refused_deed_is_told_with_its_reason_in_words():
     step = {"kind": "refused", "reason": "unshelve: not_shelved (local:li)", "told": ()}
-    assert desk._why(step) == "unshelve: The alert is not shelved. (local:li)"
+    assert desk._why(step) == "unshelve: The alert is not shelved (local:li)"
     assert desk._why(step | {"reason": "ack: something_new (local:li)"}) == "ack: something_new (local:li)"
+
+
+def test_a_refused_deed_is_told_in_chinese_with_chinese_marks(monkeypatch):
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    step = {"kind": "refused", "reason": "unshelve: not_shelved (local:li)", "told": ()}
+    assert desk._why(step) == "取消搁置：告警未被搁置（local:li）"
 
 
 @pytest.mark.parametrize(
