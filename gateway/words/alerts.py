@@ -416,7 +416,7 @@ _ANSWERS: dict[str, tuple[str, str]] = {
     "answer.no_such_button": ("小区文件里没有这个按钮。", "The site file has no such button."),
     "answer.no_such_door": ("小区文件里没有这扇门。", "The site file has no such door."),
     "answer.no_such_target": ("小区文件里没有这个位置或设备。", "The site file has no such place or device."),
-    "answer.no_such_priority": ("没有这个级别。", "There is no such priority."),
+    "answer.no_such_priority": ("没有这种紧急程度。", "There is no such priority."),
     "answer.out_of_reach": (
         "这一级无人值守，或测试时间内上报不到。",
         "Nobody stands on that rung, or the ladder does not get there before the test is over.",

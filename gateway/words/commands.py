@@ -129,7 +129,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "位置（如 b1/s1）或设备编号；不写是整个小区",
         "a place (b1/s1) or a device's id; else the whole compound",
     ),
-    "cli.test.priority": ("按哪个级别测试；不写是 critical", "the priority to test; critical if none is given"),
+    "cli.test.priority": ("按哪种紧急程度测试；不写是 critical", "the priority to test; critical if none is given"),
     "cli.test.up_to": (
         "最多上报到哪一级；不写只告知有人值守的最低一级",
         "the last rung to climb to; if none is given, only the lowest one on which somebody stands",

@@ -143,9 +143,9 @@ SENTENCES: dict[str, tuple[str, str]] = {
     ),
     "refusal.already_closed": ("告警 {detail} 已关闭", "alert {detail} is closed already"),
     "refusal.no_such_target": ("小区文件里没有 {detail}", "the site file has no {detail}"),
-    "refusal.no_such_priority": ("没有 {detail} 这个级别", "there is no priority {detail}"),
+    "refusal.no_such_priority": ("没有 {detail} 这种紧急程度", "there is no priority {detail}"),
     "refusal.out_of_reach": (
-        "该级无人值守，或测试时间内上报不到；请延长时间（--for）、提高级别或换一级（--up-to）",
+        "该级无人值守，或测试时间内上报不到；请延长时间（--for）、提高紧急程度（--priority）或换一级（--up-to）",
         "nobody stands there, or is told only when the test is over: test longer (--for), more urgently, to another rung (--up-to)",
     ),
     "refusal.real_alarm": (

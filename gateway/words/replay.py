@@ -102,7 +102,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     ),
     "replay.differs.raised": ("发生：原 {was}，现 {would}", "raised: {was}, would be {would}"),
     "replay.differs.priority": ("紧急程度：原 {was}，现 {would}", "priority: {was}, would be {would}"),
-    "replay.differs.grade": ("级别：原 {was}，现 {would}", "grade: {was}, would be {would}"),
+    "replay.differs.grade": ("事项级别：原 {was}，现 {would}", "grade: {was}, would be {would}"),
     "replay.differs.told": ("告知：原 {was}；现 {would}", "told: {was}; would be {would}"),
     "replay.differs.alarms": ("报警次数：原 {was}，现 {would}", "alarmed: {was} times, would be {would}"),
     "replay.differs.closed": ("关闭：原 {was}，现 {would}", "closed: {was}, would be {would}"),

@@ -101,7 +101,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "class.alarm": ("报警", "alarm"),
     "class.feedback": ("输出反馈", "output feedback"),
     "class.normal": ("一般", "normal"),
-    "class.slow": ("慢变空气", "slow air"),
+    "class.slow": ("慢变量", "slow"),
     "class.config": ("配置", "configuration"),
     "status.bus": (
         "总线 {bus}：上一分钟漏读 {skipped_pct} %{classes}；应答 {p50_ms} 毫秒，p99 {p99_ms} 毫秒（估算 {reckoned_ms} 毫秒）",

@@ -167,7 +167,7 @@ def test_what_would_have_been_different_is_told_in_the_readers_language(store, t
     assert main(["replay", str(SITE), *options]) == 0
     said = capsys.readouterr().out
     assert "紧急程度：原 紧急，现 高" in said
-    assert "级别：原 大事，现 小事" in said
+    assert "事项级别：原 大事，现 小事" in said
     assert "building" not in said
 
 

@@ -94,9 +94,9 @@ BUS = {
 def test_what_is_left_out_on_an_overloaded_bus_is_told_by_class(monkeypatch):
     monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
     (line,) = [line for line in _show_status([STATUS | {"buses": [BUS]}]) if "OVERLOADED" in line]
-    assert "10.0 % of its turns left out in the last minute (alarm 0.0 %, slow air 60.5 %);" in line
+    assert "10.0 % of its turns left out in the last minute (alarm 0.0 %, slow 60.5 %);" in line
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
-    assert any("慢变空气 60.5 %" in line for line in _show_status([STATUS | {"buses": [BUS]}]))
+    assert any("慢变量 60.5 %" in line for line in _show_status([STATUS | {"buses": [BUS]}]))
     calm = BUS | {"overloaded": False, "skipped_pct_of": {}}
     assert any("上一分钟漏读 10.0 %；" in line for line in _show_status([STATUS | {"buses": [calm]}]))
 
