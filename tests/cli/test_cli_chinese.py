@@ -47,7 +47,7 @@ def test_a_history_is_told_in_chinese():
     ]
     first, second = desk._show_history(steps)
     assert first == "        11.6 秒  /2   已告知        —            网格员 grid-1、社区 —（无人应答，到时上报）"
-    assert second.endswith("x            接警：该人员无此权限。 (late)")
+    assert second.endswith("x            接警：该人员无此权限（late）")
 
 
 def test_the_columns_of_devices_stand_below_each_other():
