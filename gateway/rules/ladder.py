@@ -168,7 +168,7 @@ def after_unknown_downtime(alert: Alert, at: Instant, grid: GridPlan) -> Alert:
 
 
 def relay(alert: Alert, grid: GridPlan) -> Alert:
-    """The ladder was laid anew: the next rung is the same, or the first above it that is left, at its new time.
+    """The ladder was laid anew: the next rung is the first that is left above those told in this climb, at its new time.
 
     A climb is never taken back, and what the new ladder wanted told by now is told at once. One that ended goes on where the
     ladder has become longer.
@@ -176,6 +176,8 @@ def relay(alert: Alert, grid: GridPlan) -> Alert:
     if alert.next_rung is None or alert.climb_from is None:
         return extend(alert, grid)
     floor = RUNGS.index(alert.next_rung)
+    if alert.told and alert.told[-1].at >= alert.climb_from:  # a file before this one may have left some out
+        floor = min(floor, RUNGS.index(alert.told[-1].rung) + 1)
     left = [(rung, delay) for rung, delay in rungs_of(alert, grid) if RUNGS.index(rung) >= floor]
     if not left:
         return msgspec.structs.replace(alert, next_rung=None, climb_due=None)
@@ -185,10 +187,10 @@ def relay(alert: Alert, grid: GridPlan) -> Alert:
 
 
 def extend(alert: Alert, grid: GridPlan) -> Alert:
-    """After a regrade the ladder may be longer: the first rung not told yet is the next; it waits if nobody climbs now."""
+    """After a regrade the ladder may be longer: the first rung not told yet in this climb is the next; it waits if nobody climbs now."""
     if alert.next_rung is not None or alert.climb_from is None:
         return alert
-    told = {t.rung for t in alert.told}
+    told = _told_last(alert)
     further = [(rung, delay) for rung, delay in rungs_of(alert, grid) if rung not in told]
     if not further:
         return alert
@@ -196,6 +198,18 @@ def extend(alert: Alert, grid: GridPlan) -> Alert:
     climbing = alert.response is Response.UNANSWERED and alert.suppression is Suppression.NONE
     due = Instant(alert.climb_from + delay) if climbing else None
     return msgspec.structs.replace(alert, next_rung=rung, climb_due=due)
+
+
+def _told_last(alert: Alert) -> set[Rung]:
+    """The rungs told in the last climb: a climb goes up, so what is no higher than the one before it began another."""
+    climbed: list[Rung] = []
+    for told in alert.told:
+        if told.because == Because.TOP_AGAIN:
+            continue
+        if climbed and RUNGS.index(told.rung) <= RUNGS.index(climbed[-1]):
+            climbed.clear()
+        climbed.append(told.rung)
+    return set(climbed)
 
 
 def _tell(alert: Alert, told: list[Told], **changes: Any) -> Alert:

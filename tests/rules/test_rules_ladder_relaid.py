@@ -60,3 +60,25 @@ def test_an_answered_alert_is_not_made_to_climb():
     alert, _ = _climbing(OLD)
     answered = msgspec.structs.replace(alert, climb_due=None, response=Response.ACKNOWLEDGED)
     assert ladder.relay(answered, _laid({**OLD, Rung.GRID: 5_000})).climb_due is None
+
+
+def test_a_rung_that_a_file_left_out_is_called_where_the_next_one_has_it_again():
+    """Was: a file loaded by mistake and taken back left the rung out that was next, and nobody there ever heard."""
+    alert, laid = _climbing(OLD)
+    without = {rung: delay for rung, delay in OLD.items() if rung is not Rung.GRID}
+    assert ladder.relay(ladder.relay(alert, _laid(without)), laid) == alert
+    only_told = _laid({Rung.BUILDING: 0})
+    assert ladder.relay(ladder.relay(alert, only_told), laid) == alert
+    told = ladder.climb(alert, Instant(61_000), laid, ladder.Because.DUE)
+    again = ladder.relay(ladder.relay(told, _laid(without)), laid)
+    assert (again.next_rung, again.climb_due, again.told) == (Rung.COMMUNITY, 121_000, told.told)
+
+
+def test_a_second_climb_goes_as_far_as_the_first_though_a_file_between_was_shorter():
+    alert, laid = _climbing(OLD)
+    for at in (61_000, 121_000, 181_000):
+        alert = ladder.climb(alert, Instant(at), laid, ladder.Because.DUE)
+    assert alert.next_rung is None
+    second = ladder.start(alert, Instant(900_000), laid)
+    relaid = ladder.relay(ladder.relay(second, _laid({Rung.BUILDING: 0})), laid)
+    assert (relaid.next_rung, relaid.climb_due) == (Rung.GRID, 960_000)
