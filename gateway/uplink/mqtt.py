@@ -3,9 +3,9 @@
 What may leave when is in ``departures.py``; what a connection is, in ``session.py``; this file ties them to the outbox, the
 inbox and the supervisor. Nothing here may decide what an alert or a command means.
 
-Three tasks share a session, and the first to fail ends it:
-*send* keeps the window full and moves the cursors after PUBACK; *listen* hands commands and receipts to the core in the order
-they came (``hearing.py``); *answer* waits until each is on disk, replies, and only then lets the broker forget it
+Four tasks share a session, and the first to fail ends it:
+*subscribe* asks for what comes from upstream, as a rule before anything leaves (``subscribing.py``); *send* keeps the window full and moves
+the cursors after PUBACK; *listen* hands commands and receipts to the core in the order they came (``hearing.py``); *answer* waits until each is on disk, replies, and only then lets the broker forget it
 (``answering.py``).
 """
 
@@ -49,6 +49,7 @@ from gateway.uplink.session import (
     refused_without_reason,
     unheard,
 )
+from gateway.uplink.subscribing import Subscribing
 from gateway.uplink.sweeping import sweep
 from gateway.uplink.tolerance import STRIKES
 
@@ -118,9 +119,9 @@ class MqttUplink:
         self._told: tuple[Health | None, str] = (None, "")
         self._last_reason = ""
         self._logged: dict[Broker, str] = {}
-        self._deaf_to_commands = False
         self.unheard = False
         """The broker took the last alert and said that nobody subscribes to it (MQTT 5; 3.1.1 cannot say so)."""
+        self._subscribing = Subscribing(uplink.id, self._prefix, self._departures.wake.set)
         self._answering = Answering(uplink, site_id, gateway_id, self._prefix, self.counts)
         self._hearing = Hearing(uplink, self._prefix, report, wall_ms, self.counts, allowance)
 
@@ -172,7 +173,8 @@ class MqttUplink:
             try:
                 await self._serve()
             except SessionLost as fault:
-                explained = self._answering.lost() or fault.reason == "taken_over"
+                answered, asked = self._answering.lost(), self._subscribing.lost()
+                explained = answered or asked or fault.reason == "taken_over"
                 steady, served = loop.time() - began >= STEADY_S, self._departures.served
                 struck |= self._departures.lost(explained=explained)  # at any address since the last pause
                 pause_due = self._lost(fault, steady=steady)
@@ -194,6 +196,7 @@ class MqttUplink:
         """One session, until it breaks (SessionLost), the preferred broker is back (_GoHome), or we are cancelled."""
         self.counts["connects_tried"] += 1
         self._answering.begin()
+        self._subscribing.begin()
         broker = self._preference.current
         session = await self._session(broker, self._will())
         await session.open()
@@ -205,11 +208,11 @@ class MqttUplink:
         try:
             session.on_lost(self._departures.wake.set)
             self._departures.restart(session.most, broker)
-            await self._subscribe(session)
             heard: asyncio.Queue[Heard] = asyncio.Queue(_HANDED_OVER)
             proven = asyncio.Event()
             away = () if self._preference.at_home else (self._long_for_home(heard),)
             await _until_one_fails(
+                self._subscribing.run(session, proven),
                 self._send(session, proven),
                 self._listen(session, heard),
                 self._answering.run(session, heard),
@@ -293,6 +296,7 @@ class MqttUplink:
 
     async def _send(self, session: Session, proven: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
+        await self._subscribing.awaited.wait()
         look_at = loop.time() + self._look_again_s
         while True:
             self._departures.wake.clear()
@@ -367,13 +371,6 @@ class MqttUplink:
 
     # --- in
 
-    async def _subscribe(self, session: Session) -> None:
-        self._deaf_to_commands = False
-        for leaf in ("commands/+/+", "receipts"):
-            if not await session.listen_to(self._prefix + leaf):
-                self._deaf_to_commands = True
-                log.warning("subscribe_refused", uplink=self.uplink.id, topic=leaf)
-
     async def _listen(self, session: Session, heard: asyncio.Queue[Heard]) -> None:
         try:
             async for message in session.messages:
@@ -385,9 +382,11 @@ class MqttUplink:
     # --- how it stands
 
     def _up(self) -> None:
+        if not self._subscribing.known:
+            return
         reason = "" if self._preference.at_home else "second_broker"
         reason = "set_aside" if self._departures.left_out else reason
-        reason = "subscribe_refused" if self._deaf_to_commands else reason
+        reason = "subscribe_refused" if self._subscribing.refused else reason
         self._tell(Health.FAULTY if reason else Health.OK, reason)
         self._last_reason = ""
 

@@ -302,7 +302,7 @@ class Session(aiomqtt.Client):
                 line.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
 
     async def listen_to(self, topic: str) -> bool:
-        """Subscribe with QoS 1; False if the broker refuses. Raises SessionLost.
+        """Subscribe with QoS 1; False if the broker refuses, or says nothing for the time of an answer. Raises SessionLost.
 
         Retain as published (MQTT 5): a command published with the retain flag shows it, even to those already listening.
         A task of its own, because ``wait_for`` in the library forgets a cancellation that comes together with the answer.
@@ -315,8 +315,10 @@ class Session(aiomqtt.Client):
             if self.lost.done():
                 raise self.lost.result()
             return not any(refused(code) for code in asking.result())
-        except aiomqtt.MqttError as fault:
-            raise SessionLost("timeout", "SUBACK") from fault
+        except aiomqtt.MqttCodeError as fault:
+            raise SessionLost("network", str(fault)) from fault
+        except aiomqtt.MqttError:
+            return False
         finally:
             asking.cancel()
 

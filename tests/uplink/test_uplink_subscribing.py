@@ -1,0 +1,87 @@
+"""A broker that does not let us listen, and how it says so: no alert waits for its word, and none is blamed for it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+from instruments.packets import CONNECT, PUBLISH, SUBSCRIBE, packets, published
+
+from gateway.uplink import subscribing
+
+SILENT, HANGS_UP, ANSWERS = "silent", "hangs up", "answers"
+
+
+class Broker:
+    """Of MQTT 3.1.1; ``manner`` is what it does when it is asked for topics."""
+
+    def __init__(self, manner):
+        self.manner, self.taken, self.asked = manner, [], []
+
+    async def serve(self, reader, writer):
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            async for kind, content in packets(reader):
+                if kind == CONNECT:
+                    writer.write(b"\x20\x02\0\0")
+                elif kind == SUBSCRIBE:
+                    self.asked.append(len(self.taken))
+                    if self.manner == HANGS_UP:
+                        break
+                    if self.manner == ANSWERS:
+                        writer.write(b"\x90\x03" + content[:2] + b"\x01")
+                elif kind == PUBLISH:
+                    topic, mid = published(content)
+                    self.taken += [topic] if topic.endswith("/alerts") else []
+                    writer.write(b"\x40\x02" + mid)
+        writer.transport.abort()
+
+
+@pytest.mark.parametrize("manner", [SILENT, HANGS_UP])
+def test_alerts_leave_though_the_broker_does_not_let_us_listen(house, monkeypatch, manner):
+    monkeypatch.setattr(subscribing, "PATIENCE_S", 0.1)
+
+    async def story():
+        broker = Broker(manner)
+        async with await asyncio.start_server(broker.serve, "127.0.0.1", 0) as server:
+            gateway = house.Gateway(server.sockets[0].getsockname()[1], protocol="3.1.1", answer_s=1.0)
+            gateway.outbox.add("critical", 40)
+            async with house.running(gateway.mqtt):
+                await house.until(lambda: gateway.outbox.cursors.get(("city", "critical")) == 40)
+                await house.until(lambda: gateway.core.health[-1:] == [("faulty", "subscribe_refused")])
+                stays = gateway.mqtt.counts["connected"]
+                gateway.outbox.add("critical")
+                await house.until(lambda: gateway.outbox.cursors.get(("city", "critical")) == 41)
+        assert gateway.mqtt.counts["connected"] == stays
+        assert (gateway.outbox.kept_aside, len(broker.taken)) == ([], 41)
+        assert stays <= subscribing.STRIKES + 1
+
+    asyncio.run(story())
+
+
+def test_a_broker_that_hung_up_is_asked_again_and_heard_when_it_is_well(house, monkeypatch):
+    monkeypatch.setattr(subscribing, "REST_S", 0.2)
+
+    async def story():
+        broker = Broker(HANGS_UP)
+        async with await asyncio.start_server(broker.serve, "127.0.0.1", 0) as server:
+            gateway = house.Gateway(server.sockets[0].getsockname()[1], protocol="3.1.1")
+            async with house.running(gateway.mqtt):
+                await house.until(lambda: gateway.core.health[-1:] == [("faulty", "subscribe_refused")])
+                broker.manner = ANSWERS
+                await house.until(lambda: gateway.up)
+
+    asyncio.run(story())
+
+
+def test_where_a_session_broke_by_what_was_asked_the_next_one_asks_behind_the_alerts(house):
+    async def story():
+        broker = Broker(HANGS_UP)
+        async with await asyncio.start_server(broker.serve, "127.0.0.1", 0) as server:
+            gateway = house.Gateway(server.sockets[0].getsockname()[1], protocol="3.1.1")
+            gateway.outbox.add("critical")
+            async with house.running(gateway.mqtt):
+                await house.until(lambda: len(broker.asked) == 2)
+        assert broker.asked == [0, 1]
+
+    asyncio.run(story())
