@@ -66,6 +66,8 @@ class Departures:
         """By broker: what one does not take, another may."""
         self._refused: list[Parcel] = []
         self._lanes = {lane: Lane() for lane in LANES}
+        self._newest: dict[str, int] = {}
+        """By lane: up to where it was ever read."""
         self._under_way: set[Parcel] = set()
         self._status_due, self._status_left_out = True, False
         self._devices_due: dict[str, bytes | None] = {}
@@ -151,6 +153,17 @@ class Departures:
             lane.dry = False
         self._status_due |= self._status_left_out
         self.wake.set()
+
+    async def urgent(self) -> None:
+        """Between two sessions: until the outbox has a critical alert that none of them had, nor any call of this."""
+        news = asyncio.Event()
+        unfollow = self._outbox.follow(news.set)
+        try:
+            while not await self._read(Priority.CRITICAL, self._lanes[Priority.CRITICAL]):
+                await news.wait()
+                news.clear()
+        finally:
+            unfollow()
 
     def status_changed(self) -> None:
         self._status_due = True
@@ -309,12 +322,16 @@ class Departures:
             await self._set_aside(parcel, reason)
         return None
 
-    async def _read(self, name: str, lane: Lane) -> None:
+    async def _read(self, name: str, lane: Lane) -> bool:
+        """Whether there is one newer than ever was read."""
         lane.dry = True  # before asking: a look() meanwhile must not be forgotten
         try:
             lane.put(await self._outbox.take(self._uplink, name, lane.ask()))
         except StoreFault as fault:  # the store says so loudly itself; we ask again at the next look
             log.warning("outbox_not_read", uplink=self._uplink, lane=name, fault=str(fault))
+        known = self._newest.get(name, 0)
+        self._newest[name] = max([known, *lane.answer])
+        return self._newest[name] > known
 
     def _reason_against(self, parcel: Parcel) -> str:
         if self._is_too_large(parcel):

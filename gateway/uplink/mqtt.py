@@ -4,9 +4,9 @@ What may leave when is in ``departures.py``; what a connection is, in ``session.
 inbox and the supervisor. Nothing here may decide what an alert or a command means.
 
 Four tasks share a session, and the first to fail ends it:
-*subscribe* asks for what comes from upstream, as a rule before anything leaves (``subscribing.py``); *send* keeps the window full and moves
-the cursors after PUBACK; *listen* hands commands and receipts to the core in the order they came (``hearing.py``); *answer* waits until each is on disk, replies, and only then lets the broker forget it
-(``answering.py``).
+*subscribe* asks for what comes from upstream, as a rule before anything leaves (``subscribing.py``); *send* keeps the window full
+and moves the cursors after PUBACK; *listen* hands commands and receipts to the core in the order they came (``hearing.py``);
+*answer* waits until each is on disk, replies, and only then lets the broker forget it (``answering.py``).
 """
 
 from __future__ import annotations
@@ -185,12 +185,30 @@ class MqttUplink:
                 self._beat()
                 if pause_due and not hastens:
                     ceiling = min(self._backoff_max_s, BACKOFF_FIRST_S * 2 ** min(rounds - 1, 16))
-                    await self._sleep(ceiling * self._chance())
+                    rounds = 0 if await self._pause(ceiling * self._chance()) else rounds
                 struck &= not pause_due
             except _GoHome:
                 self._departures.lost(explained=True)
                 self._preference.go_home()
                 self.counts["went_home"] += 1
+
+    async def _pause(self, seconds: float) -> bool:
+        """Shorter, and then True, where a critical alert comes that no session had: it waits for no pause that others earned.
+        Two dials a second are enough for any flood of them.
+        """
+        at_least = min(seconds, BACKOFF_FIRST_S)
+        await self._sleep(at_least)
+        if seconds <= at_least:
+            return False
+        urgent = asyncio.ensure_future(self._departures.urgent())
+        either: tuple[asyncio.Future[None], ...] = (urgent, asyncio.ensure_future(self._sleep(seconds - at_least)))
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            return urgent.done()
+        finally:
+            for one in either:
+                one.cancel()
+            await asyncio.gather(*either, return_exceptions=True)
 
     async def _serve(self) -> None:
         """One session, until it breaks (SessionLost), the preferred broker is back (_GoHome), or we are cancelled."""

@@ -1,0 +1,93 @@
+"""The pauses between sessions are earned by what failed: a critical alert that comes meanwhile waits for none of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+
+import pytest
+from instruments.packets import CONNECT, PUBLISH, SUBSCRIBE, packets, published
+
+from gateway.uplink.departures import Departures
+from gateway.uplink.mqtt import BACKOFF_FIRST_S
+
+LARGE = 10_000
+
+
+def hanging_up(taken):
+    """A broker of MQTT 3.1.1 that hangs up on alerts of so many bytes."""
+
+    async def serve(reader, writer):
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            async for kind, content in packets(reader):
+                if kind == CONNECT:
+                    writer.write(b"\x20\x02\0\0")
+                elif kind == SUBSCRIBE:
+                    writer.write(b"\x90\x03" + content[:2] + b"\x01")
+                elif kind == PUBLISH:
+                    topic, mid = published(content)
+                    if len(content) >= LARGE:
+                        break
+                    if topic.endswith("/alerts"):
+                        body = json.loads(content[content.index(b"{") :])
+                        taken.append((body["lane"], int(body["sequence"])))
+                    writer.write(b"\x40\x02" + mid)
+        writer.transport.abort()
+
+    return serve
+
+
+class Pauses:
+    """Long ones never end by themselves."""
+
+    def __init__(self):
+        self.long = 0
+
+    async def __call__(self, seconds):
+        if seconds > BACKOFF_FIRST_S:
+            self.long += 1
+            await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("guilty", ["critical", "low"])
+def test_a_new_critical_alert_waits_for_no_pause_that_others_earned(house, guilty):
+    async def story():
+        taken, pauses = [], Pauses()
+        async with await asyncio.start_server(hanging_up(taken), "127.0.0.1", 0) as server:
+            gateway = house.Gateway(server.sockets[0].getsockname()[1], protocol="3.1.1")
+            gateway.mqtt._sleep, gateway.mqtt._backoff_max_s = pauses, 10.0
+            gateway.mqtt._chance = lambda: 1.0
+            gateway.outbox.add(guilty, 2, longer=LARGE)
+            async with house.running(gateway.mqtt):
+                await house.until(lambda: pauses.long)
+                gateway.outbox.add("critical")
+                await house.until(lambda: taken)
+        assert taken[0] == ("critical", 3 if guilty == "critical" else 1)
+
+    asyncio.run(story())
+
+
+def test_it_is_news_once_and_not_where_a_session_had_it_already(house):
+    async def story():
+        outbox = house.MemoryOutbox()
+        leaving = Departures("city", outbox, lambda: b"", dict)
+        outbox.add("critical", 2)
+        leaving.restart()
+        leaving.arrived(await leaving.next())  # the status
+        assert (await leaving.next()).sequence == 1
+        leaving.lost()
+        waiting = asyncio.create_task(leaving.urgent())
+        for lane, is_news in (("low", False), ("critical", True)):
+            await asyncio.sleep(0)
+            outbox.add(lane)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert waiting.done() == is_news
+        again = asyncio.create_task(leaving.urgent())
+        for _ in range(9):
+            await asyncio.sleep(0)
+        assert not again.done(), "one alert, one dial: a broker that is away is not dialled for ever without a pause"
+        again.cancel()
+
+    asyncio.run(story())
