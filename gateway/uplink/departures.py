@@ -39,6 +39,8 @@ WINDOW = 20  # Mosquitto's default max_inflight_messages; a broker may announce 
 SILENCE_S = 2.0
 """What travels alone, and is not answered for so long, holds up no critical alert any more: a broker that hangs up on it has done so by
 then, and one that swallows it would keep all others waiting for the whole time of an answer, in each session."""
+WITNESSES = 3
+"""So many alerts are to show whether a broker that refused one takes any; where it refuses them, too, it means all, or us."""
 _KEPT_FOR_REPLIES = 2
 _KEPT_FOR_CRITICAL = 2
 TELEMETRY_KEPT = 1000
@@ -65,6 +67,12 @@ class Departures:
         self._tolerances: dict[Hashable, Tolerance] = {}
         """By broker: what one does not take, another may."""
         self._refused: list[Parcel] = []
+        self._doubted: list[Parcel] = []
+        """Refused in this session, by a word that may mean all alerts."""
+        self._has_witness = False
+        """Another one was taken since."""
+        self.denied = False
+        """The broker means all of them, as far as we can tell."""
         self._lanes = {lane: Lane() for lane in LANES}
         self._newest: dict[str, int] = {}
         """By lane: up to where it was ever read."""
@@ -97,8 +105,8 @@ class Departures:
         self._lanes = {lane: Lane() for lane in LANES}
         self._drop_under_way()
         self.served = self._answered = self._unheard = False
-        self._refused = []
-        self._held = False
+        self._refused, self._doubted = [], []
+        self._has_witness = self.denied = self._held = False
         self._status_due = True
         self._devices_due = dict(self._devices())
         self._retained = set()
@@ -114,7 +122,8 @@ class Departures:
         self._open = False
         waited_for_ears = self._unheard and not self.served  # the broker had it, and said so
         unproven = not self._answered and all(parcel.kind is Kind.ALERT for parcel in self._under_way)
-        blamed = () if waited_for_ears or unproven or explained else self._under_way
+        undecided = self.doubts and not self.denied
+        blamed = () if waited_for_ears or unproven or explained or undecided else self._under_way
         struck = self._tolerance.lost(blamed, _now())
         self._drop_under_way()
         return struck
@@ -215,6 +224,11 @@ class Departures:
         return (parcel.kind is Kind.ALERT and not self.served) or self._tolerance.is_suspect(parcel)
 
     @property
+    def doubts(self) -> bool:
+        """Whether it is open if the broker refused one alert, or all."""
+        return bool(self._doubted) and not self._has_witness
+
+    @property
     def left_out(self) -> bool:
         """Whether something is known that the broker does not take: alerts, or even how the gateway stands in short."""
         return len(self._retrial) > 0 or self._status_left_out
@@ -224,9 +238,11 @@ class Departures:
         room = max(1, window - _KEPT_FOR_REPLIES) - len(self._under_way)
         if room <= 0 or self._held:
             return None
-        if self.on_trial:
+        if self.on_trial or (self._doubted and self._under_way):
             return await self._past_silence()
         self._silent_at = _now() + SILENCE_S
+        if self._doubted:
+            return await self._beside_doubted()
         if self._status_due:
             self._status_due = False
             status = self._from_status()
@@ -240,8 +256,7 @@ class Departures:
             if (waits.ready or not waits.dry) and (parcel := await self._first_of(lane)) is not None:
                 if self._must_wait(parcel):
                     return None
-                waits.under_way.add(waits.ready.popleft().sequence)
-                return self._leave(parcel)
+                return self._leave_lane(parcel)
             if (late := self._retrial.turn(lane)) is not None:
                 return None if self._under_way else self._leave_late(late)
         if room <= window // 2:
@@ -255,11 +270,18 @@ class Departures:
         if _now() < self._silent_at or sum(parcel.kind is Kind.ALERT for parcel in self._under_way) > 1:
             return None
         parcel = await self._first_of(Priority.CRITICAL)
-        if parcel is None or self._tolerance.is_suspect(parcel):
-            return None
-        lane = self._lanes[Priority.CRITICAL]
-        lane.under_way.add(lane.ready.popleft().sequence)
-        return self._leave(parcel)
+        return None if parcel is None or self._tolerance.is_suspect(parcel) else self._leave_lane(parcel)
+
+    async def _beside_doubted(self) -> Parcel | None:
+        """What was refused, once more, if another alert was taken since; else the one that is to show whether any is."""
+        if self._has_witness:
+            return self._leave(self._doubted[0])
+        for name in await self._in_order():
+            if (parcel := await self._first_of(name)) is not None:
+                return self._leave_lane(parcel)
+        self._under_way.update(self._doubted)
+        self.denied = True
+        return None
 
     def _must_wait(self, parcel: Parcel) -> bool:
         """Whether a parcel leaves only when nothing else is on its way."""
@@ -298,7 +320,7 @@ class Departures:
                 ready.appendleft(least)
                 turns[name] = self._turn(least)
         waiting = [one for lane in self._lanes.values() for one in lane.ready]
-        if len(waiting) == 1 and self._tolerance.is_accused(alone := self._alert(waiting[0])):
+        if len(waiting) == 1 and not self._doubted and self._tolerance.is_accused(alone := self._alert(waiting[0])):
             self._tolerance.stands_alone(alone)
         return sorted(LANES, key=lambda name: turns[name])
 
@@ -386,6 +408,11 @@ class Departures:
             self.counts["telemetry_dropped"] += 1
         return None
 
+    def _leave_lane(self, parcel: Parcel) -> Parcel:
+        lane = self._lanes[parcel.lane]
+        lane.under_way.add(lane.ready.popleft().sequence)
+        return self._leave(parcel)
+
     def _leave(self, parcel: Parcel) -> Parcel:
         self._under_way.add(parcel)
         self.counts[f"{parcel.kind}_sent"] += 1
@@ -401,11 +428,36 @@ class Departures:
             for elsewhere in self._tolerances.values():
                 elsewhere.no_longer_sent(parcel)
             self.served = True
+            self._take_witness(parcel)
             if parcel.aside:
                 self._retrial.arrived(parcel)
             else:
                 self._lanes[parcel.lane].land(parcel.sequence)
         self.wake.set()
+
+    def _take_witness(self, parcel: Parcel) -> None:
+        if parcel in self._doubted:
+            self._doubted.remove(parcel)
+        else:
+            self._has_witness = True
+
+    def doubt(self, parcel: Parcel) -> None:
+        """The broker says no to this alert, and may mean all of them: it is set aside when it does so again behind another that it took.
+        Order is kept where it takes none.
+        """
+        if parcel in self._doubted:
+            self._doubted.remove(parcel)
+            self.refused(parcel)
+        else:
+            self._under_way.discard(parcel)
+            self._landed.set()
+            self._tolerance.doubt(parcel)
+            self._doubted.append(parcel)
+            self._has_witness = False
+            if len(self._doubted) > WITNESSES:
+                self.denied = True
+                self._drop_under_way()
+            self.wake.set()
 
     def refused(self, parcel: Parcel) -> None:
         """The broker says of this very alert that it does not take it."""

@@ -118,6 +118,8 @@ class MqttUplink:
         self._nobody_s, self._patience_s, self._patient_until = nobody_s, nobody_s, 0.0
         self._told: tuple[Health | None, str] = (None, "")
         self._last_reason = ""
+        self._refusal: ReasonCode | None = None
+        """The last word by which an alert was refused."""
         self._logged: dict[Broker, str] = {}
         self.unheard = False
         """The broker took the last alert and said that nobody subscribes to it (MQTT 5; 3.1.1 cannot say so)."""
@@ -173,6 +175,7 @@ class MqttUplink:
             try:
                 await self._serve()
             except SessionLost as fault:
+                fault = self._as_refused(fault)
                 answered, asked = self._answering.lost(), self._subscribing.lost()
                 explained = answered or asked or fault.reason == "taken_over"
                 steady, served = loop.time() - began >= STEADY_S, self._departures.served
@@ -322,6 +325,8 @@ class MqttUplink:
             while not session.lost.done() and (parcel := await self._departures.next(session.window)) is not None:
                 self._depart(session, parcel)
             session.flush()
+            if self._departures.denied:
+                self._deny(session)
             await self._departures.save()
             if self._departures.proven:
                 proven.set()
@@ -362,9 +367,20 @@ class MqttUplink:
         if parcel.aside or refused_for_itself(code):
             self._departures.refused(parcel)
             return
-        if not refused_without_reason(code):
+        self._refusal = code
+        self._departures.doubt(parcel)
+        if self._departures.denied:
+            self._deny(session)
+
+    def _deny(self, session: Session) -> None:
+        """None is taken: the session ends by that, for it is of no use."""
+        if self._refusal is not None and not refused_without_reason(self._refusal):
             self._departures.recall()
-        session.fail(SessionLost("publish_refused", str(code)))
+        session.fail(SessionLost("publish_refused", str(self._refusal)))
+
+    def _as_refused(self, fault: SessionLost) -> SessionLost:
+        """A broker that refuses and hangs up is one that refuses."""
+        return SessionLost("publish_refused", str(self._refusal)) if self._departures.doubts else fault
 
     def _is_heard(self, code: ReasonCode) -> bool:
         """Whether somebody has this alert, or we have waited long enough for anybody who might.

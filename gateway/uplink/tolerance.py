@@ -101,6 +101,10 @@ class Tolerance:
         if self._unproven is None:
             self._guilty.add(parcel.key)
 
+    def doubt(self, parcel: Parcel) -> None:
+        """The broker says no to this alert, and may mean all: others go before it as witnesses, where there is need of one."""
+        self._strikes[parcel.key] += 1
+
     def refused(self, parcel: Parcel) -> None:
         """The broker says of this very alert that it does not take it."""
         self._guilty.add(parcel.key)
@@ -121,7 +125,7 @@ class Tolerance:
 
     def no_longer_sent(self, parcel: Parcel) -> None:
         """This broker has it, or another one."""
-        if self._suspects or self._guilty:
+        if self._suspects or self._guilty or self._strikes:
             self._forget(parcel.key)
 
     def _prove_size(self, taken: int) -> None:

@@ -13,12 +13,20 @@ from gateway.uplink import departures
 from gateway.uplink.departures import Departures
 from gateway.uplink.parcel import Kind
 
-NOT_AUTHORIZED = 0x87
+NOT_AUTHORIZED, QUOTA_EXCEEDED = 0x87, 0x97
 LARGE = 10_000
 
 
-def refusing(code, heard, least=LARGE):
-    """A broker of MQTT 5 that refuses by this code all alerts of so many bytes (None: says nothing); what it hears of alerts goes to ``heard``."""
+class Refuses:
+    def __init__(self, code, least=LARGE):
+        self.code, self.least = code, least
+
+
+def refusing(code, heard, least=LARGE, *, stays=True):
+    """A broker of MQTT 5 that refuses by this code all alerts of so many bytes (None: says nothing); what it hears of alerts goes to
+    ``heard``. Unless it ``stays`` it hangs up behind its refusal.
+    """
+    refuses = code if isinstance(code, Refuses) else Refuses(code, least)
 
     async def serve(reader, writer):
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
@@ -32,17 +40,21 @@ def refusing(code, heard, least=LARGE):
                     said = 0
                     if topic.endswith("/alerts"):
                         body = json.loads(content[content.index(b"{") :])
-                        said = code if len(content) >= least else 0
+                        said = refuses.code if len(content) >= refuses.least else 0
                         heard.append(((body["lane"], int(body["sequence"])), said))
                     if said is not None:
                         writer.write(b"\x40\x03" + mid + bytes((said,)))
-        writer.transport.abort()
+                    if said and not stays:
+                        break
+        with contextlib.suppress(OSError):
+            await writer.drain()
+            writer.close()
 
     return serve
 
 
-@pytest.mark.parametrize("code", [0x80, 0x83])
-def test_one_alert_that_is_refused_without_a_reason_is_passed_by_all_others(house, code):
+@pytest.mark.parametrize("code", [0x80, 0x83, NOT_AUTHORIZED, 0x90, QUOTA_EXCEEDED])
+def test_one_alert_that_is_refused_is_passed_by_all_others_in_the_same_session(house, code):
     async def story():
         heard = []
         broker = await asyncio.start_server(refusing(code, heard), "127.0.0.1", 0)
@@ -55,7 +67,7 @@ def test_one_alert_that_is_refused_without_a_reason_is_passed_by_all_others(hous
                 at = {("city", "critical"): 4, ("city", "low"): 3}
                 await house.until(lambda: gateway.outbox.cursors == at)
                 await house.until(lambda: gateway.core.health[-1:] == [("faulty", "set_aside")])
-        assert gateway.outbox.kept_aside == [("critical", 1)]
+        assert (gateway.outbox.kept_aside, gateway.mqtt.counts["connected"]) == ([("critical", 1)], 1)
         taken = dict.fromkeys(place for place, said in heard if not said)
         assert list(taken) == [("critical", n) for n in (2, 3, 4)] + [("low", n) for n in (1, 2, 3)]
 
@@ -81,18 +93,105 @@ def test_what_was_set_aside_and_is_refused_for_whatever_reason_ends_no_session_a
     asyncio.run(story())
 
 
-def test_nothing_goes_over_a_line_on_which_an_alert_was_refused(house):
+@pytest.mark.parametrize("code", [0x80, NOT_AUTHORIZED, QUOTA_EXCEEDED])
+def test_where_all_are_refused_nobody_is_blamed_and_they_come_in_order_when_all_are_taken(house, code):
+    async def story():
+        heard, refuses = [], Refuses(code, least=0)
+        broker = await asyncio.start_server(refusing(refuses, heard), "127.0.0.1", 0)
+        async with broker:
+            gateway = house.Gateway(broker.sockets[0].getsockname()[1])
+            gateway.outbox.add("critical", 4)
+            async with house.running(gateway.mqtt):
+                await house.until(lambda: gateway.mqtt.counts["lost_publish_refused"] >= 9)
+                assert gateway.core.health == [("lost", "publish_refused")]
+                assert gateway.mqtt.counts["device_sent"] == 0, "nothing else goes over such a line"
+                refuses.code = 0
+                await house.until(lambda: gateway.outbox.cursors == {("city", "critical"): 4})
+        assert gateway.outbox.kept_aside == []
+        assert [place for place, said in heard if not said] == [("critical", n) for n in (1, 2, 3, 4)]
+
+    asyncio.run(story())
+
+
+def test_several_that_are_refused_for_themselves_are_passed_whatever_comes_between(house):
     async def story():
         heard = []
-        broker = await asyncio.start_server(refusing(NOT_AUTHORIZED, heard), "127.0.0.1", 0)
+        broker = await asyncio.start_server(refusing(QUOTA_EXCEEDED, heard), "127.0.0.1", 0)
+        async with broker:
+            gateway = house.Gateway(broker.sockets[0].getsockname()[1])
+            gateway.outbox.add("critical", 3, longer=LARGE)
+            gateway.outbox.add("critical", 5)
+            gateway.outbox.add("critical", 2, longer=LARGE)
+            gateway.outbox.add("critical", 1)
+            async with house.running(gateway.mqtt):
+                await house.until(lambda: gateway.outbox.cursors == {("city", "critical"): 11})
+        assert sorted(gateway.outbox.kept_aside) == [("critical", n) for n in (1, 2, 3, 9, 10)]
+
+    asyncio.run(story())
+
+
+def test_a_new_critical_alert_passes_one_that_is_refused_alone(house):
+    async def story():
+        heard = []
+        broker = await asyncio.start_server(refusing(QUOTA_EXCEEDED, heard), "127.0.0.1", 0)
+        async with broker:
+            gateway = house.Gateway(broker.sockets[0].getsockname()[1])
+            gateway.mqtt._backoff_max_s, gateway.mqtt._chance = 600.0, lambda: 1.0
+            gateway.outbox.add("critical", 1, longer=LARGE)
+            async with house.running(gateway.mqtt):
+                await house.until(lambda: gateway.mqtt.counts["lost_publish_refused"] >= 2)
+                assert gateway.core.health == [("lost", "publish_refused")]
+                gateway.outbox.add("critical")
+                await house.until(lambda: (("critical", 2), 0) in heard)
+                await house.until(lambda: gateway.outbox.kept_aside == [("critical", 1)])
+
+    asyncio.run(story())
+
+
+def test_one_that_is_refused_without_a_reason_and_waits_all_alone_keeps_devices_from_nothing(house):
+    async def story():
+        broker = await asyncio.start_server(refusing(0x80, []), "127.0.0.1", 0)
         async with broker:
             gateway = house.Gateway(broker.sockets[0].getsockname()[1])
             gateway.outbox.add("critical", 1, longer=LARGE)
+            async with house.running(gateway.mqtt):
+                await house.until(lambda: gateway.outbox.kept_aside == [("critical", 1)])
+                await house.until(lambda: gateway.mqtt.counts["device_sent"] >= 2)
+
+    asyncio.run(story())
+
+
+def test_each_doubt_needs_a_witness_of_its_own(house):
+    async def story():
+        outbox = house.MemoryOutbox()
+        leaving = Departures("city", outbox, lambda: b"", dict)
+        outbox.add("critical", 4)
+        leaving.restart()
+        leaving.arrived(await leaving.next())  # the status
+        for sequence in (1, 3):
+            leaving.doubt(doubted := await leaving.next())
+            assert doubted.sequence == sequence
+            leaving.arrived(witness := await leaving.next())
+            assert witness.sequence == sequence + 1
+            leaving.arrived(again := await leaving.next())
+            assert again is doubted, "a quota lasts for a while"
+        await leaving.save()
+        assert (outbox.kept_aside, outbox.cursors) == ([], {("city", "critical"): 4})
+
+    asyncio.run(story())
+
+
+def test_a_broker_that_refuses_and_hangs_up_is_called_one_that_refuses(house):
+    async def story():
+        heard = []
+        broker = await asyncio.start_server(refusing(NOT_AUTHORIZED, heard, least=0, stays=False), "127.0.0.1", 0)
+        async with broker:
+            gateway = house.Gateway(broker.sockets[0].getsockname()[1])
             gateway.outbox.add("critical", 3)
             async with house.running(gateway.mqtt):
-                await house.until(lambda: gateway.mqtt.counts["lost_publish_refused"] >= 5)
-        assert {place for place, _ in heard} == {("critical", 1)}
-        assert gateway.mqtt.counts["device_sent"] == 0
+                await house.until(lambda: len(heard) >= 9)
+        assert gateway.core.health == [("lost", "publish_refused")]
+        assert gateway.outbox.kept_aside == []
 
     asyncio.run(story())
 
