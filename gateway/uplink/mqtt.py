@@ -116,6 +116,8 @@ class MqttUplink:
         self._credentials = Credentials(uplink)
         self._lookups = {broker: Lookup(broker.host, broker.port) for broker in uplink.brokers}
         self._nobody_s, self._patience_s, self._patient_until = nobody_s, nobody_s, 0.0
+        self._retains: dict[Broker, bool] = {}
+        """Whether a broker keeps messages, as it said last."""
         self._told: tuple[Health | None, str] = (None, "")
         self._last_reason = ""
         self._refusal: ReasonCode | None = None
@@ -177,7 +179,7 @@ class MqttUplink:
             except SessionLost as fault:
                 fault = self._as_refused(fault)
                 answered, asked = self._answering.lost(), self._subscribing.lost()
-                explained = answered or asked or fault.reason == "taken_over"
+                explained = answered or asked or fault.explained
                 steady, served = loop.time() - began >= STEADY_S, self._departures.served
                 struck |= self._departures.lost(explained=explained)  # at any address since the last pause
                 pause_due = self._lost(fault, steady=steady)
@@ -219,8 +221,11 @@ class MqttUplink:
         self._answering.begin()
         self._subscribing.begin()
         broker = self._preference.current
-        session = await self._session(broker, self._will())
-        await session.open()
+        session = await self._session(broker, self._will(retain=self._retains.get(broker, True)))
+        try:
+            await session.open()
+        finally:
+            self._retains[broker] = session.retains
         self.counts["connected"] += 1
         self._logged.clear()
         self._patient_until = asyncio.get_running_loop().time() + self._patience_s
@@ -263,6 +268,7 @@ class MqttUplink:
             tls,
             clock_trusted=self._wall_ms() is not None,
             fleeting=fleeting,
+            retains=self._retains.get(broker, True),
             answer_s=self._answer_s,
         )
 
@@ -457,9 +463,9 @@ class MqttUplink:
         status = wire.StatusData(state=wire.Presence.OFFLINE, reason=reason)
         return status_body(self._site, self._gateway, f"offline/{uuid.uuid4().hex}", status, None)
 
-    def _will(self) -> aiomqtt.Will:
+    def _will(self, *, retain: bool) -> aiomqtt.Will:
         # Without properties: paho takes only those made for a will, and every receiver must know our bodies without them.
-        return aiomqtt.Will(self._prefix + "status", self._offline("connection_lost"), qos=1, retain=True)
+        return aiomqtt.Will(self._prefix + "status", self._offline("connection_lost"), qos=1, retain=retain)
 
     async def _say_goodbye(self, session: Session, reason: str) -> None:
         """Leave a true ``offline`` behind; a broker that does not answer will say it in our stead."""

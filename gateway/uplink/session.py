@@ -57,6 +57,10 @@ _AUTH_CODES = frozenset({0x86, 0x87, 0x8C})
 _PROTOCOL_CODES = frozenset({0x82, 0x84})
 _TAKEN_OVER_CODE = 0x8E
 _KEEPALIVE_CODE = 0x8D
+# Server busy, shutting down; use another server, server moved; connection rate exceeded, maximum connect time: so a broker goes for reasons
+# of its own, and no message is to blame.
+_OWN_CODES = frozenset({0x89, 0x8B, 0x9C, 0x9D, 0x9F, 0xA0, _KEEPALIVE_CODE, _TAKEN_OVER_CODE})
+_NO_RETAIN_CODE = 0x9A
 _NO_MATCHING_SUBSCRIBERS = 0x10
 _FIRST_FAILURE = 0x80
 # Of PUBACK; "packet too large" is none of its words (3.4.2.1), and the library hangs up on one that uses it.
@@ -70,12 +74,12 @@ _NOT_YET_VALID, _EXPIRED = 9, 10
 class SessionLost(UplinkFault):
     """The connection failed; ``reason`` is a key of the word catalogue (``reason.…``)."""
 
-    def __init__(self, reason: str, detail: str = "") -> None:
+    def __init__(self, reason: str, detail: str = "", *, explained: bool = False) -> None:
         """``reason``: refused | tls_certificate | tls_clock | tls | auth | timeout | network | protocol | taken_over |
-        publish_refused | tls_files.
+        publish_refused | tls_files. ``explained``: the broker named a reason of its own.
         """
         super().__init__(f"{reason}: {detail}" if detail else reason)
-        self.reason, self.detail = reason, detail
+        self.reason, self.detail, self.explained = reason, detail, explained
 
 
 @functools.cache
@@ -180,12 +184,14 @@ class Session(aiomqtt.Client):
         *,
         clock_trusted: bool,
         fleeting: bool = False,
+        retains: bool = True,
         answer_s: float = ANSWER_S,
     ) -> None:
         """Must be made inside a running loop.
 
         ``clock_trusted`` decides whether the session is resumed with what the broker kept for it, or begun clean, and whom an
-        expired certificate is blamed on. A ``fleeting`` session leaves nothing behind at the broker.
+        expired certificate is blamed on. A ``fleeting`` session leaves nothing behind at the broker. ``retains``: the broker keeps
+        messages, until it says something else (MQTT 5; in 3.1.1 it must).
         """
         clean = fleeting or not clock_trusted
         self._five = five = uplink.protocol == "5"
@@ -214,7 +220,7 @@ class Session(aiomqtt.Client):
         self._clock_trusted, self._answer_s = clock_trusted, answer_s
         self._under_way: dict[int, tuple[asyncio.Future[ReasonCode], float]] = {}
         self.pending_calls_threshold = 1000  # below it the library warns for every call (facts: baseline M7)
-        self.window = WINDOW
+        self.window, self.retains = WINDOW, retains
         self.most: int | None = None
         """Bytes of a packet that the broker takes; None: it does not say."""
         self.lost: asyncio.Future[SessionLost] = self._loop.create_future()
@@ -272,7 +278,7 @@ class Session(aiomqtt.Client):
         """Publish with QoS 1; the future gives the PUBACK's reason code. Raises SessionLost if the line is down."""
         self._sending = True  # what paho now says it has to write is written below: a turn of the loop may take a while
         try:
-            info = self._client.publish(topic, body, 1, retain, properties)
+            info = self._client.publish(topic, body, 1, retain and self.retains, properties)
         finally:
             self._sending = False
         if info.rc != paho.MQTT_ERR_SUCCESS:
@@ -366,6 +372,7 @@ class Session(aiomqtt.Client):
         # can know the number.
         client._max_inflight_messages = self.window  # noqa: SLF001
         self.most = getattr(properties, "MaximumPacketSize", None)
+        self.retains = reason_code != _NO_RETAIN_CODE and bool(getattr(properties, "RetainAvailable", 1))
         super()._on_connect(client, userdata, flags, reason_code, properties)
 
     def _on_socket_register_write(self, client: paho.Client, userdata: Any, sock: Any) -> None:
@@ -440,6 +447,11 @@ class Session(aiomqtt.Client):
         return SessionLost("timeout", str(fault))
 
     def _named_code(self, code: ReasonCode) -> SessionLost:
+        named = self._named_by(code)
+        named.explained = code.value in _OWN_CODES
+        return named
+
+    def _named_by(self, code: ReasonCode) -> SessionLost:
         if code.value in _AUTH_CODES:
             return SessionLost("auth", str(code))
         if code.value in _PROTOCOL_CODES:
