@@ -36,7 +36,7 @@ from gateway.uplink.tolerance import Tolerance
 log = structlog.get_logger()
 
 WINDOW = 20  # Mosquitto's default max_inflight_messages; a broker may announce less (MQTT 5, Receive Maximum)
-SILENCE_S = 2.0
+SILENCE_S = 1.5
 """What travels alone, and is not answered for so long, holds up no critical alert any more: a broker that hangs up on it has done so by
 then, and one that swallows it would keep all others waiting for the whole time of an answer, in each session."""
 WITNESSES = 3
@@ -89,6 +89,8 @@ class Departures:
         """When what travels alone is no longer waited for by those who cannot wait."""
         self._unheard = False
         self._open = self._held = self._ended = False
+        self._readings_ahead = 0
+        """So many batches went before accused alerts in this session."""
         self._landed = asyncio.Event()
         self.wake = asyncio.Event()
         self.counts: Counter[str] = Counter()
@@ -107,6 +109,7 @@ class Departures:
         self.served = self._answered = self._unheard = False
         self._refused, self._doubted = [], []
         self._has_witness = self.denied = self._held = False
+        self._readings_ahead = 0
         self._status_due = True
         self._devices_due = dict(self._devices())
         self._retained = set()
@@ -240,7 +243,6 @@ class Departures:
             return None
         if self.on_trial or (self._doubted and self._under_way):
             return await self._past_silence()
-        self._silent_at = _now() + SILENCE_S
         if self._doubted:
             return await self._beside_doubted()
         if self._status_due:
@@ -249,7 +251,12 @@ class Departures:
             self._status_left_out = status is None
             if status is not None:
                 return status
-        for lane in await self._in_order() if self._tolerance.accuses_any else LANES:
+        order: Sequence[str] = LANES
+        if self._tolerance.accuses_any:
+            order = await self._in_order()
+            if room > window // 2 and (parcel := self._ahead_of_accused()) is not None:
+                return parcel
+        for lane in order:
             if lane != Priority.CRITICAL and room <= min(_KEPT_FOR_CRITICAL, window // 4):
                 return None
             waits = self._lanes[lane]
@@ -267,7 +274,7 @@ class Departures:
         """One critical alert of which nothing is known, where another one travels alone and the broker is silent: on a line that is only
         slow, more would be too late for their own answers.
         """
-        if _now() < self._silent_at or sum(parcel.kind is Kind.ALERT for parcel in self._under_way) > 1:
+        if not self._is_silent() or sum(parcel.kind is Kind.ALERT for parcel in self._under_way) > 1:
             return None
         parcel = await self._first_of(Priority.CRITICAL)
         return None if parcel is None or self._tolerance.is_suspect(parcel) else self._leave_lane(parcel)
@@ -283,9 +290,33 @@ class Departures:
         self.denied = True
         return None
 
+    def _is_silent(self) -> bool:
+        """Whether what travels alone should be answered by now; whoever asks too early is woken then."""
+        left = self._silent_at - _now()
+        if left > 0:
+            asyncio.get_running_loop().call_later(left, self.wake.set)
+        return left <= 0
+
     def _must_wait(self, parcel: Parcel) -> bool:
-        """Whether a parcel leaves only when nothing else is on its way."""
-        return bool(self._under_way) and self._tolerance.is_suspect(parcel)
+        """Whether a parcel leaves only when nothing else is on its way; a critical one waits for none that is tried again in vain."""
+        if not self._under_way or not self._tolerance.is_suspect(parcel):
+            return False
+        urgent = parcel.lane == Priority.CRITICAL and all(other.aside for other in self._under_way)
+        return not (urgent and self._is_silent())
+
+    def _ahead_of_accused(self) -> Parcel | None:
+        """A device or reading, where nothing but accused alerts waits: each session may end by them, and this would wait for ever. Of
+        readings there may be very many, and the accused may be innocent.
+        """
+        waiting = (one for lane in self._lanes.values() for one in lane.ready)
+        if not all(self._tolerance.is_accused(self._alert(one)) for one in waiting):
+            return None
+        if (device := self._from_devices()) is not None:
+            return device
+        if self._readings_ahead >= WINDOW or (reading := self._from_telemetry()) is None:
+            return None
+        self._readings_ahead += 1
+        return reading
 
     def _parcel(self, kind: Kind, topic: str, body: bytes, *, retain: bool = False) -> Parcel:
         return Parcel(kind, topic, body, retain, size=self._measure(topic, body))
@@ -414,6 +445,8 @@ class Departures:
         return self._leave(parcel)
 
     def _leave(self, parcel: Parcel) -> Parcel:
+        if not self._under_way or self._is_on_trial(parcel):
+            self._silent_at = _now() + SILENCE_S
         self._under_way.add(parcel)
         self.counts[f"{parcel.kind}_sent"] += 1
         return parcel

@@ -9,8 +9,10 @@ import json
 import pytest
 from instruments.packets import CONNECT, PUBLISH, SUBSCRIBE, packets, published
 
-from gateway.uplink.departures import Departures
+from gateway.uplink.departures import WINDOW, Departures
 from gateway.uplink.mqtt import BACKOFF_FIRST_S
+from gateway.uplink.parcel import Kind
+from gateway.uplink.tolerance import STRIKES
 
 LARGE = 10_000
 
@@ -89,5 +91,44 @@ def test_it_is_news_once_and_not_where_a_session_had_it_already(house):
             await asyncio.sleep(0)
         assert not again.done(), "one alert, one dial: a broker that is away is not dialled for ever without a pause"
         again.cancel()
+
+    asyncio.run(story())
+
+
+def test_devices_and_readings_wait_for_no_alerts_that_end_every_session(house):
+    async def story():
+        taken = []
+        async with await asyncio.start_server(hanging_up(taken), "127.0.0.1", 0) as server:
+            gateway = house.Gateway(server.sockets[0].getsockname()[1], protocol="3.1.1")
+            gateway.outbox.add("critical", 2, longer=LARGE)
+            async with house.running(gateway.mqtt):
+                for _ in range(3):
+                    gateway.mqtt.offer_telemetry("gas-501", b"{}")
+                await house.until(lambda: gateway.mqtt.counts["telemetry_sent"] == 3)
+                await house.until(lambda: gateway.mqtt.counts["device_sent"] >= 2)
+                gateway.outbox.add("low")
+                await house.until(lambda: taken == [("low", 1)])
+        assert gateway.mqtt.counts["telemetry_dropped"] == 0
+
+    asyncio.run(story())
+
+
+def test_what_no_alert_is_goes_before_accused_ones_a_window_of_it_in_each_session(house):
+    async def story():
+        outbox = house.MemoryOutbox()
+        leaving = Departures("city", outbox, lambda: b"", lambda: {"gas-501": b"{}"})
+        outbox.add("critical", 2)
+        for _ in range(3 * WINDOW):
+            leaving.offer("gas-501", b"{}")
+        sent = []
+        for _ in range(2 * STRIKES + 1):
+            leaving.restart()
+            leaving.arrived(await leaving.next())  # the status
+            sent = []
+            while (parcel := await leaving.next()).kind is not Kind.ALERT:
+                sent.append(parcel)
+                leaving.arrived(parcel)
+            leaving.lost()
+        assert [parcel.kind for parcel in sent] == [Kind.DEVICE] + [Kind.TELEMETRY] * WINDOW
 
     asyncio.run(story())

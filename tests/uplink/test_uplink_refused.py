@@ -9,7 +9,8 @@ import json
 import pytest
 from instruments.packets import CONNECT, PUBLISH, SUBSCRIBE, packets, published
 
-from gateway.uplink import departures
+from gateway.faults import StoreFault
+from gateway.uplink import departures, retrial
 from gateway.uplink.departures import Departures
 from gateway.uplink.parcel import Kind
 
@@ -213,6 +214,59 @@ def test_nobody_is_blamed_for_a_session_that_ended_because_alerts_are_forbidden(
             outbox.cursors["city", "high"] = 2 * n
 
     asyncio.run(story())
+
+
+def test_the_wait_for_a_silent_broker_ends_by_itself(house, monkeypatch):
+    monkeypatch.setattr(departures, "SILENCE_S", 0.2)
+
+    async def story():
+        heard = []
+        broker = await asyncio.start_server(refusing(None, heard), "127.0.0.1", 0)
+        async with broker:
+            gateway = house.Gateway(broker.sockets[0].getsockname()[1], answer_s=30.0)
+            gateway.mqtt._look_again_s = 600.0
+            gateway.outbox.add("critical", 1, longer=LARGE)
+            gateway.outbox.add("critical")
+            async with house.running(gateway.mqtt):
+                await house.until(lambda: (("critical", 2), 0) in heard, 15)
+
+    asyncio.run(story())
+
+
+def test_a_suspect_critical_alert_does_not_wait_for_the_answer_to_one_that_is_tried_again(house, monkeypatch):
+    """It can come behind one only where the disk could not be read before."""
+    now = [0.0]
+    monkeypatch.setattr(departures, "_now", lambda: now[0])
+    monkeypatch.setattr(retrial, "_now", lambda: now[0])
+
+    async def story():
+        outbox = house.MemoryOutbox()
+        outbox.add("low", 1)
+        outbox.cursors["city", "low"] = 1
+        await outbox.set_aside("city", "low", 1)
+        leaving = Departures("city", outbox, lambda: b"", dict)
+        outbox.add("critical")
+        leaving.restart()
+        leaving.arrived(await leaving.next())  # the status
+        assert (await leaving.next()).lane == "critical"
+        leaving.lost()
+        take, outbox.take = outbox.take, unreadable
+        leaving.restart()
+        leaving.arrived(await leaving.next())
+        while (late := await leaving.next()) is None:
+            await asyncio.sleep(0)
+        assert late.aside
+        outbox.take = take
+        leaving.look()
+        assert await leaving.next() is None, "whose fault would it be, if the session broke at once"
+        now[0] += departures.SILENCE_S
+        assert (await leaving.next()).lane == "critical"
+
+    asyncio.run(story())
+
+
+async def unreadable(uplink, lane, n):
+    raise StoreFault("disk")
 
 
 def test_a_critical_alert_does_not_wait_for_the_answer_to_one_that_the_broker_swallows(house, monkeypatch):
