@@ -400,6 +400,7 @@ class House:
         out: dict[str, Any] = {
             "uplinks": list(uplinks_standing(self.rooms.uplinks.values(), self.engine, self.timeline.now)),
             "outputs": self.rooms.outputs.standing(),
+            "sources": self.site.sources,
             "buttons": list(buttons_standing(self.site.buttons, self.engine, self.timeline.now)),
             # Of the site file each fault has a line of its own.
             "failing": {part: why for part, why in self.publishing.failing().items() if part != SITE_HEALTH},

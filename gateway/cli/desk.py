@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 from collections.abc import Iterable, Mapping
 from functools import partial
+from pathlib import Path
 
 from gateway.alerts import FLOOD, Priority, Rung, building_of
 from gateway.cli.asking import ask, show_done
@@ -126,6 +128,8 @@ def _show_status(items: list[Item], *, whole: bool = False) -> Iterable[str]:
     yield from _show_tolerated(status.get("tolerated", []))
     for off in status.get("switched_off", []):
         yield say("status.switched_off", language(), **off)
+    for file in _edited(status.get("sources", {})):
+        yield say("status.edited", language(), file=file)
     yield from _show_buttons(status.get("buttons", []), whole=whole)
     yield say("status.clock", language(), clock=say(f"clock.{status['clock']}", language()))
     yield say("status.store", language(), mode=say("store.disk" if status["durable"] else "store.memory", language()))
@@ -143,6 +147,21 @@ def _show_status(items: list[Item], *, whole: bool = False) -> Iterable[str]:
     else:
         left_out = len(units) - len(shown)
         yield say("status.more" if left_out else "status.counts", language(), units=left_out, counts=len(counts))
+
+
+def _edited(sources: Mapping[str, str]) -> Iterable[str]:
+    """Files of the site that are others now than those the gateway lives by. Looked at here and not there, for a disk may hang; what
+    the asker may not read is passed over.
+    """
+    for file, digest in sources.items():
+        try:
+            now = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+        except FileNotFoundError:
+            now = ""
+        except OSError:
+            continue
+        if now != digest:
+            yield file
 
 
 def _counted(name: str, count: int) -> str:

@@ -32,6 +32,11 @@ class Folder:
         self._read: dict[Path, bytes] = {}
 
     @property
+    def sources(self) -> dict[str, str]:
+        """Each file read, with the SHA-256 of what was in it."""
+        return {str(path): hashlib.sha256(content).hexdigest() for path, content in self._read.items()}
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 over the content of all files read, independent of where the folder stands."""
         total = hashlib.sha256()

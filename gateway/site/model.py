@@ -395,6 +395,8 @@ class Site(Struct, frozen=True):
     """Changes to built-in rules, by name."""
     fingerprint: str
     """Hash of all files read."""
+    sources: dict[str, str] = {}
+    """Each of them, with the SHA-256 of what was in it."""
     secret_lines: dict[str, Mark] = {}
     """``sos-301.key_file``, ``gate-1.history.password_file`` -> where it is written."""
 

@@ -77,7 +77,7 @@ def load_site(
     ground = Ground(faults, {**found, **old_found}, [*shipped, *found], old_found)
     site = _Reading(root, ground, file.name).site(first, lambda: folder.fingerprint)
     faults.language = site.language or faults.language
-    return site
+    return msgspec.structs.replace(site, sources=folder.sources)
 
 
 def _builtin_rules(file: Path | None, folder: Folder) -> list[Node]:

@@ -47,6 +47,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "小区文件里关闭了规则 {rule}（{file}:{line}）",
         "switched off in the site file: rule {rule} ({file}:{line})",
     ),
+    "status.edited": (
+        "改过而没有生效：{file}（先 loudong check，再 loudong reload）",
+        "changed since, and not in force: {file} (loudong check, then loudong reload)",
+    ),
     "status.button": (
         "按钮 {button}：上次听到：{ago}，{rssi_dbm} dBm{battery}",
         "button {button}: last heard {ago}, {rssi_dbm} dBm{battery}",

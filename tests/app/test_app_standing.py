@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 
 from app.living import Living
 from instruments.virtual import virtual_run
@@ -94,5 +95,22 @@ def test_each_button_says_when_it_was_last_heard_and_how_loud(tmp_path):
             assert button()["missing"]
             assert button()["heard_s"] > 4 * 3600
             assert ("button-missing", "sos-1") in living.open()
+
+    virtual_run(asyncio.wait_for(main(), 100_000), patience_s=0.0)
+
+
+def test_the_status_says_by_which_files_it_lives(tmp_path):
+    async def main():
+        async with Living(tmp_path) as living:
+
+            def digest():
+                return living.house._status()["sources"][str(living.path)]
+
+            assert digest() == hashlib.sha256(living.path.read_bytes()).hexdigest()
+            before = digest()
+            living.edit("Stair 1", "Stair one")
+            assert digest() == before, "it lives by what it read"
+            await living.reload()
+            assert digest() == hashlib.sha256(living.path.read_bytes()).hexdigest()
 
     virtual_run(asyncio.wait_for(main(), 100_000), patience_s=0.0)

@@ -1,5 +1,7 @@
 """What `loudong status` says of the devices on the buses."""
 
+import hashlib
+
 import pytest
 from app.living import Living
 from instruments.virtual import virtual_run
@@ -258,3 +260,23 @@ def test_a_part_that_is_not_well_and_a_rule_that_is_off_are_named(monkeypatch, s
     off = {"rule": "gas-high", "file": "site.yaml", "line": 9}
     shown = list(_show_status([STATUS | {"failing": {"store": "store_mended"}, "switched_off": [off]}]))
     assert [line for line in lines if line in shown] == lines
+
+
+@pytest.mark.parametrize(
+    ("spoken", "line"),
+    [
+        ("en_US.UTF-8", "changed since, and not in force: {file} (loudong check, then loudong reload)"),
+        ("zh_CN.UTF-8", "改过而没有生效：{file}（先 loudong check，再 loudong reload）"),
+    ],
+)
+def test_a_file_that_was_edited_and_never_loaded_is_named(tmp_path, monkeypatch, spoken, line):
+    """Was: the file on the disk said what was right, `check` found it good, and the gateway lived by another."""
+    monkeypatch.setenv("LC_ALL", spoken)
+    same, edited, gone = (tmp_path / name for name in ("same.yaml", "edited.yaml", "gone.yaml"))
+    same.write_text("a", encoding="utf-8")
+    edited.write_text("b", encoding="utf-8")
+    shut = "/dev/null/no-folder"
+    digest = hashlib.sha256(b"a").hexdigest()
+    status = STATUS | {"sources": {str(file): digest for file in (same, edited, gone, shut)}}
+    shown = [one for one in _show_status([status]) if ".yaml" in one or shut in one]
+    assert shown == [line.format(file=edited), line.format(file=gone)]

@@ -33,7 +33,7 @@ GARDEN = ROOT / "examples" / "fukang-garden"
 TABLES = {
     "PERSON": {"id", "mark"}, "PLACE_TABLE": {"path"}, "DEVICE": {"id", "mark"}, "BUS": {"id", "mark", "devices"}, "BUTTON": {"id", "mark"},
     "RADIO": set(), "LISTENER": set(), "RETENTION": set(), "DOOR": {"id", "mark"}, "OUTPUT": {"id", "mark", "momentary", "unread", "renewed", "opens"}, "UPLINK": {"id", "mark"}, "GRID": set(),
-    "HEADING": {"mark", "fingerprint", "secret_lines", *SECTIONS},
+    "HEADING": {"mark", "fingerprint", "sources", "secret_lines", *SECTIONS},
 }  # fmt: skip
 """Each table and what of its model does not come from it."""
 
