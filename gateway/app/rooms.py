@@ -131,6 +131,8 @@ class Rooms:
         self._ahead = ahead
         self.uplinks: dict[str, MqttUplink] = {}
         self.intake: Intake | None = None
+        self._windows: dict[str, Instant] = {}
+        """In which a door learns its terminal; they outlast the room of the doors."""
         self.terminals: dict[str, TerminalClient] = {}
         """By door: those that can be asked."""
         self.listener: TerminalListener | None = None
@@ -161,6 +163,7 @@ class Rooms:
         self.radio = None if RADIO in names else self.radio
         if DOORS in names:
             self.terminals.clear()
+            self._windows = {} if self.intake is None else self.intake.windows
             self.intake = self.listener = None
 
     def end(self) -> None:
@@ -251,7 +254,7 @@ class Rooms:
         site, secrets = orders.site, orders.secrets
         self.intake = Intake(
             site.doors, secrets.pseudonym_key, self._timekeeper.wall_ms, self._inbox.report, self._inbox.timeline.now,
-            TerminalMemory(lambda: self._inbox.engine), timezone=site.timezone,
+            TerminalMemory(lambda: self._inbox.engine), timezone=site.timezone, windows=self._windows,
         )  # fmt: skip
         self.listener = TerminalListener(
             site.listener, self.intake, secrets.tokens, secrets.door_passwords, self._beat(DOORS)

@@ -126,6 +126,26 @@ def test_a_terminal_is_believed_once_somebody_has_paired_it(tmp_path):
     live(tmp_path, story)
 
 
+@pytest.mark.parametrize(
+    ("edit", "paired"),
+    [(("    place: b1/s1\n    address", "    place: b1\n    address"), 1), (("pairing: true", "serial: FY0597362"), 0)],
+    ids=["the door stays", "the file names its terminal now"],
+)
+def test_a_window_outlives_a_reload_that_changes_the_doors(tmp_path, edit, paired):
+    """Was: whoever stood at the door waited for nothing, and nobody said that the window was shut."""
+
+    async def story(house):
+        await house.pair()
+        house.edit(*edit)
+        assert "doors" in (await house.reload()).begun
+        async with SimTerminal(house.url, mac=OTHER, clock=house.wall) as other:
+            assert await other.heartbeat() == 200
+        await house.stop()
+        assert [event for event in house.of(Paired) if not event.named] == [Paired("gate", "88de39000077")] * paired
+
+    live(tmp_path, story)
+
+
 def test_what_is_named_in_the_site_file_is_not_paired(tmp_path):
     async def story(house):
         house.edit("    pairing: true\n", "    serial: FY0597362\n")

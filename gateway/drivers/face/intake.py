@@ -88,7 +88,8 @@ class Intake:
     """All terminals of the site.
 
     ``wall_ms`` is wall time since 1970, None while the clock is not synchronised; ``key`` the site's pseudonym key; ``now``
-    the site timeline; ``timezone`` (IANA name) that of doors that name none. ``counters`` counts what came of everything.
+    the site timeline; ``timezone`` (IANA name) that of doors that name none; ``windows`` those that are open already. ``counters`` counts
+    what came of everything.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class Intake:
         memory: Memory | None = None,
         *,
         timezone: str = "",
+        windows: Mapping[str, Instant] | None = None,
     ) -> None:
         self._memory = memory or NoMemory()
         self.doors, self.wall_ms, self._report, self._now = dict(doors), wall_ms, report, now
@@ -125,7 +127,7 @@ class Intake:
         self._chatter, self._floods = Chatter(), Reminders()
         self._latest: dict[str, Ticket] = {}
         """Door -> its last entry told: the disk takes one after the other, so what came before is durable when this is."""
-        self._windows: dict[str, Instant] = {}
+        self.windows = {name: until for name, until in (windows or {}).items() if self._learns(name)}
         """Until when a door learns its device."""
         self._met: set[str] = set()
         """Doors whose device, as the site file names it, was heard."""
@@ -210,13 +212,17 @@ class Intake:
 
     def open_window(self, door: str, length_ms: int) -> None:
         """For so long the next device that pushes to this door, and names itself, is taken for its terminal."""
-        if door in self.doors and not self.doors[door].serial:  # what the site file says needs no learning
-            self._windows[door] = Instant(self._now() + length_ms)
+        if self._learns(door):
+            self.windows[door] = Instant(self._now() + length_ms)
             log.warning("pairing_opened", door=door, for_s=length_ms // 1000)
+
+    def _learns(self, door: str) -> bool:
+        """What the site file says needs no learning."""
+        return door in self.doors and not self.doors[door].serial
 
     def _decode(self, door: model.Door, texts: list[Text], tickets: list[Ticket]) -> Decoded:
         terminal, adapter = self.terminals[door.id], ADAPTERS[door.vendor]
-        until = self._windows.get(door.id)
+        until = self.windows.get(door.id)
         if until is not None and self._now() <= until:
             decoded = adapter(texts, msgspec.structs.replace(terminal, serial=""), self.wall_ms())
             if decoded.device:
@@ -229,7 +235,7 @@ class Intake:
 
     def _learn(self, door: str, device: str) -> list[Ticket]:
         """From here on this is the door's device, and the window is shut."""
-        del self._windows[door]
+        del self.windows[door]
         before = self.terminals[door].serial
         self.terminals[door] = msgspec.structs.replace(self.terminals[door], serial=device)
         self.counters["paired"] += 1
