@@ -29,7 +29,7 @@ MOST_IN_BATCH = 500
 NOTES_A_BREATH = 256
 """Notes worked off before the loop is given back: a millisecond, which is what an alarm may find in its way."""
 BATTERIES_KEPT = 24
-_SILENT_POINTS = ("heard", "pressed", "quiet")
+_SILENT_POINTS = ("heard", "pressed", "quiet", "beat")
 """Signs of life: of use to the supervision and the registry, not to anybody's picture."""
 
 

@@ -35,7 +35,7 @@ from gateway.rules.compound import (
 from gateway.rules.language import compile_rules
 from gateway.rules.outputs import moves
 from gateway.rules.terminals import UNPROVEN
-from gateway.site.model import STREAM, Bus, Button, Door, Grid, ModbusDevice, Output, Person, Site
+from gateway.site.model import BEAT, STREAM, Bus, Button, Door, Grid, ModbusDevice, Output, Person, Site
 from gateway.site.profile import PointClass
 
 PRESSED = "pressed"
@@ -239,6 +239,8 @@ def _button(button: Button, radios: tuple[str, ...]) -> Subject:
 
 def _door(door: Door) -> Subject:
     facts = {DOOR: FactSpec(), "tamper": FactSpec(), "fire": FactSpec(), GAP: FactSpec(), UNPROVEN: FactSpec()}
+    if door.is_slow:
+        facts[BEAT] = FactSpec(max_age_ms=HEARTBEATS_MISSED * door.heartbeat_ms)
     return Subject(door.id, "terminal", door.place, door.tags, facts | _DEVICE)
 
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from gateway.alerts import Priority, Rung
-from gateway.instant import DAY
+from gateway.instant import DAY, HOUR
 from gateway.nodes import Mark, Node
 from gateway.site.mapping import DoorMapping
 from gateway.site.profile import Profile
@@ -280,6 +280,15 @@ class Door(Struct, frozen=True):
     http_port: int = 80
     """Of the terminal's own HTTP server."""
     https: bool = False
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether it may be silent for so long that we start anew in between: then its silence is counted over our starts."""
+        return self.heartbeat_ms >= HOUR
+
+
+BEAT = "beat"
+"""Point of a slow door: heard, whatever it said."""
 
 
 class Output(Struct, frozen=True):

@@ -207,6 +207,7 @@ _POINTS: dict[str, tuple[str, str]] = {
     "point.pressed": ("正被按下", "pressed"),
     "point.overloaded": ("过载", "overloaded"),
     "point.quiet": ("比平时安静", "quieter than usual"),
+    "point.beat": ("心跳", "heartbeat"),
     "point.heard": ("最近信号", "last heard"),
     "point.confirmed": ("动作确认", "confirmed"),
     "point.held": ("状态保持", "held"),

@@ -6,11 +6,12 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
+from rules.conftest import Core
 
 from gateway.alerts import Priority, Rung
 from gateway.app.check import TOLERATED, check
 from gateway.app.compound import BUILTIN, compound_of, worker_names, worker_subject, zone_offsets
-from gateway.instant import DAY, HOUR
+from gateway.instant import DAY, HOUR, MINUTE
 from gateway.nodes import Faults
 from gateway.site.report import render
 
@@ -66,6 +67,24 @@ def test_a_button_is_missing_after_a_day_at_the_latest(site):
     made = compound_of(msgspec.structs.replace(site, buttons={"sos-301": never}), Faults())
     assert made.subjects["sos-301"].facts["heard"].max_age_ms is None
     assert "button-missing" in made.rules, "it watches nothing then, but stays"
+
+
+def test_a_door_that_is_rarely_heard_of_may_not_fall_silent_over_our_starts_either(site, compound):
+    assert "beat" not in compound.subjects["gate-1"].facts
+    slow = msgspec.structs.replace(site.doors["gate-1"], heartbeat_ms=8 * HOUR)
+    made = compound_of(msgspec.structs.replace(site, doors={"gate-1": slow}), Faults())
+    assert made.subjects["gate-1"].facts["beat"].max_age_ms == DAY
+    life, at = Core(made), 0
+    life.read("gate-1", "beat", True, 0)
+    for night in range(1, 5):
+        at = night * 10 * HOUR
+        life.wait(at)
+        assert [a.rule for a in life.engine.alerts() if a.subject == "gate-1"] == ["device-lost"] * (night > 2)
+        life.restart(after=MINUTE)
+    life.read("gate-1", "beat", True, at + HOUR)
+    life.health("gate-1", "ok")
+    life.wait(at + 2 * HOUR)
+    assert [a.condition for a in life.engine.alerts() if a.subject == "gate-1"] == ["normal"]
 
 
 def test_the_grid_stands_where_the_site_put_it(compound):

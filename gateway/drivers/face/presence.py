@@ -6,12 +6,13 @@ Owns the last health reported of each door and when it falls silent; who is hear
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
 
 import structlog
 
 from gateway.drivers.face.terminal import NOT_PAIRED, WRONG_DEVICE
-from gateway.events import DeviceHealth, Health
+from gateway.events import DeviceHealth, Health, Reading
 from gateway.inbox import Report
 from gateway.restraint import Allowance, Rate
 from gateway.site import model
@@ -26,7 +27,9 @@ _DOUBTED = ((Health.FAULTY, WRONG_DEVICE), (Health.FAULTY, NOT_PAIRED))
 
 
 class Presence:
-    """The health of every door. Silence counts from ``begin`` on; while nobody listens nobody is heard."""
+    """The health of every door. Silence counts from ``begin`` on; while nobody listens nobody is heard. That of a slow door the core
+    counts, too, for it outlasts us: each of its heartbeats is told.
+    """
 
     def __init__(
         self, doors: Mapping[str, model.Door], report: Report, on_back: Callable[[str], None] = lambda _door: None
@@ -36,6 +39,7 @@ class Presence:
         self._health: dict[str, tuple[Health, str]] = {}
         self._silent_at: dict[str, float] = {}
         self._heard_at: dict[str, float] = {}
+        self._told_at: dict[str, float] = {}
         self._changes = Allowance(CHANGE_RATE)
 
     def begin(self) -> None:
@@ -62,6 +66,9 @@ class Presence:
         now = _now()
         self._heard_at[door.id] = now
         self._silent_at[door.id] = now + patience_s(door)
+        if door.is_slow and now - self._told_at.get(door.id, -math.inf) >= door.heartbeat_ms / 2000:
+            self._told_at[door.id] = now
+            self._report(Reading(door.id, model.BEAT, value=True))
         if health is Health.OK and not named and self._health.get(door.id) in _DOUBTED:
             return  # a heartbeat that names no device does not clear the doubt
         if self._health.get(door.id) != (health, reason) and self._changes.take(door.id, now):

@@ -18,9 +18,9 @@ from wire.face_bodies import (
 
 from gateway.drivers.face import listener as room
 from gateway.drivers.face.intake import Intake
-from gateway.events import DeviceHealth, Health
+from gateway.events import DeviceHealth, Health, Reading
 from gateway.faults import DeviceFault
-from gateway.instant import Instant
+from gateway.instant import HOUR, Instant
 
 EVENT = as_json(envelope())
 
@@ -75,6 +75,26 @@ class TestSilence:
         virtual_run(scene())
         assert [health for _, health in found] == [Health.LOST, Health.OK, Health.LOST]
         assert [round(at) for at, _ in found] == [90, 91, 181]
+
+    def test_a_door_that_is_rarely_heard_of_has_each_of_its_heartbeats_told(self, make_door: Open) -> None:
+        """Was: its silence counted from our last start, and one that was dead over many of them was never lost."""
+        found: list[Reading] = []
+
+        async def scene() -> None:
+            doors = {name: make_door(name, heartbeat_ms=ms) for name, ms in (("gate", 30_000), ("cellar", 8 * HOUR))}
+            intake = Intake(
+                doors, b"k", lambda: None, lambda event: found.append(event) if isinstance(event, Reading) else None,
+                lambda: Instant(0),
+            )  # fmt: skip
+            intake.presence.begin()
+            for _ in range(3):
+                for door in doors.values():
+                    intake.presence.heard(door)
+                    intake.presence.heard(door, Health.FAULTY, "wrong_device")
+                await asyncio.sleep(8 * 3600)
+
+        virtual_run(scene())
+        assert found == [Reading("cellar", "beat", True)] * 3, "each once, and not each of its words"
 
     def test_a_port_that_cannot_be_had_makes_the_doors_silent(self, front_door: Open, make_door: Open) -> None:
         """Nobody listens, so nobody can be heard; the worker that runs again and again must not start the clock anew."""
