@@ -157,6 +157,24 @@ def test_a_block_that_was_answered_is_not_asked_in_pieces_for_one_refusal(kit):
     unhurried_run(story())
 
 
+@pytest.mark.parametrize("why", ["away", "busy"])
+def test_who_was_away_or_busy_at_the_start_is_asked_whole_when_it_is_there(kit, why):
+    """Neither says anything of the question; in pieces it would take the line longer for good."""
+
+    async def story():
+        unit, other = SimUnit(1, holding=dict.fromkeys(range(6), 7)), SimUnit(2, holding={0: 1})
+        unit.silent, unit.exception = why == "away", 6 if why == "busy" else 0
+        profiles = [kit.profile(*(kit.alarm(f"p{n}", n, period_ms=100) for n in where)) for where in ((0, 5), (0,))]
+        async with SimBus([unit, other]) as wire, kit.polling(kit.bus(wire.path, *enumerate(profiles, 1))) as (_, ear):
+            wrong = ("dev1", "lost", "timeout") if why == "away" else ("dev1", "faulty", "exception")
+            await kit.until(lambda: wrong in ear.health(), 9)
+            unit.silent, unit.exception = False, 0
+            await kit.until(lambda: ear.values("p5")[-1:] == [7], 9)
+            assert unit.requests[-1] == (3, 0, 6)
+
+    unhurried_run(story())
+
+
 async def a_refused_hole_is_not_asked_again(kit):
     unit = SimUnit(1, holding={0: 1, 1: 2, 5: 3})
     async with (

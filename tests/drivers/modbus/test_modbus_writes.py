@@ -221,6 +221,24 @@ async def what_a_device_must_be_told_at_each_start_it_is_told(kit):
         await kit.until(lambda: (unit.holding[955], unit.holding[956]) == (60, 2), 9)
 
 
+async def after_a_dark_house_all_are_told_again(kit):
+    """Nobody can tell which of them was without power."""
+    units = [SimUnit(n, holding={0: 3, 955: 0}) for n in (1, 2)]
+    timer = Deed("timer", Space.HOLDING, 955, value=60, on_start=True)
+    profile = kit.profile(kit.alarm("gas", 0, period_ms=100), commissioning=(timer,))
+    async with (
+        SimBus(units) as wire,
+        kit.polling(kit.bus(wire.path, (1, profile), (2, profile))) as (_, ear),
+    ):
+        await kit.until(lambda: [unit.holding[955] for unit in units] == [60, 60])
+        for unit in units:
+            unit.silent = True
+        await kit.until(lambda: ("bus-a", "lost", "all_silent") in ear.health(), 12)
+        for unit in units:
+            unit.silent, unit.holding = False, {0: 3, 955: 0}
+        await kit.until(lambda: [unit.holding[955] for unit in units] == [60, 60], 9)
+
+
 @pytest.mark.parametrize("fate", ["lost", "refused", "stuck"])
 def test_what_it_was_told_at_the_start_is_read_back(kit, fate):
     """What did not reach it (an adapter's echo may say so) is told again; what it will not hold is told to people, once."""
@@ -308,6 +326,7 @@ STORIES = (
     an_output_that_lets_go_by_itself_is_written_again_until_it_is_put_off,
     a_write_goes_at_once_to_a_unit_that_has_just_missed_an_answer,
     what_a_device_must_be_told_at_each_start_it_is_told,
+    after_a_dark_house_all_are_told_again,
     what_cannot_be_read_is_a_fault_of_the_asker_and_ends_nothing,
 )
 
