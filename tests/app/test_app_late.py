@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 from app.living import Living
 from instruments.virtual import virtual_run
 
+from gateway.alerts import Alert, Grade, Priority, Why
 from gateway.app.house import OpenedLateError, Surroundings
+from gateway.app.late import LateRun, Passed, passed, remembered
+from gateway.events import Quality
 from gateway.faults import StoreFault
-from gateway.instant import DAY, MINUTE
+from gateway.instant import DAY, HOUR, MINUTE, ClockQuality, Instant, Stamp
 from gateway.store.database import Database
+from gateway.store.rows import Batch, HistoryRow, JournalRow
 
 LEAK = "gas-high", "gas-301"
 
@@ -139,3 +144,63 @@ def test_a_late_run_on_a_new_disk_is_the_first_of_its_site(tmp_path):
         assert told == ["building"]
 
     play(tmp_path, story)
+
+
+# The rows, by themselves
+
+HEARD = 90_000
+"""Up to here the core on the disk has heard all."""
+ALERT = Alert(
+    "a1", 1, "gas-high", "gas-301", "b1/s1/301", Priority.CRITICAL, Grade.BIG, "k1", Instant(5), Instant(6),
+    (Why("gas", 26.0, Quality.GOOD, Instant(5), "%LEL"),),
+)  # fmt: skip
+
+
+def clocks(boot: str, since: int, quality: ClockQuality = ClockQuality.SYNCED) -> Stamp:
+    """What the clocks show so many ms after the disk went away."""
+    return Stamp(boot, since, 1_767_268_800_000 + since, quality)
+
+
+def left(quality: ClockQuality = ClockQuality.SYNCED) -> tuple[int, bytes]:
+    return HEARD, msgspec.json.encode(clocks("before", 0, quality))
+
+
+def over(found: tuple[int, bytes], boot: str, at: int, since: int, **rows) -> Batch:
+    stamp = at, msgspec.json.encode(clocks(boot, since))
+    return LateRun().lay_over(Batch(stamp=stamp, **rows), lambda: found)
+
+
+def test_every_row_of_it_lies_where_the_timeline_of_the_disk_had_come():
+    receipt = b'{"event":"receipt"}'
+    laid = over(
+        left(), "late", 7, HOUR,
+        journal=(JournalRow(7, "x.1", "reading", b""),),
+        history=(
+            HistoryRow("a1", 1, "raised", 6, None, "", msgspec.json.encode(ALERT)),
+            HistoryRow("a1", 1, "received", 7, None, "", receipt),
+        ),
+    )  # fmt: skip
+    now = HEARD + HOUR
+    assert [row.at for row in laid.journal] == [now]
+    assert [(row.kind, row.at) for row in laid.history] == [("raised", now - 1), ("received", now)]
+    assert laid.history[1].body == receipt
+    alert = msgspec.json.decode(laid.history[0].body, type=Alert)
+    assert (alert.opened_at, alert.changed_at, alert.why[0].at) == (now - 2, now - 1, now - 2)
+
+
+def test_the_next_run_learns_how_much_the_disk_missed():
+    laid = over(left(), "late", 7, HOUR)
+    last, _ = remembered(laid.stamp)
+    assert passed(last, clocks("late", HOUR + MINUTE)) == Passed(
+        HEARD + HOUR + MINUTE, HOUR + MINUTE, missed_ms=HOUR + MINUTE
+    )
+
+
+def test_a_downtime_of_unknown_length_is_none_the_less_for_late_runs_that_were_counted():
+    first = over(left(ClockQuality.UNSYNCED), "late", 7, HOUR)
+    assert first.stamp[0] == HEARD + 1 + 7, "behind all that was heard"
+    second = over(first.stamp, "later", 3, 2 * HOUR)
+    last, _ = remembered(second.stamp)
+    told = passed(last, clocks("later", 2 * HOUR + MINUTE))
+    assert told.downtime_ms is None
+    assert told.missed_ms == told.origin - HEARD == 1 + 7 + HOUR + MINUTE

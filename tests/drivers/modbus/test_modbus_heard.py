@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from gateway.drivers.modbus import frames
 from gateway.drivers.modbus.frames import Space
 from gateway.drivers.modbus.heard import Heard
@@ -19,9 +21,10 @@ def heard(*parts: bytes) -> Heard:
     return buffer
 
 
-def test_the_halves_beside_a_frame_that_was_cut_out_are_no_answer():
-    buffer = heard(ANSWER[:3], REFUSED, ANSWER[3:])
-    assert buffer.cut(3, 3 + len(REFUSED)) == REFUSED
+@pytest.mark.parametrize("place", range(1, len(ANSWER)))
+def test_the_halves_beside_a_frame_that_was_cut_out_are_no_answer(place):
+    buffer = heard(ANSWER[:place], REFUSED, ANSWER[place:])
+    assert buffer.cut(place, place + len(REFUSED)) == REFUSED
     assert bytes(buffer) == ANSWER
     assert buffer.answer_to(BITS) is None
     assert buffer.answer_to(BITS, final=True) is None
@@ -61,6 +64,33 @@ def test_a_seam_goes_with_what_lay_before_it():
     buffer += ANSWER[3:]
     assert buffer.answer_to(BITS) is not None
     assert buffer.answer_to(WORDS) is None
+
+
+def test_a_seam_stays_where_it_is_when_a_frame_before_it_is_cut_out():
+    noise = b"\x07" * 4
+    buffer = heard(noise, REFUSED, ANSWER[:3], REFUSED, ANSWER[3:])
+    for place in (len(noise) + len(REFUSED) + 3, len(noise)):
+        assert buffer.cut(place, place + len(REFUSED)) == REFUSED
+    assert bytes(buffer) == noise + ANSWER
+    assert buffer.answer_to(BITS) is None
+
+
+def test_an_answer_is_found_where_it_lies_when_noise_before_it_was_cut_out():
+    buffer = heard(b"\x07" * 20)
+    assert buffer.answer_to(BITS) is None
+    buffer += ANSWER[:2]
+    buffer.cut(0, 20)
+    buffer += ANSWER[2:]
+    assert buffer.answer_to(BITS) is not None
+
+
+def test_what_comes_after_all_was_thrown_away_is_an_answer():
+    buffer = heard(b"\x07\x07", REFUSED, b"\x07" * 20)
+    buffer.cut(2, 2 + len(REFUSED))
+    assert buffer.answer_to(BITS) is None
+    buffer.clear()
+    buffer += ANSWER
+    assert buffer.answer_to(BITS) is not None
 
 
 def test_two_frames_cut_out_beside_each_other_leave_one_seam():
