@@ -120,6 +120,18 @@ def half_width(text: str) -> str:
     return unicodedata.normalize("NFKC", text).replace("。", ".").replace("、", ",").strip()
 
 
+_UNIT_SIGNS = {0xFF01 + n: 0x21 + n for n in range(94)} | {
+    ord("℃"): "°C",
+    ord("\N{GREEK SMALL LETTER MU}"): "\N{MICRO SIGN}",
+    ord("\N{OHM SIGN}"): "\N{GREEK CAPITAL LETTER OMEGA}",
+}
+
+
+def unit_spelt(unit: str) -> str:
+    """A unit in the signs by which points and limits are compared: ``℃`` is ``°C``, ``％`` is ``%``. It stays the same unit."""
+    return unit.translate(_UNIT_SIGNS)
+
+
 def meant(given: str, form: str) -> str:
     """The same of the form (a regular expression that must match whole) by other signs or capitals; empty where there is none."""
     plain = half_width(given)

@@ -8,7 +8,7 @@ from itertools import count
 import msgspec
 
 from gateway.formerly import FORMERLY
-from gateway.nodes import Faults, Mark, Node, Reader
+from gateway.nodes import Faults, Mark, Node, Reader, nearest
 from gateway.rules.compound import Rule, Subject, within
 from gateway.rules.conditions import Entered, Is, Pressed, Seen, Stale, Threshold
 from gateway.rules.grammar import unknown
@@ -51,6 +51,7 @@ class Choice:
         for name in wanted["id"]:
             if name not in self._subjects:
                 self._unknown(reader.mark("id"), "fault.unknown_subject", name, self._subjects)
+        self._warn_of_empty(reader, wanted)
         found = [s for s in self._asked(wanted["id"]) if _matches(s, wanted)]
         refusing = [s for s in found if s.care is not None and agreed not in s.care.consents]
         for subject in refusing:
@@ -59,6 +60,23 @@ class Choice:
                 self._faults.add(reader.mark("id"), "fault.no_consent", **fields)
                 self._missed = True
         self._chosen = [s for s in found if s not in refusing]
+
+    def _warn_of_empty(self, reader: Reader, wanted: Mapping[str, Sequence[str]]) -> None:
+        """Places and tags that nobody has; one of several misspelt would leave its devices out in silence."""
+        everybody = self._subjects.values()
+        for given in wanted["place"]:
+            if not any(within(s.place, given) for s in everybody):
+                ways = {"/".join(s.place.split("/")[: n + 1]) for s in everybody for n in range(s.place.count("/") + 1)}
+                self._warn_of(reader.mark("place"), "fault.nobody_there", given, sorted(ways))
+        for given in wanted["tag"]:
+            if not any(given in s.tags for s in everybody):
+                self._warn_of(
+                    reader.mark("tag"), "fault.nobody_tagged", given, sorted({tag for s in everybody for tag in s.tags})
+                )
+
+    def _warn_of(self, mark: Mark, key: str, given: str, known: Sequence[str]) -> None:
+        self._missed = True
+        self._faults.warn(mark, key, name=self._name, given=given, near=nearest(given, known))
 
     def _asked(self, ids: Sequence[str]) -> Iterable[Subject]:
         """Who may match, in the order of the site; of all subjects only one where one is named."""
@@ -118,17 +136,22 @@ class Choice:
         return self._node.mark.file.endswith("builtin.yaml")
 
     def _check_units(self, leaf: Threshold | Moved, subjects: list[Subject], unit: str) -> None:
+        """A wrong unit is one mistake, however many devices have the point: the first of each unit is named."""
+        first: dict[str, str] = {}
         for subject in subjects:
             spec = subject.facts.get(leaf.fact)
-            if spec is None or spec.unit == unit:
-                continue
-            about = {"name": self._name, "device": subject.id, "point": leaf.fact}
-            limit = leaf.limit if isinstance(leaf, Threshold) else leaf.by
-            if unit and spec.unit:
-                self._faults.add(self._node.mark, "fault.unit_mismatch", **about, given=unit, allowed=spec.unit)
+            if spec is not None and spec.unit != unit:
+                first.setdefault(spec.unit, subject.id)
+        limit = leaf.limit if isinstance(leaf, Threshold) else leaf.by
+        for theirs, device in first.items():
+            about = {"name": self._name, "device": device, "point": leaf.fact}
+            if self._is_built_in:
+                self._faults.add(self._node.mark, "fault.unit_of_builtin", **about, given=theirs or "-", wanted=unit)
+            elif unit and theirs:
+                self._faults.add(self._node.mark, "fault.unit_mismatch", **about, given=unit, allowed=theirs)
             else:
                 key = "fault.unit_superfluous" if unit else "fault.unit_missing"
-                self._faults.add(self._node.mark, key, **about, wanted=f"{limit:g} {spec.unit}".strip())
+                self._faults.add(self._node.mark, key, **about, wanted=f"{limit:g} {theirs}".strip())
 
     def settle(self, rule: Rule, by: str, watched: tuple[Subject, ...]) -> Rule:
         """The rule with those it watches, each for itself or together for their place."""

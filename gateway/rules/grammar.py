@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.events import PressKind, Scalar
 from gateway.instant import DAY
-from gateway.nodes import Faults, Mark, Node, Reader, nearest
+from gateway.nodes import Faults, Mark, Node, Reader, nearest, unit_spelt
 from gateway.rules.compound import HEALTH
 from gateway.rules.conditions import (
     All,
@@ -99,6 +99,12 @@ class Grammar:
 
     def _point(self, reader: Reader) -> ConditionNode | None:
         fact = reader.take_text("point", required=True, pattern="[a-z0-9_]+")
+        ways = [way for way in ("above", "below", "is", "rises", "falls") if reader.has(way)]
+        if len(ways) > 1:
+            self._faults.add(reader.mark(ways[1]), "fault.two_limits", name=self._name, given=", ".join(ways))
+            for key in reader.node.mapping:
+                reader.pass_over(key)
+            return None
         if reader.has("is"):
             return Is(fact, self._values(reader, "is"), reader.take_duration("for"))
         for way in ("rises", "falls"):
@@ -263,8 +269,9 @@ class Grammar:
         if match is None:
             self._faults.add(node.mark, "fault.not_amount", name=self._name, given=node.value)
             return None
-        unit = self.units.setdefault(fact, match[2])
-        if unit != match[2]:
+        given = unit_spelt(match[2])
+        unit = self.units.setdefault(fact, given)
+        if unit != given:
             self._faults.add(
                 node.mark,
                 "fault.units_differ",

@@ -121,7 +121,7 @@ class _Compiler:
 
     def _read(self, reader: Reader, name: str, when: ConditionNode | None) -> Rule | None:
         texts = reader.take("text")
-        text = Reader(texts, self._faults, name) if texts is not None else None
+        text = Reader(texts, self._faults, f"{name}.text") if texts is not None else None
         rule = Rule(
             id=name,
             mark=self._node.mark,
@@ -212,7 +212,7 @@ class _Compiler:
         if node is None:
             return {}
         reader = Reader(node, self._faults, self._name)
-        kinds = [kind for kind in ("siren", "fan", "valve") if reader.has(kind)]
+        kinds = [kind for kind in ("siren", "fan", "valve") if reader.take(kind) is not None]
         drives = {kind: self._drive(reader, kind) for kind in kinds}
         reader.done()
         return drives

@@ -6,7 +6,7 @@ import re
 from enum import StrEnum
 
 from gateway.events import Quality, Scalar
-from gateway.nodes import Faults, Node, Reader, nearest
+from gateway.nodes import Faults, Node, Reader, nearest, unit_spelt
 from gateway.site.profile import Danger, Factor, Flash, Notation, PointClass, PointSpec, Scaling, Space
 
 POINT = r"[a-z][a-z0-9_]*"
@@ -71,7 +71,7 @@ def read_point(point: str, node: Node, faults: Faults, profile: str, notation: N
         length=reader.take_int("length", 1, low=1, high=125),
         mask=mask, shift=reader.take_int("shift", 0, high=63),
         scale=reader.take_number("scale", 1), offset=reader.take_number("offset", 0), scale_by=_scale_by(reader),
-        unit=reader.take_text("unit"), resolution=reader.take_number("resolution", 0, low=0),
+        unit=unit_spelt(reader.take_text("unit")), resolution=reader.take_number("resolution", 0, low=0),
         low=take_number_or_none(reader, "low"), high=take_number_or_none(reader, "high"),
         invalid=tuple((float(raw) if raw % 1 else int(raw), q) for raw, q in take_qualities(reader, "invalid", number=True)),
         enum=take_names(reader, "enum"), bits=take_names(reader, "bits"),

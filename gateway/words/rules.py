@@ -20,6 +20,22 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "rule {name} and {given} are about different subjects, so implied_by does nothing (both need the same by)",
     ),
     "fault.rule_off": ("规则 {name} 已被关闭", "rule {name} is switched off"),
+    "fault.nobody_there": (
+        "规则 {name}：{given} 那里什么设备也没有，规则在那里不起作用",
+        "rule {name}: there is no device at {given}, so the rule watches nobody there",
+    ),
+    "fault.nobody_tagged": (
+        "规则 {name}：什么设备也没有标签 {given}",
+        "rule {name}: no device has the tag {given}",
+    ),
+    "fault.two_limits": (
+        "规则 {name}：{given} 只能写一种；两种都要就写成两个条件，用 any（其一）或 all（同时）合起来",
+        "rule {name}: a condition has only one of {given}; for several write as many conditions, joined by any or all",
+    ),
+    "fault.unit_of_builtin": (
+        "设备 {device}：点位 {point} 的单位是 {given}，而内置规则 {name} 要的是 {wanted}；请改型号文件里的 unit，或给点位换个名字",
+        "device {device}: its point {point} is in {given}, but the built-in rule {name} wants {wanted}; mend the unit in its profile, or give the point another name",
+    ),
     "fault.rule_without_subjects": ("规则 {name} 没有匹配到任何设备", "rule {name} matches no device"),
     "fault.delay_on_life_safety": (
         "规则 {name} 关乎生命安全，不允许任何延时",
@@ -78,8 +94,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "rule {name}: a condition has exactly one of these words",
     ),
     "fault.bad_times": (
-        '规则 {name}：between 要写两个带引号的时刻，例如 ["22:00", "05:30"]',
-        'rule {name}: between wants two quoted times, e.g. ["22:00", "05:30"]',
+        '规则 {name}：between 要写两个带引号的时刻（00:00 到 23:59），例如 ["22:00", "05:30"]',
+        'rule {name}: between wants two quoted times (00:00 to 23:59), e.g. ["22:00", "05:30"]',
     ),
     "fault.not_of_event": (
         "规则 {name}：not 和 unknown 里面不能放事件（按键、通行）",

@@ -350,3 +350,36 @@ def test_a_profile_of_which_something_is_still_as_in_the_template_is_an_error_wh
     assert errors == [(10, "fault.profile_placeholder", field) for field in ("name", "name", "source")]
     assert all(dict(fault.fields)["name"] == "own" for fault in faults.errors)
     assert "fault.profile_placeholder" in TOLERATED, "one whose name alone was forgotten runs today"
+
+
+METER = """\
+id: meter
+kind: electric-monitor
+name: { zh: 表, en: meter }
+status: manual
+source: page 1
+points:
+  line_temperature: { space: holding, address: 1, type: int16, unit: "%s" }
+"""
+METERS = """\
+site: s
+gateway: g
+places: { b1: 1号楼 }
+buses:
+  line:
+    port: /dev/serial/by-path/a
+    devices:
+      m-1: { profile: meter, unit_id: 1, place: b1 }
+      m-2: { profile: meter, unit_id: 2, place: b1 }
+"""
+
+
+@pytest.mark.parametrize(("unit", "told"), [("°C", False), ("℃", False), ("°F", True), ("", True)])
+def test_a_point_in_another_unit_than_a_built_in_rule_reads_is_told_of_once_and_of_its_profile(tmp_path, unit, told):
+    """``℃`` is one key of a Chinese keyboard. It was refused, at a line of our own builtin.yaml, and again for each device."""
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles/meter.yaml").write_text(METER % unit, encoding="utf-8")
+    (tmp_path / "site.yaml").write_text(METERS, encoding="utf-8")
+    check(tmp_path / "site.yaml", faults := Faults())
+    assert [fault.key for fault in faults.errors] == ["fault.unit_of_builtin"] * told
+    assert all(dict(fault.fields)["device"] == "m-1" for fault in faults.errors)

@@ -9,6 +9,8 @@ from gateway.nodes import Faults
 from gateway.rules.compound import FactSpec, Subject
 from gateway.rules.conditions import Between, Is, Not, Threshold, leaves
 from gateway.rules.history import sources
+from gateway.rules.language import compile_rules
+from gateway.site.marks import parse
 from gateway.site.report import render
 from gateway.words.rules import SENTENCES
 
@@ -29,6 +31,11 @@ FAULTS = {
         {"name": "s", "given": "r"},
     ),
     "fault.rule_off": (HEAD + GAS + TAIL + "  enabled: false\n", "", 6, {"name": "r"}),
+    "fault.nobody_there": ("- rule: r\n  subjects: { place: [b1, b9] }\n" + GAS + TAIL, "", 2, {"given": "b9", "near": "b1"}),
+    "fault.nobody_tagged": ("- rule: r\n  subjects: { tag: nobody }\n" + GAS + TAIL, "", 2, {"given": "nobody"}),
+    "fault.two_limits": (
+        HEAD + "  when: { point: gas, above: 20 %LEL, below: 1 %LEL, deadband: 1 %LEL }\n" + TAIL, "", 3, {"given": "above, below"},
+    ),
     "fault.rule_without_subjects": ("- rule: r\n  subjects: { kind: relay }\n" + GAS + TAIL, "", 1, {"name": "r"}),
     "fault.delay_on_life_safety": (HEAD + GAS + TAIL + "  life_safety: true\n  off_delay: 5s\n", "", 7, {"name": "r"}),
     "fault.delay_on_event": (
@@ -99,6 +106,7 @@ def test_every_fault_of_the_language_is_shown_here():
         "fault.rule_drives_not",
         "fault.consent_to_nothing",
         "fault.point_renamed_for_some",
+        "fault.unit_of_builtin",
     }
 
 
@@ -384,3 +392,19 @@ def test_a_broken_rule_leaves_the_others_alone(compiled):
     rules = compiled("- 5\n- rule: BAD NAME\n" + HEAD + GAS + TAIL, faults)
     assert "r" in rules
     assert faults.errors
+
+
+def test_a_wrong_unit_is_told_once_however_many_devices_have_the_point():
+    subjects = {
+        name: Subject(name, "gas-detector", "b1", (), {"gas": FactSpec("%LEL")}) for name in ("g-1", "g-2", "g-3")
+    }
+    node = parse(HEAD + "  when: { point: gas, above: 20 ppm }\n" + TAIL, "site.yaml", faults := Faults())
+    compile_rules(node.items, {}, subjects, faults)
+    assert [(fault.key, dict(fault.fields)["device"]) for fault in faults.found] == [("fault.unit_mismatch", "g-1")]
+
+
+@pytest.mark.parametrize("written", ["20 %LEL", "20 ％LEL", "20 ％ＬＥＬ"])
+def test_a_unit_is_the_same_in_whatever_signs_it_is_written(written):
+    node = parse(HEAD + f"  when: {{ point: gas, above: {written} }}\n" + TAIL, "site.yaml", faults := Faults())
+    compile_rules(node.items, {}, {"g": Subject("g", "gas-detector", "b1", (), {"gas": FactSpec("%LEL")})}, faults)
+    assert faults.found == []
