@@ -141,15 +141,21 @@ class Rooms:
         """Of the principals of all uplinks."""
         self._built: dict[str, object] = {}
         self._lanes: dict[str, BusPoller] = {}
+        self._left_on: frozenset[str] = frozenset()
+        """Relays that an earlier site file left on, and the outputs' room puts off."""
         self._standing = asyncio.Event()
         """Not while a bus is being exchanged."""
 
     # Building ---------------------------------------------------------------------------------------
 
     def outdated(self, orders: Orders) -> tuple[str, ...]:
-        """The workers that must go: their room is gone from the site, or is built from something else now."""
+        """The workers that must go: their room is gone from the site, or is built from something else now.
+
+        The outputs' also where a board is back of which something was left on.
+        """
         wanted = recipes(orders)
-        return tuple(name for name, recipe in self._built.items() if wanted.get(name) != recipe)
+        back = {OUTPUTS} if left_on(orders.site, self._inbox.engine.driven()).keys() - self._left_on else set()
+        return tuple(name for name, recipe in self._built.items() if wanted.get(name) != recipe or name in back)
 
     def clear(self, names: Collection[str]) -> None:
         """These rooms are given up; nobody is sent to them any more. Their workers are still to be ended."""
@@ -210,9 +216,10 @@ class Rooms:
     def _outputs(self, orders: Orders) -> Hand:
         devices = [device.id for bus in orders.site.buses.values() for device in bus.devices]
         lane, ours = _Lane(self), self._inbox.engine.driven()
-        outputs = orders.site.outputs | left_on(orders.site, ours)
+        left = left_on(orders.site, ours)
+        self._left_on = frozenset(left)
         self.outputs = OutputReconciler(
-            outputs, dict.fromkeys(devices, lane), self._inbox.report, self._beat(OUTPUTS), ours=ours
+            orders.site.outputs | left, dict.fromkeys(devices, lane), self._inbox.report, self._beat(OUTPUTS), ours=ours
         )
         return Hand(OUTPUTS, Ring.LIFE, self.outputs.run, VITAL_S)
 

@@ -203,6 +203,27 @@ def test_a_restart_puts_off_the_relay_from_which_it_took_a_sounding_output(tmp_p
     live(tmp_path, story)
 
 
+def test_a_board_that_comes_back_is_put_off_where_its_output_does_not(tmp_path):
+    """Was: nobody's until the next start, and the alert that said it sounds was closed."""
+    board = "      relay: { profile: relay-waveshare-8ch, unit_id: 9, place: b1/s1 }\n"
+
+    async def story(living):
+        await _leak(living)
+        await living.until(lambda: living.relay.coils[SIREN], "the siren is on")
+        await living.stop()
+        living.edit(board, "# board\n")
+        living.edit("  siren: { kind: siren, device: relay, point: relay2, place: b1/s1, serves: [b1] }\n", "")
+        await living.start()
+        await living.until(lambda: ("part-failing", "worker-site") in living.open(), "somebody is told")
+        assert living.relay.coils[SIREN]
+        living.edit("# board\n", board)
+        await living.reload()
+        await living.until(lambda: not living.relay.coils[SIREN], "it is off")
+        await living.until(lambda: not living.house.engine.driven(), "and done with")
+
+    live(tmp_path, story)
+
+
 @pytest.mark.parametrize("new_name", [True, False])
 def test_a_restart_puts_off_a_relay_that_was_left_on_and_is_another_outputs_now(tmp_path, new_name):
     """Was: on without a cause, and by nobody's hand, so held: it sounded on in the wrong stair."""
