@@ -3,7 +3,7 @@
 Theory. A broker that does not take a message has four ways to show it: a size announced in CONNACK, a refusal in PUBACK, hanging up,
 or silence. The last two look like a bad line, and a message that is simply sent again then breaks every session for all others. So
 what was on its way when a line broke travels alone in the next session, behind the word on the status, which shows that the line is
-good; an alert that breaks it alone ``STRIKES`` times stands *accused*, and others go before it, those first that broke the fewest
+good; an alert that breaks it alone ``STRIKES`` times, or more on a line that breaks others, too, stands *accused*, and others go before it, those first that broke the fewest
 sessions. When one of them passes, the broker takes alerts, and the accused is tried once more: if it breaks a session again, it is
 what the broker does not take (and that for its size, if nothing as large ever passed). Where none passes it is the line, or the
 broker, and nobody is blamed. Only one that waits all alone is believed to be guilty without a witness, so that it does not end every
@@ -22,6 +22,11 @@ from gateway.alerts import Priority
 from gateway.uplink.parcel import Key, Kind, Parcel
 
 STRIKES = 4  # three resets in a row are a bad line (the fault row broker-reset-inside-publish makes so many)
+MOST_STRIKES = 2 * STRIKES
+"""As many where those, too, broke sessions that were taken in the end: a line that loses every third packet breaks four in a row now and
+then, and eight hardly ever."""
+CALM_S = 600.0
+"""A line that broke nothing for so long is a good one again."""
 STRIKES_OF_OTHERS = 2  # readings may be dropped and a status shortened: a wrong verdict costs little
 SHOWN_S = 3600.0
 """How long what is no alert is believed to be too large; then one more loss is enough."""
@@ -41,6 +46,9 @@ class Tolerance:
         """What has this size or more is not taken, until when."""
         self._suspects: set[Key] = set()
         self._strikes: Counter[Key] = Counter()
+        self._doubts: Counter[Key] = Counter()
+        self._needed, self._broke_at = STRIKES, 0.0
+        """So many strikes accuse; and when a session broke last."""
         self._accused: dict[Key, int] = {}
         """Alerts that broke so many sessions that others go before them, and their sizes."""
         self._last_chance: set[Key] = set()
@@ -94,7 +102,9 @@ class Tolerance:
 
     def turn(self, parcel: Parcel) -> tuple[int, bool]:
         """Where some stand accused, the least of these goes first: who broke the fewest sessions, and is smaller than they are."""
-        return self._strikes[parcel.key], parcel.size >= min(self._accused.values(), default=parcel.size + 1)
+        return self._strikes[parcel.key] + self._doubts[parcel.key], parcel.size >= min(
+            self._accused.values(), default=parcel.size + 1
+        )
 
     def stands_alone(self, parcel: Parcel) -> None:
         """No other alert is there to go before this one, which is accused."""
@@ -103,7 +113,7 @@ class Tolerance:
 
     def doubt(self, parcel: Parcel) -> None:
         """The broker says no to this alert, and may mean all: others go before it as witnesses, where there is need of one."""
-        self._strikes[parcel.key] += 1
+        self._doubts[parcel.key] += 1
 
     def refused(self, parcel: Parcel) -> None:
         """The broker says of this very alert that it does not take it."""
@@ -111,6 +121,8 @@ class Tolerance:
 
     def taken(self, parcel: Parcel) -> None:
         """The broker has this one."""
+        if parcel.kind is Kind.ALERT and self._strikes[parcel.key]:
+            self._needed = min(max(self._needed, STRIKES + self._strikes[parcel.key]), MOST_STRIKES)
         self.no_longer_sent(parcel)
         self._most_taken = max(self._most_taken, parcel.size)
         if parcel.kind is Kind.ALERT:
@@ -125,7 +137,7 @@ class Tolerance:
 
     def no_longer_sent(self, parcel: Parcel) -> None:
         """This broker has it, or another one."""
-        if self._suspects or self._guilty or self._strikes:
+        if self._suspects or self._guilty or self._doubts:
             self._forget(parcel.key)
 
     def _prove_size(self, taken: int) -> None:
@@ -147,9 +159,12 @@ class Tolerance:
         self._last_chance.discard(key)
         self._guilty.discard(key)
         del self._strikes[key]
+        del self._doubts[key]
 
     def lost(self, under_way: Collection[Parcel], now: float) -> bool:
         """A session broke with these on their way. Whether it seems to be an alert's fault, so that there is no need to wait."""
+        self._needed = self._needed if now < self._broke_at + CALM_S else STRIKES
+        self._broke_at = now
         self._suspects |= {parcel.key for parcel in under_way if not parcel.aside}
         if tried := {parcel.lane for parcel in under_way if parcel.aside}:
             for lane in tried:
@@ -165,7 +180,7 @@ class Tolerance:
         if parcel.kind is Kind.ALERT:
             if parcel.key in self._last_chance:
                 self._guilty.add(parcel.key)
-            elif self._strikes[parcel.key] >= STRIKES:
+            elif self._strikes[parcel.key] >= self._needed:
                 self._accused[parcel.key] = parcel.size
             return True
         if self._strikes[parcel.key] >= STRIKES_OF_OTHERS:

@@ -6,8 +6,10 @@ import pytest
 
 from gateway.uplink.parcel import Kind, Parcel
 from gateway.uplink.tolerance import (
+    CALM_S,
     FIRST_REST_S,
     LONGEST_REST_S,
+    MOST_STRIKES,
     SHOWN_S,
     SHOWN_SMALL_S,
     STRIKES,
@@ -55,6 +57,37 @@ def test_one_that_was_taken_in_between_begins_anew():
     tolerance.taken(one)
     tolerance.lost([one], 0.0)
     assert not tolerance.is_accused(one)
+
+
+def test_a_line_that_broke_by_one_that_passed_in_the_end_must_break_more_often_by_the_next_one():
+    tolerance, one = Tolerance(), alert(2)
+    for _ in range(2):
+        tolerance.lost([alert(1)], 0.0)
+    tolerance.taken(alert(1))
+    for _ in range(STRIKES + 2):
+        assert not tolerance.is_accused(one)
+        tolerance.lost([one], 0.0)
+    assert tolerance.is_accused(one)
+
+
+def test_a_line_that_was_calm_for_a_while_is_a_good_one_again():
+    tolerance, one = Tolerance(), alert(2)
+    for _ in range(STRIKES - 1):
+        tolerance.lost([alert(1)], 0.0)
+    tolerance.taken(alert(1))
+    for _ in range(STRIKES):
+        tolerance.lost([one], CALM_S)
+    assert tolerance.is_accused(one)
+
+
+def test_one_that_broke_very_many_sessions_is_accused_on_any_line():
+    tolerance, one = Tolerance(), alert(2)
+    for _ in range(9 * STRIKES):
+        tolerance.lost([alert(1)], 0.0)
+    tolerance.taken(alert(1))
+    for _ in range(MOST_STRIKES):
+        tolerance.lost([one], 0.0)
+    assert tolerance.is_accused(one)
 
 
 def test_one_that_passes_at_its_last_chance_is_acquitted():
