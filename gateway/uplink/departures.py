@@ -36,7 +36,7 @@ from gateway.uplink.tolerance import Tolerance
 log = structlog.get_logger()
 
 WINDOW = 20  # Mosquitto's default max_inflight_messages; a broker may announce less (MQTT 5, Receive Maximum)
-SILENCE_S = 1.5
+SILENCE_S = 1.0
 """What travels alone, and is not answered for so long, holds up no critical alert any more: a broker that hangs up on it has done so by
 then, and one that swallows it would keep all others waiting for the whole time of an answer, in each session."""
 WITNESSES = 3
@@ -87,6 +87,8 @@ class Departures:
         """It has taken anything."""
         self._silent_at = 0.0
         """When what travels alone is no longer waited for by those who cannot wait."""
+        self._passing: Parcel | None = None
+        """The last that did not wait."""
         self._unheard = False
         self._open = self._held = self._ended = False
         self._readings_ahead = 0
@@ -272,12 +274,24 @@ class Departures:
 
     async def _past_silence(self) -> Parcel | None:
         """One critical alert of which nothing is known, where another one travels alone and the broker is silent: on a line that is only
-        slow, more would be too late for their own answers.
+        slow, more would be too late for their own answers. The next one leaves when this one is answered, or is not for as long.
         """
-        if not self._is_silent() or sum(parcel.kind is Kind.ALERT for parcel in self._under_way) > 1:
+        if not self._is_silent():
             return None
+        lane = self._lanes[Priority.CRITICAL]
+        if not lane.dry:
+            await self._read(Priority.CRITICAL, lane)
+        unknown = next((one for one in lane.ready if not self._tolerance.is_suspect(self._alert(one))), None)
+        if unknown is None:
+            return None
+        lane.ready.remove(unknown)
+        lane.ready.appendleft(unknown)
         parcel = await self._first_of(Priority.CRITICAL)
-        return None if parcel is None or self._tolerance.is_suspect(parcel) else self._leave_lane(parcel)
+        if parcel is None or self._tolerance.is_suspect(parcel):
+            return None
+        self._passing = self._leave_lane(parcel)
+        self._silent_at = _now() + SILENCE_S
+        return self._passing
 
     async def _beside_doubted(self) -> Parcel | None:
         """What was refused, once more, if another alert was taken since; else the one that is to show whether any is."""
@@ -456,6 +470,8 @@ class Departures:
         self._under_way.discard(parcel)
         self._landed.set()
         self._answered = True
+        if parcel is self._passing:
+            self._silent_at = _now()
         self._tolerance.taken(parcel)
         if parcel.kind is Kind.ALERT:
             for elsewhere in self._tolerances.values():

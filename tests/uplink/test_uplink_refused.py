@@ -216,6 +216,29 @@ def test_nobody_is_blamed_for_a_session_that_ended_because_alerts_are_forbidden(
     asyncio.run(story())
 
 
+def test_nor_for_the_answers_to_several_that_it_swallows(house, monkeypatch):
+    monkeypatch.setattr(departures, "SILENCE_S", 0.2)
+
+    async def story():
+        heard = []
+        broker = await asyncio.start_server(refusing(None, heard), "127.0.0.1", 0)
+        async with broker:
+            gateway = house.Gateway(broker.sockets[0].getsockname()[1], answer_s=2.0)
+            gateway.outbox.add("critical", 3, longer=LARGE)
+            async with house.running(gateway.mqtt):
+                await house.until(lambda: heard)
+                gateway.outbox.add("critical")
+                await house.until(lambda: (("critical", 4), 0) in heard)
+                assert gateway.mqtt.counts["connected"] == 1
+                await house.until(lambda: gateway.mqtt.counts["connected"] == 2)
+                await house.until(lambda: gateway.mqtt.counts["alert_sent"] == 5)
+                gateway.outbox.add("critical")
+                await house.until(lambda: (("critical", 5), 0) in heard)
+                assert gateway.mqtt.counts["connected"] == 2
+
+    asyncio.run(story())
+
+
 def test_the_wait_for_a_silent_broker_ends_by_itself(house, monkeypatch):
     monkeypatch.setattr(departures, "SILENCE_S", 0.2)
 
