@@ -194,6 +194,7 @@ def test_the_next_run_learns_how_much_the_disk_missed():
     assert passed(last, clocks("late", HOUR + MINUTE)) == Passed(
         HEARD + HOUR + MINUTE, HOUR + MINUTE, missed_ms=HOUR + MINUTE
     )
+    assert passed(last, clocks("next", 2 * HOUR, ClockQuality.UNSYNCED)).downtime_ms is None
 
 
 def test_a_downtime_of_unknown_length_is_none_the_less_for_late_runs_that_were_counted():
