@@ -181,8 +181,9 @@ class Engine:
         return self._terminals.last_serial(terminal)
 
     def last_press(self, button: Subject) -> LastPress | None:
-        """The last press of this very button, whatever it was called then."""
-        return self.presses.get(button.address) or self.presses.get(button.id)
+        """The last press of this very button, whatever it was called then. By name it is newer where an earlier version ran in between."""
+        rows = [row for name in (button.address, button.id) if (row := self.presses.get(name)) is not None]
+        return max(rows, key=lambda row: row.at, default=None)
 
     def open_gaps(self, terminal: str) -> list[tuple[int, int]]:
         """First and last of each run of serial numbers that is still missing, oldest first: what its log is asked for."""
@@ -415,8 +416,9 @@ class Engine:
         self._watches.forget_strangers()
         buttons = [subject for subject in self.compound.subjects.values() if subject.address]
         for button in buttons:
-            if (last := self.presses.get(button.id)) is not None:  # as an earlier version kept it
-                self.presses.put(self.last_press(button) or last, button.address)
+            last = self.last_press(button)
+            if last is not None and self.presses.get(button.id) is not None:  # as an earlier version kept it
+                self.presses.put(last, button.address)
                 self.presses.drop(button.id)
         books = (self.presses, *self._terminals.books)
         known = self.compound.subjects.keys() | {button.address for button in buttons}

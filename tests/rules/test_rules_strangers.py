@@ -153,3 +153,16 @@ def test_presses_are_remembered_of_a_button_not_of_its_name_and_for_a_year_of_on
 
 def _presses(core):
     return {name: core.engine.presses.get(name).press.key for (name,) in core.engine.presses}
+
+
+def test_what_an_earlier_version_heard_after_we_went_back_to_it_counts_when_we_come_again(make):
+    """Was: the row by address stood, however old, and the counter fell: what was pressed meanwhile could be played back as a press."""
+    core = make()
+    site = core.compound
+    core.restart(after=DAY, compound=_addressed(site, button="A"))
+    core.press(1_000, key="c5")
+    core.restart(after=DAY, compound=site)  # which knows no addresses, and keeps it by the name
+    core.press(key="c9")
+    core.restart(after=DAY, compound=_addressed(site, button="A"))
+    assert _presses(core) == {"A": "c9"}
+    assert core.engine.last_press(core.compound.subjects["button"]).press.key == "c9"
