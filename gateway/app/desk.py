@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from gateway.actions import Reply
-from gateway.alerts import Alert, Priority, Suppression, building_of
+from gateway.alerts import Alert, Condition, Priority, Suppression, building_of
 from gateway.app.local_time import dated, local_time, wall_ms
 from gateway.app.naming import rule_name
 from gateway.control.protocol import UNSEEN, PeerCredentials, Refusal, Request
@@ -27,7 +27,7 @@ from gateway.nodes import duration_ms, duration_text
 from gateway.reminding import RefusalBook
 from gateway.restraint import CommandAllowance
 from gateway.rules.commands import Verdict, longest_ms
-from gateway.rules.compound import Compound
+from gateway.rules.compound import HEALTH, Compound
 from gateway.site.model import Person
 from gateway.uplink.commands import printable
 
@@ -60,6 +60,7 @@ class Desk:
         self._status: Callable[[], Mapping[str, Any]] = dict
         self._anchor: Callable[[Instant], Anchor | None] = _undated
         self._place_name: Callable[[str], str] = str
+        self._health_reason: Callable[[str], str] = lambda _subject: ""
         self._histories: Histories | None = None
         self._closed: Closed | None = None
         self._closed_one: ClosedOne = _nothing
@@ -80,13 +81,15 @@ class Desk:
         place_name: Callable[[str], str] = str,
         language: Callable[[], str] = lambda: "en",
         closed_one: ClosedOne | None = None,
+        health_reason: Callable[[str], str] = lambda _subject: "",
     ) -> None:
         """Where the answers come from that the core does not hold; ``named_doors``: whose terminal the site file names;
-        ``place_name``: what people call a place; ``language``: that of the site, for whom the locale tells none.
+        ``place_name``: what people call a place; ``language``: that of the site, for whom the locale tells none;
+        ``health_reason``: why a subject is as well or ill as it is.
         """
         self._named_doors, self._place_name, self._language = named_doors, place_name, language
         self._status, self._anchor, self._histories, self._closed = status, anchor, histories, closed
-        self._closed_one = closed_one or _nothing
+        self._closed_one, self._health_reason = closed_one or _nothing, health_reason
 
     def resettle(self, compound: Compound, people: Mapping[str, Person]) -> None:
         """Another site file: other rules, other people."""
@@ -129,6 +132,8 @@ class Desk:
             one.update(self._dated(one["at"]))
         item["building_name"] = self._place_name(building_of(alert.place))
         item["place_name"] = self._place_name(alert.place) if alert.place else ""
+        ails = alert.open and alert.condition is Condition.ACTIVE and any(why.fact == HEALTH for why in alert.why)
+        item["health_reason"] = self._health_reason(alert.subject) if ails else ""
         item["shelved_left_s"], item["shelved_until_local"] = self._shelf(alert)
         item["name_zh"], item["name_en"] = rule_name(self._compound, alert.rule)
         return item

@@ -98,6 +98,10 @@ class Publishing:
             name: self._text(name, "reason") for name in devices if self._health(name) in {Health.LOST, Health.FAULTY}
         }
 
+    def reason(self, subject: str) -> str:
+        """Why somebody is as well or ill as he is."""
+        return self._text(subject, "reason")
+
     def failing(self) -> dict[str, str]:
         """Parts of the gateway itself that are not well, with the reason."""
         parts = self._subjects(("worker", "store"))

@@ -311,7 +311,10 @@ def _show_alert(alert: Item) -> Iterable[str]:
         condition=say(f"condition.{alert['condition']}", language()),
         response=say(f"response.{alert['response']}", language()), age=length(alert["age_s"]),
     )  # fmt: skip
-    if reasons := _reasons(alert):
+    reasons = _reasons(alert)
+    if reasons and alert.get("health_reason"):
+        reasons = say("step.why", language(), reason=reasons, why=say(f"reason.{alert['health_reason']}", language()))
+    if reasons:
         yield "          " + reasons
     if _is_shelved(alert):
         yield "          " + _until(alert, "alerts.shelved", "alerts.shelved_for")

@@ -8,6 +8,7 @@ import hashlib
 from app.living import Living
 from instruments.virtual import virtual_run
 
+from gateway.control.protocol import PeerCredentials, Request
 from gateway.events import Reading
 from gateway.sim.ports import free_port
 
@@ -112,5 +113,28 @@ def test_the_status_says_by_which_files_it_lives(tmp_path):
             assert digest() == before, "it lives by what it read"
             await living.reload()
             assert digest() == hashlib.sha256(living.path.read_bytes()).hexdigest()
+
+    virtual_run(asyncio.wait_for(main(), 100_000), patience_s=0.0)
+
+
+def test_an_alert_about_a_health_has_its_reason_as_long_as_it_lasts(tmp_path):
+    async def main():
+        async with Living(tmp_path) as living:
+
+            async def reasons():
+                items = await living.house.desk.answer(Request("alerts"), PeerCredentials(1, 0, 0, "root"))
+                return {item["rule"]: item["health_reason"] for item in items}
+
+            living.gas[1].silent = True
+            await living.until(lambda: ("device-lost", "gas-301") in living.open(), "it is missed")
+            living.hall.holding[1] = 26
+            await living.until(lambda: ("gas-high", "gas-hall") in living.open(), "gas elsewhere")
+            assert (await reasons())["device-lost"] == "timeout"
+            assert (await reasons())["gas-high"] == ""
+            living.gas[1].silent = False
+            await living.until(
+                lambda: living.open()["device-lost", "gas-301"].condition.value == "normal", "it is back", 600
+            )
+            assert (await reasons())["device-lost"] == ""
 
     virtual_run(asyncio.wait_for(main(), 100_000), patience_s=0.0)

@@ -229,6 +229,15 @@ def test_a_history_says_from_which_door_people_were_called_to_which():
     assert line.endswith("the site file says another place now (b1/s1/101 -> b1/s1/102)")
 
 
+def test_an_alert_about_a_health_says_why_it_is_so():
+    """Was: "health lost", and the reason stood in the status alone, of a database that was mended nowhere but in the log."""
+    why = {"fact": "health", "value": "lost", "quality": "good", "at": 0}
+    _, second, _ = desk._show_alerts([OPEN | {"why": [why], "health_reason": "timeout"}])
+    assert second.strip() == "health lost: no answer in time"
+    _, bare, _ = desk._show_alerts([OPEN | {"why": [why], "health_reason": ""}])
+    assert bare.strip() == "health lost"
+
+
 def test_why_people_were_told_is_why_the_first_of_them_was():
     """Was: the reason of the last, as if nobody stood below the building's own head."""
     told = [
