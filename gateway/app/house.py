@@ -222,7 +222,7 @@ class House:
         )
         self.desk.connect(
             self._status, self._anchor_at, records.history, records.closed, self._named_doors, self._place_name,
-            lambda: self.site.language, records.closed_one, lambda subject: self.publishing.reason(subject),
+            lambda: self.site.language, records.closed_one, self.publishing.reason,
         )  # fmt: skip
 
     # Living -----------------------------------------------------------------------------------------
