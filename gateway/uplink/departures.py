@@ -319,18 +319,23 @@ class Departures:
         return not (urgent and self._is_silent())
 
     def _ahead_of_accused(self) -> Parcel | None:
-        """A device or reading, where nothing but accused alerts waits: each session may end by them, and this would wait for ever. Of
-        readings there may be very many, and the accused may be innocent.
+        """A device or reading, or what was set aside above, where nothing but accused alerts waits: each session may end by them, and this
+        would wait for ever. Of readings there may be very many, and the accused may be innocent.
         """
         waiting = (one for lane in self._lanes.values() for one in lane.ready)
         if not all(self._tolerance.is_accused(self._alert(one)) for one in waiting):
             return None
         if (device := self._from_devices()) is not None:
             return device
-        if self._readings_ahead >= WINDOW or (reading := self._from_telemetry()) is None:
-            return None
-        self._readings_ahead += 1
-        return reading
+        if self._readings_ahead < WINDOW and (reading := self._from_telemetry()) is not None:
+            self._readings_ahead += 1
+            return reading
+        for name in LANES:
+            if self._under_way or self._lanes[name].ready:
+                return None
+            if (late := self._retrial.turn(name)) is not None:
+                return self._leave_late(late)
+        return None
 
     def _parcel(self, kind: Kind, topic: str, body: bytes, *, retain: bool = False) -> Parcel:
         return Parcel(kind, topic, body, retain, size=self._measure(topic, body))

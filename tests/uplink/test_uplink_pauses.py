@@ -132,3 +132,32 @@ def test_what_no_alert_is_goes_before_accused_ones_a_window_of_it_in_each_sessio
         assert [parcel.kind for parcel in sent] == [Kind.DEVICE] + [Kind.TELEMETRY] * WINDOW
 
     asyncio.run(story())
+
+
+def test_what_was_set_aside_waits_for_no_accused_ones_of_a_lower_lane(house):
+    async def story():
+        outbox = house.MemoryOutbox()
+        leaving = Departures("city", outbox, lambda: b"", dict)
+        outbox.add("low", 2)
+
+        async def session():
+            leaving.restart()
+            leaving.arrived(await leaving.next())  # the status
+            return await leaving.next()
+
+        for _ in range(2 * STRIKES):
+            await session()
+            leaving.lost()
+        outbox.add("critical")
+        leaving.refused(await session())  # by name
+        await leaving.save()
+        assert outbox.kept_aside == [("critical", 1)]
+        left = []
+        for _ in range(2 * STRIKES):
+            leaving.lost()
+            left.append((await session()).aside)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        assert left.count(True) == 1, "and then it rests"
+
+    asyncio.run(story())
