@@ -10,6 +10,7 @@ from collections import Counter
 from instruments.packets import CONNECT, PUBACK, PUBLISH, SUBSCRIBE, packets, publish, published
 
 from gateway.uplink.answering import Answering
+from gateway.uplink.session import packed_bytes, packet_bytes
 from gateway.uplink.tolerance import STRIKES
 
 PREFIX = "loudong/v1/fukang/gw-1/"
@@ -91,6 +92,7 @@ def test_where_one_answer_was_left_out_the_next_one_ends_one_session_until_one_p
                 if passes:
                     answer.set_result(0)
                     await telling
+                    assert not answering.lost(), "what ends a session behind it is another's fault"
                 if telling.done():
                     return ended
                 telling.cancel()
@@ -101,6 +103,21 @@ def test_where_one_answer_was_left_out_the_next_one_ends_one_session_until_one_p
         assert counts["replies_not_taken"] == 3
         assert await sessions("c-4", passes=True) == 0
         assert await sessions("c-5") == STRIKES
+
+    asyncio.run(story())
+
+
+def test_an_answer_larger_than_the_broker_takes_is_left_out_and_the_session_goes_on(house):
+    async def story():
+        counts, line, topic = Counter(), Line(), "replies/duty"
+        answering = Answering(house.Gateway(1).uplink, "fukang", "gw-1", PREFIX, counts)
+        size = packet_bytes(PREFIX + topic, b"{}", packed_bytes(None))
+        for line.most, waits in ((size - 1, False), (size, True)):
+            telling = asyncio.create_task(answering._deliver(line, (topic, "c-1"), b"{}", None))
+            await asyncio.sleep(0)
+            assert telling.done() is not waits
+            telling.cancel()
+        assert counts == {"replies_too_large": 1}
 
     asyncio.run(story())
 
