@@ -22,10 +22,11 @@ def line_of(bus: Bus, receptions: Receptions | None = None, ends: Ends | None = 
     """The line a bus hangs on, not opened yet."""
     wire = _wire(bus, {} if receptions is None else receptions)
     latency_s, turnaround_s = bus.latency_ms / 1000, bus.turnaround_ms / 1000
+    behind = None if ends is None or not bus.end else ends.setdefault(bus.end, Behind())
     if bus.speaks is Framing.RTU:
-        behind = None if ends is None or not bus.end else ends.setdefault(bus.end, Behind())
         return RtuLine(wire, latency_s=latency_s, turnaround_s=turnaround_s, behind=behind)
-    return MbapLine(wire, outstanding=outstanding_of(bus), latency_s=latency_s, turnaround_s=turnaround_s)
+    outstanding = outstanding_of(bus)
+    return MbapLine(wire, outstanding=outstanding, latency_s=latency_s, turnaround_s=turnaround_s, behind=behind)
 
 
 def _wire(bus: Bus, receptions: Receptions) -> Wire:

@@ -1,7 +1,12 @@
 """Modbus TCP framing over whatever wire leads to the device: MBAP headers, and several questions under way where it takes them.
 
-Theory. The transaction id tells which question an answer belongs to, so late answers harm nobody and need no settling. But the
-frames themselves are believed no more than on a cable: unit, function and length must be those asked for (facts/modbus 0.2).
+Theory. The transaction id tells which question an answer belongs to. But cheap gateways to an RS-485 line stamp whatever comes from
+it with the id of the newest request, so a late answer would be the value of the next question. So the settle rule of a cable holds
+here, too (``owing.py``), but for devices that take several questions at once, which no such gateway does. An honest one is owed
+nothing any more once its late answer has come under its own id. What comes under another question's id, and is the answer that
+somebody else is owed, leaves that question open.
+
+The frames themselves are believed no more than on a cable: unit, function and length must be those asked for (facts/modbus 0.2).
 A stream that lost its framing is hung up on, for nothing behind the damage can be trusted.
 
 Own code and not pymodbus for its cost, and because that takes no connection that a device opens (docs/decisions/0010).
@@ -12,15 +17,16 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections import defaultdict, deque
+from collections import deque
 
 import structlog
 from msgspec import Struct
 
 from gateway.drivers.modbus.babble import BABBLES
-from gateway.drivers.modbus.frames import EXCEPTION_BIT, Request
+from gateway.drivers.modbus.frames import EXCEPTION_BIT, Request, read_request
 from gateway.drivers.modbus.line import TIMEOUT_MS, Asking, Question, Refused, Tally, line_gone
-from gateway.drivers.modbus.patience import Patience
+from gateway.drivers.modbus.owing import Owing
+from gateway.drivers.modbus.rtu import Behind
 from gateway.drivers.modbus.wire import Wire
 from gateway.faults import DeviceFault
 
@@ -33,11 +39,14 @@ _MISSES_TO_RECONNECT = 3  # a peer that takes connections and never answers may 
 _SILENT_S = 3.0  # one that did answer is given that long: a few dead units in a row must not cost the others the line
 _LATE_KEPT = 64  # questions given up whose answers are still counted as late
 _TURNAROUND_S = 0.2  # Serial Line 2.4.1, for the line behind a gateway
+_INSTANT_S = 1e-6  # a timer of the loop fires up to its clock's resolution early
 
 
 class _Asked(Struct, eq=False):
     request: Request
     asked_at: float
+    credible_s: float
+    """The slowest answer that its profile allows."""
     answer: asyncio.Future[bytes | None]
     """None: its time is over."""
 
@@ -46,9 +55,16 @@ class MbapLine(Asking):
     """A ``Line`` in Modbus TCP framing."""
 
     def __init__(
-        self, wire: Wire, *, outstanding: int = 1, latency_s: float = 0.0, turnaround_s: float = _TURNAROUND_S
+        self,
+        wire: Wire,
+        *,
+        outstanding: int = 1,
+        latency_s: float = 0.0,
+        turnaround_s: float = _TURNAROUND_S,
+        behind: Behind | None = None,
     ) -> None:
-        """``outstanding``: questions that may be under way at once."""
+        """``outstanding``: questions that may be under way at once. ``behind``: what a line before this one knew of the same units."""
+        behind = behind or Behind()
         self.wire, self.tally, self.dials = wire, Tally(), wire.dials
         self.outstanding = outstanding
         self._latency_s, self._turnaround_s = latency_s, turnaround_s
@@ -57,9 +73,10 @@ class MbapLine(Asking):
         self._buffer = bytearray()
         self._transaction = 0
         self._asked: dict[int, _Asked] = {}
-        self._given_up: deque[tuple[int, int, float]] = deque(maxlen=_LATE_KEPT)
-        """Transaction, unit, and when it was asked."""
-        self._patience: defaultdict[int, Patience] = defaultdict(Patience)
+        self._given_up: deque[tuple[int, _Asked]] = deque(maxlen=_LATE_KEPT)
+        """By transaction."""
+        self._settles = outstanding == 1
+        self._owing, self._patience = behind.owing, behind.patience
         self._misses = 0
         self._heard_at = float("-inf")
         """When this connection last brought anything."""
@@ -87,28 +104,42 @@ class MbapLine(Asking):
         """There is no line to be quiet; what a device needs is its ``guard``."""
 
     def free_at(self, unit: int, *, to_read: bool = True, question: Question | None = None) -> float:
-        """At once: the transaction id tells late answers and doubles apart."""
-        del unit, to_read, question
-        return 0.0
+        owing = self._owing.get(unit)
+        if not owing:
+            return 0.0
+        request = None if question is None else read_request(unit, *question)
+        return owing.free_at(request, to_read=to_read)
 
     async def send(self, request: Request, timeout_ms: int = TIMEOUT_MS) -> bytes:
-        async with self._room:
-            asked = self._put(request)
-            patience = self._patience[request.unit]
-            wait = patience.timeout_s(timeout_ms / 1000, reads=request.reads) + self._latency_s
-            # A timer and a future: asyncio.wait and asyncio.timeout cost a quarter of the whole transaction.
-            timer = asyncio.get_running_loop().call_later(wait, _expire, asked.answer)
-            try:
-                frame = await asked.answer
-            except asyncio.CancelledError:
-                self._withdraw(asked)
-                raise
-            finally:
-                timer.cancel()
-            if frame is not None:
-                return self._judged(asked, frame)
-            self._withdraw(asked)
-            patience.missed()
+        while True:
+            # Outside the room, so that other units are served while this one settles.
+            if (wait := self._settled_in(request)) > 0:
+                await asyncio.sleep(wait)
+            async with self._room:
+                if self._settled_in(request) <= _INSTANT_S:
+                    return await self._exchange(request, timeout_ms)
+
+    def _settled_in(self, request: Request) -> float:
+        owing = self._owing.get(request.unit)
+        return owing.free_at(request, to_read=request.reads) - asyncio.get_running_loop().time() if owing else 0.0
+
+    async def _exchange(self, request: Request, timeout_ms: int) -> bytes:
+        asked = self._put(request, timeout_ms / 1000)
+        patience = self._patience[request.unit]
+        wait = patience.timeout_s(timeout_ms / 1000, reads=request.reads) + self._latency_s
+        # A timer and a future: asyncio.wait and asyncio.timeout cost a quarter of the whole transaction.
+        timer = asyncio.get_running_loop().call_later(wait, _expire, asked.answer)
+        try:
+            frame = await asked.answer
+        except asyncio.CancelledError:
+            self._give_up(asked)
+            raise
+        finally:
+            timer.cancel()
+        if frame is not None:
+            return self._judged(asked, frame)
+        self._give_up(asked)
+        patience.missed()
         self._misses += 1
         self.tally.add(request.unit, "timeouts")
         silent = asyncio.get_running_loop().time() - self._heard_at >= _SILENT_S
@@ -118,17 +149,19 @@ class MbapLine(Asking):
 
     async def broadcast(self, request: Request) -> None:
         async with self._room:
-            asked = self._put(request)
+            asked = self._put(request, 0.0)
             asked.answer.cancel()
             self.tally.line.broadcasts += 1
             await asyncio.sleep(self._turnaround_s)
             self._withdraw(asked)
 
-    def _put(self, request: Request) -> _Asked:
+    def _put(self, request: Request, credible_s: float) -> _Asked:
         """Send it under the next transaction id (never 0: some devices answer that to everything)."""
         self._transaction = self._transaction % 0xFFFF + 1
         loop = asyncio.get_running_loop()
-        asked = _Asked(request, loop.time(), loop.create_future())
+        asked = _Asked(request, loop.time(), credible_s, loop.create_future())
+        if owing := self._owing.get(request.unit):
+            owing.forget(asked.asked_at)
         # The frame without its CRC is unit and PDU.
         self.wire.send(_HEADER.pack(self._transaction, 0, len(request.frame) - 2) + request.frame[:-2])
         self._asked[self._transaction] = asked
@@ -139,13 +172,25 @@ class MbapLine(Asking):
         for transaction, other in self._asked.items():
             if other is asked:
                 del self._asked[transaction]
-                self._given_up.append((transaction, asked.request.unit, asked.asked_at))
+                self._given_up.append((transaction, asked))
                 return
+
+    def _give_up(self, asked: _Asked) -> None:
+        """Nobody waits for it any more, and its answer may still come."""
+        self._withdraw(asked)
+        self._owe(asked)
+
+    def _owe(self, asked: _Asked) -> None:
+        if self._settles:
+            now, owing = asyncio.get_running_loop().time(), self._owing[asked.request.unit]
+            owing.missed(asked.request, asked.asked_at, now, asked.credible_s, self._latency_s)
 
     def _judged(self, asked: _Asked, frame: bytes) -> bytes:
         """The body of an answer whose unit, function and length are right."""
         request, self._misses = asked.request, 0
         took_s = self._took(asked.asked_at)
+        if owing := self._owing.get(request.unit):
+            owing.answered(request, asked.asked_at, self._latency_s)
         self._patience[request.unit].answered(took_s)
         self.tally.latencies[request.unit].add(took_s)
         if frame[1] == request.function:
@@ -176,26 +221,47 @@ class MbapLine(Asking):
         del buffer[:at]
 
     def _hand_over(self, transaction: int, frame: bytes) -> None:
-        asked = self._asked.pop(transaction, None)
+        asked = self._asked.get(transaction)
         if asked is None:
-            self._unasked(transaction)
+            self._unasked(transaction, frame)
         elif asked.answer.done():
-            pass  # a broadcast that somebody answers
+            self._take_owed(frame)  # else a broadcast that somebody answers
         elif _fits(frame, asked.request):
+            del self._asked[transaction]
             asked.answer.set_result(frame)
-        else:
+        elif not self._take_owed(frame):
+            if frame[:2] != asked.request.head[:2]:
+                self._owe(asked)  # that was no answer to it, and the true one may still come
+            del self._asked[transaction]
             self._refuse(asked, f"unit {frame[0]}, function {frame[1]}, {len(frame)} bytes")
 
-    def _unasked(self, transaction: int) -> None:
+    def _unasked(self, transaction: int, frame: bytes) -> None:
         """Late, or nobody's. A device that answers under no transaction at all can never be heard: it is told so."""
-        for given_up, unit, asked_at in self._given_up:
-            if given_up == transaction:
-                self.tally.add(unit, "late")
-                self._patience[unit].late(self._took(asked_at))
+        for given_up, asked in self._given_up:
+            if given_up == transaction and _fits(frame, asked.request):
+                self._came_late(asked.request, asked.asked_at)
                 return
+        if self._take_owed(frame):
+            return
         self.tally.line.foreign_frames += 1
         if transaction == 0:
             self._fail("an answer to no question")
+
+    def _take_owed(self, frame: bytes) -> bool:
+        """Whether it is an answer that is owed, under another question's id. A refusal says not of what, so it pays nothing."""
+        for debt in self._owing.get(frame[0], ()):
+            if len(frame) == debt.request.size - 2 and frame.startswith(debt.request.head):
+                self._came_late(debt.request, debt.asked[0])
+                return True
+        return False
+
+    def _came_late(self, request: Request, asked_at: float) -> None:
+        self.tally.add(request.unit, "late")
+        self._patience[request.unit].late(self._took(asked_at))
+        owing = self._owing.get(request.unit, Owing())
+        for debt in owing:
+            if debt.request.frame == request.frame:
+                owing.paid(debt)
 
     def _derailed(self) -> None:
         """What comes is no Modbus TCP."""
@@ -224,6 +290,7 @@ class MbapLine(Asking):
         """Whoever waits is told at once."""
         for asked in self._asked.values():
             if not asked.answer.done():
+                self._owe(asked)
                 asked.answer.set_exception(line_gone(self.wire.name, why))
         self._forget()
 

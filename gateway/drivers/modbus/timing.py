@@ -85,6 +85,6 @@ def timing_of(bus: Bus) -> Timing:
 
 def outstanding_of(bus: Bus) -> int:
     """Questions that may be under way at once: one on a serial line; else what every device takes, if none wants a pause after each."""
-    if bus.speaks is Framing.RTU:
+    if bus.speaks is Framing.RTU or bus.line_behind:
         return 1
     return min((1 if d.profile.guard_ms else d.profile.outstanding for d in bus.devices), default=1)

@@ -1,0 +1,181 @@
+"""Gateways to an RS-485 line that stamp whatever comes from the line with the transaction id of the newest request."""
+
+import asyncio
+import struct
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from instruments.virtual import virtual_run
+
+from gateway.drivers.modbus.lines import line_of
+from gateway.drivers.modbus.mbap import MbapLine
+from gateway.drivers.modbus.rtu import Behind
+from gateway.faults import DeviceFault
+from gateway.sim.modbus import SimUnit
+from gateway.site.profile import Space
+
+H, C = Space.HOLDING, Space.COIL
+
+
+class CopyingWire:
+    """Asks one unit after the other, as such a gateway does; each answers after its ``delay_s``."""
+
+    name, baud, char_s, dials = "copier", 0, 0.0, True
+
+    def __init__(self, *units, queues=True):
+        self.units, self.is_open = {unit.unit_id: unit for unit in units}, False
+        self.newest, self._queues, self._busy_until, self._hear = 0, queues, 0.0, lambda _: None
+
+    async def open(self, hear, lost):
+        self.is_open, self._hear = True, hear
+
+    def send(self, data):
+        self.newest, loop = struct.unpack_from(">H", data)[0], asyncio.get_running_loop()
+        unit = self.units.get(data[6])
+        if unit is None or unit.silent:
+            return
+        begin = max(loop.time(), self._busy_until) if self._queues else loop.time()
+        self._busy_until = begin + unit.delay_s
+        loop.call_at(self._busy_until, self._answer, bytes((data[6],)) + unit.answer(data[7:]))
+
+    def _answer(self, body):
+        if self.is_open:
+            self._hear(struct.pack(">HHH", self.newest, 0, len(body)) + body)
+
+    def close(self):
+        self.is_open = False
+
+    end = close
+
+
+def two_registers(unit=1, **more):
+    return SimUnit(unit, holding={0: 1111 + unit, 10: 2222 + unit}, coils={0: 0}, **more)
+
+
+def on(wire, story, **more):
+    async def run():
+        line = MbapLine(wire, **more)
+        await line.connect()
+        return await story(line)
+
+    return virtual_run(run())
+
+
+async def asked(line, unit, address, timeout_ms=50):
+    try:
+        return (await line.read(unit, H, address, 1, timeout_ms=timeout_ms))[0]
+    except DeviceFault as fault:
+        return fault.reason
+
+
+def test_a_late_answer_under_the_next_transaction_is_not_its_value():
+    slow = two_registers(delay_s=0.08)
+
+    async def story(line):
+        assert await asked(line, 1, 0) == "timeout"
+        assert await asked(line, 1, 10, timeout_ms=300) == 2223
+        assert line.tally.line.late == 1
+
+    on(CopyingWire(slow), story)
+
+
+def test_a_late_answer_does_not_end_the_question_of_another_unit():
+    async def story(line):
+        assert await asked(line, 1, 0) == "timeout"
+        assert await asked(line, 2, 0, timeout_ms=100) == 1113
+        assert (line.tally.units[1].late, line.tally.line.wrong) == (1, 0)
+        assert await asked(line, 1, 10, timeout_ms=300) == 2223
+
+    on(CopyingWire(two_registers(delay_s=0.08), two_registers(2, delay_s=0.02)), story)
+
+
+def test_a_write_is_not_confirmed_by_the_late_answer_to_one_before():
+    slow = two_registers(delay_s=0.08)
+
+    async def story(line):
+        with pytest.raises(DeviceFault):
+            await line.write(1, C, 0, 1, timeout_ms=50)
+        slow.stuck = slow.silent = True
+        with pytest.raises(DeviceFault):
+            await line.write(1, C, 0, 1, timeout_ms=50)
+
+    on(CopyingWire(slow), story)
+
+
+@pytest.mark.parametrize("again", ["reconnected", "built anew"])
+def test_what_is_owed_outlives_the_connection(again):
+    wire, behind = CopyingWire(two_registers(delay_s=0.5)), Behind()
+
+    async def story(line):
+        task = asyncio.ensure_future(asked(line, 1, 0, 300))
+        await asyncio.sleep(0.05)
+        await line.close()
+        assert await task == "port_gone"
+        if again == "built anew":
+            line = MbapLine(wire, behind=behind)
+        await line.connect()
+        assert await asked(line, 1, 10, timeout_ms=1000) == 2223
+
+    on(wire, story, behind=behind)
+
+
+def test_an_answer_that_was_shouted_down_is_not_the_value_of_the_next_question():
+    wire = CopyingWire(two_registers(delay_s=0.04), two_registers(2, silent=True))
+
+    async def story(line):
+        asyncio.get_running_loop().call_later(0.02, wire._answer, b"\x02\x03\x02\x00\x07")  # nobody is owed that
+        assert await asked(line, 1, 0) == "wrong_answer"
+        assert await asked(line, 1, 10, timeout_ms=300) == 2223
+
+    on(wire, story)
+
+
+def test_who_gave_up_waiting_is_owed_the_answer_as_well():
+    async def story(line):
+        task = asyncio.ensure_future(asked(line, 1, 0, 300))
+        await asyncio.sleep(0.02)
+        task.cancel()
+        await asyncio.wait({task})
+        assert await asked(line, 1, 10, timeout_ms=300) == 2223
+
+    on(CopyingWire(two_registers(delay_s=0.08)), story)
+
+
+def test_a_gateway_to_a_line_is_asked_one_question_at_a_time(kit):
+    takes_four = kit.profile(kit.alarm("gas", 0), outstanding=4)
+    buses = [kit.bus("", (1, takes_four), host="h", line_behind=behind) for behind in (False, True)]
+    assert [line_of(bus).outstanding for bus in buses] == [4, 1]
+
+
+def test_a_device_that_takes_several_questions_names_them_and_need_not_settle():
+    async def story(line):
+        assert await asked(line, 1, 0) == "timeout"
+        assert line.free_at(1) == 0.0
+
+    on(CopyingWire(two_registers(silent=True)), story, outstanding=2)
+
+
+steps = st.tuples(
+    st.sampled_from([1, 2]), st.sampled_from([0, 10]), st.sampled_from([0.0, 0.02, 0.06, 0.3, 0.9, 2.0]), st.booleans()
+)
+
+
+@given(st.lists(steps, min_size=2, max_size=12), st.booleans())
+@settings(max_examples=300, deadline=None)
+def test_no_answer_however_late_is_the_value_of_another_question(asking, queues):
+    units = {n: two_registers(n) for n in (1, 2)}
+    wire = CopyingWire(*units.values(), queues=queues)
+
+    async def story(line):
+        for unit, address, delay_s, hung_up in asking:
+            units[unit].delay_s = (
+                min(delay_s, 0.3) if queues else delay_s
+            )  # or a queue would be later than anybody believes
+            if hung_up:
+                await line.close()
+            await line.connect()
+            value = await asked(line, unit, address, timeout_ms=50)
+            assert value in {"timeout", "wrong_answer", units[unit].holding[address]}
+
+    on(wire, story)
