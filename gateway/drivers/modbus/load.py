@@ -1,23 +1,29 @@
 """What a site asks of each bus, and how old an alarm point can get at worst. Pure; reckoned before anything is polled.
 
 Theory. A bus is booked by what its blocks cost, each over its period. An alarm block that falls due waits at most for the
-transaction under way, for each other alarm block once (by deadline, ``schedule.py``), for a third of that time and one
-transaction of the rest, and, with k devices dead, for one timeout of each before they are quarantined, the k most patient ones.
+transaction under way, for each other alarm block once, for a quicker one as often as that falls due meanwhile with an earlier
+deadline (``schedule.py``), for a third of that time and one transaction of the rest, and before each of these turns and its own for one
+read that somebody waits for (``poller.py``). With k devices dead it waits for their timeouts until they are quarantined, those k that
+cost most: one for each turn of theirs that goes before it, as they settle between (``owing.py``). What falls due meanwhile hangs
+on the wait itself, so it is reckoned until it grows no more.
 Where an endpoint takes n questions at once it is done with what stands before it n times as soon, and booked by an n-th. A
 device that wants a pause between questions makes its own blocks wait for each other. Its age is then its period and that wait.
-The bound leaves out output writes: two transactions each, when somebody needs them.
+The bound leaves out output writes: two transactions each, when somebody needs them; and what is wanted of outputs that are dead.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from msgspec import Struct
 
+from gateway.drivers.modbus.owing import SETTLE_S
 from gateway.drivers.modbus.patience import FLOOR_S
 from gateway.drivers.modbus.plan import Block, plan, refresh_s
 from gateway.drivers.modbus.schedule import ALARM_TIME
 from gateway.drivers.modbus.timing import Timing, outstanding_of, timing_of
+from gateway.drivers.modbus.watch import MISSES
 from gateway.site.model import Bus, ModbusDevice
 from gateway.site.profile import PointClass
 
@@ -109,7 +115,7 @@ def periods(device: ModbusDevice, blocks: Sequence[Block]) -> list[float]:
 def load_of(bus: Bus) -> BusLoad:
     """What the site asks of a bus."""
     timing = timing_of(bus)
-    hands = 1 if timing.char_s else outstanding_of(bus)  # behind a gateway with a line there is one after the other
+    hands = outstanding_of(bus)
     turns = [turn for device in bus.devices for turn in _turns(device, timing)]
     alarms = [turn for turn in turns if turn.block.alarm]
     return BusLoad(
@@ -132,21 +138,58 @@ def _turns(device: ModbusDevice, timing: Timing) -> list[Turn]:
 
 
 def _age(turn: Turn, turns: Sequence[Turn], alarms: Sequence[Turn], timing: Timing, hands: int) -> AlarmAge:
-    rest = max((other.cost_s for other in turns if not other.block.alarm), default=0.0)
-    under_way = max((other.cost_s for other in turns if other is not turn), default=0.0)
-    all_alarms = sum(other.cost_s for other in alarms)
-    before = all_alarms - turn.cost_s + (all_alarms / ALARM_TIME + rest if rest else 0.0)
-    own = [other for other in turns if other.device is turn.device]
-    wait = under_way + turn.cost_s + turn.device.profile.guard_ms / 1000 * len(own)
-    wait += sum(t.cost_s for t in own if not t.block.alarm)
-    others = {other.device.id: other.device for other in turns if other.device is not turn.device}
-    misses = sorted((_miss_s(device, timing) for device in others.values()), reverse=True)
-    worst = (turn.period_s + wait + (before + sum(misses[:dead])) / hands for dead in DEAD if dead <= len(misses))
+    others = len({other.device.id for other in turns if other.device is not turn.device})
+    queue = _Queue(turn, turns, alarms, timing, hands)
     points = [point for point in turn.block.points if point.point_class is PointClass.ALARM]
     most_ms = turn.device.max_age_ms
     untold_s = max(refresh_s(point, most_ms) for point in points)
+    worst = (turn.period_s + queue.wait_s(dead) for dead in DEAD if dead <= others)
     names = tuple(point.name for point in points)
     return AlarmAge(turn.device.id, names, tuple(round(age, 4) for age in worst), most_ms / 1000, untold_s)
+
+
+class _Queue:
+    """What stands before one alarm block when it falls due."""
+
+    def __init__(self, turn: Turn, turns: Sequence[Turn], alarms: Sequence[Turn], timing: Timing, hands: int) -> None:
+        self._turn, self._alarms, self._hands = turn, [other for other in alarms if other is not turn], hands
+        self._rest_s = max((other.cost_s for other in turns if not other.block.alarm), default=0.0)
+        self._read_s = max(other.cost_s for other in turns)
+        own = [other for other in turns if other.device is turn.device]
+        self._guard_s = turn.device.profile.guard_ms / 1000
+        self._own_s = turn.cost_s + sum(t.cost_s for t in own if not t.block.alarm) + self._guard_s * len(own)
+        under_way = max((other.cost_s for other in turns if other is not turn), default=0.0)
+        self._own_s += under_way
+        by_device: dict[str, list[Turn]] = {}
+        for other in turns:
+            if other.device is not turn.device:
+                by_device.setdefault(other.device.id, []).append(other)
+        self._mortal = [(_miss_s(theirs[0].device, timing), theirs) for theirs in by_device.values()]
+
+    def wait_s(self, dead: int) -> float:
+        """How long it waits at most, with so many of the others dead."""
+        wait, more = 0.0, self._after(0.0, dead)
+        while more > wait:
+            wait, more = more, self._after(more, dead)
+        return wait
+
+    def _after(self, wait_s: float, dead: int) -> float:
+        times = [self._times(other, wait_s) for other in self._alarms]
+        alarms_s = self._turn.cost_s + sum(n * other.cost_s for n, other in zip(times, self._alarms, strict=True))
+        again = sum(n - 1 for n, other in zip(times, self._alarms, strict=True) if other.device is self._turn.device)
+        before = alarms_s - self._turn.cost_s + (alarms_s / ALARM_TIME + self._rest_s if self._rest_s else 0.0)
+        before += self._read_s * (1 + sum(times))
+        missed = sorted((self._misses(theirs, wait_s) * miss_s for miss_s, theirs in self._mortal), reverse=True)
+        return self._own_s + again * self._guard_s + (before + sum(missed[:dead])) / self._hands
+
+    def _times(self, other: Turn, wait_s: float) -> int:
+        """How often another alarm block goes before it within that time."""
+        return 1 + math.ceil(max(0.0, min(wait_s, self._turn.period_s - other.period_s)) / other.period_s)
+
+    def _misses(self, theirs: Sequence[Turn], wait_s: float) -> int:
+        """How many timeouts of a device that has died."""
+        turns = sum(self._times(t, wait_s) for t in theirs if t.block.alarm) + any(not t.block.alarm for t in theirs)
+        return min(MISSES, turns, 1 + int(wait_s / SETTLE_S))
 
 
 def _miss_s(device: ModbusDevice, timing: Timing) -> float:

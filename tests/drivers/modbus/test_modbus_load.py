@@ -5,6 +5,8 @@ import itertools
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import strategies as st
 from instruments.virtual import virtual_run
 
 from gateway.drivers.modbus.load import DEAD, FULLEST, load_of
@@ -48,7 +50,8 @@ def test_load_and_ages_of_a_long_bus(kit):
     assert load.share == pytest.approx(load.alarm_share + 21 * 0.0467 / 3, abs=0.01)
     ages = load.alarms[0].worst_s
     assert len(ages) == len(DEAD)
-    assert ages[0] == pytest.approx(0.5 + 0.0467 + 10 * 0.0279 * 4 / 3 + 0.0467, abs=0.01)
+    reads_of_outputs = 10 * 0.0467
+    assert ages[0] == pytest.approx(0.5 + 0.0467 + 10 * 0.0279 * 4 / 3 + 0.0467 + reads_of_outputs, abs=0.01)
     assert ages[3] - ages[0] == pytest.approx(5 * 0.323, abs=0.02)
     assert not msgspec.structs.replace(load, share=FULLEST).overbooked
     assert msgspec.structs.replace(load, alarm_share=0.81).overbooked
@@ -152,12 +155,14 @@ class Wire:
 
     outstanding, connected, dials = 1, True, True
 
-    def __init__(self, bus, dead):
+    def __init__(self, bus, dead, dead_from=20.0):
         from gateway.drivers.modbus.line import Tally
 
         self.tally, self.timing, self.dead, self.read_at = Tally(), timing_of(bus), dead, {}
+        self.dead_from = dead_from
         self.profiles = {device.unit_id: device.profile for device in bus.devices}
         self.settle = {}
+        self.blocks_at = {}
 
     async def connect(self):
         pass
@@ -172,13 +177,14 @@ class Wire:
 
     async def read(self, unit, space, address, count, timeout_ms=300):
         loop = asyncio.get_running_loop()
-        if unit in self.dead and loop.time() > 20:
+        if unit in self.dead and loop.time() > self.dead_from:
             await asyncio.sleep(self.timing.miss_s(self.profiles[unit], timeout_ms / 1000))
             self.settle[unit] = loop.time() + 1.0
             raise DeviceFault("timeout", f"unit {unit}")
         body = -(-count // 8) if space in {Space.COIL, Space.DISCRETE} else 2 * count
         await asyncio.sleep(self.timing.transaction_s(self.profiles[unit], 8, 5 + body))
         self.read_at.setdefault(unit, []).append(loop.time())
+        self.blocks_at.setdefault((unit, space, address, count), [0.0]).append(loop.time())
         return [0] * count
 
 
@@ -200,6 +206,87 @@ def test_no_alarm_point_gets_older_than_was_reckoned(kit, nth, dead):
         times = line.read_at[unit]
         oldest = max(b - a for a, b in itertools.pairwise(times))
         assert 0.3 < oldest <= worst[f"dev{unit}"]
+
+
+CLASSES = st.sampled_from([*PointClass, PointClass.ALARM])
+PERIODS = st.sampled_from([0, 200, 500, 700, 2000, 5000])
+
+
+@st.composite
+def products(draw):
+    at, points = 0, []
+    for number in range(draw(st.integers(1, 4))):
+        space = draw(st.sampled_from([Space.HOLDING, Space.INPUT, Space.DISCRETE]))
+        more = {"point_class": draw(CLASSES), "period_ms": draw(PERIODS)}
+        points.append((f"p{number}", at, space, more))
+        at += draw(st.sampled_from([1, 5, 60]))
+    more = {"guard_ms": draw(st.sampled_from([0, 0, 0, 50, 200])), "min_gap_ms": draw(st.sampled_from([0, 0, 40]))}
+    return points, {**more, "timeout_ms": draw(st.sampled_from([100, 300, 1000]))}
+
+
+@st.composite
+def layouts(draw):
+    """Products by unit id, the speed of their line, who dies and when, and whose points are read four times a second."""
+    kinds = draw(st.lists(products(), min_size=1, max_size=4))
+    units = draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=16))
+    dead = draw(st.sampled_from([n for n in DEAD if n < len(units)]))
+    gone = draw(st.permutations(range(1, len(units) + 1)))[:dead]
+    looked_at = draw(st.lists(st.integers(1, len(units)), max_size=6))
+    return units, draw(st.sampled_from([2400, 9600, 19200, 115200])), gone, draw(st.floats(10, 20)), looked_at
+
+
+def oldest_of(line, bus, seconds):
+    """Of each alarm block, how old it got at most."""
+    times = {key: [*at, seconds] for key, at in line.blocks_at.items()}
+    return {
+        (device.id, tuple(p.name for p in block.points if p.point_class is PointClass.ALARM)): max(
+            b - a for a, b in itertools.pairwise(times.get((device.unit_id, *block.question), [0.0, seconds]))
+        )
+        for device in bus.devices
+        for block in plan(device.profile, timing_of(bus).paying(device.profile))
+        if block.alarm and device.unit_id not in line.dead
+    }
+
+
+ALARM, FEEDBACK = {"point_class": PointClass.ALARM}, {"point_class": PointClass.FEEDBACK}
+DETECTOR = [("gas", 0, Space.HOLDING, ALARM)], {}
+SLOW_TO_DIE = (
+    [("gas", 0, Space.HOLDING, ALARM), ("fault", 0, Space.INPUT, ALARM), ("relay", 0, Space.DISCRETE, FEEDBACK)],
+    {"timeout_ms": 1000},
+)
+VALVES = [(f"open{n}", n, Space.HOLDING, FEEDBACK | {"period_ms": 5000}) for n in range(0, 60, 5)], {}
+
+
+@given(layouts())
+@example(([SLOW_TO_DIE] * 6, 9600, [6, 5, 4], 12.0, []))
+@example(([DETECTOR] * 10 + [VALVES] * 2, 9600, [], 0.0, [11, 12] * 6))
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_on_no_bus_is_an_alarm_point_older_than_was_promised(kit, layout):
+    units, baud, gone, dies_at, looked_at = layout
+    profiles = [kit.profile(*(kit.point(*p[:3], **p[3]) for p in points), **more) for points, more in units]
+    bus = kit.bus("/dev/x", *enumerate(profiles, 1), baud=baud)
+    load, seconds = load_of(bus), 60.0
+    assume(load.alarms and not load.overbooked)
+    line = Wire(bus, set(gone), dies_at)
+
+    async def look(poller, device):
+        while True:
+            await poller.read(device.id, device.profile.points[0].name)
+            await asyncio.sleep(0.25)
+
+    async def story():
+        async with kit.polling(bus, line=line) as (poller, _):
+            await asyncio.sleep(5)
+            spoken = [bus.devices[n - 1] for n in looked_at if n not in gone and not profiles[n - 1].guard_ms]
+            looks = [asyncio.ensure_future(look(poller, device)) for device in spoken]
+            await asyncio.sleep(seconds - 5)
+            for task in looks:
+                task.cancel()
+
+    virtual_run(story())
+    oldest, nth = oldest_of(line, bus, seconds), DEAD.index(len(gone))
+    for age in load.alarms:
+        assert oldest.get((age.device, age.points), 0.0) <= age.worst_s[nth]
 
 
 def test_an_overbooked_bus_is_refused(tmp_path, capsys, monkeypatch):
