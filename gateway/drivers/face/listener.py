@@ -4,7 +4,8 @@ What a body means is ``isapi.py``'s; this file owns sockets, limits, who may spe
 
 Theory. A terminal resends until it gets 200 and throws the event away when it does (facts/face 2.2). So 200 means *durable*;
 what cannot be kept now is 503, and is sent again; repeats are known by ``Entry.key`` in the core, not here. But neither for a rate
-(``chatter.py``) nor for a disk that stays ill (``insisting.py``): it would hold up the alarm that waits behind. A body nobody can read is 400, never 500, which terminals resend for ever. Nothing is ever answered that could open a door: every reply is empty.
+(``chatter.py``) nor for a disk that stays ill (``insisting.py``) nor for a picture: it would hold up the alarm that waits behind. So of a body
+that is too large what was whole by then is heard. A body nobody can read is 400, never 500, which terminals resend for ever. Nothing is ever answered that could open a door: every reply is empty.
 Who may speak: the door named in the path (else 404), its secret token and the address the site file gives it (else 403), its digest
 login where it has one (else 401, ``digest.py``); only then a slot is taken and the body read, so a stranger on the network can hold
 up no terminal; nor can a terminal another one, for it has two slots of the eight, and none while it waits for the disk. HTTP parsing is aiohttp's, but
@@ -30,7 +31,7 @@ from aiohttp import ClientError, http_exceptions, web
 from gateway.crowd import Crowd
 from gateway.doorstep import open_door
 from gateway.drivers.face.adapters import ADAPTERS
-from gateway.drivers.face.bodies import MAX_BODY, TOO_MANY, BodyFault, Scanner
+from gateway.drivers.face.bodies import MAX_BODY, TOO_MANY, BodyFault, Scanner, Text
 from gateway.drivers.face.digest import DigestGate, Verdict
 from gateway.drivers.face.insisting import Insisting
 from gateway.drivers.face.intake import Intake
@@ -45,6 +46,8 @@ log = structlog.get_logger()
 
 READ_LIMIT_S = 10.0
 """For a whole request, header and body each (facts/face 2.2); a 3 MiB picture on a bad line still makes it."""
+MOST_READ = 4 * MAX_BODY
+"""Of a body that is too large: the rest is thrown away, that its sender comes to the end and to the answer."""
 AT_ONCE = 8
 """Bodies read at the same time (facts/face 2.2)."""
 AT_ONCE_OF_A_DOOR = 2
@@ -168,7 +171,7 @@ class TerminalListener:
             return door
         if isinstance(request.protocol, _Connection):
             request.protocol.seated()
-        if (request.content_length or 0) > MAX_BODY:
+        if (request.content_length or 0) > MOST_READ:
             return self._refuse(door, BodyFault("too_large", "declared length"))
         async with contextlib.AsyncExitStack() as share, contextlib.AsyncExitStack() as slot:
             try:
@@ -227,8 +230,12 @@ class TerminalListener:
         scanner = Scanner(request.headers.get("Content-Type", ""), request.headers.get("Content-Encoding", ""))
         cut = False
         try:
-            cut = await self._read(request, scanner)
-            _, tickets = self._intake.receive(door, scanner.close())
+            try:
+                cut = await self._read(request, scanner)
+                texts = scanner.close()
+            except BodyFault as fault:
+                texts = self._whole(scanner, fault)
+            _, tickets = self._intake.receive(door, texts)
         except BodyFault as fault:
             return 408 if cut else self._refuse(door, fault)
         self._forget_complaints(door.id, _peer(request))
@@ -238,9 +245,20 @@ class TerminalListener:
         # What came before a body broke off is reported, but the terminal must send the rest again.
         return 408 if cut and not scanner.ended else 200
 
+    def _whole(self, scanner: Scanner, fault: BodyFault) -> list[Text]:
+        """What stood whole in a body before it was too large. Raises the fault where that is nothing, or it is another."""
+        texts = scanner.take() if fault.reason == "too_large" else []
+        if not texts:
+            raise fault
+        self.counters["fault_too_large"] += 1
+        return texts
+
     async def _read(self, request: web.BaseRequest, scanner: Scanner) -> bool:
-        """Feed the body to the scanner. True where it broke off: too slow, or the connection went."""
-        taken = 0
+        """Feed the body to the scanner. True where it broke off: too slow, or the connection went.
+
+        Raises BodyFault; of one that is too large when its sender has come to an end.
+        """
+        taken, cut, too_large = 0, False, None
         try:
             async with asyncio.timeout(READ_LIMIT_S):
                 if request.headers.get("Expect", "").lower() == "100-continue":
@@ -250,17 +268,19 @@ class TerminalListener:
                     request.writer.output_size = 0  # else aiohttp takes the reply for begun
                 while chunk := await request.content.readany():
                     taken += len(chunk)
-                    if taken > MAX_BODY:
-                        raise BodyFault("too_large", f"body over {MAX_BODY} bytes")
-                    scanner.feed(chunk)
+                    too_large = too_large or _fed(scanner, chunk, taken)
+                    if taken > MOST_READ:
+                        break
                     await asyncio.sleep(0)  # a body that is all here at once must not hold up the others
         except TimeoutError:
             self.counters["too_slow"] += 1
-            return True
+            cut = True
         except (OSError, ClientError, web.RequestPayloadError, http_exceptions.HttpProcessingError):
             self.counters["broken_off"] += 1
-            return True
-        return False
+            cut = True
+        if too_large is not None:
+            raise too_large
+        return cut
 
     async def _puts_off(self, door: str, tickets: list[Ticket]) -> bool:
         """Wait until what was reported is on disk; whether it is to come again because it is not."""
@@ -296,6 +316,19 @@ async def _durable(tickets: list[Ticket], limit_s: float) -> bool:
     waits: list[asyncio.Future[bool]] = [asyncio.ensure_future(ticket.durable()) for ticket in tickets]
     await asyncio.wait(waits, timeout=limit_s)
     return all(wait.done() and wait.result() for wait in waits)
+
+
+def _fed(scanner: Scanner, chunk: bytes, taken: int) -> BodyFault | None:
+    """Feed it; the fault where the body is too large with it. Raises BodyFault for any other."""
+    if taken > MAX_BODY:
+        return BodyFault("too_large", f"body over {MAX_BODY} bytes")
+    try:
+        scanner.feed(chunk)
+    except BodyFault as fault:
+        if fault.reason != "too_large":
+            raise
+        return fault
+    return None
 
 
 def _bytes(token: str) -> bytes:

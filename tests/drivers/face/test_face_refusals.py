@@ -148,13 +148,32 @@ class TestRefusals:
                     yield JPEG
 
             async with front_door() as front:
-                head = f"POST /hikvision/gate/s3cret-token HTTP/1.1\r\nHost: x\r\nContent-Length: {5 * 1024 * 1024}\r\n\r\n"
+                head = f"POST /hikvision/gate/s3cret-token HTTP/1.1\r\nHost: x\r\nContent-Length: {17 * 1024 * 1024}\r\n\r\n"
                 assert (await front.raw(head.encode())).startswith(b"HTTP/1.1 413")
-                assert await front.push(drip(part(EVENT, EVENT_PART) + b"--MIME_boundary\r\n\r\n"), MULTIPART) == 413
+                assert await front.push(drip(b"--MIME_boundary\r\n\r\n"), MULTIPART) == 413
                 assert await front.push(drip(gzip.compress(EVENT)), MULTIPART) == 413, (
                     "bytes behind the packed ones count"
                 )
                 assert front.listener.counters["fault_too_large"] == 3
+
+        asyncio.run(scene())
+
+    @pytest.mark.parametrize("declared", [True, False])
+    def test_the_event_before_a_picture_that_is_too_large_is_heard(self, front_door: Open, declared: bool) -> None:
+        """Was: 413 for ever, with the alarm in it and all that waited behind."""
+        opening = part(EVENT, EVENT_PART) + b"--MIME_boundary\r\nContent-Type: image/jpeg\r\n\r\n"
+        picture = b"\xff\xd8\xff" + b"x" * (room.MAX_BODY + 3 * room.MAX_BODY // 4)
+
+        async def drip() -> AsyncIterator[bytes]:
+            yield opening
+            for at in range(0, len(picture), 65_536):
+                yield picture[at : at + 65_536]
+
+        async def scene() -> None:
+            async with front_door() as front:
+                assert await front.push(opening + picture if declared else drip(), MULTIPART) == 200
+                assert len(front.inbox.of(Entry)) == 1
+                assert front.listener.counters["fault_too_large"] == 1
 
         asyncio.run(scene())
 
