@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -37,6 +38,9 @@ NAME = "crashes.json"
 TOO_MANY = 3
 WITHIN_MS = 5 * MINUTE
 _KEPT = 20
+NOTE_S = 2.0
+"""So long the end of the process waits for the note: an ordinary sync of a card takes a second at most. Without it the next life is shown
+the same once more; as long as a disk hangs nobody would be guarded."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -109,7 +113,7 @@ class Crashes:
             self.suspect = None
 
     def remember(self, work: Stamped | Chore | None) -> None:
-        """Note a crash, and what the core was at work on; for the next start. A disk that refuses is logged."""
+        """Note a crash, and what the core was at work on; for the next start. A disk that refuses, or hangs, is logged."""
         now = self._clock.stamp()
         digest, vital = "", False
         if isinstance(work, Stamped) and not isinstance(
@@ -119,6 +123,18 @@ class Crashes:
         crash = Crash(
             now.boot_id, now.boottime_ms, self._version, self._site, self.kind_of(work), digest, vital, self.alone
         )
+        # A thread that is left behind: the disk may hang, and the next life begins without it.
+        writing = threading.Thread(target=self._write, args=(crash,), name="crash note", daemon=True)
+        try:
+            writing.start()
+        except RuntimeError:  # no more threads (TasksMax)
+            self._write(crash)
+        else:
+            writing.join(NOTE_S)
+            if writing.is_alive():
+                log.warning("crash_not_remembered", fault="timeout")
+
+    def _write(self, crash: Crash) -> None:
         try:
             files.write_whole(self._path, _encode((*self._before, crash)[-_KEPT:]))
         except OSError as error:

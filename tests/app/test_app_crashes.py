@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import threading
 
 import pytest
 from app.living import SIREN, Living
 from instruments.virtual import VirtualClock, virtual_run
 
+from gateway.app import crashes as crashes_module
 from gateway.app.crashes import NAME, Crashes
 from gateway.events import Reading, Stamped
 from gateway.instant import Instant
 from gateway.rules.engine import Engine
+from gateway.store import files
 from gateway.store.telemetry import Telemetry
 
 AIR = """
@@ -205,6 +208,35 @@ def test_a_quarantine_ends_with_its_version_and_its_site_file(tmp_path):
         assert not Crashes(tmp_path, clock, "2", "site").quarantines(event)
         assert not Crashes(tmp_path, clock, "1", "other").quarantines(event)
 
+    virtual_run(story())
+
+
+class HungDisk:
+    """A disk that takes a write and does not come back from it before it is ``free``."""
+
+    def __init__(self, monkeypatch):
+        self.free, self.begun, self.over, self._real = threading.Event(), threading.Event(), False, files.write_whole
+        monkeypatch.setattr(files, "write_whole", self._write)
+
+    def _write(self, path, content):
+        self.begun.set()
+        self.free.wait(20)
+        self.over = True
+        self._real(path, content)
+
+
+def test_a_disk_that_hangs_does_not_hold_up_the_end_for_the_note(tmp_path, monkeypatch):
+    """Was: nobody was guarded until the disk came back, or systemd's watchdog ended what it could."""
+
+    async def story():
+        clock, disk = VirtualClock(asyncio.get_running_loop()), HungDisk(monkeypatch)
+        with pytest.raises(_BugError), Crashes(tmp_path, clock, "1", "site"):
+            raise _BugError
+        assert disk.begun.is_set()
+        assert not disk.over
+        disk.free.set()
+
+    monkeypatch.setattr(crashes_module, "NOTE_S", 0.1)
     virtual_run(story())
 
 
