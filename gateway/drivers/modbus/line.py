@@ -21,6 +21,8 @@ Question = tuple[Space, int, int]
 _LATENCIES_KEPT = 256  # a device read each second: its last four minutes
 
 
+ACKNOWLEDGE = 5
+"""Application Protocol 7: the device has accepted it and is doing it; what becomes of it must be read."""
 BUSY = 6
 """Application Protocol 7: the device is at work, and is to be asked again."""
 

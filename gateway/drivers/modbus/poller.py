@@ -19,7 +19,7 @@ import structlog
 
 from gateway.drivers.modbus.frames import Request, shown, switch_request
 from gateway.drivers.modbus.jobs import Job, Jobs, Kind
-from gateway.drivers.modbus.line import LINE_GONE, Counters, Line, Question, Refused
+from gateway.drivers.modbus.line import ACKNOWLEDGE, BUSY, LINE_GONE, Counters, Line, Question, Refused
 from gateway.drivers.modbus.lines import line_of
 from gateway.drivers.modbus.member import Member
 from gateway.drivers.modbus.plan import Block
@@ -43,6 +43,8 @@ REOPEN_S = 10.0  # when everybody is silent the adapter itself may hang, or anot
 _IDLE_S = 1.0
 _VERIFY_S = 0.05  # a relay may show its coil a moment after it confirmed the write
 _VERIFY_TRIES = 3
+_BUSY_S, _BUSY_TRIES = 0.1, 3
+"""An output that is not confirmed is an alarm: who is busy is asked again before anybody is told."""
 _CROWD = 2  # devices from which on one broadcast is worth its turnaround delay
 
 
@@ -337,7 +339,15 @@ class BusPoller:
         if alike:
             await self._broadcast(alike)
             return None
-        await self._send(job.member, spec, on=job.on)
+        try:
+            await self._send(job.member, spec, on=job.on)
+        except Refused as refused:
+            if refused.code == BUSY and job.tries < _BUSY_TRIES:
+                job.tries, job.not_before = job.tries + 1, _now() + _BUSY_S
+                return None
+            if refused.code != ACKNOWLEDGE:
+                raise
+        job.tries = 0
         job.sent()
         return (job.on, Quality.GOOD) if spec.write_only else None
 

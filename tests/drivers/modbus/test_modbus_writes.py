@@ -356,3 +356,47 @@ def test_what_it_was_too_busy_to_hear_at_the_start_it_is_told_again(kit):
             await kit.until(lambda: (unit.holding[955], unit.holding[956]) == (60, 60), 9)
 
     unhurried_run(story())
+
+
+class Slow(SimUnit, dict=True):
+    """A relay that answers its first writes with an exception, and with 5 (acknowledge) does what it was told."""
+
+    def answer(self, pdu):
+        code = self.codes.pop(0) if pdu[0] == 5 and self.codes else 0
+        if not code:
+            return super().answer(pdu)
+        if code == 5:
+            super().answer(pdu)
+        self.refused.append(code)
+        return bytes((pdu[0] | 0x80, code))
+
+
+@pytest.mark.parametrize(
+    ("codes", "read_back", "found"),
+    [
+        ((5,), True, "done"),
+        ((5,), False, "done"),
+        ((6,), True, "done"),
+        ((6, 6), False, "done"),
+        ((6,) * 9, True, "exception"),
+        ((4,), True, "exception"),
+    ],
+)
+def test_a_relay_that_takes_its_time_is_no_output_that_refuses(kit, codes, read_back, found):
+    """Acknowledge (5) says that it is being done, and what is done is read back; busy (6) that it must be asked again."""
+
+    async def story():
+        unit = Slow(1, coils={0: 0}, holding={0: 3})
+        unit.codes, unit.refused = list(codes), []
+        out = kit.point("out", 0, Space.COIL, writable=True, point_class=PointClass.FEEDBACK, write_only=not read_back)
+        profile = kit.profile(out, kit.point("level", 0))
+        async with SimBus([unit]) as wire, kit.polling(kit.bus(wire.path, (1, profile))) as (poller, _):
+            try:
+                await poller.write("dev1", "out", ON)
+            except DeviceFault as fault:
+                assert (fault.reason, unit.coils) == (found, {0: 0})  # noqa: PT017 - both are told apart
+            else:
+                assert (found, unit.coils) == ("done", {0: 1})
+                assert unit.refused == list(codes)
+
+    unhurried_run(story())
