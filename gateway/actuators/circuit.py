@@ -68,6 +68,8 @@ class Circuit:
         self.failures = 0
         self.proven = False
         """The present ask was confirmed; what follows is verification."""
+        self._doubted = self._flashes = False
+        """A poll of the feedback has belied what was proven; and so it did before, in vain: a siren may flash."""
         self._confirmed = True
         """As last reported."""
         self._owed: list[Asked] = []
@@ -111,12 +113,18 @@ class Circuit:
         }
 
     def is_belied(self, shown: tuple[str, str], state: bool) -> bool:
-        """Whether the relay or the feedback (device and point), as a poll has just shown it, is not as was proven."""
+        """Whether the relay or the feedback (device and point), as a poll has just shown it, is not as was proven.
+
+        A feedback that does so for nothing is next believed after a look that nobody asked for.
+        """
         ask = self.asked.ask
         if not (self.proven and ask.stands):
             return False
         if shown == self.feedback:
-            return (self.proves if state else self.disproves) != state_name(self.kind, energised=ask.energises)
+            belied = (self.proves if state else self.disproves) != state_name(self.kind, energised=ask.energises)
+            fresh = belied and not self._flashes
+            self._doubted = self._doubted or fresh
+            return fresh
         return not (self.momentary or self.unread) and state is not ask.energises
 
     def must_look(self) -> bool:
@@ -157,6 +165,7 @@ class Circuit:
         self.proven = outcome is not None and outcome.confirmed
         if outcome is not None and outcome.actual is not None and not outcome.confirmed:
             asked.given = None  # the feedback says it is not so: once more
+        self._flashes, self._doubted = self.proven and self._doubted, False
         self.failures = 0 if self.proven else self.failures + 1
         if self.proven and asked.ask in {Ask.OFF, Ask.HELD_OFF}:
             self.ours = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -156,3 +157,35 @@ def test_what_a_poll_shows_otherwise_than_was_proven_is_looked_at_at_once(one, p
         assert lane.state["board", "limit"] is bool(at_once), "it was not shut again"
 
     play(b, script)
+
+
+@pytest.mark.parametrize("shown", [[True, False], [False, False, False, True]])
+def test_a_flashing_siren_is_not_looked_at_with_every_flash(one, play, shown):
+    """Was: two reads a second for as long as it sounds, on a line that detectors wait for."""
+    b, lane = one("s", feedback="board.lit", feedback_means="on")
+    flashes = itertools.cycle(shown)
+
+    async def flash():
+        while True:
+            lane.state["board", "lit"] = lane.state.get(("board", "relay-s"), False) and next(flashes)
+            await asyncio.sleep(0.5)
+
+    async def script():
+        flashing = asyncio.create_task(flash())
+        b.want("s", "on", "gas")
+        await asyncio.sleep(10)
+        before = len(lane.deeds("read"))
+        for _ in range(120):
+            await asyncio.sleep(1.1)  # a poll
+            b.reconciler.point_read("board", "lit", bool(lane.state["board", "lit"]), Quality.GOOD)
+        assert len(lane.deeds("read")) - before <= 60
+        assert len(lane.deeds()) == len(b.said()) == 1
+        lane.state["board", "relay-s"] = False
+        b.reconciler.point_read("board", "relay-s", False, Quality.GOOD)
+        await asyncio.sleep(8)  # a look that waits for the next flash may be under way, as long as a proof may take
+        assert lane.state["board", "relay-s"] is True, "a board that lost its power is still seen"
+        flashing.cancel()
+
+    play(b, script)
+    assert b.said()[0] == ("on", "on", True, "")
+    assert b.said()[-1][2]
