@@ -326,6 +326,10 @@ _REASONS: dict[str, tuple[str, str]] = {
         "it names more persons than can pass a door; not all of that is written down",
     ),
     "reason.unreachable": ("连不上", "cannot be reached"),
+    "reason.ca_file_unreadable": (
+        "history.ca_file 里的证书读不了",
+        "the certificate in history.ca_file cannot be read",
+    ),
     "reason.login_refused": (
         "用户名或密码不对，暂停再试以免账号被锁",
         "the login was refused; not tried again for a while, so that the account is not locked",

@@ -128,10 +128,13 @@ class TerminalClient:
     def _tls(self) -> ssl.SSLContext:
         """A terminal's certificate names no address; where the site file has it, it is the one certificate believed.
 
-        Always a context: those of aiohttp's own believe nobody here (``app/trades.py``).
+        Always a context: those of aiohttp's own believe nobody here (``app/trades.py``). Raises DeviceFault where the file is none.
         """
         ca_file = self._door.history.ca_file if self._door.history else ""
-        context = ssl.create_default_context(cafile=ca_file) if ca_file else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        try:
+            context = ssl.create_default_context(cafile=ca_file) if ca_file else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        except OSError:
+            raise DeviceFault("ca_file_unreadable", ca_file) from None
         context.check_hostname = False
         if not ca_file:
             context.verify_mode = ssl.CERT_NONE

@@ -75,7 +75,7 @@ def _heard(door: model.Door, intake: Intake) -> Finding:
 
 
 def _unreached(fault: DeviceFault) -> list[Finding]:
-    if fault.reason in {"unreachable", "timeout"}:
+    if fault.reason in {"unreachable", "timeout", "ca_file_unreadable"}:
         return [Finding("reachable", Verdict.BAD, fault.reason, fault.detail)]
     reached = Finding("reachable", Verdict.OK, "answers")
     if fault.reason == "login_refused":

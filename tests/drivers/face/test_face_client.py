@@ -166,6 +166,25 @@ def test_a_terminals_certificate_is_the_one_the_site_file_names_or_anyones(
     asyncio.run(scene())
 
 
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_who_has_no_certificate_to_believe_is_not_sent_to_look_for_a_cable(
+    make_door: Open, tmp_path: Path, content: str | None
+) -> None:
+    """Was: cannot be reached."""
+    file = tmp_path / "door.pem"
+    if content is not None:
+        file.write_text(content)
+
+    async def scene() -> None:
+        client = TerminalClient(
+            make_door(https=True, history=model.History("events", "x", ca_file=str(file))), "p4ssword"
+        )
+        fault = await fault_of(client.get("/x"))
+        assert (fault.reason, fault.detail) == ("ca_file_unreadable", str(file))
+
+    asyncio.run(scene())
+
+
 def test_of_aiohttps_own_contexts_nothing_is_held_and_nobody_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_SSL_CONTEXT_VERIFIED", "_SSL_CONTEXT_UNVERIFIED"):
         monkeypatch.setattr(connector, name, getattr(connector, name))
