@@ -18,6 +18,7 @@ AHEAD_MS, BEHIND_MS = 5 * SECOND, 90 * SECOND
 """Facts/face 0.3: a terminal's clock may lead a little, its push may lag."""
 CLOCK_OFF_MS = 60 * SECOND
 """Facts/face 4, last default: a live event dated further off than this tells of a wrong terminal clock."""
+_OLDEST_MS = 1_577_836_800_000  # 2020: a clock that lost its battery begins in 1970 or 2000, and no log is that long
 UNPROVEN = "freshness_unproven"
 """Anomaly of an event of which nobody can say whether it is live."""
 ASSUMED = "assumed_tz"
@@ -103,11 +104,15 @@ def is_fresh(time_ms: int | None, now_ms: int | None) -> bool:
 
 
 def time_doubts(time_ms: int | None, now_ms: int | None, *, is_live: bool | None) -> dict[str, bool]:
-    """Anomalies by name; ``is_live`` is the terminal's own word, None where it gives none."""
+    """Anomalies by name; ``is_live`` is the terminal's own word, None where it gives none.
+
+    A date ahead of us, or from before any such terminal, is no date: its clock is wrong, and what it sends now looks like a replay.
+    """
     dated = time_ms is not None and now_ms is not None
+    dates = dated and _OLDEST_MS <= (time_ms or 0) <= (now_ms or 0) + AHEAD_MS
     return {
         "no_time": time_ms is None,
-        UNPROVEN: is_live is None and not dated,
+        UNPROVEN: is_live is None and not dates,
         "clock_off": is_live is True and dated and abs((now_ms or 0) - (time_ms or 0)) > CLOCK_OFF_MS,
     }
 

@@ -19,6 +19,7 @@ from gateway.drivers.face.bodies import BodyFault
 from gateway.drivers.face.isapi import decode
 from gateway.drivers.face.lines import decode_line
 from gateway.drivers.face.persons import pseudonym, sealer
+from gateway.drivers.face.scalars import iso_time
 from gateway.drivers.face.terminal import Terminal
 from gateway.events import ENTRY_TYPES as TYPES
 from gateway.events import Entry
@@ -128,6 +129,26 @@ class TestLive:
         (entry,) = decode(without("currentEvent"), "", GATE, None).entries
         assert not entry.live
         assert "freshness_unproven" in entry.anomalies
+
+    @pytest.mark.parametrize(
+        ("date", "said"),
+        [
+            ("1970-01-01T08:00:31+08:00", True),
+            ("2000-01-02T00:00:00Z", True),
+            ("2026-10-07T17:05:35+08:00", True),
+            ("2026-10-06T17:05:41+08:00", True),
+            ("2026-10-06T17:05:40+08:00", False),
+            ("2026-10-06T16:05:35+08:00", False),
+        ],
+    )
+    def test_a_date_that_only_a_wrong_clock_gives_proves_nothing_either(self, date: str, said: bool) -> None:
+        """Was: taken for a replay, so that no alarm of this terminal was ever heard, and nobody told."""
+        assert iso_time("2026-10-06T17:05:35+08:00", None)[0] == THEN_MS
+        body = envelope()
+        del body["AccessControllerEvent"]["currentEvent"]
+        (entry,) = decode(as_json({**body, "dateTime": date}), "", GATE, THEN_MS).entries
+        assert ("freshness_unproven" in entry.anomalies) is said
+        assert "freshness_unproven" not in one(dateTime=date).anomalies, "the terminal's own word counts"
 
     def test_a_wrong_terminal_clock_is_told(self) -> None:
         assert "clock_off" in one(now_ms=THEN_MS + 61_000).anomalies
