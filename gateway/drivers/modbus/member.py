@@ -18,6 +18,8 @@ from gateway.site.profile import PointClass, PointSpec, Space
 
 RETRY_S = 0.5
 _DOUBT = 2  # misses; the third makes a device lost
+_WHOLE_AGAIN_S = 600.0
+"""A block that was answered before and then refused is tried whole after so long: a device warms up, or is looked into, for minutes."""
 BACKOFF_S = (1.0, 30.0)  # facts/modbus 4: probe after 1, 2, 4 .. 30 s
 
 
@@ -43,6 +45,7 @@ class Member:
         self.blocks = self._planned
         self._proven: set[str] = set()
         """Blocks that were answered once: their holes are no reason for a silence."""
+        self._whole_at = float("inf")
         self.points = Points(device)
         self.watch = DeviceWatch(device.id, speaks=self.points.speaks)
         self.rest_until = 0.0
@@ -112,10 +115,23 @@ class Member:
         """Whether others of its blocks should have their turn before this one."""
         return not self.watch.misses or self.watch.unanswered(key(block)) >= _DOUBT
 
-    def exchange(self, block: Block, smaller: Sequence[Block]) -> None:
+    def exchange(self, block: Block, smaller: Sequence[Block], at: float) -> None:
         """Ask these from now on instead of a block it refused."""
+        if key(block) in self._proven:
+            self._whole_at = at + _WHOLE_AGAIN_S
         self.blocks = [b for b in self.blocks if b is not block] + list(smaller)
         self.watch.forget(key(block))
+
+    def whole_again(self, at: float) -> bool:
+        """Whether it is time to ask what was answered whole before in one piece again; it is planned so then."""
+        if at < self._whole_at:
+            return False
+        self._whole_at, asked = float("inf"), self.blocks
+        self.blocks = []
+        for planned in self._planned:
+            whole = key(planned) in self._proven or planned in asked
+            self.blocks += [planned] if whole else [b for b in asked if set(b.points) <= set(planned.points)]
+        return True
 
     def heard(self, block: Block, at: float) -> None:
         """It answered to this."""

@@ -89,6 +89,8 @@ class Roll:
         self.revive(member, at)
         member.heard(block, at)
         self.say(member.watch.answered(key(block)))
+        if member.whole_again(at):
+            self._schedule.replace(member.id, member.slots(at))
 
     def revive(self, member: Member, at: float) -> None:
         """Somebody answered: the bus lives, and this device leaves quarantine."""
@@ -148,7 +150,7 @@ class Roll:
         """Ask smaller ones from now on; False where nothing smaller is left."""
         smaller = split(block, member.profile)
         if smaller:
-            member.exchange(block, smaller)
+            member.exchange(block, smaller, at)
             self._schedule.replace(member.id, member.slots(at))
             log.info("block_split", bus=self._bus, device=member.id, blocks=len(smaller))
         return bool(smaller)
