@@ -344,3 +344,11 @@ def test_a_replaced_plan_is_not_asked_for_any_more(kit):
     schedule.done(old, 0.5)
     assert schedule.next(2, lambda _: 0) == 3
     assert schedule.next(3, lambda _: 0) is new
+
+
+def test_no_alarm_of_a_shipped_product_looks_like_another_block_of_it(kit):
+    """Else a double that comes at a bad moment could be its value (``doubles.py``)."""
+    for path in kit.SHIPPED.glob("*.yaml"):
+        blocks = plan(kit.shipped(path.stem))
+        for block in (block for block in blocks if block.alarm):
+            assert [other for other in blocks if other.form == block.form] == [block], path.stem
