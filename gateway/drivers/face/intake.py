@@ -147,6 +147,8 @@ class Intake:
         self.counters["unmapped"] += decoded.unmapped
         for reason in decoded.faults:
             self.counters[f"part_{reason}"] += 1
+        if decoded.clock_off is not None:
+            self.terminals[door.id] = msgspec.structs.replace(self.terminals[door.id], clock_off=decoded.clock_off)
         is_ours = bool(decoded.device) and decoded.device == plain(self.terminals[door.id].serial)
         overran = self._chatter.overran(door.id, self._now() / 1000)
         health, reason = (Health.FAULTY, TOO_MANY_PERSONS) if overran else (Health.OK, "")

@@ -80,7 +80,9 @@ def decode_texts(texts: list[Text], terminal: Terminal, now_ms: int | None) -> D
     outcomes = {outcome for _, outcome in found} or {"picture_only"}
     outcome = next(o for o in ("events", "heartbeat", "ignored", "picture_only") if o in outcomes)
     device = next(filter(None, map(_device_of, documents)), "")
-    return Decoded(entries, outcome, tuple(fault.reason for fault in faults), device)
+    beats = (one for one, (_, outcome) in zip(documents, found, strict=True) if outcome == "heartbeat")
+    clock_off = next((_clock_off(beat, terminal, now_ms) for beat in beats), None)
+    return Decoded(entries, outcome, tuple(fault.reason for fault in faults), device, clock_off)
 
 
 def _unwrap(document: Document) -> Document:
@@ -99,6 +101,13 @@ def _decode_document(
     if kind == "heartbeat" or (kind == "videoloss" and state == "inactive"):
         return [], "heartbeat"
     return [], "ignored"
+
+
+def _clock_off(beat: Document, terminal: Terminal, now_ms: int | None) -> bool | None:
+    """Whether a heartbeat, which is always of now, is dated otherwise; None where nobody can say."""
+    time_ms, quality = iso_time(beat.get("dateTime"), terminal.zone)
+    time_ms = last_of_two(time_ms, quality, terminal.zone, now_ms)
+    return None if time_ms is None or now_ms is None else not is_fresh(time_ms, now_ms)
 
 
 def _access_events(document: Document) -> list[Document]:
@@ -184,7 +193,7 @@ def _decode_event(event: Document, envelope: Document, terminal: Terminal, now_m
         reason="remote_check" if asks else meaning.reason,
         liveness="fail" if meaning.not_live else "unknown",
         mask=word(event.get("mask")) if word(event.get("mask")) in {"yes", "no"} else "unknown",
-        anomalies=_anomalies(meaning, seq, time_ms, now_ms, replay),
+        anomalies=_anomalies(meaning, seq, time_doubts(time_ms, now_ms, is_live=replay, clock_off=terminal.clock_off)),
     )
 
 
@@ -213,9 +222,6 @@ def _subject(meaning: codes.Meaning, person: str | None, user_type: str, *, gran
     return "stranger" if meaning.nobody_known and person is None else "unknown"
 
 
-def _anomalies(
-    meaning: codes.Meaning, seq: int | None, time_ms: int | None, now_ms: int | None, replay: bool | None
-) -> tuple[str, ...]:
-    doubts = time_doubts(time_ms, now_ms, is_live=replay)
+def _anomalies(meaning: codes.Meaning, seq: int | None, doubts: dict[str, bool]) -> tuple[str, ...]:
     found = {"unmapped_code": meaning.unmapped, "no_serial": seq is None, **doubts}
     return tuple(name for name, present in found.items() if present)

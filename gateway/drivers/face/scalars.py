@@ -103,13 +103,18 @@ def is_fresh(time_ms: int | None, now_ms: int | None) -> bool:
     return time_ms is not None and now_ms is not None and -AHEAD_MS <= now_ms - time_ms <= BEHIND_MS
 
 
-def time_doubts(time_ms: int | None, now_ms: int | None, *, is_live: bool | None) -> dict[str, bool]:
+def time_doubts(
+    time_ms: int | None, now_ms: int | None, *, is_live: bool | None, clock_off: bool = False
+) -> dict[str, bool]:
     """Anomalies by name; ``is_live`` is the terminal's own word, None where it gives none.
 
     A date ahead of us, or from before any such terminal, is no date: its clock is wrong, and what it sends now looks like a replay.
+    So is one of the past, where it is known that its clock is off.
     """
     dated = time_ms is not None and now_ms is not None
-    dates = dated and _OLDEST_MS <= (time_ms or 0) <= (now_ms or 0) + AHEAD_MS
+    dates = is_fresh(time_ms, now_ms) or (
+        dated and not clock_off and _OLDEST_MS <= (time_ms or 0) <= (now_ms or 0) + AHEAD_MS
+    )
     return {
         "no_time": time_ms is None,
         UNPROVEN: is_live is None and not dates,

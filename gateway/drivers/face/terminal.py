@@ -35,6 +35,8 @@ class Terminal(Struct, frozen=True):
     """For times without an offset; None: such times are not believed."""
     serial: str = ""
     """Device serial or MAC that a body must name, if it names one of the same sort; empty: any."""
+    clock_off: bool = False
+    """Its last heartbeat was not dated now, so a date of the past may as well be of now."""
     mapping: DoorMapping | None = None
     """How its bodies are read, where no adapter of a vendor reads them."""
 
@@ -49,6 +51,8 @@ class Decoded(Struct, frozen=True):
     """Reasons of the parts that could not be read beside others that could."""
     device: str = ""
     """What the body calls its device: a MAC (12 hex digits), else a serial number; empty: it names none."""
+    clock_off: bool | None = None
+    """Whether the terminal's clock is wrong, by a heartbeat in it; None where it does not say."""
 
     @property
     def unmapped(self) -> int:

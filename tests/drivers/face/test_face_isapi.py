@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from wire.face_bodies import BODIES, CANARIES, CARD, EMPLOYEE, NAME, as_json, as_xml, envelope
 
 from gateway.drivers.face import bodies
@@ -149,6 +150,23 @@ class TestLive:
         (entry,) = decode(as_json({**body, "dateTime": date}), "", GATE, THEN_MS).entries
         assert ("freshness_unproven" in entry.anomalies) is said
         assert "freshness_unproven" not in one(dateTime=date).anomalies, "the terminal's own word counts"
+
+    @pytest.mark.parametrize(("behind_s", "off"), [(-6, True), (-5, False), (90, False), (91, True), (10**7, True)])
+    def test_the_heartbeat_shows_a_clock_that_is_behind(self, behind_s: int, off: bool) -> None:
+        beat, now_ms = as_json(envelope("heartBeat")), THEN_MS + 1000 * behind_s
+        assert decode(beat, "", GATE, now_ms).clock_off is off
+        assert decode(beat, "", GATE, None).clock_off is None
+        assert decode(as_json(envelope()), "", GATE, now_ms).clock_off is None
+
+    @pytest.mark.parametrize(("clock_off", "age_s", "said"), [(True, 91, True), (True, 0, False), (False, 91, False)])
+    def test_what_a_terminal_with_such_a_clock_sends_is_no_replay_for_its_date(
+        self, clock_off: bool, age_s: int, said: bool
+    ) -> None:
+        """Was: never an alert, and nobody told."""
+        gate = structs.replace(GATE, clock_off=clock_off)
+        (entry,) = decode(without("currentEvent"), "", gate, THEN_MS + 1000 * age_s).entries
+        assert ("freshness_unproven" in entry.anomalies) is said
+        assert "freshness_unproven" not in one(gate, THEN_MS + 1000 * age_s).anomalies
 
     def test_a_wrong_terminal_clock_is_told(self) -> None:
         assert "clock_off" in one(now_ms=THEN_MS + 61_000).anomalies

@@ -18,7 +18,7 @@ from wire.face_bodies import (
 
 from gateway.drivers.face import listener as room
 from gateway.drivers.face.intake import Intake
-from gateway.events import DeviceHealth, Health, Reading
+from gateway.events import DeviceHealth, Entry, Health, Reading
 from gateway.faults import DeviceFault
 from gateway.instant import HOUR, Instant
 
@@ -150,3 +150,18 @@ class TestSilence:
                 assert turns >= 20
 
         asyncio.run(scene())
+
+
+def test_a_terminal_whose_heartbeats_are_dated_wrongly_is_said_to_prove_nothing(front_door: Open) -> None:
+    """It does not say itself what is live, so by its clock each alarm was a replay."""
+    then_ms = 1_791_277_535_000
+
+    async def scene() -> list[bool]:
+        async with front_door(now_ms=lambda: then_ms + 600_000) as front:
+            assert await front.push(as_json(envelope("heartBeat"))) == 200
+            body = envelope(serialNo=301)
+            del body["AccessControllerEvent"]["currentEvent"]
+            assert await front.push(as_json(body)) == 200
+            return ["freshness_unproven" in entry.anomalies for entry in front.inbox.of(Entry)]
+
+    assert asyncio.run(scene()) == [True]
