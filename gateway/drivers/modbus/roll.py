@@ -82,7 +82,11 @@ class Roll:
         """What an answer says; the points of ``asked`` are reported even if nothing changed."""
         points = member.points
         readings = points.accept(block, answer, at, asked)
-        self.say(*readings, member.watch.sensed(points.trouble(), spoken=points.has_spoken))
+        health = member.watch.sensed(points.trouble(), spoken=points.has_spoken)
+        if health is not None and health.health is Health.OK:
+            self.say(health, *readings)  # in this order, for what the core says of a device for such a reading stands
+        else:
+            self.say(*readings, health)
 
     def answered(self, member: Member, block: Block, at: float) -> None:
         """It answered to this as it should."""
