@@ -352,6 +352,7 @@ class Engine:
         """Before any deadline of the downtime fires: a wait that would have ended in it has not, for nobody listened."""
         downtime = boot.missed_ms if boot.downtime_ms is None else boot.downtime_ms
         self._fire_until(Instant(at - downtime))
+        self.board.pass_time(self._now)  # what fell due there belongs to the boot before
         self.board.clock = _replace(self.board.clock, blind_ms=self.board.clock.blind_ms + downtime)
         self.board.coverage.slept(at, boot.downtime_ms)
 

@@ -246,6 +246,19 @@ def test_a_clock_that_is_never_right_does_not_keep_every_closed_alert(make):
     assert core.changes[-1].change.alert.occasion == "button:k599", "the last ones are kept"
 
 
+@pytest.mark.parametrize("woken", [True, False])
+def test_what_fell_due_where_a_boot_ended_is_not_dated_by_the_clock_of_the_next(make, woken):
+    """Was: only where somebody had woken the core at that very moment; else it was, as if no time had passed between them."""
+    core = make(offset=None)
+    core.health("gas", "lost", SECOND)
+    if woken:
+        core.wait(3 * SECOND)
+    core.at = 3 * SECOND
+    core.restart(after=None, offset=1_795_000_000_000)
+    assert core.said("lost")[:2] == ["raised", "told"]
+    assert (core.alert("lost").opened_at, "dated" in core.said("lost")) == (3 * SECOND, False)
+
+
 def test_a_clock_known_from_earlier_in_this_boot_is_not_called_unsynchronised(core):
     """The process restarts while the kernel's own opinion wavers; the tie to true time is still known."""
     core.die()
