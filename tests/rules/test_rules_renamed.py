@@ -81,3 +81,20 @@ def test_what_is_no_call_for_help_is_withdrawn_with_its_subject(renamed):
     for device in ("gas", "elder", "gate"):
         rename(core, device)
         assert [p.change.alert.closed_as for p in core.changes] == ["withdrawn"]
+
+
+@pytest.mark.parametrize("reload", [True, False], ids=["reload", "restart"])
+def test_a_call_for_help_sounds_on_though_it_came_from_the_only_button(core, house, reload):
+    """Was: a rule about nobody was left out of the site, and with it what its alert asked of the siren."""
+    core.press(SECOND, "c7")
+    assert core.output("siren") == "on"
+    left = tuple(subject for subject in core.compound.subjects.values() if subject.kind != "button")
+    core.forget()
+    if reload:
+        core.die(house(subjects=left))
+        core.give(SiteLoaded("f"))
+    else:
+        core.restart(after=SECOND, compound=house(subjects=left))
+    assert {want.output: want.state for want in core.engine.wants()}["siren"] == "on"
+    assert core.ask("ack", "sos", MINUTE, who="head") == "done"
+    assert core.output("siren") == "off"
