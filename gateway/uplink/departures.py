@@ -117,10 +117,11 @@ class Departures:
         self._retained = set()
         self.wake.set()
 
-    def lost(self, *, explained: bool = False) -> bool:
+    def lost(self, *, explained: bool = False, excused: bool = False) -> bool:
         """A session broke, or none was to be had. Whether an alert seems to be the reason, so that it is no use to wait.
 
-        ``explained``: it is not. Nor is one to blame that went over a line of which nothing good was seen: its status was left out.
+        ``explained``: it is not. ``excused``: so says the broker, and is believed until it takes another one. Nor is one to blame that
+        went over a line of which nothing good was seen: its status was left out.
         """
         if not self._open:
             return False
@@ -129,7 +130,7 @@ class Departures:
         unproven = not self._answered and all(parcel.kind is Kind.ALERT for parcel in self._under_way)
         undecided = self.doubts and not self.denied
         blamed = () if waited_for_ears or unproven or explained or undecided else self._under_way
-        struck = self._tolerance.lost(blamed, _now())
+        struck = self._tolerance.lost(blamed, _now(), excused=excused) and not excused
         self._drop_under_way()
         return struck
 

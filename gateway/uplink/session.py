@@ -58,8 +58,8 @@ _PROTOCOL_CODES = frozenset({0x82, 0x84})
 _TAKEN_OVER_CODE = 0x8E
 _KEEPALIVE_CODE = 0x8D
 # Server busy, shutting down; use another server, server moved; connection rate exceeded, maximum connect time: so a broker goes for reasons
-# of its own, and no message is to blame.
-_OWN_CODES = frozenset({0x89, 0x8B, 0x9C, 0x9D, 0x9F, 0xA0, _KEEPALIVE_CODE, _TAKEN_OVER_CODE})
+# of its own, and no message is to blame, unless it says so of one only.
+_OWN_CODES = frozenset({0x89, 0x8B, 0x9C, 0x9D, 0x9F, 0xA0, _KEEPALIVE_CODE})
 _NO_RETAIN_CODE = 0x9A
 _NO_MATCHING_SUBSCRIBERS = 0x10
 _FIRST_FAILURE = 0x80

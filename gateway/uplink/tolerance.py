@@ -1,12 +1,12 @@
 """What a broker bears, as it says or as it shows: which message must travel alone, and which not at all. Pure.
 
-Theory. A broker that does not take a message has four ways to show it: a size announced in CONNACK, a refusal in PUBACK, hanging up,
-or silence. The last two look like a bad line, and a message that is simply sent again then breaks every session for all others. So
-what was on its way when a line broke travels alone in the next session, behind the word on the status, which shows that the line is
-good; an alert that breaks it alone ``STRIKES`` times, or more on a line that breaks others, too, stands *accused*, and others go before it, those first that broke the fewest
-sessions. When one of them passes, the broker takes alerts, and the accused is tried once more: if it breaks a session again, it is
-what the broker does not take (and that for its size, if nothing as large ever passed). Where none passes it is the line, or the
-broker, and nobody is blamed. Only one that waits all alone is believed to be guilty without a witness, so that it does not end every
+Theory. A broker that does not take a message has four ways to show it: a size announced in CONNACK, a refusal in PUBACK, hanging up, or
+silence. The last two look like a bad line, and a message that is simply sent again then breaks every session for all others. So what was on
+its way when a line broke travels alone in the next session, behind the word on the status, which shows that the line is good; an alert that
+breaks it alone ``STRIKES`` times, or more on a line that breaks others, too, stands *accused*, and others go before it, those first that
+broke the fewest sessions. When one of them passes, the broker takes alerts, and the accused is tried once more: if it breaks a session
+again, it is what the broker does not take (and that for its size, if nothing as large ever passed). Where none passes it is the line, or
+the broker, and nobody is blamed. Only one that waits all alone is believed to be guilty without a witness, so that it does not end every
 session for what is no alert; and no second one, before an alert passes.
 
 What is set aside is tried again, one at a time and when nothing waits in its lane or above: once without a rest, for a bad line looks
@@ -51,6 +51,8 @@ class Tolerance:
         """So many strikes accuse; and when a session broke last."""
         self._accused: dict[Key, int] = {}
         """Alerts that broke so many sessions that others go before them, and their sizes."""
+        self._excused: set[Key] = set()
+        """Those of which the broker said last that they are not its reason: only another one that passes can prove the contrary."""
         self._last_chance: set[Key] = set()
         """Those that are tried once more, since another alert passed."""
         self._guilty: set[Key] = set()
@@ -108,7 +110,7 @@ class Tolerance:
 
     def stands_alone(self, parcel: Parcel) -> None:
         """No other alert is there to go before this one, which is accused."""
-        if self._unproven is None:
+        if self._unproven is None and parcel.key not in self._excused:
             self._guilty.add(parcel.key)
 
     def doubt(self, parcel: Parcel) -> None:
@@ -158,11 +160,16 @@ class Tolerance:
         self._accused.pop(key, None)
         self._last_chance.discard(key)
         self._guilty.discard(key)
+        self._excused.discard(key)
         del self._strikes[key]
         del self._doubts[key]
 
-    def lost(self, under_way: Collection[Parcel], now: float) -> bool:
-        """A session broke with these on their way. Whether it seems to be an alert's fault, so that there is no need to wait."""
+    def lost(self, under_way: Collection[Parcel], now: float, *, excused: bool = False) -> bool:
+        """A session broke with these on their way. Whether it seems to be an alert's fault, so that there is no need to wait.
+        ``excused``: the broker says that it is not.
+        """
+        keys = {parcel.key for parcel in under_way}
+        self._excused = self._excused | keys if excused else self._excused - keys
         self._needed = self._needed if now < self._broke_at + CALM_S else STRIKES
         self._broke_at = now
         self._suspects |= {parcel.key for parcel in under_way if not parcel.aside}

@@ -16,26 +16,24 @@ RATE_EXCEEDED, MOST_TIME = 0x9F, 0xA0
 
 
 class Broker:
-    """Ends each session by ``code`` when an alert comes (0: takes it); ``says`` are the properties of its CONNACK."""
+    """Ends each session by ``code`` when an alert of so many bytes comes (0: takes it)."""
 
-    def __init__(self, code=0, says=b""):
-        self.code, self.says, self.sessions, self.alerts, self.retained = code, says, 0, [], []
+    def __init__(self, code=0, least=0):
+        self.code, self.least, self.sessions = code, least, 0
 
     async def serve(self, reader, writer):
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             async for kind, content in packets(reader):
                 if kind == CONNECT:
                     self.sessions += 1
-                    writer.write(bytes((0x20, 3 + len(self.says), 0, 0, len(self.says))) + self.says)
+                    writer.write(b"\x20\x03\0\0\0")
                 elif kind == SUBSCRIBE:
                     writer.write(b"\x90\x04" + content[:2] + b"\0\x01")
                 elif kind == PUBLISH:
                     topic, mid = published(content)
-                    if topic.endswith("/alerts"):
-                        self.alerts.append(mid)
-                        if self.code:
-                            writer.write(b"\xe0\x02" + bytes((self.code, 0)))
-                            break
+                    if topic.endswith("/alerts") and self.code and len(content) >= self.least:
+                        writer.write(b"\xe0\x02" + bytes((self.code, 0)))
+                        break
                     writer.write(b"\x40\x03" + mid + b"\0")
             await writer.drain()
             writer.close()
@@ -56,6 +54,20 @@ def test_no_alert_is_blamed_where_the_broker_says_that_it_goes_for_a_reason_of_i
                 broker.code = 0
                 await house.until(lambda: gateway.outbox.cursors == {("city", "critical"): 1})
         assert gateway.mqtt.counts["alert_not_taken"] == 0
+
+    asyncio.run(story())
+
+
+def test_others_pass_one_by_which_alone_a_broker_goes_whatever_it_says(house):
+    async def story():
+        broker = Broker(SHUTTING_DOWN, least=9000)
+        async with await broker.listen() as server:
+            gateway = house.Gateway(server.sockets[0].getsockname()[1])
+            gateway.outbox.add("critical", 1, longer=9000)
+            gateway.outbox.add("critical", 2)
+            async with house.running(gateway.mqtt):
+                await house.until(lambda: gateway.outbox.cursors == {("city", "critical"): 3})
+                await house.until(lambda: gateway.outbox.kept_aside == [("critical", 1)])
 
     asyncio.run(story())
 
