@@ -14,7 +14,7 @@ The bound leaves out output writes: two transactions each, when somebody needs t
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
@@ -102,6 +102,10 @@ class BusLoad(Struct, frozen=True):
         return {"bus": self.bus, **shares, **times, **several, "ages": ages}
 
 
+_Known = dict[tuple[int, int, tuple[str, ...]], tuple[float, ...]]
+"""What was reckoned on this bus for a block of one profile: a hundred detectors of a kind wait alike."""
+
+
 def periods(device: ModbusDevice, blocks: Sequence[Block]) -> list[float]:
     """How often each block of a device is read, in seconds: the quickest often enough to notice its silence.
 
@@ -114,8 +118,7 @@ def periods(device: ModbusDevice, blocks: Sequence[Block]) -> list[float]:
 
 def load_of(bus: Bus) -> BusLoad:
     """What the site asks of a bus."""
-    timing = timing_of(bus)
-    hands = outstanding_of(bus)
+    timing, hands, known = timing_of(bus), outstanding_of(bus), _Known()
     turns = [turn for device in bus.devices for turn in _turns(device, timing)]
     alarms = [turn for turn in turns if turn.block.alarm]
     return BusLoad(
@@ -124,7 +127,7 @@ def load_of(bus: Bus) -> BusLoad:
         sum(turn.cost_s / turn.period_s for turn in alarms) / hands,
         sum(turn.cost_s for turn in turns) / hands,
         timing.reply_s,
-        tuple(_age(turn, turns, alarms, timing, hands) for turn in alarms),
+        tuple(_age(turn, known, lambda turn: _worst_s(turn, turns, alarms, timing, hands)) for turn in alarms),
         hands,
     )
 
@@ -137,15 +140,23 @@ def _turns(device: ModbusDevice, timing: Timing) -> list[Turn]:
     ]
 
 
-def _age(turn: Turn, turns: Sequence[Turn], alarms: Sequence[Turn], timing: Timing, hands: int) -> AlarmAge:
-    others = len({other.device.id for other in turns if other.device is not turn.device})
-    queue = _Queue(turn, turns, alarms, timing, hands)
+def _age(turn: Turn, known: _Known, reckon: Callable[[Turn], tuple[float, ...]]) -> AlarmAge:
     points = [point for point in turn.block.points if point.point_class is PointClass.ALARM]
     most_ms = turn.device.max_age_ms
     untold_s = max(refresh_s(point, most_ms) for point in points)
-    worst = (turn.period_s + queue.wait_s(dead) for dead in DEAD if dead <= others)
     names = tuple(point.name for point in points)
-    return AlarmAge(turn.device.id, names, tuple(round(age, 4) for age in worst), most_ms / 1000, untold_s)
+    like = id(turn.device.profile), most_ms, names
+    if like not in known:
+        known[like] = reckon(turn)
+    return AlarmAge(turn.device.id, names, known[like], most_ms / 1000, untold_s)
+
+
+def _worst_s(
+    turn: Turn, turns: Sequence[Turn], alarms: Sequence[Turn], timing: Timing, hands: int
+) -> tuple[float, ...]:
+    others = len({other.device.id for other in turns if other.device is not turn.device})
+    queue = _Queue(turn, turns, alarms, timing, hands)
+    return tuple(round(turn.period_s + queue.wait_s(dead), 4) for dead in DEAD if dead <= others)
 
 
 class _Queue:

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from instruments.virtual import virtual_run
 
+from gateway.drivers.modbus import load
 from gateway.drivers.modbus.load import DEAD, FULLEST, load_of
 from gateway.drivers.modbus.plan import plan
 from gateway.drivers.modbus.timing import timing_of
@@ -97,6 +98,22 @@ def test_an_endpoint_that_takes_several_questions_at_once_is_booked_by_so_much_l
     behind = load_of(kit.bus("", (1, gas(kit, outstanding=4)), host="h", line_behind=True))
     shy = load_of(kit.bus("", (1, gas(kit, outstanding=4)), (2, gas(kit, outstanding=4, guard_ms=20)), host="h"))
     assert (behind.outstanding, shy.outstanding) == (1, 1), "one line, one pause: one question"
+
+
+def test_what_a_hundred_detectors_of_a_kind_wait_is_reckoned_once(kit, monkeypatch):
+    """Was: for each of them, against each other one; 240 on one bus took a start longer than all else that it does."""
+    reckoned = []
+
+    def worst_s(turn, *rest):
+        reckoned.append(turn.device.id)
+        return reckon(turn, *rest)
+
+    reckon = load._worst_s
+    monkeypatch.setattr(load, "_worst_s", worst_s)
+    near, far, slow = gas(kit), gas(kit, guard_ms=200), air(kit)
+    kinds = [near, far, slow]
+    load_of(kit.bus("", *((n, kinds[n % 3]) for n in range(1, 91)), host="h"))
+    assert reckoned == ["dev1", "dev3"]
 
 
 def test_each_alarm_point_is_told_with_its_ages_and_no_other(kit):
