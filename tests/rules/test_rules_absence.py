@@ -48,6 +48,17 @@ def test_a_short_outage_is_forgiven(quiet_gate):
     assert quiet_gate.said("r")[0] == "raised"
 
 
+def test_an_outage_is_as_long_as_it_was_whatever_else_was_said_in_it(quiet_gate):
+    quiet_gate.entry("access.granted", "1", 0)
+    quiet_gate.health("gate", "lost", HOUR)
+    quiet_gate.health("gate", "faulty", 2 * HOUR)
+    quiet_gate.health("gate", "ok", 2 * HOUR + 5 * MINUTE)
+    quiet_gate.wait(14 * HOUR)
+    assert quiet_gate.said("r") == []
+    quiet_gate.wait(14 * HOUR + 5 * MINUTE)
+    assert quiet_gate.said("r")[0] == "raised"
+
+
 @pytest.mark.parametrize(("reason", "heard"), [("recovered", True), ("absent", True), ("given_up", False)])
 def test_a_gap_must_be_accounted_for(quiet_gate, reason, heard):
     quiet_gate.give(SequenceGap("gate", 5, 7), HOUR)
@@ -209,6 +220,16 @@ def test_a_flat_whose_people_are_all_away_is_not_silent(couple):
     assert couple.said() == []
     couple.wait(4 * DAY + HOUR)  # a day after they should be back
     assert couple.said("welfare")[0] == "raised"
+
+
+def test_who_is_back_before_the_day_is_waited_for_from_then_on(make):
+    core = make(TOGETHER.replace("  by: flat\n", ""))
+    core.ask("away", "", HOUR, alert=None, resident="elder", for_ms=3 * DAY)
+    assert core.ask("away", "", 5 * HOUR, alert=None, resident="elder", back=True) == "done"
+    core.wait(29 * HOUR - 1)
+    assert core.said() == []
+    core.wait(29 * HOUR)
+    assert core.said("welfare")[0] == "raised"
 
 
 def test_whoever_stays_at_home_is_waited_for_as_before(couple):
