@@ -302,6 +302,18 @@ def test_a_planned_leave_that_may_have_begun_since_leaves_it_open(make, subjects
     assert core.said() == []
 
 
+def test_a_leave_ends_when_it_does_whatever_others_were_before_or_are_to_come(make, subjects):
+    planned = ((NOON - 10 * DAY, NOON - 2 * DAY), (NOON + 20 * DAY, NOON + 30 * DAY))
+    elder = Subject("elder", "person", "b1/s1/302", care=Care(("welfare",), {"gate": "p1"}, away=planned))
+    others = tuple(subject for subject in subjects if subject.id != "elder")
+    core = make(TOGETHER.replace("  by: flat\n", ""), subjects=(*others, elder), offset=NOON)
+    core.ask("away", "", HOUR, alert=None, resident="elder", for_ms=3 * DAY)
+    core.wait(4 * DAY + HOUR - 1)
+    assert core.said() == []
+    core.wait(4 * DAY + HOUR)
+    assert core.said("welfare")[0] == "raised"
+
+
 def test_a_planned_leave_leaves_it_open_while_no_clock_was_ever_trusted(make, subjects):
     spring = (NOON - 10 * DAY, NOON - 2 * DAY)
     elder = Subject("elder", "person", "b1/s1/302", care=Care(("welfare",), {"gate": "p1"}, away=(spring,)))
