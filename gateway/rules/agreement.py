@@ -13,7 +13,7 @@ from collections import defaultdict
 
 import msgspec
 
-from gateway.alerts import Alert, Condition, NoteKind, Response, Suppression
+from gateway.alerts import Alert, Condition, NoteKind, Priority, Response, Suppression
 from gateway.instant import Instant
 from gateway.rules.compound import Compound, Rule
 from gateway.rules.facts import FactBoard
@@ -39,8 +39,12 @@ class Agreement:
             met[alert.rule, alert.subject].append(alert)
         for (name, subject), alerts in met.items():
             rule = self._compound.rules.get(name)
-            if rule is not None and self._is_asked(rule, subject):
-                self._follow(rule, subject, self._one_of(rule, alerts, at))
+            asked = rule is not None and self._is_asked(rule, subject)
+            if rule is None or not (asked or (rule.momentary and rule.priority is Priority.CRITICAL)):
+                continue  # what is left of it is withdrawn, but a call for help (docs/decisions/0028)
+            kept = self._one_of(rule, alerts, at)
+            if asked:
+                self._follow(rule, subject, kept)
         for name, subject in self._watches.rows:
             rule = self._compound.rules.get(name)
             if rule is None or not self._is_asked(rule, subject):
