@@ -16,7 +16,8 @@ double may still come: that is the double, or the true echo, which comes again.
 What stays: a unit that does not double its first answer but does so later, at a time when the double falls between its next
 question and the answer, gives an old value before it is known. Of an alarm block that is its own value of a turn ago, for no other
 block of its device looks like it (``plan.py``, and so in every shipped product); of others it may be another register's. On a line where
-every twelfth to fifth frame came again at random this was no reading of 36,000 of alarm points, and 4 of 24,000 others.
+every twelfth to fifth frame came again at random, none of 36,000 readings of alarm points was another register's, and 4 of 24,000 others
+were; how many were of a turn ago was not counted.
 """
 
 from __future__ import annotations
