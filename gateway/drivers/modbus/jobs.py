@@ -48,6 +48,11 @@ class Job(Struct, eq=False):
         return self.kind is Kind.READ or self.written
 
     @property
+    def can_wait(self) -> bool:
+        """Whether an alarm of a device that rests after each question may go before it: no order waits for anything."""
+        return self.reads and self.member.rests
+
+    @property
     def question(self) -> Question | None:
         """What it reads, where that can be read."""
         if self.deed is not None:

@@ -7,7 +7,9 @@ read that somebody waits for (``poller.py``). With k devices dead it waits for t
 cost most: one for each turn of theirs that goes before it, as they settle between (``owing.py``). What falls due meanwhile hangs
 on the wait itself, so it is reckoned until it grows no more.
 Where an endpoint takes n questions at once it is done with what stands before it n times as soon, and booked by an n-th. A
-device that wants a pause between questions makes its own blocks wait for each other. Its age is then its period and that wait.
+device that wants a pause between questions makes its own blocks wait: for a pause after each of its alarm blocks that go before, after
+what else it is asked once before each of these and its own (``schedule.py``), and after its own last one where the pause is longer than
+its period. Its age is then its period and that wait.
 The bound leaves out output writes: two transactions each, when somebody needs them; and what is wanted of outputs that are dead.
 """
 
@@ -168,7 +170,8 @@ class _Queue:
         self._read_s = max(other.cost_s for other in turns)
         own = [other for other in turns if other.device is turn.device]
         self._guard_s = turn.device.profile.guard_ms / 1000
-        self._own_s = turn.cost_s + sum(t.cost_s for t in own if not t.block.alarm) + self._guard_s * len(own)
+        self._own_s = turn.cost_s + sum(t.cost_s for t in own if not t.block.alarm)
+        self._own_s += self._guard_s * (1 + (self._guard_s > turn.period_s))
         under_way = max((other.cost_s for other in turns if other is not turn), default=0.0)
         self._own_s += under_way
         by_device: dict[str, list[Turn]] = {}
@@ -187,11 +190,11 @@ class _Queue:
     def _after(self, wait_s: float, dead: int) -> float:
         times = [self._times(other, wait_s) for other in self._alarms]
         alarms_s = self._turn.cost_s + sum(n * other.cost_s for n, other in zip(times, self._alarms, strict=True))
-        again = sum(n - 1 for n, other in zip(times, self._alarms, strict=True) if other.device is self._turn.device)
+        own = sum(n for n, other in zip(times, self._alarms, strict=True) if other.device is self._turn.device)
         before = alarms_s - self._turn.cost_s + (alarms_s / ALARM_TIME + self._rest_s if self._rest_s else 0.0)
         before += self._read_s * (1 + sum(times))
         missed = sorted((self._misses(theirs, wait_s) * miss_s for miss_s, theirs in self._mortal), reverse=True)
-        return self._own_s + again * self._guard_s + (before + sum(missed[:dead])) / self._hands
+        return self._own_s + 2 * own * self._guard_s + (before + sum(missed[:dead])) / self._hands
 
     def _times(self, other: Turn, wait_s: float) -> int:
         """How often another alarm block goes before it within that time."""

@@ -82,8 +82,14 @@ class Member:
         """Every block, due now, and from then on each at its own time within the period."""
         asked = zip(self.blocks, periods(self.device, self.blocks), strict=True)
         return [
-            Slot(self.id, block, period, self._phases.last_due(self.id, block, period, at)) for block, period in asked
+            Slot(self.id, block, period, self._phases.last_due(self.id, block, period, at), rests=self.rests)
+            for block, period in asked
         ]
+
+    @property
+    def rests(self) -> bool:
+        """Whether it wants a pause after each question."""
+        return self.profile.guard_ms > 0
 
     def probe(self, at: float, after_s: float) -> list[Slot]:
         """The cheapest question that shows it is alive, none for a device of which nothing is read.

@@ -181,7 +181,12 @@ class BusPoller:
             return
         job = self._jobs.take(at, self._free_for) if self._jobs else None
         if job is not None:
-            await self._serve(job)
+            alarm = self.schedule.alarm_before(job.member.id, at, self._free_at) if job.can_wait else None
+            if alarm is None:
+                await self._serve(job)
+            else:
+                self._jobs.put(job)
+                await self._poll(alarm)
             return
         chosen = self.schedule.next(at, self._free_at)
         if isinstance(chosen, Slot):
@@ -309,6 +314,7 @@ class BusPoller:
     async def _serve(self, job: Job) -> None:
         """One step of a job: it is over, or put back for the next."""
         self._alarm_first = job.kind is not Kind.WRITE
+        self.schedule.asked(job.member.id)
         try:
             outcome = await self._step(job)
         except asyncio.CancelledError:

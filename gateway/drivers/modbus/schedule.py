@@ -10,6 +10,9 @@ for every other alarm slot once, for a third of that time and one transaction of
 Slots of one period are due at different moments of it (``Phases``): together they would all wait for each other, each time. A
 probe of a device that is given up costs a timeout, so it waits until no alarm does.
 
+A device that wants a pause after each question (``guard``) has few turns, and what comes by at the moment it is free again could have
+each of them. So nothing less urgent is asked of it twice while an alarm of its own is due.
+
 A turn that was missed is skipped and counted, not made up for: on an overbooked bus the rest grows late and nothing piles up.
 A device that may not be addressed yet is passed over without holding anybody up.
 """
@@ -35,6 +38,7 @@ _ARREARS_S = 1.0
 _CLASSES = tuple(PointClass)
 """By rank: the first goes first."""
 _RANK = {point_class: rank for rank, point_class in enumerate(_CLASSES)}
+_ALARM = _RANK[PointClass.ALARM]
 _NONE = (0,) * len(_CLASSES)
 _GOLDEN = (5**0.5 - 1) / 2
 """Steps of this part of a circle lie as evenly as can be, however many they are (three-distance theorem)."""
@@ -51,6 +55,8 @@ class Slot(Struct, eq=False):
     """Replaced by another plan."""
     probe: bool = False
     """Asked of a device that is given up, to find it again."""
+    rests: bool = False
+    """Its device wants a pause after each question."""
     rank: int = 0
     """Of its class; a probe's is the first below alarms."""
     began: float = 0.0
@@ -145,6 +151,8 @@ class Schedule:
         self._last = 0
         """Rank of the last turn."""
         self._count = 0
+        self._alarm_was_last: set[str] = set()
+        """Devices that rest, and of which the last thing asked was an alarm block."""
         self._taken, self._skipped = list(_NONE), list(_NONE)
 
     @property
@@ -173,13 +181,22 @@ class Schedule:
         wait = tuple(rank for rank, heap in enumerate(self._due) if heap and self._first(heap, at, free_at))
         if not wait:
             return self._waiting[0][0] if self._waiting else float("inf")
-        return self._give(self._chosen(wait), at, wait)
+        return self._give(self._chosen(wait), at, wait, free_at)
 
     def next_alarm(self, at: float, free_at: Callable[[Slot], float]) -> Slot | None:
         """The alarm slot to serve now, if one is due; as ``next``."""
         self._wake(at)
-        rank = _RANK[PointClass.ALARM]
-        return self._give(rank, at, ()) if self._first(self._due[rank], at, free_at) else None
+        return self._give(_ALARM, at, (), free_at) if self._first(self._due[_ALARM], at, free_at) else None
+
+    def alarm_before(self, device: str, at: float, free_at: Callable[[Slot], float]) -> Slot | None:
+        """The alarm slot of a device that rests, to be served before what somebody wants to read of it; as ``next``."""
+        self._wake(at)
+        slot = self._alarm_of(device, at, free_at)
+        return None if slot is None else self._begin(slot, at, ())
+
+    def asked(self, device: str) -> None:
+        """It was asked for something that is no slot."""
+        self._alarm_was_last.discard(device)
 
     def _chosen(self, wait: Sequence[int]) -> int:
         """The first rank that waits, unless it has to leave this turn to those below."""
@@ -188,14 +205,37 @@ class Schedule:
                 return rank
         return wait[-1]
 
-    def _give(self, rank: int, at: float, contested: tuple[int, ...]) -> Slot:
-        slot = heapq.heappop(self._due[rank])[2]
-        slot.began, slot.contested, self._last = at, contested, rank
+    def _give(self, rank: int, at: float, contested: tuple[int, ...], free_at: Callable[[Slot], float]) -> Slot:
+        slot = self._due[rank][0][2]
+        alarm = self._alarm_of(slot.device, at, free_at) if slot.rests and rank != _ALARM else None
+        if alarm is None:
+            heapq.heappop(self._due[rank])
+        return self._begin(alarm or slot, at, contested)
+
+    def _begin(self, slot: Slot, at: float, contested: tuple[int, ...]) -> Slot:
+        slot.began, slot.contested, self._last = at, contested, slot.rank
         return slot
+
+    def _alarm_of(self, device: str, at: float, free_at: Callable[[Slot], float]) -> Slot | None:
+        """Take out the alarm slot of a device that may be asked now, unless an alarm was the last thing it was asked."""
+        queue = self._due[_ALARM]
+        if device in self._alarm_was_last:
+            return None
+        waits = [
+            entry for entry in queue if entry[2].device == device and not entry[2].gone and free_at(entry[2]) <= at
+        ]
+        if not waits:
+            return None
+        queue.remove(min(waits))
+        heapq.heapify(queue)
+        return min(waits)[2]
 
     def done(self, slot: Slot, at: float, *, retry: float | None = None) -> None:
         """A slot was served, well or badly; ``retry`` wants it again after that many seconds instead of its period."""
         self._settle(slot, at - slot.began)
+        self.asked(slot.device)
+        if slot.rests and slot.rank == _ALARM:
+            self._alarm_was_last.add(slot.device)
         self._taken[slot.rank] += not slot.probe
         if slot.gone:
             return

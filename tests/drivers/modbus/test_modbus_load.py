@@ -272,11 +272,17 @@ SLOW_TO_DIE = (
     {"timeout_ms": 1000},
 )
 VALVES = [(f"open{n}", n, Space.HOLDING, FEEDBACK | {"period_ms": 5000}) for n in range(0, 60, 5)], {}
+RESTS = (
+    [("gas", 0, Space.HOLDING, ALARM | {"period_ms": 200}), ("relay", 1, Space.INPUT, FEEDBACK | {"period_ms": 200})],
+    {"guard_ms": 200},
+)
 
 
 @given(layouts())
 @example(([SLOW_TO_DIE] * 6, 9600, [6, 5, 4], 12.0, []))
 @example(([DETECTOR] * 10 + [VALVES] * 2, 9600, [], 0.0, [11, 12] * 6))
+@example(([DETECTOR] * 10 + [RESTS] * 4 + [DETECTOR] * 2, 115200, [], 10.0, []))
+@example(([DETECTOR] * 10 + [RESTS] * 4 + [DETECTOR] * 2, 115200, [], 10.0, [11, 12] * 3))
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_on_no_bus_is_an_alarm_point_older_than_was_promised(kit, layout):
     units, baud, gone, dies_at, looked_at = layout
@@ -294,7 +300,7 @@ def test_on_no_bus_is_an_alarm_point_older_than_was_promised(kit, layout):
     async def story():
         async with kit.polling(bus, line=line) as (poller, _):
             await asyncio.sleep(5)
-            spoken = [bus.devices[n - 1] for n in looked_at if n not in gone and not profiles[n - 1].guard_ms]
+            spoken = [bus.devices[n - 1] for n in looked_at if n not in gone]
             looks = [asyncio.ensure_future(look(poller, device)) for device in spoken]
             await asyncio.sleep(seconds - 5)
             for task in looks:

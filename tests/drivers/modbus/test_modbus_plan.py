@@ -158,6 +158,33 @@ def served(schedule, at, free_at=lambda _: 0):
     return chosen.device
 
 
+def test_nothing_less_urgent_has_each_turn_of_a_device_that_rests(kit):
+    """Of four such devices the relay of each second one was asked whenever its pause was over, and its gas not for 22 seconds."""
+    schedule, phases, free, asked, at = Schedule(), Phases(spread=True), {}, {}, 0.0
+
+    def planned(device, name, period, **more):
+        (block,) = plan(kit.profile(kit.point(name, 0, **more)))
+        return Slot(device, block, period, phases.last_due(device, block, period, 0), rests=device.startswith("r"))
+
+    for n in range(12):
+        schedule.replace(f"d{n}", [planned(f"d{n}", "gas", 0.5, point_class=PointClass.ALARM)])
+    for n in range(4):
+        both = ("gas", PointClass.ALARM), ("relay", PointClass.FEEDBACK)
+        schedule.replace(f"r{n}", [planned(f"r{n}", name, 0.2, point_class=its) for name, its in both])
+    while at < 30:
+        chosen = schedule.next(at, lambda slot: free.get(slot.device, 0.0))
+        if isinstance(chosen, Slot):
+            at += 0.003
+            schedule.done(chosen, at)
+            asked.setdefault(chosen.device, []).append(chosen.block.points[0].name)
+            free[chosen.device] = at + 0.2 if chosen.rests else 0.0
+        else:
+            at = max(chosen, at + 0.001)
+    for n in range(4):
+        assert asked[f"r{n}"].count("gas") > 60
+        assert ("relay", "relay") not in itertools.pairwise(asked[f"r{n}"])
+
+
 def test_the_earliest_deadline_goes_first_and_alarms_before_the_rest(kit):
     schedule = Schedule()
     slow, fast = slot(kit, "a", 5, 0), slot(kit, "b", 0.5, 1)
