@@ -11,14 +11,14 @@ does know arrives twice, with the same bytes. What is news is decided by number,
 show a message only after its successor.
 
 What the broker does not take (``tolerance.py``) is set aside in the outbox, never deleted: others pass it, and it is tried again
-when nothing waits in its lane or above (``retrial.py``).
+when nothing waits in its lane or above (``retrial.py``). What is no alert, and is on no disk, is in ``reports.py``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 
 import structlog
@@ -30,6 +30,7 @@ from gateway.uplink.latecomers import LANES
 from gateway.uplink.outbox import Message, Outbox
 from gateway.uplink.parcel import Kind, Parcel
 from gateway.uplink.payloads import shortened
+from gateway.uplink.reports import Reports
 from gateway.uplink.retrial import Retrial
 from gateway.uplink.tolerance import Tolerance
 
@@ -60,9 +61,7 @@ class Departures:
         measure: Callable[[str, bytes], int] = lambda topic, body: len(topic) + len(body),
     ) -> None:
         """``measure`` gives the bytes of the packet that a leaf and a body make."""
-        self._uplink, self._outbox, self._status, self._devices = uplink, outbox, status, devices
-        self._telemetry: deque[tuple[str, bytes]] = deque()
-        self._telemetry_kept, self._measure = telemetry_kept, measure
+        self._uplink, self._outbox, self._status, self._measure = uplink, outbox, status, measure
         self._tolerance = Tolerance()
         self._tolerances: dict[Hashable, Tolerance] = {}
         """By broker: what one does not take, another may."""
@@ -78,15 +77,13 @@ class Departures:
         """By lane: up to where it was ever read."""
         self._under_way: set[Parcel] = set()
         self._status_due, self._status_left_out = True, False
-        self._devices_due: dict[str, bytes | None] = {}
-        self._retained: set[str] = set()
-        """Devices of which the broker was told in this session."""
         self.served = False
         """The broker has taken an alert in this session, and has somebody for it, or nobody was waited for any longer."""
         self._answered = False
         """It has taken anything."""
         self._silent_at = 0.0
         """When what travels alone is no longer waited for by those who cannot wait."""
+        self._silence_ends: asyncio.TimerHandle | None = None
         self._passing: Parcel | None = None
         """The last that did not wait."""
         self._unheard = False
@@ -96,6 +93,7 @@ class Departures:
         self._landed = asyncio.Event()
         self.wake = asyncio.Event()
         self.counts: Counter[str] = Counter()
+        self._reports = Reports(devices, telemetry_kept, self._parcel, self.counts)
         self._retrial = Retrial(
             uplink, outbox, lambda message: self._alert(message, aside=True), self.wake.set, self.counts
         )
@@ -113,8 +111,7 @@ class Departures:
         self._has_witness = self.denied = self._held = False
         self._readings_ahead = 0
         self._status_due = True
-        self._devices_due = dict(self._devices())
-        self._retained = set()
+        self._reports.begin()
         self.wake.set()
 
     def lost(self, *, explained: bool = False, excused: bool = False) -> bool:
@@ -144,8 +141,7 @@ class Departures:
         """
         before = self.counts["telemetry_dropped"]
         self._drop_under_way()
-        self.counts["telemetry_dropped"] += len(self._telemetry)
-        self._telemetry.clear()
+        self._reports.end()
         self._ended = True
         self._retrial.end()
         return self.counts["telemetry_dropped"] - before
@@ -185,7 +181,7 @@ class Departures:
         self.wake.set()
 
     def device_changed(self, device: str) -> None:
-        self._devices_due[device] = None
+        self._reports.changed(device)
         self.wake.set()
 
     def offer(self, device: str, body: bytes) -> None:
@@ -193,10 +189,7 @@ class Departures:
         if self._ended:
             self.counts["telemetry_dropped"] += 1
             return
-        if len(self._telemetry) >= self._telemetry_kept:
-            self._telemetry.popleft()
-            self.counts["telemetry_dropped"] += 1
-        self._telemetry.append((device, body))
+        self._reports.offer(device, body)
         self.wake.set()
 
     @property
@@ -306,11 +299,13 @@ class Departures:
         return None
 
     def _is_silent(self) -> bool:
-        """Whether what travels alone should be answered by now; whoever asks too early is woken then."""
-        left = self._silent_at - _now()
-        if left > 0:
-            asyncio.get_running_loop().call_later(left, self.wake.set)
-        return left <= 0
+        """Whether what travels alone should be answered by now; whoever asks too early is woken then, once."""
+        if self._silence_ends is not None:
+            self._silence_ends.cancel()
+        if _now() >= self._silent_at:
+            return True
+        self._silence_ends = asyncio.get_running_loop().call_at(self._silent_at, self.wake.set)
+        return False
 
     def _must_wait(self, parcel: Parcel) -> bool:
         """Whether a parcel leaves only when nothing else is on its way; a critical one waits for none that is tried again in vain."""
@@ -338,8 +333,8 @@ class Departures:
                 return self._leave_late(late)
         return None
 
-    def _parcel(self, kind: Kind, topic: str, body: bytes, *, retain: bool = False) -> Parcel:
-        return Parcel(kind, topic, body, retain, size=self._measure(topic, body))
+    def _parcel(self, kind: Kind, topic: str, body: bytes) -> Parcel:
+        return Parcel(kind, topic, body, kind is not Kind.TELEMETRY, size=self._measure(topic, body))
 
     def _alert(self, message: Message, *, aside: bool = False) -> Parcel:
         size = self._measure(message.topic, message.body)
@@ -353,10 +348,10 @@ class Departures:
 
     def _from_status(self) -> Parcel | None:
         """How the gateway stands, in short where the broker does not take the whole of it."""
-        whole = self._parcel(Kind.STATUS, "status", self._status(), retain=True)
+        whole = self._parcel(Kind.STATUS, "status", self._status())
         if not self._is_too_large(whole):
             return self._leave(whole)
-        short = self._parcel(Kind.STATUS, "status", shortened(whole.body), retain=True)
+        short = self._parcel(Kind.STATUS, "status", shortened(whole.body))
         return None if self._tolerance.too_large(short.kind, short.size, _now()) else self._leave(short)
 
     async def _in_order(self) -> Sequence[str]:
@@ -428,36 +423,12 @@ class Departures:
         return self._leave(parcel)
 
     def _from_devices(self) -> Parcel | None:
-        while self._devices_due:
-            device, body = next(iter(self._devices_due.items()))
-            if body is None:
-                bodies = self._devices()
-                self._devices_due = {due: bodies.get(due, b"") for due in self._devices_due}
-                continue
-            del self._devices_due[device]
-            parcel = self._parcel(Kind.DEVICE, f"devices/{device}", body, retain=True)
-            if self._must_wait(parcel):
-                self._devices_due[device] = body
-                return None
-            if not body and device in self._retained:  # it is no more, and neither shall be what the broker keeps of it
-                self._retained.discard(device)
-                return self._leave(parcel)
-            if body and not self._is_too_large(parcel):
-                self._retained.add(device)
-                return self._leave(parcel)
-        return None
+        device = self._reports.device(self._must_wait, self._is_too_large)
+        return None if device is None else self._leave(device)
 
     def _from_telemetry(self) -> Parcel | None:
-        while self._telemetry:
-            device, body = self._telemetry[0]
-            parcel = self._parcel(Kind.TELEMETRY, f"telemetry/{device}", body)
-            if self._must_wait(parcel):
-                return None
-            self._telemetry.popleft()
-            if not self._is_too_large(parcel):
-                return self._leave(parcel)
-            self.counts["telemetry_dropped"] += 1
-        return None
+        reading = self._reports.reading(self._must_wait, self._is_too_large)
+        return None if reading is None else self._leave(reading)
 
     def _leave_lane(self, parcel: Parcel) -> Parcel:
         lane = self._lanes[parcel.lane]

@@ -181,9 +181,8 @@ class MqttUplink:
                 answered, asked = self._answering.lost(), self._subscribing.lost()
                 explained = answered or asked or fault.reason == "taken_over"
                 steady, served = loop.time() - began >= STEADY_S, self._departures.served
-                struck |= self._departures.lost(
-                    explained=explained, excused=fault.explained
-                )  # at any address since the last pause
+                # At any address since the last pause.
+                struck |= self._departures.lost(explained=explained, excused=fault.explained)
                 pause_due = self._lost(fault, steady=steady)
                 haste = HASTE if steady or served else haste
                 hastens = pause_due and struck and haste > 0

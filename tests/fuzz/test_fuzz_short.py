@@ -22,7 +22,8 @@ OURS = {
         "app/chronicle.py offer_telemetry", "ciphers.py seal_ccm", "control/server.py _write", "drivers/modbus/dial_in.py send",
         "drivers/modbus/serial_wire.py send", "drivers/modbus/tcp_wire.py send", "drivers/modbus/wire.py send",
         "uplink/answering.py _deliver", "uplink/answering.py _reason_against", "uplink/departures.py __init__", "uplink/departures.py offer", "uplink/departures.py _parcel", "uplink/mqtt.py __init__",
-        "uplink/mqtt.py _measure", "uplink/mqtt.py offer_telemetry", "uplink/payloads.py shortened",
+        "uplink/mqtt.py _measure", "uplink/mqtt.py offer_telemetry", "uplink/payloads.py shortened", "uplink/reports.py __init__",
+        "uplink/reports.py offer",
         "uplink/session.py packet_bytes", "uplink/session.py publish_properties", "uplink/session.py send",
     ),
     "what we say ourselves, on its way to the disk": (
