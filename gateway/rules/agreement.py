@@ -13,7 +13,7 @@ from collections import defaultdict
 
 import msgspec
 
-from gateway.alerts import Alert, Condition, NoteKind, Priority, Response, Suppression
+from gateway.alerts import Alert, Condition, NoteKind, Response, Suppression
 from gateway.instant import Instant
 from gateway.rules.compound import Compound, Rule
 from gateway.rules.facts import FactBoard
@@ -40,8 +40,8 @@ class Agreement:
         for (name, subject), alerts in met.items():
             rule = self._compound.rules.get(name)
             asked = rule is not None and self._is_asked(rule, subject)
-            if rule is None or not (asked or (rule.momentary and rule.priority is Priority.CRITICAL)):
-                continue  # what is left of it is withdrawn, but a call for help (docs/decisions/0028)
+            if rule is None or not (asked or rule.calls_for_help):
+                continue  # what is left of it is withdrawn
             kept = self._one_of(rule, alerts, at)
             if asked:
                 self._follow(rule, subject, kept)

@@ -144,6 +144,11 @@ class Rule(Struct, frozen=True):
         """The subjects that one of its ``subjects`` stands for."""
         return self.members.get(about, (about,))
 
+    @property
+    def calls_for_help(self) -> bool:
+        """Whether its open alerts outlive its subjects in the site file (docs/decisions/0028): somebody may wait, and says no more."""
+        return self.momentary and self.priority is Priority.CRITICAL
+
     def knows(self, about: str) -> bool:
         """Whether alerts of it about this subject stand."""
         return about in self.subjects or about in self.kept

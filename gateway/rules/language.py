@@ -48,12 +48,8 @@ def compile_rules(
             rules[rule.id] = rule
             said_at[rule.id] = compiler.mark("implied_by")
     _check_implied(rules, said_at, faults)
-    return {name: rule for name, rule in rules.items() if rule.subjects or _outlives(rule)}
-
-
-def _outlives(rule: Rule) -> bool:
-    """Whether its open alerts stay when the last of its subjects leaves the site (decision 0028): it says what they ask of outputs."""
-    return rule.momentary and rule.priority is Priority.CRITICAL
+    # Of one whose last subject is gone open alerts may stay, and it says what they ask of outputs.
+    return {name: rule for name, rule in rules.items() if rule.subjects or rule.calls_for_help}
 
 
 def _check_implied(rules: Mapping[str, Rule], said_at: Mapping[str, Mark], faults: Faults) -> None:
