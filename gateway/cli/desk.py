@@ -383,9 +383,8 @@ def _why(step: Item) -> str:
     """The reason of a step in words; who was told, where that is the step."""
     if step["kind"] in {"thinned", "left-out"}:
         return say(f"step.{step['kind']}_of", language(), count=step["reason"])
-    said = (
-        step["told"][0].get("because", step["reason"]) if step.get("told") else step["reason"]
-    )  # what called the first
+    called = step["told"][0] if step.get("told") else {}  # the first who was
+    said = called.get("because", step["reason"])
     because = f"because.{said}"
     is_ours = because in CATALOGUE and (step["kind"] == "told" or step["who"] is None)
     reason = say(because, language()) if is_ours else str(said)

@@ -226,9 +226,10 @@ class Schedule:
         ]
         if not waits:
             return None
-        queue.remove(min(waits))
+        first = min(waits)
+        queue.remove(first)
         heapq.heapify(queue)
-        return min(waits)[2]
+        return first[2]
 
     def done(self, slot: Slot, at: float, *, retry: float | None = None) -> None:
         """A slot was served, well or badly; ``retry`` wants it again after that many seconds instead of its period."""
