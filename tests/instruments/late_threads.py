@@ -19,11 +19,12 @@ _in_time = base_events.BaseEventLoop.run_in_executor
 
 def _late(self: base_events.BaseEventLoop, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
     def begin(*args: Any) -> Any:
-        time.sleep(random.random() ** 4 * LATEST_S)
+        time.sleep(random.random() ** 4 * LATEST_S)  # in the thread, where it holds up nobody but its own job
         return func(*args)
 
     return _in_time(self, executor, begin, *args)
 
 
 def pytest_configure() -> None:
+    # For every loop there is or will be; the stubs give the method a type variable of its own, which no other function has.
     base_events.BaseEventLoop.run_in_executor = _late  # type: ignore[method-assign,assignment]

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from instruments.rows import keep
 from properties.test_properties_model import KINDS, LADDER, OUTPUTS, OWN, PLACES, POINTS, ROLES, SHIPPED, STANDING
 
 from gateway.actions import Publish
@@ -173,11 +174,7 @@ class House:
 
     def keep(self, outcome):
         self.actions.extend(outcome.actions)
-        for row in outcome.rows:
-            if row.body is None:
-                self.rows.pop((row.kind, row.key), None)
-            elif row.kind != "closed":
-                self.rows[row.kind, row.key] = row.body
+        keep(self.rows, outcome)
 
     def boot(self, downtime):
         self.give(Boot(f"r{self.run}", f"b{self.run}", ClockQuality.UNSYNCED, downtime, None, "test"))

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from instruments.rows import keep
 
 from gateway.actions import Note, OutputState, Publish, Reply, Reread, Want
 from gateway.alerts import CHAIN_TEST, ChangeKind, Priority, Rung
@@ -207,11 +208,7 @@ class Life:
 
     def keep(self, outcome):
         self.actions.extend(outcome.actions)
-        for row in outcome.rows:
-            if row.body is None:
-                self.rows.pop((row.kind, row.key), None)
-            elif row.kind != "closed":  # written once, for the archive
-                self.rows[row.kind, row.key] = row.body
+        keep(self.rows, outcome)
 
     def revive(self):
         """A new core from what the rows say."""
