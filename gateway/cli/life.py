@@ -100,6 +100,7 @@ def _backup(asked: argparse.Namespace) -> int:
     from gateway.control.folder import state_folder
     from gateway.control.protocol import Refusal
     from gateway.faults import StoreFault
+    from gateway.store.backup import BackupFault
 
     folder = state_folder(asked.state)
     try:
@@ -108,6 +109,8 @@ def _backup(asked: argparse.Namespace) -> int:
         manifest = back_up(folder, asked.file)
     except Refusal as refusal:
         return complain(asked, f"refusal.{refusal.reason}", REFUSED, detail=refusal.detail, reason=refusal.reason)
+    except BackupFault as fault:
+        return complain(asked, f"backup.{fault.reason}", REFUSED, file=asked.file)
     except (StoreFault, OSError) as fault:
         return complain(asked, "backup.not_made", REFUSED, detail=why(fault))
     if asked.json:

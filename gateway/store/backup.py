@@ -45,13 +45,14 @@ BESIDE = ("pseudonym.key", "persons.keys", registry.NAME)
 """Files of the state folder that go with the database, where they are there."""
 _STAGE = ".restoring"
 _CHUNK = 1 << 20
+_NO_ARCHIVE = (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, ValueError, KeyError)
 
 
 class BackupFault(LoudongError):
     """The archive cannot be used, or must not be; ``reason`` is a word-catalogue key."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
-        """``not_a_backup``, ``damaged``, ``newer``, ``occupied``."""
+        """``not_a_backup``, ``damaged``, ``newer``, ``occupied``; of a backup to be made, ``in_the_way``."""
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason, self.detail = reason, detail
 
@@ -70,8 +71,10 @@ class Manifest(Struct, frozen=True):
 
 
 def make(folder: Path, out: Path, *, loudong: str, made_ms: int) -> Manifest:
-    """Write a backup of a state folder to ``out``, readable for its owner alone. Raises OSError, StoreFault."""
+    """Write a backup of a state folder to ``out``, readable for its owner alone. Raises BackupFault, OSError, StoreFault."""
     draft = out.with_name(out.name + ".new")
+    with _blaming(out, folder):
+        _spare(out)
     with _blaming(out, folder), tempfile.TemporaryDirectory(prefix=".loudong-", dir=out.parent) as shelf:  # 0700
         sources: dict[str, Path] = {}
         schema = _take_both(folder, shelf, sources)
@@ -87,6 +90,23 @@ def make(folder: Path, out: Path, *, loudong: str, made_ms: int) -> Manifest:
             raise
     files.sync_folder(out.parent)
     return manifest
+
+
+def _spare(out: Path) -> None:
+    """Only an earlier backup, or an empty file, is written over: never a site file, nor what the gateway itself lives by."""
+    if out.is_dir() or not out.exists() or (out.is_file() and not out.stat().st_size):
+        return
+    try:
+        if out.is_file():
+            with tarfile.open(out, mode="r:gz") as box:
+                _manifest(box)
+            return
+    except BackupFault as fault:
+        if fault.reason == "newer":
+            return
+    except _NO_ARCHIVE:
+        pass
+    raise BackupFault("in_the_way", str(out))
 
 
 @contextlib.contextmanager
@@ -197,7 +217,7 @@ def _unpack(archive: Path, stage: Path) -> Manifest:
         raise
     except tarfile.ReadError as error:
         raise BackupFault(_kind_of(archive), str(error)) from error
-    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, ValueError, KeyError) as error:
+    except _NO_ARCHIVE as error:
         raise BackupFault("damaged", str(error)) from error
     _prove(manifest, stage)
     return manifest

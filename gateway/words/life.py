@@ -33,6 +33,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "backup written to {file} ({files}); it holds keys, keep it like one",
     ),
     "backup.not_made": ("备份失败：{detail}", "no backup was made: {detail}"),
+    "backup.in_the_way": (
+        "{file} 已存在，而且不是备份文件，不会覆盖；请换一个文件名",
+        "{file} is there already and is no backup: it is not written over; choose another name",
+    ),
     "restore.done": (
         "已恢复到 {folder}：未关闭告警 {alerts} 条（由 {loudong} 版备份）；原有文件：{aside}",
         "restored to {folder}: {alerts} open alerts (made by version {loudong}); set aside: {aside}",

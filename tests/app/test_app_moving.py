@@ -114,6 +114,25 @@ def test_a_backup_is_for_its_owner_alone(archive):
     assert archive.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize("name", ["old/loudong.db", "old/pseudonym.key", "site.yaml", "other.tar.gz"])
+def test_what_is_no_backup_is_not_written_over(archive, tmp_path, name, capsys, monkeypatch):
+    monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
+    (tmp_path / "site.yaml").write_text("site: a\n")
+    with tarfile.open(tmp_path / "other.tar.gz", "w:gz") as other:
+        other.add(tmp_path / "site.yaml", "site.yaml")
+    before = (tmp_path / name).read_bytes()
+    assert main(["backup", str(tmp_path / name), "--state", str(tmp_path / "old")]) == 1
+    assert "is no backup: it is not written over" in capsys.readouterr().err
+    assert (tmp_path / name).read_bytes() == before
+
+
+def test_an_earlier_backup_and_an_empty_file_are_written_over(archive, tmp_path):
+    (tmp_path / "empty").touch()
+    for out in (archive, tmp_path / "empty"):
+        back_up(tmp_path / "old", out)
+        restore(out, tmp_path / f"of-{out.name}", force=False, who="root")
+
+
 def test_what_is_restored_is_private(archive, tmp_path):
     restore(archive, tmp_path / "new", force=False, who="root")
     assert {p.name: p.stat().st_mode & 0o777 for p in (tmp_path / "new").iterdir()} == {
@@ -196,6 +215,13 @@ def with_manifest(archive, **fields):
 def test_one_of_a_newer_version_says_so(archive, tmp_path, fields):
     with_manifest(archive, **fields)
     assert refused(archive, tmp_path / "new") == "newer"
+
+
+def test_a_backup_of_a_newer_version_is_written_over(archive, tmp_path):
+    """The box went back to the version before, and its seven files of the week go round."""
+    with_manifest(archive, version=99)
+    back_up(tmp_path / "old", archive)
+    restore(archive, tmp_path / "new", force=False, who="root")
 
 
 @pytest.mark.parametrize("name", ["../evil", "/etc/evil", "control.sock"])
