@@ -14,12 +14,13 @@ unexport PYTHONDONTWRITEBYTECODE
 ready = command -v $(PYTHON) >/dev/null || { echo "loudong: $(PYTHON) is missing; on Debian and Raspberry Pi OS: sudo apt-get install python3 python3-pip" >&2; exit 69; }; $(PYTHON) tools/bootstrap.py
 lock = $(UV) pip compile --quiet --upgrade pyproject.toml
 
-.PHONY: help setup demo test bench torture check sbom audit fuzz format lock clean
+.PHONY: help setup demo test search bench torture check sbom audit fuzz format lock clean
 .NOTPARALLEL:
 
 help:
 	@echo 'make demo [ARGS="--for 90s --json"]   a simulated compound, live; no root, no broker, no hardware'
 	@echo 'make test [ARGS="tests/rules -x"]     every test, with what they need of the system'
+	@echo 'make search [ARGS="tests/rules"]       every property with cases that nobody has seen yet; no part of CI'
 	@echo 'make bench [ARGS="--quick core rtu"]  what it costs and how quick it is, with baselines; about half an hour'
 	@echo 'make torture [ARGS="--quick --resume"] every fault we know, counted; hours, or minutes with --quick'
 	@echo 'make check                            style, types, import contracts, documents'
@@ -38,6 +39,11 @@ demo:
 test:
 	@$(ready) packages test
 	@.venv/bin/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+# What it finds is a test to write down (an @example, a row of a table); `make test` draws the same cases every time.
+search:
+	@$(ready) packages test
+	@.venv/bin/python -m pytest -n 2 --dist worksteal -m hypothesis --hypothesis-profile=search $(ARGS)
 
 # Prints and keeps build/bench.json; times decide nothing. Wants a quiet machine.
 bench:

@@ -1,13 +1,12 @@
-"""How Hypothesis plays everywhere: the machine's mood decides no test. No test may let a secret out. And who waits longest goes first."""
+"""The machine's mood and the dice decide no test. No test may let a secret out. And who waits longest goes first."""
 
 import pytest
-from hypothesis import HealthCheck, settings
+from instruments import draws
 from instruments.canaries import pytest_runtest_makereport
 
 __all__ = ["pytest_runtest_makereport"]  # a hook: pytest finds it here
 
-settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("house")
+draws.settle()
 
 LONG = "tests/faults/test_torture_rows.py", "tests/faults/", "tests/e2e/", "tests/sim/", "tests/drivers/", "tests/app/"
 """Where tests wait for processes and lines, and those that reckon come last: so one process waits while another reckons, and none

@@ -168,7 +168,7 @@ def keeping_the_promise(steps):
 
 
 STORIES = st.lists(READS | READS | BROKEN | WRITES | OTHERS, min_size=4, max_size=16).map(keeping_the_promise)
-SETTINGS = settings(derandomize=True, max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 WRITE_AT_THE_FIRST_ANSWER = [Step(), Step("6", 5), *(Step(address=10 * n) for n in range(1, 5))]
 SKIPS_WHILE_IT_STANDS_STILL = [

@@ -308,7 +308,7 @@ steps = st.one_of(
     st.tuples(st.just("restart"), st.sampled_from([None, 0, 20 * SECOND, HOUR])),
 )
 lives = st.lists(steps, min_size=15, max_size=60)
-PROFILE = settings(derandomize=True, max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+PROFILE = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def live(house, life):

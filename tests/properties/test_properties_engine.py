@@ -40,7 +40,7 @@ from gateway.site.reading import load_site
 
 ROOT = Path(__file__).parents[2]
 WALL = 1_795_000_000_000
-PROFILE = settings(derandomize=True, max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+PROFILE = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 PAST = """

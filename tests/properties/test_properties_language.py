@@ -20,7 +20,7 @@ from gateway.rules.watches import Phase
 from gateway.site.marks import parse
 
 WALL = 1_795_000_000_000
-PROFILE = settings(derandomize=True, max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+PROFILE = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 FEW = settings(PROFILE, max_examples=25)
 _FACTS = {
     "gas": FactSpec("%LEL", HOUR),

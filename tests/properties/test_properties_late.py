@@ -108,7 +108,7 @@ READS = st.builds(
 )  # fmt: skip
 OTHERS = st.builds(Step, st.sampled_from(("write", "wait", "reopen")), st.just(5), st.just(1), DELAYS)
 STORIES = st.lists(READS | READS | READS | OTHERS, min_size=3, max_size=14)
-SETTINGS = settings(derandomize=True, max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+SETTINGS = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 
 ALWAYS_A_LITTLE_TOO_LATE = [Step(address=10 * (n % 3), delay_s=1.2) for n in range(9)]
 ONE_LATE_ONE_LOST = [Step(delay_s=1.5), Step(delay_s=None), Step(address=10)]

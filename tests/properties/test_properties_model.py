@@ -578,11 +578,11 @@ class Beside(RuleBasedStateMachine):
             assert told == set(RUNGS[: len(told)]), "a rung was skipped"
 
 
+@pytest.mark.hypothesis
 def test_the_core_lives_as_the_book_says():
     run_state_machine_as_test(
         Beside,
         settings=settings(
-            derandomize=True,
             max_examples=40,
             stateful_step_count=12,
             deadline=None,

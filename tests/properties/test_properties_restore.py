@@ -37,7 +37,7 @@ from gateway.site.marks import parse
 from gateway.site.reading import load_site
 
 ROOT = Path(__file__).parents[2]
-PROFILE = settings(derandomize=True, max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+PROFILE = settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
 OWN = """
 - { rule: r-not, subjects: { kind: water-detector }, when: { not: { point: water, is: false } }, priority: high, grade: small }
 - { rule: r-not-gas, subjects: { kind: gas-detector }, when: { not: { point: gas_high_alarm, is: false } }, priority: high, grade: small }

@@ -30,7 +30,7 @@ from gateway.nodes import Faults
 from gateway.rules.engine import Engine
 from gateway.rules.watches import Phase
 
-PROFILE = settings(derandomize=True, max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+PROFILE = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 ELDER, WALL = "elder-301", 1_780_000_000_000  # half a year before the leave that the site file plans
 FORGIVEN = 10 * MINUTE
 TOLD_WITHIN = DAY + FORGIVEN

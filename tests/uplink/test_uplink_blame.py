@@ -13,7 +13,7 @@ from gateway.uplink.departures import Departures
 from gateway.uplink.parcel import Kind
 from gateway.uplink.tolerance import LONGEST_REST_S
 
-PROFILE = settings(derandomize=True, max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+PROFILE = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 DEAD, GOOD, SHAKY = "dead", "good", "shaky"
 
 

@@ -340,7 +340,7 @@ deeds = st.lists(
 
 
 @pytest.mark.parametrize("kind", ["plain", "status", "scaled", "heartbeat", "warm"])
-@settings(derandomize=True, max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(lived=deeds)
 def test_what_is_not_decoded_again_is_reported_as_if_it_were(kit, kind, lived):
     more = {
