@@ -13,8 +13,8 @@ from pathlib import Path
 
 from gateway.alerts import Priority
 from gateway.app.compound import BUILTIN, compound_of
-from gateway.drivers.modbus.load import FULLEST, FULLEST_ALARMS, BusLoad, load_of
-from gateway.nodes import Faults
+from gateway.drivers.modbus.load import FULLEST, FULLEST_ALARMS, BusLoad, Turn, load_of
+from gateway.nodes import Faults, duration_text
 from gateway.rules.compound import HEALTH, Compound, Rule, within
 from gateway.rules.conditions import Is, Threshold, leaves
 from gateway.rules.history import sources
@@ -40,14 +40,14 @@ SIDES: Mapping[str, Danger] = {
 """Measured point -> the side on which the built-in rules take it for dangerous (a test reads them from ``builtin.yaml``)."""
 TOLERATED = frozenset(
     {
-        *("fault.overbooked", "fault.alarm_ages"),
+        *("fault.overbooked", "fault.alarm_ages", "fault.alarms_beyond_guard"),
         *("fault.feedback_no_state", "fault.feedback_written"),
         *("fault.point_opens", "fault.valve_reopens"),
         *("fault.profile_withdrawn", "fault.profile_found_wrong", "fault.profile_placeholder"),
         *("fault.profile_point_ours", "fault.id_ours"),
     }
 )
-"""What stops no start: a bus asked for too much, an output that is unproven or unsafe, a profile that is withdrawn or was
+"""What stops no start: a bus or a device asked for too much, an output that is unproven or unsafe, a profile that is withdrawn or was
 never filled in, a name that is ours. A version before let them pass, and an upgrade that knows better must leave nobody without alerts."""
 _NO_DANGER = frozenset({HEALTH, "reason", "tamper"})
 """Facts that speak of the device itself: a rule that reads only these hears no gas."""
@@ -78,6 +78,7 @@ def _check_loads(site: Site, faults: Faults) -> None:
     """No bus is asked for more than it can promise, and no alarm point for more than its bus."""
     for load in loads(site):
         _check_ages(site.buses[load.bus], load, faults)
+        _check_pauses(site.buses[load.bus], load, faults)
         if load.overbooked:
             fields = {"load": f"{load.share:.0%}", "alarms": f"{load.alarm_share:.0%}"}
             limits = {"most": f"{FULLEST:.0%}", "most_alarms": f"{FULLEST_ALARMS:.0%}"}
@@ -95,6 +96,28 @@ def _check_ages(bus: Bus, load: BusLoad, faults: Faults) -> None:
                 "most": f"{age.most_s:g}",
             }
             faults.add(devices[age.device].mark, "fault.alarm_ages", name=age.device, bus=bus.id, **told)
+
+
+def _check_pauses(bus: Bus, load: BusLoad, faults: Faults) -> None:
+    """No device is asked more often than the pauses it wants allow: its alarm points never, the others with a warning."""
+    devices = {device.id: device for device in bus.devices}
+    for asked in (one for one in load.pauses if one.overasked):
+        device = devices[asked.device]
+        told = {
+            "times": f"{asked.times_a_minute:.1f}",
+            "most": f"{asked.most_a_minute:.1f}",
+            "given": "; ".join(f"{_names(turn)} {duration_text(round(1000 * turn.period_s))}" for turn in asked.turns),
+            "guard": duration_text(device.profile.guard_ms),
+            "profile": device.profile.id,
+        }
+        if asked.alarms_late:
+            faults.add(device.mark, "fault.alarms_beyond_guard", name=device.id, **told)
+        else:
+            faults.warn(device.mark, "fault.asked_beyond_guard", name=device.id, **told)
+
+
+def _names(turn: Turn) -> str:
+    return ", ".join(point.name for point in turn.block.points)
 
 
 def _check_heard(site: Site, compound: Compound, faults: Faults) -> None:

@@ -29,6 +29,14 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}：{given} 在总线 {bus} 上最坏要 {worst} 秒才更新一次，超过 max_age（{most} 秒），没有故障也会被当作失联；请放宽 max_age，或让总线空一些。",
         "{name}: {given} may be {worst} s old on bus {bus} though nothing is wrong, and counts as lost after max_age ({most} s); allow a longer max_age, or ask less of the bus.",
     ),
+    "fault.alarms_beyond_guard": (
+        "{name}：每分钟要问它 {times} 次（{given}），而它每次应答后要停 {guard}（guard），最多只能问 {most} 次，报警点会读得晚；请在型号 {profile} 里把这些点的 period 放长，或让一次询问读到更多的点（max_read、max_hole）；说明书允许，也可以缩短 guard。",
+        "{name}: is to be asked {times} times a minute ({given}), and with its pause of {guard} after each answer (guard) takes {most} at most, so that its alarm points are read late; in profile {profile} give these points a longer period, or let one question read more of them (max_read, max_hole), or a shorter guard where the manual allows it.",
+    ),
+    "fault.asked_beyond_guard": (
+        "{name}：每分钟要问它 {times} 次（{given}），而它每次应答后要停 {guard}（guard），最多只能问 {most} 次，不是报警的点会比 period 读得少；请在型号 {profile} 里把这些点的 period 放长，或让一次询问读到更多的点（max_read、max_hole）；说明书允许，也可以缩短 guard。",
+        "{name}: is to be asked {times} times a minute ({given}), and with its pause of {guard} after each answer (guard) takes {most} at most, so that its points that are no alarms are read less often than their period says; in profile {profile} give these points a longer period, or let one question read more of them (max_read, max_hole), or a shorter guard where the manual allows it.",
+    ),
     "fault.seven_bits": (
         "{name}：Modbus RTU 每个字节 8 位，不能用 7 个数据位（那是 Modbus ASCII）。",
         "{name}: Modbus RTU sends bytes of 8 bits; 7 data bits belong to Modbus ASCII.",

@@ -10,6 +10,8 @@ Where an endpoint takes n questions at once it is done with what stands before i
 device that wants a pause between questions makes its own blocks wait: for a pause after each of its alarm blocks that go before, after
 what else it is asked once before each of these and its own (``schedule.py``), and after its own last one where the pause is longer than
 its period. Its age is then its period and that wait.
+Such a device is booked, too, as if it were a bus of its own: by what each of its blocks costs and its pause, over the block's period. Its
+alarms are booked by their own and by one of its other turns between each two (``schedule.py``), as far as it is asked for so many.
 The bound leaves out output writes: two transactions each, when somebody needs them; and what is wanted of outputs that are dead.
 """
 
@@ -31,8 +33,11 @@ from gateway.site.profile import PointClass
 
 LISTEN_S = 3.0
 """Every device is asked at least this often, so that its silence shows within 10 s."""
+LISTEN_PAUSES = 1.5
+"""But one that wants long pauses no more often than this many of them: that alone would be more than it takes."""
 FULLEST = 0.85
-"""Of a bus: the rest is for probes (2 %), repeats, output writes and devices slower than ``REPLY_S`` (facts/modbus 4)."""
+"""Of a bus, and of a device that wants pauses: the rest is for probes (2 %), repeats, output writes and devices slower than ``REPLY_S``
+(facts/modbus 4)."""
 FULLEST_ALARMS = 0.8
 """Of it by alarms: beyond that a round of them may not end within their period, and no age can be promised."""
 DEAD = (0, 1, 3, 5)
@@ -66,6 +71,51 @@ class AlarmAge(Struct, frozen=True):
         return self.worst_s[0] + self.untold_s > self.most_s
 
 
+class Pauses(Struct, frozen=True):
+    """What is asked of one device that wants a pause after each question."""
+
+    device: str
+    turns: tuple[Turn, ...]
+
+    @property
+    def share(self) -> float:
+        """Of its time that is asked for, its pauses among it."""
+        return sum(self._each(turn) / turn.period_s for turn in self.turns)
+
+    @property
+    def alarm_share(self) -> float:
+        """Of it for alarms, and for what may go between them."""
+        alarms = [turn for turn in self.turns if turn.block.alarm]
+        rest = [turn for turn in self.turns if not turn.block.alarm]
+        between = max(map(self._each, rest), default=0.0) * sum(1 / turn.period_s for turn in alarms)
+        asked = sum(self._each(turn) / turn.period_s for turn in rest)
+        return self.share - asked + min(asked, between)
+
+    @property
+    def overasked(self) -> bool:
+        """Whether some of its points are read less often than is wanted."""
+        return self.share > FULLEST
+
+    @property
+    def alarms_late(self) -> bool:
+        """Whether its alarm points are, too."""
+        return self.alarm_share > FULLEST
+
+    @property
+    def times_a_minute(self) -> float:
+        """How often it is asked."""
+        return sum(60 / turn.period_s for turn in self.turns)
+
+    @property
+    def most_a_minute(self) -> float:
+        """How often it may be."""
+        return FULLEST * self.times_a_minute / self.share
+
+    @staticmethod
+    def _each(turn: Turn) -> float:
+        return turn.cost_s + turn.device.profile.guard_ms / 1000
+
+
 class BusLoad(Struct, frozen=True):
     """One bus."""
 
@@ -80,6 +130,8 @@ class BusLoad(Struct, frozen=True):
     alarms: tuple[AlarmAge, ...]
     outstanding: int = 1
     """Questions under way at once, by which ``share`` is divided."""
+    pauses: tuple[Pauses, ...] = ()
+    """Of each device that wants them."""
 
     @property
     def overbooked(self) -> bool:
@@ -100,7 +152,11 @@ class BusLoad(Struct, frozen=True):
         ]
         shares = {"load": round(self.share, 3), "alarm_load": round(self.alarm_share, 3)}
         times = {"cycle_s": round(self.cycle_s, 3), "reply_ms": round(1000 * self.reply_s, 3)}
-        several = {"outstanding": self.outstanding}
+        pauses = [
+            {"device": one.device, "load": round(one.share, 3), "alarm_load": round(one.alarm_share, 3)}
+            for one in self.pauses
+        ]
+        several = {"outstanding": self.outstanding, "pauses": pauses}
         return {"bus": self.bus, **shares, **times, **several, "ages": ages}
 
 
@@ -115,13 +171,15 @@ def periods(device: ModbusDevice, blocks: Sequence[Block]) -> list[float]:
     """
     found = [min(b.period_ms, device.max_age_ms / 3 if b.alarm else b.period_ms) / 1000 for b in blocks]
     quickest = found.index(min(found)) if found else -1
-    return [min(p, LISTEN_S) if n == quickest else p for n, p in enumerate(found)]
+    listen_s = max(LISTEN_S, LISTEN_PAUSES * device.profile.guard_ms / 1000)
+    return [min(p, listen_s) if n == quickest else p for n, p in enumerate(found)]
 
 
 def load_of(bus: Bus) -> BusLoad:
     """What the site asks of a bus."""
     timing, hands, known = timing_of(bus), outstanding_of(bus), _Known()
-    turns = [turn for device in bus.devices for turn in _turns(device, timing)]
+    by_device = {device.id: _turns(device, timing) for device in bus.devices}
+    turns = [turn for theirs in by_device.values() for turn in theirs]
     alarms = [turn for turn in turns if turn.block.alarm]
     return BusLoad(
         bus.id,
@@ -131,15 +189,20 @@ def load_of(bus: Bus) -> BusLoad:
         timing.reply_s,
         tuple(_age(turn, known, lambda turn: _worst_s(turn, turns, alarms, timing, hands)) for turn in alarms),
         hands,
+        tuple(
+            Pauses(device, theirs)
+            for device, theirs in by_device.items()
+            if theirs and theirs[0].device.profile.guard_ms
+        ),
     )
 
 
-def _turns(device: ModbusDevice, timing: Timing) -> list[Turn]:
+def _turns(device: ModbusDevice, timing: Timing) -> tuple[Turn, ...]:
     blocks = plan(device.profile, timing.paying(device.profile))
-    return [
+    return tuple(
         Turn(device, block, period, timing.read_s(block, device.profile))
         for block, period in zip(blocks, periods(device, blocks), strict=True)
-    ]
+    )
 
 
 def _age(turn: Turn, known: _Known, reckon: Callable[[Turn], tuple[float, ...]]) -> AlarmAge:

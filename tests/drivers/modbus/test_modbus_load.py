@@ -1,6 +1,7 @@
 """What a site asks of a bus, reckoned before it is polled; and held against a bus that is polled on a virtual clock."""
 
 import asyncio
+import collections
 import itertools
 
 import msgspec
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 from instruments.virtual import virtual_run
 
 from gateway.drivers.modbus import load
-from gateway.drivers.modbus.load import DEAD, FULLEST, load_of
+from gateway.drivers.modbus.load import DEAD, FULLEST, LISTEN_S, load_of, periods
+from gateway.drivers.modbus.overload import BEGINS
 from gateway.drivers.modbus.plan import plan
 from gateway.drivers.modbus.timing import timing_of
 from gateway.faults import DeviceFault
@@ -167,6 +169,89 @@ def test_a_product_that_wants_pauses_makes_its_own_points_older(kit):
     assert shy == pytest.approx(plain + 0.5)
 
 
+def shy(kit, *periods_ms, guard_ms=500, alarms=1):
+    """A device of so many blocks, that wants a pause after each; the first ones are alarms'."""
+    classes = [PointClass.ALARM] * alarms + [PointClass.NORMAL] * (len(periods_ms) - alarms)
+    points = zip(itertools.count(0, 100), classes, periods_ms, strict=False)
+    named = [kit.point(f"p{at}", at, point_class=named, period_ms=ms) for at, named, ms in points]
+    return kit.profile(*named, guard_ms=guard_ms)
+
+
+@pytest.mark.parametrize(
+    ("periods_ms", "alarms", "over", "alarms_late"),
+    [
+        ((1000,), 1, False, False),
+        ((500,), 1, True, True),
+        ((1000, 1000), 1, True, True),  # after each alarm block one of the rest may go, so the alarm is late, too
+        ((3000, 1000, 1000), 1, True, False),
+        ((1000, 5000), 1, False, False),
+        ((1000, 5000), 0, False, False),
+        ((1000, 1000), 0, True, False),
+    ],
+)
+def test_a_device_is_asked_no_more_than_its_pauses_allow(kit, periods_ms, alarms, over, alarms_late):
+    (asked,) = load_of(kit.bus("/dev/x", (1, shy(kit, *periods_ms, alarms=alarms)), (2, gas(kit)))).pauses
+    assert (asked.device, asked.overasked, asked.alarms_late) == ("dev1", over, alarms_late)
+    assert asked.times_a_minute == pytest.approx(sum(60_000 / ms for ms in periods_ms))
+    assert (asked.times_a_minute > asked.most_a_minute) == over
+
+
+def test_a_device_of_long_pauses_can_be_asked_for_something(kit):
+    """Its silence is noticed later; else it was asked for more than it takes whatever its profile wanted."""
+    bus = kit.bus("/dev/x", (1, shy(kit, 30_000, alarms=0, guard_ms=5000)), (2, shy(kit, 30_000, guard_ms=1500)))
+    listened = [periods(device, plan(device.profile)) for device in bus.devices]
+    assert listened == [[7.5], [LISTEN_S]]
+    assert not any(asked.overasked for asked in load_of(bus).pauses)
+
+
+def site_of_a_shy_device(path, lower, alarm="1s"):
+    (path / "profiles").mkdir(exist_ok=True)
+    head = "id: shy\nkind: gas-detector\nname: { zh: 探, en: shy }\nsource: { kind: measured, text: x }\nguard: 500ms\n"
+    gas_ = f"  gas: {{ space: holding, address: 0, type: uint16, unit: '%LEL', class: alarm, period: {alarm} }}\n"
+    rest = f"  temperature: {{ space: input, address: 0, type: int16, unit: '°C', period: {lower} }}\n"
+    (path / "profiles" / "shy.yaml").write_text(f"{head}points:\n{gas_}{rest}", encoding="utf-8")
+    (path / "site.yaml").write_text(
+        "site: s\ngateway: g\nplaces: { b1: one }\nbuses:\n  line:\n    port: /dev/serial/by-path/x\n    devices:\n"
+        "      gas: { profile: shy, unit_id: 1, place: b1 }\n"
+    )
+    return str(path / "site.yaml")
+
+
+def told_by_check(capsys, path):
+    import json
+
+    from gateway.cli import main
+
+    code = main(["check", "--json", path])
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return code, {item["key"]: item for item in told if "key" in item}, next(item for item in told if "load" in item)
+
+
+def test_check_says_of_which_device_more_is_asked_than_its_pause_allows(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
+    _, told, bus = told_by_check(capsys, site_of_a_shy_device(tmp_path, "10s"))
+    assert not {"fault.alarms_beyond_guard", "fault.asked_beyond_guard"} & told.keys()
+    assert bus["pauses"] == [{"device": "gas", "load": 0.581, "alarm_load": 0.581}]
+
+    _, told, bus = told_by_check(capsys, site_of_a_shy_device(tmp_path, "700ms", alarm="3s"))
+    fault = told["fault.asked_beyond_guard"]
+    assert (fault["line"], fault["level"]) == (8, "warning")
+    assert "fault.alarms_beyond_guard" not in told
+    assert "105.7 times a minute (gas 3s; temperature 700ms)" in fault["message"]
+    assert "pause of 500ms" in fault["message"]
+
+    code, told, _ = told_by_check(capsys, site_of_a_shy_device(tmp_path, "700ms"))
+    fault = told["fault.alarms_beyond_guard"]
+    assert (code, fault["line"], fault["level"]) == (78, 8, "error")
+    assert "145.7 times a minute" in fault["message"]
+
+
+def test_a_start_tolerates_what_pauses_do_not_allow():
+    from gateway.app.check import TOLERATED
+
+    assert "fault.alarms_beyond_guard" in TOLERATED
+
+
 class Wire:
     """A line that takes exactly the time it is reckoned to take; some of its units are dead from a moment on."""
 
@@ -310,6 +395,63 @@ def test_on_no_bus_is_an_alarm_point_older_than_was_promised(kit, layout):
     oldest, nth = oldest_of(line, bus, seconds), DEAD.index(len(gone))
     for age in load.alarms:
         assert oldest.get((age.device, age.points), 0.0) <= age.worst_s[nth]
+
+
+async def left_out(kit, bus, seconds):
+    """Of the turns of each device, alarms and others apart, how many were taken and left out (after the first moments)."""
+    turns = collections.defaultdict(lambda: [0, 0])
+    async with kit.polling(bus, line=Wire(bus, set())) as (poller, _):
+        done = poller.schedule.done
+
+        def count(slot, at, *, retry=None):
+            taken = turns[slot.device, slot.block.alarm]
+            taken[0] += at > seconds / 10
+            taken[1] += max(0, int((at - slot.due) / slot.period)) if at > seconds / 10 else 0
+            done(slot, at, retry=retry)
+
+        poller.schedule.done = count
+        await asyncio.sleep(seconds)
+    return {whose: skipped / max(1, taken + skipped) for whose, (taken, skipped) in turns.items()}
+
+
+@st.composite
+def shy_products(draw):
+    """Of one to four blocks, and with a pause after each."""
+    count = draw(st.integers(1, 4))
+    every = st.sampled_from([200, 500, 700, 1000, 2000, 5000])
+    return (
+        draw(st.lists(every, min_size=count, max_size=count)),
+        draw(st.integers(0, count)),
+        draw(st.sampled_from([50, 200, 500, 1000])),
+    )
+
+
+@given(st.lists(shy_products(), min_size=1, max_size=6), st.integers(0, 4))
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_alarm_is_left_out_on_a_bus_whose_devices_are_asked_no_more_than_their_pauses_allow(kit, kinds, plain):
+    wanted = [shy(kit, *every, guard_ms=guard_ms, alarms=alarms) for every, alarms, guard_ms in kinds]
+    bus = kit.bus("/dev/x", *enumerate([*wanted, *[gas(kit)] * plain], 1))
+    load = load_of(bus)
+    allowed = [asked.device for asked in load.pauses if not asked.alarms_late]
+    assume(not load.overbooked and allowed)
+    shares = virtual_run(left_out(kit, bus, 120.0))
+    assert all(shares.get((device, True), 0.0) < BEGINS for device in allowed)
+
+
+@given(shy_products())
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_refused_or_warned_of_is_what_is_left_out(kit, product):
+    """One device on a line of its own: what it is asked for is read, or left out as it was said."""
+    every, alarms, guard_ms = product
+    bus = kit.bus("/dev/x", (1, shy(kit, *every, guard_ms=guard_ms, alarms=alarms)), baud=115200)
+    (asked,) = load_of(bus).pauses
+    shares = virtual_run(left_out(kit, bus, 300.0))
+    if not asked.overasked:
+        assert not any(shares.values())
+    elif asked.share > 1.1:
+        assert any(shares.values())
+    if not asked.alarms_late:
+        assert not shares.get(("dev1", True), 0.0)
 
 
 def test_an_overbooked_bus_is_refused(tmp_path, capsys, monkeypatch):
