@@ -15,7 +15,7 @@ remarks, those that begin with ``=>`` are answers, and both are passed over.
                                             old at 3h (and when, by the terminal's clock)
     5s    gap gate-1 5-7                    serial numbers are missing; gap gate-1 5-7 recovered (absent, given_up): no more
     5s    head says elder-301 away 3d       also: back
-    5s    output valve-301 confirmed        also: failed, held
+    5s    output valve-301 confirmed        also: failed, held; wanted shut, is open (what was asked of it, what it reads)
     5s    head acks gas-high                also: acks … on site, silences, resets, closes, closes … mistaken: REASON,
                                             shelves … 20min: REASON, unshelves
     5s    restart after 20s                 also: restart, nobody knows how long (nor what time it is)
@@ -212,10 +212,17 @@ def _gap(words: list[str], _number: int) -> SequenceGap:
     return SequenceGap(words[1], int(first), int(last or first), open=ended is None, reason=ended or "")
 
 
+_BECAME = {"confirmed": "", "failed": "not_confirmed", "held": "held_without_cause"}
+"""What becomes of an output, and the reason that is reported."""
+
+
 def _output(words: list[str], _number: int) -> Actuated:
-    failed, held = "failed" in words, "held" in words
-    reason = "held_without_cause" if held else "not_confirmed" if failed else ""
-    return Actuated(words[1], "?", None, confirmed=not failed, reason=reason)
+    marks = _Marks(words[2:])
+    wanted, actual = marks.after("wanted") or "", marks.after("is")
+    became = marks.one_of(tuple(_BECAME))
+    marks.done()
+    reason = _BECAME.get(became or "", "")
+    return Actuated(words[1], wanted, actual, confirmed=became != "failed", reason=reason)
 
 
 def _restart(words: list[str], _number: int) -> Restart:

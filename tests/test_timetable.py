@@ -6,7 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.events import Command, DeviceHealth, Entry, Health, Press, PressKind, Quality, Reading, SequenceGap, Verb
+from gateway.events import (
+    Actuated,
+    Command,
+    DeviceHealth,
+    Entry,
+    Health,
+    Press,
+    PressKind,
+    Quality,
+    Reading,
+    SequenceGap,
+    Verb,
+)
 from gateway.timetable import NotATimetable, Restart, parse, parse_line
 
 
@@ -46,6 +58,10 @@ def test_deeds():
         "c7", "local", "duty", Verb.TEST, None, "weekly: the first", 1_200_000,
         target="b1", priority="high", up_to="street",
     )  # fmt: skip
+    assert what("output valve-1 failed") == Actuated("valve-1", "", None, confirmed=False, reason="not_confirmed")
+    failed = Actuated("valve-1", "shut", "open", confirmed=False, reason="not_confirmed")
+    assert what("output valve-1 failed wanted shut is open") == failed
+    assert what("output fan-1 held").reason == "held_without_cause"
     assert what("duty tests") == Command("c7", "local", "duty", Verb.TEST)
     shelved = what("duty shelves sos 20min: drill: the second")
     assert shelved == Command("c7", "local", "duty", Verb.SHELVE, "sos", "drill: the second", 1_200_000)
@@ -57,6 +73,7 @@ def test_deeds():
         ("5 press sos-301", "not_a_time"),
         ("5s press sos-301 sinlge", "not_a_deed"),
         ("5s press", "not_a_deed"),
+        ("5s output valve-1 fialed", "not_a_deed"),
         ("5s gas-301.gas = ", "not_a_deed"),
         ("5s gas-301.gas = twenty", "not_a_deed"),
         ("5s gas-301.gas = [1]", "not_a_deed"),

@@ -6,6 +6,7 @@ it neither raises an alert nor lets one return. Kleene's tables join the three v
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import inf
 
 import msgspec
@@ -14,6 +15,7 @@ from msgspec import Struct
 from gateway.alerts import Why
 from gateway.events import Entry, Press, Quality, Scalar
 from gateway.instant import DAY, MINUTE, Instant
+from gateway.rules.compound import ACTUAL, CONFIRMED, WANTED
 from gateway.rules.question import Case, ConditionNode, Fact, Finding, why_of
 from gateway.rules.signs import SIGNS, Sign
 
@@ -23,6 +25,9 @@ WORSE_BELOW = 2
 """Deadbands of a falling limit: so much less is worse (of oxygen 1 %VOL). Half of such a limit is death."""
 WORSE_BARE = 0.1
 """Of a falling limit without a deadband: a tenth of it less."""
+
+_TOLD_BESIDE = {CONFIRMED: (WANTED, ACTUAL)}
+"""Facts that say what another one is about, and are told with it."""
 
 
 class Threshold(Struct, frozen=True):
@@ -99,8 +104,14 @@ class Is(Struct, frozen=True):
         if not alarming:
             return Finding(False, (), stale_at)
         ripe = Instant(fact.since + self.for_ms)
-        why = (why_of(case, self.fact, fact, None),)
+        why = (why_of(case, self.fact, fact, None), *self._beside(case, owner))
         return Finding(True, why, stale_at) if case.at >= ripe else Finding(False, why, ripe)
+
+    def _beside(self, case: Case, owner: str) -> Iterator[Why]:
+        for name in _TOLD_BESIDE.get(self.fact, ()):
+            fact = case.view.fact(owner, name)
+            if fact is not None:
+                yield why_of(case, name, fact, None)
 
     def _alarming(self, fact: Fact) -> bool:
         return any(

@@ -44,7 +44,20 @@ from gateway.rules.agreement import Agreement
 from gateway.rules.answered import AnsweredCommands
 from gateway.rules.away import AWAY
 from gateway.rules.commands import Verdict, carry_out
-from gateway.rules.compound import BY_HAND, CLOCK, CONFIRMED, GAP, HEALTH, HELD, SYNCED, Compound, Subject
+from gateway.rules.compound import (
+    ACTUAL,
+    BY_HAND,
+    CLOCK,
+    CONFIRMED,
+    GAP,
+    HEALTH,
+    HELD,
+    SYNCED,
+    UNREAD,
+    WANTED,
+    Compound,
+    Subject,
+)
 from gateway.rules.deadlines import Deadlines
 from gateway.rules.facts import OURS, ClockRow, FactBoard, Segment
 from gateway.rules.ledger import Ledger, Row, Table
@@ -240,6 +253,9 @@ class Engine:
             for name, value in self._terminals.pair(event, at):
                 self._hear(event.terminal, name, value, Quality.GOOD, stamped)
         elif isinstance(event, Actuated):
+            if event.wanted:  # a timetable need not say it
+                self._hear(event.output, WANTED, event.wanted, Quality.GOOD, stamped)
+                self._hear(event.output, ACTUAL, event.actual or UNREAD, Quality.GOOD, stamped)
             self._hear(event.output, CONFIRMED, event.confirmed, Quality.GOOD, stamped)
             self._hear(event.output, HELD, event.reason.startswith("held"), Quality.GOOD, stamped)
             self._wants.answered(event, at - self.board.blind_ms())

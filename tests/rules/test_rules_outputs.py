@@ -5,7 +5,7 @@ import pytest
 from gateway.actions import OutputState
 from gateway.events import Actuated, Command, Quality, SiteLoaded, Stamped, Verb
 from gateway.instant import DAY, HOUR, MINUTE, SECOND, Instant
-from gateway.rules.compound import OutputSpec
+from gateway.rules.compound import FactSpec, OutputSpec, Subject
 from gateway.rules.engine import Engine
 from gateway.rules.wants import GONE
 
@@ -189,6 +189,29 @@ def test_an_output_put_on_by_us_is_ours_until_it_is_seen_off(core):
     revived.handle(Stamped(Instant(4 * SECOND), "r2.3", Command("c1", "local", "head", Verb.ACK, alert)))
     revived.handle(Stamped(Instant(5 * SECOND), "r2.4", Actuated("siren", "off", "off", confirmed=True)))
     assert revived.driven() == frozenset()
+
+
+NOT_CONFIRMED = """
+- rule: output-not-confirmed
+  subjects: { kind: output }
+  when: { point: confirmed, is: false }
+  priority: critical
+  grade: big
+"""
+
+
+@pytest.mark.parametrize(("actual", "told"), [("open", "open"), (None, "unknown")])
+def test_an_output_that_is_not_confirmed_says_what_was_wanted_and_what_it_is(make, actual, told):
+    valve = Subject("valve", "output", "b1/s1/301", (), {"confirmed": FactSpec()})
+    core = make(NOT_CONFIRMED, subjects=(valve,), outputs=())
+    core.give(Actuated("valve", "leave", None, confirmed=True))
+    core.give(Actuated("valve", "shut", actual, confirmed=False, reason="not_confirmed"), SECOND)
+    why = core.alert("output-not-confirmed").why
+    assert [(one.fact, one.value, one.at) for one in why] == [
+        ("confirmed", False, SECOND),
+        ("wanted", "shut", SECOND),
+        ("actual", told, SECOND),
+    ]
 
 
 def test_a_test_shuts_the_valve_and_sounds_nothing(core):

@@ -198,6 +198,17 @@ def test_an_alert_without_a_place_says_what_it_is_about():
     assert "11 alerts of this kind are open. " in data["texts"]["en"]["text"]
 
 
+def test_an_output_says_in_words_what_was_wanted_and_what_it_is():
+    why = (Why(fact, value, Quality.GOOD, Instant(900)) for fact, value in WHY_NOT_CONFIRMED.items())
+    alert = msgspec.structs.replace(GAS, rule="output-not-confirmed", subject="valve-1", why=tuple(why))
+    texts = json.loads(body(msgspec.structs.replace(CHANGE, alert=alert)))["data"]["texts"]
+    assert "confirmed: no. wanted: shut. found: open." in texts["en"]["text"]
+    assert "动作确认：否。要求状态：关闭。实际状态：打开。" in texts["zh-CN"]["text"]
+
+
+WHY_NOT_CONFIRMED = {"confirmed": False, "wanted": "shut", "actual": "open"}
+
+
 def test_the_same_change_gives_the_same_bytes():
     assert body() == body()
     assert body(now=Instant(3_001)) != body()
