@@ -4,7 +4,8 @@ Theory. The transaction id tells which question an answer belongs to. But cheap 
 it with the id of the newest request, so a late answer would be the value of the next question. So the settle rule of a cable holds
 here, too (``owing.py``), but for devices that take several questions at once, which no such gateway does. An honest one is owed
 nothing any more once its late answer has come under its own id. What comes under another question's id, and is the answer that
-somebody else is owed, leaves that question open.
+somebody else is owed, leaves that question open. A gateway that gave up a unit and says so (exception 11) takes what that unit says
+later for the answer to what it asks by then, under that one's id, however honest it is: the unit owes its answer still.
 
 The frames themselves are believed no more than on a cable: unit, function and length must be those asked for (facts/modbus 0.2).
 A stream that lost its framing is hung up on, for nothing behind the damage can be trusted.
@@ -189,15 +190,17 @@ class MbapLine(Asking):
         """The body of an answer whose unit, function and length are right."""
         request, self._misses = asked.request, 0
         took_s = self._took(asked.asked_at)
-        if owing := self._owing.get(request.unit):
+        if _gives_up(frame):
+            self._owe(asked)
+        elif owing := self._owing.get(request.unit):
             owing.answered(request, asked.asked_at, self._latency_s)
-        self._patience[request.unit].answered(took_s)
+        self._patience[request.unit].answered(took_s)  # of a gateway, too: it asks nobody else meanwhile
         self.tally.latencies[request.unit].add(took_s)
         if frame[1] == request.function:
             self.tally.add(request.unit, "answers")
             return frame[len(request.head) :]
         self.tally.add(request.unit, "exceptions")
-        if frame[2] in _GATEWAY_EXCEPTIONS:
+        if _gives_up(frame):
             raise DeviceFault("timeout", f"unit {request.unit}: exception {frame[2]} of the gateway")
         raise Refused(frame[2])
 
@@ -239,7 +242,7 @@ class MbapLine(Asking):
         """Late, or nobody's. A device that answers under no transaction at all can never be heard: it is told so."""
         for given_up, asked in self._given_up:
             if given_up == transaction and _fits(frame, asked.request):
-                self._came_late(asked.request, asked.asked_at)
+                self._came_late(asked.request, asked.asked_at, pays=not _gives_up(frame))
                 return
         if self._take_owed(frame):
             return
@@ -255,11 +258,11 @@ class MbapLine(Asking):
                 return True
         return False
 
-    def _came_late(self, request: Request, asked_at: float) -> None:
+    def _came_late(self, request: Request, asked_at: float, *, pays: bool = True) -> None:
         self.tally.add(request.unit, "late")
         self._patience[request.unit].late(self._took(asked_at))
         owing = self._owing.get(request.unit, Owing())
-        for debt in owing:
+        for debt in owing if pays else ():
             if debt.request.frame == request.frame:
                 owing.paid(debt)
 
@@ -303,6 +306,11 @@ class MbapLine(Asking):
 def _expire(answer: asyncio.Future[bytes | None]) -> None:
     if not answer.done():
         answer.set_result(None)
+
+
+def _gives_up(frame: bytes) -> bool:
+    """Whether it is a gateway's word that a unit has not answered in the gateway's own time."""
+    return bool(frame[1] & EXCEPTION_BIT) and frame[2] in _GATEWAY_EXCEPTIONS
 
 
 def _fits(frame: bytes, request: Request) -> bool:

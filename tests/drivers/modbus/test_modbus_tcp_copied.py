@@ -4,7 +4,7 @@ import asyncio
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from instruments.virtual import virtual_run
 
@@ -156,6 +156,45 @@ def test_a_device_that_takes_several_questions_names_them_and_need_not_settle():
     on(CopyingWire(two_registers(silent=True)), story, outstanding=2)
 
 
+class GivingUpWire(CopyingWire):
+    """A gateway that tells each question by its id, but waits for the line ``gives_up_s`` only, and then says so (exception 11).
+
+    What a unit says later is on the line all the same, and such a gateway takes it for the answer to what it asks by then.
+    """
+
+    def __init__(self, *units, gives_up_s=0.05):
+        super().__init__(*units)
+        self.gives_up_s, self._under_way = gives_up_s, None
+
+    def send(self, data):
+        loop, unit = asyncio.get_running_loop(), self.units[data[6]]
+        self._under_way = question = struct.unpack_from(">H", data)[0], data[6:8]
+        loop.call_later(self.gives_up_s, self._give_up, question)
+        if not unit.silent:
+            loop.call_later(unit.delay_s, self._heard_on_the_line, bytes((data[6],)) + unit.answer(data[7:]))
+
+    def _heard_on_the_line(self, body):
+        if self._under_way is not None and body[:2] == self._under_way[1]:
+            self.newest, self._under_way = self._under_way[0], None
+            self._answer(body)
+
+    def _give_up(self, question):
+        if self._under_way is question:
+            self.newest, self._under_way = question[0], None
+            self._answer(bytes((question[1][0], question[1][1] | 0x80, 11)))
+
+
+def test_what_a_gateway_gave_up_waiting_for_is_not_the_value_of_the_next_question():
+    slow = two_registers(delay_s=0.08)
+
+    async def story(line):
+        assert await asked(line, 1, 0, timeout_ms=300) == "timeout"
+        slow.delay_s = 0.04
+        assert await asked(line, 1, 10, timeout_ms=300) == 2223
+
+    on(GivingUpWire(slow), story)
+
+
 steps = st.tuples(
     st.sampled_from([1, 2]), st.sampled_from([0, 10]), st.sampled_from([0.0, 0.02, 0.06, 0.3, 0.9, 2.0]), st.booleans()
 )
@@ -172,6 +211,31 @@ def test_no_answer_however_late_is_the_value_of_another_question(asking, queues)
             units[unit].delay_s = (
                 min(delay_s, 0.3) if queues else delay_s
             )  # or a queue would be later than anybody believes
+            if hung_up:
+                await line.close()
+            await line.connect()
+            value = await asked(line, unit, address, timeout_ms=50)
+            assert value in {"timeout", "wrong_answer", units[unit].holding[address]}
+
+    on(wire, story)
+
+
+PAUSES = st.sampled_from([0.0, 0.06, 0.2, 1.2])
+"""Who looks whether the line is free asks at another moment than who waits for it."""
+LATE_WORD_OF_THE_GATEWAY = [((1, 0, 0.2, False), 0.0), ((1, 10, 0.3, False), 0.1)]
+
+
+@given(st.lists(st.tuples(steps, PAUSES), min_size=2, max_size=12), st.sampled_from([0.03, 0.1, 1.0]))
+@example(LATE_WORD_OF_THE_GATEWAY, 0.1)
+@settings(max_examples=200, deadline=None)
+def test_no_answer_that_a_gateway_gave_up_waiting_for_is_the_value_of_another_question(asking, gives_up_s):
+    units = {n: two_registers(n) for n in (1, 2)}
+    wire = GivingUpWire(*units.values(), gives_up_s=gives_up_s)
+
+    async def story(line):
+        for (unit, address, delay_s, hung_up), pause_s in asking:
+            await asyncio.sleep(pause_s)
+            units[unit].delay_s = delay_s
             if hung_up:
                 await line.close()
             await line.connect()
