@@ -7,11 +7,13 @@ import contextlib
 import os
 import socket
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from instruments.unhurried import unhurried_run
+from instruments.virtual import virtual_run
 
 from gateway import supervise
 from gateway.faults import DeviceFault, SiteError, StoreFault, UplinkFault
@@ -212,6 +214,30 @@ def test_backoff_doubles_until_its_cap_and_jitter_spreads_all_of_it():
     assert backoff_s(3, 5.0, 0.0) == 0.0
 
 
+def test_each_restart_waits_for_twice_as_long_until_the_worker_was_well_for_a_while():
+    async def main() -> list[float]:
+        loop, starts = asyncio.get_running_loop(), []
+        supervisor = Supervisor(lambda *_: None, chance=lambda: 1.0)
+
+        async def bus() -> None:
+            starts.append(loop.time())
+            if len(starts) == 6:
+                await asyncio.sleep(supervise.SETTLED_S)
+            raise OSError(5, "io")
+
+        supervisor.add("bus", Ring.LIFE, bus)
+        running = asyncio.create_task(supervisor.run())
+        while len(starts) < 8:
+            await asyncio.sleep(1)
+        supervisor.stop()
+        await running
+        return starts
+
+    starts = virtual_run(main())
+    pauses = [after - before for before, after in pairwise(starts)]
+    assert pauses == pytest.approx([0.5, 1.0, 2.0, 4.0, 5.0, supervise.SETTLED_S + 0.5, 1.0], abs=0.01)
+
+
 # -- stopping ---------------------------------------------------------------------------------------------------------
 
 
@@ -343,7 +369,7 @@ def test_the_watchdog_is_fed_while_vital_workers_complete_turns(heard, systemd):
     supervisor.add("bus", Ring.LIFE, bus, vital_within_s=5)
     run_for(supervisor, 0.3, systemd)
     told = systemd.heard()
-    assert told.count("WATCHDOG=1") >= 3
+    assert 3 <= told.count("WATCHDOG=1") < 100  # fifteen, at the pace it asks for
     assert told[-1] == "STOPPING=1"
     assert heard.faults == []
 
@@ -366,6 +392,7 @@ def test_a_stuck_vital_worker_starves_the_watchdog_and_is_reported_once(heard, s
         assert before.count("WATCHDOG=1") >= 1
         assert supervisor.stuck(begun[0] + 0.2) == ("engine",)
         assert supervisor.stuck(begun[0] + 0.1) == ()
+        assert heard.faults == [("engine", "stuck", "")]
         supervisor.beat("engine")
         while "WATCHDOG=1" not in systemd.heard():
             await asyncio.sleep(0.01)
@@ -375,7 +402,6 @@ def test_a_stuck_vital_worker_starves_the_watchdog_and_is_reported_once(heard, s
     supervisor.add("engine", Ring.LIFE, engine, vital_within_s=0.15)
     supervisor.add("panel", Ring.SERVICE, Flaky().run)
     unhurried_run(asyncio.wait_for(main(), 20))
-    assert heard.faults[0] == ("engine", "stuck", "")
     assert heard.recovered == ["engine"]
 
 

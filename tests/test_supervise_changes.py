@@ -75,6 +75,23 @@ def test_one_that_comes_later_stops_in_its_place(crew):
     assert crew.said[-4:] == ["desk ends", "outputs ends", "bus ends", "store ends"]
 
 
+def test_who_comes_while_the_others_end_is_not_started_any_more(crew):
+    async def errand() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            crew.add("bus")
+            await asyncio.sleep(0.05)
+
+    async def story() -> None:
+        pass
+
+    crew.add("store")
+    crew.supervisor.add("errand", Ring.SERVICE, errand)
+    crew.live(story)
+    assert crew.said == ["store starts", "store ends"]
+
+
 def test_a_last_turn_of_one_that_was_removed_hurts_nobody(crew):
     async def story() -> None:
         await crew.supervisor.remove("bus", "nobody")
