@@ -13,7 +13,7 @@ from gateway.app.house import Surroundings, build
 from gateway.app.orders import read_orders
 from gateway.app.reload import Reloader
 from gateway.drivers.ble.source import Advert, QueueSource
-from gateway.events import Event
+from gateway.events import Command, Event, Verb
 from gateway.nodes import Faults
 from gateway.sim import beacons as sim
 from gateway.sim.buttons import SERVICE, SimButton
@@ -135,6 +135,24 @@ def test_a_recorded_frame_is_no_press_after_any_restart(tmp_path):
         assert lived.presses("xiaomi") == 1
         await lived.hear("xiaomi", lived.xiaomi.press())
         assert lived.presses("xiaomi") == 2
+
+    live(tmp_path, story)
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["at once", "over a restart"])
+def test_a_button_that_counts_anew_is_heard_from_its_enrolment_on(tmp_path, restarts):
+    async def story(lived):
+        for _ in range(3):
+            await lived.hear("xiaomi", lived.xiaomi.press())
+        anew = sim.SimMiBeacon("A4:C1:38:00:00:03", bytes.fromhex(KEY))
+        await lived.hear("xiaomi", anew.press())
+        assert lived.presses("xiaomi") == 3
+        order = Command("c1", "local", "head", Verb.REENROL, button="xiaomi", reason="battery changed")
+        assert "done" in [getattr(action, "reason", "") for action in lived.house.inbox.report(order).actions]
+        if restarts:
+            await lived.restart(5)
+        await lived.hear("xiaomi", anew.press())
+        assert lived.presses("xiaomi") == 4
 
     live(tmp_path, story)
 

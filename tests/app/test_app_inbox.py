@@ -126,6 +126,16 @@ def test_a_quiet_reading_rides_along(compound):
     assert part.messages == ()
 
 
+def test_a_receipt_hurries_nobody_and_is_not_dropped_with_the_readings_where_memory_runs_short(compound):
+    async def main():
+        room = Room(compound)
+        room.inbox.report(Reading("gas-301", "gas", 1.0))
+        room.inbox.report(Receipt("street", "0123456789abcdef/1", "system"))
+        return [(part.urgent, row.quiet) for part in room.keeper.parts for row in part.journal]
+
+    assert virtual_run(main()) == [(False, True), (False, False)]
+
+
 def test_the_ticket_tells_when_it_is_on_disk(compound):
     async def main():
         room = Room(compound)
