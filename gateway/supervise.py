@@ -197,7 +197,7 @@ class Supervisor:
             (on_end or _say_stopping)(None if ended is None or ended.cancelled() else ended.exception())
             for task in (bug, watch, stopping):
                 task.cancel()
-            await _end([worker for worker in self._workers.values() if worker.task is not None])
+            await _end(list(self._workers.values()))
         if watch in done:
             watch.result()
         if bug in done:

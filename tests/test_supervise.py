@@ -296,6 +296,29 @@ def test_a_worker_that_will_not_stop_does_not_keep_the_others_from_it(heard, mon
     assert stopped == ["store"]
 
 
+def test_many_that_will_not_stop_are_waited_for_no_longer_than_one(heard):
+    supervisor, release = heard.supervisor(), asyncio.Event()
+
+    async def stubborn() -> None:
+        while not release.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await release.wait()
+
+    async def main() -> float:
+        for number in range(4):
+            supervisor.add(f"stubborn-{number}", Ring.SERVICE, stubborn)
+        running = asyncio.create_task(supervisor.run())
+        await asyncio.sleep(1)
+        began = asyncio.get_running_loop().time()
+        supervisor.stop()
+        await running
+        took = asyncio.get_running_loop().time() - began
+        release.set()
+        return took
+
+    assert virtual_run(main()) == pytest.approx(supervise.STOP_S, abs=0.01)
+
+
 def test_a_worker_that_fails_while_it_stops_is_only_noted(heard):
     supervisor = heard.supervisor()
     ready = Flaky()

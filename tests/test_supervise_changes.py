@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 from instruments.unhurried import unhurried_run
@@ -116,6 +117,21 @@ def test_a_bug_met_while_being_removed_ends_the_run_all_the_same(crew):
     crew.supervisor.add("bus", Ring.LIFE, buggy)
     with pytest.raises(ZeroDivisionError):
         crew.live(story)
+
+
+def test_one_that_ends_quietly_when_it_is_removed_ends_nobody_else(crew):
+    async def obliging() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    async def story() -> None:
+        await crew.supervisor.remove("bus")
+        await asyncio.sleep(0.05)
+        assert crew.said == ["store starts"]
+
+    crew.add("store")
+    crew.supervisor.add("bus", Ring.LIFE, obliging)
+    crew.live(story)
 
 
 def test_readiness_waits_for_the_first_turn_of_every_vital_worker():

@@ -166,7 +166,6 @@ class _Reading:
         uplinks = self._each("uplinks", self._uplink)
         rules = self._rules()
         changes = reader.take("builtin")
-        reader.pass_over("include")
         reader.done()
         checks.check_whole(reader, listener, doors=bool(doors), uplinks=bool(uplinks))
         return Site(

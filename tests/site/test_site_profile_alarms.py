@@ -86,6 +86,20 @@ def test_what_does_not_contradict_is_none(change):
     assert read(text)[1] == []
 
 
+@pytest.mark.parametrize(
+    ("set_points", "said"),
+    [
+        ("low: 0, high: 25", ""),
+        ("low: 18, high: 26", "high is 26; it must lie between 0 and 25."),
+        ("low: -1, high: 25", "low is -1; it must lie between 0 and 25."),
+    ],
+)
+def test_a_set_point_that_the_detector_never_shows_is_a_fault(set_points, said):
+    """Beyond its range a value is none, and the alarm would never come."""
+    text = OXYGEN.replace("alarm_when: below", "alarm_when: outside").replace("low: 19.5, high: 18", set_points)
+    assert [line.removeprefix("own.yaml:6: error: own.set_points: ") for line in read(text)[1]] == [said] * bool(said)
+
+
 BITS = """\
 id: own
 kind: gas-detector

@@ -74,7 +74,8 @@ class _People(NamedTuple):
 def test_a_secret_open_to_a_group_is_refused_where_anybody_else_is_in_it(
     tmp_path, monkeypatch, mode, members, primary, others
 ):
-    me = os.geteuid()
+    me = 4000
+    monkeypatch.setattr("gateway.site.secret_files.os.geteuid", lambda: me)
     users = [_People("root", 0, 0), _People("me", me, 7000), _People("zhou", 4001, 4001)]
     users += [_People(name, 4002, gid) for name, gid in primary.items()]
     monkeypatch.setattr("gateway.site.secret_files.pwd.getpwall", lambda: users)
