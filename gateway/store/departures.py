@@ -56,18 +56,23 @@ class Departures:
         if at_hand is not None:
             return self._merge(line, n, at_hand, self._tail.cursor(line), before)
 
-        def read(database: Database) -> tuple[list[Message], int, bool]:
+        doubts, ends_known = self._tail.doubts, self._tail.knows_end(lane)
+
+        def read(database: Database) -> tuple[list[Message], int, bool, dict[str, int]]:
             jobs.tell_cursors(database, cursors)
             taken = database.uplinks.take(uplink, lane, n + passed)
-            return taken, database.uplinks.cursor(uplink, lane), database.uplinks.past_beginning(uplink, lane)
+            ends = {} if ends_known else database.last_sequences()
+            return taken, database.uplinks.cursor(uplink, lane), database.uplinks.past_beginning(uplink, lane), ends
 
         try:
-            disk, cursor, past_beginning = await self._worker.ask(read)
+            disk, cursor, past_beginning, ends = await self._worker.ask(read)
         except StoreFault as fault:
             log.warning("outbox_unreadable", uplink=uplink, lane=lane, fault=str(fault))
             return self._delivery.blind(line, n, self._reachable(line))
         if past_beginning:
             self._tail.seen(line, cursor)
+        if not ends_known:
+            self._tail.learn(ends, doubts)
         return self._merge(line, n, disk, cursor, before)
 
     def _merge(self, line: Line, n: int, committed: Iterable[Message], cursor: int, before: Held) -> list[Message]:

@@ -29,13 +29,25 @@ class Tail:
         self._edges: dict[str, int] = {}
         self._lanes: dict[str, deque[Message]] = {}
         self._cursors: dict[Line, int] = {}
+        self.doubts = 0
+        """How often all was forgotten."""
 
     def begin(self, last: Mapping[str, int]) -> None:
         """The store was just opened, and these are the last numbers of its lanes."""
         self._last = dict(last)
 
+    def knows_end(self, lane: str) -> bool:
+        """Whether anything can be at hand of this lane; else ``learn`` where the disk says that it ends."""
+        return self._edge(lane) is not None
+
+    def learn(self, last: Mapping[str, int], doubts: int) -> None:
+        """The disk was asked for the lanes' last numbers when there had been so many ``doubts``; what was written since is known better."""
+        if self._last is None and doubts == self.doubts:
+            self.begin(last)
+
     def forget(self) -> None:
         """Disk and memory may differ from now on."""
+        self.doubts += 1
         self._last = None
         self._edges, self._lanes, self._cursors = {}, {}, {}
 

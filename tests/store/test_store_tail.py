@@ -6,6 +6,7 @@ import asyncio
 import random
 
 import pytest
+from instruments.waiting import until
 
 from gateway.store.rows import Message, Part, PendingMessage, StateRow
 from gateway.store.store import Store
@@ -60,6 +61,20 @@ def test_nothing_is_at_hand_of_what_was_before_a_doubt():
     assert numbers(tail) is None
     tail.seen(LINE, 2)
     assert numbers(tail) == [3]
+
+
+def test_the_disk_says_once_where_each_lane_ends():
+    tail = Tail()
+    tail.add([message(4, "low")])
+    tail.seen(LINE, 3)
+    tail.seen(("city", "low"), 3)
+    assert numbers(tail) is None
+    tail.learn({"high": 3, "low": 9}, doubts=0)
+    assert numbers(tail) == []
+    assert numbers(tail, ("city", "low")) == [4], "of what was written to meanwhile it is known better"
+    tail.forget()
+    tail.learn({"high": 3}, doubts=0)
+    assert numbers(tail) is None, "what was asked before a doubt says nothing after it"
 
 
 def test_a_number_that_does_not_follow_begins_the_tail_anew():
@@ -134,3 +149,24 @@ def test_an_uplink_that_is_up_to_date_wakes_the_disk_for_nothing(tmp_path, monke
 
     asyncio.run(life())
     assert len(asked) == 2
+
+
+def test_after_a_start_without_a_disk_it_is_asked_once_where_a_lane_ends(tmp_path, monkeypatch):
+    """Was: a lane that nothing was written to since then was asked for at each look, and behind each question an alert waited."""
+    asked = []
+    real = Uplinks.take
+    monkeypatch.setattr(Uplinks, "take", lambda self, *line: (asked.append(line), real(self, *line))[1])
+
+    async def life():
+        store = Store(tmp_path, open_s=0)
+        await store.start()
+        assert store.mode == "memory"
+        await store.put(Part(urgent=True))
+        await until(lambda: store.mode == "disk")
+        await store.keep_uplinks(["city"])
+        for _ in range(3):
+            assert await store.take("city", "low", 9) == []
+        await store.stop()
+
+    asyncio.run(life())
+    assert len(asked) == 1
