@@ -94,6 +94,8 @@ class Database:
         self._serial = 0
         self._doubt = Doubt()
         self._opened = False
+        self.was_empty = False
+        """Its file was made when it was opened, and nothing was found of an older one: a start that did not see it missed nothing."""
         self._lineage = Lineage(path, self._rows)
         self.uplinks = Uplinks(
             self._access, self._rows, self.damage, self._outbox, self._inspector, lambda: self._unfolded, self.fold
@@ -138,6 +140,8 @@ class Database:
             if not database.hurt:
                 raise
             database.mend()
+        found = database._serial or database.hurt or database.rebuilt or database._access.notes or database._notes
+        database.was_empty = database._access.created and not found
         return database
 
     def mend(self) -> None:

@@ -209,7 +209,7 @@ class Worker:
     @property
     def late(self) -> bool:
         """A database is open, and the start had to go on without what it holds."""
-        return self._missed and self._database is not None
+        return self._missed and self._database is not None and not self._database.was_empty
 
     def hurry(self) -> None:
         """The gateway is to stop: a fold under way gives way to the commit behind it."""

@@ -134,6 +134,53 @@ def test_a_disk_that_hangs_at_the_start_is_memory_mode_and_late(tmp_path, monkey
     asyncio.run(life())
 
 
+@pytest.mark.parametrize("failing", ["open", "load"])
+def test_a_first_start_misses_nothing_however_late_its_disk_comes(tmp_path, monkeypatch, failing):
+    """Was: the gateway began anew for the sake of an empty file, and was deaf for as long as that took on such a disk."""
+    free, reasons, refuses, real_open, real_load = threading.Event(), [], [True], Database.open.__func__, Database.load
+
+    def opening(cls, folder, **how):
+        if refuses[0] and failing == "open":
+            raise StoreFault("SQLITE_CANTOPEN")
+        return real_open(cls, folder, **how)
+
+    def loading(self):
+        assert failing == "open" or free.wait(60)
+        return real_load(self)
+
+    async def life():
+        monkeypatch.setattr(Database, "open", classmethod(opening))
+        monkeypatch.setattr(Database, "load", loading)
+        store = Store(tmp_path, open_s=0.2)
+        store.on_mode(lambda mode, reason: reasons.append((mode, reason)))
+        assert not (await store.start()).writable
+        first = store.put(_part(1))
+        refuses[0] = False
+        free.set()
+        await until(lambda: store.mode == "disk")
+        assert not await first
+        assert reasons[-1] == ("disk", "written")
+        assert await store.put(_part(2))
+        assert await store.stop()
+        again = await Store(tmp_path).start()
+        assert {row.key for row in again.state} == {"a1", "a2"}
+        assert again.sequences == {"critical": 2}
+
+    asyncio.run(life())
+
+
+@pytest.mark.parametrize("left", ["log", "database"])
+def test_a_start_that_finds_half_of_what_was_there_misses_the_rest(tmp_path, left):
+    """Only what nobody ever wrote in is empty."""
+    asyncio.run(_deliver(tmp_path, 5))
+    for path in tmp_path.iterdir():
+        if path.is_file() and ("loudong.log" in path.name) != (left == "log"):
+            path.unlink()
+    database = Database.open(tmp_path)
+    assert not database.was_empty
+    database.close()
+
+
 def test_a_refusal_at_the_stop_is_tried_again(tmp_path, monkeypatch):
     refuses, real = [3], Database.commit
 
