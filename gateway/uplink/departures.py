@@ -260,6 +260,8 @@ class Departures:
                 if self._must_wait(parcel):
                     return None
                 return self._leave_lane(parcel)
+            if self._is_called_away(lane):
+                return None  # ``look`` has set ``wake``
             if (late := self._retrial.turn(lane)) is not None:
                 return None if self._under_way else self._leave_late(late)
         if room <= window // 2:
@@ -294,6 +296,8 @@ class Departures:
         for name in await self._in_order():
             if (parcel := await self._first_of(name)) is not None:
                 return self._leave_lane(parcel)
+            if self._is_called_away(name):
+                return None
         self._under_way.update(self._doubted)
         self.denied = True
         return None
@@ -379,6 +383,8 @@ class Departures:
         while lane.ready or not lane.dry:
             if not lane.ready:
                 await self._read(name, lane)
+                if self._is_called_away(name):
+                    return None
                 continue
             if self._retrial.knows(lane.ready[0]):
                 lane.land(lane.ready.popleft().sequence)
@@ -389,6 +395,10 @@ class Departures:
             lane.ready.popleft()
             await self._set_aside(parcel, reason)
         return None
+
+    def _is_called_away(self, name: str) -> bool:
+        """A critical alert may have come while the outbox was asked for this lane: on a sick disk each question takes seconds."""
+        return name != Priority.CRITICAL and not self._lanes[Priority.CRITICAL].dry
 
     async def _read(self, name: str, lane: Lane) -> bool:
         """Whether there is one newer than ever was read."""

@@ -316,6 +316,33 @@ def test_what_could_not_be_read_once_leaves_though_there_is_always_something_els
     asyncio.run(story())
 
 
+def test_a_critical_alert_waits_for_no_more_than_the_question_under_way(house):
+    """Was: on a disk of which each answer takes seconds, all lanes below were asked for one after the other before it could leave."""
+    from gateway.uplink.departures import Departures
+
+    asked = []
+
+    class Slow(house.MemoryOutbox):
+        async def take(self, uplink, lane, n):
+            asked.append(lane)
+            answer = await super().take(uplink, lane, n)
+            if asked == ["critical", "high"]:
+                self.add("critical")
+            return answer
+
+    async def story():
+        departures = Departures("city", outbox := Slow(), lambda: b"", dict)
+        outbox.follow(departures.look)
+        departures.restart()
+        assert (await departures.next()).kind == "status"
+        assert await departures.next() is None
+        assert departures.wake.is_set()
+        assert (await departures.next()).lane == "critical"
+        assert asked == ["critical", "high", "critical"]
+
+    asyncio.run(story())
+
+
 def test_going_away_while_connecting_leaves_nothing_behind(house):
     async def story():
         async def swallow(reader, _writer):
