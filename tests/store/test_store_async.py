@@ -252,7 +252,7 @@ def test_a_folder_that_cannot_be_made_is_memory_mode_from_the_start(tmp_path, ma
         assert await store.take("n", "critical", 9) == []
         (tmp_path / "folder").unlink()
         await until(lambda: store.mode == "disk")
-        assert reasons[-1] == "late"  # what is on the disk was never loaded
+        assert reasons[-1] == "written"  # nothing was there to load
         assert await store.put(make_part(2))
         assert [message.sequence for message in await store.take("n", "critical", 9)] == [2]
         assert await store.stop()
