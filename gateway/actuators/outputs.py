@@ -51,6 +51,8 @@ POINT_OPENS = "point_opens"
 NO_ANSWER = "no_answer"
 _GLANCE_S = 0.02
 _REASONS = {"timeout": NO_ANSWER}
+_LOST = frozenset({NO_ANSWER, "bad_crc", "wrong_answer"})
+"""Nothing was learnt of the output: the write or what was said to it came to grief on the line."""
 _COIL = {Deed.WRITE_ON: True, Deed.WRITE_OFF: False}
 
 
@@ -77,6 +79,9 @@ class Pace(Struct, frozen=True):
     retry_first_s: float = 0.5
     retry_cap_s: float = 30.0
     """A relay board may come back at any time; the probe of a dead slave costs the bus little at this pace (facts/modbus 4)."""
+    retry_lost_s: float = 5.0
+    """At most, for each output of a bus whose write or its answer was lost: on a line that loses much the next try may be the one.
+    A try that nobody answers takes a tenth of a second, so all of them together a fiftieth of the wire, as probes."""
     look_s: float = 0.5
     """For a feedback that may spare a pulse; longer is no valve kept open. An answer takes a tenth of it (facts/modbus 1)."""
     verify_s: float = 30.0
@@ -318,8 +323,16 @@ class OutputReconciler:
             return self._pace.verify_s if circuit.asked.ask.stands else None
         if outcome is None or not outcome.confirmed:
             doublings = max(0, min(circuit.failures - 1, 16))  # beyond the cap anyway; keeps the number small
-            return min(self._pace.retry_cap_s, self._pace.retry_first_s * 2.0**doublings)
+            return min(self._retry_cap_s(circuit, outcome), self._pace.retry_first_s * 2.0**doublings)
         return self._pace.verify_s if circuit.asked.ask.stands or outcome.reason == HELD else None
+
+    def _retry_cap_s(self, circuit: Circuit, outcome: Outcome | None) -> float:
+        """A pulse may have been given although nothing came back, so it is given again seldom: a coil is built for one now and then."""
+        if circuit.momentary or outcome is None or outcome.reason not in _LOST:
+            return self._pace.retry_cap_s
+        lane = self._lanes[circuit.output.device]
+        failing = sum(c.failures > 0 and self._lanes[c.output.device] is lane for c in self._circuits.values())
+        return min(self._pace.retry_cap_s, self._pace.retry_lost_s * failing)
 
 
 def _state(value: Scalar | None, quality: Quality) -> bool | None:

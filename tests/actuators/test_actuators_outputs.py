@@ -147,7 +147,38 @@ def test_a_board_that_is_away_is_tried_with_growing_pauses_and_reported_when_it_
     assert b.said() == [("on", None, False, "no_answer"), ("on", "on", True, "")]
     times = [at for at, deed, *_ in lane.log if deed == "write on"]
     pauses = [round(b - a - 0.5) for a, b in itertools.pairwise(times)]
-    assert pauses == [1, 2, 4, 8, 8, 8, 8, 8, 8]
+    assert pauses == [1, 2, 4, *10 * [5]]
+
+
+def tried(bench, an_output, fake_lane, play, kinds, **more):
+    """What is asked of a board that never answers, for five minutes: the longest pause between two tries of each output."""
+    lane, outputs = fake_lane(timeout_s=0.1), [an_output(f"o{n}", kind, **more) for n, kind in enumerate(kinds)]
+    b = bench(outputs, {"board": lane})
+    lane.dead.add("board")
+
+    async def script():
+        for output in outputs:
+            b.want(output.id, "shut" if output.kind == "valve" else "on", "alert-1")
+        await asyncio.sleep(300)
+
+    play(b, script)
+    tries = [[at for at, deed, _, point in lane.log if "write" in deed and point == o.point] for o in outputs]
+    return [max(later - before for before, later in itertools.pairwise(times)) for times in tries], len(lane.deeds())
+
+
+@pytest.mark.parametrize(("outputs", "longest_s"), [(1, 5), (3, 15), (6, 30), (12, 30)])
+def test_what_a_line_lost_is_tried_again_soon_where_few_wait_for_it(
+    bench, an_output, fake_lane, play, outputs, longest_s
+):
+    """Was: half a minute later after seven losses, so that one siren on a line that loses much was on after 43 s."""
+    pauses, tries = tried(bench, an_output, fake_lane, play, ["siren"] * outputs)
+    assert max(pauses) < longest_s + 2 * outputs * 0.1
+    assert tries * 0.1 < 300 / 12, "together they take little of the line"
+
+
+def test_a_valve_on_a_pulse_that_may_have_had_it_is_not_pulsed_every_few_seconds(bench, an_output, fake_lane, play):
+    pauses, _ = tried(bench, an_output, fake_lane, play, ["valve"], momentary=True)
+    assert max(pauses) > 29
 
 
 def test_a_board_that_is_away_for_hours_is_tried_to_the_end_in_pauses_that_grow_no_more(one, play):
