@@ -5,7 +5,8 @@ it with the id of the newest request, so a late answer would be the value of the
 here, too (``owing.py``), but for devices that take several questions at once, which no such gateway does. An honest one is owed
 nothing any more once its late answer has come under its own id. What comes under another question's id, and is the answer that
 somebody else is owed, leaves that question open. A gateway that gave up a unit and says so (exception 11) takes what that unit says
-later for the answer to what it asks by then, under that one's id, however honest it is: the unit owes its answer still.
+later for the answer to what it asks by then, under that one's id, however honest it is: the unit owes its answer still. So no id, and no
+shape that several blocks share, proves that what is owed can come no more, and those are waited for as long as on a cable.
 
 The frames themselves are believed no more than on a cable: unit, function and length must be those asked for (facts/modbus 0.2).
 A stream that lost its framing is hung up on, for nothing behind the damage can be trusted.
