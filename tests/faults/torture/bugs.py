@@ -17,7 +17,7 @@ from gateway.app.hanging import EXIT_HUNG
 from gateway.sim.ports import free_port
 
 from .rows import Budget, Row
-from .stage import Stage
+from .stage import PATIENCE_S, Stage
 
 BREAKING = str(Path(__file__).parents[1] / "breaking.py")
 AFTER_S = 1.0
@@ -109,7 +109,7 @@ async def life(folder: Path, budget: Budget) -> Row:
             await stage.up(BREAKING, "worker", worker, str(AFTER_S))
             stage.press_some(PRESSES, held=True)
             stage.stranger()
-            code = await stage.died(60)
+            code = await stage.died(PATIENCE_S)
             said = f'{{"worker": "{worker}", "error": "BuiltInError'
             if code != RAISED or said not in stage.log_text()[before:]:
                 row.wrong.append(f"a bug in {worker} ended the process with {code}, and nothing was said")
@@ -153,7 +153,7 @@ async def _three_readings(folder: Path, budget: Budget, how: str, code: int) -> 
             for crash in range(3):
                 stage.press_some(PRESSES, held=True)
                 stage.world.air_hall.holding[CO2_PPM] = 1300 + 200 * crash
-                if (ended := await stage.died(60)) != code:
+                if (ended := await stage.died(PATIENCE_S)) != code:
                     row.wrong.append(f"the core broke with {ended}, not {code}")
                 died = asyncio.get_running_loop().time()
                 await stage.up(*entry)
@@ -189,7 +189,7 @@ async def at_the_start(folder: Path, budget: Budget) -> Row:
             await stage.kill()
             for _ in range(3):
                 await stage.start(*entry, waiting=False)
-                if (ended := await stage.died(60)) != code:
+                if (ended := await stage.died(PATIENCE_S)) != code:
                     row.wrong.append(f"a rule that {how} ended the start with {ended}")
             died = asyncio.get_running_loop().time()
             stage.press_some(PRESSES, held=True)
@@ -213,7 +213,7 @@ async def rule(folder: Path, budget: Budget) -> Row:
             await stage.up(*entry)
             stage.press_some(PRESSES, held=True)
             stage.world.gate.stranger()  # nothing may come of it
-            if (ended := await stage.died(60)) != code:
+            if (ended := await stage.died(PATIENCE_S)) != code:
                 row.wrong.append(f"a rule that {how} ended the process with {ended}")
             died = asyncio.get_running_loop().time()
             await stage.up(*entry)  # the terminal says it again

@@ -38,7 +38,7 @@ from faults.test_store_power_cut import (
 from gateway.store.database import Database
 
 from .rows import Budget, Row
-from .stage import Stage
+from .stage import PATIENCE_S, Stage
 
 _MESSAGE = re.compile(rb'"id":"([^"/]+)/(\d+)"')
 """A CloudEvents id of an alert message: alert id and revision."""
@@ -138,7 +138,7 @@ async def recorded(pid: int, log: Path) -> AsyncIterator[None]:
         stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert strace.stderr is not None
-    assert b"attached" in await asyncio.wait_for(strace.stderr.readline(), 10)
+    assert b"attached" in await asyncio.wait_for(strace.stderr.readline(), PATIENCE_S)
     drain = asyncio.create_task(strace.stderr.read())
     try:
         yield

@@ -46,7 +46,7 @@ async def injected(stage: Stage, calls: str, what: str) -> AsyncIterator[None]:
         stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert strace.stderr is not None
-    assert b"attached" in await asyncio.wait_for(strace.stderr.readline(), 10)
+    assert b"attached" in await asyncio.wait_for(strace.stderr.readline(), PATIENCE_S)
     drain = asyncio.create_task(strace.stderr.read())
     try:
         yield

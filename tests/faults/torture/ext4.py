@@ -38,7 +38,7 @@ _SHUTDOWN = 0x8004587D
 """_IOR('X', 125, __u32): EXT4_IOC_SHUTDOWN, fs/ext4/ext4.h."""
 _NOLOGFLUSH = 2
 SIZE = 64 << 20
-UNMOUNT_S = 10.0
+UNMOUNT_S = 60.0
 LET_GO_S = 1.0
 NOT_HERE = "not tried: wants root, mkfs.ext4 and a loop device that may be mounted"
 PRESSES = 4
