@@ -7,6 +7,7 @@ import contextlib
 from types import SimpleNamespace
 
 import pytest
+from instruments.unhurried import unhurried_run
 
 from gateway.actuators.outputs import Pace
 from gateway.drivers.modbus.poller import BusPoller
@@ -88,7 +89,7 @@ def within(cabinet, script, seconds=10):
         async with asyncio.timeout(seconds), cabinet() as c:
             await script(c)
 
-    asyncio.run(main())
+    unhurried_run(main())
 
 
 def test_a_relay_is_switched_and_read(cabinet):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from instruments.virtual import virtual_run
 
 from gateway.actuators.turns import Turns
 
@@ -24,7 +25,7 @@ def test_the_urgent_go_first_and_otherwise_first_come_first_served():
                 await asyncio.sleep(0)
         return seen
 
-    assert asyncio.run(main()) == ["now", "c", "d", "a", "b"]
+    assert virtual_run(main()) == ["now", "c", "d", "a", "b"]
 
 
 def test_a_turn_may_end_before_its_block_and_ends_once():
@@ -43,7 +44,7 @@ def test_a_turn_may_end_before_its_block_and_ends_once():
             assert seen == ["a"], "the end of the block ended the turn of another"
         return seen
 
-    assert asyncio.run(main()) == ["a", "b"]
+    assert virtual_run(main()) == ["a", "b"]
 
 
 def test_one_who_waits_can_be_hurried():
@@ -58,7 +59,7 @@ def test_one_who_waits_can_be_hurried():
             turns.hurry("nobody")
         return [owners.index(owner) for owner in seen]
 
-    assert asyncio.run(main()) == [0, 3, 1, 2]
+    assert virtual_run(main()) == [0, 3, 1, 2]
 
 
 def test_a_turn_is_never_lost_to_a_cancelled_one():
@@ -80,7 +81,7 @@ def test_a_turn_is_never_lost_to_a_cancelled_one():
         await asyncio.wait_for(hold(turns, "after", seen), 60)
         return seen
 
-    assert asyncio.run(main()) == ["last", "after"]
+    assert virtual_run(main()) == ["last", "after"]
 
 
 def test_never_two_at_once():
@@ -99,4 +100,4 @@ def test_never_two_at_once():
         await asyncio.gather(*(visit(n) for n in range(10)))
         return most
 
-    assert asyncio.run(main()) == 1
+    assert virtual_run(main()) == 1

@@ -11,7 +11,6 @@ import json
 import string
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,7 +49,7 @@ outputs:
 uplinks:
   street: { host: 127.0.0.1, port: $broker, username: loudong, password_file: $password }
 """)
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 class Stage:
@@ -180,10 +179,10 @@ def test_the_service_as_it_is_installed(tmp_path):
         said = await do(lambda: stage.loudong("ack", alert, "--on-site", user="warden"))
         assert said[0]["who"] == "head", said
         stage.gas.holding[1] = 0
-        began = time.monotonic()
         await do(machine.run, "systemctl", "stop", GATEWAY)
-        assert time.monotonic() - began < 10
-        assert await do(machine.shown, GATEWAY, "Result") == "success"
+        assert await do(machine.shown, GATEWAY, "Result") == "success", (
+            "it was not killed at the end of TimeoutStopSec="
+        )
         assert stage.arrived("gas-high") == {alert}
 
     play(tmp_path, story)
@@ -245,9 +244,9 @@ def test_a_reload_a_site_file_with_faults_and_a_password_that_systemd_hands_over
 def test_a_daemon_that_hangs_is_started_again_by_the_watchdog(tmp_path):
     async def story(stage: Stage) -> None:
         machine = stage.machine
-        await do(stage.drop_in, "WatchdogSec=4")
+        await do(stage.drop_in, "WatchdogSec=8")
         await do(machine.run, "systemctl", "restart", GATEWAY)
-        await asyncio.sleep(6)
+        await asyncio.sleep(10)
         assert await do(machine.shown, GATEWAY, "NRestarts") == "0", "a sound one feeds it"
         main = await do(machine.shown, GATEWAY, "MainPID")
         await do(machine.run, "kill", "-STOP", main)

@@ -132,12 +132,14 @@ def test_a_broker_that_answers_nothing_any_more_is_noticed_and_speaks_our_will(h
             gateway = house.Gateway(line.port, answer_s=0.5)
             async with house.running(gateway.mqtt):
                 await house.until(lambda: duty.statuses.get(house.source, {}).get("state") == "online")
-                gateway.mqtt._sleep = lambda _: asyncio.sleep(0.5)
+                missed = asyncio.Event()
+                gateway.mqtt._sleep = lambda _: missed.wait()
                 setattr(line, silence, True)
                 gateway.outbox.add("critical")
                 await house.until(lambda: gateway.core.health[-1:] == [("lost", "timeout")])
                 await house.until(lambda: duty.statuses[house.source]["state"] == "offline")
                 setattr(line, silence, False)
+                missed.set()
                 await duty.settle(1)
                 await house.until(lambda: gateway.core.health[-1:] == [("ok", "")])
 
@@ -152,10 +154,12 @@ def test_the_last_will_says_offline_when_the_line_is_cut(house, broker):
             gateway = house.Gateway(line.port, protocol=protocol)
             async with house.running(gateway.mqtt):
                 await house.until(lambda: duty.statuses.get(house.source, {}).get("state") == "online")
-                gateway.mqtt._sleep = lambda _: asyncio.sleep(0.5)  # stay away long enough to be missed
+                missed = asyncio.Event()
+                gateway.mqtt._sleep = lambda _: missed.wait()
                 line.cut()
                 await house.until(lambda: duty.statuses[house.source]["state"] == "offline")
                 assert duty.statuses[house.source]["reason"] == "connection_lost"
+                missed.set()
                 await house.until(lambda: duty.statuses[house.source]["state"] == "online")
             await house.until(lambda: duty.statuses[house.source]["reason"] == "stopped")
 

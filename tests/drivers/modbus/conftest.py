@@ -94,7 +94,7 @@ class Kit:
                 await task
 
     @staticmethod
-    async def until(condition, seconds=5.0):
+    async def until(condition, seconds=60.0):
         """Waits for something to become so; fails the test if it does not."""
         end = asyncio.get_running_loop().time() + seconds
         while not condition():
