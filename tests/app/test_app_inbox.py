@@ -348,12 +348,38 @@ def test_a_refused_command_is_kept_in_the_history_of_the_alert_it_was_about(comp
         (alert,) = room.engine.alerts()
         room.inbox.report(Command("c1", "street", "nobody", Verb.ACK, alert.id))
         room.inbox.report(Command("c2", "street", "nobody", Verb.ACK, "0123456789abcdef"))
+        room.inbox.report(Command("c3", "street", "head", Verb.ACK, alert.id))
         return alert, [row for part in room.keeper.parts[1:] for row in part.history]
 
     alert, history = virtual_run(main())
     assert [(h.alert, h.revision, h.kind, h.who, h.reason) for h in history] == [
-        (alert.id, alert.revision, "refused", "nobody", "ack: not_a_person (street)")
+        (alert.id, alert.revision, "refused", "nobody", "ack: not_a_person (street)"),
+        (alert.id, alert.revision + 1, "acknowledged", "head", ""),
     ]
+
+
+class Wary:
+    """A guard to whom every reading broke the core before."""
+
+    suspect, held_back = None, 0
+
+    def quarantines(self, event):
+        return isinstance(event, Reading)
+
+
+@pytest.mark.parametrize(
+    ("device", "point", "kinds"),
+    [("air-301", "co2", ["quarantined"]), ("gas-301", "gas", ["quarantined", "device_health"])],
+)
+def test_what_is_set_aside_is_kept_and_of_a_detector_alone_somebody_is_told(compound, device, point, kinds):
+    async def main():
+        room = Room(compound)
+        room.inbox.guard = Wary()
+        ticket = room.inbox.report(Reading(device, point, 1.0))
+        room.keeper.tickets[2].set_result(True)  # the first two: the start
+        return ticket.actions, await ticket.durable(), [row.kind for part in room.keeper.parts for row in part.journal]
+
+    assert virtual_run(main()) == ((), True, kinds)
 
 
 def test_the_parts_alone_make_the_same_core_again(compound):

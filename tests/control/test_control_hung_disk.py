@@ -59,6 +59,7 @@ def test_what_stands_when_nobody_waits_for_it_any_more_is_closed(tmp_path, disk)
         await asyncio.sleep(0.05)
         running.cancel()
         await asyncio.wait({running})
+        assert running.cancelled()
         disk.free.set()
         await until(lambda: disk.stood and disk.stood[0].fileno() < 0)
 

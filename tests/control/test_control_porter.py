@@ -19,7 +19,7 @@ import pytest
 from gateway.control import server
 from gateway.control.client import ControlClient, DaemonNotRunning
 from gateway.control.folder import PORTER_NAME, SOCKET_NAME
-from gateway.control.porter import Porter
+from gateway.control.porter import Porter, stand
 from gateway.control.protocol import Caller, Refusal, Request
 from gateway.sim.leash import leashed
 
@@ -95,6 +95,12 @@ def test_no_word_of_the_asker_becomes_one_of_the_porters(daemon, porter):
     words = {"verb": "x", "self": 1, "caller": {"uid": 0}, "arguments": {}}
     (answer,) = through(daemon.folder).put(Request("ack", words))
     assert (answer["verb"], answer["arguments"]) == ("ack", words)
+
+
+def test_a_porter_whose_socket_cannot_stand_does_not_end_as_if_all_were_well(tmp_path):
+    (tmp_path / PORTER_NAME).mkdir()
+    with pytest.raises(OSError, match=PORTER_NAME):
+        stand(tmp_path)
 
 
 @as_root

@@ -313,6 +313,11 @@ for uid in (65533, 65534):
         lines[-1].sendall(b'{"verb": "hang"}\\n')
     os.setresuid(0, 0, 0)
 print("all", flush=True)
+sys.stdin.readline()
+os.setresuid(65532, 65532, 0)
+third = socket.socket(socket.AF_UNIX)
+third.connect('control.sock')
+print(third.makefile().readline(), end="", flush=True)
 sys.stdin.read()
 """
 
@@ -327,6 +332,9 @@ def test_a_seat_is_kept_for_root(daemon):
     ) as hoard:
         assert hoard.stdout.readline() == "all\n"
         until_connected(daemon, answering=MOST_CONNECTIONS)
+        hoard.stdin.write("\n")
+        hoard.stdin.flush()
+        assert json.loads(hoard.stdout.readline()) == {"error": "busy"}
         assert list(ControlClient(daemon.folder).ask("status"))
         hoard.stdin.close()
 
@@ -373,6 +381,17 @@ def test_a_bug_waits_for_the_answers_that_others_are_getting(daemon):
         daemon.thread.join(PATIENCE_S)
         assert isinstance(daemon.failure, ZeroDivisionError)
         assert idle.recv(1) == b""
+
+
+def test_who_keeps_his_line_open_behind_his_answer_holds_up_no_end(make_daemon, tmp_path):
+    daemon = make_daemon(tmp_path, patience_s=600)
+    with connect(daemon) as staying:
+        staying.sendall(b'{"verb": "slow"}\n')
+        assert daemon.answering.wait(PATIENCE_S)
+        with pytest.raises(Refusal, match="internal"):
+            list(ControlClient(daemon.folder).ask("bug"))
+        daemon.thread.join(PATIENCE_S)
+        assert isinstance(daemon.failure, ZeroDivisionError)
 
 
 def test_a_bug_does_not_wait_without_end_for_an_answer_that_never_comes(daemon):

@@ -290,6 +290,46 @@ def test_one_unit_id_at_an_address_is_a_device_with_a_network_of_its_own(spoil):
     assert spoil((PORT, "host: 10.0.0.9"), (f"    devices:\n      {GAS}\n      {RELAY}", at_one)).lines() == []
 
 
+@pytest.mark.parametrize(
+    ("one", "two", "alike"),
+    [
+        ("registration: dtu-1", "registration: dtu-2", False),
+        ("registration: dtu-1", "registration: dtu-1", True),
+        ("registration: dtu-1", "registration: dtu-10", True),
+        ("registration: dtu-10", "registration: dtu-1", True),
+        ("registration: dtu-1", "dials_from: 10.0.0.2", True),
+        ("dials_from: 10.0.0.1", "dials_from: 10.0.0.2", False),
+        ("{ registration: dtu-1, dials_from: 10.0.0.1 }", "{ registration: dtu-1, dials_from: 10.0.0.2 }", False),
+    ],
+)
+def test_two_that_dial_in_at_one_port_are_told_apart_from_the_first_byte_on(spoil, one, two, alike):
+    """Else the detectors of one box would be read at the other."""
+
+    def bus(known_by):
+        return "listen: 8600\n    " + known_by.strip("{ }").replace(", ", "\n    ")
+
+    second = f"    devices:\n      {GAS}\n  other:\n    {bus(two)}\n    devices:\n      {RELAY}"
+    loaded = spoil((PORT, bus(one)), (f"    devices:\n      {GAS}\n      {RELAY}", second))
+    assert {fault.key for fault in loaded.faults.errors} == ({"fault.end_twice"} if alike else set())
+    assert loaded.warnings() == []
+
+
+def test_who_dials_in_and_is_known_by_nothing_is_a_warning(spoil):
+    (line,) = spoil((PORT, "listen: 8600")).lines()
+    assert line.startswith("site.yaml:19: warning: gas: ")
+
+
+@pytest.mark.parametrize(
+    "signs",
+    [
+        "learned, pressed: {service: fff0, data: a1}, idle: {service: fff0, data: 00a1}",
+        "ibeacon, pressed: {minor: 1}, until: idle",
+    ],
+)
+def test_a_button_whose_signs_can_be_told_apart_is_no_fault(spoil, signs):
+    assert spoil(("key_file: k,", f"format: {signs},")).errors() == []
+
+
 def test_the_last_line_counts_what_is_shown(spoil):
     """A slip that the reader of YAML meets twice is shown once, and counted once."""
     loaded = spoil(("  gas:\n", "\u3000\u3000gas:\n"))

@@ -308,6 +308,10 @@ def test_a_number_that_cannot_be_is_a_fault(kit, notation, point, key):
         ("windows: [{space: input, first: 0, last: 9}]\n", "fault.profile_point_outside"),
         ("windows: [{space: input, first: 9, last: 0}]\n", "fault.profile_bad_range"),
         ("windows: {space: input}\n", "fault.not_a_list"),
+        ("windows: [{space: input, first: 10, last: 134, exact: true}]\n", None),
+        ("windows: [{space: input, first: 10, last: 135, exact: true}]\n", "fault.profile_point_too_long"),
+        ("unit_id: 255\n", None),
+        ("unit_id: 256\n", "fault.out_of_bounds"),
         ("set_points: {low: 4}\n", None),
         ("set_points: {low: x}\n", "fault.not_number"),
         ("self_test: {space: coil, address: 1}\n", "fault.missing"),
@@ -350,6 +354,14 @@ def test_each_mistake_about_the_device_is_named(kit, more, key):
 def test_each_mistake_about_a_point_is_named(kit, more, key):
     _, faults = kit.read(GOOD + f"  more: {{space: holding, address: 5, {more}}}\n")
     assert key in [f.key for f in faults.errors] or (key is None and not faults.errors)
+
+
+def test_a_status_may_speak_for_a_scaled_value(kit):
+    more = (
+        "  status: {space: holding, address: 5, speaks_for: [scaled]}\n"
+        "  scaled: {space: holding, address: 6, scale_by: [{point: level, factors: {0: 1}}]}\n"
+    )
+    assert not kit.read(GOOD + more)[1].errors
 
 
 @pytest.mark.parametrize(
