@@ -109,7 +109,7 @@ def test_in_a_namespace_of_its_own_the_daemon_still_opens_what_its_groups_may():
         port.chmod(0o660)
         for group, opens in ((5020, True), (5021, False)):
             command = [sys.executable, "-c", _OPEN_AS, str(port), str(_PEER), str(group)]
-            tried = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+            tried = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
             if "no user namespaces" in tried.stderr:
                 pytest.skip("no user namespaces here")
             assert (tried.stdout == "opened\n") is opens, tried.stderr
@@ -136,7 +136,7 @@ def test_a_namespace_that_keeps_numbers_keeps_who_answered(users, seen):
         door.stdin.write("go\n")
         door.stdin.flush()
         assert door.stdout.readline().strip() == "open"
-        subprocess.run([sys.executable, "-c", _KNOCK, f"{folder}/door", str(_PEER)], check=True, timeout=30)
+        subprocess.run([sys.executable, "-c", _KNOCK, f"{folder}/door", str(_PEER)], check=True, timeout=120)
         assert int(door.stdout.readline()) == seen
 
 

@@ -30,7 +30,7 @@ running.run(Path("site.yaml"), Path(sys.argv[1]))
 
 def test_a_late_disk_costs_one_new_start_of_the_same_process(tmp_path):
     command = [sys.executable, "-c", LIFE, str(tmp_path / "state")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     lives = [line.split() for line in done.stdout.splitlines() if line.endswith(("True", "False"))]
     (first, impatient), (second, patient) = lives
     assert done.returncode == 7, done.stderr
@@ -103,7 +103,7 @@ def test_what_an_earlier_version_let_pass_stops_no_start_but_check_and_reload_re
         read_orders(site, tmp_path, faults)
     assert {fault.key for fault in faults.errors} == TOLERATED
     command = [sys.executable, "-c", FULL, str(site), str(tmp_path / "state")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 7, done.stderr
     assert "begins with line opens reopens coil number" in done.stdout
     assert "believes []" in done.stdout, "what proves nothing is not taken for a proof"

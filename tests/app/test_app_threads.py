@@ -30,7 +30,7 @@ def test_hanging_jobs_keep_no_other_waiting():
         loop.set_default_executor(WaitingThreads())
         hanging = [asyncio.ensure_future(asyncio.to_thread(released.wait)) for _ in range(40)]
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 return await asyncio.to_thread(lambda: "done")
         finally:
             released.set()

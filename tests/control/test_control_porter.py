@@ -77,7 +77,7 @@ def through(folder: Path) -> ControlClient:
 
 def asked_as(uid: int, folder: Path, *forging: str) -> object:
     command = [sys.executable, "-c", AS_SOMEBODY, str(uid), str(folder), *forging]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout)
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout)
 
 
 def test_what_is_asked_and_answered_passes_whole(daemon, porter):

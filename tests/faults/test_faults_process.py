@@ -37,7 +37,7 @@ async def _press_and_leak(place: str, whole: Walk) -> None:
     whole.caused("sos", "sos-301")
     button = world.buttons["sos-301"]
     # On the air for as long as a slow machine takes to start again: a press of which no frame is left then is lost.
-    repeating = asyncio.create_task(button.send(button.press(), world.air.send, repeats=200, spread_s=40))
+    repeating = asyncio.create_task(button.send(button.press(), world.air.send, repeats=600, spread_s=120))
     await _crashed(whole)
     await _start_crashing(whole, place, "gas-high")
     await whole.alert("sos", "sos-301")
@@ -81,7 +81,7 @@ async def _plain_button_still_on_the_air(whole: Walk) -> None:
     whole.caused("sos", "sos-302")
     button = world.buttons["sos-302"]
     frame = button.press()
-    repeating = asyncio.create_task(button.send(frame, world.air.send, repeats=400, spread_s=40))
+    repeating = asyncio.create_task(button.send(frame, world.air.send, repeats=1200, spread_s=120))
     await _crashed(whole)
     await whole.start()
     await whole.alert("sos", "sos-302")
@@ -162,10 +162,10 @@ async def _valve(place: str, whole: Walk) -> None:
 
 async def _again(whole, alert):
     """As a duty office does: ask again with the same command id until somebody answers."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while True:
             try:
-                async with asyncio.timeout(1):
+                async with asyncio.timeout(3):
                     return await whole.command("ack", alert, on_site=True, command_id="d-1")
             except TimeoutError:
                 if asyncio.current_task().cancelling():

@@ -97,7 +97,7 @@ def test_a_file_that_may_not_grow_means_memory_mode_and_no_lie(tmp_path):
     """RLIMIT_FSIZE needs no root: the kernel refuses every write beyond 200 kB with EFBIG."""
     limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n" + CHILD
     command = [sys.executable, "-c", limited, str(tmp_path), "1", "200", "4000"]
-    ran = subprocess.run(command, capture_output=True, check=False, timeout=60)
+    ran = subprocess.run(command, capture_output=True, check=False, timeout=240)
     assert ran.returncode == 0, ran.stderr.decode()
     yes, no = _lines(ran.stdout, b"+"), _lines(ran.stdout, b"-")
     assert yes
@@ -117,7 +117,7 @@ def test_an_fsync_that_fails_is_noticed_and_nothing_is_written_twice(tmp_path):
     inject = "inject=fsync,fdatasync:error=EIO:when=12+9"
     trace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync", "-e", inject]
     command = [*trace, sys.executable, "-c", CHILD, str(tmp_path), "1", "400", "50", "1"]
-    ran = subprocess.run(command, capture_output=True, check=False, timeout=100)
+    ran = subprocess.run(command, capture_output=True, check=False, timeout=240)
     if ran.returncode != 0 and b"ptrace" in ran.stderr.lower():
         pytest.skip("this container does not allow tracing")
     assert ran.returncode == 0, ran.stderr.decode()

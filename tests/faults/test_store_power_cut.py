@@ -168,7 +168,7 @@ def _record(program: str, folder: Path, log: Path) -> list[tuple]:
     trace = ["strace", "-f", "-y", "-xx", "-s", "1000000", "-e", "signal=none", "-o", str(log)]
     calls = "trace=" + ",".join(f"?{call}" for call in CALLS.split(","))
     command = [*trace, "-e", calls, sys.executable, "-c", program, str(folder)]
-    ran = subprocess.run(command, capture_output=True, check=False, timeout=60)
+    ran = subprocess.run(command, capture_output=True, check=False, timeout=240)
     if ran.returncode != 0:
         if b"ptrace" in ran.stderr.lower():
             pytest.skip("this container does not allow tracing; test_store_log_prefixes covers torn logs without it")
@@ -375,7 +375,7 @@ def test_commit_log_prefixes_are_prefixes_of_the_commits(tmp_path, ram):
 
 def test_a_record_gone_bad_hides_none_behind_it_and_is_told(tmp_path, ram):
     program = COMMITS.replace("database.close()", "os._exit(0)")
-    subprocess.run([sys.executable, "-c", program, str(tmp_path / "run")], capture_output=True, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "run")], capture_output=True, check=True, timeout=240)
     log = bytearray((tmp_path / "run" / LOG).read_bytes())
     _, end = commit_log.decode(bytes(log), log.index(commit_log._MAGIC))
     log[end + 40] ^= 1
@@ -395,7 +395,7 @@ def make_log():
         )
         program = program.replace("os._exit", "sys.stdout.flush(); os._exit")
         Database.open(folder).close()  # the schema is in the main file, so the log holds commits alone
-        ran = subprocess.run([sys.executable, "-c", program, str(folder)], capture_output=True, check=True, timeout=60)
+        ran = subprocess.run([sys.executable, "-c", program, str(folder)], capture_output=True, check=True, timeout=240)
         ends = [int(line) for line in ran.stdout.split()]
         return (folder / NAME).read_bytes(), (folder / f"{NAME}-wal").read_bytes(), ends
 

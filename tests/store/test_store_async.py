@@ -278,11 +278,11 @@ def test_a_disk_that_hangs_holds_up_nobody_and_the_words_told_are_the_words_kept
         assert await store.put(make_part(1))
         gate.shut()
         stuck = store.put(make_part(2))
-        assert not await asyncio.wait_for(stuck, 30)
+        assert not await asyncio.wait_for(stuck, 60)
         assert store.mode == "memory"
-        assert not await asyncio.wait_for(store.put(make_part(3)), 30)
+        assert not await asyncio.wait_for(store.put(make_part(3)), 60)
         # The disk cannot be asked: what is at hand is told.
-        told = await asyncio.wait_for(store.take("n", "critical", 9), 30)
+        told = await asyncio.wait_for(store.take("n", "critical", 9), 60)
         assert [(message.sequence, message.body) for message in told] == [
             (1, b"told durable"),
             (2, b"told from memory"),

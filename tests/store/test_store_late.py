@@ -115,14 +115,14 @@ def test_a_disk_that_hangs_at_the_start_is_memory_mode_and_late(tmp_path, monkey
         monkeypatch.setattr(Database, "load", load)
         store = Store(tmp_path, open_s=0.2)
         store.on_mode(lambda mode, reason: reasons.append((mode, reason)))
-        loaded = await asyncio.wait_for(store.start(), 20)
+        loaded = await asyncio.wait_for(store.start(), 60)
         assert not loaded.writable
         assert loaded.notes == ("store_unwritable: stalled",)
         with monkeypatch.context() as short:
             short.setattr(store_module, "STALL_S", 0.15)
             short.setattr(worker_module, "STALL_S", 0.15)
             await store.keep_uplinks({"city"})
-            assert not await asyncio.wait_for(store.put(_part(1, "new")), 20)
+            assert not await asyncio.wait_for(store.put(_part(1, "new")), 60)
             assert [message.id for message in await store.take("city", "critical", 9)] == ["anew1/1"]
             assert reasons == [("memory", "stalled")]
         free.set()
@@ -223,7 +223,7 @@ def test_a_stop_in_the_middle_of_a_hanging_commit_says_what_is_lost(tmp_path, mo
         begun = time.monotonic()
         assert not await store.stop(within_s=0.5)
         assert time.monotonic() - begun < 30
-        assert not await asyncio.wait_for(answer, 20)
+        assert not await asyncio.wait_for(answer, 60)
 
     asyncio.run(life())
     free.set()
@@ -325,7 +325,7 @@ def test_the_writer_beats_at_its_turns_when_idle_and_while_the_disk_hangs(tmp_pa
         free.set()
         await until(lambda: store.mode == "disk")
         assert await store.stop()
-        await asyncio.wait_for(tending, 20)
+        await asyncio.wait_for(tending, 60)
 
     asyncio.run(life())
 

@@ -50,7 +50,7 @@ def test_learning_waits_ten_minutes_and_a_meaning_does_not(tmp_path):
         await asyncio.sleep(0.03)
 
     async def written(registry, times):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while registry.counters.writes < times:
                 await turn()
         assert registry.counters.writes == times

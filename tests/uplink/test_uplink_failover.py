@@ -28,7 +28,7 @@ async def status_at(port):
     async with aiomqtt.Client("127.0.0.1", port) as newcomer:
         await newcomer.subscribe(STATUS, qos=1)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 async for message in newcomer.messages:
                     data = json.loads(message.payload)["data"]
                     return data["state"], data["reason"]

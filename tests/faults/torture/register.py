@@ -181,7 +181,7 @@ async def listening(register: Register, port: int) -> AsyncIterator[asyncio.Task
     ready = asyncio.Event()
     task = asyncio.create_task(register.listen(port, ready))
     try:
-        await asyncio.wait_for(ready.wait(), 30)
+        await asyncio.wait_for(ready.wait(), 120)
         yield task
     finally:
         task.cancel()
