@@ -113,19 +113,28 @@ class Circuit:
         }
 
     def is_belied(self, shown: tuple[str, str], state: bool) -> bool:
-        """Whether the relay or the feedback (device and point), as a poll has just shown it, is not as was proven.
+        """Whether the relay or the feedback (device and point), as a poll has just shown it, is not as was proven; of a relay of which
+        nothing is asked, not as was told: somebody else moves it.
 
         A feedback that does so for nothing is next believed after a look that nobody asked for.
         """
         ask = self.asked.ask
-        if not (self.proven and ask.stands):
+        if not self.proven:
             return False
+        if not ask.stands:
+            return self._moves_unasked(shown, state)
         if shown == self.feedback:
             belied = (self.proves if state else self.disproves) != state_name(self.kind, energised=ask.energises)
             fresh = belied and not self._flashes
             self._doubted = self._doubted or fresh
             return fresh
         return not (self.momentary or self.unread) and state is not ask.energises
+
+    def _moves_unasked(self, shown: tuple[str, str], state: bool) -> bool:
+        told = self.asked.told
+        if shown != self.relay or self.momentary or self.unread or told is None or told.actual is None:
+            return False
+        return state_name(self.kind, state) != told.actual
 
     def must_look(self) -> bool:
         """Whether to read before deciding: at the start, to verify, and where only the look can tell what to do.

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.actions import Want
 from gateway.actuators.outputs import Pace
+from gateway.events import Quality
 
 PATIENT = Pace(retry_first_s=1, retry_cap_s=8, verify_s=30)
 
@@ -87,6 +88,41 @@ def test_a_held_output_that_somebody_switches_off_is_reported(one, play):
     play(b, script)
     assert b.said() == [("off", "on", True, "held_without_cause"), ("off", "off", True, "")]
     assert not lane.deeds()
+
+
+@pytest.mark.parametrize("kind", ["siren", "fan"])
+def test_an_output_that_somebody_else_switches_on_later_is_reported_too(one, play, kind):
+    """Was seen at the start alone: `loudong status` said of a siren that sounded that it was off, and confirmed."""
+    b, lane = one("s", kind)
+
+    async def script():
+        await asyncio.sleep(5)
+        for state in (True, True, False):
+            lane.state["board", "relay-s"] = state
+            b.reconciler.point_read("board", "relay-s", state, Quality.GOOD)
+            await asyncio.sleep(5)
+
+    play(b, script)
+    assert lane.deeds() == []
+    assert b.said() == [("off", "off", True, ""), ("off", "on", True, "held_without_cause"), ("off", "off", True, "")]
+
+
+def test_a_valve_that_somebody_else_shuts_is_known_to_be_shut(one, play):
+    b, lane = one("v", "valve")
+
+    async def script():
+        await asyncio.sleep(5)
+        looks = len(lane.deeds("read"))
+        b.reconciler.point_read("board", "relay-v", False, Quality.GOOD)
+        await asyncio.sleep(5)
+        assert len(lane.deeds("read")) == looks  # nothing new, so nothing is asked
+        lane.state["board", "relay-v"] = True
+        b.reconciler.point_read("board", "relay-v", True, Quality.GOOD)
+        await asyncio.sleep(5)
+
+    play(b, script)
+    assert lane.deeds() == []
+    assert b.said() == [("leave", "open", True, ""), ("leave", "shut", True, "")]
 
 
 def test_an_alert_that_outlives_a_restart_may_still_be_silenced(one, play):
