@@ -64,6 +64,8 @@ def order(device: ModbusDevice, write: str, value: str | None, at_unit: int | No
     if deed is None:
         known = " | ".join(deeds) or "—"
         raise WrongOrder("commission.unknown_write", device=device.id, given=write, known=known)
+    if at_unit is not None and not 1 <= at_unit <= 255:
+        raise WrongOrder("commission.out_of_bounds", write="--at", given=at_unit, low=1, high=255)
     # A factory-new device answers to the maker's unit id until it was told its own.
     now = at_unit or ((device.profile.unit_id or device.unit_id) if deed.name == "unit_id" else device.unit_id)
     return Order(device, deed, _value(deed, device, _number(deed, value)), now)

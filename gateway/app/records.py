@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from gateway.alerts import CHAIN_TEST, Alert, ChangeKind
+from gateway.alerts import CHAIN_TEST, Alert, ChangeKind, NoteKind
 from gateway.control.protocol import Refusal
 from gateway.faults import StoreFault
 from gateway.instant import Instant
@@ -154,10 +154,11 @@ def _told(row: HistoryRow) -> list[dict[str, Any]]:
 
 
 def _why(row: HistoryRow) -> dict[str, Any]:
-    """What was seen, where that is the step."""
-    if row.kind not in {ChangeKind.RAISED, ChangeKind.RE_ALARMED}:
+    """What was seen, where that is the step; of one that is only noted, what was seen then."""
+    if row.kind not in {ChangeKind.RAISED, ChangeKind.RE_ALARMED, NoteKind.REPEATED}:
         return {}
-    return {"why": msgspec.to_builtins(msgspec.json.decode(row.body, type=Alert).why)}
+    seen = msgspec.json.decode(row.body, type=Alert).why
+    return {"why": msgspec.to_builtins([why for why in seen if row.kind != NoteKind.REPEATED or why.at == row.at])}
 
 
 def _shelf(row: HistoryRow) -> dict[str, float]:

@@ -40,14 +40,14 @@ class Reloader:
         self._one = asyncio.Lock()
         self._signalled: set[asyncio.Task[None]] = set()
 
-    async def reload(self, faults: Faults) -> Reloaded:
-        """Read the file again and live by it; whoever stops waiting stops nothing, for half a house is none.
+    async def reload(self, faults: Faults, who: str = "") -> Reloaded:
+        """Read the file again and live by it; whoever stops waiting stops nothing, for half a house is none. ``who``: for the log.
 
         Raises FaultySite; then nothing has changed.
         """
-        return await asyncio.shield(asyncio.ensure_future(self._reload(faults)))
+        return await asyncio.shield(asyncio.ensure_future(self._reload(faults, who)))
 
-    async def _reload(self, faults: Faults) -> Reloaded:
+    async def _reload(self, faults: Faults, who: str) -> Reloaded:
         async with self._one:
             _tell_systemd(notify.RELOADING, f"MONOTONIC_USEC={monotonic_us()}")
             said = [notify.READY]  # whatever becomes of it: else systemd waits
@@ -56,10 +56,10 @@ class Reloader:
                 _check_identity(self._house.site, orders.site, faults)
                 _check_outputs(self._house, orders.site, faults)
                 done = await self._house.resettle(_with_key(orders, self._house.orders))
-                log.info("site_reloaded", fingerprint=done.fingerprint, ended=done.ended, begun=done.begun)
+                log.info("site_reloaded", who=who, fingerprint=done.fingerprint, ended=done.ended, begun=done.begun)
                 said.append(notify.status(standing(self._house)))
             except FaultySite:
-                log.warning("site_refused", faults=render(faults, self._house.site.language))
+                log.warning("site_refused", who=who, faults=render(faults, self._house.site.language))
                 said.append(notify.status(say("unit.refused", self._house.site.language)))
                 raise
             finally:
@@ -74,7 +74,7 @@ class Reloader:
 
     async def _reload_alone(self) -> None:
         with contextlib.suppress(FaultySite):
-            await self.reload(Faults())
+            await self.reload(Faults(), "SIGHUP")
 
     def _look(self, reloading: asyncio.Task[None]) -> None:
         """A bug goes to the loop's exception handler; if it met the core, that has ended the process by now."""
@@ -82,13 +82,13 @@ class Reloader:
         if not reloading.cancelled():
             reloading.result()
 
-    async def answer(self, arguments: Mapping[str, Any], _peer: PeerCredentials) -> list[dict[str, Any]]:
+    async def answer(self, arguments: Mapping[str, Any], peer: PeerCredentials) -> list[dict[str, Any]]:
         """For the desk: faults one an item, in the asker's language, and last what was done, or that nothing was."""
         asked = arguments.get("language")
         spoken = asked if asked in LANGUAGES else self._house.site.language
         faults, before = Faults(), self._house.site.fingerprint
         try:
-            done = await self.reload(faults)
+            done = await self.reload(faults, peer.login)
         except FaultySite:
             return [
                 *_items(faults, spoken),

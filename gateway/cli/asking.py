@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from gateway.cli.printing import NO_DAEMON, OK, REFUSED, Item, complain, language, print_item, site_language
+from gateway.cli.printing import (
+    NO_DAEMON,
+    OK,
+    REFUSED,
+    Item,
+    complain,
+    hint_folder,
+    language,
+    print_item,
+    site_language,
+)
 from gateway.words import say
 
 if TYPE_CHECKING:
@@ -32,8 +41,7 @@ def ask(
         items = list(client.ask(verb, **arguments))
     except DaemonNotRunning as missing:
         code = complain(asked, "cli.no_daemon", NO_DAEMON, folder=missing.folder)
-        if asked.state is None and not asked.json:
-            print(say("cli.state_hint", language()), file=sys.stderr)
+        hint_folder(asked)
         return code
     except Refusal as refusal:
         _speak_as_the_site(asked, client)
@@ -61,9 +69,10 @@ def _speak_as_the_site(asked: argparse.Namespace, client: ControlClient) -> None
             site_language.set(told.get("language", language()))
 
 
-def show_done(items: list[Item]) -> Iterable[str]:
+def show_done(items: list[Item], verb: str = "") -> Iterable[str]:
+    """``verb``: what it is called where its own name says too little."""
     done = items[0]
     how = "done.on_disk" if done["durable"] else "done.in_memory"
-    verb = say(f"verb.{done['done']}", language())
+    verb = say(f"verb.{verb or done['done']}", language())
     what = f"{verb} {done['alert']}".strip()  # a duty-check is about nothing
     yield say(how, language(), done=what, who=done["who"])

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from gateway.cli.options import Command, site_argument, state_option
-from gateway.cli.printing import FAULTY, OK, REFUSED, USAGE, Item, complain, language, print_faults, print_item
+from gateway.cli.printing import FAULTY, OK, REFUSED, USAGE, Item, complain, language, print_faults, print_item, typed
 from gateway.words import say
 
 
@@ -57,15 +57,6 @@ def _commission_sheet(asked: argparse.Namespace, bus: Any, device: Any) -> int:
     return OK
 
 
-def _typed(question: str) -> str:
-    """What somebody types; nothing where nobody is there to type."""
-    try:
-        return input(question).strip()
-    except EOFError:
-        print()
-        return ""
-
-
 def _commission_one(asked: argparse.Namespace, bus: Any, wanted: Any) -> int:
     from gateway.app.commissioning import carry_out
     from gateway.app.logs import set_up_logging
@@ -81,7 +72,7 @@ def _commission_one(asked: argparse.Namespace, bus: Any, wanted: Any) -> int:
     if not asked.write:
         print_item({**about, "written": False}) if asked.json else print(say("commission.only_shown", language()))
         return OK
-    if not asked.yes and _typed(say("commission.sure", language(), **about)) != wanted.device.id:
+    if not asked.yes and typed(say("commission.sure", language(), **about)) != wanted.device.id:
         return complain(asked, "commission.not_sure", REFUSED)
     folder = state_folder(asked.state)
     set_up_logging(as_json=True if asked.json else None)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gateway.alerts import FLOOD, Priority, Rung, building_of
 from gateway.cli.asking import ask, show_done
-from gateway.cli.options import Command, signed, state_option
+from gateway.cli.options import Command, count_of, signed, state_option
 from gateway.cli.options import length as length_option
 from gateway.cli.printing import Item, language, length, listed, moment
 from gateway.words import CATALOGUE, say, wide
@@ -24,7 +24,7 @@ def add(command: Command) -> None:
     status.add_argument("--all", action="store_true", dest="whole", help=say("cli.status.all", language()))
     state_option(status)
     alerts = command("alerts", _alerts)
-    alerts.add_argument("--closed", nargs="?", type=int, const=20, metavar="N", help=say("cli.closed", language()))
+    alerts.add_argument("--closed", nargs="?", type=count_of, const=20, metavar="N", help=say("cli.closed", language()))
     state_option(alerts)
     history = command("history", _history)
     history.add_argument("alert", help=say("cli.alert_id", language()))
@@ -90,7 +90,7 @@ def _history(asked: argparse.Namespace) -> int:
 def _away(asked: argparse.Namespace) -> int:
     arguments: Item = {"resident": asked.resident, "who": asked.who, "reason": asked.reason, "back": asked.back}
     arguments |= {key: value for key, value in (("for", asked.length), ("until", asked.until)) if value is not None}
-    return ask(asked, "away", arguments, show_done)
+    return ask(asked, "away", arguments, partial(show_done, verb="back" if asked.back else ""))
 
 
 def _test(asked: argparse.Namespace) -> int:
@@ -228,8 +228,15 @@ def _show_outputs(outputs: list[Item]) -> Iterable[str]:
         yield say(
             "status.output", language(), output=output["output"], proof=say(f"proof.{proof}", language()),
             actual=say(f"output.{output['actual'] or 'unknown'}", language()),
-            wanted=say(f"output.{output['wanted']}", language()), reason=reason if output["reason"] else "",
+            wanted=_wanted(output), reason=reason if output["reason"] else "",
         )  # fmt: skip
+
+
+def _wanted(output: Item) -> str:
+    """And which alerts ask for it: whoever finds a valve shut looks no further."""
+    wanted = say(f"output.{output['wanted']}", language())
+    alerts = listed((one[:8] for one in output.get("causes", ())), language())
+    return say("status.wanted_by", language(), wanted=wanted, alerts=alerts) if alerts else wanted
 
 
 def _on_the_wall(local: str, away_s: float) -> str:
@@ -361,8 +368,16 @@ def _show_closed(items: list[Item]) -> Iterable[str]:
         yield say(
             "alerts.closed_line", language(), id=alert["id"], name=_marked(alert), subject=alert["subject"],
             place=_place(alert), closed=say(f"closed.{closed}", language()) if closed else "-",
-            who=alert["closed_by"] or "—", age=length(alert["age_s"]),
+            who=alert["closed_by"] or "—", when=_raised(alert),
         )  # fmt: skip
+
+
+def _raised(alert: Item) -> str:
+    """By the site's clock, as people speak of it, where one can be trusted; how long ago in any case."""
+    ago = say("status.ago", language(), length=length(alert["age_s"]))
+    if not (local := alert.get("occurred_local")):
+        return ago
+    return say("alerts.raised_at", language(), at=_on_the_wall(local, alert["age_s"]), ago=ago)
 
 
 def _told(step: Item) -> str:

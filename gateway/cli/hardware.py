@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterable
+from functools import partial
 
 from gateway.cli.asking import ask, show_done
 from gateway.cli.options import Command, commands_of, length, signed, state_option
@@ -63,7 +64,12 @@ def _learn(asked: argparse.Namespace) -> int:
 
 def _pair(asked: argparse.Namespace) -> int:
     arguments = {"door": asked.door, "for": asked.length, "who": asked.who, "reason": asked.reason}
-    return ask(asked, "pair", arguments, show_done)
+    return ask(asked, "pair", arguments, partial(_show_opened, asked))
+
+
+def _show_opened(asked: argparse.Namespace, items: list[Item]) -> Iterable[str]:
+    yield from show_done(items)
+    yield say("pair.next", language(), door=asked.door, length=asked.length)
 
 
 def _show_findings(items: list[Item]) -> Iterable[str]:

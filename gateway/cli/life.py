@@ -10,7 +10,19 @@ from pathlib import Path
 
 from gateway.cli.asking import ask
 from gateway.cli.options import Command, site_argument, state_option
-from gateway.cli.printing import FAULTY, OK, REFUSED, Item, complain, language, print_faults, print_item, refused, why
+from gateway.cli.printing import (
+    FAULTY,
+    OK,
+    REFUSED,
+    Item,
+    complain,
+    hint_folder,
+    language,
+    print_faults,
+    print_item,
+    refused,
+    why,
+)
 from gateway.words import say
 
 
@@ -112,7 +124,10 @@ def _backup(asked: argparse.Namespace) -> int:
     except BackupFault as fault:
         return complain(asked, f"backup.{fault.reason}", REFUSED, file=asked.file)
     except (StoreFault, OSError) as fault:
-        return complain(asked, "backup.not_made", REFUSED, detail=why(fault))
+        code = complain(asked, "backup.not_made", REFUSED, detail=why(fault))
+        if not folder.is_dir():
+            hint_folder(asked)
+        return code
     if asked.json:
         print_item(
             {"done": "backup", "file": str(asked.file), "files": sorted(manifest.files), "schema": manifest.schema}

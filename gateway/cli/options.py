@@ -115,6 +115,13 @@ def length(given: str) -> str:
     return given
 
 
+def count_of(given: str) -> int:
+    """As an option's type: how many of something are shown."""
+    if not (given.isdecimal() and int(given)):
+        raise argparse.ArgumentTypeError(say("cli.not_a_count", language(), given=given))
+    return int(given)
+
+
 def signed(parser: argparse.ArgumentParser, *, reasoned: bool) -> None:
     """Who does it and why, for the record; ``reasoned``: not without a reason."""
     parser.add_argument("--as", dest="who", default="", metavar="PERSON", help=say("cli.as", language()))

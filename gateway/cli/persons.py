@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterable
 
 from gateway.cli.asking import ask
 from gateway.cli.options import Command, state_option
-from gateway.cli.printing import Item, language, moment
+from gateway.cli.printing import REFUSED, Item, complain, language, moment, typed
 from gateway.words import say, wide
 
 
@@ -16,6 +17,7 @@ def add(command: Command) -> None:
     _person(command("passages", _passages))
     forget = command("forget", _forget)
     forget.add_argument("--reason", required=True, help=say("cli.reason", language()))
+    forget.add_argument("--yes", action="store_true", help=say("cli.commission.yes", language()))
     _person(forget)
     state_option(command("audit", _audit))
 
@@ -30,6 +32,14 @@ def _passages(asked: argparse.Namespace) -> int:
 
 
 def _forget(asked: argparse.Namespace) -> int:
+    """For good, and the next one under care is a digit away: whoever sits at a terminal types it twice. Scripts are not asked."""
+    is_sure = (
+        asked.yes
+        or not sys.stdin.isatty()
+        or typed(say("forget.sure", language(), person=asked.person)) == asked.person
+    )
+    if not is_sure:
+        return complain(asked, "forget.not_sure", REFUSED)
     return ask(asked, "forget", {"person": asked.person, "reason": asked.reason}, _show_forgotten)
 
 

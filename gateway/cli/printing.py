@@ -50,6 +50,22 @@ def complain(asked: argparse.Namespace, key: str, code: int, **fields: object) -
     return code
 
 
+def typed(question: str) -> str:
+    """What somebody types; nothing where nobody is there to type. Asked beside the answer, which a program may read."""
+    print(question, end="", file=sys.stderr, flush=True)
+    try:
+        return input().strip()
+    except EOFError:
+        print(file=sys.stderr)
+        return ""
+
+
+def hint_folder(asked: argparse.Namespace) -> None:
+    """Nobody said where the state lies, and it does not lie where we looked."""
+    if asked.state is None and not asked.json:
+        print(say("cli.state_hint", language()), file=sys.stderr)
+
+
 def why(fault: Exception) -> str:
     """What the system refused, and of which file, in the reader's language where we have a word for it."""
     cause = fault if isinstance(fault, OSError) else fault.__cause__

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.cli.options import Command, site_argument, state_option
+from gateway.cli.options import Command, count_of, site_argument, state_option
 from gateway.cli.printing import (
     FAULTY,
     NO_DAEMON,
@@ -18,6 +18,7 @@ from gateway.cli.printing import (
     REFUSED,
     USAGE,
     complain,
+    hint_folder,
     language,
     print_faults,
     print_item,
@@ -38,7 +39,7 @@ def add(command: Command) -> None:
 
 def _journal_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kind", default="", help=say("cli.journal.kind", language()))
-    parser.add_argument("--last", type=int, default=0, metavar="N", help=say("cli.journal.last", language()))
+    parser.add_argument("--last", type=count_of, default=0, metavar="N", help=say("cli.journal.last", language()))
     state_option(parser)
 
 
@@ -62,9 +63,10 @@ def _journal(asked: argparse.Namespace) -> int:
 
     if asked.kind and asked.kind not in JOURNAL_KINDS:
         return complain(asked, "cli.no_such_kind", USAGE, given=asked.kind, known=" | ".join(JOURNAL_KINDS))
+    folder = state_folder(asked.state)
     try:
-        with Recording(state_folder(asked.state)) as recording:
-            dated = _dated(recording.sealed_rows(), _stretches(recording.sealed_rows()))
+        with Recording(folder) as recording:
+            dated = _dated(recording.sealed_rows(), _stretches(recording.sealed_rows(_TIES)))
             rows = (both for both in dated if asked.kind in {"", both[0].kind})
             for row, wall_ms in deque(rows, asked.last) if asked.last > 0 else rows:
                 body = json.loads(row.body)
@@ -76,18 +78,23 @@ def _journal(asked: argparse.Namespace) -> int:
                     told = json.dumps(body, ensure_ascii=False)
                     print(f"{_when(row.at, wall_ms):>25}  {row.kind:<14} {row.id:<16} {told}")
     except StoreFault as fault:
-        return complain(asked, "cli.no_journal", NO_DAEMON, detail=why(fault))
+        code = complain(asked, "cli.no_journal", NO_DAEMON, detail=why(fault))
+        if not folder.is_dir():
+            hint_folder(asked)
+        return code
     return OK
 
 
+_TIES = ("boot", "clock_synced")
+"""Kinds of rows that tie the site timeline to true time. Each stands in a row of its own, so they are found without unpacking the rest."""
+
+
 def _stretches(rows: Iterable[JournalRow]) -> list[tuple[int, int | None]]:
-    """From which row on which tie to true time counts, as the core and so each history has it (``Engine.anchor_at``): a clock that comes
+    """Of rows of these kinds: from which row on which tie to true time counts, as the core and so each history has it (``Engine.anchor_at``): a clock that comes
     right, or is corrected, dates what came before it, too, back to the last start of which nobody knows how long after it came.
     """
     found: list[tuple[int, int | None]] = [(0, None)]
     for row in rows:
-        if row.kind not in {"boot", "clock_synced"}:
-            continue
         told = json.loads(row.body)
         offset_ms = told.get("offset_ms")
         if row.kind == "boot" and told.get("downtime_ms") is None:

@@ -73,15 +73,18 @@ class Recording:
             raise StoreFault(f"{persons.NAME}: {error.strerror}") from error
         return map(keys.unseal, self.sealed_rows())
 
-    def sealed_rows(self) -> Iterator[JournalRow]:
-        """The same, with what names a person still sealed: for everybody else."""
+    def sealed_rows(self, kinds: Sequence[str] = ()) -> Iterator[JournalRow]:
+        """The same, with what names a person still sealed: for everybody else. ``kinds``: only those, which must be kinds that are
+        never quiet, so that no run of rows is unpacked for them; nothing is counted then.
+        """
         self.damaged = self.holes = 0
         columns = ", ".join(("n", *seals.COLUMNS["journal"]))
+        only = f" AND kind IN ({', '.join('?' * len(kinds))})" if kinds else ""
         since = max(0, self.first - 1)
         while since < self._in_tables:
-            query = f"SELECT {columns} FROM journal WHERE n > ? AND n <= ? ORDER BY n LIMIT ?"  # noqa: S608 (our own names)
+            query = f"SELECT {columns} FROM journal WHERE n > ? AND n <= ?{only} ORDER BY n LIMIT ?"  # noqa: S608 (our own names)
             try:
-                block = self._connection.execute(query, (since, self._in_tables, _BLOCK)).fetchall()
+                block = self._connection.execute(query, (since, self._in_tables, *kinds, _BLOCK)).fetchall()
             except sqlite3.Error as error:
                 raise StoreFault(f"{self._path}: {error}") from error
             for n, *columns_read in block:
@@ -92,7 +95,7 @@ class Recording:
             if not block:
                 self.holes += self._in_tables - since
                 break
-        yield from self._tail
+        yield from (row for row in self._tail if not kinds or row.kind in kinds)
 
     def _sound(self, n: int, columns: list[Any]) -> list[JournalRow]:
         """The rows that one row of the table stands for; none where it fails its checksum."""

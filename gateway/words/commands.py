@@ -153,6 +153,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "the porter must run as the user who owns {folder} (uid {owner}): systemctl start loudong-porter",
     ),
     "cli.not_a_duration": ("{given} 不是时长（例如 90s、20min、2h）", "{given} is no duration (e.g. 90s, 20min, 2h)"),
+    "cli.not_a_count": ("{given} 不对，要的是 1 以上的整数", "{given} is no whole number from 1 on"),
     "cli.reenrol": ("按钮换过电池：重新登记计数器", "a button's battery was changed: take its counter anew"),
     "cli.button_id": ("按钮编号", "id of the button"),
     "cli.learn": (

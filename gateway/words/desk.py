@@ -7,9 +7,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "alerts.none": ("没有未关闭的告警", "no open alerts"),
     "alerts.none_closed": ("没有已关闭的告警", "no closed alerts"),
     "alerts.closed_line": (
-        "{id}  {name}  {subject}（{place}）  {closed}（{who}），发生于 {age}前",
-        "{id}  {name}  {subject} ({place})  {closed}, closed by {who}, raised {age} ago",
+        "{id}  {name}  {subject}（{place}）  {closed}（{who}），发生于 {when}",
+        "{id}  {name}  {subject} ({place})  {closed}, closed by {who}, raised {when}",
     ),
+    "alerts.raised_at": ("{at}（{ago}）", "{at} ({ago})"),
     "alerts.line": (
         "{id}  {name}  {subject}（{place}）  {priority} {grade}  {condition} {response}  已 {age}",
         "{id}  {name}  {subject} ({place})  {priority}, {grade}  {condition}, {response}  for {age}",
@@ -64,6 +65,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "verb.shelve": ("搁置", "shelve"),
     "verb.unshelve": ("取消搁置", "unshelve"),
     "verb.away": ("外出", "away"),
+    "verb.back": ("外出结束", "back"),
     "verb.reenrol": ("重新登记", "reenrol"),
     "verb.pair": ("配对", "pair"),
     "verb.test": ("测试", "test"),

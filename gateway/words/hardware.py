@@ -36,6 +36,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "抄进小区文件，改好名字和位置，再用 loudong check 检查，然后走动测试。",
         "Copy this into the site file, give it its name and place, run loudong check, then do the walk test.",
     ),
+    "pair.next": (
+        "{length} 之内第一台往这扇门推送的设备会被认下：现在到门口机前刷一次脸；认下后运行日志有 terminal_paired",
+        "the first device that pushes on this door's path within {length} is the one: show it a face now; log event terminal_paired",
+    ),
     "finding.line": ("{verdict} {what}：{told}", "{verdict} {what}: {told}"),
     "finding.ok": ("好", "ok"),
     "finding.bad": ("不好", "BAD"),

@@ -32,6 +32,11 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "passage.out": ("出", "out"),
     "passage.unknown": ("方向不明", "unknown"),
     "passages.none": ("没有此人经过的记录", "no passage of this person is on record"),
+    "forget.sure": (
+        "{person} 的密钥一销毁就不能恢复，关于此人的未关闭告警也会撤销。再输入一次 {person} 确认：",
+        "The key of {person} is destroyed for good, and open alerts about them are withdrawn. Type {person} again to confirm: ",
+    ),
+    "forget.not_sure": ("没有忘记任何人。", "Nobody was forgotten."),
     "forget.done": (
         "已忘记：销毁密钥 {keys} 把，清除规则记忆 {subjects} 处；之前做的备份里还有",
         "forgotten: {keys} keys destroyed, {subjects} memories of rules cleared; backups made before still hold it",

@@ -82,6 +82,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "输出 {output}：{actual}（要求：{wanted}），{proof}{reason}",
         "output {output}: {actual} (wanted: {wanted}), {proof}{reason}",
     ),
+    "status.wanted_by": ("{wanted}，因告警 {alerts}", "{wanted}, by alert {alerts}"),
     "status.because": ("：{reason}", ": {reason}"),
     "output.on": ("开启", "on"),
     "output.off": ("关闭", "off"),

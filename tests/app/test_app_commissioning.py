@@ -102,6 +102,27 @@ def test_without_a_word_it_lists_and_touches_nothing(tmp_path, run):
         assert wire.log == []
 
 
+def test_what_is_asked_before_a_write_stands_beside_the_answer(tmp_path, capsys, monkeypatch):
+    """A program reads each line of the answer; the question stood in front of it."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("gas-102\n"))
+    with compound(tmp_path, SimUnit(5, holding=registers())) as wire:
+        asked = [str(tmp_path / "site.yaml"), "gas-101", "reset", "--write", "--state", str(tmp_path / "st")]
+        assert main(["commission", "--json", *asked]) == 1
+        assert wire.log == []
+    said = capsys.readouterr()
+    assert json.loads(said.out) == {"error": "not_sure"}
+    assert "gas-101" in said.err
+
+
+@pytest.mark.parametrize("unit", ["0", "-1", "256", "999"])
+def test_nothing_answers_to_a_unit_id_that_no_device_can_have(tmp_path, run, unit):
+    """0 is everybody: was taken for no id at all."""
+    with compound(tmp_path, SimUnit(5, holding=registers())) as wire:
+        code, (told,) = run("reset", "--at", unit)
+        assert (code, told["error"], told["given"]) == (64, "out_of_bounds", unit)
+        assert wire.log == []
+
+
 def test_a_new_device_gets_its_unit_id_and_is_heard_under_it(tmp_path, run):
     unit = SimUnit(1, holding=registers())
     with compound(tmp_path, unit) as wire:
@@ -229,6 +250,6 @@ def test_it_asks_and_takes_only_the_name_for_a_yes(tmp_path, run, monkeypatch):
     unit = SimUnit(5, holding=registers())
     with compound(tmp_path, unit):
         for typed, code in (("yes", 1), ("gas-101", 0)):
-            monkeypatch.setattr("builtins.input", lambda _, typed=typed: typed)
+            monkeypatch.setattr("builtins.input", lambda typed=typed: typed)
             assert run("baud", "3", "--write")[0] == code
         assert unit.holding[0x7D1] == 3

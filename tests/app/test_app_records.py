@@ -9,11 +9,14 @@ import msgspec
 import pytest
 from app.living import Living
 from instruments.virtual import virtual_run
-from rules.conftest import compound_with
+from rules.conftest import Core, compound_with
 
-from gateway.app.records import Records
+from gateway.actions import Note, Publish
+from gateway.app.inbox import _history
+from gateway.app.records import Records, _why
 from gateway.app.steward import Steward
 from gateway.control.protocol import PeerCredentials, Refusal, Request
+from gateway.events import Press, PressKind
 from gateway.store.past import Past
 
 US = PeerCredentials(1, os.getuid(), os.getgid(), "us")
@@ -43,6 +46,18 @@ def test_each_step_says_whom_it_told_and_for_how_long_it_shelved(tmp_path):
             assert (last["id"], last["place_name"]) == (alert, "Building 1 Stair 1 Flat 301")
 
     virtual_run(asyncio.wait_for(main(), 100_000), patience_s=0.0)
+
+
+def test_a_press_that_is_only_noted_says_what_it_was():
+    """Was: that something had happened again."""
+    core = Core()
+    for n, kind in enumerate((PressKind.SINGLE, PressKind.LONG), 1):
+        core.give(Press("button", kind, f"c{n}"), 1_000 * n)
+    changes = [action.change for action in core.actions if isinstance(action, Publish | Note)]
+    steps = [(change.kind, _why(_history(change)).get("why")) for change in changes]
+    assert [(kind, [one["value"] for one in why]) for kind, why in steps if why is not None] == [
+        ("raised", ["single"]), ("repeated", ["long"]),
+    ]  # fmt: skip
 
 
 def test_who_comes_too_late_is_told_who_closed_it_and_how_long_ago(tmp_path, monkeypatch):

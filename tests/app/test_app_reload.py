@@ -8,6 +8,7 @@ import os
 import pytest
 from app.living import SIREN, Living
 from instruments.virtual import virtual_run
+from structlog.testing import capture_logs
 
 from gateway.app.orders import FaultySite
 from gateway.control.protocol import PeerCredentials, Refusal, Request
@@ -470,3 +471,18 @@ def test_what_a_line_is_owed_is_known_to_the_one_that_is_built_anew(tmp_path):
             assert lines[0]._owing is lines[1]._owing
 
     virtual_run(story(), patience_s=0.0)
+
+
+def test_the_log_says_who_made_another_site_file_the_one_in_force(tmp_path):
+    """A rule is off since one in the morning, and two people have root."""
+
+    async def story(living):
+        living.edit(*STEEPER)
+        await living.reloader.answer({}, PeerCredentials(1, 0, 0, "li"))
+        living.edit("unit_id: 9,", "unit_id: 999,")
+        await living.reloader.answer({}, PeerCredentials(1, 0, 0, "wang"))
+
+    with capture_logs() as said:
+        live(tmp_path, story)
+    found = {line["event"]: line["who"] for line in said if line["event"] in {"site_reloaded", "site_refused"}}
+    assert found == {"site_reloaded": "li", "site_refused": "wang"}

@@ -91,8 +91,11 @@ def test_what_the_system_refuses_is_said_in_chinese(tmp_path, capsys, monkeypatc
 
 def test_a_number_that_is_none_is_complained_of_in_chinese(capsys):
     with pytest.raises(SystemExit):
+        main(["commission", "site.yaml", "gas-301", "--at", "x"])
+    assert capsys.readouterr().err.splitlines()[-1] == "loudong commission: 参数 --at：'x' 不对，要的是整数"
+    with pytest.raises(SystemExit):
         main(["alerts", "--closed", "x"])
-    assert capsys.readouterr().err.splitlines()[-1] == "loudong alerts: 参数 --closed：'x' 不对，要的是整数"
+    assert capsys.readouterr().err.splitlines()[-1] == "loudong alerts: 参数 --closed：x 不对，要的是 1 以上的整数"
 
 
 def test_choices_are_named_as_they_are_typed(monkeypatch, capsys):

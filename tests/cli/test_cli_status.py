@@ -39,6 +39,21 @@ def test_what_is_well_and_what_is_counted_pushes_nothing_off_the_screen(monkeypa
     assert list(_show_status([status]))[-1] == "另有 60 台总线设备正常，55 项计数；加 --all 全部列出"
 
 
+def test_a_valve_that_is_shut_says_which_alert_asks_for_it(monkeypatch):
+    """Was in --json alone."""
+    valve = {
+        "output": "valve-b1", "kind": "valve", "place": "b1", "wanted": "shut", "actual": "shut", "confirmed": True, "reason": "",
+        "causes": ["254766069f676919", "5743b4d6f657d225"],
+    }  # fmt: skip
+    monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
+    lines = list(_show_status([STATUS | {"outputs": [valve, valve | {"wanted": "leave", "causes": []}]}]))
+    assert "output valve-b1: shut (wanted: shut, by alert 25476606, 5743b4d6), confirmed" in lines
+    assert "output valve-b1: shut (wanted: as it is), confirmed" in lines
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    lines = list(_show_status([STATUS | {"outputs": [valve]}]))
+    assert "输出 valve-b1：已关阀（要求：已关阀，因告警 25476606、5743b4d6），已确认" in lines
+
+
 def test_a_gateway_without_buses_says_nothing_of_them(monkeypatch):
     monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
     assert not any("devices on buses" in line for line in _show_status([STATUS | {"units": []}]))
@@ -140,11 +155,17 @@ def test_each_uplink_has_its_line_above_the_counters(monkeypatch, told, line):
 @pytest.mark.parametrize(
     ("told", "line"),
     [
-        ({}, "output siren-1: off (wanted: on), NOT confirmed: the feedback shows it is not in place"),
-        ({"actual": "on", "confirmed": True, "reason": ""}, "output siren-1: on (wanted: on), confirmed"),
-        ({"actual": None, "confirmed": None, "reason": ""}, "output siren-1: unknown (wanted: on), nothing known yet"),
+        ({}, "output siren-1: off (wanted: on, by alert 3c66), NOT confirmed: the feedback shows it is not in place"),
         (
-            {"actual": "open", "wanted": "leave", "confirmed": True, "reason": ""},
+            {"actual": "on", "confirmed": True, "reason": ""},
+            "output siren-1: on (wanted: on, by alert 3c66), confirmed",
+        ),
+        (
+            {"actual": None, "confirmed": None, "reason": ""},
+            "output siren-1: unknown (wanted: on, by alert 3c66), nothing known yet",
+        ),
+        (
+            {"actual": "open", "wanted": "leave", "causes": [], "confirmed": True, "reason": ""},
             "output siren-1: open (wanted: as it is), confirmed",
         ),
     ],
@@ -159,7 +180,7 @@ def test_uplinks_and_outputs_speak_chinese(monkeypatch):
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
     lines = list(_show_status([STATUS | {"uplinks": [OFFICE], "outputs": [SIREN]}]))
     assert "上级 office：未连接（mqtt.example:8883），网络不通，始于 14:20" in lines
-    assert "输出 siren-1：关闭（要求：开启），未确认：反馈显示未到位" in lines
+    assert "输出 siren-1：关闭（要求：开启，因告警 3c66），未确认：反馈显示未到位" in lines
 
 
 def test_what_somebody_took_out_of_service_is_named(monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import json
 import subprocess
 import sys
@@ -62,8 +63,12 @@ async def _answer(request, _peer):
         asked = {"door": "gate-1", "for": "10min", "who": "head-b1", "reason": "new terminal"}
         assert dict(request.arguments) == asked
         return [{"done": "pair", "alert": "gate-1", "who": "head-b1", "durable": True}]
+    if request.verb == "away":
+        return [{"done": "away", "alert": "elder", "who": "street", "durable": True}]
+    if request.verb == "forget":
+        return [{"done": "forget", "keys": 1, "subjects": 1}]
     if request.verb == "closed":
-        return [CLOSED] * min(request.arguments["n"], 2)
+        return [] if request.arguments["n"] == 404 else [CLOSED] * min(request.arguments["n"], 2)
     if request.verb == "history" and request.arguments["alert"] == "3c66":
         return STEPS
     if request.verb == "history":
@@ -112,6 +117,64 @@ def test_closed_alerts_are_listed_with_whole_ids(daemon, capsys):
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [CLOSED, CLOSED]
 
 
+def test_a_closed_alert_has_the_time_that_people_speak_of(monkeypatch):
+    """Gas at ten past two: was hours ago, to be reckoned back in the head."""
+    dated = CLOSED | {"occurred_local": "2026-12-05T02:10:07"}
+    (line,) = desk._show_closed([dated])
+    assert line.endswith("raised 02:10:07 (2.0 h ago)")
+    (line,) = desk._show_closed([dated | {"age_s": 100_000.0}])
+    assert line.endswith("raised 12-05 02:10:07 (1.2 d ago)")
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    (line,) = desk._show_closed([dated])
+    assert line.endswith("发生于 02:10:07（2.0 小时前）")
+
+
+@pytest.mark.parametrize("given", ["0", "-2", "x", "1.5"])
+@pytest.mark.parametrize("words", [["alerts", "--closed"], ["journal", "--last"]])
+def test_so_many_as_none_are_a_wrong_call(words, given, tmp_path, capsys):
+    """Was: all of them."""
+    with pytest.raises(SystemExit) as ended:
+        main([*words, given, "--state", str(tmp_path)])
+    assert ended.value.code == 64
+    assert f"{given} is no whole number from 1 on" in capsys.readouterr().err
+
+
+# away, forget ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("how", "said"), [(["--for", "3d"], "away elder"), (["--back"], "back elder")])
+def test_who_is_back_is_not_said_to_be_away(daemon, capsys, how, said):
+    assert main(["away", "elder", *how, "--state", daemon]) == 0
+    assert capsys.readouterr().out == f"done: {said} by street, on disk\n"
+
+
+class _Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+FORGET = ["forget", "elder-11101", "--reason", "moved out"]
+
+
+@pytest.mark.parametrize("answer", ["elder-11102\n", "y\n", "\n", ""])
+def test_nobody_is_forgotten_for_a_slip_of_the_hand(daemon, capsys, monkeypatch, answer):
+    """A key that is destroyed never comes back, and the neighbour under care is one digit away."""
+    monkeypatch.setattr("sys.stdin", _Terminal(answer))
+    assert main([*FORGET, "--json", "--state", daemon]) == 1
+    said = capsys.readouterr()
+    assert json.loads(said.out) == {"error": "not_sure"}
+    assert "elder-11101" in said.err
+
+
+@pytest.mark.parametrize(
+    ("more", "stdin"), [([], _Terminal("elder-11101\n")), (["--yes"], _Terminal("")), ([], io.StringIO(""))]
+)
+def test_who_types_it_again_or_says_yes_or_is_a_program_forgets(daemon, capsys, monkeypatch, more, stdin):
+    monkeypatch.setattr("sys.stdin", stdin)
+    assert main([*FORGET, *more, "--state", daemon]) == 0
+    assert capsys.readouterr().out.startswith("forgotten: 1 keys destroyed")
+
+
 @pytest.mark.parametrize("silent", ["C.UTF-8", "C", "POSIX", ""])
 def test_where_the_locale_is_silent_the_gateway_speaks_its_sites_language(daemon, capsys, monkeypatch, silent):
     monkeypatch.setenv("LC_ALL", silent)
@@ -157,7 +220,7 @@ def test_a_missing_daemon_is_looked_for_elsewhere_with_state(monkeypatch, capsys
 def test_no_alerts_are_said_to_be_none(daemon, capsys):
     assert main(["alerts", "--state", daemon]) == 0
     assert capsys.readouterr().out == "no open alerts\n"
-    assert main(["alerts", "--closed", "0", "--state", daemon]) == 0
+    assert main(["alerts", "--closed", "404", "--state", daemon]) == 0
     assert capsys.readouterr().out == "no closed alerts\n"
 
 
@@ -516,6 +579,35 @@ def test_the_journal_has_the_dates_that_the_history_of_an_alert_has(tmp_path, ca
     assert (item["at"], item["wall_ms"]) == (10_000, NOON + 10_005)
 
 
+def test_what_ties_the_journal_to_true_time_is_found_without_unpacking_the_rest(tmp_path, capsys, monkeypatch):
+    """Was: each row was unpacked twice."""
+    from gateway.store import packing
+
+    database, reading = Database.open(tmp_path), json.dumps({"device": "gas-1", "value": 1}).encode()
+    database.commit(Batch((JournalRow(1, "r.1", "boot", json.dumps({"offset_ms": NOON}).encode()),)))
+    database.commit(Batch(tuple(JournalRow(n, f"r.{n}", "reading", reading, quiet=True) for n in range(2, 40))))
+    database.fold()
+    database.close()
+    opened, real = [], packing._opened
+    monkeypatch.setattr(packing, "_opened", lambda body: opened.append(body) or real(body))
+    assert main(["journal", "--json", "--state", str(tmp_path)]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["wall_ms"] for row in rows] == [NOON + n for n in range(1, 40)]
+    assert len(opened) == 1
+
+
+@pytest.mark.parametrize("words", [["journal"], ["backup", "b"]])
+def test_who_did_not_say_where_the_state_lies_is_told_how(words, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    assert main(words) in {1, 69}
+    assert "STATE_DIRECTORY" in capsys.readouterr().err
+    assert main([*words, "--json"]) in {1, 69}
+    said = capsys.readouterr()
+    assert "error" in json.loads(said.out)
+    assert not said.err
+
+
 # doors ----------------------------------------------------------------------------------------------
 
 
@@ -551,7 +643,11 @@ def test_a_terminal_looked_at_is_told_in_words(daemon, capsys, monkeypatch):
 def test_a_pairing_window_is_asked_for(daemon, capsys):
     asked = ["pair", "gate-1", "--as", "head-b1", "--reason", "new terminal", "--state", daemon]
     assert main(asked) == 0
-    assert capsys.readouterr().out == "done: pair gate-1 by head-b1, on disk\n"
+    done, then = capsys.readouterr().out.splitlines()
+    assert done == "done: pair gate-1 by head-b1, on disk"
+    assert then.startswith(
+        "the first device that pushes on this door's path within 10min is the one"
+    )  # nothing is paired yet
 
 
 def test_a_refused_deed_is_told_with_its_reason_in_words():
