@@ -83,7 +83,7 @@ def monotonic_us() -> int:
 
 def _synchronised() -> bool:
     """Whether something disciplines the wall clock. Not allowed to ask (hardened unit) counts as no."""
-    return os.path.exists(_TIMESYNC_FLAG) or _kernel_synchronised()  # noqa: PTH110  (a fifth of what Path.exists costs)
+    return os.path.exists(_TIMESYNC_FLAG) or _kernel_synchronised()  # a fifth of what Path.exists costs
 
 
 def _kernel_synchronised() -> bool:

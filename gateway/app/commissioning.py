@@ -103,7 +103,7 @@ def _value(deed: Deed, device: ModbusDevice, value: int | None) -> int:
 
 
 def carry_out(bus: Bus, wanted: Order, folder: Path) -> Done:
-    """Do it. Raises ``StateFolderTaken`` while a daemon runs there, ``DeviceFault`` for whatever the line says."""
+    """Do it. Raises ``StateFolderTaken`` while a daemon runs there, ``StateFolderUnusable`` where that cannot be seen, ``DeviceFault`` for whatever the line says."""
     with _alone(folder):
         return asyncio.run(commission(bus, wanted))
 
@@ -111,8 +111,15 @@ def carry_out(bus: Bus, wanted: Order, folder: Path) -> Done:
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """No daemon runs, and none begins meanwhile; a folder that is not there is nobody's."""
-    if not folder.is_dir():
+    if not _may_be_there(folder):
         yield
         return
     with claim(folder):
         yield
+
+
+def _may_be_there(folder: Path) -> bool:
+    try:
+        return folder.is_dir()
+    except PermissionError:  # so may a daemon
+        return True

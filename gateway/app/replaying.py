@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from os.path import exists, isdir
 from pathlib import Path
 
 import msgspec
@@ -116,8 +117,8 @@ def replay_journal(
 
 def book_of(journal: Path) -> Path:
     """The database in which a reader of this journal is written down: that of the state folder, also of a copy that lies there."""
-    folder = journal if journal.is_dir() else journal.parent
-    return folder / NAME if journal.is_dir() or (folder / NAME).exists() else journal
+    folder = journal if isdir(journal) else journal.parent
+    return folder / NAME if isdir(journal) or exists(folder / NAME) else journal
 
 
 def note_replay(book: Path, who: str, at: Instant) -> None:

@@ -6,6 +6,7 @@ of the same name replaces it, as within a site file. A file that says anything m
 
 from __future__ import annotations
 
+from os.path import isdir
 from pathlib import Path
 
 import msgspec
@@ -26,7 +27,7 @@ _RULE_FILE = frozenset({"rules", "builtin"})
 
 def is_rule_file(path: Path) -> bool:
     """Whether the file holds rules and no site. What cannot be read is left to whoever reads it with its faults."""
-    node = None if path.is_dir() else Folder(path.parent, Faults()).read(path, Mark(str(path), 1))
+    node = None if isdir(path) else Folder(path.parent, Faults()).read(path, Mark(str(path), 1))
     return node is not None and bool(node.mapping) and set(node.mapping) <= _RULE_FILE
 
 

@@ -6,7 +6,19 @@ import argparse
 from typing import Any
 
 from gateway.cli.options import Command, site_argument, state_option
-from gateway.cli.printing import FAULTY, OK, REFUSED, USAGE, Item, complain, language, print_faults, print_item, typed
+from gateway.cli.printing import (
+    FAULTY,
+    OK,
+    REFUSED,
+    USAGE,
+    Item,
+    complain,
+    language,
+    print_faults,
+    print_item,
+    refused,
+    typed,
+)
 from gateway.words import say
 
 
@@ -60,7 +72,7 @@ def _commission_sheet(asked: argparse.Namespace, bus: Any, device: Any) -> int:
 def _commission_one(asked: argparse.Namespace, bus: Any, wanted: Any) -> int:
     from gateway.app.commissioning import carry_out
     from gateway.app.logs import set_up_logging
-    from gateway.control.folder import StateFolderTaken, state_folder
+    from gateway.control.folder import StateFolderTaken, StateFolderUnusable, state_folder
     from gateway.faults import DeviceFault
 
     about: Item = {"device": wanted.device.id, "bus": bus.id, "at": wanted.at_unit}
@@ -80,6 +92,8 @@ def _commission_one(asked: argparse.Namespace, bus: Any, wanted: Any) -> int:
         done = carry_out(bus, wanted, folder)
     except StateFolderTaken:
         return complain(asked, "commission.taken", REFUSED, folder=folder)
+    except StateFolderUnusable as closed:
+        return complain(asked, "cli.state_unusable", REFUSED, folder=closed.filename, why=refused(closed))
     except DeviceFault as fault:
         key = "commission.unit_taken" if fault.reason == "unit_taken" else "commission.fault"
         reason = fault.reason if asked.json else say(f"reason.{fault.reason}", language())

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Iterable
+from os.path import isdir
 from pathlib import Path
 
 from gateway.cli.asking import ask
@@ -125,7 +126,7 @@ def _backup(asked: argparse.Namespace) -> int:
         return complain(asked, f"backup.{fault.reason}", REFUSED, file=asked.file)
     except (StoreFault, OSError) as fault:
         code = complain(asked, "backup.not_made", REFUSED, detail=why(fault))
-        if not folder.is_dir():
+        if not isdir(folder):
             hint_folder(asked)
         return code
     if asked.json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from os.path import exists, isdir
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,11 +52,11 @@ def _profiles_list(asked: argparse.Namespace) -> int:
 def _wrong_folder(asked: argparse.Namespace, folders: list[Path]) -> int | None:
     """The exit code for a folder that holds no profiles: a slip of the pen is not an empty library."""
     for folder in folders:
-        if not folder.is_dir():
+        if not isdir(folder):
             return complain(asked, "cli.profiles.no_folder", USAGE, given=folder)
-        if (folder / "site.yaml").exists() or not any(folder.glob("*.yaml")):
+        if exists(folder / "site.yaml") or not any(folder.glob("*.yaml")):
             inner = folder / "profiles"
-            near = say("fault.near", language(), near=inner) if inner.is_dir() else ""
+            near = say("fault.near", language(), near=inner) if isdir(inner) else ""
             return complain(asked, "cli.profiles.none_there", USAGE, given=folder, near=near)
     return None
 
@@ -98,10 +99,10 @@ def _profiles_check(asked: argparse.Namespace) -> int:
     from gateway.app.products import check_file
     from gateway.nodes import Faults
 
-    if (wrong := _wrong_folder(asked, [given for given in asked.files if given.is_dir()])) is not None:
+    if (wrong := _wrong_folder(asked, [given for given in asked.files if isdir(given)])) is not None:
         return wrong
     faults = Faults()
-    files = [file for given in asked.files for file in (sorted(given.glob("*.yaml")) if given.is_dir() else [given])]
+    files = [file for given in asked.files for file in (sorted(given.glob("*.yaml")) if isdir(given) else [given])]
     read = {file: check_file(file, faults) for file in files}
     print_faults(faults, as_json=asked.json)
     for file, profile in read.items():

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from functools import partial
+from os.path import isdir
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,7 +80,7 @@ def _journal(asked: argparse.Namespace) -> int:
                     print(f"{_when(row.at, wall_ms):>25}  {row.kind:<14} {row.id:<16} {told}")
     except StoreFault as fault:
         code = complain(asked, "cli.no_journal", NO_DAEMON, detail=why(fault))
-        if not folder.is_dir():
+        if not isdir(folder):
             hint_folder(asked)
         return code
     return OK

@@ -10,6 +10,7 @@ import json
 import secrets
 import shutil
 from collections.abc import Callable, Mapping
+from os.path import isdir
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def stage(
     """Write the copy into ``folder``. ``broker(uplink)`` gives the port and the MQTT version of its broker, None where there
     is none to be had; ``changes`` are laid over the site, lists at the end of lists. The site must have been checked before.
     """
-    file = site / SITE_FILE if site.is_dir() else site
+    file = site / SITE_FILE if isdir(site) else site
     root = Folder(file.parent, Faults()).read_whole(file)
     if root is None:
         raise FileNotFoundError(file)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
+from os.path import isdir
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -63,7 +64,7 @@ def load_site(
     packaged device profiles. Every fault is recorded in ``faults``; None where nothing can be read at all. While
     ``faults.errors`` is not empty the site returned is good for finding further faults (in its rules), never to run on.
     """
-    file = path / SITE_FILE if path.is_dir() else path
+    file = path / SITE_FILE if isdir(path) else path
     folder = Folder(file.parent, faults)
     root = folder.read_whole(file)
     if root is None:
@@ -105,9 +106,9 @@ def read_profiles(
     A profile beside the site file replaces a packaged one of the same id, with a warning.
     """
     found: dict[str, tuple[Profile, Mark]] = {}
-    for file in sorted(own.glob("*.yml")) if own.is_dir() else []:
+    for file in sorted(own.glob("*.yml")) if isdir(own) else []:
         faults.warn(Mark(str(file), 1), "fault.profile_suffix", wanted=f"{file.stem}.yaml")
-    for file in sorted(own.glob("*.yaml")) if own.is_dir() else []:
+    for file in sorted(own.glob("*.yaml")) if isdir(own) else []:
         read = read_profile_file(file, folder, faults)
         if read is None:
             continue

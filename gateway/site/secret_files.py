@@ -13,6 +13,7 @@ import pwd
 import re
 import stat
 from collections.abc import Iterator
+from os.path import isfile
 from pathlib import Path
 
 from gateway.nodes import Faults, Mark
@@ -91,7 +92,7 @@ def check_secrets(site: Site, faults: Faults) -> None:
             faults.add(mark, "fault.secret_form", name=name, given=file)
     for uplink in site.uplinks.values():
         for field, file in (("ca_file", uplink.ca_file), ("cert_file", uplink.cert_file)):
-            if file and not Path(file).is_file():  # certificates are no secret, but must be there
+            if file and not isfile(file):  # certificates are no secret, but must be there
                 faults.add(_line_of(site, uplink.id, field), "fault.secret_missing", given=file)
 
 

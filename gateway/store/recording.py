@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator, Sequence
+from os.path import isdir
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -37,7 +38,7 @@ class Recording:
 
     def __init__(self, path: Path) -> None:
         """``path``: a database, or the state folder that holds it. Raises StoreFault where it cannot be read."""
-        self._path = path / NAME if path.is_dir() else path
+        self._path = path / NAME if isdir(path) else path
         self.first = self.last = self.until = 0
         """Numbers of the first and last row (0: none), and the last instant the gateway is known to have lived through."""
         self.steps: frozenset[Step] = frozenset()
