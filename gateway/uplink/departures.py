@@ -32,14 +32,12 @@ from gateway.uplink.parcel import Kind, Parcel
 from gateway.uplink.payloads import shortened
 from gateway.uplink.reports import Reports
 from gateway.uplink.retrial import Retrial
+from gateway.uplink.silence import FEW, Silence
 from gateway.uplink.tolerance import Tolerance
 
 log = structlog.get_logger()
 
 WINDOW = 20  # Mosquitto's default max_inflight_messages; a broker may announce less (MQTT 5, Receive Maximum)
-SILENCE_S = 1.0
-"""What travels alone, and is not answered for so long, holds up no critical alert any more: a broker that hangs up on it has done so by
-then, and one that swallows it would keep all others waiting for the whole time of an answer, in each session."""
 WITNESSES = 3
 """So many alerts are to show whether a broker that refused one takes any; where it refuses them, too, it means all, or us."""
 _KEPT_FOR_REPLIES = 2
@@ -81,17 +79,21 @@ class Departures:
         """The broker has taken an alert in this session, and has somebody for it, or nobody was waited for any longer."""
         self._answered = False
         """It has taken anything."""
-        self._silent_at = 0.0
-        """When what travels alone is no longer waited for by those who cannot wait."""
-        self._silence_ends: asyncio.TimerHandle | None = None
-        self._passing: Parcel | None = None
-        """The last that did not wait."""
+        self.gives_up = False
+        """The broker keeps silent, takes few at once and no more, and a critical alert waits that is new."""
+        self._hurries = False
+        """The last session was given up for such: they go first."""
+        self._had = 0
+        """The last critical alert that arrived in any session."""
+        self._awaited: Parcel | None = None
+        """It left when nothing else was on its way, or alone."""
         self._unheard = False
         self._open = self._held = self._ended = False
         self._readings_ahead = 0
         """So many batches went before accused alerts in this session."""
         self._landed = asyncio.Event()
         self.wake = asyncio.Event()
+        self._silence = Silence(self.wake.set)
         self.counts: Counter[str] = Counter()
         self._reports = Reports(devices, telemetry_kept, self._parcel, self.counts)
         self._retrial = Retrial(
@@ -108,7 +110,8 @@ class Departures:
         self._drop_under_way()
         self.served = self._answered = self._unheard = False
         self._refused, self._doubted = [], []
-        self._has_witness = self.denied = self._held = False
+        self._has_witness = self.denied = self._held = self.gives_up = False
+        self._silence.begin()
         self._readings_ahead = 0
         self._status_due = True
         self._reports.begin()
@@ -128,8 +131,11 @@ class Departures:
         undecided = self.doubts and not self.denied
         blamed = () if waited_for_ears or unproven or explained or undecided else self._under_way
         struck = self._tolerance.lost(blamed, _now(), excused=excused) and not excused
+        self._hurries = self.gives_up
+        if self.gives_up:
+            self._tolerance.suspect(self._under_way)
         self._drop_under_way()
-        return struck
+        return struck or self.gives_up
 
     def begin(self) -> None:
         """There is somebody to send; what is offered from now on waits."""
@@ -201,10 +207,10 @@ class Departures:
         settled = all(lane.dry and not lane.ready and not lane.under_way for lane in self._lanes.values())
         return answered and settled and not self._refused
 
-    def unheard(self) -> None:
-        """The broker takes alerts, and has nobody for them yet: the one on trial stays so."""
+    def unheard(self, again_s: float = 0.0) -> None:
+        """The broker takes alerts, and has nobody for them yet: the one on trial stays so, and leaves again then."""
         self._unheard = True
-        self._silent_at = _now() + SILENCE_S
+        self._silence.restart(again_s)
         self.wake.set()
 
     @property
@@ -235,10 +241,10 @@ class Departures:
     async def next(self, window: int = WINDOW) -> Parcel | None:
         """The next parcel that may leave now, or None: nothing to send, or the window has no place for it."""
         room = max(1, window - _KEPT_FOR_REPLIES) - len(self._under_way)
-        if room <= 0 or self._held:
+        if self._held:
             return None
-        if self.on_trial or (self._doubted and self._under_way):
-            return await self._past_silence()
+        if room <= 0 or self.on_trial or (self._doubted and self._under_way):
+            return await self._past_silence(window)
         if self._doubted:
             return await self._beside_doubted()
         if self._status_due:
@@ -247,6 +253,8 @@ class Departures:
             self._status_left_out = status is None
             if status is not None:
                 return status
+        if (hurried := await self._hurried()) is not None:
+            return hurried
         order: Sequence[str] = LANES
         if self._tolerance.accuses_any:
             order = await self._in_order()
@@ -268,31 +276,54 @@ class Departures:
             return None
         return self._from_devices() or self._from_telemetry()
 
-    async def _past_silence(self) -> Parcel | None:
-        """One critical alert of which nothing is known, where another one travels alone and the broker is silent: on a line that is only
-        slow, more would be too late for their own answers. The next one leaves when this one is answered, or is not for as long.
+    async def _past_silence(self, window: int) -> Parcel | None:
+        """A critical alert that is new, where the broker is silent to what travels alone or fills the window. Where it takes few at once,
+        and no more, the session is given up, and the next one begins with that alert; silent to many it is dead, or the line.
         """
-        if not self._is_silent():
+        if not await self._news():
             return None
+        under_way = len(self._under_way)
+        is_full = under_way >= window
+        if is_full and window > FEW:
+            return None
+        if not (self._silence.is_odd if is_full else self._silence.lets_pass(under_way)):
+            return None
+        parcel = await self._first_news()
+        if parcel is None or not is_full:
+            return parcel and self._leave_lane(parcel)
+        self.gives_up = True
+        return None
+
+    async def _hurried(self) -> Parcel | None:
+        if self._hurries and (parcel := await self._first_news()) is not None:
+            return self._leave_lane(parcel)
+        self._hurries = False
+        return None
+
+    async def _news(self) -> Message | None:
+        """The first critical alert that waits, was on its way when no session broke, and stands behind all that arrived in any."""
         lane = self._lanes[Priority.CRITICAL]
         if not lane.dry:
             await self._read(Priority.CRITICAL, lane)
-        unknown = next((one for one in lane.ready if not self._tolerance.is_suspect(self._alert(one))), None)
-        if unknown is None:
+        news = (one for one in lane.ready if one.sequence > self._had)
+        return next((one for one in news if not self._tolerance.is_suspect(self._alert(one))), None)
+
+    async def _first_news(self) -> Parcel | None:
+        """It, as the first of its lane, if it may leave."""
+        if (news := await self._news()) is None:
             return None
-        lane.ready.remove(unknown)
-        lane.ready.appendleft(unknown)
+        lane = self._lanes[Priority.CRITICAL]
+        lane.ready.remove(news)
+        lane.ready.appendleft(news)
         parcel = await self._first_of(Priority.CRITICAL)
-        if parcel is None or self._tolerance.is_suspect(parcel):
-            return None
-        self._passing = self._leave_lane(parcel)
-        self._silent_at = _now() + SILENCE_S
-        return self._passing
+        return None if parcel is None or self._tolerance.is_suspect(parcel) else parcel
 
     async def _beside_doubted(self) -> Parcel | None:
         """What was refused, once more, if another alert was taken since; else the one that is to show whether any is."""
         if self._has_witness:
             return self._leave(self._doubted[0])
+        if (hurried := await self._hurried()) is not None:
+            return hurried
         for name in await self._in_order():
             if (parcel := await self._first_of(name)) is not None:
                 return self._leave_lane(parcel)
@@ -302,21 +333,12 @@ class Departures:
         self.denied = True
         return None
 
-    def _is_silent(self) -> bool:
-        """Whether what travels alone should be answered by now; whoever asks too early is woken then, once."""
-        if self._silence_ends is not None:
-            self._silence_ends.cancel()
-        if _now() >= self._silent_at:
-            return True
-        self._silence_ends = asyncio.get_running_loop().call_at(self._silent_at, self.wake.set)
-        return False
-
     def _must_wait(self, parcel: Parcel) -> bool:
         """Whether a parcel leaves only when nothing else is on its way; a critical one waits for none that is tried again in vain."""
         if not self._under_way or not self._tolerance.is_suspect(parcel):
             return False
         urgent = parcel.lane == Priority.CRITICAL and all(other.aside for other in self._under_way)
-        return not (urgent and self._is_silent())
+        return not (urgent and self._silence.lets_pass(len(self._under_way)))
 
     def _ahead_of_accused(self) -> Parcel | None:
         """A device or reading, or what was set aside above, where nothing but accused alerts waits: each session may end by them, and this
@@ -446,8 +468,9 @@ class Departures:
         return self._leave(parcel)
 
     def _leave(self, parcel: Parcel) -> Parcel:
-        if not self._under_way or self._is_on_trial(parcel):
-            self._silent_at = _now() + SILENCE_S
+        if not self._under_way or (self._is_on_trial(parcel) and not self.on_trial):
+            self._silence.restart()
+            self._awaited = parcel
         self._under_way.add(parcel)
         self.counts[f"{parcel.kind}_sent"] += 1
         return parcel
@@ -457,8 +480,7 @@ class Departures:
         self._under_way.discard(parcel)
         self._landed.set()
         self._answered = True
-        if parcel is self._passing:
-            self._silent_at = _now()
+        self._silence.answered(still_waiting=self._awaited in self._under_way)
         self._tolerance.taken(parcel)
         if parcel.kind is Kind.ALERT:
             for elsewhere in self._tolerances.values():
@@ -469,6 +491,7 @@ class Departures:
                 self._retrial.arrived(parcel)
             else:
                 self._lanes[parcel.lane].land(parcel.sequence)
+                self._had = max(self._had, parcel.sequence) if parcel.lane == Priority.CRITICAL else self._had
         self.wake.set()
 
     def _take_witness(self, parcel: Parcel) -> None:

@@ -334,6 +334,8 @@ class MqttUplink:
             session.flush()
             if self._departures.denied:
                 self._deny(session)
+            if self._departures.gives_up:
+                session.fail(SessionLost("timeout", "PUBACK"))
             await self._departures.save()
             if self._departures.proven:
                 proven.set()
@@ -364,7 +366,7 @@ class MqttUplink:
                 self._refuse(session, parcel, answer.result())
                 return
         if parcel.kind is Kind.ALERT and not self._is_heard(answer.result()):
-            self._departures.unheard()
+            self._departures.unheard(_ASK_AGAIN_S)
             asyncio.get_running_loop().call_later(_ASK_AGAIN_S, self._ask_again, session, parcel)
             return
         self._departures.arrived(parcel)

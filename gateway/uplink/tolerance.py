@@ -164,6 +164,10 @@ class Tolerance:
         del self._strikes[key]
         del self._doubts[key]
 
+    def suspect(self, under_way: Collection[Parcel]) -> None:
+        """These travel alone from now on."""
+        self._suspects |= {parcel.key for parcel in under_way if not parcel.aside}
+
     def lost(self, under_way: Collection[Parcel], now: float, *, excused: bool = False) -> bool:
         """A session broke with these on their way. Whether it seems to be an alert's fault, so that there is no need to wait.
         ``excused``: the broker says that it is not.
@@ -172,7 +176,7 @@ class Tolerance:
         self._excused = self._excused | keys if excused else self._excused - keys
         self._needed = self._needed if now < self._broke_at + CALM_S else STRIKES
         self._broke_at = now
-        self._suspects |= {parcel.key for parcel in under_way if not parcel.aside}
+        self.suspect(under_way)
         if tried := {parcel.lane for parcel in under_way if parcel.aside}:
             for lane in tried:
                 self.refused_again(lane, now)

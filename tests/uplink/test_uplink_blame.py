@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from unittest import mock
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.uplink import departures, retrial
+from gateway.uplink import departures, retrial, silence
 from gateway.uplink.departures import Departures
 from gateway.uplink.parcel import Kind
 from gateway.uplink.tolerance import LONGEST_REST_S
@@ -91,7 +92,9 @@ def _played(house, steps, hated, then):
         def clock():
             return world.now
 
-        with mock.patch.object(departures, "_now", clock), mock.patch.object(retrial, "_now", clock):
+        with contextlib.ExitStack() as stack:
+            for module in (departures, retrial, silence):
+                stack.enter_context(mock.patch.object(module, "_now", clock))
             await _play(world, steps)
             await then(world)
 

@@ -10,7 +10,7 @@ import pytest
 from instruments.packets import CONNECT, PUBLISH, SUBSCRIBE, packets, published
 
 from gateway.faults import StoreFault
-from gateway.uplink import departures, retrial
+from gateway.uplink import departures, retrial, silence
 from gateway.uplink.departures import Departures
 from gateway.uplink.parcel import Kind
 
@@ -217,7 +217,7 @@ def test_nobody_is_blamed_for_a_session_that_ended_because_alerts_are_forbidden(
 
 
 def test_nor_for_the_answers_to_several_that_it_swallows(house, monkeypatch):
-    monkeypatch.setattr(departures, "SILENCE_S", 0.2)
+    monkeypatch.setattr(silence, "SILENCE_S", 0.2)
 
     async def story():
         heard = []
@@ -240,7 +240,7 @@ def test_nor_for_the_answers_to_several_that_it_swallows(house, monkeypatch):
 
 
 def test_the_wait_for_a_silent_broker_ends_by_itself(house, monkeypatch):
-    monkeypatch.setattr(departures, "SILENCE_S", 0.2)
+    monkeypatch.setattr(silence, "SILENCE_S", 0.2)
 
     async def story():
         heard = []
@@ -259,8 +259,8 @@ def test_the_wait_for_a_silent_broker_ends_by_itself(house, monkeypatch):
 def test_a_suspect_critical_alert_does_not_wait_for_the_answer_to_one_that_is_tried_again(house, monkeypatch):
     """It can come behind one only where the disk could not be read before."""
     now = [0.0]
-    monkeypatch.setattr(departures, "_now", lambda: now[0])
-    monkeypatch.setattr(retrial, "_now", lambda: now[0])
+    for module in (departures, retrial, silence):
+        monkeypatch.setattr(module, "_now", lambda: now[0])
 
     async def story():
         outbox = house.MemoryOutbox()
@@ -282,7 +282,7 @@ def test_a_suspect_critical_alert_does_not_wait_for_the_answer_to_one_that_is_tr
         outbox.take = take
         leaving.look()
         assert await leaving.next() is None, "whose fault would it be, if the session broke at once"
-        now[0] += departures.SILENCE_S
+        now[0] += silence.SILENCE_S
         assert (await leaving.next()).lane == "critical"
 
     asyncio.run(story())
@@ -293,7 +293,7 @@ async def unreadable(uplink, lane, n):
 
 
 def test_a_critical_alert_does_not_wait_for_the_answer_to_one_that_the_broker_swallows(house, monkeypatch):
-    monkeypatch.setattr(departures, "SILENCE_S", 0.2, raising=False)
+    monkeypatch.setattr(silence, "SILENCE_S", 0.2)
 
     async def story():
         heard = []
