@@ -40,6 +40,8 @@ log = structlog.get_logger()
 WINDOW = 20  # Mosquitto's default max_inflight_messages; a broker may announce less (MQTT 5, Receive Maximum)
 WITNESSES = 3
 """So many alerts are to show whether a broker that refused one takes any; where it refuses them, too, it means all, or us."""
+URGENT_S = 10.0
+"""As long as an alarm may take in all (GB 26875.1-2011); a line that breaks often needs several sessions to take one alert."""
 _KEPT_FOR_REPLIES = 2
 _KEPT_FOR_CRITICAL = 2
 TELEMETRY_KEPT = 1000
@@ -83,10 +85,13 @@ class Departures:
         """The broker keeps silent, takes few at once and no more, and a critical alert waits that is new."""
         self._hurries = False
         """The last session was given up for such: they go first."""
-        self._had = 0
-        """The last critical alert that arrived in any session."""
+        self._urgent_until = 0.0
+        self._had: set[int] = set()
+        """Critical alerts that have arrived, in whatever session, and that the cursor has not passed."""
         self._awaited: Parcel | None = None
         """It left when nothing else was on its way, or alone."""
+        self._passer: Parcel | None = None
+        """The last that passed it, of those that must travel alone, too."""
         self._unheard = False
         self._open = self._held = self._ended = False
         self._readings_ahead = 0
@@ -111,6 +116,7 @@ class Departures:
         self.served = self._answered = self._unheard = False
         self._refused, self._doubted = [], []
         self._has_witness = self.denied = self._held = self.gives_up = False
+        self._passer = None
         self._silence.begin()
         self._readings_ahead = 0
         self._status_due = True
@@ -120,8 +126,8 @@ class Departures:
     def lost(self, *, explained: bool = False, excused: bool = False) -> bool:
         """A session broke, or none was to be had. Whether an alert seems to be the reason, so that it is no use to wait.
 
-        ``explained``: it is not. ``excused``: so says the broker, and is believed until it takes another one. Nor is one to blame that
-        went over a line of which nothing good was seen: its status was left out.
+        ``explained``: it is not. ``excused``: so says the broker, and is believed until it takes another one. So is one that went over a
+        line of which nothing good was seen: its status was left out.
         """
         if not self._open:
             return False
@@ -129,11 +135,13 @@ class Departures:
         waited_for_ears = self._unheard and not self.served  # the broker had it, and said so
         unproven = not self._answered and all(parcel.kind is Kind.ALERT for parcel in self._under_way)
         undecided = self.doubts and not self.denied
-        blamed = () if waited_for_ears or unproven or explained or undecided else self._under_way
+        on_their_way = () if waited_for_ears or explained or undecided else self._under_way
+        if on_their_way or self.gives_up:
+            self._tolerance.suspect(self._under_way)
+        blamed = {one for one in on_their_way if one is self._passer or one.aside} or on_their_way
+        excused |= unproven
         struck = self._tolerance.lost(blamed, _now(), excused=excused) and not excused
         self._hurries = self.gives_up
-        if self.gives_up:
-            self._tolerance.suspect(self._under_way)
         self._drop_under_way()
         return struck or self.gives_up
 
@@ -172,11 +180,13 @@ class Departures:
         self.wake.set()
 
     async def urgent(self) -> None:
-        """Between two sessions: until the outbox has a critical alert that none of them had, nor any call of this."""
+        """Between two sessions: until the outbox has a critical alert that none of them had, or had one only ``URGENT_S`` ago."""
         news = asyncio.Event()
         unfollow = self._outbox.follow(news.set)
         try:
-            while not await self._read(Priority.CRITICAL, self._lanes[Priority.CRITICAL]):
+            while (
+                not await self._read(Priority.CRITICAL, self._lanes[Priority.CRITICAL]) and _now() >= self._urgent_until
+            ):
                 await news.wait()
                 news.clear()
         finally:
@@ -280,43 +290,56 @@ class Departures:
         """A critical alert that is new, where the broker is silent to what travels alone or fills the window. Where it takes few at once,
         and no more, the session is given up, and the next one begins with that alert; silent to many it is dead, or the line.
         """
-        if not await self._news():
-            return None
         under_way = len(self._under_way)
         is_full = under_way >= window
         if is_full and window > FEW:
             return None
+        if (news := await self._news()) is None:
+            return None if is_full else await self._past_silence_again()
         if not (self._silence.is_odd if is_full else self._silence.lets_pass(under_way)):
             return None
-        parcel = await self._first_news()
+        parcel = await self._at_head(news)
         if parcel is None or not is_full:
             return parcel and self._leave_lane(parcel)
         self.gives_up = True
         return None
 
+    async def _past_silence_again(self) -> Parcel | None:
+        """One that is to travel alone, too: a broker that hangs up then does so on this one."""
+        waiting = [self._alert(one) for one in self._lanes[Priority.CRITICAL].ready if one.sequence not in self._had]
+        waiting = [one for one in waiting if not self._tolerance.is_accused(one)]
+        if not waiting or not self._silence.lets_pass(FEW * len(self._under_way)):
+            return None
+        parcel = await self._at_head(min(waiting, key=self._tolerance.turn))
+        self._passer = parcel
+        return parcel and self._leave_lane(parcel)
+
     async def _hurried(self) -> Parcel | None:
-        if self._hurries and (parcel := await self._first_news()) is not None:
-            return self._leave_lane(parcel)
+        if self._hurries and (news := await self._news()) is not None:
+            parcel = await self._at_head(news)
+            return parcel and self._leave_lane(parcel)
         self._hurries = False
         return None
 
-    async def _news(self) -> Message | None:
-        """The first critical alert that waits, was on its way when no session broke, and stands behind all that arrived in any."""
+    async def _news(self) -> Parcel | None:
+        """The first critical alert that waits, has not arrived, and was on its way when no session broke."""
         lane = self._lanes[Priority.CRITICAL]
         if not lane.dry:
             await self._read(Priority.CRITICAL, lane)
-        news = (one for one in lane.ready if one.sequence > self._had)
-        return next((one for one in news if not self._tolerance.is_suspect(self._alert(one))), None)
+        waiting = (self._alert(one) for one in lane.ready if one.sequence not in self._had)
+        return next((one for one in waiting if not self._tolerance.is_suspect(one)), None)
 
-    async def _first_news(self) -> Parcel | None:
-        """It, as the first of its lane, if it may leave."""
-        if (news := await self._news()) is None:
-            return None
-        lane = self._lanes[Priority.CRITICAL]
-        lane.ready.remove(news)
-        lane.ready.appendleft(news)
-        parcel = await self._first_of(Priority.CRITICAL)
-        return None if parcel is None or self._tolerance.is_suspect(parcel) else parcel
+    async def _at_head(self, chosen: Parcel) -> Parcel | None:
+        """The same as the first of its lane, unless it may not leave at all."""
+        ready = self._lanes[chosen.lane].ready
+        message = next(one for one in ready if one.sequence == chosen.sequence)
+        ready.remove(message)
+        ready.appendleft(message)
+        parcel = await self._first_of(chosen.lane)
+        if parcel is None or parcel.key == chosen.key:
+            return parcel
+        self.wake.set()  # it was set aside: there may be another one
+        return None
 
     async def _beside_doubted(self) -> Parcel | None:
         """What was refused, once more, if another alert was taken since; else the one that is to show whether any is."""
@@ -431,7 +454,11 @@ class Departures:
             log.warning("outbox_not_read", uplink=self._uplink, lane=name, fault=str(fault))
         known = self._newest.get(name, 0)
         self._newest[name] = max([known, *lane.answer])
-        return self._newest[name] > known
+        is_news = self._newest[name] > known
+        if name == Priority.CRITICAL:
+            self._had &= lane.answer
+            self._urgent_until = _now() + URGENT_S if is_news else self._urgent_until
+        return is_news
 
     def _reason_against(self, parcel: Parcel) -> str:
         if self._is_too_large(parcel):
@@ -491,7 +518,7 @@ class Departures:
                 self._retrial.arrived(parcel)
             else:
                 self._lanes[parcel.lane].land(parcel.sequence)
-                self._had = max(self._had, parcel.sequence) if parcel.lane == Priority.CRITICAL else self._had
+                self._had |= {parcel.sequence} if parcel.lane == Priority.CRITICAL else set()
         self.wake.set()
 
     def _take_witness(self, parcel: Parcel) -> None:

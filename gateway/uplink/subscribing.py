@@ -3,7 +3,8 @@
 Theory. A broker that does not let us listen refuses, as it should; or it is silent, or hangs up (there are such, where a login may not
 read a topic). It is asked before anything leaves, for what is sent on trial travels alone. Where it is silent nobody waits for more than
 ``PATIENCE_S``, and after the time of an answer it counts as one that refuses. Where a session broke while it was asked, the next one asks
-when the alerts have shown that the broker is one; and when ``STRIKES`` broke so in a row, it is not asked for ``REST_S``.
+when the alerts have shown that the broker is one; and when ``STRIKES`` broke so in a row, it is asked after rests that double, for
+a bad line looks the same, and commands must not wait long for it.
 """
 
 from __future__ import annotations
@@ -14,14 +15,13 @@ from collections.abc import Callable
 import structlog
 
 from gateway.uplink.session import Session
-from gateway.uplink.tolerance import LONGEST_REST_S, STRIKES
+from gateway.uplink.tolerance import FIRST_REST_S, LONGEST_REST_S, STRIKES
 
 log = structlog.get_logger()
 
 TOPICS = ("commands/+/+", "receipts")
 PATIENCE_S = 1.0
 """A broker answers within a round trip; a critical alert that waits for it has two seconds in all."""
-REST_S = LONGEST_REST_S
 
 
 class Subscribing:
@@ -30,7 +30,7 @@ class Subscribing:
     def __init__(self, uplink: str, prefix: str, news: Callable[[], None]) -> None:
         """``prefix`` is the topic of the gateway itself, ending in a slash; ``news`` is called when it is known whether we may listen."""
         self._uplink, self._prefix, self._news = uplink, prefix, news
-        self._broken, self._rests_until = 0, 0.0
+        self._broken, self._rest_s, self._rests_until = 0, FIRST_REST_S, 0.0
         self._is_asking = False
         self.refused = self.known = False
         """Whether the broker does not let us listen; whether that is known of this session."""
@@ -48,7 +48,8 @@ class Subscribing:
         if was_asking:
             self._broken += 1
             if self._broken >= STRIKES:
-                self._rests_until = asyncio.get_running_loop().time() + REST_S
+                self._rests_until = asyncio.get_running_loop().time() + self._rest_s
+                self._rest_s = min(2 * self._rest_s, LONGEST_REST_S)
         return was_asking
 
     async def run(self, session: Session, proven: asyncio.Event) -> None:
@@ -72,7 +73,7 @@ class Subscribing:
             if not await session.listen_to(self._prefix + leaf):
                 refused = True
                 log.warning("subscribe_refused", uplink=self._uplink, topic=leaf)
-        self._is_asking, self._broken = False, 0
+        self._is_asking, self._broken, self._rest_s = False, 0, FIRST_REST_S
         self._know(refused=refused)
 
     def _know(self, *, refused: bool) -> None:

@@ -9,7 +9,8 @@ import json
 import pytest
 from instruments.packets import CONNECT, PUBLISH, SUBSCRIBE, packets, published
 
-from gateway.uplink.departures import WINDOW, Departures
+from gateway.uplink import departures
+from gateway.uplink.departures import URGENT_S, WINDOW, Departures
 from gateway.uplink.mqtt import BACKOFF_FIRST_S
 from gateway.uplink.parcel import Kind
 from gateway.uplink.tolerance import STRIKES
@@ -53,7 +54,9 @@ class Pauses:
 
 
 @pytest.mark.parametrize("guilty", ["critical", "low"])
-def test_a_new_critical_alert_waits_for_no_pause_that_others_earned(house, guilty):
+def test_a_new_critical_alert_waits_for_no_pause_that_others_earned(house, monkeypatch, guilty):
+    monkeypatch.setattr(departures, "URGENT_S", 0.0)
+
     async def story():
         taken, pauses = [], Pauses()
         async with await asyncio.start_server(hanging_up(taken), "127.0.0.1", 0) as server:
@@ -70,7 +73,10 @@ def test_a_new_critical_alert_waits_for_no_pause_that_others_earned(house, guilt
     asyncio.run(story())
 
 
-def test_it_is_news_once_and_not_where_a_session_had_it_already(house):
+def test_it_is_news_for_as_long_as_an_alarm_may_take_and_not_where_a_session_had_it_before(house, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(departures, "_now", lambda: now[0])
+
     async def story():
         outbox = house.MemoryOutbox()
         leaving = Departures("city", outbox, lambda: b"", dict)
@@ -79,6 +85,8 @@ def test_it_is_news_once_and_not_where_a_session_had_it_already(house):
         leaving.arrived(await leaving.next())  # the status
         assert (await leaving.next()).sequence == 1
         leaving.lost()
+        await leaving.urgent()
+        now[0] += URGENT_S
         waiting = asyncio.create_task(leaving.urgent())
         for lane, is_news in (("low", False), ("critical", True)):
             await asyncio.sleep(0)
@@ -86,10 +94,12 @@ def test_it_is_news_once_and_not_where_a_session_had_it_already(house):
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             assert waiting.done() == is_news
+        await leaving.urgent()
+        now[0] += URGENT_S
         again = asyncio.create_task(leaving.urgent())
         for _ in range(9):
             await asyncio.sleep(0)
-        assert not again.done(), "one alert, one dial: a broker that is away is not dialled for ever without a pause"
+        assert not again.done(), "a broker that is away is not dialled for ever without a pause"
         again.cancel()
 
     asyncio.run(story())

@@ -9,8 +9,9 @@ import json
 import pytest
 from instruments.packets import CONNECT, PUBLISH, SUBSCRIBE, packets, published
 
-from gateway.uplink import departures, retrial, silence
+from gateway.uplink import departures, retrial, silence, tolerance, wire
 from gateway.uplink.departures import Departures
+from gateway.uplink.payloads import status_body
 
 LARGE = 10_000
 
@@ -118,7 +119,8 @@ class Slowly:
         self.now, self.outbox = 0.0, house.MemoryOutbox()
         for module in (departures, retrial, silence):
             monkeypatch.setattr(module, "_now", lambda: self.now)
-        self.leaving = Departures("city", self.outbox, lambda: b"", dict)
+        status = status_body("fukang", "gw-1", "run/1", wire.StatusData(state=wire.Presence.ONLINE), None)
+        self.leaving = Departures("city", self.outbox, lambda: status, dict)
         self.leaving.restart()
 
     async def left(self, window=20):
@@ -165,6 +167,55 @@ def test_a_line_is_given_up_once_for_each_alert_and_only_for_a_critical_one(hous
             tried.append(await session())
             assert world.leaving.lost(), "no pause"
         assert tried == [(1, True), (2, True), (3, False), (1, False)]
+
+    asyncio.run(story())
+
+
+def test_one_that_was_on_its_way_when_a_line_broke_passes_too_and_alone(house, monkeypatch):
+    """A broker that hangs up then does so on that one: the other has been silent for long."""
+
+    async def story():
+        world = Slowly(house, monkeypatch)
+        world.outbox.add("critical", 3)
+
+        async def session():
+            world.leaving.restart()
+            world.leaving.arrived((await world.left())[0])  # the status
+            left = await world.left()
+            for _ in range(2):
+                world.now += silence.SILENCE_S
+                left += await world.left()
+            world.leaving.lost()
+            return [one.sequence for one in left]
+
+        await session()
+        tried = [await session() for _ in range(2 * tolerance.STRIKES)]
+        assert tried[:3] == [[1, 2, 3]] * 3
+        assert tried[-1] != [1, 2, 3], "the last one hung up on is accused, and others go before it"
+
+    asyncio.run(story())
+
+
+def test_where_the_status_is_left_out_an_alert_that_ends_each_session_lets_others_go_first(house, monkeypatch):
+    """Nothing shows that such a line is good, and yet one of them may be the reason: none is set aside for it, and none starves."""
+
+    async def story():
+        world = Slowly(house, monkeypatch)
+        while await world.left():
+            world.leaving.lost()
+            world.leaving.restart()
+        world.outbox.add("critical", 2)
+        world.leaving.look()
+        firsts = []
+        for _ in range(3 * tolerance.STRIKES):
+            (first,) = await world.left()
+            firsts.append(first.sequence)
+            if first.sequence == 2:
+                break
+            world.leaving.lost()
+            world.leaving.restart()
+        assert firsts == [1] * tolerance.STRIKES + [2]
+        assert world.outbox.kept_aside == []
 
     asyncio.run(story())
 

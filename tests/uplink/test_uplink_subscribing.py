@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from unittest import mock
 
 import pytest
 from instruments.packets import CONNECT, PUBLISH, SUBSCRIBE, packets, published
@@ -40,6 +41,7 @@ class Broker:
 @pytest.mark.parametrize("manner", [SILENT, HANGS_UP])
 def test_alerts_leave_though_the_broker_does_not_let_us_listen(house, monkeypatch, manner):
     monkeypatch.setattr(subscribing, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(subscribing, "FIRST_REST_S", 600.0)
 
     async def story():
         broker = Broker(manner)
@@ -60,7 +62,7 @@ def test_alerts_leave_though_the_broker_does_not_let_us_listen(house, monkeypatc
 
 
 def test_a_broker_that_hung_up_is_asked_again_and_heard_when_it_is_well(house, monkeypatch):
-    monkeypatch.setattr(subscribing, "REST_S", 0.2)
+    monkeypatch.setattr(subscribing, "FIRST_REST_S", 0.2)
 
     async def story():
         broker = Broker(HANGS_UP)
@@ -70,6 +72,25 @@ def test_a_broker_that_hung_up_is_asked_again_and_heard_when_it_is_well(house, m
                 await house.until(lambda: gateway.core.health[-1:] == [("faulty", "subscribe_refused")])
                 broker.manner = ANSWERS
                 await house.until(lambda: gateway.up)
+
+    asyncio.run(story())
+
+
+def test_the_rests_double_and_begin_anew_when_the_broker_has_answered(house):
+    async def story():
+        asking = subscribing.Subscribing("city", "loudong/", lambda: None)
+        loop = asyncio.get_running_loop()
+
+        def broke():
+            asking.begin()
+            asking._is_asking = True
+            asking.lost()
+            return round(asking._rests_until - loop.time(), -1)
+
+        rests = [broke() for _ in range(subscribing.STRIKES + 7)][subscribing.STRIKES - 1 :]
+        assert rests == [10, 20, 40, 80, 160, 320, 600, 600]
+        await asking._ask(mock.AsyncMock())
+        assert [broke() for _ in range(subscribing.STRIKES)][-1] == 10
 
     asyncio.run(story())
 
