@@ -10,6 +10,7 @@ import pytest
 from instruments.packets import CONNECT, PUBLISH, SUBSCRIBE, packets, published
 
 from gateway.uplink import subscribing
+from gateway.uplink.departures import Departures
 
 SILENT, HANGS_UP, ANSWERS = "silent", "hangs up", "answers"
 
@@ -104,5 +105,23 @@ def test_where_a_session_broke_by_what_was_asked_the_next_one_asks_behind_the_al
             async with house.running(gateway.mqtt):
                 await house.until(lambda: len(broker.asked) == 2)
         assert broker.asked == [0, 1]
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("shown", ["taken", "unheard"])
+def test_one_alert_shows_that_the_broker_is_one_whatever_waits_behind_it(house, shown):
+    """Else nobody's answer would be heard before a whole backlog has left."""
+
+    async def story():
+        outbox = house.MemoryOutbox()
+        outbox.add("low", 300)
+        leaving = Departures("city", outbox, lambda: b"", dict)
+        leaving.restart()
+        leaving.arrived(await leaving.next())  # the status
+        first = await leaving.next()
+        assert not leaving.proven
+        leaving.arrived(first) if shown == "taken" else leaving.unheard()
+        assert leaving.proven
 
     asyncio.run(story())
