@@ -204,6 +204,43 @@ def test_a_message_that_cannot_be_found_is_looked_for_once_in_a_life(line):
     asyncio.run(story())
 
 
+def test_one_of_a_life_before_that_the_broker_does_not_bear_lets_those_behind_it_pass(line):
+    async def story():
+        line.outbox.add("high", 1, longer=LARGE)
+        line.outbox.add("high", 2)
+        line.outbox.cursors["city", "high"] = 3
+        for sequence in (1, 2, 3):
+            await line.outbox.set_aside("city", "high", sequence)
+        await line.session(most=LARGE)
+        assert line.got == [("high", 2), ("high", 3)]
+        await line.session()
+        assert line.got == [("high", 2), ("high", 3), ("high", 1)], "this one bears it"
+
+    asyncio.run(story())
+
+
+def test_a_disk_that_refuses_is_asked_again_after_a_rest(line):
+    async def story():
+        line.outbox.add("low")
+        line.outbox.cursors["city", "low"] = 1
+        await line.outbox.set_aside("city", "low", 1)
+        asked, find = [], line.outbox.find
+
+        async def refuse(*place):
+            asked.append(place)
+            raise StoreFault("input/output error")
+
+        line.outbox.find = refuse
+        await line.session()
+        assert asked == [("low", 1)]
+        line.outbox.find = find
+        line.now += FIRST_REST_S
+        await line.session()
+        assert line.got == [("low", 1)]
+
+    asyncio.run(story())
+
+
 def test_a_session_that_ended_for_a_reason_that_is_known_condemns_nobody(line):
     async def story():
         line.outbox.add("critical")
