@@ -111,6 +111,7 @@ class Engine:
         self._ledger = Ledger(
             self.board.rows,
             self.board.clock_row,
+            self.board.waits,
             self.register.alerts,
             self.register.closed,
             self.register.lanes,
@@ -144,6 +145,8 @@ class Engine:
             self.register.leap(stamped.event.losses)
             self._agreement.reach(stamped.at, stamped.id)
             self._count_as_blind(stamped.event, stamped.at)
+        elif isinstance(stamped.event, SiteLoaded):
+            self.board.begin_waits(stamped.at)  # before what would have fallen due, were the file as old as the last event
         self._fire_until(stamped.at)
         self._now = stamped.at
         may_wait = self._dispatch(stamped)
@@ -367,6 +370,7 @@ class Engine:
     def _count_as_blind(self, boot: Boot, at: Instant) -> None:
         """Before any deadline of the downtime fires: a wait that would have ended in it has not, for nobody listened."""
         downtime = boot.missed_ms if boot.downtime_ms is None else boot.downtime_ms
+        self.board.begin_waits(Instant(at - downtime))
         self._fire_until(Instant(at - downtime))
         self.board.pass_time(self._now)  # what fell due there belongs to the boot before
         self.board.clock = _replace(self.board.clock, blind_ms=self.board.clock.blind_ms + downtime)
@@ -443,7 +447,6 @@ class Engine:
         strangers.forget(books, gone)
         self._terminals.forget(gone)
         self._answered.forget_silent(self.compound.principals, stamped.at)
-        self.board.await_unheard(stamped.at)
         self.board.coverage.begin(stamped.at, self.board.lost())
         self.board.away.forget_all_but(name for name, s in self.compound.subjects.items() if s.care is not None)
         self._watches.look_at_all(_moment(stamped))

@@ -12,7 +12,7 @@ from msgspec import Struct
 from gateway.events import Health, Press, Quality, Scalar
 from gateway.instant import Anchor, Instant
 from gateway.rules.away import AwayBook
-from gateway.rules.compound import BY_HAND, HEALTH, Compound, Subject
+from gateway.rules.compound import ACTUAL, BY_HAND, HEALTH, WANTED, Compound, Subject
 from gateway.rules.coverage import Coverage
 from gateway.rules.ledger import Table
 from gateway.rules.question import Fact
@@ -24,6 +24,8 @@ FactKey = tuple[str, str]
 """Subject and name of a fact."""
 OURS = frozenset({HEALTH, "reason", BY_HAND, TESTED})
 """Facts that the gateway says of a device: no point of its own may take their place."""
+_TOLD_BESIDE = OURS | {WANTED, ACTUAL}
+"""Facts that no rule reads, and that are told of a subject all the same."""
 _GREATEST = 2**63
 """A row holds 64 bits."""
 
@@ -48,6 +50,13 @@ class ClockRow(Struct, frozen=True):
     segments: tuple[Segment, ...] = ()
 
 
+class Waits(Struct, frozen=True):
+    """After what silence each supervised fact is missing, as the last site file said."""
+
+    ms: dict[str, dict[str, int]] = {}
+    """Subject -> fact -> maximum age."""
+
+
 _NO_CLOCK = ClockRow()
 _CLOCK_KEY = ("clock",)
 _NUMBER = (float, int)
@@ -61,6 +70,7 @@ class FactBoard:
         self.compound = compound
         self.rows: Table[Fact] = Table("fact", Fact)
         self.clock_row: Table[ClockRow] = Table("clock", ClockRow)
+        self.waits: Table[Waits] = Table("waits", Waits)
         self._facts, self._clocks = self.rows.by_key, self.clock_row.by_key
         self.coverage = Coverage()
         self.away = AwayBook(self)
@@ -133,17 +143,35 @@ class FactBoard:
             if fact is not None and fact.quality is Quality.GOOD and name not in {HEALTH, "reason"}:
                 self.rows.put(_replace(fact, quality=Quality.COMMS), device, name)
 
-    def await_unheard(self, at: Instant) -> None:
-        """Begin the wait for supervised facts that the site names and nobody has reported; restarts do not begin it anew."""
-        for subject in self.compound.subjects.values():
-            for name in self.supervised(subject.id):
-                if self.rows.get(subject.id, name) is None:
-                    self.hear((subject.id, name), None, Quality.COMMS, at)
+    def begin_waits(self, at: Instant) -> None:
+        """Wait for supervised facts that the site names and nobody has reported, and anew for those it waited for longer until now, or
+        not at all. Restarts begin no wait anew, and nor does an edit for what is missing already.
+        """
+        before = self.waits.get("said")  # None: by the first site file, or by an earlier version, that kept none
+        said: dict[str, dict[str, int]] = {}
+        for key, wait in self._ages.items():
+            subject, name = key
+            said.setdefault(subject, {})[name] = wait
+            fact = self._facts.get(key)
+            if fact is None:
+                self.hear(key, None, Quality.COMMS, at)
+            elif before is not None and self._is_sooner(fact, before.ms.get(subject, {}).get(name), wait, at):
+                self.rows.set(key, _replace(fact, heard=at - self.clock.blind_ms))
+        if before is None or before.ms != said:
+            self.waits.put(Waits(said), "said")
+
+    def _is_sooner(self, fact: Fact, waited: int | None, wait: int, at: Instant) -> bool:
+        if waited is None:
+            return True
+        return wait < waited and at - self.clock.blind_ms < fact.heard + waited
 
     def forget_strangers(self) -> None:
-        """Drop what is known of subjects that are no more: should one come back, it is new, and not silent since then."""
+        """Drop what is known of subjects that are no more, and of points they have no more: should one come back, it is new, and neither
+        silent since then nor what it was.
+        """
         for key in self.rows:
-            if key[0] not in self.compound.subjects:
+            known = self.compound.subjects.get(key[0])
+            if known is None or (key[1] not in known.facts and key[1] not in _TOLD_BESIDE):
                 self.rows.drop(*key)
 
     def awake_since(self) -> Instant:

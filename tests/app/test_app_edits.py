@@ -24,6 +24,8 @@ from gateway.app.orders import FaultySite
 from gateway.control.protocol import PeerCredentials, Refusal, Request
 from gateway.drivers.ble.source import Advert, QueueSource
 from gateway.nodes import Faults
+from gateway.rules.compound import ACTUAL, WANTED
+from gateway.rules.facts import OURS
 from gateway.sim.buttons import SERVICE, SimButton
 from gateway.sim.ports import free_port
 
@@ -223,6 +225,9 @@ class Edited:
         assert (
             house.publishing.device_messages().keys() == devices | house.site.buttons.keys() | house.site.doors.keys()
         )
+        known = house.engine.compound.subjects
+        for subject, fact in house.engine.board.rows:
+            assert fact in {*known[subject].facts, *OURS, WANTED, ACTUAL}, "else an edit forgets what is said but once"
 
     async def look_when_settled(self):
         await asyncio.sleep(
