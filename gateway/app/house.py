@@ -277,7 +277,8 @@ class House:
             await self.supervisor.remove(*ended)
             kept, begun, withdrawn = self._take_over(orders)
         await self.store.keep_uplinks(orders.site.uplinks)
-        return Reloaded(orders.site.fingerprint, ended, begun, withdrawn, await kept.durable())
+        outlived = sum(alert.gone for alert in self.engine.alerts())
+        return Reloaded(orders.site.fingerprint, ended, begun, withdrawn, outlived, await kept.durable())
 
     async def forget_subject(self, subject: str) -> None:
         """Forget all that the core knows of somebody: for one moment the site is without him.

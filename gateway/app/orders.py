@@ -41,6 +41,8 @@ class Reloaded(Struct, frozen=True):
     """Workers that came, those that were changed among the former too."""
     withdrawn: int
     """Alerts whose rule or subject is no more."""
+    outlived: int
+    """Calls for help that stand all the same."""
     durable: bool
 
 

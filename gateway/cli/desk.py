@@ -329,6 +329,8 @@ def _show_alert(alert: Item) -> Iterable[str]:
         yield "          " + _until(alert, "alerts.drill_until", "alerts.drill_for")
     if alert.get("silenced") and alert["response"] == "unanswered":
         yield "          " + say("alerts.silenced", language(), id=alert["id"][:8])
+    if alert.get("gone"):
+        yield "          " + say("alerts.gone", language())
     told = dict.fromkeys(_told(step) for step in alert["told"])  # a rung told again is named once
     yield "          " + say(
         "alerts.told", language(), told=listed(told, language()) or "—", who=alert["answered_by"] or "—"

@@ -77,6 +77,8 @@ def _reload(asked: argparse.Namespace) -> int:
         spoken = done.get("language") or language()
         key = "refused" if not done["done"] else "same" if "same" in done else "done"
         yield say(f"reload.{key}", spoken, **_counted(done))
+        if done.get("outlived"):
+            yield say("reload.outlived", spoken, n=done["outlived"])
 
     code = ask(asked, "reload", {"language": language("")}, show, verdict.update)
     return FAULTY if code == OK and verdict.get("done") is False else code

@@ -142,11 +142,10 @@ class Engine:
     def handle(self, stamped: Stamped) -> Outcome:
         """Let one event take effect. ``stamped.at`` is never less than that of the event before."""
         if isinstance(stamped.event, Boot):
-            self.register.leap(stamped.event.losses)
-            self._agreement.reach(stamped.at, stamped.id)
-            self._count_as_blind(stamped.event, stamped.at)
+            self._wake_up(stamped.event, stamped)
         elif isinstance(stamped.event, SiteLoaded):
-            self.board.begin_waits(stamped.at)  # before what would have fallen due, were the file as old as the last event
+            self.board.begin_waits(stamped.at)
+            self._dispose(stamped.at)
         self._fire_until(stamped.at)
         self._now = stamped.at
         may_wait = self._dispatch(stamped)
@@ -367,6 +366,14 @@ class Engine:
             self.board.away.leave(command.resident, stamped.at, command.for_ms or 0, command.who)
         self._watches.fact_heard((command.resident, AWAY), stamped.at, stamped.id, news=True)
 
+    def _wake_up(self, boot: Boot, stamped: Stamped) -> None:
+        """What comes before any deadline of the downtime; where nobody knows how long that was, climbs move on once the site is loaded."""
+        self.register.leap(boot.losses)
+        self._agreement.reach(stamped.at, stamped.id)
+        if boot.downtime_ms is not None:
+            self._dispose(stamped.at)
+        self._count_as_blind(boot, stamped.at)
+
     def _count_as_blind(self, boot: Boot, at: Instant) -> None:
         """Before any deadline of the downtime fires: a wait that would have ended in it has not, for nobody listened."""
         downtime = boot.missed_ms if boot.downtime_ms is None else boot.downtime_ms
@@ -417,19 +424,10 @@ class Engine:
         self._watches.look_at_all(_moment(stamped))  # times of day have a meaning now
 
     def _site_loaded(self, stamped: Stamped) -> None:
-        """Alerts whose rule or subject went away end as withdrawn, but for calls for help of a button or door that is called otherwise
-        or gone; one that stands elsewhere now moves; all else is looked at again.
-        """
+        """Each alert goes where its subject stands now; what is said once of calls for help that outlive it; all is looked at again."""
         for alert in self.alerts():
-            rule = self.compound.rules.get(alert.rule)
-            if drills.is_test(alert):
-                continue  # it is over soon enough
-            if alert.subject not in self.compound.subjects and _calls_for_help(alert):
-                continue  # an edit is no word that nobody needs help: a person ends it (docs/decisions/0028)
-            if rule is None or not rule.knows(alert.subject):
-                self.register.close(alert, stamped.at, None, "withdrawn", "")
-            else:
-                self.register.follow(alert, stamped.at)
+            self.register.follow(alert, stamped.at)
+            self.register.outlive(alert.id, stamped.at, gone=not (drills.is_test(alert) or self._is_known(alert)))
         self._agreement.reach(stamped.at, stamped.id)
         self.register.relay_ladders()
         self.board.forget_strangers()
@@ -450,6 +448,21 @@ class Engine:
         self.board.coverage.begin(stamped.at, self.board.lost())
         self.board.away.forget_all_but(name for name, s in self.compound.subjects.items() if s.care is not None)
         self._watches.look_at_all(_moment(stamped))
+
+    def _dispose(self, at: Instant) -> None:
+        """Of alerts whose rule or subject went away, and that are no calls for help; and of those that call people to another door than
+        the site file says: before a climb that falls due calls anybody for them.
+        """
+        for alert in self.alerts():
+            if self.register.is_elsewhere(alert):
+                self.register.follow(alert, at)
+            elif not (drills.is_test(alert) or self._is_known(alert) or _calls_for_help(alert)):
+                self.register.close(alert, at, None, "withdrawn", "")
+
+    def _is_known(self, alert: Alert) -> bool:
+        """By the site file, with its rule."""
+        rule = self.compound.rules.get(alert.rule)
+        return rule is not None and rule.knows(alert.subject)
 
     # Deadlines and the outcome ------------------------------------------------------------------------
 
@@ -475,7 +488,9 @@ class Engine:
 
 
 def _calls_for_help(alert: Alert) -> bool:
-    """Somebody did that at a button, or at a door of which it is told; not what is told of a person, who may be there no more by will."""
+    """Somebody did that at a button, or at a door of which it is told; not what is told of a person, who may be there no more by will.
+    An edit is no word that nobody needs help: a person ends it (docs/decisions/0028).
+    """
     of_itself = alert.occasion.startswith(f"{alert.subject}:") or any(one.fact == "press" for one in alert.why)
     return alert.momentary and alert.priority is Priority.CRITICAL and of_itself
 

@@ -47,6 +47,8 @@ CAME_BACK = "came_back"
 """Why an alert alarms again whose condition had gone."""
 MOVED = "moved"
 """Why an alert is told anew whose subject stands elsewhere than the site file said."""
+GONE = "gone"
+"""Why an alert is told anew whose button, door or rule the site file has no more."""
 LEAP = 1_000
 """Revisions that an alert may have been told in and that are lost; a climb with all its repeats is some dozens."""
 OCCASIONS_KEPT = 64
@@ -246,24 +248,46 @@ class AlertRegister:
         """The siren falls silent for this alert; the climb goes on."""
         self.note(NoteKind.SILENCED, _replace(alert, silenced=True), at, who=who)
 
-    def follow(self, alert: Alert, at: Instant) -> None:
-        """The site file may say another place of its subject: then people are at the wrong door, and whose matter it is knows nothing.
+    def is_elsewhere(self, alert: Alert) -> bool:
+        """Whether people are at the wrong door, and whose matter it is knows nothing: the site file says another place of its subject.
 
         Where the one place lies in the other they are near enough, and told; so they are where nobody is to come (now), and where nobody
-        need run and the same people stand on the ladder. An alert about a place has no other one.
+        need run and the same people stand on the ladder.
         """
-        subject = self.compound.subjects.get(alert.subject)
-        rule = self.compound.rules.get(alert.rule)
-        if subject is None or subject.place == alert.place or is_test(alert) or (rule is not None and rule.members):
+        place = self._place_now(alert)
+        near = within(alert.place, place) or within(place, alert.place)
+        near = near or (alert.priority in _CAN_WAIT and building_of(alert.place) == building_of(place))
+        return not (near or alert.condition is Condition.NORMAL or alert.suppression is not Suppression.NONE)
+
+    def follow(self, alert: Alert, at: Instant) -> None:
+        """Go with its subject to the place that the site file says now."""
+        place = self._place_now(alert)
+        if place == alert.place:
             return
+        calls = self.is_elsewhere(alert)
         self._leave_crowd(alert)
-        moved = _replace(alert, place=subject.place)
-        near = within(alert.place, subject.place) or within(subject.place, alert.place)
-        near = near or (alert.priority in _CAN_WAIT and building_of(alert.place) == building_of(subject.place))
-        if near or alert.condition is Condition.NORMAL or alert.suppression is not Suppression.NONE:
-            self._say(ChangeKind.REGRADED, moved, at, reason=MOVED)
-        else:
+        moved = _replace(alert, place=place)
+        if calls:
             self._climb_from_start(self._say(ChangeKind.RE_ALARMED, lifecycle.re_alarm(moved), at, reason=MOVED), at)
+        else:
+            self._say(ChangeKind.REGRADED, moved, at, reason=MOVED)
+
+    def _place_now(self, alert: Alert) -> str:
+        """Of its subject; an alert about a place, and one about what is gone, has no other one than its own."""
+        subject, rule = self.compound.subjects.get(alert.subject), self.compound.rules.get(alert.rule)
+        stays = subject is None or is_test(alert) or (rule is not None and rule.members)
+        return alert.place if stays or subject is None else subject.place
+
+    def outlive(self, alert_key: str, at: Instant, *, gone: bool) -> None:
+        """The site file knows its button, door or rule no more (``gone``), or again. It stands, and that only a person ends it is said once."""
+        alert = self.alerts.get(alert_key)
+        if alert is None or alert.gone is gone:
+            return
+        marked = _replace(alert, gone=gone)
+        if gone:
+            self._say(ChangeKind.REGRADED, marked, at, reason=GONE)
+        else:
+            self._keep(marked)
 
     def shelve(self, alert: Alert, at: Instant, who: str, until: Instant, reason: str) -> None:
         """Out of sight until then."""

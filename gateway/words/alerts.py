@@ -43,6 +43,10 @@ _AXES: dict[str, tuple[str, str]] = {
     "because.came_back": ("又出现", "it came back"),
     "because.worsened": ("变严重", "it worsened"),
     "because.moved": ("小区文件更正了地点", "the site file says another place now"),
+    "because.gone": (
+        "小区文件里已没有它的按钮、门或规则，由人来关闭",
+        "the site file has its button, door or rule no more: a person closes it",
+    ),
     "because.one_stands": ("同一规则同一对象已有告警", "another alert of this rule and subject stands"),
     "because.expired": ("搁置到时", "its time on the shelf is over"),
     "because.time_over": ("时间到", "its time was over"),

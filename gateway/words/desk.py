@@ -22,6 +22,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "声光报警器已消音（是谁：loudong history {id}）",
         "siren silenced (by whom: loudong history {id})",
     ),
+    "alerts.gone": (
+        "小区文件里已没有它的按钮、门或规则：再按可能听不到；由人来关闭",
+        "the site file has its button, door or rule no more: another press may go unheard; a person closes it",
+    ),
     "alerts.drill": ("【演练】{name}", "[DRILL] {name}"),
     "alerts.drill_until": ("演练，到 {until}（{who}）", "drill until {until} ({who})"),
     "alerts.drill_for": ("演练，还有 {left}（{who}）", "drill for another {left} ({who})"),

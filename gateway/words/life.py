@@ -11,6 +11,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{file} 和已生效的一样，没有改动；停止：{ended}；启动：{begun}；撤销告警 {withdrawn} 条",
         "nothing new in {file}, it is the one in force; ended: {ended}; begun: {begun}; alerts withdrawn: {withdrawn}",
     ),
+    "reload.outlived": (
+        "求救告警 {n} 条仍在，但它的按钮、门或规则已不在小区文件里：由人来关闭（loudong alerts）",
+        "{n} calls for help stand whose button, door or rule the file has no more: a person closes them (loudong alerts)",
+    ),
     "reload.refused": (
         "未改用：小区文件有错，网关照旧运行",
         "refused: the site file has faults; the gateway runs on as before",

@@ -10,9 +10,11 @@ from app.living import SIREN, Living
 from instruments.virtual import virtual_run
 from structlog.testing import capture_logs
 
+from gateway.app.house import Surroundings
 from gateway.app.orders import FaultySite
 from gateway.control.protocol import PeerCredentials, Refusal, Request
-from gateway.events import Reading, SiteLoaded
+from gateway.drivers.ble.source import QueueSource
+from gateway.events import Press, PressKind, Reading, SiteLoaded
 from gateway.instant import DAY
 from gateway.nodes import Faults
 
@@ -486,3 +488,24 @@ def test_the_log_says_who_made_another_site_file_the_one_in_force(tmp_path):
         live(tmp_path, story)
     found = {line["event"]: line["who"] for line in said if line["event"] in {"site_reloaded", "site_refused"}}
     assert found == {"site_reloaded": "li", "site_refused": "wang"}
+
+
+def test_a_call_for_help_outlives_its_rule_and_the_reload_says_so(tmp_path):
+    async def story(living):
+        living.edit(
+            "outputs:", 'buttons:\n  sos-1: { address: "A4:C1:38:00:00:11", place: b1/s1/301, heartbeat: 4h }\noutputs:'
+        )
+        living.surroundings = Surroundings(sources=[QueueSource(asyncio.Queue(), lambda: None)])
+        await living.stop()
+        await living.start()
+        living.house.inbox.report(Press("sos-1", PressKind.SINGLE, "c7"))
+        (called,) = (alert for (rule, _), alert in living.open().items() if rule == "sos")
+        living.edit("outputs:", "builtin:\n  sos: { enabled: false }\noutputs:")
+        done = await living.reload()
+        assert (done.withdrawn, done.outlived) == (0, 1)
+        assert living.open()["sos", "sos-1"].id == called.id
+        living.edit("builtin:\n  sos: { enabled: false }\n", "")
+        done = await living.reload()
+        assert (done.withdrawn, done.outlived) == (0, 0)
+
+    live(tmp_path, story)

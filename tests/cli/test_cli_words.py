@@ -313,6 +313,11 @@ def test_why_people_were_told_is_why_the_first_of_them_was():
     assert line.endswith("building head head-b1, grid worker —, community c (the alert was raised)")
 
 
+def test_a_call_whose_button_is_gone_says_so():
+    _, second, _ = desk._show_alerts([OPEN | {"gone": True}])
+    assert second.strip().startswith("the site file has its button, door or rule no more")
+
+
 def test_an_alert_whose_siren_somebody_silenced_says_so():
     """Was: a silent siren beside an alert that nobody had answered, and no word why."""
     _, second, _ = desk._show_alerts([OPEN | {"silenced": True}])

@@ -12,7 +12,7 @@ and ends nothing; a real alert that alarms in a test while it is shelved stays o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
 RUNGS = ("building", "grid", "community", "street", "district")
@@ -99,6 +99,7 @@ class Case:
     said: set = field(default_factory=set)
     regrade_due: int | None = None
     step: int = 0
+    outlives: bool = False  # its rule is gone
     log: list = field(default_factory=list)  # (kind, at)
 
     @property
@@ -660,9 +661,9 @@ class Lifebook:
         for case in self.cases:
             law, subjects = laws.get(case.law.name, (None, ()))
             if case.open and case.law is not CHAIN and case.subject not in subjects:
-                self._close(case, "withdrawn")
+                self._part(case)
             elif law is not None:
-                case.law = law
+                case.law, case.outlives = law, False
         old = self.watches
         self.watches = {(law.name, s): Watch(law, s) for law, subjects in laws.values() for s in subjects if law.leaves}
         for key, watch in self.watches.items():
@@ -670,6 +671,14 @@ class Lifebook:
                 self.watches[key] = old[key]
                 old[key].law = watch.law
         self.look_again()
+
+    def _part(self, case):
+        """Its rule or subject is gone: so is the alert, but for a call for help, which a person ends."""
+        if case.law.leaves or case.law.priority != "critical":
+            self._close(case, "withdrawn")
+        elif not case.outlives:
+            case.law, case.outlives = replace(case.law, drives={}, life=True), True
+            case.log.append(("regraded", self.now))
 
     # Outputs
 

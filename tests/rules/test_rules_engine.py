@@ -267,13 +267,13 @@ def test_a_clock_known_from_earlier_in_this_boot_is_not_called_unsynchronised(co
 
 
 def test_a_withdrawn_rule_ends_its_alerts_also_shelved_ones(core, house, rules_text):
-    core.press(SECOND)
-    core.ask("shelve", "sos", 2 * SECOND, for_ms=MINUTE, reason="drill")
-    core.restart(after=HOUR, compound=house(rules_text.replace("rule: sos\n", "rule: help\n")))
-    last = core.changes[-1].change
+    core.read("water", "water", True, SECOND)
+    core.ask("shelve", "water", 2 * SECOND, for_ms=MINUTE, reason="drill")
+    core.restart(after=HOUR, compound=house(rules_text.replace("rule: water\n", "rule: leak\n")))
+    last = next(p.change for p in reversed(core.changes) if p.change.alert.rule == "water")
     assert (last.kind.value, last.alert.closed_as) == ("closed", "withdrawn")
     core.forget().wait(core.at + 24 * HOUR)
-    assert core.said("sos") == []
+    assert core.said("water") == []
 
 
 def test_a_subject_that_went_away_with_a_delay_running_breaks_nothing(make, house):

@@ -113,3 +113,24 @@ def test_an_alert_about_a_place_and_a_test_of_the_chain_stay_where_they_are(make
     for device in ("gas", "water"):
         correct(core, "b1/s1/309", device=device)
     assert {(a.rule, a.place) for a in core.engine.alerts()} == {("water", "b1/s1"), ("chain-test", "b1/s1/301")}
+
+
+@pytest.mark.parametrize("downtime", [10 * MINUTE, None])
+def test_a_climb_that_fell_due_while_nobody_ran_calls_nobody_to_the_old_place(leak, downtime):
+    """Was: the old building's ladder was climbed first, and then the new one's."""
+    subjects = {
+        name: msgspec.structs.replace(s, place="b2/s1/9") if name == "gas" else s
+        for name, s in leak.compound.subjects.items()
+    }
+    leak.forget().restart(after=downtime, compound=msgspec.structs.replace(leak.compound, subjects=subjects))
+    assert leak.said("gas-high") == ["re-alarmed", "told"]
+    assert {p.change.alert.place for p in leak.changes} == {"b2/s1/9"}
+    leak.wait(leak.at + 3 * MINUTE)
+    assert leak.said("gas-high") == ["re-alarmed", "told", "told"], "the district, three minutes after"
+
+
+def test_nor_does_one_of_an_alert_that_is_withdrawn_call_anybody(leak, house):
+    """Was: the next rung was told of a detector that the site file had no more, and in the same moment that it was nothing."""
+    other = (msgspec.structs.replace(s, id="gas-2") if s.id == "gas" else s for s in leak.compound.subjects.values())
+    leak.forget().restart(after=10 * MINUTE, compound=house(subjects=tuple(other)))
+    assert leak.said("gas-high") == ["closed"]

@@ -52,8 +52,8 @@ def test_no_edit_of_the_site_file_ends_a_call_for_help(renamed, reload, key):
     core.press(SECOND, key)
     called = core.alert("sos").id
     rename(core, "button", reload=reload)
-    assert core.said("sos") == []
-    core.wait(5 * MINUTE)
+    assert [(p.change.kind.value, p.change.reason) for p in core.changes] == [("regraded", "gone")]
+    core.forget().wait(5 * MINUTE)
     assert core.said("sos") == ["told"], "the district"
     assert core.ask("ack", "sos", 6 * MINUTE, who="head") == "done"
     rename(core, "smoke", reload=reload)
@@ -68,8 +68,59 @@ def test_no_edit_of_the_site_file_ends_a_call_for_help(renamed, reload, key):
 def test_nor_does_it_end_one_under_duress(renamed):
     core, rename = renamed
     core.entry("alarm.duress", "k1", SECOND)
-    rename(core, "gate").wait(5 * MINUTE)
+    rename(core, "gate").forget().wait(5 * MINUTE)
     assert core.said("duress") == ["told"]
+
+
+SOS = "- rule: sos\n  subjects: { kind: button }"
+
+
+@pytest.mark.parametrize("reload", [True, False], ids=["reload", "restart"])
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda text: text.replace("rule: sos\n", "rule: help\n"),
+        lambda text: text.replace(SOS, f"{SOS}\n  enabled: false"),
+        lambda text: text.replace(SOS, "- rule: sos\n  subjects: { place: b2 }"),
+    ],
+    ids=["renamed", "off", "narrowed"],
+)
+def test_nor_does_one_of_its_rule(core, house, rules_text, edit, reload):
+    """Was: withdrawn, though the button hangs where it hung and somebody waits beside it."""
+
+    def live_by(text):
+        core.forget()
+        if reload:
+            core.die(house(text))
+            core.give(SiteLoaded("f"))
+        else:
+            core.restart(after=SECOND, compound=house(text))
+
+    core.press(SECOND, "c7")
+    live_by(edit(rules_text))
+    assert [(p.change.kind.value, p.change.reason) for p in core.changes] == [("regraded", "gone")]
+    live_by(edit(rules_text))
+    assert core.said() == [], "once"
+    core.wait(5 * MINUTE)
+    assert core.said("sos") == ["told"], "the district"
+    live_by(rules_text)
+    assert (core.said(), core.alert("sos").gone) == ([], False)
+    core.press(6 * MINUTE, "c8")
+    assert (core.said(), core.notes()) == ([], ["repeated"]), "it is the same call"
+    live_by(edit(rules_text))
+    assert core.ask("ack", "sos", 7 * MINUTE, who="head") == "done"
+    assert core.ask("close", "sos", who="head", reason="spoken to her") == "done"
+    assert core.engine.alerts() == []
+
+
+def test_a_call_whose_rule_is_gone_goes_with_its_button(core, house, rules_text):
+    core.press(SECOND, "c7")
+    subjects = tuple(
+        msgspec.structs.replace(s, place="b1/s2/9") if s.id == "button" else s for s in core.compound.subjects.values()
+    )
+    core.forget().die(house(rules_text.replace("rule: sos\n", "rule: help\n"), subjects=subjects))
+    core.give(SiteLoaded("f"))
+    assert (core.said(), core.alert("sos").place) == (["re-alarmed", "told", "regraded"], "b1/s2/9")
 
 
 def test_what_is_no_call_for_help_is_withdrawn_with_its_subject(renamed):
