@@ -131,8 +131,8 @@ class Rooms:
         self._ahead = ahead
         self.uplinks: dict[str, MqttUplink] = {}
         self.intake: Intake | None = None
-        self._windows: dict[str, Instant] = {}
-        """In which a door learns its terminal; they outlast the room of the doors."""
+        self._windows: dict[str, Instant] = inbox.engine.open_windows() if downtime_known else {}
+        """In which a door learns its terminal; they outlast the room of the doors, and a start after which somebody knows the time."""
         self.terminals: dict[str, TerminalClient] = {}
         """By door: those that can be asked."""
         self.listener: TerminalListener | None = None

@@ -67,7 +67,7 @@ from gateway.rules.presses import LastPress, follow
 from gateway.rules.question import Fact
 from gateway.rules.register import AlertRegister
 from gateway.rules.signs import Sign
-from gateway.rules.terminals import TerminalBook
+from gateway.rules.terminals import TerminalBook, Window
 from gateway.rules.wants import Wants
 from gateway.rules.watches import Moment, Watchkeeper
 
@@ -131,6 +131,7 @@ class Engine:
             self._terminals.gaps,
             self._terminals.pins,
             self._terminals.alarms,
+            self._terminals.windows,
             self._left,
             self._answered.left,
         )
@@ -178,6 +179,10 @@ class Engine:
     def paired(self, terminal: str) -> str:
         """The device learnt for this door; empty: none."""
         return self._terminals.paired(terminal)
+
+    def open_windows(self) -> dict[str, Instant]:
+        """Until when each door learns its device (``loudong pair``)."""
+        return self._terminals.open_windows()
 
     def stands_at(self, terminal: str) -> str:
         """The device that was learnt, or named by the site file, and heard last; empty: none."""
@@ -340,6 +345,7 @@ class Engine:
                 self.presses.drop(name)  # nor does the radio of the next life know the old counter
             self.register.said.append(Reenrol(command.button))
         if command.verb is Verb.PAIR and verdict is Verdict.DONE:
+            self._terminals.windows.put(Window(Instant(at + (command.for_ms or 0))), command.door)
             self.register.said.append(OpenPairing(command.door, command.for_ms or 0))
         if command.verb is Verb.AWAY and verdict is Verdict.DONE:
             self._away(command, stamped)
@@ -397,6 +403,7 @@ class Engine:
         if boot.downtime_ms is None:
             self._watches.observe_anew(at)
             self.register.after_unknown_downtime(at)
+            self._terminals.shut_windows(None)
         self._wants.take_back()
         # Known from earlier in this boot counts: the kernel may waver, the tie to true time does not (and nobody reports it
         # a second time, so this fact would stay false for ever).
@@ -444,6 +451,7 @@ class Engine:
         gone = strangers.long_gone(books, self._left, known, stamped.at)
         strangers.forget(books, gone)
         self._terminals.forget(gone)
+        self._terminals.shut_windows(stamped.at)
         self._answered.forget_silent(self.compound.principals, stamped.at)
         self.board.coverage.begin(stamped.at, self.board.lost())
         self.board.away.forget_all_but(name for name, s in self.compound.subjects.items() if s.care is not None)

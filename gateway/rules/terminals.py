@@ -86,6 +86,12 @@ class Sounding(Struct, frozen=True):
     at: Instant
 
 
+class Window(Struct, frozen=True):
+    """In which a door learns which device is its own."""
+
+    until: Instant
+
+
 class TerminalBook:
     """The rows of all terminals."""
 
@@ -96,6 +102,7 @@ class TerminalBook:
         self.gaps: Table[OpenGap] = Table("gap", OpenGap)
         self.pins: Table[Pin] = Table("pin", Pin)
         self.alarms: Table[Sounding] = Table("sounding", Sounding)
+        self.windows: Table[Window] = Table("window", Window)
         self._seen_keys: dict[str, list[tuple[Instant, str]]] = {}
         """A heap for each terminal, so that forgetting costs little however much is remembered. What is forgotten first is
         in the rows alone, not in the order they came in: a restored core must forget alike."""
@@ -129,6 +136,10 @@ class TerminalBook:
         """The device that was learnt, or named by the site file, and heard last; empty: none."""
         pin = self.pins.get(terminal)
         return "" if pin is None else pin.stands
+
+    def open_windows(self) -> dict[str, Instant]:
+        """Until when each door learns its device."""
+        return {key[0]: window.until for key, window in self.windows.by_key.items()}
 
     def has_seen(self, terminal: str, key: str) -> bool:
         """Whether this entry was handled before: what comes now is a resend."""
@@ -182,6 +193,7 @@ class TerminalBook:
             pin = Pin("" if before is None else before.device, at, paired.device)
         else:
             pin = Pin(paired.device, at)
+            self.windows.drop(paired.terminal)
         self.pins.put(pin, paired.terminal)
         if before is None or before.stands == paired.device:
             return []
@@ -190,6 +202,12 @@ class TerminalBook:
         for fact in on:
             self._end_all(paired.terminal, fact)
         return [(fact, False) for fact in on]
+
+    def shut_windows(self, at: Instant | None) -> None:
+        """Those whose time is over by then (None: all, for nobody can say whose is not), and of doors that are gone."""
+        for (door,), window in list(self.windows.by_key.items()):
+            if at is None or window.until < at or door not in self._board.compound.subjects:
+                self.windows.drop(door)
 
     def _in_sequence(self, entry: Entry, at: Instant) -> bool:
         """Sequence, not time, orders a terminal's events (facts/face 0.6): a late one must not move the door back.

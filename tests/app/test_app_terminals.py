@@ -146,6 +146,21 @@ def test_a_window_outlives_a_reload_that_changes_the_doors(tmp_path, edit, paire
     live(tmp_path, story)
 
 
+@pytest.mark.parametrize(("away_s", "status"), [(5, 200), (3_700, 403)], ids=["within it", "after it"])
+def test_a_window_outlives_a_restart_as_long_as_it_was_opened_for(tmp_path, away_s, status):
+    """Was: a restart shut it, and whoever stood at the door with the new terminal was refused without a word."""
+
+    async def story(house):
+        await house.pair()
+        await house.stop()
+        await asyncio.sleep(away_s)
+        await house.start()
+        async with SimTerminal(house.url, mac=OTHER, clock=house.wall) as other:
+            assert await other.heartbeat() == status
+
+    live(tmp_path, story)
+
+
 def test_what_is_named_in_the_site_file_is_not_paired(tmp_path):
     async def story(house):
         house.edit("    pairing: true\n", "    serial: FY0597362\n")

@@ -70,6 +70,18 @@ def test_a_window_is_opened_from_this_machine_only(core):
     assert opened[0] == OpenPairing("gate", 600_000)
 
 
+def test_a_window_is_known_over_a_restart_unless_nobody_knows_how_long_that_was(core):
+    asked = {"who": "head", "verb": Verb.PAIR, "door": "gate", "for_ms": 600_000, "reason": "new terminal"}
+    for n, (downtime, known) in enumerate([(60_000, True), (700_000, False), (None, False)]):
+        core.give(Command(f"c{n}", "local:root", **asked))
+        until = core.at + 600_000
+        core.restart(after=downtime)
+        assert core.engine.open_windows() == ({"gate": until} if known else {})
+    core.give(Command("c9", "local:root", **asked))
+    core.give(Paired("gate", "88de39000001"))
+    assert core.engine.open_windows() == {}, "the first one learnt shuts it"
+
+
 def test_a_restored_core_forgets_the_same_entries_as_the_living_one(core, monkeypatch):
     """Several that came in one body share their millisecond, and one read from the log may come once more, live."""
     monkeypatch.setattr("gateway.rules.terminals.SEEN_PER_TERMINAL", 3)
