@@ -60,7 +60,7 @@ from gateway.rules.compound import (
 )
 from gateway.rules.deadlines import Deadlines
 from gateway.rules.facts import OURS, ClockRow, FactBoard, Segment
-from gateway.rules.ledger import Ledger, Row, Table
+from gateway.rules.ledger import Key, Ledger, Row, Table
 from gateway.rules.presence import GRANTED, Presence
 from gateway.rules.presence import when as passed_at
 from gateway.rules.presses import LastPress, follow
@@ -437,6 +437,7 @@ class Engine:
             self.register.outlive(alert.id, stamped.at, gone=not (drills.is_test(alert) or self._is_known(alert)))
         self._agreement.reach(stamped.at, stamped.id)
         self.register.relay_ladders()
+        self._call_where_pressed(stamped.at)
         self.board.forget_strangers()
         self._wants.forget_strangers()
         self._watches.forget_strangers()
@@ -466,6 +467,20 @@ class Engine:
                 self.register.follow(alert, at)
             elif not (drills.is_test(alert) or self._is_known(alert) or _calls_for_help(alert)):
                 self.register.close(alert, at, None, "withdrawn", "")
+
+    def _call_where_pressed(self, at: Instant) -> None:
+        """Another button bears the name of the one that was pressed, which hangs elsewhere: nobody knows whether they were exchanged or put
+        right, so people are called there, too (docs/decisions/0030).
+        """
+        buttons = {subject.address: subject for subject in self.compound.subjects.values() if subject.address}
+        last = [
+            (buttons[key[0]], row) for key, row in sorted(self.presses.by_key.items(), key=_first) if key[0] in buttons
+        ]
+        for alert in self.alerts():
+            for button, row in last:
+                here = row.press.button == alert.subject and row.at >= alert.opened_at and _calls_for_help(alert)
+                if here and button.id != alert.subject and self.board.means_sos(button.id, row.press):
+                    self.register.call_there_too(alert, button, at)
 
     def _is_known(self, alert: Alert) -> bool:
         """By the site file, with its rule."""
@@ -501,6 +516,10 @@ def _calls_for_help(alert: Alert) -> bool:
     """
     of_itself = alert.occasion.startswith(f"{alert.subject}:") or any(one.fact == "press" for one in alert.why)
     return alert.momentary and alert.priority is Priority.CRITICAL and of_itself
+
+
+def _first(item: tuple[Key, LastPress]) -> Key:
+    return item[0]
 
 
 def _moment(stamped: Stamped) -> Moment:

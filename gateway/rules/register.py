@@ -28,7 +28,7 @@ from gateway.alerts import (
 )
 from gateway.instant import Instant
 from gateway.rules import ladder, lifecycle
-from gateway.rules.compound import Compound, Rule, within
+from gateway.rules.compound import Compound, Rule, Subject, within
 from gateway.rules.conditions import steps_beyond
 from gateway.rules.deadlines import Deadlines
 from gateway.rules.drills import Drill, alert_of, is_real_alarm, is_test, tests_among
@@ -277,6 +277,15 @@ class AlertRegister:
         subject, rule = self.compound.subjects.get(alert.subject), self.compound.rules.get(alert.rule)
         stays = subject is None or is_test(alert) or (rule is not None and rule.members)
         return alert.place if stays or subject is None else subject.place
+
+    def call_there_too(self, alert: Alert, button: Subject, at: Instant) -> None:
+        """An alert of its own about the button as it is called now, once, where that is no neighbour of the place of this one."""
+        rule, name = self.compound.rules.get(alert.rule), button.id
+        known = self.occasions.get(alert.rule, name) or Occasions()
+        called = alert_id(self.compound.site, alert.rule, name, alert.occasion) in known.ids
+        near = within(alert.place, button.place) or within(button.place, alert.place)
+        if rule is not None and name in rule.subjects and not (called or near or self.standing(rule.id, name)):
+            self.raise_(rule, name, alert.occasion, at, alert.why)
 
     def outlive(self, alert_key: str, at: Instant, *, gone: bool) -> None:
         """The site file knows its button, door or rule no more (``gone``), or again. It stands, and that only a person ends it is said once."""

@@ -233,8 +233,12 @@ class House:
         assert told == {one.id: desired(one, alerts, compound.rules) for one in compound.outputs.values()}
         for alert in alerts:
             rule, subject = compound.rules.get(alert.rule), compound.subjects.get(alert.subject)
-            if subject is None and alert.momentary and alert.priority is Priority.CRITICAL:
-                continue  # no edit ends a call for help
+            if alert.gone:  # no edit ends a call for help
+                assert alert.momentary
+                assert alert.priority is Priority.CRITICAL
+                assert rule is None or not rule.knows(alert.subject)
+                assert subject is None or alert.place == subject.place
+                continue
             if alert.rule != CHAIN_TEST:
                 assert rule is not None
                 assert rule.knows(alert.subject)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from gateway.events import SiteLoaded
+from gateway.events import Press, PressKind, SiteLoaded
 from gateway.instant import MINUTE, SECOND
+from gateway.rules.compound import Subject
 
 CALLS = """
 - rule: duress
@@ -121,6 +122,54 @@ def test_a_call_whose_rule_is_gone_goes_with_its_button(core, house, rules_text)
     core.forget().die(house(rules_text.replace("rule: sos\n", "rule: help\n"), subjects=subjects))
     core.give(SiteLoaded("f"))
     assert (core.said(), core.alert("sos").place) == (["re-alarmed", "told", "regraded"], "b1/s2/9")
+
+
+@pytest.fixture
+def exchanged(make, house, subjects):
+    """``exchanged(core)``: two buttons of other stairs have each other's addresses from now on."""
+    others = tuple(s for s in subjects if s.kind != "button")
+
+    def two(first, second):
+        places = {"button": ("b1/s1/301", first), "button-2": ("b1/s2/302", second)}
+        return (*others, *(Subject(n, "button", p, (), subjects[3].facts, address=a) for n, (p, a) in places.items()))
+
+    def exchange(core, *, reload=True):
+        core.forget()
+        if reload:
+            core.die(house(subjects=two("B", "A")))
+            core.give(SiteLoaded("f"))
+        else:
+            core.restart(after=SECOND, compound=house(subjects=two("B", "A")))
+
+    return make(subjects=two("A", "B")), exchange
+
+
+@pytest.mark.parametrize("reload", [True, False], ids=["reload", "restart"])
+def test_people_are_called_to_both_doors_where_two_buttons_changed_names(exchanged, reload):
+    """Was: to the flat of the name alone, though the button that was pressed hangs in the other by now."""
+    core, exchange = exchanged
+    core.press(SECOND, "c7")
+    exchange(core, reload=reload)
+    assert core.said() == ["raised", "told"]
+    places = {alert.subject: alert.place for alert in core.engine.alerts()}
+    assert places == {"button": "b1/s1/301", "button-2": "b1/s2/302"}
+    core.forget().wait(core.at + 3 * MINUTE)
+    assert core.said() == ["told", "told"], "both climb"
+    core.give(Press("button-2", PressKind.SINGLE, "c8"))
+    assert core.notes() == ["repeated"]
+
+
+def test_they_are_called_there_once_and_for_an_open_call_alone(exchanged):
+    core, exchange = exchanged
+    core.press(SECOND, "c7")
+    exchange(core)
+    there = next(alert.id for alert in core.engine.alerts() if alert.subject == "button-2")
+    assert core.ask("close", "sos", alert=there, who="head", mistaken=True, reason="all well") == "done"
+    exchange(core)
+    assert core.said() == []
+    assert core.ask("close", "sos", who="head", mistaken=True, reason="all well") == "done"
+    exchange(core)
+    assert core.engine.alerts() == []
 
 
 def test_what_is_no_call_for_help_is_withdrawn_with_its_subject(renamed):
