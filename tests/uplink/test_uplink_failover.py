@@ -100,7 +100,7 @@ def test_a_line_cut_in_the_middle_of_a_backlog_loses_nothing_on_the_way_to_the_o
             for half in offices.halves:
                 await half.ready()
             hosts = (Broker("127.0.0.1", line.port), Broker("127.0.0.1", second.port))
-            gateway = house.Gateway(line.port, hosts=hosts, answer_s=1.0)
+            gateway = house.Gateway(line.port, hosts=hosts, answer_s=4.0)
             gateway.outbox.add("high", 300)
 
             def freeze(_lane, sequence):
