@@ -94,3 +94,12 @@ def test_an_id_under_care_that_looks_like_a_name_or_a_number_is_a_warning(spoil,
 
 def test_a_person_without_care_may_be_called_what_he_is_called(spoil):
     assert spoil(("  boss: {", "  wang-gang: {}\n  boss: {")).lines() == []
+
+
+@pytest.mark.parametrize(
+    ("more", "roles"), [(f"{CARE}", ()), ("roles: [answer], " + CARE, ("answer",)), ("login: li}", ("answer",))]
+)
+def test_who_is_under_care_answers_no_alerts_unless_the_site_says_so(spoil, more, roles):
+    loaded = spoil(("  head: {login: pi}", "  head: {login: pi}\n  p-7: {" + more))
+    assert loaded.errors() == []
+    assert loaded.site.people["p-7"].roles == roles
