@@ -120,8 +120,11 @@ class Resettling(Life):
             crowds.setdefault((alert.rule, alert.place.split("/")[0]), set()).add(alert.id)
             rule, subject = self.compound.rules.get(alert.rule), self.compound.subjects.get(alert.subject)
             _is_in_somebodys_hands(alert, self.at)
-            if alert.momentary and alert.priority is Priority.CRITICAL and subject is None:
-                continue  # no edit ends a call for help
+            if alert.gone:  # no edit ends a call for help
+                assert alert.momentary
+                assert alert.priority is Priority.CRITICAL
+                assert subject is None or alert.place == subject.place
+                continue
             if alert.rule != CHAIN_TEST:
                 assert rule is not None
                 assert rule.knows(alert.subject)
