@@ -241,6 +241,27 @@ def test_a_disk_that_refuses_is_asked_again_after_a_rest(line):
     asyncio.run(story())
 
 
+def test_one_that_is_refused_again_takes_no_turn_from_others_in_the_same_session(line):
+    async def story():
+        line.outbox.add("high", 2)
+        line.outbox.cursors["city", "high"] = 2
+        for sequence in (1, 2):
+            await line.outbox.set_aside("city", "high", sequence)
+        line.leaving.restart()
+        line.leaving.arrived(await line.leaving.next())  # the status
+        turns = []
+        for expected in ([1], [1, 2]):
+            for _ in range(60):
+                if (parcel := await line.leaving.next()) is not None:
+                    turns.append(parcel.sequence)
+                    line.leaving.refused(parcel)
+                await asyncio.sleep(0)
+            assert turns == expected
+            line.now += FIRST_REST_S
+
+    asyncio.run(story())
+
+
 def test_a_session_that_ended_for_a_reason_that_is_known_condemns_nobody(line):
     async def story():
         line.outbox.add("critical")
