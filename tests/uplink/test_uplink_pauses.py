@@ -1,4 +1,4 @@
-"""The pauses between sessions are earned by what failed: a critical alert that comes meanwhile waits for none of them."""
+"""The pauses between sessions are earned by what failed, and places of the window are kept: a critical alert waits for neither."""
 
 from __future__ import annotations
 
@@ -169,5 +169,44 @@ def test_what_was_set_aside_waits_for_no_accused_ones_of_a_lower_lane(house):
             await asyncio.sleep(0)
             await asyncio.sleep(0)
         assert left.count(True) == 1, "and then it rests"
+
+    asyncio.run(story())
+
+
+async def filled(house):
+    """Departures with a whole window of a backlog on its way, and what is there."""
+    outbox = house.MemoryOutbox()
+    outbox.add("low", 300)
+    leaving = Departures("city", outbox, lambda: b"", dict)
+    leaving.restart()
+    for _ in range(2):  # the status, and the alert on trial
+        leaving.arrived(await leaving.next())
+    under_way = []
+    while (parcel := await leaving.next()) is not None:
+        under_way.append(parcel)
+    outbox.add("critical")
+    leaving.look()
+    return leaving, under_way
+
+
+def test_a_new_critical_alert_waits_for_no_place_behind_a_backlog(house):
+    async def story():
+        leaving, under_way = await filled(house)
+        assert len(under_way) > 10
+        assert (await leaving.next()).lane == "critical"
+
+    asyncio.run(story())
+
+
+def test_who_moves_to_another_broker_lets_nothing_more_leave_here(house):
+    async def story():
+        leaving, under_way = await filled(house)
+        settled = asyncio.create_task(leaving.settle())
+        await asyncio.sleep(0)
+        for parcel in under_way:
+            assert not settled.done()
+            leaving.arrived(parcel)
+            assert await leaving.next() is None
+        await settled
 
     asyncio.run(story())
