@@ -210,3 +210,25 @@ def test_who_moves_to_another_broker_lets_nothing_more_leave_here(house):
         await settled
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    "news",
+    [
+        lambda leaving: leaving.status_changed(),
+        lambda leaving: leaving.device_changed("gas-501"),
+        lambda leaving: leaving.offer("gas-501", b"{}"),
+        lambda leaving: leaving.look(),
+        lambda leaving: leaving.unheard(),
+    ],
+    ids=["status", "device", "reading", "outbox", "unheard"],
+)
+def test_whatever_is_news_wakes_who_sends(house, news):
+    async def story():
+        leaving = Departures("city", house.MemoryOutbox(), lambda: b"", dict)
+        leaving.restart()
+        leaving.wake.clear()
+        news(leaving)
+        assert leaving.wake.is_set()
+
+    asyncio.run(story())
