@@ -95,7 +95,7 @@ class Departures:
         self._unheard = False
         self._open = self._held = self._ended = False
         self._readings_ahead = 0
-        """So many batches went before accused alerts in this session."""
+        """So many batches went before alerts that stand back in this session."""
         self._landed = asyncio.Event()
         self.wake = asyncio.Event()
         self._silence = Silence(self.wake.set)
@@ -268,8 +268,8 @@ class Departures:
         order: Sequence[str] = LANES
         if self._tolerance.accuses_any:
             order = await self._in_order()
-            if room > window // 2 and (parcel := self._ahead_of_accused()) is not None:
-                return parcel
+        if self._tolerance.holds_any_back and room > window // 2 and (parcel := await self._ahead()) is not None:
+            return parcel
         for lane in order:
             if lane != Priority.CRITICAL and room <= min(_KEPT_FOR_CRITICAL, window // 4):
                 return None
@@ -363,12 +363,15 @@ class Departures:
         urgent = parcel.lane == Priority.CRITICAL and all(other.aside for other in self._under_way)
         return not (urgent and self._silence.lets_pass(len(self._under_way)))
 
-    def _ahead_of_accused(self) -> Parcel | None:
-        """A device or reading, or what was set aside above, where nothing but accused alerts waits: each session may end by them, and this
-        would wait for ever. Of readings there may be very many, and the accused may be innocent.
+    async def _ahead(self) -> Parcel | None:
+        """A device or reading, or what was set aside above, where nothing waits but alerts by which each session may end, accused or
+        refused: this would wait for ever. Of readings there may be very many, and the accused may be innocent.
         """
+        for name in LANES:
+            await self._first_of(name)
+        await self._news()  # one may have come while the outbox was asked for a lower lane
         waiting = (one for lane in self._lanes.values() for one in lane.ready)
-        if not all(self._tolerance.is_accused(self._alert(one)) for one in waiting):
+        if not all(self._tolerance.stands_back(self._alert(one)) for one in waiting):
             return None
         if (device := self._from_devices()) is not None:
             return device

@@ -93,6 +93,15 @@ class Tolerance:
         """Whether an alert is one that the broker does not take, and others do not share its lot."""
         return bool(self._guilty) and parcel.key in self._guilty
 
+    def stands_back(self, parcel: Parcel) -> bool:
+        """Whether what is no alert goes before this one: it is accused, or was refused so often that it may well be for ever."""
+        return self.is_accused(parcel) or self._doubts[parcel.key] >= STRIKES
+
+    @property
+    def holds_any_back(self) -> bool:
+        """Whether any may."""
+        return self.accuses_any or bool(self._doubts)
+
     @property
     def accuses_any(self) -> bool:
         """Whether an alert is to stand back until another one shows whether the broker takes alerts."""

@@ -13,6 +13,7 @@ from gateway.faults import StoreFault
 from gateway.uplink import departures, retrial, silence
 from gateway.uplink.departures import Departures
 from gateway.uplink.parcel import Kind
+from gateway.uplink.tolerance import STRIKES
 
 NOT_AUTHORIZED, QUOTA_EXCEEDED = 0x87, 0x97
 LARGE = 10_000
@@ -105,7 +106,6 @@ def test_where_all_are_refused_nobody_is_blamed_and_they_come_in_order_when_all_
             async with house.running(gateway.mqtt):
                 await house.until(lambda: gateway.mqtt.counts["lost_publish_refused"] >= 9)
                 assert gateway.core.health == [("lost", "publish_refused")]
-                assert gateway.mqtt.counts["device_sent"] == 0, "nothing else goes over such a line"
                 refuses.code = 0
                 await house.until(lambda: gateway.outbox.cursors == {("city", "critical"): 4})
         assert gateway.outbox.kept_aside == []
@@ -158,6 +158,49 @@ def test_one_that_is_refused_without_a_reason_and_waits_all_alone_keeps_devices_
             async with house.running(gateway.mqtt):
                 await house.until(lambda: gateway.outbox.kept_aside == [("critical", 1)])
                 await house.until(lambda: gateway.mqtt.counts["device_sent"] >= 2)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("code", [NOT_AUTHORIZED, QUOTA_EXCEEDED])
+def test_two_that_are_refused_keep_devices_and_readings_from_nothing(house, code):
+    async def story():
+        broker = await asyncio.start_server(refusing(code, []), "127.0.0.1", 0)
+        async with broker:
+            gateway = house.Gateway(broker.sockets[0].getsockname()[1])
+            gateway.outbox.add("low", 2, longer=LARGE)
+            gateway.mqtt.offer_telemetry("gas-501", b"{}")
+            async with house.running(gateway.mqtt):
+                await house.until(lambda: gateway.mqtt.counts["device_sent"] >= 2)
+                await house.until(lambda: gateway.mqtt.counts["telemetry_sent"])
+        assert gateway.outbox.kept_aside == []
+
+    asyncio.run(story())
+
+
+def test_nothing_that_is_no_alert_goes_before_one_that_was_seldom_refused(house):
+    async def story():
+        outbox = house.MemoryOutbox()
+        leaving = Departures("city", outbox, lambda: b"", lambda: {"gas-501": b"{}"})
+        outbox.add("low", 2)
+
+        async def session():
+            leaving.restart()
+            leaving.arrived(await leaving.next())  # the status
+            left = []
+            while (parcel := await leaving.next()) is not None:
+                left.append(parcel.kind)
+                leaving.arrived(parcel) if parcel.kind is Kind.DEVICE else leaving.doubt(parcel)
+            assert leaving.denied
+            leaving.recall()
+            leaving.lost()
+            return left
+
+        for _ in range(STRIKES):
+            assert await session() == [Kind.ALERT] * 2
+        assert await session() == [Kind.DEVICE, Kind.ALERT, Kind.ALERT]
+        outbox.add("low", 1)
+        assert (await session())[0] is Kind.ALERT, "a new one"
 
     asyncio.run(story())
 
