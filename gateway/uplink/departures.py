@@ -11,7 +11,8 @@ does know arrives twice, with the same bytes. What is news is decided by number,
 show a message only after its successor.
 
 What the broker does not take (``tolerance.py``) is set aside in the outbox, never deleted: others pass it, and it is tried again
-when nothing waits in its lane or above (``retrial.py``). What is no alert, and is on no disk, is in ``reports.py``.
+when nothing waits in its lane or above (``retrial.py``). What it refuses by a word that may mean all is in ``doubts.py``, how long it is
+silent in ``silence.py``, and what is no alert, and on no disk, in ``reports.py``.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import structlog
 
 from gateway.alerts import Priority
 from gateway.faults import StoreFault
+from gateway.uplink.doubts import Doubts
 from gateway.uplink.lane import Lane
 from gateway.uplink.latecomers import LANES
 from gateway.uplink.outbox import Message, Outbox
@@ -38,8 +40,6 @@ from gateway.uplink.tolerance import Tolerance
 log = structlog.get_logger()
 
 WINDOW = 20  # Mosquitto's default max_inflight_messages; a broker may announce less (MQTT 5, Receive Maximum)
-WITNESSES = 3
-"""So many alerts are to show whether a broker that refused one takes any; where it refuses them, too, it means all, or us."""
 URGENT_S = 10.0
 """As long as an alarm may take in all (GB 26875.1-2011); a line that breaks often needs several sessions to take one alert."""
 _KEPT_FOR_REPLIES = 2
@@ -66,12 +66,7 @@ class Departures:
         self._tolerances: dict[Hashable, Tolerance] = {}
         """By broker: what one does not take, another may."""
         self._refused: list[Parcel] = []
-        self._doubted: list[Parcel] = []
-        """Refused in this session, by a word that may mean all alerts."""
-        self._has_witness = False
-        """Another one was taken since."""
-        self.denied = False
-        """The broker means all of them, as far as we can tell."""
+        self._doubts = Doubts()
         self._lanes = {lane: Lane() for lane in LANES}
         self._newest: dict[str, int] = {}
         """By lane: up to where it was ever read."""
@@ -114,8 +109,9 @@ class Departures:
         self._lanes = {lane: Lane() for lane in LANES}
         self._drop_under_way()
         self.served = self._answered = self._unheard = False
-        self._refused, self._doubted = [], []
-        self._has_witness = self.denied = self._held = self.gives_up = False
+        self._refused = []
+        self._doubts.begin()
+        self._held = self.gives_up = False
         self._passer = None
         self._silence.begin()
         self._readings_ahead = 0
@@ -134,7 +130,7 @@ class Departures:
         self._open = False
         waited_for_ears = self._unheard and not self.served  # the broker had it, and said so
         unproven = not self._answered and all(parcel.kind is Kind.ALERT for parcel in self._under_way)
-        undecided = self.doubts and not self.denied
+        undecided = self._doubts.are_open and not self._doubts.denied
         on_their_way = () if waited_for_ears or explained or undecided else self._under_way
         if on_their_way or self.gives_up:
             self._tolerance.suspect(self._under_way)
@@ -241,7 +237,12 @@ class Departures:
     @property
     def doubts(self) -> bool:
         """Whether it is open if the broker refused one alert, or all."""
-        return bool(self._doubted) and not self._has_witness
+        return self._doubts.are_open
+
+    @property
+    def denied(self) -> bool:
+        """Whether the broker means all of them, as far as we can tell."""
+        return self._doubts.denied
 
     @property
     def left_out(self) -> bool:
@@ -253,9 +254,9 @@ class Departures:
         room = max(1, window - _KEPT_FOR_REPLIES) - len(self._under_way)
         if self._held:
             return None
-        if room <= 0 or self.on_trial or (self._doubted and self._under_way):
+        if room <= 0 or self.on_trial or (self._doubts and self._under_way):
             return await self._past_silence(window)
-        if self._doubted:
+        if self._doubts:
             return await self._beside_doubted()
         if self._status_due:
             self._status_due = False
@@ -343,8 +344,8 @@ class Departures:
 
     async def _beside_doubted(self) -> Parcel | None:
         """What was refused, once more, if another alert was taken since; else the one that is to show whether any is."""
-        if self._has_witness:
-            return self._leave(self._doubted[0])
+        if (again := self._doubts.once_more) is not None:
+            return self._leave(again)
         if (hurried := await self._hurried()) is not None:
             return hurried
         for name in await self._in_order():
@@ -352,8 +353,7 @@ class Departures:
                 return self._leave_lane(parcel)
             if self._is_called_away(name):
                 return None
-        self._under_way.update(self._doubted)
-        self.denied = True
+        self._under_way.update(self._doubts.deny())
         return None
 
     def _must_wait(self, parcel: Parcel) -> bool:
@@ -418,7 +418,7 @@ class Departures:
                 ready.appendleft(least)
                 turns[name] = self._turn(least)
         waiting = [one for lane in self._lanes.values() for one in lane.ready]
-        if len(waiting) == 1 and not self._doubted and self._tolerance.is_accused(alone := self._alert(waiting[0])):
+        if len(waiting) == 1 and not self._doubts and self._tolerance.is_accused(alone := self._alert(waiting[0])):
             self._tolerance.stands_alone(alone)
         return sorted(LANES, key=lambda name: turns[name])
 
@@ -516,7 +516,7 @@ class Departures:
             for elsewhere in self._tolerances.values():
                 elsewhere.no_longer_sent(parcel)
             self.served = True
-            self._take_witness(parcel)
+            self._doubts.taken(parcel)
             if parcel.aside:
                 self._retrial.arrived(parcel)
             else:
@@ -524,29 +524,20 @@ class Departures:
                 self._had |= {parcel.sequence} if parcel.lane == Priority.CRITICAL else set()
         self.wake.set()
 
-    def _take_witness(self, parcel: Parcel) -> None:
-        if parcel in self._doubted:
-            self._doubted.remove(parcel)
-        else:
-            self._has_witness = True
-
     def doubt(self, parcel: Parcel) -> None:
         """The broker says no to this alert, and may mean all of them: it is set aside when it does so again behind another that it took.
         Order is kept where it takes none.
         """
-        if parcel in self._doubted:
-            self._doubted.remove(parcel)
+        if self._doubts.is_confirmed_by(parcel):
             self.refused(parcel)
-        else:
-            self._under_way.discard(parcel)
-            self._landed.set()
-            self._tolerance.doubt(parcel)
-            self._doubted.append(parcel)
-            self._has_witness = False
-            if len(self._doubted) > WITNESSES:
-                self.denied = True
-                self._drop_under_way()
-            self.wake.set()
+            return
+        self._under_way.discard(parcel)
+        self._landed.set()
+        self._tolerance.doubt(parcel)
+        self._doubts.add(parcel)
+        if self.denied:
+            self._drop_under_way()
+        self.wake.set()
 
     def refused(self, parcel: Parcel) -> None:
         """The broker says of this very alert that it does not take it."""
