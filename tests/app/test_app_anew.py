@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.sim.leash import leashed
+from gateway.store.database import Database
 
 SITE = """\
 site: s
@@ -57,7 +58,9 @@ def _said(systemd: socket.socket) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _life(tmp_path) -> Iterator[subprocess.Popen[bytes]]:
+    """On a store of an earlier one: for an empty file nobody begins anew."""
     (tmp_path / "site.yaml").write_text(SITE, encoding="utf-8")
+    Database.open(tmp_path / "state").close()
     command = [sys.executable, "-c", SLOW, str(tmp_path / "site.yaml"), str(tmp_path / "state")]
     process = subprocess.Popen(leashed(command), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:

@@ -626,6 +626,7 @@ def test_who_did_not_say_where_the_state_lies_is_told_how(words, tmp_path, capsy
 def test_a_clock_is_told_to_be_slow_or_fast(monkeypatch, off, english, chinese):
     """``快 -3574 秒`` is read twice, and perhaps wrongly."""
     seen = [{"door": "gate-1", "check": "clock", "verdict": "bad", "reason": "offset", "detail": off}]
+    monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
     assert list(hardware._show_findings(seen)) == [f"BAD  clock: {english}"]
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
     assert list(hardware._show_findings(seen)) == [f"不好 时钟：{chinese}"]
