@@ -246,11 +246,14 @@ def store(folder: Path, budget: Budget) -> Row:
 
 def cut_store(disk: Ext4, program: str, state: Path, after_s: float) -> int:
     """How many were acknowledged when the power went."""
+    # Told to end in the middle of this, we would leave a child whom nobody knows, and who makes its folder when ours is gone.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     child = subprocess.Popen(
         [sys.executable, "-c", program, state], stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
     )  # unbuffered, or what was read ahead would be missing from what ``communicate`` reads
-    assert child.stdout is not None
     try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        assert child.stdout is not None
         first = child.stdout.readline()
         time.sleep(after_s)
         child.send_signal(signal.SIGSTOP)
