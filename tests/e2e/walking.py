@@ -119,15 +119,19 @@ class Peer:
 
 
 class Tap:
-    """Somebody who reads everything that passes the broker."""
+    """Somebody who reads everything that passes the broker.
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+    Comes behind the office: a broker without memory says that somebody has an alert, though this one alone has it, and it is lost.
+    """
+
+    def __init__(self, port: int, office: DutyOffice) -> None:
+        self._port, self._office = port, office
         self.heard: list[tuple[str, bytes, bool]] = []
 
     async def run(self) -> None:
         while True:
-            with contextlib.suppress(aiomqtt.MqttError):
+            with contextlib.suppress(aiomqtt.MqttError, TimeoutError):
+                await self._office.ready()
                 async with _client(self._port, "tap") as client:
                     await client.subscribe("#", qos=1)
                     async for message in client.messages:
@@ -169,7 +173,7 @@ class Walk:
             self.broker.port, protocol="5", username="loudong", password=PASSWORD, heard=self.score.received
         )
         self.district = DutyOffice(self.district_broker.port, protocol="3.1.1", principal="district")
-        self.tap = Tap(self.broker.port)
+        self.tap = Tap(self.broker.port, self.office)
         self.daemon: asyncio.subprocess.Process | None = None
         self._said: list[bytes] = []
         self._occurrences = 0
