@@ -122,7 +122,7 @@ FAULTS: dict[str, Fault] = {
     "load-babbling-client": Fault(_real(floods.babbling), (20, 600), (1, 20)),
     "load-babbling-bus": Fault(_real(floods.babbling_bus), (10, 600), (1, 20)),
     "load-backlog": Fault(_real(floods.backlog), (50_000, 3600), (400, 60), least=(100, 600)),
-    "year-of-growth": Fault(years.growth, (365, 3600), (40, 60), least=(33, 600), needs=()),
+    "year-of-growth": Fault(years.growth, (365, 3600), (40, 60), least=(36, 600), needs=()),
     "offline-week": Fault(
         offline.week,
         (50_000, 3600),
