@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Sequence
 
 import structlog
@@ -85,6 +85,8 @@ class Departures:
         """Critical alerts that have arrived, in whatever session, and that the cursor has not passed."""
         self._awaited: Parcel | None = None
         """It left when nothing else was on its way, or alone."""
+        self._forsaken: set[Hashable] = set()
+        """Those for which a session was given up, until they are answered."""
         self._passer: Parcel | None = None
         """The last that passed it, of those that must travel alone, too."""
         self._unheard = False
@@ -271,7 +273,9 @@ class Departures:
             order = await self._in_order()
         if self._tolerance.holds_any_back and room > window // 2 and (parcel := await self._ahead()) is not None:
             return parcel
-        for lane in order:
+        turns = deque(order)
+        while turns:
+            lane = turns.popleft()
             if lane != Priority.CRITICAL and room <= min(_KEPT_FOR_CRITICAL, window // 4):
                 return None
             waits = self._lanes[lane]
@@ -280,7 +284,8 @@ class Departures:
                     return None
                 return self._leave_lane(parcel)
             if self._is_called_away(lane):
-                return None  # ``look`` has set ``wake``
+                turns.appendleft(Priority.CRITICAL)
+                continue
             if (late := self._retrial.turn(lane)) is not None:
                 return None if self._under_way else self._leave_late(late)
         if room <= window // 2:
@@ -303,6 +308,9 @@ class Departures:
         if parcel is None or not is_full:
             return parcel and self._leave_lane(parcel)
         self.gives_up = True
+        self._silence.gave_up()
+        if self._awaited in self._under_way:
+            self._forsaken.add(self._awaited.key)
         return None
 
     async def _past_silence_again(self) -> Parcel | None:
@@ -431,9 +439,8 @@ class Departures:
         while lane.ready or not lane.dry:
             if not lane.ready:
                 await self._read(name, lane)
-                if self._is_called_away(name):
-                    return None
-                continue
+                if not lane.ready:
+                    return None  # who looked meanwhile has set ``wake``: where looks come faster than answers, others have their turn
             if self._retrial.knows(lane.ready[0]):
                 lane.land(lane.ready.popleft().sequence)
                 continue
@@ -459,7 +466,8 @@ class Departures:
         self._newest[name] = max([known, *lane.answer])
         is_news = self._newest[name] > known
         if name == Priority.CRITICAL:
-            self._had &= lane.answer
+            passed = max(lane.answer, default=sys.maxsize)  # of what lies behind, the answer says nothing
+            self._had -= {one for one in self._had if one < passed} - lane.answer
             self._urgent_until = _now() + URGENT_S if is_news else self._urgent_until
         return is_news
 
@@ -510,7 +518,10 @@ class Departures:
         self._under_way.discard(parcel)
         self._landed.set()
         self._answered = True
-        self._silence.answered(still_waiting=self._awaited in self._under_way)
+        self._silence.answered(still_waiting=self._awaited in self._under_way, alert=parcel.kind is Kind.ALERT)
+        if parcel.key in self._forsaken:
+            self._forsaken.discard(parcel.key)
+            self._silence.was_slow()
         self._tolerance.taken(parcel)
         if parcel.kind is Kind.ALERT:
             for elsewhere in self._tolerances.values():

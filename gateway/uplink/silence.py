@@ -14,8 +14,15 @@ from collections.abc import Callable
 SILENCE_S = 1.0
 """A broker that hangs up on a message has done so by then, and one that swallows it would keep all others waiting for the whole time of an
 answer, in each session. A critical alert has two seconds in all."""
+GIVE_UPS = 4
+"""So often a line may be given up until an alert is answered sooner than ``SILENCE_S``: a broker that is slow with all of them would never be
+left to answer one.
+"""
+CALM_S = 180.0
+"""And for so long not, once an alert for which it was given up is answered after all: it is slow by turns, and swallows none."""
 FEW = 4
 """Of 1.5 kB each they are answered within ten seconds by a line of 1 kB/s."""
+_EARLY = 1e-6  # a timer's instant and the one it was reckoned from differ by the last bit: it would be set for now, again and again
 
 
 class Silence:
@@ -28,6 +35,7 @@ class Silence:
         """When what is waited for left, or all of that was answered; and when anything was."""
         self._is_quick = False
         self._lengthens: asyncio.TimerHandle | None = None
+        self._left, self._calm_until = GIVE_UPS, 0.0
 
     def begin(self) -> None:
         """A new session, of which nothing is known."""
@@ -37,11 +45,12 @@ class Silence:
         """What is waited for leaves now, or then."""
         self._since = _now() + in_s
 
-    def answered(self, *, still_waiting: bool) -> None:
-        """The broker said something; ``still_waiting``: not what is waited for."""
+    def answered(self, *, still_waiting: bool, alert: bool) -> None:
+        """The broker said something; ``still_waiting``: not what is waited for; ``alert``: it has one."""
         self._heard_at = _now()
         in_time = self._heard_at < self._since + SILENCE_S
         self._is_quick = in_time or (still_waiting and self._is_quick)
+        self._left = GIVE_UPS if in_time and alert else self._left
         if not still_waiting:
             self.restart()
 
@@ -51,13 +60,23 @@ class Silence:
 
     @property
     def is_odd(self) -> bool:
-        """Whether nothing at all is heard, and that is unlike this line."""
+        """Whether nothing at all is heard, and that is unlike this line, so that it may be given up."""
+        if not self._left or _now() < self._calm_until:
+            return False
         return self._is_quick and self._lasted(max(self._since, self._heard_at)) > 0
+
+    def gave_up(self) -> None:
+        """The session ends for it."""
+        self._left -= 1
+
+    def was_slow(self) -> None:
+        """What it was given up for is answered."""
+        self._calm_until = _now() + CALM_S
 
     def _lasted(self, since: float) -> int:
         if self._lengthens is not None:
             self._lengthens.cancel()
-        times = max(0, int((_now() - since) // SILENCE_S))
+        times = max(0, int((_now() - since) / SILENCE_S + _EARLY))
         self._lengthens = asyncio.get_running_loop().call_at(since + (times + 1) * SILENCE_S, self._wake)
         return times
 

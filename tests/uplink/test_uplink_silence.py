@@ -171,6 +171,85 @@ def test_a_line_is_given_up_once_for_each_alert_and_only_for_a_critical_one(hous
     asyncio.run(story())
 
 
+def test_a_broker_that_is_slow_with_all_alerts_is_left_to_answer_them(house, monkeypatch):
+    """Was: given up at each new critical alert, for ever, and none was answered."""
+
+    async def story():
+        world, given_up = Slowly(house, monkeypatch), []
+        for _ in range(20):
+            world.outbox.add("critical", 2)
+            world.leaving.restart()
+            world.leaving.arrived((await world.left(1))[0])  # the status
+            await world.left(1)
+            world.now += silence.SILENCE_S
+            await world.left(1)
+            given_up.append(world.leaving.gives_up)
+            world.leaving.lost(explained=not world.leaving.gives_up)
+        assert given_up == [True] * silence.GIVE_UPS + [False] * (20 - silence.GIVE_UPS)
+
+    asyncio.run(story())
+
+
+def test_a_line_that_was_given_up_for_what_is_answered_after_all_is_slow_by_turns(house, monkeypatch):
+    async def story():
+        world = Slowly(house, monkeypatch)
+
+        async def session():
+            world.outbox.add("critical", 2)
+            world.leaving.restart()
+            world.leaving.arrived((await world.left(1))[0])  # the status
+            (parcel,) = await world.left(1)
+            world.now += silence.SILENCE_S
+            await world.left(1)
+            return parcel
+
+        forsaken = await session()
+        assert world.leaving.gives_up
+        world.leaving.lost()
+        world.leaving.restart()
+        world.leaving.arrived(forsaken)
+        await session()
+        assert not world.leaving.gives_up
+        world.leaving.lost(explained=True)
+        world.now += silence.CALM_S
+        await session()
+        assert world.leaving.gives_up
+
+    asyncio.run(story())
+
+
+def test_what_arrived_far_behind_one_that_is_swallowed_is_no_news_in_the_next_session(house, monkeypatch):
+    """A session begins with the first hundred: of those behind they say nothing."""
+
+    async def story():
+        world = Slowly(house, monkeypatch)
+        world.outbox.add("critical", 130)
+        world.leaving._had = {*range(2, 125)}
+        world.leaving.restart()
+        world.leaving.arrived((await world.left())[0])  # the status
+        await world.leaving._news()
+        assert world.leaving._had == {*range(2, 125)}
+
+    asyncio.run(story())
+
+
+def test_a_silence_that_ends_a_bit_early_is_not_asked_for_again_and_again(monkeypatch):
+    async def story():
+        now, loop, at = [3.1], asyncio.get_running_loop(), []
+        monkeypatch.setattr(silence, "_now", lambda: now[0])
+        monkeypatch.setattr(
+            loop, "call_at", lambda when, call: at.append(when) or asyncio.TimerHandle(when, call, (), loop)
+        )
+        waiting = silence.Silence(lambda: None)
+        waiting.restart()
+        now[0] += silence.SILENCE_S
+        assert not (now[0] - 3.1) // silence.SILENCE_S, "the last bit"
+        assert waiting.lets_pass(1)
+        assert at == [now[0] + silence.SILENCE_S]
+
+    asyncio.run(story())
+
+
 def test_one_that_was_on_its_way_when_a_line_broke_passes_too_and_alone(house, monkeypatch):
     """A broker that hangs up then does so on that one: the other has been silent for long."""
 
