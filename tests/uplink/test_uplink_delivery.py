@@ -339,11 +339,29 @@ def test_a_critical_alert_waits_for_no_more_than_the_question_under_way(house):
         outbox.follow(departures.look)
         departures.restart()
         assert (await departures.next()).kind == "status"
-        assert await departures.next() is None
-        assert departures.wake.is_set()
         assert (await departures.next()).lane == "critical"
         assert asked == ["critical", "high", "critical"]
 
+    asyncio.run(story())
+
+
+def test_where_news_come_faster_than_the_outbox_answers_no_lane_is_passed_over(house):
+    """A pass began anew whenever somebody looked, and never came down to the lowest lane."""
+    from gateway.uplink.departures import Departures
+
+    class Slow(house.MemoryOutbox):
+        async def take(self, uplink, lane, n):
+            departures.look()
+            return await super().take(uplink, lane, n)
+
+    async def story():
+        outbox.follow(departures.look)
+        outbox.add("low")
+        departures.restart()
+        assert (await departures.next()).kind == "status"
+        assert (await asyncio.wait_for(departures.next(), 20)).lane == "low"
+
+    departures = Departures("city", outbox := Slow(), lambda: b"", dict)
     asyncio.run(story())
 
 
