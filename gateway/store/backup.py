@@ -45,7 +45,7 @@ BESIDE = ("pseudonym.key", "persons.keys", registry.NAME)
 """Files of the state folder that go with the database, where they are there."""
 _STAGE = ".restoring"
 _CHUNK = 1 << 20
-_NO_ARCHIVE = (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, ValueError, KeyError)
+_NO_ARCHIVE = (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, ValueError, KeyError, OverflowError)
 
 
 class BackupFault(LoudongError):
