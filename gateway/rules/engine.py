@@ -459,14 +459,14 @@ class Engine:
         self._watches.look_at_all(_moment(stamped))
 
     def _dispose(self, at: Instant) -> None:
-        """Of alerts whose rule or subject went away, and that are no calls for help; and of those that call people to another door than
+        """Of alerts whose rule or subject went away, and that are no calls for help; then of those that call people to another door than
         the site file says: before a climb that falls due calls anybody for them.
         """
         for alert in self.alerts():
-            if self.register.is_elsewhere(alert):
-                self.register.follow(alert, at)
-            elif not (drills.is_test(alert) or self._is_known(alert) or _calls_for_help(alert)):
+            if not (drills.is_test(alert) or self._is_known(alert) or _calls_for_help(alert)):
                 self.register.close(alert, at, None, "withdrawn", "")
+            elif self.register.is_elsewhere(alert):
+                self.register.follow(alert, at)
 
     def _call_where_pressed(self, at: Instant) -> None:
         """Another button bears the name of the one that was pressed, which hangs elsewhere: nobody knows whether they were exchanged or put

@@ -134,3 +134,21 @@ def test_nor_does_one_of_an_alert_that_is_withdrawn_call_anybody(leak, house):
     other = (msgspec.structs.replace(s, id="gas-2") if s.id == "gas" else s for s in leak.compound.subjects.values())
     leak.forget().restart(after=10 * MINUTE, compound=house(subjects=tuple(other)))
     assert leak.said("gas-high") == ["closed"]
+
+
+@pytest.mark.parametrize("how", ["reload", "restart"])
+def test_nobody_is_called_to_the_new_place_for_an_alert_whose_rule_is_gone(leak, how):
+    """Was: it was told anew there, and was withdrawn only when a site file was loaded the next time."""
+    rules = {name: rule for name, rule in leak.compound.rules.items() if name != "gas-high"}
+    subjects = {
+        name: msgspec.structs.replace(s, place="b2/s1/9") if name == "gas" else s
+        for name, s in leak.compound.subjects.items()
+    }
+    compound = msgspec.structs.replace(leak.compound, subjects=subjects, rules=rules)
+    leak.forget()
+    if how == "reload":
+        leak.die(compound)
+        leak.give(SiteLoaded("f"))
+    else:
+        leak.restart(after=SECOND, compound=compound)
+    assert leak.said("gas-high") == ["closed"]
