@@ -44,11 +44,12 @@ TOLERATED = frozenset(
         *("fault.feedback_no_state", "fault.feedback_written"),
         *("fault.point_opens", "fault.valve_reopens"),
         *("fault.profile_withdrawn", "fault.profile_found_wrong", "fault.profile_placeholder"),
+        "fault.profile_point_past_end",
         *("fault.profile_point_ours", "fault.id_ours"),
     }
 )
-"""What stops no start: a bus or a device asked for too much, an output that is unproven or unsafe, a profile that is withdrawn or was
-never filled in, a name that is ours. A version before let them pass, and an upgrade that knows better must leave nobody without alerts."""
+"""What stops no start: a bus or a device asked for too much, an output that is unproven or unsafe, a profile that is withdrawn, was
+never filled in or names a register beyond the last, a name that is ours. A version before let them pass, and an upgrade that knows better must leave nobody without alerts."""
 _NO_DANGER = frozenset({HEALTH, "reason", "tamper"})
 """Facts that speak of the device itself: a rule that reads only these hears no gas."""
 _ZONE = re.compile(r"(?P<before>[a-z_]+?)_?[2-9][0-9]*|zone[0-9]+_(?P<after>[a-z_]+)")
@@ -78,7 +79,7 @@ def _check_loads(site: Site, faults: Faults) -> None:
     """No bus is asked for more than it can promise, and no alarm point for more than its bus."""
     for load in loads(site):
         _check_ages(site.buses[load.bus], load, faults)
-        _check_pauses(site.buses[load.bus], load, faults)
+        check_pauses(site.buses[load.bus], load, faults)
         if load.overbooked:
             fields = {"load": f"{load.share:.0%}", "alarms": f"{load.alarm_share:.0%}"}
             limits = {"most": f"{FULLEST:.0%}", "most_alarms": f"{FULLEST_ALARMS:.0%}"}
@@ -98,7 +99,7 @@ def _check_ages(bus: Bus, load: BusLoad, faults: Faults) -> None:
             faults.add(devices[age.device].mark, "fault.alarm_ages", name=age.device, bus=bus.id, **told)
 
 
-def _check_pauses(bus: Bus, load: BusLoad, faults: Faults) -> None:
+def check_pauses(bus: Bus, load: BusLoad, faults: Faults) -> None:
     """No device is asked more often than the pauses it wants allow: its alarm points never, the others with a warning."""
     devices = {device.id: device for device in bus.devices}
     for asked in (one for one in load.pauses if one.overasked):

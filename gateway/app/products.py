@@ -13,17 +13,18 @@ from typing import Any
 
 import msgspec
 
-from gateway.app.check import HAZARDS, SIDES
+from gateway.app.check import HAZARDS, SIDES, check_pauses
 from gateway.app.product_writes import missed
 from gateway.drivers.modbus.codec import width
 from gateway.drivers.modbus.frames import crc
+from gateway.drivers.modbus.load import load_of
 from gateway.drivers.modbus.plan import Block, period_ms
 from gateway.drivers.modbus.reporting import Points
 from gateway.events import Quality, Reading, Scalar
 from gateway.faults import DeviceFault
 from gateway.nodes import Faults, Mark, Node, Reader
 from gateway.site.files import Folder
-from gateway.site.model import ModbusDevice
+from gateway.site.model import Bus, ModbusDevice
 from gateway.site.profile import Danger, Example, PointSpec, Profile
 from gateway.site.profile_examples import answer_size, request_size
 from gateway.site.profile_lint import lint
@@ -70,6 +71,7 @@ def check_file(file: Path, faults: Faults) -> Profile | None:
     lint(profile, node, faults)
     _check_heard(profile, node, faults)
     _check_sides(profile, node, faults)
+    _check_asked(profile, node, faults)
     for example in profile.examples:
         _check_frames(profile, example, faults)
         for point, wanted, got in played(profile, example):
@@ -103,6 +105,16 @@ def _check_sides(profile: Profile, node: Node, faults: Faults) -> None:
             point = Reader(node.mapping["points"].mapping[spec.name], faults, f"{profile.id}.{spec.name}")
             fields = {"point": spec.name, "given": spec.alarm_when, "side": heard.value}
             faults.add(point.mark("alarm_when"), "fault.profile_wrong_side", name=point.name, **fields)
+
+
+def _check_asked(profile: Profile, node: Node, faults: Faults) -> None:
+    """Alone on a line of its own format, it is asked no more often than its own ``guard`` allows."""
+    mark = node.keys.get("guard", node.mark)
+    device = ModbusDevice(profile.id, profile, profile.unit_id or 1, "", mark)
+    bus = Bus(
+        profile.id, mark, (device,), profile.id, baud=profile.baud, parity=profile.parity, stop_bits=profile.stop_bits
+    )
+    check_pauses(bus, load_of(bus), faults)
 
 
 # Examples --------------------------------------------------------------------------------------------

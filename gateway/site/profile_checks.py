@@ -34,6 +34,7 @@ def check_profile(profile: Profile, reader: Reader) -> None:
         # Read a second time only for its marks: what the fields themselves are has been said.
         point = Reader(nodes[spec.name], faults, f"{profile.id}.{spec.name}")
         _check_point(spec, point)
+        _check_end(spec, point)
         _check_companions(spec, points, point)
     _check_reach(profile, reader, faults)
     check_alarms(profile, nodes, reader)
@@ -101,6 +102,14 @@ def _check_writes(spec: PointSpec, reader: Reader) -> None:
         faults.add(reader.mark("write_raw"), "fault.profile_raw_not_here", name=reader.name)
     if spec.write_only and not spec.writable:
         faults.add(reader.mark("write_only"), "fault.needs", name=reader.name, field="write_only", other="writable")
+
+
+def _check_end(spec: PointSpec, reader: Reader) -> None:
+    """Its last register exists: addresses end at 65535 (Application Protocol 1.1b3, 4.4), and no device answers beyond."""
+    highest = 0x10000 - width(spec)
+    if spec.address > highest:
+        key = "address" if reader.has("address") else "vendor"
+        refuse(reader, key, "fault.profile_point_past_end", spec.address, high=highest)
 
 
 def _check_companions(spec: PointSpec, points: Mapping[str, PointSpec], reader: Reader) -> None:

@@ -52,6 +52,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}：长度超过一次能读的 max_read。",
         "{name}: it is longer than one read (max_read).",
     ),
+    "fault.profile_point_past_end": (
+        "{name}：从地址 {given} 起放不下这么长的数，最后一个地址是 65535，起始地址最多 {high}；请对照说明书检查地址和 type。",
+        "{name}: from address {given} it would go on behind the last register (65535 is the last; it may begin at {high} at most); compare address and type with the manual.",
+    ),
     "fault.profile_counted_address": (
         "{name}：地址 {given} 像说明书的编号；线上地址从 0 算，如 40001 写 0、30001 写 0；若确为线上地址，请写 notation: wire。",
         "{name}: address {given} looks like a manual's register number; on the wire they count from 0 (40001 is 0, 30001 is 0). Where it is the address indeed, state notation: wire.",

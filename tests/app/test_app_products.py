@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 import yaml
 
-from gateway.app.check import HAZARDS
+from gateway.app.check import HAZARDS, TOLERATED
 from gateway.app.products import check_file, find, library, played, shown
 from gateway.app.profile_pages import lines, page, skeleton
 from gateway.events import Quality
@@ -170,6 +170,7 @@ def test_a_point_that_an_example_does_not_read_says_what_is_missing(tmp_path, ch
         (("kind: smoke-detector", "kind: gas-detector"), "own.yaml:3: warning: profile own: no built-in rule"),
         (("heat: {", "gas: {alarm_when: below, "), "own.yaml:12: error: own.gas: alarm_when: below, but the built-in rules take gas for dangerous above"),
         (('unit: "°C"', 'unit: "°C", class: alarm'), "own.yaml:12: warning: own.heat: no alarm_when"),
+        (("max_read", "guard: 1500ms\nmax_read"), "own.yaml:8: error: own: is to be asked 120.0 times a minute (smoke, status, heat 500ms)"),
         (('unit: "°C"', "writable: true"), "own.yaml:12: error: own.heat: only a coil or one whole register"),
         (('type: float32, unit: "°C"', "writable: true"), "own.yaml:12: warning: own.heat: give an output class: feedback"),
     ],
@@ -180,6 +181,38 @@ def test_doubts_stand_at_their_lines(tmp_path, change, said):
     text = text.replace("gives: {smoke: true, heat: 23.5}", "gives: {status: ok}")
     found = checked(tmp_path, text)
     assert found == [] if said is None else any(line.startswith(said) for line in found), found
+
+
+def test_a_profile_with_more_to_read_than_its_pause_allows_is_doubted_or_refused(tmp_path):
+    pausing = OWN.replace("max_read: 4", "max_read: 2\nguard: 300ms")
+    """Smoke and status in one read, heat in another."""
+    assert checked(tmp_path, pausing.replace("float32,", "float32, period: 10s,")) == []
+    slow = pausing.replace("class: alarm", "class: alarm, period: 2s").replace("float32,", "float32, period: 400ms,")
+    (warned,) = checked(tmp_path, slow)
+    assert warned.startswith("own.yaml:9: warning: own: is to be asked 180.0 times a minute (")
+    assert "with its pause of 300ms after each answer (guard)" in warned
+
+
+@pytest.mark.parametrize(
+    ("there", "beyond"),
+    [
+        ("space: holding, address: 65534, type: float32", False),
+        ("space: holding, address: 65535, type: float32", True),
+        ("space: holding, address: 65535, type: uint16", False),
+        ("space: input, address: 65533, type: float64", True),
+        ("space: discrete, address: 65535", False),
+    ],
+)
+def test_no_point_ends_behind_the_last_register(tmp_path, there, beyond):
+    found = checked(
+        tmp_path, OWN.replace("max_read: 4\n", "max_read: 8\n").replace('vendor: "40003", type: float32', there)
+    )
+    said = [line for line in found if line.startswith("own.yaml:12: error: own.heat: ") and "65535 is the last" in line]
+    assert bool(said) is beyond, found
+
+
+def test_a_start_tolerates_a_point_that_no_device_can_have():
+    assert "fault.profile_point_past_end" in TOLERATED, "its other points were read before, and are"
 
 
 @pytest.mark.parametrize(
