@@ -2,8 +2,8 @@
 
 Theory. The transaction id tells which question an answer belongs to. But cheap gateways to an RS-485 line stamp whatever comes from
 it with the id of the newest request, so a late answer would be the value of the next question. So the settle rule of a cable holds
-here, too (``owing.py``), but for devices that take several questions at once, which no such gateway does. An honest one is owed
-nothing any more once its late answer has come under its own id. What comes under another question's id, and is the answer that
+here, too (``owing.py``), also where a profile says that several questions may be under way: who says so has not seen what stands
+before the device on site. An honest device is owed nothing any more once its late answer has come under its own id. What comes under another question's id, and is the answer that
 somebody else is owed, leaves that question open. A gateway that gave up a unit and says so (exception 11) takes what that unit says
 later for the answer to what it asks by then, under that one's id, however honest it is: the unit owes its answer still. So no id, and no
 shape that several blocks share, proves that what is owed can come no more, and those are waited for as long as on a cable.
@@ -77,7 +77,6 @@ class MbapLine(Asking):
         self._asked: dict[int, _Asked] = {}
         self._given_up: deque[tuple[int, _Asked]] = deque(maxlen=_LATE_KEPT)
         """By transaction."""
-        self._settles = outstanding == 1
         self._owing, self._patience = behind.owing, behind.patience
         self._misses = 0
         self._heard_at = float("-inf")
@@ -183,9 +182,8 @@ class MbapLine(Asking):
         self._owe(asked)
 
     def _owe(self, asked: _Asked) -> None:
-        if self._settles:
-            now, owing = asyncio.get_running_loop().time(), self._owing[asked.request.unit]
-            owing.missed(asked.request, asked.asked_at, now, asked.credible_s, self._latency_s)
+        now, owing = asyncio.get_running_loop().time(), self._owing[asked.request.unit]
+        owing.missed(asked.request, asked.asked_at, now, asked.credible_s, self._latency_s)
 
     def _judged(self, asked: _Asked, frame: bytes) -> bytes:
         """The body of an answer whose unit, function and length are right."""
