@@ -174,6 +174,8 @@ class Alert(Struct, frozen=True):
     """Of a drill: it climbs as far as this. None: it does not climb."""
     undated: bool = False
     """Sent while the clock could not be trusted: one ``dated`` revision is owed."""
+    called_to: str = ""
+    """Where people were called to, if it has moved from there without a call: whoever is called next is called from the foot."""
     gone: bool = False
     """A call for help whose button, door or rule the site file has no more: only a person ends it."""
 

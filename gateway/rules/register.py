@@ -200,10 +200,10 @@ class AlertRegister:
         again = _replace(again, occurrences=alert.occurrences + 1)
         if alert.condition is Condition.NORMAL:
             again = _replace(again, regrade_due=self._regrade_due(again, at))
-        said = self._say(ChangeKind.RE_ALARMED, again, at, reason=reason)
-        if ladder.is_climbing(alert, at) or alert.suppression is Suppression.SHELVED:
+        said, elsewhere = self._say(ChangeKind.RE_ALARMED, again, at, reason=reason), self._called_elsewhere(alert)
+        if alert.suppression is Suppression.SHELVED or (ladder.is_climbing(alert, at) and not elsewhere):
             return  # else it would never get past the rung before which it flaps
-        if known:
+        if known and not elsewhere:
             self._keep(ladder.start_later(said, self.compound.grid))
         else:
             self._climb_from_start(said, at)
@@ -254,10 +254,18 @@ class AlertRegister:
         Where the one place lies in the other they are near enough, and told; so they are where nobody is to come (now), and where nobody
         need run and the same people stand on the ladder.
         """
-        place = self._place_now(alert)
-        near = within(alert.place, place) or within(place, alert.place)
-        near = near or (alert.priority in _CAN_WAIT and building_of(alert.place) == building_of(place))
-        return not (near or alert.condition is Condition.NORMAL or alert.suppression is not Suppression.NONE)
+        waits = alert.condition is Condition.NORMAL or alert.suppression is not Suppression.NONE
+        return not waits and self._is_far(alert, self._place_now(alert))
+
+    def _is_far(self, alert: Alert, place: str) -> bool:
+        """Whether who was called for it has to come elsewhere, if it is at this place."""
+        called = alert.called_to or alert.place
+        near = within(called, place) or within(place, called)
+        return not (near or (alert.priority in _CAN_WAIT and building_of(called) == building_of(place)))
+
+    def _called_elsewhere(self, alert: Alert) -> bool:
+        """Whether it has moved out of reach of whoever was called for it."""
+        return bool(alert.called_to) and self._is_far(alert, alert.place)
 
     def follow(self, alert: Alert, at: Instant) -> None:
         """Go with its subject to the place that the site file says now."""
@@ -270,7 +278,7 @@ class AlertRegister:
         if calls:
             self._climb_from_start(self._say(ChangeKind.RE_ALARMED, lifecycle.re_alarm(moved), at, reason=MOVED), at)
         else:
-            self._say(ChangeKind.REGRADED, moved, at, reason=MOVED)
+            self._say(ChangeKind.REGRADED, _replace(moved, called_to=alert.called_to or alert.place), at, reason=MOVED)
 
     def _place_now(self, alert: Alert) -> str:
         """Of its subject; an alert about a place, and one about what is gone, has no other one than its own."""
@@ -303,10 +311,16 @@ class AlertRegister:
         self._say(ChangeKind.SHELVED, lifecycle.shelve(alert, at, who, until, reason), at, who=who, reason=reason)
 
     def unshelve(self, alert: Alert, at: Instant, who: str | None, reason: str, *, climbs: bool = True) -> Alert:
-        """Back in sight; an unanswered alert climbs from the start. Not ``climbs``: it is about to alarm again, which is one call."""
+        """Back in sight; an unanswered alert climbs from the start, and so does one that was answered elsewhere. Not ``climbs``: it is
+        about to alarm again, which is one call.
+        """
         shown = lifecycle.unshelve(alert, at, self.compound.grid.answer_by.get(alert.priority))
         back = self._say(ChangeKind.UNSHELVED, shown, at, who=who, reason=reason)
-        return back if back.answered_by or back.drill or not climbs else self._climb_from_start(back, at)
+        if back.drill or not climbs:
+            return back
+        if back.answered_by and back.condition is Condition.ACTIVE and self._called_elsewhere(back):
+            back = self._say(ChangeKind.RE_ALARMED, lifecycle.re_alarm(back), at, reason=MOVED)
+        return back if back.answered_by else self._climb_from_start(back, at)
 
     def end_by_person(self, alert: Alert) -> None:
         """Its rule waits for an event now, which has no return, or nothing will be heard that could show it gone: a person ends it."""
@@ -425,7 +439,7 @@ class AlertRegister:
         return Instant(since + following[0].after_ms) if following else None
 
     def _climb_from_start(self, alert: Alert, at: Instant) -> Alert:
-        return self._told(alert, ladder.start(alert, at, self.compound.grid), at)
+        return self._told(alert, ladder.start(_replace(alert, called_to=""), at, self.compound.grid), at)
 
     def _told(self, before: Alert, after: Alert, at: Instant) -> Alert:
         """Say who was told, if anybody was (or an empty rung was passed)."""

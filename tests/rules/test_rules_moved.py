@@ -91,6 +91,41 @@ def test_what_has_gone_or_is_shelved_moves_without_a_call(leak):
     assert ("building", ("head",)) in [(t.rung, t.people) for t in leak.alert("gas-high").told if t.at >= 3 * MINUTE]
 
 
+@pytest.mark.parametrize("on_site", [True, False])
+def test_who_answered_at_the_old_place_is_not_waited_for_at_the_new_one_when_a_shelf_ends(leak, on_site):
+    """Was: the shelf hid that it moved, and nobody was ever called to the building in which the gas was."""
+    leak.ask("ack", "gas-high", MINUTE, who="head", on_site=on_site)
+    leak.ask("shelve", "gas-high", 2 * MINUTE, for_ms=20 * MINUTE, reason="x")
+    correct(leak.forget(), "b2/s1/9").wait(30 * MINUTE)
+    assert leak.said("gas-high") == ["regraded", "unshelved", "re-alarmed", "told", "told"]
+    assert leak.changes[2].change.reason == "moved"
+    assert ("building", ("head-2",)) in [(t.rung, t.people) for t in leak.alert("gas-high").told]
+
+
+def test_nor_is_anybody_called_again_who_was_there_when_it_came_back_to_its_place_on_the_shelf(leak):
+    leak.ask("ack", "gas-high", MINUTE, who="head", on_site=True)
+    leak.ask("shelve", "gas-high", 2 * MINUTE, for_ms=20 * MINUTE, reason="x")
+    correct(correct(leak.forget(), "b2/s1/9"), "b1/s1/301").wait(30 * MINUTE)
+    assert leak.said("gas-high") == ["regraded", "regraded", "unshelved"]
+
+
+@pytest.mark.parametrize("minutes", [1, 5], ids=["climbing", "at the top"])
+def test_what_comes_back_elsewhere_while_people_are_called_calls_those_who_are_there(leak, minutes):
+    """Was: the climb of the old place went on, and the head of the new building was told by nobody."""
+    leak.gas(0.0, 10 * SECOND)
+    correct(leak.forget(), "b2/s1/9").wait(minutes * MINUTE)
+    leak.forget().gas(30.0)
+    assert leak.said("gas-high") == ["re-alarmed", "told"]
+    assert ("building", ("head-2",)) in [(t.rung, t.people) for t in leak.alert("gas-high").told]
+
+
+def test_two_edits_of_which_each_moves_it_a_little_call_people_to_where_it_is(leak):
+    """Was: the first named the stair, the second another flat there, each was near enough, and who ran stood at the first door."""
+    correct(correct(leak, "b1/s1"), "b1/s1/999")
+    assert leak.said("gas-high") == ["regraded", "re-alarmed", "told"]
+    assert leak.alert("gas-high").place == "b1/s1/999"
+
+
 def test_a_drill_stays_one_elsewhere(core):
     core.read("smoke", "smoke", False, SECOND, Quality.UNDER_TEST)
     core.read("smoke", "smoke", True, MINUTE, Quality.UNDER_TEST)
