@@ -112,6 +112,20 @@ class Told(Struct, frozen=True):
     """A ``gateway.rules.ladder.Because``."""
 
 
+class Origin(Struct, frozen=True):
+    """A button or door at which somebody did what an alert tells of, and what was done there last."""
+
+    device: str
+    """As it was called then."""
+    occasion: str
+    address: str = ""
+    """Of a button: which one it is, whatever it is called by now."""
+    kind: str = ""
+    """Of a press; empty: it was none."""
+    called: tuple[str, ...] = ()
+    """The subjects about which people were called for it: that of its alert, and what the button was called since."""
+
+
 class Alert(Struct, frozen=True):
     """One alert at one revision."""
 
@@ -174,6 +188,8 @@ class Alert(Struct, frozen=True):
     """Of a drill: it climbs as far as this. None: it does not climb."""
     undated: bool = False
     """Sent while the clock could not be trusted: one ``dated`` revision is owed."""
+    origins: tuple[Origin, ...] = ()
+    """Of an event: where somebody did it."""
     called_to: str = ""
     """Where people were called to, if it has moved from there without a call: whoever is called next is called from the foot."""
     gone: bool = False

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.actions import Action, OpenPairing, Reenrol, Reply, Want
-from gateway.alerts import Alert, Priority
+from gateway.alerts import Alert
 from gateway.events import (
     Actuated,
     Boot,
@@ -43,6 +43,7 @@ from gateway.rules import drills, strangers
 from gateway.rules.agreement import Agreement
 from gateway.rules.answered import AnsweredCommands
 from gateway.rules.away import AWAY
+from gateway.rules.calls import calls_for_help
 from gateway.rules.commands import Verdict, carry_out
 from gateway.rules.compound import (
     ACTUAL,
@@ -60,7 +61,7 @@ from gateway.rules.compound import (
 )
 from gateway.rules.deadlines import Deadlines
 from gateway.rules.facts import OURS, ClockRow, FactBoard, Segment
-from gateway.rules.ledger import Key, Ledger, Row, Table
+from gateway.rules.ledger import Ledger, Row, Table
 from gateway.rules.presence import GRANTED, Presence
 from gateway.rules.presence import when as passed_at
 from gateway.rules.presses import LastPress, follow
@@ -463,7 +464,7 @@ class Engine:
         the site file says: before a climb that falls due calls anybody for them.
         """
         for alert in self.alerts():
-            if not (drills.is_test(alert) or self._is_known(alert) or _calls_for_help(alert)):
+            if not (drills.is_test(alert) or self._is_known(alert) or calls_for_help(alert)):
                 self.register.close(alert, at, None, "withdrawn", "")
             elif self.register.is_elsewhere(alert):
                 self.register.follow(alert, at)
@@ -473,14 +474,10 @@ class Engine:
         right, so people are called there, too (docs/decisions/0030).
         """
         buttons = {subject.address: subject for subject in self.compound.subjects.values() if subject.address}
-        last = [
-            (buttons[key[0]], row) for key, row in sorted(self.presses.by_key.items(), key=_first) if key[0] in buttons
-        ]
-        for alert in self.alerts():
-            for button, row in last:
-                here = row.press.button == alert.subject and row.at >= alert.opened_at and _calls_for_help(alert)
-                if here and button.id != alert.subject and self.board.means_sos(button.id, row.press):
-                    self.register.call_there_too(alert, button, at)
+        for alert in filter(calls_for_help, self.alerts()):
+            for origin in alert.origins:
+                if origin.address in buttons:
+                    self.register.call_there_too(alert.id, origin, buttons[origin.address], at)
 
     def _is_known(self, alert: Alert) -> bool:
         """By the site file, with its rule."""
@@ -508,18 +505,6 @@ class Engine:
         wants = self._wants.renew(self.alerts()) if moved else ()
         actions = (*wants, *said)
         return Outcome(actions, self._ledger.changed(), urgent or bool(actions), idle and quiet and not actions)
-
-
-def _calls_for_help(alert: Alert) -> bool:
-    """Somebody did that at a button, or at a door of which it is told; not what is told of a person, who may be there no more by will.
-    An edit is no word that nobody needs help: a person ends it (docs/decisions/0028).
-    """
-    of_itself = alert.occasion.startswith(f"{alert.subject}:") or any(one.fact == "press" for one in alert.why)
-    return alert.momentary and alert.priority is Priority.CRITICAL and of_itself
-
-
-def _first(item: tuple[Key, LastPress]) -> Key:
-    return item[0]
 
 
 def _moment(stamped: Stamped) -> Moment:

@@ -20,6 +20,7 @@ from gateway.alerts import (
     ChangeKind,
     Condition,
     NoteKind,
+    Origin,
     Priority,
     Suppression,
     Why,
@@ -27,7 +28,7 @@ from gateway.alerts import (
     building_of,
 )
 from gateway.instant import Instant
-from gateway.rules import ladder, lifecycle
+from gateway.rules import calls, ladder, lifecycle
 from gateway.rules.compound import Compound, Rule, Subject, within
 from gateway.rules.conditions import steps_beyond
 from gateway.rules.deadlines import Deadlines
@@ -148,6 +149,7 @@ class AlertRegister:
         why: tuple[Why, ...],
         *,
         tested_until: Instant | None = None,
+        origin: Origin | None = None,
     ) -> None:
         """A new alert: raised, then told to every rung that is due at once; of a test, to the building alone."""
         place = subject if rule.members else self.compound.subjects[subject].place
@@ -173,6 +175,7 @@ class AlertRegister:
             suppression=Suppression.NONE if tested_until is None else Suppression.BY_DESIGN,
             drill=tested_until is not None,
             shelved_until=tested_until,
+            origins=() if origin is None else (origin,),
         )
         self._climb_from_start(self._say(ChangeKind.RAISED, alert, at), at)
 
@@ -286,14 +289,26 @@ class AlertRegister:
         stays = subject is None or is_test(alert) or (rule is not None and rule.members)
         return alert.place if stays or subject is None else subject.place
 
-    def call_there_too(self, alert: Alert, button: Subject, at: Instant) -> None:
-        """An alert of its own about the button as it is called now, once, where that is no neighbour of the place of this one."""
-        rule, name = self.compound.rules.get(alert.rule), button.id
-        known = self.occasions.get(alert.rule, name) or Occasions()
-        called = alert_id(self.compound.site, alert.rule, name, alert.occasion) in known.ids
-        near = within(alert.place, button.place) or within(button.place, alert.place)
-        if rule is not None and name in rule.subjects and not (called or near or self.standing(rule.id, name)):
-            self.raise_(rule, name, alert.occasion, at, alert.why)
+    def call_there_too(self, alert_key: str, origin: Origin, button: Subject, at: Instant) -> None:
+        """An alert of its own about the button that was pressed, as it is called now, once, where that is no neighbour of this one's."""
+        alert = self.alerts.get(alert_key)
+        rule = None if alert is None else self.compound.rules.get(alert.rule)
+        about = calls.owed(origin, rule, button)
+        if (
+            alert is None
+            or rule is None
+            or not about
+            or within(alert.place, button.place)
+            or within(button.place, alert.place)
+        ):
+            return
+        known = calls.called(origin, about)
+        self._keep(calls.done_at(alert, known))
+        standing = self.standing(rule.id, about)
+        if standing is None:
+            self.raise_(rule, about, origin.occasion, at, alert.why, origin=known)
+        elif all(one.address != known.address for one in standing.origins):
+            self._keep(calls.done_at(standing, known))
 
     def outlive(self, alert_key: str, at: Instant, *, gone: bool) -> None:
         """The site file knows its button, door or rule no more (``gone``), or again. It stands, and that only a person ends it is said once."""

@@ -21,6 +21,7 @@ from gateway.actions import Reread
 from gateway.alerts import Alert, Condition, Response, Suppression, Why
 from gateway.events import Entry, Press, Quality
 from gateway.instant import Instant
+from gateway.rules.calls import done_at, origin_of
 from gateway.rules.compound import Compound, Rule
 from gateway.rules.concerns import Concerns, Watches, look_of
 from gateway.rules.conditions import Threshold, leaves
@@ -207,11 +208,13 @@ class Watchkeeper:
         if not finding.truth:
             return
         alert, at = self._register.standing(rule.id, about), moment.at
+        origin = origin_of(moment.pulse, self._board.subject(moment.origin), moment.cause, about)
         if alert is None:
-            self._register.raise_(rule, about, moment.cause, at, finding.why)
+            self._register.raise_(rule, about, moment.cause, at, finding.why, origin=origin)
             return
         if alert.suppression is Suppression.SHELVED and (rule.life_safety or isinstance(moment.pulse, Press)):
             alert = self._register.unshelve(alert, at, None, "pressed_again")
+        alert = done_at(alert, origin)
         if alert.response is Response.ACKNOWLEDGED:
             self._register.re_alarm(alert, at, finding.why, "pressed_again")
         else:

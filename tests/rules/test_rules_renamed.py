@@ -124,24 +124,29 @@ def test_a_call_whose_rule_is_gone_goes_with_its_button(core, house, rules_text)
     assert (core.said(), core.alert("sos").place) == (["re-alarmed", "told", "regraded"], "b1/s2/9")
 
 
+BELL = {"long": "bell"}
+PLACES = ("b1/s1/301", "b1/s2/302", "b2/s1/9")
+
+
 @pytest.fixture
 def exchanged(make, house, subjects):
-    """``exchanged(core)``: two buttons of other stairs have each other's addresses from now on."""
+    """``exchanged(core)``: two buttons of other stairs have each other's addresses from now on, or any have any (``addresses``)."""
     others = tuple(s for s in subjects if s.kind != "button")
 
-    def two(first, second):
-        places = {"button": ("b1/s1/301", first), "button-2": ("b1/s2/302", second)}
-        return (*others, *(Subject(n, "button", p, (), subjects[3].facts, address=a) for n, (p, a) in places.items()))
+    def hung(addresses):
+        names = [f"button-{n}" if n else "button" for n in (0, 2, 3)]
+        buttons = zip(names, PLACES, addresses, strict=False)
+        return (*others, *(Subject(n, "button", p, (), subjects[3].facts, "", BELL, address=a) for n, p, a in buttons))
 
-    def exchange(core, *, reload=True):
+    def exchange(core, addresses="BA", *, reload=True):
         core.forget()
         if reload:
-            core.die(house(subjects=two("B", "A")))
+            core.die(house(subjects=hung(addresses)))
             core.give(SiteLoaded("f"))
         else:
-            core.restart(after=SECOND, compound=house(subjects=two("B", "A")))
+            core.restart(after=SECOND, compound=house(subjects=hung(addresses)))
 
-    return make(subjects=two("A", "B")), exchange
+    return make(subjects=hung("AB")), exchange
 
 
 @pytest.mark.parametrize("reload", [True, False], ids=["reload", "restart"])
@@ -170,6 +175,76 @@ def test_they_are_called_there_once_and_for_an_open_call_alone(exchanged):
     assert core.ask("close", "sos", who="head", mistaken=True, reason="all well") == "done"
     exchange(core)
     assert core.engine.alerts() == []
+
+
+def _mistaken(core, subject):
+    """Somebody went there, and all is well."""
+    alert = next(alert.id for alert in core.engine.alerts() if alert.subject == subject)
+    assert core.ask("close", "sos", alert=alert, who="head", mistaken=True, reason="all well") == "done"
+
+
+@pytest.mark.parametrize("meanwhile", ["bell", "reenrol"])
+def test_which_button_was_pressed_is_known_whatever_became_of_it_since(exchanged, meanwhile):
+    """Was: only of its last press, so that one with another meaning, or a new enrolment, left the second door uncalled."""
+    core, exchange = exchanged
+    core.press(SECOND, "c7")
+    if meanwhile == "bell":
+        core.give(Press("button", PressKind.LONG, "c8"), 2 * SECOND)
+    else:
+        assert core.ask("reenrol", "-", button="button", reason="battery changed") == "done"
+    exchange(core)
+    assert core.said() == ["raised", "told"]
+
+
+def test_a_second_correction_calls_people_from_the_second_door_to_the_third(exchanged):
+    """Was: once the first alert was closed as mistaken, nobody went where the button that was pressed hangs."""
+    core, exchange = exchanged
+    core.press(SECOND, "c7")
+    exchange(core)
+    _mistaken(core, "button")
+    exchange(core, "CBA")
+    assert [(p.change.kind.value, p.change.alert.place) for p in core.changes] == [
+        ("raised", "b2/s1/9"),
+        ("told", "b2/s1/9"),
+    ]
+    _mistaken(core, "button-3")
+    for addresses in ("CBA", "BA", "AB"):
+        exchange(core, addresses)
+        assert core.said() == [], "at each door once"
+
+
+def test_another_press_under_the_same_alert_is_another_button(exchanged):
+    """Was: exchanged and exchanged back, the second button's press was a call that its own flat had had."""
+    core, exchange = exchanged
+    core.press(SECOND, "c7")
+    exchange(core)
+    _mistaken(core, "button-2")
+    core.press(MINUTE, "c9")
+    exchange(core, "AB")
+    assert (core.said(), core.alert("sos").subject) == (["raised", "told"], "button-2")
+
+
+@pytest.mark.parametrize("reload", [True, False], ids=["reload", "restart"])
+def test_a_press_with_an_old_counter_stands_as_well_and_is_looked_for_at_both_doors(exchanged, reload):
+    """Was: withdrawn with the name. Perhaps its battery was changed, and the contract lets only a person close a press."""
+    core, exchange = exchanged
+    core.press(SECOND, "c1", suspect="old_counter")
+    exchange(core, reload=reload)
+    assert core.said() == ["raised", "told"]
+    exchange(core, "", reload=reload)
+    assert [(p.change.kind.value, p.change.reason) for p in core.changes] == [("regraded", "gone")] * 2
+
+
+def test_nor_does_an_edit_end_a_call_for_help_that_is_told_of_a_building(make, house, subjects, rules_text):
+    """Was: the occasion names the door, the alert its building, and what was made at a door of it was withdrawn with the rule's name."""
+    at_stair = tuple(msgspec.structs.replace(s, place="b1/s1") if s.kind == "terminal" else s for s in subjects)
+    text = rules_text + CALLS.replace("terminal }", "terminal }\n  by: building", 1)
+    core = make(text, subjects=at_stair)
+    core.entry("alarm.duress", "k1", SECOND)
+    assert core.alert("duress").subject == "b1"
+    core.forget().die(house(text.replace("rule: duress", "rule: force"), subjects=at_stair))
+    core.give(SiteLoaded("f"))
+    assert [(p.change.kind.value, p.change.reason) for p in core.changes] == [("regraded", "gone")]
 
 
 def test_what_is_no_call_for_help_is_withdrawn_with_its_subject(renamed):
