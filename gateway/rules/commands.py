@@ -221,6 +221,7 @@ def _shelve(command: Command, alert: Alert, at: Instant, register: AlertRegister
 
 
 def longest_shelf_ms(alert: Alert, compound: Compound) -> int:
-    """How long this alert may be shelved at most. One that outlived its rule is a call for help."""
+    """How long this alert may be shelved at most. One that outlived its rule, or its button, is a call for help."""
     rule = compound.rules.get(alert.rule)
-    return LIFE_SHELF_MS if rule is None or rule.life_safety else LONGEST_SHELF_MS
+    vital = rule is None or rule.life_safety or not rule.knows(alert.subject)
+    return LIFE_SHELF_MS if vital else LONGEST_SHELF_MS

@@ -44,7 +44,7 @@ from gateway.rules.agreement import Agreement
 from gateway.rules.answered import AnsweredCommands
 from gateway.rules.away import AWAY
 from gateway.rules.calls import calls_for_help
-from gateway.rules.commands import Verdict, carry_out
+from gateway.rules.commands import Verdict, carry_out, longest_shelf_ms
 from gateway.rules.compound import (
     ACTUAL,
     BY_HAND,
@@ -436,6 +436,7 @@ class Engine:
         for alert in self.alerts():
             self.register.follow(alert, stamped.at)
             self.register.outlive(alert.id, stamped.at, gone=not (drills.is_test(alert) or self._is_known(alert)))
+            self.register.shorten_shelf(alert.id, stamped.at, longest_shelf_ms(alert, self.compound))
         self._agreement.reach(stamped.at, stamped.id)
         self.register.relay_ladders()
         self._call_where_pressed(stamped.at)

@@ -325,6 +325,15 @@ class AlertRegister:
         """Out of sight until then."""
         self._say(ChangeKind.SHELVED, lifecycle.shelve(alert, at, who, until, reason), at, who=who, reason=reason)
 
+    def shorten_shelf(self, alert_key: str, at: Instant, longest_ms: int) -> None:
+        """The site file makes more of it than when it was shelved: out of sight for no longer than such an alert may be."""
+        alert = self.alerts.get(alert_key)
+        if alert is None or alert.drill or alert.suppression is not Suppression.SHELVED or alert.shelved_at is None:
+            return
+        until = max(at, Instant(alert.shelved_at + longest_ms))
+        if alert.shelved_until is not None and alert.shelved_until > until:
+            self._keep(_replace(alert, shelved_until=until))
+
     def unshelve(self, alert: Alert, at: Instant, who: str | None, reason: str, *, climbs: bool = True) -> Alert:
         """Back in sight; an unanswered alert climbs from the start, and so does one that was answered elsewhere. Not ``climbs``: it is
         about to alarm again, which is one call.

@@ -3,6 +3,7 @@
 import pytest
 
 from gateway.actions import Reenrol, Reply
+from gateway.events import SiteLoaded
 from gateway.instant import DAY, MINUTE, SECOND
 from gateway.rules.answered import REMEMBERED
 
@@ -60,6 +61,50 @@ def test_what_is_no_matter_of_life_may_be_shelved_for_a_week(core):
     core.read("water", "water", True, SECOND)
     assert core.ask("shelve", "water", for_ms=7 * DAY + 1, reason="spare part") == "too_long"
     assert core.ask("shelve", "water", for_ms=7 * DAY, reason="spare part") == "done"
+
+
+CALL = """
+- rule: call
+  subjects: { kind: button }
+  when: { press: any }
+  priority: critical
+  grade: big
+"""
+
+
+@pytest.mark.parametrize("reload", [True, False], ids=["reload", "restart"])
+@pytest.mark.parametrize("edit", ["a matter of life", "narrowed", "gone"])
+def test_a_shelf_of_days_ends_where_the_site_file_makes_more_of_the_alert(make, house, rules_text, edit, reload):
+    """Was: what a person may shelve for half an hour stayed out of sight for a week, if it had been shelved before the edit."""
+    core = make(rules_text + CALL)
+    core.press(SECOND, "c1")
+    assert core.ask("shelve", "call", for_ms=5 * DAY, reason="x") == "done"
+    edited = {
+        "a matter of life": CALL + "  life_safety: true\n",
+        "narrowed": CALL.replace("kind: button", "place: b2"),
+        "gone": "",
+    }
+    core.forget()
+    if reload:
+        core.die(house(rules_text + edited[edit]))
+        core.give(SiteLoaded("f"))
+    else:
+        core.restart(after=SECOND, compound=house(rules_text + edited[edit]))
+    core.wait(20 * MINUTE)
+    assert "unshelved" not in core.said("call")
+    core.wait(31 * MINUTE)
+    assert core.said("call")[-2:] == ["unshelved", "told"]
+
+
+def test_one_that_was_out_of_sight_for_longer_comes_back_with_the_edit(make, house, rules_text):
+    core = make(rules_text + CALL)
+    core.press(SECOND, "c1")
+    assert core.ask("shelve", "call", for_ms=5 * DAY, reason="x") == "done"
+    core.wait(3 * DAY)
+    core.forget().die(house(rules_text + CALL + "  life_safety: true\n"))
+    core.give(SiteLoaded("f"))
+    core.wait(3 * DAY)
+    assert core.said("call") == ["unshelved", "told"]
 
 
 def test_half_an_hour_of_shelf_is_not_renewed_for_ever(core):
