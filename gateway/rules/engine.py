@@ -377,6 +377,7 @@ class Engine:
         """What comes before any deadline of the downtime; where nobody knows how long that was, climbs move on once the site is loaded."""
         self.register.leap(boot.losses)
         self._agreement.reach(stamped.at, stamped.id)
+        self.register.relay_ladders()  # a rung that the site file left out meanwhile is due no more, the one above it may be
         if boot.downtime_ms is not None:
             self._dispose(stamped.at)
         self._count_as_blind(boot, stamped.at)

@@ -187,11 +187,14 @@ def relay(alert: Alert, grid: GridPlan) -> Alert:
 
 
 def extend(alert: Alert, grid: GridPlan) -> Alert:
-    """After a regrade the ladder may be longer: the first rung not told yet in this climb is the next; it waits if nobody climbs now."""
+    """After a regrade the ladder may be longer: the first rung above those told in this climb is the next; it waits if nobody climbs now.
+
+    A rung that was laid below them comes too late: from there the climb would tell all of them once more.
+    """
     if alert.next_rung is not None or alert.climb_from is None:
         return alert
-    told = _told_last(alert)
-    further = [(rung, delay) for rung, delay in rungs_of(alert, grid) if rung not in told]
+    floor = max(map(RUNGS.index, _told_last(alert)), default=-1)
+    further = [(rung, delay) for rung, delay in rungs_of(alert, grid) if RUNGS.index(rung) > floor]
     if not further:
         return alert
     rung, delay = further[0]

@@ -301,6 +301,12 @@ def people() -> dict[Rung, dict[str, tuple[str, ...]]]:
 
 
 @pytest.fixture
+def high():
+    """``high({rung: delay, …})``: the ladder of the house, with these rungs of high alerts laid otherwise."""
+    return lambda rungs: LADDER | {Priority.HIGH: LADDER[Priority.HIGH] | rungs}
+
+
+@pytest.fixture
 def rules_text() -> str:
     """The rules of the house, to be changed and handed to ``house`` or ``make``."""
     return RULES

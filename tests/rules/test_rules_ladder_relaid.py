@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from gateway.alerts import Alert, Grade, Priority, Response, Rung
-from gateway.instant import Instant
+from gateway.events import SiteLoaded
+from gateway.instant import MINUTE, SECOND, Instant
 from gateway.rules import ladder
 from gateway.rules.compound import GridPlan
 
@@ -82,3 +84,57 @@ def test_a_second_climb_goes_as_far_as_the_first_though_a_file_between_was_short
     second = ladder.start(alert, Instant(900_000), laid)
     relaid = ladder.relay(ladder.relay(second, _laid({Rung.BUILDING: 0})), laid)
     assert (relaid.next_rung, relaid.climb_due) == (Rung.GRID, 960_000)
+
+
+def test_a_rung_laid_below_those_that_were_told_takes_no_climb_back_however_often_the_file_is_loaded():
+    """Was: the second time the same file was loaded it was called, and all above it once more; the third time so was everybody."""
+    told, laid = _climbing(OLD | {Rung.GRID: None})
+    for at in (121_000, 181_000):
+        told = ladder.climb(told, Instant(at), laid, ladder.Because.DUE)
+    grown = _laid(OLD)
+    assert ladder.relay(ladder.relay(told, grown), grown) == told
+
+
+LEAK = """
+- rule: water
+  subjects: { kind: water-detector }
+  when: { point: water, is: true }
+  priority: high
+  grade: hard
+"""
+
+
+@pytest.mark.parametrize("downtime", [None, 3 * MINUTE])
+@pytest.mark.parametrize(
+    ("before", "after", "waited"),
+    [
+        ({}, {Rung.COMMUNITY: None}, 2 * MINUTE),
+        ({Rung.COMMUNITY: None}, {Rung.DISTRICT: None}, 29 * MINUTE),
+    ],
+    ids=["left out", "lower and shorter"],
+)
+def test_a_start_with_another_ladder_is_a_reload_of_it_and_a_start(make, house, high, before, after, waited, downtime):
+    """Was: the rung that was next ended the climb if it was left out: what nobody knows how long it waited waited anew in full; or a
+    lower one was found untold, and all above it were told once more.
+    """
+    told = []
+    for reload in (True, False):
+        core = make(LEAK, ladder=high(before))
+        core.read("water", "water", True, SECOND)
+        core.wait(waited)
+        if reload:
+            core.die(house(LEAK, ladder=high(after)))
+            core.give(SiteLoaded("f"))
+        core.restart(after=downtime, compound=house(LEAK, ladder=high(after)))
+        for _ in range(40):
+            core.wait(core.at + MINUTE)
+        told.append(core.told("water"))
+    assert told[0] == told[1]
+
+
+def test_who_is_next_on_the_new_ladder_is_told_at_once_after_a_downtime_of_unknown_length(make, house, high):
+    core = make(LEAK)
+    core.read("water", "water", True, SECOND)
+    core.restart(after=None, compound=house(LEAK, ladder=high({Rung.COMMUNITY: None})))
+    core.wait(core.at)
+    assert core.told("water")[-1] == ("street", 1)
