@@ -168,8 +168,8 @@ class Alert(Struct, frozen=True):
     regrade_due: Instant | None = None
     regrade_step: int = 0
     silenced: bool = False
-    steps_beyond: float | None = None
-    """How far beyond its limit it was at worst, in steps; one step further the condition *worsens* and re-alarms. None: no number was."""
+    worst_said: Why | None = None
+    """The number furthest beyond its limit; one step further the condition *worsens* and re-alarms. None: no number was."""
     also_said: tuple[str, ...] = ()
     """Whose own word, or number of a place, ``why`` has no room for, each as ``device fact``: it was said on this occasion, and is no
     news a second time.

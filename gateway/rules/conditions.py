@@ -293,10 +293,28 @@ def steps_beyond(node: ConditionNode, why: tuple[Why, ...]) -> float | None:
     Steps, so that limits on either side, and those of different points, can be compared. Infinite: beyond the measuring range.
     None: no number is beyond a limit; at most a detector says so itself.
     """
+    worst = furthest(node, why)
+    return None if worst is None else worst[0]
+
+
+def furthest(node: ConditionNode, why: tuple[Why, ...]) -> tuple[float, Why] | None:
+    """The worst of some reasons, and how far it is beyond its limit (``steps_beyond``).
+
+    What was said of a limit that is another by now (the site file was edited) is held against the one that the rule has.
+    """
     thresholds = [leaf for leaf in leaves(node) if isinstance(leaf, Threshold)]
-    limits: dict[tuple[str, Scalar | None], Threshold] = {(one.fact, one.limit): one for one in thresholds}
-    known = ((limits.get((reason.fact, reason.limit)), reason) for reason in why)
-    steps = (leaf.steps_beyond(reason) for leaf, reason in known if leaf is not None)
+    found = [(far, reason) for reason in why if (far := _steps(thresholds, reason)) is not None]
+    return max(found, key=_how_far, default=None)
+
+
+def _how_far(found: tuple[float, Why]) -> float:
+    return found[0]
+
+
+def _steps(thresholds: list[Threshold], reason: Why) -> float | None:
+    of_it = [leaf for leaf in thresholds if leaf.fact == reason.fact and reason.limit is not None]
+    same = [leaf for leaf in of_it if leaf.limit == reason.limit]
+    steps = [leaf.steps_beyond(reason) for leaf in same[-1:] or of_it]
     return max((far for far in steps if far is not None), default=None)
 
 

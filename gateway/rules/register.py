@@ -30,7 +30,7 @@ from gateway.alerts import (
 from gateway.instant import Instant
 from gateway.rules import calls, ladder, lifecycle
 from gateway.rules.compound import Compound, Rule, Subject, within
-from gateway.rules.conditions import steps_beyond
+from gateway.rules.conditions import furthest
 from gateway.rules.deadlines import Deadlines
 from gateway.rules.drills import Drill, alert_of, is_real_alarm, is_test, tests_among
 from gateway.rules.facts import FactBoard
@@ -155,6 +155,7 @@ class AlertRegister:
         place = subject if rule.members else self.compound.subjects[subject].place
         identity = self._identity(rule.id, subject, occasion, momentary=rule.momentary)
         first = rule.regrades[0].after_ms if rule.regrades else None
+        worst = furthest(rule.when, why)
         alert = Alert(
             id=identity,
             revision=self._reached.revision,
@@ -171,7 +172,7 @@ class AlertRegister:
             momentary=rule.momentary,
             silent=rule.silent,
             regrade_due=None if first is None else Instant(at + first),
-            steps_beyond=steps_beyond(rule.when, why),
+            worst_said=None if worst is None else worst[1],
             suppression=Suppression.NONE if tested_until is None else Suppression.BY_DESIGN,
             drill=tested_until is not None,
             shelved_until=tested_until,
@@ -215,7 +216,7 @@ class AlertRegister:
         """What alarmed in a test alarms again in it, or (``until`` is None) the test is over and the alarm stands: in full, then."""
         if until is None:
             real = _replace(
-                alert, drill=False, why=(), steps_beyond=None, also_said=()
+                alert, drill=False, why=(), worst_said=None, also_said=()
             )  # what it said in a test is no measure
             self.re_alarm(lifecycle.unshelve(real, at, None), at, why, "test_over")
         else:

@@ -1,9 +1,9 @@
 """What is worse about an alert that stands: a number well beyond the worst one, or one more word, or one more detector. Pure.
 
 Theory. What worsens alarms again, so noise must be nothing worse. A number counts in steps of its limit (``Threshold.step``), from
-the worst one on this occasion;
-a detector's own word counts once on an occasion, however often it comes and goes. So does, in an alert about a place, that a
-detector measures more than its limit: what one of them has found is elsewhere, too. A comeback is another occasion: it begins a
+the worst one on this occasion, both by the limit that the rule has now: an edit makes nothing worse. A detector's own word counts once
+on an occasion, however often it comes and goes. So does, in an alert about a place, that a detector measures more than its limit:
+what one of them has found is elsewhere, too. A comeback is another occasion: it begins a
 new worst, as it begins a new why; but not while those are being called who have not answered (``ladder.is_calling``): a value that
 swings about its limit is one call.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 import msgspec
 
 from gateway.alerts import Alert, Why
-from gateway.rules.conditions import steps_beyond
+from gateway.rules.conditions import furthest, steps_beyond
 from gateway.rules.question import ConditionNode
 
 A_STEP = 1 - 1e-9
@@ -41,11 +41,11 @@ def all_said(alert: Alert, why: tuple[Why, ...]) -> tuple[Why, ...]:
 
 def with_reasons(alert: Alert, why: tuple[Why, ...], when: ConditionNode | None, *, anew: bool) -> Alert:
     """The alert for these reasons, which may be its worst. ``anew``: on another occasion. None: its rule is no more."""
-    before = None if anew else _worst(alert, when)
-    seen = [far for far in (before, _far(why, when)) if far is not None]
+    worst = None if when is None else furthest(when, (*(() if anew else _worst(alert)), *why))
+    kept = worst[1] if worst is not None else None if anew else alert.worst_said
     said = set() if anew else {*alert.also_said, *_who_says(alert.why, when)}
     left_out = tuple(sorted(said - _who_says(why, when)))
-    return msgspec.structs.replace(alert, why=why, steps_beyond=max(seen, default=None), also_said=left_out)
+    return msgspec.structs.replace(alert, why=why, worst_said=kept, also_said=left_out)
 
 
 def _who_says(why: tuple[Why, ...], when: ConditionNode | None) -> set[str]:
@@ -60,13 +60,13 @@ def _whose(reason: Why) -> str:
 
 def _is_beyond(alert: Alert, why: tuple[Why, ...], when: ConditionNode) -> bool:
     """A number well beyond the worst one alarmed, so that noise is none; or the first, where a detector had only said so."""
-    far, worst = _far(why, when), _worst(alert, when)
+    far, worst = steps_beyond(when, why), steps_beyond(when, _worst(alert))
     return far is not None and (worst is None or (far > worst and far - A_STEP >= worst))
 
 
-def _worst(alert: Alert, when: ConditionNode | None) -> float | None:
-    """How far beyond its limit an alert was at worst; of one that an earlier version kept, as far as its reasons say."""
-    return _far(alert.why, when) if alert.steps_beyond is None else alert.steps_beyond
+def _worst(alert: Alert) -> tuple[Why, ...]:
+    """Among these is what it was at worst; of an alert that an earlier version kept, among its reasons."""
+    return alert.why if alert.worst_said is None else (alert.worst_said,)
 
 
 def _far(why: tuple[Why, ...], when: ConditionNode | None) -> float | None:

@@ -5,7 +5,7 @@ import itertools
 import msgspec
 import pytest
 
-from gateway.events import Quality
+from gateway.events import Quality, SiteLoaded
 from gateway.instant import DAY, HOUR, MINUTE, SECOND
 from gateway.rules.compound import FactSpec, Subject
 from gateway.rules.engine import Engine
@@ -182,7 +182,7 @@ def test_how_bad_an_alert_of_an_earlier_version_was_is_what_its_reasons_say(core
     rows = [(row, msgspec.msgpack.decode(row.body)) for row in core.engine.snapshot()]
     for row, body in rows:
         if row.kind == "alert":
-            del body["steps_beyond"]
+            del body["worst_said"]
             body["worst"] = 22.0
     core.engine = Engine(core.compound)
     assert not core.engine.restore(
@@ -192,6 +192,51 @@ def test_how_bad_an_alert_of_an_earlier_version_was_is_what_its_reasons_say(core
     assert core.said("gas-high") == []
     core.read("gas", "gas", 32.0)
     assert core.said("gas-high") == ["re-alarmed", "told"]
+
+
+GAS = "above: 20 %LEL, deadband: 4 %LEL"
+
+
+@pytest.fixture
+def limited(make, house, rules_text):
+    """``limited(core, 35)``: from now on gas is high from there on."""
+
+    def edit(core, limit):
+        core.forget().die(house(rules_text.replace(GAS, GAS.replace("20", str(limit)))))
+        core.give(SiteLoaded("f"))
+        return core
+
+    return edit
+
+
+def test_a_limit_that_is_tightened_makes_nothing_worse(core, limited):
+    """Was: 30 %LEL was one step of 20, and four of 10: whoever had answered was called out by the edit."""
+    core.gas(30.0, SECOND)
+    core.ask("ack", "gas-high", on_site=True)
+    assert limited(core, 10).said() == []
+    core.read("gas", "gas", 34.0, MINUTE)
+    assert core.said() == []
+    core.read("gas", "gas", 35.0)
+    assert core.said() == ["re-alarmed", "told"], "five more, the step of the new limit"
+
+
+def test_what_is_worse_by_a_limit_that_was_raised_alarms_again(core, limited):
+    """Was: 60 %LEL was four steps of 20, and 95 no four of 35: nobody was told of it."""
+    core.gas(60.0, SECOND)
+    core.ask("ack", "gas-high", on_site=True)
+    assert limited(core, 35).said() == []
+    core.read("gas", "gas", 95.0, MINUTE)
+    assert core.said() == ["re-alarmed", "told"]
+
+
+def test_a_limit_that_is_taken_back_leaves_the_worst_as_it_was(core, limited):
+    core.gas(30.0, SECOND)
+    core.ask("ack", "gas-high", on_site=True)
+    assert limited(limited(core, 10), 20).said() == []
+    core.read("gas", "gas", 39.0, MINUTE)
+    assert core.said() == []
+    core.read("gas", "gas", 40.0)
+    assert core.said() == ["re-alarmed", "told"]
 
 
 def test_what_comes_back_while_people_are_called_still_says_what_the_detector_itself_said(core):
