@@ -145,7 +145,7 @@ class FactBoard:
 
     def begin_waits(self, at: Instant) -> None:
         """Wait for supervised facts that the site names and nobody has reported, and anew for those it waited for longer until now, or
-        not at all. Restarts begin no wait anew, and nor does an edit for what is missing already.
+        not at all: for those no later than it did. Restarts begin no wait anew, and nor does an edit for what is missing already.
         """
         before = self.waits.get("said")  # None: by the first site file, or by an earlier version, that kept none
         said: dict[str, dict[str, int]] = {}
@@ -155,15 +155,17 @@ class FactBoard:
             fact = self._facts.get(key)
             if fact is None:
                 self.hear(key, None, Quality.COMMS, at)
-            elif before is not None and self._is_sooner(fact, before.ms.get(subject, {}).get(name), wait, at):
-                self.rows.set(key, _replace(fact, heard=at - self.clock.blind_ms))
+            elif before is not None:
+                self._wait_anew(key, fact, before.ms.get(subject, {}).get(name), wait, at - self.clock.blind_ms)
         if before is None or before.ms != said:
             self.waits.put(Waits(said), "said")
 
-    def _is_sooner(self, fact: Fact, waited: int | None, wait: int, at: Instant) -> bool:
+    def _wait_anew(self, key: FactKey, fact: Fact, waited: int | None, wait: int, now: int) -> None:
+        """Of what it waits for by now: no sooner than the new wait says, and no later than the old one did. ``now``: listening time."""
         if waited is None:
-            return True
-        return wait < waited and at - self.clock.blind_ms < fact.heard + waited
+            self.rows.set(key, _replace(fact, heard=now))
+        elif wait < waited and now < fact.heard + waited:
+            self.rows.set(key, _replace(fact, heard=min(now, fact.heard + waited - wait)))
 
     def forget_strangers(self) -> None:
         """Drop what is known of subjects that are no more, and of points they have no more: should one come back, it is new, and neither
