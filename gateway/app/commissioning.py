@@ -15,6 +15,9 @@ from gateway.nodes import nearest
 from gateway.site.model import Bus, ModbusDevice, Site
 from gateway.site.profile import Deed
 
+USUAL_UNIT = 1
+"""Where a product is new and its profile does not know its unit id: an assumption, told as one."""
+
 
 class WrongOrder(LoudongError):
     """What was asked for cannot be done; ``key`` is the sentence, ``fields`` what it speaks of."""
@@ -67,8 +70,14 @@ def order(device: ModbusDevice, write: str, value: str | None, at_unit: int | No
     if at_unit is not None and not 1 <= at_unit <= 255:
         raise WrongOrder("commission.out_of_bounds", write="--at", given=at_unit, low=1, high=255)
     # A factory-new device answers to the maker's unit id until it was told its own.
-    now = at_unit or ((device.profile.unit_id or device.unit_id) if deed.name == "unit_id" else device.unit_id)
+    now = at_unit or (_made_with(device) if deed.name == "unit_id" else device.unit_id)
     return Order(device, deed, _value(deed, device, _number(deed, value)), now)
+
+
+def _made_with(device: ModbusDevice) -> int:
+    """The unit id it left the factory with; most leave it with 1, and where switches set it they set it to its own."""
+    made = device.profile.unit_id
+    return USUAL_UNIT if made is None else made or device.unit_id
 
 
 def _number(deed: Deed, value: str | None) -> int | None:

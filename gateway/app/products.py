@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from gateway.app.check import HAZARDS, SIDES, check_pauses
 from gateway.app.product_writes import missed
@@ -25,7 +26,7 @@ from gateway.faults import DeviceFault
 from gateway.nodes import Faults, Mark, Node, Reader
 from gateway.site.files import Folder
 from gateway.site.model import Bus, ModbusDevice
-from gateway.site.profile import Danger, Example, PointSpec, Profile
+from gateway.site.profile import PACES, Danger, Example, PointSpec, Profile
 from gateway.site.profile_examples import answer_size, request_size
 from gateway.site.profile_lint import lint
 from gateway.site.profiles import read_profile
@@ -111,9 +112,7 @@ def _check_asked(profile: Profile, node: Node, faults: Faults) -> None:
     """Alone on a line of its own format, it is asked no more often than its own ``guard`` allows."""
     mark = node.keys.get("guard", node.mark)
     device = ModbusDevice(profile.id, profile, profile.unit_id or 1, "", mark)
-    bus = Bus(
-        profile.id, mark, (device,), profile.id, baud=profile.baud, parity=profile.parity, stop_bits=profile.stop_bits
-    )
+    bus = structs.replace(Bus(profile.id, mark, (device,), profile.id), **profile.serial_format)
     check_pauses(bus, load_of(bus), faults)
 
 
@@ -186,9 +185,13 @@ def _said(value: Scalar | None, quality: Quality | None) -> str:
 
 
 def shown(product: Product) -> dict[str, Any]:
-    """A product as one JSON object, what says nothing left out."""
-    whole: dict[str, Any] = _plain(product.profile)
-    return {**whole, "file": str(product.file), "own": product.own}
+    """A product as one JSON object, what says nothing left out; null is what of its speech nobody knows."""
+    profile = product.profile
+    whole: dict[str, Any] = _plain(profile)
+    speech = {key: getattr(profile, key) for key in ("baud", "parity", "stop_bits", "unit_id")}
+    pace = {f"{key}_ms": None if key in profile.assumed else getattr(profile, f"{key}_ms") for key in PACES}
+    whole.pop("assumed", None)
+    return {**whole, **speech, **pace, "file": str(product.file), "own": product.own}
 
 
 def _plain(thing: object) -> Any:

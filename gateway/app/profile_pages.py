@@ -11,7 +11,8 @@ from gateway.app.products import Product
 from gateway.drivers.modbus.plan import period_ms
 from gateway.events import Quality
 from gateway.nodes import duration_text
-from gateway.site.profile import NEGATABLE, Deed, Example, Origin, PointSpec, Profile, Write
+from gateway.site.checks import format_text
+from gateway.site.profile import NEGATABLE, PACES, Deed, Example, Origin, PointSpec, Profile, Write
 from gateway.words import say
 
 _MEASURED = {"gas-detector": ("%LEL", "low: 0\n    high: 100"), "co-detector": ("ppm", "low: 0\n    high: 1000")}
@@ -37,11 +38,8 @@ def page(product: Product, language: str) -> Iterator[str]:
     status = say(f"profiles.status.{profile.status}", language)
     head = {"id": profile.id, "kind": _kind(profile, language), "name": _name(profile, language)}
     yield say("profiles.head", language, **head, status=status, source=profile.source)
-    yield say(
-        "profiles.serial", language, baud=profile.baud, parity=profile.parity[0].upper(), stop_bits=profile.stop_bits,
-        unit=profile.unit_id or "—", timeout=duration_text(profile.timeout_ms), guard=duration_text(profile.guard_ms),
-        max_read=profile.max_read,
-    )  # fmt: skip
+    yield _shipped(profile, language)
+    yield _paced(profile, language)
     yield from _properties(profile, language)
     yield ""
     for spec in profile.points:
@@ -51,6 +49,23 @@ def page(product: Product, language: str) -> Iterator[str]:
     for example in profile.examples:
         if example.write is not None:
             yield "  " + _write(profile, example, example.write, language)
+
+
+def _shipped(profile: Profile, language: str) -> str:
+    """``As it ships: 9600 8N1, unit id 1.``; what nobody knows is said to be so."""
+    unknown, form = say("profiles.unknown", language), profile.serial_format
+    unit = say("profiles.switches", language) if profile.unit_id == 0 else profile.unit_id or unknown
+    return say("profiles.shipped", language, format=format_text(form) if form else unknown, unit=unit)
+
+
+def _paced(profile: Profile, language: str) -> str:
+    """What it needs of time; an assumption of ours is called one."""
+    lengths = {key: duration_text(getattr(profile, f"{key}_ms")) for key in PACES}
+    told = {
+        key: say("profiles.assumed", language, length=length) if key in profile.assumed else length
+        for key, length in lengths.items()
+    }
+    return say("profiles.paced", language, **told, max_read=profile.max_read)
 
 
 def _properties(profile: Profile, language: str) -> Iterator[str]:

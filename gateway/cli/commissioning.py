@@ -77,8 +77,12 @@ def _commission_one(asked: argparse.Namespace, bus: Any, wanted: Any) -> int:
 
     about: Item = {"device": wanted.device.id, "bus": bus.id, "at": wanted.at_unit}
     about |= {"write": wanted.deed.name, "value": wanted.value}
+    assumed = wanted.moves and asked.at is None and wanted.device.profile.unit_id is None
+    about |= {"at_assumed": True} if assumed else {}
     if not asked.json:
         print(say("commission.would", language(), **about))
+        if assumed:
+            print(say("commission.at_assumed", language(), **about, profile=wanted.device.profile.id))
         if wanted.moves:
             print(say("commission.alone", language(), **about))
     if not asked.write:

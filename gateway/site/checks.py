@@ -24,6 +24,8 @@ STANDS_IN = {"relay-coil-0100": "relay-stm8-4ch", "th-xy-md1-8e1": "th-sht20-x10
 """Profile that was found wrong and withdrawn -> the one of the same product that was tried, or has a manual."""
 _ENDS = ("port", "host", "listen")
 _FORMAT = ("baud", "data_bits", "parity", "stop_bits")
+_OF_DEVICE = ("baud", "parity", "stop_bits")
+"""What a profile may state of it."""
 _ONLY_WITH = {
     "tcp_port": "host", "address": "listen", "dials_from": "listen", "registration": "listen", "heartbeat": "listen",
 }  # fmt: skip
@@ -117,13 +119,14 @@ def check_unit(name: str, unit_id: int, bus: Bus, reader: Reader, ground: Ground
 def check_profile(profile: Profile, bus: Bus, reader: Reader, ground: Ground) -> None:
     """A port speaks one serial format; registers nobody has seen in a manual are said to be so."""
     mark = reader.mark("profile")
-    line = _format(bus) if bus.serial or bus.line_behind else {}
-    odd = {key for key, its in line.items() if its != _format(profile)[key]}
+    own = profile.serial_format if bus.serial or bus.line_behind else {}
+    line = {key: getattr(bus, key) for key in _OF_DEVICE}
+    odd = {key for key, its in own.items() if its != line[key]}
     if odd and ground.taken("format", f"{bus.id} {profile.id}", mark) is None:
         meant = odd <= ground.format_stated[bus.id]
         note = ground.faults.warn if meant else ground.faults.add
         key = "fault.serial_format_to_be_set" if meant else "fault.serial_format"
-        note(mark, key, name=reader.name, bus=bus.id, given=_said(profile), line=_said(bus))
+        note(mark, key, name=reader.name, bus=bus.id, given=format_text(own), line=format_text(line, bus.data_bits))
     if profile.unfilled and ground.taken("unfilled", profile.id, mark) is None:
         for field, given in profile.unfilled:
             ground.faults.add(mark, "fault.profile_placeholder", name=profile.id, field=field, given=given)
@@ -139,15 +142,11 @@ def withdrawn_key(profile: str) -> str:
     return "fault.profile_found_wrong" if profile in STANDS_IN else "fault.profile_withdrawn"
 
 
-def _format(speaker: Profile | Bus) -> dict[str, int | str]:
-    bits = speaker.data_bits if isinstance(speaker, Bus) else 8
-    return dict(zip(_FORMAT, (speaker.baud, bits, speaker.parity, speaker.stop_bits), strict=True))
-
-
-def _said(speaker: Profile | Bus) -> str:
-    """``9600 8N1``."""
-    baud, bits, parity, stop_bits = _format(speaker).values()
-    return f"{baud} {bits}{str(parity)[:1].upper()}{stop_bits}"
+def format_text(known: Mapping[str, int | str], data_bits: int = 8) -> str:
+    """``9600 8N1``; of a format of which not all is known that alone: ``baud 9600, parity even``."""
+    if len(known) < len(_OF_DEVICE):
+        return ", ".join(f"{key} {value}" for key, value in known.items())
+    return f"{known['baud']} {data_bits}{str(known['parity'])[:1].upper()}{known['stop_bits']}"
 
 
 def check_door(door: Door, reader: Reader, ground: Ground) -> None:

@@ -2,7 +2,8 @@
 
 Here live the types. The products are YAML files in ``gateway/drivers/profiles`` and in ``profiles/`` beside the site file;
 ``gateway/site/reading.py`` reads both the same way. A default keeps the plainest Modbus device: whoever reads a field may
-trust that a profile that does not name it means exactly what the default says.
+trust that a profile that does not name it means exactly what the default says. None is *not known*: what a product left the
+factory with is no matter of defaults.
 """
 
 from __future__ import annotations
@@ -303,6 +304,10 @@ NEGATABLE = ("ex_rated", "warm_up", "self_test", "reset")
 """Keys that may say ``none``."""
 
 
+PACES = ("guard", "timeout")
+"""Keys by which a device is given time; where a profile has them not, its values are an assumption of ours."""
+
+
 _PLACEHOLDERS = frozenset(
     {"请填写中文名称", "please fill in", "说明书名称、版本、页码或网址", "name of the manual, version, page or address"}
 )
@@ -341,11 +346,14 @@ class Profile(Struct, frozen=True):
     """Requests that may be under way at once (TCP only)."""
     broadcast: bool = False
     """It obeys writes to unit 0."""
-    unit_id: int = 1
-    """The address it leaves the factory with; 0: set by switches, none."""
-    baud: int = 9600
-    parity: str = "none"
-    stop_bits: int = 1
+    assumed: tuple[str, ...] = ()
+    """Of ``PACES`` what the profile is silent on: the value above is what is reckoned with then, and no fact of the product."""
+    unit_id: int | None = None
+    """The address it leaves the factory with; 0: set by switches, none; None: not known."""
+    baud: int | None = None
+    """As it leaves the factory, as are parity and stop bits; None: not known, or it has no serial port."""
+    parity: str | None = None
+    stop_bits: int | None = None
     notation: Notation = Notation.WIRE
     ex_rated: str = ""
     """Marking of what is built for explosive air (``Ex d IIC T6``)."""
@@ -365,6 +373,12 @@ class Profile(Struct, frozen=True):
         """The point its set points are about: ``gas``, else the first whose danger has a side."""
         sided = (spec for spec in self.points if spec.alarm_when is not None)
         return next((spec for spec in self.points if spec.name == "gas"), None) or next(sided, None)
+
+    @property
+    def serial_format(self) -> dict[str, int | str]:
+        """What is known of the serial format it leaves the factory with: ``{"baud": 19200, "parity": "even"}``."""
+        known = {"baud": self.baud, "parity": self.parity, "stop_bits": self.stop_bits}
+        return {key: value for key, value in known.items() if value is not None}
 
     @property
     def unfilled(self) -> tuple[tuple[str, str], ...]:

@@ -79,19 +79,21 @@ def _speech() -> Schema:
     """How it is spoken to."""
     pair = {"type": "array", "items": _WHOLE, "minItems": 1, "maxItems": 2}
     window = _closed({"space": _SPACE, "first": _WHOLE, "last": _WHOLE, "exact": _FLAG}, ["space"])
+    shipped = {"description": "as it leaves the factory; absent: not known"}
     return {
-        "baud": _between(300, 1_000_000),
-        "parity": {"enum": list(PARITIES)},
-        "stop_bits": _between(1, 2),
-        "unit_id": _between(0, 255),
+        "baud": _between(300, 1_000_000) | shipped,
+        "parity": {"enum": list(PARITIES)} | shipped,
+        "stop_bits": _between(1, 2) | shipped,
+        "unit_id": _between(0, 255)
+        | {"description": "as it leaves the factory; 0: set by switches; absent: not known"},
         "max_read": _between(1, 125),
         "max_hole": _between(0, 124),
         "no_read": {"type": "array", "items": {"anyOf": [*_WHOLE["anyOf"], pair]}},
         "windows": {"type": "array", "items": window},
         "bit_step": _between(1, 2000),
-        "guard": _DURATION,
+        "guard": _DURATION | {"description": "least pause between two requests; absent: not known, 0 is reckoned with"},
         "min_gap": _DURATION,
-        "timeout": _DURATION,
+        "timeout": _DURATION | {"description": "slowest answer; absent: not known, 300 ms are reckoned with"},
         "outstanding": _between(1, 16),
         "broadcast": _FLAG,
     }

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from gateway.nodes import Faults, Node, Reader
-from gateway.site.profile import KINDS, NEGATABLE, SLOWEST_MS, Deed, Notation, Profile, SetPoints, Space, Window
+from gateway.site.profile import KINDS, NEGATABLE, PACES, SLOWEST_MS, Deed, Notation, Profile, SetPoints, Space, Window
 from gateway.site.profile_checks import check_profile
 from gateway.site.profile_examples import read_example
 from gateway.site.profile_points import (
@@ -61,10 +61,11 @@ def read_profile(node: Node, faults: Faults) -> Profile:
         timeout_ms=reader.take_duration("timeout", 300, low=20, high=SLOWEST_MS),
         outstanding=reader.take_int("outstanding", 1, low=1, high=16),
         broadcast=reader.take_flag("broadcast"),
-        unit_id=reader.take_int("unit_id", 1, high=255),
-        baud=reader.take_int("baud", 9600, low=300, high=1_000_000),
-        parity=reader.take_one_of("parity", PARITIES, "none"),
-        stop_bits=reader.take_int("stop_bits", 1, low=1, high=2),
+        assumed=tuple(key for key in PACES if not reader.has(key)),
+        unit_id=_if_stated(reader, "unit_id", reader.take_int("unit_id", 1, high=255)),
+        baud=_if_stated(reader, "baud", reader.take_int("baud", 9600, low=300, high=1_000_000)),
+        parity=_if_stated(reader, "parity", reader.take_one_of("parity", PARITIES, "none")),
+        stop_bits=_if_stated(reader, "stop_bits", reader.take_int("stop_bits", 1, low=1, high=2)),
         notation=stated or Notation.WIRE,
         without=without,
         ex_rated=_marking(reader),
@@ -88,6 +89,11 @@ def _names(reader: Reader, faults: Faults, name: str) -> tuple[str, str]:
     both = names.take_text("zh", required=True), names.take_text("en", required=True)
     names.done()
     return both
+
+
+def _if_stated(reader: Reader, key: str, value: T) -> T | None:
+    """None where the key is absent: the manual is silent or nobody looked, and no default is a fact of the product."""
+    return value if reader.has(key) else None
 
 
 def _says_none(reader: Reader, key: str) -> bool:

@@ -51,6 +51,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{device}（总线 {bus}，现在的地址 {at}）：{write} 写入 {value}。",
         "{device} (bus {bus}, now unit {at}): {write} would be set to {value}.",
     ),
+    "commission.at_assumed": (
+        "型号 {profile} 没说出厂地址，按 {at} 算；不是的话用 --at 写明。",
+        "Profile {profile} does not know its unit id as it ships; {at} is assumed, --at says another.",
+    ),
     "commission.only_shown": ("什么也没有写；加 --write 才会真的写。", "Nothing was written; only --write does it."),
     "commission.alone": (
         "改地址时，总线上不能有别的设备也用地址 {at}。",

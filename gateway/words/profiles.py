@@ -56,10 +56,17 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{id} · {kind} · {name}\n依据：{status}，{source}",
         "{id} · {kind} · {name}\nSource: {status}, {source}",
     ),
-    "profiles.serial": (
-        "出厂：{baud} 8{parity}{stop_bits}，地址 {unit}；应答最慢 {timeout}，间隔 {guard}，一次最多读 {max_read} 个寄存器。",
-        "Ships with {baud} 8{parity}{stop_bits}, address {unit}; answers within {timeout}, pause {guard}, at most {max_read} registers a read.",
+    "profiles.shipped": (
+        "出厂：串口格式 {format}，地址 {unit}。",
+        "As it ships: serial format {format}, unit id {unit}.",
     ),
+    "profiles.unknown": ("不详", "not known"),
+    "profiles.switches": ("用拨码开关设", "set by switches"),
+    "profiles.paced": (
+        "最慢应答 {timeout}；两次询问间隔 {guard}；一次最多读 {max_read} 个寄存器。",
+        "Slowest answer {timeout}; pause between questions {guard}; at most {max_read} registers a read.",
+    ),
+    "profiles.assumed": ("不详（按 {length} 算）", "not known (reckoned with {length})"),
     "profiles.set_points": (
         "请设定为：低报 {low}，高报 {high}。",
         "To be set to alarm at {low} (low) and {high} (high).",
@@ -220,12 +227,12 @@ name:
 status: unverified          # manual 有说明书 | field 现场用过 | unverified 未核实
 source: "说明书名称、版本、页码或网址"
 notation: modicon           # 说明书的编号：modicon（40001 起）| counted（从 1 数）| wire（线上地址，从 0）| modicon-0
-baud: 9600
+baud: 9600                  # 出厂设置；这六行（max_read 除外）说明书没提的就删掉：不写表示不详
 parity: none                # none | even | odd
 stop_bits: 1
 unit_id: 1                  # 出厂地址；拨码的写 0
 max_read: 10                # 一次最多读几个寄存器
-guard: 20ms                 # 两次询问之间至少间隔
+guard: 20ms                 # 两次询问之间至少间隔；说明书说不用的写 0
 timeout: 300ms              # 最慢多久应答
 # no_read: [[13, 14]]       # 绝不能读的地址
 # warm_up: 3min             # 预热多久（状态寄存器自己会说的不用写）；说明书说没有就写 none，没提就别写
@@ -243,12 +250,12 @@ name:
 status: unverified          # manual | field (seen working) | unverified
 source: "name of the manual, version, page or address"
 notation: modicon           # how the manual counts: modicon (from 40001) | counted (from 1) | wire (as on the wire, from 0) | modicon-0
-baud: 9600
+baud: 9600                  # as it ships; of these lines (but max_read) delete what the manual does not tell: absent is not known
 parity: none                # none | even | odd
 stop_bits: 1
 unit_id: 1                  # as it leaves the factory; 0 where switches set it
 max_read: 10                # registers in one read at most
-guard: 20ms                 # least pause between two questions
+guard: 20ms                 # least pause between two questions; 0 where the manual wants none
 timeout: 300ms              # its slowest answer
 # no_read: [[13, 14]]       # addresses never to read
 # warm_up: 3min             # not needed where a status register tells; none where the manual says so; absent where it is silent

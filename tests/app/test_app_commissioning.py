@@ -102,6 +102,18 @@ def test_without_a_word_it_lists_and_touches_nothing(tmp_path, run):
         assert wire.log == []
 
 
+def test_a_unit_id_that_the_profile_does_not_know_is_assumed_and_said_to_be(tmp_path, run, capsys):
+    with compound(tmp_path, SimUnit(1, holding=registers())):
+        assert "at_assumed" not in run("unit_id")[1][0]
+        (tmp_path / "profiles" / "gas-x.yaml").write_text(PROFILE.replace("unit_id: 1\n", "", 1))
+        code, (told,) = run("unit_id")
+        assert (code, told["at"], told["at_assumed"]) == (0, 1, True)
+        assert "at_assumed" not in run("unit_id", "--at", "7")[1][0], "somebody said so"
+        assert main(["commission", str(tmp_path / "site.yaml"), "gas-101", "unit_id"]) == 0
+        said = capsys.readouterr().out
+        assert "Profile gas-x does not know its unit id as it ships; 1 is assumed, --at says another." in said
+
+
 def test_what_is_asked_before_a_write_stands_beside_the_answer(tmp_path, capsys, monkeypatch):
     """A program reads each line of the answer; the question stood in front of it."""
     monkeypatch.setattr("sys.stdin", io.StringIO("gas-102\n"))

@@ -270,6 +270,35 @@ def test_every_product_can_be_shown(language):
     assert "234" in "\n".join(page(PRODUCTS["smoke-ug3o"], language))
 
 
+def test_what_a_profile_does_not_state_of_its_speech_is_not_known(tmp_path):
+    """Was: `Ships with 9600 8N1, address 1; answers within 300ms, pause 0`, of products that speak Modbus TCP alone."""
+    (tmp_path / "own.yaml").write_text(OWN, encoding="utf-8")
+    own = find(str(tmp_path / "own.yaml"), [], Faults())
+    told = "\n".join(page(own, "en"))
+    assert "As it ships: serial format not known, unit id not known." in told
+    assert "Slowest answer not known (reckoned with 300ms); pause between questions not known (reckoned with 0)" in told
+    assert "出厂：串口格式 不详，地址 不详。" in "\n".join(page(own, "zh-CN"))
+    as_data = shown(own)
+    unknown = ("baud", "parity", "stop_bits", "unit_id", "guard_ms", "timeout_ms")
+    assert [as_data[key] for key in unknown] == [None] * 6
+    assert (own.profile.timeout_ms, own.profile.guard_ms) == (300, 0), "what is reckoned with"
+
+
+def test_what_a_profile_states_of_its_speech_is_shown(tmp_path):
+    stated = "baud: 9600\nparity: none\nstop_bits: 1\nunit_id: 1\nguard: 0\ntimeout: 300ms\npoints:"
+    (tmp_path / "own.yaml").write_text(OWN.replace("points:", stated, 1), encoding="utf-8")
+    own = find(str(tmp_path / "own.yaml"), [], Faults())
+    told = "\n".join(page(own, "en"))
+    assert "As it ships: serial format 9600 8N1, unit id 1.\nSlowest answer 300ms; pause between questions 0" in told
+    as_data = {key: shown(own)[key] for key in ("baud", "parity", "stop_bits", "unit_id", "guard_ms", "timeout_ms")}
+    assert as_data == {
+        "baud": 9600, "parity": "none", "stop_bits": 1, "unit_id": 1, "guard_ms": 0, "timeout_ms": 300,
+    }  # fmt: skip
+    (tmp_path / "own.yaml").write_text(OWN.replace("points:", "baud: 19200\nunit_id: 0\npoints:", 1), encoding="utf-8")
+    own = find(str(tmp_path / "own.yaml"), [], Faults())
+    assert "As it ships: serial format baud 19200, unit id set by switches." in "\n".join(page(own, "en"))
+
+
 # The schema --------------------------------------------------------------------------------------------
 
 

@@ -100,7 +100,7 @@ FAULTS = [
     ("unit_id: 1,", "unit_id: 300,", "site.yaml:22: error: gas-101: unit_id is 300; it must lie between 1 and 255.", "1 到 255"),
     ("unit_id: 2,", "unit_id: 1,", "site.yaml:23: error: relay-1: unit_id 1 is taken on bus gas (", "已被占用"),
     ("buttons:", "  two:\n    port: /dev/serial/by-path/one\nbuttons:", "site.yaml:24: error: two: /dev/serial/by-path/one belongs to another bus already (", "已被另一条总线使用"),
-    ("profile: gas,", "profile: slow,", "site.yaml:22: error: gas-101: the device ships with 4800 8N1 but bus gas runs at 9600 8N1;", "只能有一种串口格式"),
+    ("profile: gas,", "profile: slow,", "site.yaml:22: error: gas-101: the device ships with baud 4800 but bus gas runs at 9600 8N1;", "只能有一种串口格式"),
     # buttons and doors
     ("A4:C1:38:00:00:01", "A4:C1:38:00:00", "site.yaml:25: error: sos-101: address “A4:C1:38:00:00” has the wrong form; it must be a Bluetooth address", "蓝牙地址"),
     (SOS, SOS + '\n  sos-2: {address: "a4:c1:38:00:00:01", place: gate, key_file: k, heartbeat: 1h}', "site.yaml:26: error: sos-2: the address A4:C1:38:00:00:01 belongs to another button (", "已用于另一个按钮"),
@@ -252,15 +252,38 @@ def test_stated_serial_format_makes_the_odd_device_a_warning_and_says_the_profil
     loaded = spoil((PORT, PORT + "\n    baud: 9600"), ("profile: gas,", "profile: slow,"))
     assert loaded.errors() == []
     assert [line.split(": ")[2] for line in loaded.warnings()] == ["gas-101", "gas-101"]
-    assert "ships with 4800 8N1 and bus gas is stated to run at 9600 8N1; set the device" in loaded.warnings()[0]
+    assert "ships with baud 4800 and bus gas is stated to run at 9600 8N1; set the device" in loaded.warnings()[0]
     assert "not backed by a manual" in loaded.warnings()[1]
 
 
 def test_only_what_is_stated_of_the_format_may_differ(spoil):
     loaded = spoil((PORT, PORT + "\n    parity: none"), ("profile: gas,", "profile: slow,"))
     assert [line.split(": ")[2] for line in loaded.errors()] == ["gas-101"]
-    assert "ships with 4800 8N1" in loaded.errors()[0]
+    assert "ships with baud 4800" in loaded.errors()[0]
     assert "state baud, parity, stop_bits on the bus" in loaded.errors()[0]
+
+
+@pytest.mark.parametrize("line", ["baud: 19200", "parity: even", "stop_bits: 2", "baud: 19200\n    parity: even"])
+def test_a_line_of_another_format_is_nothing_to_a_device_whose_own_nobody_knows(spoil, line):
+    """Was: told that it ships with 9600 8N1, which its profile never said, and to be set to the line's."""
+    assert spoil((PORT, PORT + "\n    " + line)).lines() == []
+
+
+@pytest.mark.parametrize(
+    ("states", "given"),
+    [
+        ("baud: 4800\nparity: none\nstop_bits: 1", "4800 8N1"),
+        ("baud: 19200\nparity: even", "baud 19200, parity even"),
+        ("stop_bits: 2", "stop_bits 2"),
+    ],
+)
+def test_a_device_is_held_to_what_its_profile_states_and_to_no_more(spoil, profiles, tmp_path, states, given):
+    own = (profiles / "slow.yaml").read_text(encoding="utf-8").replace("baud: 4800", states)
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "slow.yaml").write_text(own, encoding="utf-8")
+    loaded = spoil(("profile: gas,", "profile: slow,"))
+    assert len(loaded.errors()) == 1
+    assert f"ships with {given} but bus gas runs at 9600 8N1" in loaded.errors()[0]
 
 
 def test_a_bus_of_two_ends_is_a_fault_whatever_its_devices_speak(spoil):
@@ -271,7 +294,7 @@ def test_a_bus_of_two_ends_is_a_fault_whatever_its_devices_speak(spoil):
 def test_a_line_behind_a_tcp_gateway_has_one_format_too(spoil):
     behind = PORT.replace(PORT.strip(), "host: 10.0.0.9\n    line_behind: true")
     loaded = spoil((PORT, behind), ("profile: gas,", "profile: slow,"))
-    assert len([line for line in loaded.errors() if "ships with 4800 8N1" in line]) == 1
+    assert len([line for line in loaded.errors() if "ships with baud 4800" in line]) == 1
 
 
 @pytest.mark.parametrize(
