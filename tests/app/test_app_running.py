@@ -44,6 +44,7 @@ kind: relay
 name: {zh: 继电器, en: please fill in}
 status: manual
 source: test
+parity: even
 points:
   open: {space: coil, address: 0, writable: true}
   relay1: {space: coil, address: 1, writable: true, flash: {step: 100ms, address: 0x0200, most: 600}}
@@ -51,6 +52,7 @@ points:
   relay3: {space: coil, address: 3, writable: true}
   level: {space: holding, address: 6, unit: "%"}
   health: {space: holding, address: 7}
+  total: {space: holding, address: 65535, type: uint32}
 """
 RAN = """\
 site: s
@@ -59,6 +61,7 @@ places: { b1: “A1” }
 buses:
   line:
     host: h
+    line_behind: true
     reply: 900ms
     devices:
       gas: { profile: combustible-gas-6in1, unit_id: 1, place: b1, max_age: 2s }
