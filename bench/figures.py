@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import operator
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct, to_builtins
@@ -55,14 +55,15 @@ def table(figures: Iterable[Figure]) -> str:
 
 
 def _row(figure: Figure) -> tuple[str, ...]:
-    aim = "" if figure.aim is None else f"{figure.aim[0]} {_number(figure.aim[1])}"
+    aim = "" if figure.aim is None else f"{figure.aim[0]} {number(figure.aim[1])}"
     verdict = {True: "met", False: "MISSED", None: ""}[figure.met]
-    baseline = "" if figure.baseline is None else f"{_number(figure.baseline)} ({figure.baseline_is})"
-    limit = "" if figure.limit is None else f"{_number(figure.limit)} ({figure.limit_is})"
-    return figure.key, _number(figure.figure), figure.unit, aim, verdict, baseline, limit
+    baseline = "" if figure.baseline is None else f"{number(figure.baseline)} ({figure.baseline_is})"
+    limit = "" if figure.limit is None else f"{number(figure.limit)} ({figure.limit_is})"
+    return figure.key, number(figure.figure), figure.unit, aim, verdict, baseline, limit
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """With three digits or so, as people read it."""
     if value == int(value) or abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.3g}" if abs(value) < 1 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
@@ -72,11 +73,13 @@ def _width(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
-def keep(figures: Iterable[Figure], path: Path, *, quick: bool) -> None:
-    """Write ``key -> {figure, unit, baseline, limit, …}``; keys of an earlier run that were not measured now stay."""
+def keep(figures: Iterable[Figure], path: Path, *, quick: bool, of: Mapping[str, str]) -> None:
+    """Write ``key -> {figure, unit, baseline, limit, …}``; keys of an earlier run that were not measured now stay. ``of``: what is said
+    of each, its version and date.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     for figure in figures:
         fields = to_builtins(figure)
-        kept[fields.pop("key")] = {**fields, "met": figure.met, "quick": quick}
+        kept[fields.pop("key")] = {**fields, "met": figure.met, "quick": quick, **of}
     path.write_text(json.dumps(kept, ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8")
