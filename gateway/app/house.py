@@ -215,6 +215,7 @@ class House:
         records = Records(self.store, self.timeline.now, lambda: self.orders.compound)
         self.inbox.connect(rooms.want, rooms.reread, self.chronicle.follow, rooms.reenrol, rooms.pair)
         self.chronicle.connect(rooms.device_back, rooms.point_read)
+        self.timekeeper.connect(rooms.clock_moved)
         self.publishing.counts = self.counts
         self.desk.offer("doors-test", examiner(lambda door: rooms.test_door(door, self.orders)))
         self.desk.offer(

@@ -323,6 +323,11 @@ class Rooms:
         if device in self._lanes:
             self._lanes[device].reread(device, point)
 
+    def clock_moved(self) -> None:
+        """The wall clock is another."""
+        for uplink in self.uplinks.values():
+            uplink.clock_moved()
+
     def reenrol(self, button: str) -> None:
         """A button's counter begins anew."""
         if self.radio is not None:

@@ -65,6 +65,8 @@ does not serve."""
 PROBE_S = 20.0  # three answers in a row make a minute: longer than a broker's restart, shorter than a shift's patience
 LOOK_AGAIN_S = 2.0  # how long a forgotten wake-up of the outbox could hold an alert back at most
 NOBODY_S = 10.0  # no longer than an alarm may take in all (GB 26875.1-2011): what waits behind may be one
+BY_CLOCK = frozenset({"tls_clock", "tls_certificate"})
+"""What another wall clock may mend: the certificate may be valid then."""
 _ASK_AGAIN_S = 1.0
 _GOODBYE_S = 2.0
 _HANDED_OVER = 50  # commands and receipts reported but not yet on disk; beyond it the broker keeps them
@@ -123,6 +125,7 @@ class MqttUplink:
         self._refusal: ReasonCode | None = None
         """The last word by which an alert was refused."""
         self._logged: dict[Broker, str] = {}
+        self._clock_moved = asyncio.Event()
         self.unheard = False
         """The broker took the last alert and said that nobody subscribes to it (MQTT 5; 3.1.1 cannot say so)."""
         self._subscribing = Subscribing(uplink.id, self._prefix, self._departures.wake.set)
@@ -150,6 +153,10 @@ class MqttUplink:
         """This device's health or battery is another: say so."""
         self._departures.device_changed(device)
 
+    def clock_moved(self) -> None:
+        """The wall clock was stepped, or is trusted now: certificates may be judged anew."""
+        self._clock_moved.set()
+
     def offer_telemetry(self, device: str, body: bytes) -> None:
         """Send this batch when nothing else waits; it may be dropped, and then counts in ``telemetry_dropped``."""
         self._departures.offer(device, body)
@@ -171,7 +178,7 @@ class MqttUplink:
             log.warning("telemetry_dropped", uplink=self.uplink.id, batches=waited, reason="ended")
 
     async def _keep_alive(self) -> None:
-        loop, rounds, haste, struck = asyncio.get_running_loop(), 0, HASTE, False
+        loop, rounds, haste, struck, by_clock = asyncio.get_running_loop(), 0, HASTE, False, False
         while True:
             began = loop.time()
             try:
@@ -183,6 +190,7 @@ class MqttUplink:
                 steady, served = loop.time() - began >= STEADY_S, self._departures.served
                 # At any address since the last pause.
                 struck |= self._departures.lost(explained=explained, excused=fault.explained)
+                by_clock |= fault.reason in BY_CLOCK
                 pause_due = self._lost(fault, steady=steady)
                 haste = HASTE if steady or served else haste
                 hastens = pause_due and struck and haste > 0
@@ -191,23 +199,26 @@ class MqttUplink:
                 self._beat()
                 if pause_due and not hastens:
                     ceiling = min(self._backoff_max_s, BACKOFF_FIRST_S * 2 ** min(rounds - 1, 16))
-                    rounds = 0 if await self._pause(ceiling * self._chance()) else rounds
-                struck &= not pause_due
+                    rounds = 0 if await self._pause(ceiling * self._chance(), by_clock=by_clock) else rounds
+                struck, by_clock = struck and not pause_due, by_clock and not pause_due
             except _GoHome:
                 self._departures.lost(explained=True)
                 self._preference.go_home()
                 self.counts["went_home"] += 1
 
-    async def _pause(self, seconds: float) -> bool:
+    async def _pause(self, seconds: float, *, by_clock: bool) -> bool:
         """Shorter, and then True, where a critical alert comes that no session had: it waits for no pause that others earned.
-        Two dials a second are enough for any flood of them.
+        Two dials a second are enough for any flood of them. ``by_clock``: shorter, too, where the wall clock moves, or did so since
+        the last pause ended.
         """
         at_least = min(seconds, BACKOFF_FIRST_S)
         await self._sleep(at_least)
         if seconds <= at_least:
             return False
         urgent = asyncio.ensure_future(self._departures.urgent())
-        either: tuple[asyncio.Future[None], ...] = (urgent, asyncio.ensure_future(self._sleep(seconds - at_least)))
+        either: list[asyncio.Future[None]] = [urgent, asyncio.ensure_future(self._sleep(seconds - at_least))]
+        if by_clock:
+            either.append(asyncio.create_task(self._until_clock_moves()))
         try:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             return urgent.done()
@@ -215,6 +226,10 @@ class MqttUplink:
             for one in either:
                 one.cancel()
             await asyncio.gather(*either, return_exceptions=True)
+
+    async def _until_clock_moves(self) -> None:
+        await self._clock_moved.wait()
+        self._clock_moved.clear()
 
     async def _serve(self) -> None:
         """One session, until it breaks (SessionLost), the preferred broker is back (_GoHome), or we are cancelled."""

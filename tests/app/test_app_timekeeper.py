@@ -21,6 +21,8 @@ class Room:
         self.keeper = Timekeeper(
             self.timeline, lambda: self.engine.anchor_at(self.timeline.now()), self.report, self._beat
         )
+        self.moved_s = []
+        self.keeper.connect(lambda: self.moved_s.append(self.timeline.now() / 1000))
         stamp = self.clock.stamp()
         offset = self.timeline.offset_ms(stamp) if synced else None
         self.report(Boot("r1", "b1", stamp.clock, None, offset, "test"))
@@ -106,3 +108,46 @@ def test_quality_is_asked_of_the_clock_and_not_of_the_wall(compound):
         return await room.wait(60)
 
     assert virtual_run(main()).given == []
+
+
+def test_who_waits_for_a_better_clock_is_told_of_each_step_and_each_change_of_trust_and_of_nothing_else(compound):
+    """Also where the core has nothing to learn: a step that nobody vouches for, and a return to what was known."""
+
+    async def main():
+        room = Room(compound, synced=True)
+
+        async def told_s(change):
+            await room.wait(60)
+            asked_s = room.timeline.now() / 1000
+            change()
+            await room.wait(60)
+            (moved_s,) = room.moved_s
+            room.moved_s.clear()
+            return moved_s - asked_s
+
+        clock = room.clock
+        await room.wait(600)
+        clock.step_wall(TOLERANCE_MS)
+        await room.wait(600)
+        assert room.moved_s == [], "from the start on it was right, and then it wandered"
+        steps = [
+            lambda: setattr(clock, "synced", False),
+            lambda: clock.step_wall(20 * 365 * 86_400_000),
+            lambda: clock.set_wall(clock.true_ms()),
+            lambda: setattr(clock, "synced", True),
+            lambda: clock.step_wall(-3_600_000),
+        ]
+        return [await told_s(change) for change in steps]
+
+    assert max(virtual_run(main())) <= LOOK_S
+
+
+def test_a_clock_that_steps_all_the_time_is_told_of_once_a_look(compound):
+    async def main():
+        room = Room(compound, synced=True)
+        for _ in range(300):
+            room.clock.step_wall(3_600_000)
+            await room.wait(0.2)
+        return room.moved_s
+
+    assert len(virtual_run(main())) <= 60 / LOOK_S

@@ -9,6 +9,8 @@ import json
 import pytest
 from instruments.packets import CONNECT, PUBLISH, SUBSCRIBE, packets, published
 
+from gateway.sim.broker import Tls
+from gateway.sim.ports import free_port
 from gateway.uplink import departures
 from gateway.uplink.departures import URGENT_S, WINDOW, Departures
 from gateway.uplink.mqtt import BACKOFF_FIRST_S
@@ -230,5 +232,69 @@ def test_whatever_is_news_wakes_who_sends(house, news):
         leaving.wake.clear()
         news(leaving)
         assert leaving.wake.is_set()
+
+    asyncio.run(story())
+
+
+@pytest.fixture
+def expired(house, mosquitto, tmp_path):
+    ours = house.Authority(tmp_path, "our-ca")
+    served = mosquitto(tls=Tls(ours.ca_file, *ours.issue("broker", days=(-20, -10))))
+    return served.port, {"tls": True, "ca_file": ours.ca_file}
+
+
+def waiting(house, port, trusted=False, **fields):
+    """A gateway whose pauses are long and never end by themselves."""
+    gateway, pauses = house.Gateway(port, wall_ms=None if trusted else lambda: None, **fields), Pauses()
+    gateway.mqtt._sleep, gateway.mqtt._backoff_max_s = pauses, 10.0
+    gateway.mqtt._chance = lambda: 1.0
+    return gateway, pauses
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_a_certificate_is_judged_anew_as_soon_as_the_clock_is_another(house, expired, trusted):
+    """Whichever clock it was: one that nobody trusts, or one that was called right and was put right."""
+
+    async def story():
+        port, fields = expired
+        gateway, pauses = waiting(house, port, trusted, **fields)
+        async with house.running(gateway.mqtt):
+            for n in range(1, 4):
+                await house.until(lambda n=n: pauses.long == n)
+                tried = gateway.mqtt.counts["connects_tried"]
+                await asyncio.sleep(0.2)
+                assert gateway.mqtt.counts["connects_tried"] == tried
+                gateway.mqtt.clock_moved()
+                await house.until(lambda tried=tried: gateway.mqtt.counts["connects_tried"] > tried)
+            assert gateway.mqtt.counts["connects_tried"] == tried + 1, "once for each word of the clock"
+
+    asyncio.run(story())
+
+
+def test_the_clock_may_move_while_a_certificate_is_judged(house, expired):
+    async def story():
+        port, fields = expired
+        gateway, pauses = waiting(house, port, **fields)
+        async with house.running(gateway.mqtt):
+            await house.until(lambda: pauses.long == 1)
+            tried = gateway.mqtt.counts["connects_tried"]
+            gateway.mqtt.clock_moved()
+            await house.until(lambda: gateway.mqtt.counts["connects_tried"] > tried)
+            gateway.mqtt.clock_moved()
+            await house.until(lambda: pauses.long == 3)
+            await asyncio.sleep(0.1)
+            assert pauses.long == 3
+
+    asyncio.run(story())
+
+
+def test_no_other_pause_ends_by_a_clock(house):
+    async def story():
+        gateway, pauses = waiting(house, free_port())
+        async with house.running(gateway.mqtt):
+            await house.until(lambda: pauses.long)
+            gateway.mqtt.clock_moved()
+            await asyncio.sleep(0.1)
+            assert pauses.long == 1
 
     asyncio.run(story())

@@ -31,7 +31,7 @@ class Between:
         self.swallowing = False
         self.bytes_per_s: float | None = None
         self.cut: Callable[[bool, int, bytes], int | None] = lambda *_: None
-        self.resets = self.refused_handshakes = 0
+        self.resets = 0
         self._server: asyncio.Server | None = None
         self._lines: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
