@@ -70,7 +70,16 @@ class Departures:
         self._lanes = {lane: Lane() for lane in LANES}
         self._newest: dict[str, int] = {}
         """By lane: up to where it was ever read."""
-        self._under_way: set[Parcel] = set()
+        self._under_way: dict[Parcel, float] = {}
+        """And when it left."""
+        self._passed_at = self._taken_at = 0.0
+        """When the youngest of the alerts left that were taken in this session; and when the last one of them was taken."""
+        self._again: list[Parcel] = []
+        """To leave once more, for it was passed over."""
+        self._waived = 0
+        """Places of the window that are taken by what is never answered."""
+        self._is_told = False
+        """The session ends by what was passed over, and that is accounted for."""
         self._status_due, self._status_left_out = True, False
         self.served = False
         """The broker has taken an alert in this session, and has somebody for it, or nobody was waited for any longer."""
@@ -113,7 +122,9 @@ class Departures:
         self.served = self._answered = self._unheard = False
         self._refused = []
         self._doubts.begin()
-        self._held = self.gives_up = False
+        self._held = self.gives_up = self._is_told = False
+        self._again, self._waived = [], 0
+        self._passed_at = self._taken_at = 0.0
         self._passer = None
         self._silence.begin()
         self._readings_ahead = 0
@@ -133,7 +144,7 @@ class Departures:
         waited_for_ears = self._unheard and not self.served  # the broker had it, and said so
         unproven = not self._answered and all(parcel.kind is Kind.ALERT for parcel in self._under_way)
         undecided = self._doubts.are_open and not self._doubts.denied
-        on_their_way = () if waited_for_ears or explained or undecided else self._under_way
+        on_their_way = () if waited_for_ears or explained or undecided or self._is_told else self._under_way
         if on_their_way or self.gives_up:
             self._tolerance.suspect(self._under_way)
         blamed = {one for one in on_their_way if one is self._passer or one.aside} or on_their_way
@@ -141,7 +152,7 @@ class Departures:
         struck = self._tolerance.lost(blamed, _now(), excused=excused) and not excused
         self._hurries = self.gives_up
         self._drop_under_way()
-        return struck or self.gives_up
+        return struck or self.gives_up or self._is_told
 
     def begin(self) -> None:
         """There is somebody to send; what is offered from now on waits."""
@@ -160,7 +171,7 @@ class Departures:
 
     def _drop_under_way(self) -> None:
         self.counts["telemetry_dropped"] += sum(parcel.kind is Kind.TELEMETRY for parcel in self._under_way)
-        self._under_way = set()
+        self._under_way = {}
 
     async def settle(self) -> None:
         """Let nothing more leave in this session, and return when the broker has taken what did, with cursors saved."""
@@ -253,9 +264,13 @@ class Departures:
 
     async def next(self, window: int = WINDOW) -> Parcel | None:
         """The next parcel that may leave now, or None: nothing to send, or the window has no place for it."""
-        room = max(1, window - _KEPT_FOR_REPLIES) - len(self._under_way)
         if self._held:
             return None
+        if self._again and not self._doubts:
+            # In the place that it had: where there are few, others would have it for good.
+            return self._leave(self._again.pop(0))
+        window -= self._waived
+        room = max(1, window - _KEPT_FOR_REPLIES) - len(self._under_way)
         if room <= 0 or self.on_trial or (self._doubts and self._under_way):
             return await self._past_silence(window)
         if self._doubts:
@@ -361,7 +376,7 @@ class Departures:
                 return self._leave_lane(parcel)
             if self._is_called_away(name):
                 return None
-        self._under_way.update(self._doubts.deny())
+        self._under_way.update(dict.fromkeys(self._doubts.deny(), _now()))
         return None
 
     def _must_wait(self, parcel: Parcel) -> bool:
@@ -509,13 +524,13 @@ class Departures:
         if not self._under_way or (self._is_on_trial(parcel) and not self.on_trial):
             self._silence.restart()
             self._awaited = parcel
-        self._under_way.add(parcel)
+        self._under_way[parcel] = _now()
         self.counts[f"{parcel.kind}_sent"] += 1
         return parcel
 
     def arrived(self, parcel: Parcel) -> None:
         """The broker has taken this parcel."""
-        self._under_way.discard(parcel)
+        left_at = self._under_way.pop(parcel, 0.0)
         self._landed.set()
         self._answered = True
         self._silence.answered(still_waiting=self._awaited in self._under_way, alert=parcel.kind is Kind.ALERT)
@@ -524,6 +539,7 @@ class Departures:
             self._silence.was_slow()
         self._tolerance.taken(parcel)
         if parcel.kind is Kind.ALERT:
+            self._passed_at, self._taken_at = max(self._passed_at, left_at), _now()
             for elsewhere in self._tolerances.values():
                 elsewhere.no_longer_sent(parcel)
             self.served = True
@@ -542,7 +558,7 @@ class Departures:
         if self._doubts.is_confirmed_by(parcel):
             self.refused(parcel)
             return
-        self._under_way.discard(parcel)
+        self._under_way.pop(parcel, None)
         self._landed.set()
         self._tolerance.doubt(parcel)
         self._doubts.add(parcel)
@@ -552,7 +568,7 @@ class Departures:
 
     def refused(self, parcel: Parcel) -> None:
         """The broker says of this very alert that it does not take it."""
-        self._under_way.discard(parcel)
+        self._under_way.pop(parcel, None)
         self._landed.set()
         if parcel.aside:
             self._retrial.refused(parcel)
@@ -560,6 +576,27 @@ class Departures:
             self._tolerance.refused(parcel)
             self._refused.append(parcel)
         self.wake.set()
+
+    def overdue(self, parcel: Parcel, window: int) -> bool:
+        """The broker did not answer this one in time. Whether the session goes on: alerts that left later were taken, and none other is to
+        blame. It leaves once more, then it is set aside.
+        """
+        left_at, now = self._under_way.get(parcel, _now()), _now()
+        if left_at >= self._passed_at or left_at + now > 2 * self._taken_at:
+            return False  # none passed it, or none of late: it may be the line
+        has_place = parcel.kind is Kind.ALERT and 2 * (self._waived + 1) <= window
+        if parcel.aside and not has_place:
+            return False  # as where any session breaks by what is tried again
+        is_enough = parcel.aside or self._tolerance.passed_over(parcel, now)
+        self._is_told = not has_place
+        self._waived += has_place
+        if is_enough:
+            self.refused(parcel)
+        elif has_place:
+            del self._under_way[parcel]
+            self._again.append(parcel)
+            self.wake.set()
+        return has_place
 
     def recall(self) -> None:
         """The broker takes no alerts, and the session ends by that: it is the fault of nobody that is on its way."""

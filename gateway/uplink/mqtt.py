@@ -122,6 +122,8 @@ class MqttUplink:
         """Whether a broker keeps messages, as it said last."""
         self._told: tuple[Health | None, str] = (None, "")
         self._last_reason = ""
+        self._answers: dict[asyncio.Future[ReasonCode], Parcel] = {}
+        """Waited for, but for those to replies."""
         self._refusal: ReasonCode | None = None
         """The last word by which an alert was refused."""
         self._logged: dict[Broker, str] = {}
@@ -356,6 +358,7 @@ class MqttUplink:
                 proven.set()
                 self._up()
             self._beat()
+            self._waive(session)
             left = session.check()
             # Not wait_for(): until Python 3.12 it forgets a cancellation that comes together with the result.
             with contextlib.suppress(TimeoutError):
@@ -369,9 +372,18 @@ class MqttUplink:
     def _depart(self, session: Session, parcel: Parcel) -> None:
         topic = self._prefix + parcel.topic
         answer = session.send(topic, parcel.body, retain=parcel.retain, properties=self._properties)
+        self._answers[answer] = parcel
         answer.add_done_callback(lambda done: self._arrive(session, parcel, done))
 
+    def _waive(self, session: Session) -> None:
+        """What is overdue for reasons of its own is waited for no longer."""
+        while (late := session.overdue) in self._answers:
+            if not self._departures.overdue(self._answers[late], session.window):
+                return
+            session.waive()
+
     def _arrive(self, session: Session, parcel: Parcel, answer: asyncio.Future[ReasonCode]) -> None:
+        del self._answers[answer]
         if answer.cancelled():
             return
         if refused(answer.result()):

@@ -336,13 +336,24 @@ class Session(aiomqtt.Client):
         """Seconds until the oldest PUBACK is overdue. Raises SessionLost if it is, or if the line is down."""
         if self.lost.done():
             raise self.lost.result()
-        if not self._under_way:
-            return self._answer_s
-        _, sent = next(iter(self._under_way.values()))
-        left = sent + self._answer_s - self._loop.time()
-        if left <= 0:
+        if self.overdue is not None:
             raise SessionLost("timeout", "PUBACK")
-        return left
+        return self._left_s
+
+    @property
+    def overdue(self) -> asyncio.Future[ReasonCode] | None:
+        """The answer that is waited for longest, if its time is over."""
+        return next(iter(self._under_way.values()))[0] if self._left_s <= 0 else None
+
+    @property
+    def _left_s(self) -> float:
+        _, sent = next(iter(self._under_way.values()), (None, self._loop.time()))
+        return sent + self._answer_s - self._loop.time()
+
+    def waive(self) -> None:
+        """Wait no longer for what is overdue; with the broker its place stays taken."""
+        answer, _ = self._under_way.pop(next(iter(self._under_way)))
+        answer.cancel()
 
     def fail(self, fault: SessionLost) -> None:
         """Count the line as down for a reason of ours."""

@@ -130,6 +130,16 @@ class Tolerance:
         """The broker says of this very alert that it does not take it."""
         self._guilty.add(parcel.key)
 
+    def passed_over(self, parcel: Parcel, now: float) -> bool:
+        """It was not answered in its time, and an alert was that left later: it is tried once more. Whether it was before, and the broker
+        does not take it.
+        """
+        self._suspects.discard(parcel.key)
+        self._strike(parcel, now)
+        if parcel.kind is Kind.ALERT:
+            self._last_chance.add(parcel.key)
+        return self.is_guilty(parcel)
+
     def taken(self, parcel: Parcel) -> None:
         """The broker has this one."""
         if parcel.kind is Kind.ALERT and self._strikes[parcel.key]:
