@@ -4,6 +4,7 @@ Synchronous; to be used by one thread at a time. It knows no domain type.
 
 Theory. What nobody may lose is written by ``commit`` alone, and a commit that returned survives kill and power cut. On a good
 day a commit is one synced record of the commit log (``commit_log.py``), and the tables get many of them at once (``fold``);
+a start reads them where they lie, and only the transaction that counts it brings them in, for that is syncs;
 whatever is out of the ordinary (a message retold, a place taken, a disk that refused) is folded first and then written to the
 tables themselves. Reading joins both. A commit that raised ``StoreFault`` has left nothing behind, with one exception: an fsync that failed
 may still have reached the disk, and be found there by whoever opens the file anew. Each commit therefore writes its serial number;
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -60,6 +61,14 @@ CHECKPOINT_BYTES = 4 * FOLD_BYTES
 ROOM = "log"  # note: so long is the log
 
 
+Along = Callable[[sqlite3.Connection], None]
+"""What is written in the same transaction."""
+
+
+def _alone(_connection: sqlite3.Connection) -> None:
+    """Nothing."""
+
+
 class _GaveWayError(StoreFault):
     """A fold made room for the end of the gateway; the log holds what it was about to write."""
 
@@ -93,7 +102,7 @@ class Database:
         self._noted_room = 0
         self._serial = 0
         self._doubt = Doubt()
-        self._opened = False
+        self._opened = self._settled = False
         self.was_empty = False
         """Its file was made when it was opened, and nothing was found of an older one: a start that did not see it missed nothing."""
         self._lineage = Lineage(path, self._rows)
@@ -112,6 +121,9 @@ class Database:
     @classmethod
     def open(cls, folder: Path, *, mending: bool = True) -> Self:
         """Open the store in ``folder``, making, migrating or, where ``mending`` or nothing can be read else, repairing it as needed.
+
+        Not ``mending`` writes nothing that can wait until all is loaded: for what is damaged there is ``mend``, and what the log
+        holds goes into the tables with ``next_run``, or with the first commit.
 
         Raises StoreFault only where nothing can even be read; a read-only disk opens, and refuses commits.
         """
@@ -140,6 +152,8 @@ class Database:
             if not database.hurt:
                 raise
             database.mend()
+        if mending and not database.hurt:
+            database._settle_if_it_can()
         found = database._serial or database.hurt or database.rebuilt or database._access.notes or database._notes
         database.was_empty = database._access.created and not found
         return database
@@ -150,29 +164,57 @@ class Database:
         self._recover()
 
     def _recover(self) -> None:
-        """Take in what the log holds that the tables do not. Raises StoreFault where the log cannot be read."""
+        """Find what the log holds that the tables do not. Raises StoreFault where the log cannot be read."""
         with self._access.reading() as connection:
             self._noted_room = int(self._rows.meta(connection, ROOM) or 0)
+            folded = tables.folded(connection, self._rows.meta(connection, "serial"))
         self._notes.clear()
         hurt = self.rebuilt > 0 or self.damage.rows > 0
-        self._take_in(self._recovery.news(self._serial, self._noted_room, hurt=hurt, notes=self._notes))
-        if not self.hurt:  # nothing is written into a hurt database: what it holds is read before it is mended
-            self._recovery.retell()
-
-    def _take_in(self, entries: Sequence[Entry]) -> None:
-        if not entries:
-            return
+        entries = self._recovery.news(folded, self._noted_room, hurt=hurt, notes=self._notes)
         self._unfolded = Unfolded(entries)
-        self._serial = entries[-1].serial
+        self._serial = entries[-1].serial if entries else max(folded, self._serial)
         for entry in entries:
             for uplink, lane, sequence in entry.cursors:
                 self._outbox.restore(uplink, lane, sequence)
-        if not self.hurt:
-            with contextlib.suppress(StoreFault):  # a read-only disk: it is read from memory, and refuses commits
-                self.fold()
+        self._know_the_past()
+
+    def _know_the_past(self) -> None:
         with self._access.reading() as connection:
             self._outbox.restored(connection)
-            self.uplinks.past = self._last_sequences(connection)
+            if self.uplinks.past is not None:
+                self.uplinks.past = self._last_sequences(connection)
+
+    def _settle(self) -> None:
+        """What the last life left beside the tables goes into them, before any commit. Raises StoreFault; then it is tried again."""
+        self.fold()
+        self._catch_up()
+
+    def _settle_if_it_can(self) -> None:
+        """A read-only disk is read from memory, and refuses commits."""
+        with contextlib.suppress(StoreFault), self._owing():
+            self._settle()
+            self._recovery.forget()
+
+    @contextlib.contextmanager
+    def _owing(self) -> Iterator[None]:
+        """Within, what was lost is noted; where that is refused, elsewhere."""
+        try:
+            yield
+        except StoreFault:
+            self._recovery.keep_leap()
+            raise
+
+    def _catch_up(self) -> None:
+        """Behind that fold, once."""
+        if not self._settled:
+            self._know_the_past()
+            self._recovery.retell()
+            self._settled = True
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether a mark is there that something was told from memory: by the last life, or by this one."""
+        return self._recovery.is_marked
 
     def before_sync(self, call: Callable[[], None]) -> None:
         """Call, in the thread that commits, whenever a commit is written and only its sync is left."""
@@ -217,13 +259,9 @@ class Database:
         with self._access.reading() as connection:
             state = {(row[0], row[1]): StateRow(*row[:-1]) for _, row in rows}
             state |= {(row.kind, row.key): row for row in self._unfolded.state() if row.kind != CLOSED}
-            notes = [*self._access.notes, *self._notes]
-            if self.damage.rows:
-                notes.append(f"rows_damaged: {self.damage.rows}")
-            if self.damage.unfolded:
-                notes.append(f"rows_unfolded: {self.damage.unfolded}")
+            in_order = (state[key] for key in sorted(state))  # of the tables
             return Loaded(
-                state=tuple(row for row in state.values() if row.body is not None),
+                state=tuple(row for row in in_order if row.body is not None),
                 stamp=self._last_stamp(connection),
                 runs=self._lineage.runs(connection),
                 sequences=self._last_sequences(connection),
@@ -231,8 +269,18 @@ class Database:
                 losses=self._lineage.losses(connection),
                 created=self._access.created,
                 writable=dialling.writable(connection),
-                notes=tuple(notes),
+                notes=self.notes,
             )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was found amiss."""
+        notes = [*self._access.notes, *self._notes]
+        if self.damage.rows:
+            notes.append(f"rows_damaged: {self.damage.rows}")
+        if self.damage.unfolded:
+            notes.append(f"rows_unfolded: {self.damage.unfolded}")
+        return tuple(notes)
 
     def last_stamp(self) -> tuple[int, bytes] | None:
         """The last stamp. Raises StoreFault."""
@@ -246,14 +294,26 @@ class Database:
     # Writing -----------------------------------------------------------------------------------------------------
 
     def next_run(self) -> str:
-        """Count this run of the process durably and name it.
+        """Count this run of the process durably and name it; what the last one left in the log goes into the tables with that.
 
         The name is never used twice by one gateway: the count is durable before it is answered, and each database file has
         a lineage of its own, so that losing the file does not start the names over. Raises StoreFault.
         """
-        with self._access.writing() as connection:
+        name = ""
+
+        def count(connection: sqlite3.Connection) -> None:
+            nonlocal name
             self._lineage.note_leap(connection)
-            return self._lineage.next_run(connection)
+            name = self._lineage.next_run(connection)
+
+        with self._owing():
+            if self._unfolded:
+                self._fold(None, count)
+            else:
+                with self._access.writing() as connection:
+                    count(connection)
+            self._catch_up()
+        return name
 
     def begin_lineage(self) -> None:
         """From now on nothing is named as any other copy of this database names it. Raises StoreFault."""
@@ -263,7 +323,7 @@ class Database:
     def commit(self, batch: Batch) -> None:
         """Write all of a batch, and the cursors that moved, or nothing. Raises StoreFault; then it may be tried again."""
         if not self._is_ordinary(batch):
-            self.fold()
+            self._settle()
             self._commit_to_tables(batch)
             self._log.restart()
             return
@@ -320,7 +380,7 @@ class Database:
 
     def _is_ordinary(self, batch: Batch) -> bool:
         """Whether the log may take it: the disk is well, and its messages are all news in places of their own."""
-        if self._log.sick or self._unfoldable or not self._access.well:
+        if self._log.sick or self._unfoldable or not (self._settled and self._access.well):
             return False
         if batch.retold or self._doubt or self._recovery.owes_leap():
             return False
@@ -345,13 +405,15 @@ class Database:
         A row that no table takes is set aside (``damage.unfolded``). Raises StoreFault; then the log still holds it. So it does
         where one of so many bytes gave way (see ``give_way``); one of all does not.
         """
-        if not self._unfolded:
-            self._unfoldable = False  # a refused fold that landed after all leaves nothing to mistrust
-            return
+        if self._unfolded:
+            self._fold(most, _alone)
+        self._unfoldable = False  # a refused fold that landed after all leaves nothing to mistrust
+
+    def _fold(self, most: int | None, along: Along) -> None:
         before, self._unfoldable = self._unfoldable, True
         entries = self._unfolded.oldest(most)
         try:
-            found = self._fold(entries, Folder.write) if most is None else self._fold_a_part(entries)
+            found = self._write_in(entries, Folder.write, along) if most is None else self._fold_a_part(entries)
         except _GaveWayError:
             self._unfoldable = before  # nobody refused it
             raise
@@ -359,7 +421,7 @@ class Database:
             raise
         except Exception as bug:  # noqa: BLE001 (told, and what caused it is set aside: see folding.py)
             log.critical("fold_failed", error=type(bug).__name__)
-            found = self._fold(entries, Folder.write_carefully)
+            found = self._write_in(entries, Folder.write_carefully, along)
         self._unfoldable = False
         self._unfolded = self._unfolded.behind(entries.last)
         if not self._unfolded and not self._log.sick:  # sick: what was refused may lie there, in no table yet
@@ -374,7 +436,7 @@ class Database:
 
     def _fold_a_part(self, entries: Unfolded) -> Damage:
         with self._access.putting_off():
-            found = self._fold(self._passing(entries), Folder.write)
+            found = self._write_in(self._passing(entries), Folder.write, _alone)
         self._passed_on += entries.weight
         return found
 
@@ -384,11 +446,15 @@ class Database:
                 raise _GaveWayError("the gateway is to stop")
             yield entry
 
-    def _fold(self, entries: Iterable[Entry], write: Callable[[Folder, Iterable[Entry]], None]) -> Damage:
+    def _write_in(
+        self, entries: Iterable[Entry], write: Callable[[Folder, Iterable[Entry]], None], along: Along
+    ) -> Damage:
         with self._access.writing() as connection:
+            self._lineage.note_leap(connection)  # else who is killed behind this leaves tables that look whole
             folder = Folder(connection, self._outbox, Damage())
             folded = tables.folded(connection, self._rows.meta(connection, "serial"))  # somebody may have folded it
             write(folder, (entry for entry in entries if entry.serial > folded))
+            along(connection)
             return folder.found
 
     def _last_sequences(self, connection: sqlite3.Connection) -> dict[str, int]:

@@ -44,7 +44,8 @@ class Recovery(Struct, frozen=True):
             notes.append(f"log_damaged: {found.missing}{blocks}")
             log.error("log_damaged", missing=found.missing, unreadable=found.unreadable)
         if found.damaged or hurt or self.unkept.is_set or self._is_lost(told, found.entries):
-            self.leap(message for entry in found.entries for message in entry.batch.messages)
+            waiting = (message for entry in found.entries for message in entry.batch.messages)
+            self.leap(waiting, at_once=hurt)  # all else that shows it is still there until it is noted
         return [_as_told(entry, told) for entry in found.entries]
 
     def _is_lost(self, told: Mapping[str, Message], entries: Iterable[Entry]) -> bool:
@@ -57,37 +58,51 @@ class Recovery(Struct, frozen=True):
 
     def retell(self) -> None:
         """What is in the tables in other words than it was told in gets the words it was told in; what is in none is leapt over.
-        The marks of it stay until that is on the disk.
+        Raises StoreFault.
         """
         told = self.told.read()
-        with contextlib.suppress(StoreFault):  # a full or a read-only disk
-            if told or self.owes_leap():
-                with self.access.writing() as connection:
-                    for message in told.values():
-                        self.outbox.reword(connection, message)
-                    self.lineage.note_leap(connection)
-            self.told.clear()
-            self.unkept.clear()
+        if told or self.owes_leap():
+            with self.access.writing() as connection:
+                for message in told.values():
+                    self.outbox.reword(connection, message)
+                self.lineage.note_leap(connection)
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether there is something to ``forget``."""
+        return self.unkept.is_set or bool(self.told.read())
+
+    def forget(self) -> None:
+        """All that is on the disk now; the marks of it go. Not while somebody may be setting them anew."""
+        self.told.clear()
+        self.unkept.clear()
 
     def owes_leap(self) -> bool:
         """Whether a leap was found that the tables do not know of. Raises StoreFault."""
         with self.access.reading() as connection:
             return self.lineage.owes_leap(connection)
 
-    def leap(self, waiting: Iterable[Message]) -> None:
-        """Something is lost that had a name. ``waiting``: messages that the tables do not know of yet. Raises StoreFault where
-        nothing can be read.
+    def leap(self, waiting: Iterable[Message], *, at_once: bool = True) -> None:
+        """Something is lost that had a name. ``waiting``: messages that the tables do not know of yet. Noted ``at_once``, or with the
+        next transaction: that is syncs, for which no start should wait. Raises StoreFault where nothing can be read.
         """
         with self.access.reading() as connection:
             last = self.outbox.last_sequences(connection)
             for message in waiting:
                 last[message.lane] = max(message.sequence, last.get(message.lane, 0))
             losses = self.lineage.find_leap(connection, last, self.unkept.losses)
-        if not self.access.hurt:  # what it holds is read before it is mended, and then it leaps again
+        if at_once and not self.access.hurt:  # what it holds is read before it is mended, and then it leaps again
             with contextlib.suppress(StoreFault), self.access.writing() as connection:  # a full or a read-only disk
                 self.lineage.note_leap(connection)
         if self.owes_leap():
             self.unkept.keep_losses(losses)
+        if at_once:
+            self.keep_leap()
+
+    def keep_leap(self) -> None:
+        """The tables refuse what they are owed: what stands in its stead until they take it is made durable."""
+        if self.owes_leap():
+            self.unkept.sync()
 
 
 def _as_told(entry: Entry, told: Mapping[str, Message]) -> Entry:

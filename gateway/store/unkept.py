@@ -67,9 +67,8 @@ class Unkept:
         self._write(_SET, 0)
 
     def keep_losses(self, losses: int) -> None:
-        """So many losses were counted, and the tables do not take the number."""
+        """So many losses were counted, and the tables do not know the number yet; not synced."""
         self._write(b"%d" % losses, _LOSSES.start)
-        self.sync()
 
     def clear(self) -> None:
         """All that was told is on the disk, or a start knows that it is not."""

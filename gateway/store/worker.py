@@ -64,6 +64,8 @@ class Worker:
         self._missed = False
         self._read: Loaded | None = None
         """What the database held, before this run was counted."""
+        self._marked = False
+        """The last life left marks of what it told from memory, and all of that is on the disk now."""
         self._running: dict[asyncio.Future[Any], float] = {}
         self._keeping: asyncio.Future[None] | None = None
         self._step = FOLD_STEP
@@ -85,6 +87,8 @@ class Worker:
         opening = self._submit(self._open)
         done, _ = await asyncio.wait({opening}, timeout=self._open_s)
         if done:
+            if self._marked:
+                self.forget_told()
             return opening.result()
         opening.add_done_callback(_look_away)
         if self._read is not None:
@@ -101,7 +105,7 @@ class Worker:
         ``first``: the loop leaves the interpreter to the job, should it begin now, until its sync does, ``FIRST_S`` at most.
         """
         self._syncing.clear()
-        future = self._submit(lambda: job(self._opened()), then)
+        future = self._submit(lambda: job(self._mended()), then)
         if first and len(self._running) == 1:
             self._syncing.wait(FIRST_S)
         return future
@@ -168,17 +172,23 @@ class Worker:
     def _write_beside(self, write: Callable[[], None], sync: Callable[[], None]) -> asyncio.Future[None]:
         """Write while the disk's own thread may be stuck, and sync behind that."""
         loop = asyncio.get_running_loop()
-        pen, syncing = self._beside = self._beside or (DiskThread("told"), DiskThread("told-sync"))
+        pen, syncing = self._pens()
         writing = loop.run_in_executor(pen, write)
         writing.add_done_callback(lambda _: self._beside and loop.run_in_executor(syncing, sync))
         return writing
 
+    def _pens(self) -> tuple[DiskThread, DiskThread]:
+        """Made when there is something to write: as a rule there never is."""
+        self._beside = self._beside or (DiskThread("told"), DiskThread("told-sync"))
+        return self._beside
+
     def forget_told(self) -> None:
-        """All that was told from memory is on the disk in the words it was told in."""
+        """All that was told from memory is on the disk in the words it was told in. In the thread that writes of more: behind this."""
         self._marking = None
-        if self._beside is not None:
+        if self._marked or self._beside is not None:
+            self._marked, (pen, _) = False, self._pens()
             for clear in (self._told.clear, self._unkept.clear, self._unkept.prepare):
-                asyncio.get_running_loop().run_in_executor(self._beside[0], clear)
+                asyncio.get_running_loop().run_in_executor(pen, clear)
 
     @property
     def in_doubt(self) -> bool:
@@ -262,7 +272,7 @@ class Worker:
 
     def _open(self) -> tuple[Loaded, str]:
         try:
-            database = self._opened(mending=False)
+            database = self._opened()
             loaded = self._read = self._load(database)
         except StoreFault as fault:
             self._missed = True
@@ -270,7 +280,8 @@ class Worker:
         try:
             run = database.next_run()
             self._unkept.prepare()
-            return structs.replace(loaded, run=run, runs=loaded.runs + 1), ""
+            self._marked = database.is_marked
+            return structs.replace(loaded, run=run, runs=loaded.runs + 1, notes=database.notes), ""
         except StoreFault as fault:
             return _uncounted(loaded, str(fault)), str(fault)
 
@@ -291,11 +302,19 @@ class Worker:
                 return database.load()
         return loaded
 
-    def _opened(self, *, mending: bool = True) -> Database:
+    def _opened(self) -> Database:
         if self._database is None:
-            self._database = Database.open(self._folder, mending=mending)
+            self._database = Database.open(self._folder, mending=False)
             self._database.before_sync(self._syncing.set)
         return self._database
+
+    def _mended(self) -> Database:
+        """For somebody who writes."""
+        is_new, database = self._database is None, self._opened()
+        if is_new and database.hurt:
+            with contextlib.suppress(StoreFault):  # then the write is refused, too
+                database.mend()
+        return database
 
     def _present(self) -> Database:
         if self._database is None:

@@ -54,6 +54,17 @@ STEPPING = COMMITS.replace(
     "    os.write", "    database.fold(1 << 20 if n % 5 == 0 else 1) if n % 2 else None\n    os.write", 1
 )
 """The log is folded a record at a time, behind those that come, and all of it now and then."""
+STARTING = COMMITS.replace("database.close()", "").replace(
+    "    database.commit",
+    """    if n % 3 == 1:
+        lives = [*globals().get("lives", ()), database]  # killed: it closes nothing
+        database = Database.open(Path(sys.argv[1]), mending=False)
+        assert len(database.load().state) == (n > 1)
+        if n % 2:
+            database.next_run()
+    database.commit""",
+)
+"""Lives of three commits each, that begin as a start does; some were never counted."""
 TABLES = COMMITS.replace("database =", "Database._is_ordinary = lambda *_: False\ndatabase =", 1)
 """No commit log: every commit straight into the tables."""
 NORMAL = TABLES.replace("for n in", 'database._access.connection.execute("PRAGMA synchronous = NORMAL")\nfor n in', 1)
@@ -250,9 +261,10 @@ def _lay(files: dict[str, bytes], folder: Path) -> None:
 
 
 def _commits(folder: Path) -> int:
-    """How many commits the store holds, all its parts agreeing; AssertionError where they do not."""
-    database = Database.open(folder)
+    """How many commits a start finds, all parts of the store agreeing; AssertionError where they do not."""
+    database = Database.open(folder, mending=False)
     loaded = database.load()
+    database.next_run()
     journal = [row.id for row in database.journal.rows()]
     n = len(journal)
     assert journal == [f"r.{m}" for m in range(1, n + 1)]
@@ -276,7 +288,11 @@ def ram(tmp_path):
     shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize("program", [COMMITS, FOLDING, STEPPING, TABLES], ids=["log", "folding", "stepping", "tables"])
+@pytest.mark.parametrize(
+    "program",
+    [COMMITS, FOLDING, STEPPING, STARTING, TABLES],
+    ids=["log", "folding", "stepping", "starting", "tables"],
+)
 def test_no_power_cut_loses_an_acknowledged_commit_or_their_order(tmp_path, ram, program):
     (tmp_path / "run").mkdir()
     operations = _record(program, tmp_path / "run", tmp_path / "log")
