@@ -89,7 +89,7 @@ class Job(Struct, eq=False):
 
 
 class Jobs:
-    """All of one bus. A job that is taken is out until it is put back."""
+    """All of one bus. A job that is removed is out until it is put back."""
 
     def __init__(self) -> None:
         self._jobs: list[Job] = []
@@ -117,13 +117,14 @@ class Jobs:
         """What is wanted of this point is something else now."""
         self._jobs = [job for job in self._jobs if not _renews(job, member, spec)]
 
-    def take(self, at: float, free_for: Callable[[Job], float]) -> Job | None:
+    def first(self, at: float, free_for: Callable[[Job], float]) -> Job | None:
         """The first that may be done now, by kind; those nobody waits for any more are dropped."""
         self._jobs = [job for job in self._jobs if job.wanted]
-        job = min((job for job in self._jobs if free_for(job) <= at), key=lambda job: job.kind, default=None)
-        if job is not None:
-            self._jobs.remove(job)
-        return job
+        return min((job for job in self._jobs if free_for(job) <= at), key=lambda job: job.kind, default=None)
+
+    def remove(self, job: Job) -> None:
+        """It is being done."""
+        self._jobs.remove(job)
 
     def fail_all(self, fault: DeviceFault) -> None:
         """Nothing can be done for anybody."""

@@ -1,10 +1,11 @@
 """The edge of one Modbus bus: one task that owns the line, polls what is due, and lets writes go first.
 
-Each turn is one transaction: a job somebody waits for (write, then read), else the slot that is due; but after a job that is no
-write, or that nobody answered, an alarm goes first. A device that misses three times is quarantined and probed with growing pauses and within
-a budget, so the dead cost the living next to nothing; its points are reported as ``comms`` at once, for an old "no gas" is no
-"no gas". Faults of the world end nothing here; a bug does. Where a TCP device takes several questions at once, as many hands
-take turns.
+Each turn is one transaction: a job somebody waits for (write, then read), else the slot that is due. Such jobs may be many, so
+after one that is no write, or that nobody answered, what is due has a turn, and an alarm if one is due, before the next that is no
+write; and after one that nobody answered an alarm goes even before a write. A device that misses three times is quarantined and
+probed with growing pauses and within a budget, so the dead cost the living next to nothing; its points are reported as ``comms``
+at once, for an old "no gas" is no "no gas". Faults of the world end nothing here; a bug does. Where a TCP device takes several
+questions at once, as many hands take turns.
 """
 
 from __future__ import annotations
@@ -67,7 +68,9 @@ class BusPoller:
         self._renewals = Renewals()
         self._telling = Telling(bus.id, self.line, self._talk)
         self._alarm_first = False
-        """The last turn was a job that nobody answered, or no write: an alarm goes before the next one, for such may be many."""
+        """Nobody answered the last job: an alarm that is due goes before the next one, whatever it is."""
+        self._polls_first = False
+        """The last job was no write, or nobody answered it: what is due, and an alarm of it, goes before the next that is no write."""
         self._wake = asyncio.Event()
         self._connect_at = 0.0
         self._refused_by = ""
@@ -174,27 +177,28 @@ class BusPoller:
             return
         for member, spec in self._renewals.take(at, self._jobs.renews) if self._renewals else ():
             self._jobs.put(Job(Kind.RENEW, member, spec, on=True))
-        alarm = self.schedule.next_alarm(at, self._free_at) if self._alarm_first else None
-        self._alarm_first = False
-        if alarm is not None:
-            await self._poll(alarm)
-            return
-        job = self._jobs.take(at, self._free_for) if self._jobs else None
-        if job is not None:
-            alarm = self.schedule.alarm_before(job.member.id, at, self._free_at) if job.can_wait else None
-            if alarm is None:
-                await self._serve(job)
-            else:
-                self._jobs.put(job)
-                await self._poll(alarm)
-            return
-        chosen = self.schedule.next(at, self._free_at)
+        job = self._jobs.first(at, self._free_for) if self._jobs else None
+        chosen = self._goes_before(job, at) if job is not None else self.schedule.next(at, self._free_at)
         if isinstance(chosen, Slot):
             await self._poll(chosen)
+        elif job is not None:
+            self._jobs.remove(job)
+            await self._serve(job)
         else:
             until = min((self._free_for(job) for job in self._jobs), default=chosen)
             await self._sleep(min(chosen, until, self._renewals.next_at()) - at)
         self._look_back(at)
+
+    def _goes_before(self, job: Job, at: float) -> Slot | float:
+        """The slot to which a job leaves this turn, if one is due; else a moment."""
+        slot: Slot | float | None = None
+        if self._polls_first and job.kind is not Kind.WRITE:
+            slot = self.schedule.next(at, self._free_at)
+        elif self._alarm_first:
+            slot = self.schedule.next_alarm(at, self._free_at)
+        if not isinstance(slot, Slot) and job.can_wait:
+            slot = self.schedule.alarm_before(job.member.id, at, self._free_at)
+        return at if slot is None else slot
 
     def _free_at(self, slot: Slot) -> float:
         member = self.roll[slot.device]
@@ -262,6 +266,8 @@ class BusPoller:
 
     async def _poll(self, slot: Slot) -> None:
         member, began = self.roll[slot.device], _now()
+        self._polls_first &= slot.overtakes
+        self._alarm_first &= slot.overtakes
         probing = member.backoff > 0
         retry = None
         try:
@@ -313,17 +319,21 @@ class BusPoller:
 
     async def _serve(self, job: Job) -> None:
         """One step of a job: it is over, or put back for the next."""
-        self._alarm_first = job.kind is not Kind.WRITE
-        self.schedule.asked(job.member.id)
+        self._alarm_first = False
+        self._polls_first |= job.kind is not Kind.WRITE
+        began = _now()
         try:
             outcome = await self._step(job)
         except asyncio.CancelledError:
             job.fail(DeviceFault("stopped", self._bus.id))
             raise
         except DeviceFault as fault:
-            self._alarm_first |= fault.reason == "timeout"
+            if fault.reason == "timeout":
+                self._alarm_first = self._polls_first = True
             job.fail(fault)
             return
+        finally:
+            self.schedule.asked(job.member.id, _now() - began)
         if outcome is None:
             self._jobs.put(job)
         else:
@@ -336,7 +346,9 @@ class BusPoller:
             return None, Quality.INVALID
         if job.writes:
             return await self._verify(job, job.spec) if job.written else await self._write(job, job.spec)
-        await self._ask(job.member, job.member.block_of(job.spec), job.again)
+        block = job.member.block_of(job.spec)
+        await self._ask(job.member, block, job.again)
+        self.schedule.answered(job.member.id, block, _now())
         now = job.member.points.current(job.spec.name)
         return now.value, now.quality
 

@@ -13,6 +13,9 @@ probe of a device that is given up costs a timeout, so it waits until no alarm d
 A device that wants a pause after each question (``guard``) has few turns, and what comes by at the moment it is free again could have
 each of them. So nothing less urgent is asked of it twice while an alarm of its own is due.
 
+What somebody waits for goes before all this, and leaves every second turn to it (``poller.py``): it is mostly a look at an output, so its
+time counts as that of the outputs' class, and a block that was read so is not due again before its period is over.
+
 A turn that was missed is skipped and counted, not made up for: on an overbooked bus the rest grows late and nothing piles up.
 A device that may not be addressed yet is passed over without holding anybody up.
 """
@@ -38,7 +41,7 @@ _ARREARS_S = 1.0
 _CLASSES = tuple(PointClass)
 """By rank: the first goes first."""
 _RANK = {point_class: rank for rank, point_class in enumerate(_CLASSES)}
-_ALARM = _RANK[PointClass.ALARM]
+_ALARM, _FEEDBACK = _RANK[PointClass.ALARM], _RANK[PointClass.FEEDBACK]
 _NONE = (0,) * len(_CLASSES)
 _GOLDEN = (5**0.5 - 1) / 2
 """Steps of this part of a circle lie as evenly as can be, however many they are (three-distance theorem)."""
@@ -65,6 +68,11 @@ class Slot(Struct, eq=False):
 
     def __post_init__(self) -> None:
         self.rank = _RANK[PointClass.FEEDBACK if self.probe else self.block.point_class]
+
+    @property
+    def overtakes(self) -> bool:
+        """Whether it had its turn although an alarm waited."""
+        return self.rank != _ALARM and _ALARM in self.contested
 
     @property
     def deadline(self) -> float:
@@ -194,9 +202,16 @@ class Schedule:
         slot = self._alarm_of(device, at, free_at)
         return None if slot is None else self._begin(slot, at, ())
 
-    def asked(self, device: str) -> None:
-        """It was asked for something that is no slot."""
+    def asked(self, device: str, took_s: float) -> None:
+        """It was asked for something that is no slot. As that is mostly about outputs, it counts as their time."""
         self._alarm_was_last.discard(device)
+        self._owed_s[_FEEDBACK] = min(_HOARD_S, self._owed_s[_FEEDBACK] + took_s / ALARM_TIME)
+
+    def answered(self, device: str, block: Block, at: float) -> None:
+        """Somebody who waited was given this block of it, so it need not be read for its own sake; an alarm's keeps its time."""
+        for slot in self.of(device):
+            if slot.block is block and slot.rank != _ALARM:
+                slot.due = max(slot.due, at + slot.period)
 
     def _chosen(self, wait: Sequence[int]) -> int:
         """The first rank that waits, unless it has to leave this turn to those below."""
@@ -234,7 +249,7 @@ class Schedule:
     def done(self, slot: Slot, at: float, *, retry: float | None = None) -> None:
         """A slot was served, well or badly; ``retry`` wants it again after that many seconds instead of its period."""
         self._settle(slot, at - slot.began)
-        self.asked(slot.device)
+        self._alarm_was_last.discard(slot.device)
         if slot.rests and slot.rank == _ALARM:
             self._alarm_was_last.add(slot.device)
         self._taken[slot.rank] += not slot.probe
@@ -242,8 +257,8 @@ class Schedule:
             return
         if retry is not None:
             slot.due = at + retry
-        else:
-            missed = max(0, int((at - slot.due) / slot.period))
+        elif slot.due <= at:  # else somebody was given it meanwhile
+            missed = int((at - slot.due) / slot.period)
             self._skipped[slot.rank] += missed
             slot.due += (missed + 1) * slot.period
         self._wait(slot, slot.due)
@@ -272,7 +287,7 @@ class Schedule:
             slot = heap[0][2]
             if slot.gone:
                 heapq.heappop(heap)
-            elif (free := free_at(slot)) > at:
+            elif (free := max(slot.due, free_at(slot))) > at:
                 heapq.heappop(heap)
                 self._wait(slot, free)
             else:

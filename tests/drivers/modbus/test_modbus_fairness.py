@@ -292,6 +292,85 @@ def test_reads_that_others_wait_for_leave_every_second_turn_to_an_alarm(kit):
     assert len(line.gaps(31, since=11)) > 1000
 
 
+def watched(kit, valves, tell=lambda line: None, seconds=60, air_ms=0):
+    """Detectors, valves each looked at four times a second as while it runs, air sensors from unit 41 on; then ``tell``."""
+    gas = kit.profile(kit.alarm("gas", 0))
+    air = kit.profile(kit.point("t", 0, point_class=PointClass.NORMAL, period_ms=air_ms))
+    valve = kit.profile(kit.point("closed", 0, point_class=PointClass.FEEDBACK))
+    kinds = [(range(1, 6), gas), (range(6, 6 + valves), valve), (range(41, 47), air)]
+    line, looks = ModelLine(), []
+
+    async def look(poller, unit):
+        while True:
+            await poller.read(f"dev{unit}", "closed")
+            looks.append((asyncio.get_running_loop().time(), unit))
+            await asyncio.sleep(0.25)
+
+    async def story():
+        devices = [(unit, profile) for units, profile in kinds for unit in units]
+        async with kit.polling(kit.bus("", *devices), line=line) as (poller, ear):
+            await asyncio.sleep(10)
+            looking = [asyncio.ensure_future(look(poller, unit)) for unit in range(6, 6 + valves)]
+            await asyncio.sleep(5)
+            tell(line)
+            await asyncio.sleep(seconds)
+            for one in looking:
+                one.cancel()
+        return line, ear, poller, looks
+
+    return virtual_run(story())
+
+
+@pytest.mark.parametrize("valves", [6, 12, 20, 31])
+def test_valves_that_run_at_once_take_no_device_from_sight(kit, valves):
+    """Each look is answered before the polls; so many of them left the rest of the bus no turn at all, and nobody was told."""
+    line, ear, _, looks = watched(kit, valves, lambda line: line.dead.add(43))
+    lost_at = ear.at(lambda e: getattr(e, "device", "") == "dev43" and getattr(e, "health", "") == "lost")
+    assert lost_at is not None
+    assert lost_at <= 15 + 10
+    for unit in (41, 42, 44, 45, 46):
+        assert max(line.gaps(unit, since=10)) <= 6.0, "twice what is promised of a bus that keeps up"
+    for unit in range(1, 6):
+        assert max(line.gaps(unit, since=10)) <= 1.0, "a detector waited for who looks at a valve"
+    for unit in range(6, 6 + valves):
+        seen = [at for at, looked in looks if looked == unit]
+        assert max(b - a for a, b in itertools.pairwise(seen)) <= 2.5, (
+            "a valve may have five seconds in all to show itself"
+        )
+
+
+def test_a_bus_that_leaves_out_polls_for_those_who_wait_is_called_overloaded(kit):
+    _, ear, poller, _ = watched(kit, 20, seconds=120, air_ms=300)
+    assert poller.schedule.turns.skipped > 100
+    assert not poller.schedule.turns.alarm_share > 0.02
+    assert [r.value for r in ear.readings("overloaded")][-1] is True
+
+
+def test_an_order_that_comes_while_valves_are_looked_at_waits_for_one_transaction(kit):
+    """Not for an alarm or anything else that would go before the next look."""
+
+    async def act(poller, line):
+        loop = asyncio.get_running_loop()
+
+        async def look():
+            while True:
+                await poller.read("dev31", "relay1")
+                await asyncio.sleep(0.01)
+
+        looking = [asyncio.ensure_future(look()) for _ in range(20)]
+        for n in range(100):
+            await asyncio.sleep(0.137 + 0.0017 * n)  # at any moment of what is under way
+            start, sent = loop.time(), []
+            await poller.write("dev31", "relay1", n % 2 == 0, lambda sent=sent: sent.append(loop.time()))
+            took.append(sent[0] - start)
+        for one in looking:
+            one.cancel()
+
+    took = []
+    live(kit, (), seconds=20, act=act)
+    assert max(took) <= 2 * READ_S + 0.002, "the one under way, and its own"
+
+
 def test_a_board_whose_every_channel_alarms_at_once_is_looked_at_again_once(kit):
     board = kit.profile(*(kit.alarm(f"gas{n}", n) for n in range(32)))
     line = ModelLine()

@@ -200,6 +200,25 @@ def test_the_earliest_deadline_goes_first_and_alarms_before_the_rest(kit):
     assert schedule.next(1.9, lambda slot: {"c": 3, "b": 2.5, "a": 2.5}[slot.device]) == 2.0
 
 
+def test_what_somebody_was_given_is_not_due_again_before_its_period_is_over(kit):
+    schedule = Schedule()
+    relay, alarm = (
+        slot(kit, "relay", 1, 0, point_class=PointClass.FEEDBACK),
+        slot(kit, "gas", 1, 0, point_class=PointClass.ALARM),
+    )
+    for s in (relay, alarm):
+        schedule.replace(s.device, [s])
+        schedule.answered(s.device, s.block, 0.7)
+    assert served(schedule, 0.8) == "gas", "an alarm keeps its time"
+    assert schedule.next(0.8, lambda _: 0) == 1.0
+    assert [served(schedule, 1.71), served(schedule, 1.71)] == ["gas", "relay"]
+    out = schedule.next(2.8, lambda s: 0 if s is relay else 9)
+    schedule.answered("relay", relay.block, 2.85)
+    schedule.done(out, 2.9)
+    assert relay.due == 3.85, "answered while its own question was under way"
+    assert not schedule.turns.skipped
+
+
 def test_of_each_class_the_earliest_deadline(kit):
     schedule = Schedule()
     for name, due, kind in (("a", 1, "ALARM"), ("b", 0, "ALARM"), ("c", 1, "NORMAL"), ("d", 0, "NORMAL")):
