@@ -147,7 +147,7 @@ class Engine:
             self._wake_up(stamped.event, stamped)
         elif isinstance(stamped.event, SiteLoaded):
             self.board.begin_waits(stamped.at)
-            self._dispose(stamped.at)
+            self._dispose(stamped.at, stamped.at)
         self._fire_until(stamped.at)
         self._now = stamped.at
         may_wait = self._dispatch(stamped)
@@ -379,7 +379,7 @@ class Engine:
         self._agreement.reach(stamped.at, stamped.id)
         self.register.relay_ladders()  # a rung that the site file left out meanwhile is due no more, the one above it may be
         if boot.downtime_ms is not None:
-            self._dispose(stamped.at)
+            self._dispose(stamped.at, Instant(stamped.at - boot.downtime_ms))
         self._count_as_blind(boot, stamped.at)
 
     def _count_as_blind(self, boot: Boot, at: Instant) -> None:
@@ -433,9 +433,8 @@ class Engine:
         self._watches.look_at_all(_moment(stamped))  # times of day have a meaning now
 
     def _site_loaded(self, stamped: Stamped) -> None:
-        """Each alert goes where its subject stands now; what is said once of calls for help that outlive it; all is looked at again."""
+        """What is said once of calls for help that outlive their button, door or rule; then all is looked at again."""
         for alert in self.alerts():
-            self.register.follow(alert, stamped.at)
             self.register.outlive(alert.id, stamped.at, gone=not (drills.is_test(alert) or self._is_known(alert)))
             self.register.shorten_shelf(alert.id, stamped.at, longest_shelf_ms(alert, self.compound))
         self._agreement.reach(stamped.at, stamped.id)
@@ -461,15 +460,16 @@ class Engine:
         self.board.away.forget_all_but(name for name, s in self.compound.subjects.items() if s.care is not None)
         self._watches.look_at_all(_moment(stamped))
 
-    def _dispose(self, at: Instant) -> None:
-        """Of alerts whose rule or subject went away, and that are no calls for help; then of those that call people to another door than
-        the site file says: before a climb that falls due calls anybody for them.
+    def _dispose(self, at: Instant, since: Instant) -> None:
+        """Of alerts whose rule or subject went away, and that are no calls for help; the others go where their subject stands now: before
+        what falls due, the end of a shelf or a climb, calls anybody for them, or to another door than the site file says. ``since``: from
+        when on.
         """
         for alert in self.alerts():
             if not (drills.is_test(alert) or self._is_known(alert) or calls_for_help(alert)):
                 self.register.close(alert, at, None, "withdrawn", "")
-            elif self.register.is_elsewhere(alert):
-                self.register.follow(alert, at)
+            else:
+                self.register.follow(alert, at, since)
 
     def _call_where_pressed(self, at: Instant) -> None:
         """Another button bears the name of the one that was pressed, which hangs elsewhere: nobody knows whether they were exchanged or put

@@ -252,7 +252,7 @@ class AlertRegister:
         """The siren falls silent for this alert; the climb goes on."""
         self.note(NoteKind.SILENCED, _replace(alert, silenced=True), at, who=who)
 
-    def is_elsewhere(self, alert: Alert) -> bool:
+    def _is_elsewhere(self, alert: Alert) -> bool:
         """Whether people are at the wrong door, and whose matter it is knows nothing: the site file says another place of its subject.
 
         Where the one place lies in the other they are near enough, and told; so they are where nobody is to come (now), and where nobody
@@ -271,18 +271,22 @@ class AlertRegister:
         """Whether it has moved out of reach of whoever was called for it."""
         return bool(alert.called_to) and self._is_far(alert, alert.place)
 
-    def follow(self, alert: Alert, at: Instant) -> None:
-        """Go with its subject to the place that the site file says now."""
+    def follow(self, alert: Alert, at: Instant, since: Instant) -> None:
+        """Go with its subject to the place that the site file says now. Who is called, is called at ``at``; what calls nobody is said as
+        of ``since``, before what falls due from then on.
+        """
         place = self._place_now(alert)
         if place == alert.place:
             return
-        calls = self.is_elsewhere(alert)
+        calls = self._is_elsewhere(alert)
         self._leave_crowd(alert)
         moved = _replace(alert, place=place)
         if calls:
             self._climb_from_start(self._say(ChangeKind.RE_ALARMED, lifecycle.re_alarm(moved), at, reason=MOVED), at)
         else:
-            self._say(ChangeKind.REGRADED, _replace(moved, called_to=alert.called_to or alert.place), at, reason=MOVED)
+            self._say(
+                ChangeKind.REGRADED, _replace(moved, called_to=alert.called_to or alert.place), since, reason=MOVED
+            )
 
     def _place_now(self, alert: Alert) -> str:
         """Of its subject; an alert about a place, and one about what is gone, has no other one than its own."""

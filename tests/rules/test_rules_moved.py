@@ -164,6 +164,26 @@ def test_a_climb_that_fell_due_while_nobody_ran_calls_nobody_to_the_old_place(le
     assert leak.said("gas-high") == ["re-alarmed", "told", "told"], "the district, three minutes after"
 
 
+@pytest.mark.parametrize("downtime", [10 * MINUTE, None])
+@pytest.mark.parametrize("hidden", ["shelved", "gone"])
+def test_nor_does_what_was_out_of_sight_when_it_moved(leak, hidden, downtime):
+    """Was: a shelf that ended while nobody ran called people to the old place, and the site file then to the new one."""
+    if hidden == "shelved":
+        leak.ask("shelve", "gas-high", for_ms=5 * MINUTE, reason="x")
+    else:
+        leak.gas(0.0, 10 * SECOND)
+    place = {
+        name: msgspec.structs.replace(s, place="b2/s1/9") if name == "gas" else s
+        for name, s in leak.compound.subjects.items()
+    }
+    leak.forget().restart(after=downtime, compound=msgspec.structs.replace(leak.compound, subjects=place))
+    leak.wait(leak.at + 10 * MINUTE)
+    assert {p.change.alert.place for p in leak.changes} == {"b2/s1/9"}
+    assert leak.said("gas-high")[0] == "regraded"
+    told = [p.change.at for p in leak.changes]
+    assert told == sorted(told), "its history has one order"
+
+
 def test_nor_does_one_of_an_alert_that_is_withdrawn_call_anybody(leak, house):
     """Was: the next rung was told of a detector that the site file had no more, and in the same moment that it was nothing."""
     other = (msgspec.structs.replace(s, id="gas-2") if s.id == "gas" else s for s in leak.compound.subjects.values())
