@@ -390,19 +390,21 @@ def _told(step: Item) -> str:
 def _show_history(items: list[Item]) -> Iterable[str]:
     """A column of dates; where no clock could be trusted, of seconds since the gateway's first start."""
     width = 17 if any(step.get("at_local") for step in items) else 12
+    first = False  # whether the next who are told are told that it was raised
     for step in items:
         kind = wide(say(f"step.{step['kind']}", language()), 13)
         who = f"{step['who'] or '—':<12}"
-        yield f"{moment(step, width)}  /{step['revision']:<3} {kind} {who} {_why(step)}".rstrip()
+        yield f"{moment(step, width)}  /{step['revision']:<3} {kind} {who} {_why(step, again=not first)}".rstrip()
+        first = step["kind"] == "raised" or (first and step["kind"] != "told")
 
 
-def _why(step: Item) -> str:
-    """The reason of a step in words; who was told, where that is the step."""
+def _why(step: Item, *, again: bool = False) -> str:
+    """The reason of a step in words; who was told, where that is the step. ``again``: not for the first time."""
     if step["kind"] in {"thinned", "left-out"}:
         return say(f"step.{step['kind']}_of", language(), count=step["reason"])
     called = step["told"][0] if step.get("told") else {}  # the first who was
     said = called.get("because", step["reason"])
-    because = f"because.{said}"
+    because = "because.raised_again" if again and called and said == "raised" else f"because.{said}"
     is_ours = because in CATALOGUE and (step["kind"] == "told" or step["who"] is None)
     reason = say(because, language()) if is_ours else str(said)
     if step["kind"] == "refused":  # "verb: verdict (principal)"

@@ -35,6 +35,7 @@ _AXES: dict[str, tuple[str, str]] = {
     "closed.mistaken": ("误报", "mistaken"),
     "closed.withdrawn": ("已撤销", "withdrawn"),
     "because.raised": ("告警发生", "the alert was raised"),
+    "because.raised_again": ("重新通知", "it is heard again"),
     "because.due": ("无人应答，到时上报", "nobody answered in time"),
     "because.nobody_below": ("下级无人值守", "nobody stands below"),
     "because.not_on_site": ("应答后未按时到场", "nobody was on site in time after the answer"),

@@ -308,9 +308,26 @@ def test_why_people_were_told_is_why_the_first_of_them_was():
         {"rung": "grid", "people": [], "because": "raised"},
         {"rung": "community", "people": ["c"], "because": "nobody_below"},
     ]
+    raised = {"at": 9600, "revision": 1, "kind": "raised", "who": None, "reason": ""}
     step = {"at": 9600, "revision": 2, "kind": "told", "who": None, "reason": "nobody_below", "told": told}
-    (line,) = desk._show_history([step])
+    _, line = desk._show_history([raised, step])
     assert line.endswith("building head head-b1, grid worker —, community c (the alert was raised)")
+
+
+def test_who_is_told_after_a_shelf_is_told_that_it_is_heard_again():
+    """Was: "the alert was raised", an hour after it was."""
+    told = [{"rung": "building", "people": ["head-b1"], "because": "raised"}]
+    kinds = ["raised", "received", "told", "shelved", "unshelved", "told"]
+    steps = [
+        {"at": n, "revision": n, "kind": kind, "who": None, "reason": ""} | ({"told": told} if kind == "told" else {})
+        for n, kind in enumerate(kinds)
+    ]
+    lines = list(desk._show_history(steps))
+    assert [line.rpartition("(")[2] for line in lines if "head-b1" in line] == [
+        "the alert was raised)",
+        "it is heard again)",
+    ]
+    assert next(desk._show_history(steps[-1:])).endswith("(it is heard again)"), "what came before it is kept no more"
 
 
 def test_a_call_whose_button_is_gone_says_so():
