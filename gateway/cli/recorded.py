@@ -149,7 +149,7 @@ def _replay(asked: argparse.Namespace) -> int:
     except StateFolderTaken as taken:
         return complain(asked, "cli.state_taken", REFUSED, folder=taken.folder)
     except StoreFault as fault:
-        return complain(asked, "cli.no_journal", REFUSED, detail=why(fault))
+        return complain(asked, "cli.no_journal", NO_DAEMON, detail=why(fault))
     if asked.json:
         for item in objects(replayed, window):
             print_item(item)

@@ -73,7 +73,7 @@ def test_what_the_system_refuses_is_said_in_chinese(tmp_path, capsys, monkeypatc
     nowhere = str(tmp_path / "nowhere")
     assert main(["journal", "--state", nowhere]) == 69
     assert capsys.readouterr().err == f"读不了日志：{nowhere}: 没有这个文件或目录\n"
-    assert main(["replay", "examples/one-stairwell", "--journal", str(tmp_path / "text")]) == 1
+    assert main(["replay", "examples/one-stairwell", "--journal", str(tmp_path / "text")]) == 69
     assert capsys.readouterr().err.splitlines()[-1] == f"读不了日志：{tmp_path / 'text'}: 不是网关的数据库"
     assert refused(StateFolderUnusable(errno.ENOENT, "No such file or directory", nowhere)) == "没有这个文件或目录"
     assert refused(PermissionError(errno.EACCES, "open to others (mode 0644)")) == "open to others (mode 0644)"
