@@ -13,13 +13,13 @@ from e2e.walking import needs
 
 from .torture import kills, offline, old_stores, soak, stage, waits, years
 from .torture.__main__ import _try
-from .torture.bugs import BREAKING
+from .torture.bugs import BREAKING, CO2_PPM, STUFFY
 from .torture.cuts import judge_all, record_daemon
 from .torture.document import figures, markdown
 from .torture.faults import FAULTS, Fault
 from .torture.jobs import in_jobs, shares
 from .torture.needed import tracing
-from .torture.register import DANGERS, Kind, Register
+from .torture.register import BY_ITSELF, Kind, Register
 from .torture.rows import Budget, Row, keep, kept, table
 
 pytestmark = pytest.mark.filterwarnings("ignore:isSet:DeprecationWarning")  # modbus_tk's own
@@ -224,12 +224,12 @@ def _told(alert: str, revision: int, sequence: int, change: str = "raised", kind
 TWO = _told("a", 1, 1), _told("b", 1, 2)
 
 
-def test_the_dangers_a_register_knows_are_built_in_rules_and_all_urgent_ones_but_those_about_the_gateway_itself():
+def test_what_may_come_by_itself_are_built_in_rules_and_none_of_them_urgent_but_those_about_the_gateway():
     text = resources.files("gateway.rules").joinpath("builtin.yaml").read_text(encoding="utf-8")
     priorities = {rule["rule"]: rule["priority"] for rule in yaml.safe_load(text)["rules"]}
-    assert priorities.keys() >= DANGERS
+    assert priorities.keys() >= BY_ITSELF
     urgent = {rule for rule, priority in priorities.items() if priority in {"critical", "high"}}
-    assert urgent - DANGERS == {"output-not-confirmed", "line-lost"}
+    assert urgent & BY_ITSELF == {"output-not-confirmed", "line-lost"}
 
 
 @pytest.mark.parametrize(
@@ -244,6 +244,11 @@ def test_the_dangers_a_register_knows_are_built_in_rules_and_all_urgent_ones_but
         ([_told("a", 1, 1), _told("b", 1, 3)], {"wrong": ["lane critical: 1 of 3 messages never came"]}),
         ([*TWO, _told("f", 1, 3, kind=("gas-high", "gas-1"))], {"wrong": ["false alert: gas-high of gas-1"]}),
         ([*TWO, _told("f", 1, 3, kind=("sos", "pb-2"))], {"wrong": ["false alert: sos of pb-2"]}),
+        ([*TWO, _told("f", 1, 3, kind=("duress", "pb-1"))], {"wrong": ["false alert: duress of pb-1"]}),
+        (
+            [*TWO, _told("f", 1, 3, kind=("a-rule-of-the-site", "pb-1"))],
+            {"wrong": ["false alert: a-rule-of-the-site of pb-1"]},
+        ),
         ([*TWO, _told("f", 1, 3, kind=("device-lost", "gas-1"))], {}),
     ],
 )
@@ -255,3 +260,47 @@ def test_a_register_finds_what_is_lost_doubled_out_of_order_or_false(heard, wron
     register.close_account(row := Row())
     found = {"lost": row.lost, "doubled": row.doubled, "out_of_order": row.out_of_order, "wrong": row.wrong}
     assert {name: value for name, value in found.items() if value} == wrong
+
+
+@pytest.mark.parametrize(
+    ("kind", "found"),
+    [
+        (("gas-high", "gas-302"), "wrong"),
+        (("duress", "gate-1"), "wrong"),
+        (("sos", "pb-02"), "wrong"),
+        (("stranger", "gate-1"), "wrong"),
+        (("part-failing", "worker-doors"), "wrong"),
+        (("line-lost", "bus-line"), "late"),
+        (("disk-failing", "store"), "late"),
+        (("line-lost", "radio-hci0"), None),
+    ],
+)
+def test_an_alert_on_a_stage_that_nobody_caused_is_found_but_for_what_the_fault_itself_is_told_by(
+    tmp_path, kind, found
+):
+    whole = stage.Stage(tmp_path)
+    whole.brings("line-lost", "radio-hci0")
+    whole._heard(_told("a", 1, 1, kind=kind))
+    whole.cause("sos", "pb-01")
+    whole._heard(_told("b", 1, 2, kind=("sos", "pb-01")))
+    whole.close_account(row := Row(trials=1))
+    said = [f"false alert: {kind[0]} of {kind[1]}"]
+    assert (row.lost, row.doubled, row.clean) == (0, 0, found is None)
+    assert {"wrong": row.wrong, "late": row.late} == {"wrong": [], "late": []} | ({found: said} if found else {})
+
+
+def test_a_life_that_calls_out_of_nothing_is_found_out(tmp_path):
+    needs()
+
+    async def story() -> Row:
+        async with stage.Stage(tmp_path, ("rules:\n", STUFFY)) as whole:
+            await whole.live()
+            whole.world.air_hall.holding[CO2_PPM] = 1600  # the laboratory says nothing of it
+            await whole.until(lambda: whole.raised.get(("stuffy", "air-hall")), "it is stuffy")
+            whole.press_some(1)
+            await whole.all_heard()
+            return whole.close_account(Row(trials=1))
+
+    row = asyncio.run(story())
+    assert (row.raised, row.lost, row.doubled) == (1, 0, 0)
+    assert row.wrong == ["false alert: stuffy of air-hall"]

@@ -58,6 +58,8 @@ class FullStage(Stage):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, *_full_site())
+        self.brings("line-lost", "bus-converter", "bus-box")
+        self.brings("part-failing", "worker-stream-east")
         secret = self.world.folder / "east.password"
         secret.write_text("east-password-0123456789", encoding="utf-8")
         secret.chmod(0o600)
@@ -148,6 +150,7 @@ async def _three_readings(folder: Path, budget: Budget, how: str, code: int) -> 
     for n in budget.rounds():
         async with Stage(folder / str(n)) as stage:
             stage.held_s = HANGS_S
+            stage.brings("part-failing", "worker-core")
             await stage.acquaint()
             await stage.up(*entry)
             for crash in range(3):
@@ -182,6 +185,7 @@ async def at_the_start(folder: Path, budget: Budget) -> Row:
         budget.rounds(), itertools.cycle((("raises", RAISED), ("hangs", EXIT_HUNG))), strict=False
     ):
         async with Stage(folder / str(n), ("rules:\n", STUFFY)) as stage:
+            stage.brings("part-failing", "worker-core")
             entry = BREAKING, "rule", "stuffy", how
             await stage.live()  # a life before, with alerts that the others must know
             stage.press_some(PRESSES)

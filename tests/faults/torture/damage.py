@@ -76,6 +76,7 @@ async def files(folder: Path, budget: Budget) -> Row:
 async def _trial(folder: Path, name: str, kind: str, dice: random.Random) -> tuple[Row, int, int]:
     row, what = Row(), f"{name} {kind}"
     async with Stage(folder) as stage:
+        stage.brings("disk-failing", "store")
         await stage.live()
         stage.world.gate.pass_known()
         stage.stranger()
@@ -141,6 +142,7 @@ async def keys(folder: Path, budget: Budget) -> Row:
 async def _trial_of_a_key(folder: Path, dice: random.Random) -> Row:
     row = Row(trials=1)
     async with Stage(folder) as stage:
+        stage.brings("disk-failing", "store")
         await stage.live()
         await asyncio.to_thread(stage.broker.stop)
         stage.press_some(WAITING)

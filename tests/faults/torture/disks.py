@@ -92,6 +92,9 @@ async def _sick(folder: Path, budget: Budget, sick: Spell, well: Spell, *, at_on
     """
     row, good, bad = Row(), [], []
     async with Stage(folder) as stage:
+        stage.brings("disk-failing", "store")
+        for rule in ("gas-low", "gas-high"):
+            stage.brings(rule, "gas-301")  # leaks that use up the last room
         with small_disk(stage.world.state, ROOM):
             await stage.live()
             for n in budget.rounds():
@@ -210,6 +213,7 @@ async def slow(folder: Path, budget: Budget) -> Row:
     """Two seconds for every fsync; press to siren on a good disk beside it, in the same run and under the same strace."""
     row, good, bad = Row(), [], []
     async with Stage(folder) as stage:
+        stage.brings("disk-failing", "store")
         await stage.live()
         for _ in budget.rounds():
             async with injected(stage, _SYNC, _HARMLESS):

@@ -31,6 +31,7 @@ LIMIT_S = 2.0
 BESIDE_S = 10.0
 """An alarm beside a bus that babbles: unbounded it was 90 s and longer, while the machine was otherwise idle."""
 CHATTER_S = 5.0
+SMOKE = "smoke", "smoke-302"
 AN_ENDPOINT = 170
 PATIENT = (
     ("grid: 2s, community: 4s, street: 6s, district: 8s", "grid: 1h, community: 2h, street: 3h, district: 4h"),
@@ -221,6 +222,8 @@ async def chattering(folder: Path, budget: Budget) -> Row:
         before = rss_mib(stage)
         for _ in budget.rounds():
             began, on = loop.time(), False
+            if SMOKE not in stage.raised:
+                stage.cause(*SMOKE)
             stage.press_some(2)
             while loop.time() - began < CHATTER_S:
                 on = not on
@@ -316,7 +319,7 @@ async def _judge_babble(stage: Stage, row: Row, alert: str, began: float) -> Non
 
 async def babbling_bus(folder: Path, budget: Budget) -> Row:
     """A converter sends heads of long frames as fast as it is read; a trial is smoke on the bus beside it, and a press."""
-    row, loop, calls, smoke = Row(), asyncio.get_running_loop(), 0, ("smoke", "smoke-302")
+    row, loop, calls = Row(), asyncio.get_running_loop(), 0
 
     async def babble(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal calls
@@ -330,20 +333,23 @@ async def babbling_bus(folder: Path, budget: Budget) -> Row:
     server = await asyncio.start_server(babble, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with server, Stage(folder, ("  peer:", _BABBLER % port + "  peer:")) as stage:
+        stage.brings("line-lost", "bus-babbler")
         await stage.live()
         await stage.until(lambda: calls, "the converter is called")
         before = rss_mib(stage)
         for _ in budget.rounds():
-            began, told = loop.time(), len(stage.arrivals(*smoke))
+            began, told = loop.time(), len(stage.arrivals(*SMOKE))
             stage.press_some(1)
+            if SMOKE not in stage.raised:
+                stage.cause(*SMOKE)
             stage.world.smoke_in_302(there=True)
-            await stage.until(lambda told=told: len(stage.arrivals(*smoke)) > told, "the smoke is told of")
+            await stage.until(lambda told=told: len(stage.arrivals(*SMOKE)) > told, "the smoke is told of")
             await stage.until_heard_since(began, row)
             if row.recoveries_s[-1] > BESIDE_S:
                 row.late.append(f"smoke waited {row.recoveries_s[-1]} s beside a bus that babbles")
-            told = len(stage.arrivals(*smoke))
+            told = len(stage.arrivals(*SMOKE))
             stage.world.smoke_in_302(there=False)
-            await stage.until(lambda told=told: len(stage.arrivals(*smoke)) > told, "and of its end")
+            await stage.until(lambda told=told: len(stage.arrivals(*SMOKE)) > told, "and of its end")
             await stage.close_all()
             row.trials += 1
         babbled = (await stage.counts())["bus-babbler.babbled"]

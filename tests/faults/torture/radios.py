@@ -22,6 +22,7 @@ PRESSES = 2
 Failure = Callable[[Air, float], Awaitable[None]]
 """Breaks the radio on this air for so many seconds, or a little longer."""
 ADAPTERS = {"hci0": "00:1A:7D:DA:71:01", "hci1": "00:1A:7D:DA:71:02"}
+LINES = "radio-hci0", *(f"radio-{address.replace(':', '').lower()}" for address in ADAPTERS.values())
 
 
 def story(fail: Failure) -> Callable[[Path, Budget], Awaitable[Row]]:
@@ -30,6 +31,7 @@ def story(fail: Failure) -> Callable[[Path, Budget], Awaitable[Row]]:
     async def told(folder: Path, budget: Budget) -> Row:
         row, loop = Row(), asyncio.get_running_loop()
         async with Stage(folder) as stage:
+            stage.brings("line-lost", *LINES)
             await stage.live()
             for _ in budget.rounds():
                 stage.press_some(PRESSES)
@@ -56,6 +58,7 @@ async def one_of_two_pulled(folder: Path, budget: Budget) -> Row:
     named = ", ".join(f'"{address}"' for address in ADAPTERS.values())
     row, silence = Row(), f"silence: {RADIO_SILENCE_S}s"
     async with Stage(folder, (silence, f"{silence}, adapters: [{named}]")) as stage:
+        stage.brings("line-lost", *LINES)
         air = stage.world.air
         await bluez(air).add_adapter("hci1", ADAPTERS["hci1"])
         await stage.live()

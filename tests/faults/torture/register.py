@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Container, Iterable
 
 import aiomqtt
 import msgspec
@@ -22,32 +22,38 @@ from .rows import Row
 Kind = tuple[str, str]
 """Rule and subject."""
 
-DANGERS = frozenset(
+BY_ITSELF = frozenset(
     [
-        "gas-high",
-        "gas-low",
-        "smoke",
-        "smoke-early",
-        "co-high",
-        "oxygen-low",
-        "fire-call",
-        "detector-alarm",
-        "sos",
-        "sos-suspect",
-        "duress",
-        "water-leak",
-        "residual-current",
-        "residual-prealarm",
-        "line-hot",
-        "door-forced",
-        "tamper",
-        "door-held-open",
-        "door-attempts",
-        "welfare-absence",
-        "mains-lost",
+        "device-lost",
+        "device-out-of-service",
+        "line-lost",
+        "part-failing",
+        "uplink-lost",
+        "output-not-confirmed",
+        "output-held",
+        "terminal-unproven",
+        "terminal-gap",
+        "terminal-log-full",
+        "button-missing",
+        "button-faulty",
+        "button-quiet",
+        "battery-low",
+        "sensor-due",
+        "bus-overloaded",
+        "clock-unsynchronised",
+        "disk-failing",
+        "welfare-unknown",
+        "air-co2",
+        "air-pm25",
+        "air-tvoc",
     ]
 )
-"""Built-in rules that speak of something in the world, which only the simulator brings about."""
+"""Built-in rules about the gateway and its devices, of which a fault may raise an alert; and of air that moves as it likes."""
+
+
+def false_alerts(heard: Iterable[Kind], known: Container[Kind], rules: Container[str] = ()) -> list[Kind]:
+    """What came of nothing: it was not caused, and the fault is not told by it (``known``, or whatever is of ``rules``)."""
+    return sorted(kind for kind in set(heard) if not (kind in known or kind[0] in rules))
 
 
 class _Told(Struct):
@@ -128,14 +134,6 @@ class Register:
         """Alerts that did not come of something caused."""
         return sum(max(0, n - len(self.alerts[kind])) for kind, n in self.caused.items())
 
-    def false(self) -> list[Kind]:
-        """What came of nothing: alerts of a danger or a call for help that nobody caused.
-
-        What a fault brings about by itself, such as a lost device, is no danger that was made up.
-        """
-        touched = {subject for _, subject in self.caused}
-        return sorted((rule, subject) for rule, subject in self.alerts if rule in DANGERS and subject not in touched)
-
     def close_account(self, row: Row) -> None:
         """What was caused against what came."""
         row.raised += self.caused.total()
@@ -143,7 +141,8 @@ class Register:
         row.doubled += self.doubled + sum(max(0, len(self.alerts[kind]) - n) for kind, n in self.caused.items())
         row.out_of_order += self.disordered
         row.wire_repeats += self.repeats
-        row.wrong += [f"false alert: {rule} of {subject}" for rule, subject in self.false()]
+        false = false_alerts(self.alerts, self.caused, BY_ITSELF)
+        row.wrong += [f"false alert: {rule} of {about}" for rule, about in false]
         for lane, seen in self._lanes.items():
             if len(seen) != max(seen):
                 row.wrong.append(f"lane {lane}: {max(seen) - len(seen)} of {max(seen)} messages never came")

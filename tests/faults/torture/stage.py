@@ -24,6 +24,7 @@ from e2e.walking import SITE, Walk
 from gateway.sim.compound import SIREN, VALVE
 from gateway.sim.receiver import DutyOffice, gaps_among
 
+from .register import Kind, false_alerts
 from .rows import Row
 
 BUTTONS = 24
@@ -37,6 +38,8 @@ READ, WRITTEN = frozenset({1, 2, 3, 4}), frozenset({5, 6, 15, 16})
 """Modbus function codes."""
 RECORDING = "sos-suspect"
 """The rule of authentic presses that are older than others: here only recordings are, and they are known."""
+OF_A_BUSY_MACHINE = frozenset({"disk-failing", "device-lost", "line-lost", "bus-overloaded"})
+"""Rules that go by time: where others want disk and cores, a sync takes three seconds, and the compound, which is one process, answers late."""
 SPOKEN_TO = frozenset({"sos", "stranger"})
 """Rules whose alerts end when somebody has spoken to somebody."""
 PATIENCE_S = 120.0
@@ -68,10 +71,12 @@ class Stage(Walk):
         folder.mkdir(parents=True, exist_ok=True)
         super().__init__(folder, site=template(folder, *edits, buttons=buttons), uplink_port=uplink_port)
         self.office._heard = self._heard
-        self.raised: dict[tuple[str, str], list[str]] = defaultdict(list)
-        self.open: dict[str, tuple[str, str]] = {}
-        self.pending: dict[tuple[str, str], int] = {}
+        self.raised: dict[Kind, list[str]] = defaultdict(list)
+        self.open: dict[str, Kind] = {}
+        self.pending: dict[Kind, int] = {}
         """What was caused and is not heard of yet -> how many alerts of its kind had been before."""
+        self.brought: set[Kind] = set()
+        """By what the fault of this row may be told."""
         self.digests: dict[str, str] = {}
         """Message id -> SHA-256 of its body, as it came first."""
         self.valve_writes: list[int] = []
@@ -109,7 +114,7 @@ class Stage(Walk):
 
         return written
 
-    def waiting_for(self) -> list[tuple[str, str]]:
+    def waiting_for(self) -> list[Kind]:
         """Caused, and not at the receiver yet."""
         for kind in [kind for kind, before in self.pending.items() if len(self.raised[kind]) > before]:
             del self.pending[kind]
@@ -123,6 +128,10 @@ class Stage(Walk):
     def cause(self, rule: str, subject: str) -> None:
         self.caused(rule, subject)
         self.pending[rule, subject] = len(self.raised[rule, subject])
+
+    def brings(self, rule: str, *subjects: str) -> None:
+        """A fault of this row may be told by such alerts; any other that nobody caused is false."""
+        self.brought |= {(rule, subject) for subject in subjects}
 
     def idle(self, n: int) -> list[str]:
         """Buttons of which no alert is open or on its way."""
@@ -290,6 +299,10 @@ class Stage(Walk):
             row.wrong.append(f"gaps in a lane: {gaps}")
         if summary["unreadable"]:
             row.wrong.append(f"{summary['unreadable']} unreadable bodies")
+        unasked = set(self.score.unasked())
+        heard = (kind for kind, alerts in self.raised.items() if unasked & set(alerts))
+        for rule, about in false_alerts(heard, self.brought):
+            (row.late if rule in OF_A_BUSY_MACHINE else row.wrong).append(f"false alert: {rule} of {about}")
         if self.replayed:
             row.notes.append(f"{self.replayed} old frames of an encrypted button were sent again")
         if False in {bool(value) for value in self.valve_writes}:
