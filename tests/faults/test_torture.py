@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 from importlib import resources
 
 import pytest
 import yaml
 from e2e.walking import needs
+from fuzz.targets import TARGETS
 
-from .torture import kills, offline, old_stores, soak, stage, waits, years
+from .torture import fuzzing, kills, offline, old_stores, soak, stage, waits, years
 from .torture.__main__ import _try
 from .torture.bugs import BREAKING, CO2_PPM, STUFFY
 from .torture.cuts import judge_all, record_daemon
 from .torture.document import figures, markdown
 from .torture.faults import FAULTS, Fault
-from .torture.jobs import in_jobs, shares
+from .torture.jobs import TESTS, in_jobs, shares
 from .torture.needed import tracing
 from .torture.register import BY_ITSELF, Kind, Register
 from .torture.rows import Budget, Row, keep, kept, table
@@ -138,6 +140,38 @@ def test_waits_that_begin_anew_in_every_life_are_found_out(tmp_path, monkeypatch
         monkeypatch.setattr(waits, name, 8.0)  # one life more than that shows it
     row = asyncio.run(waits.waiting(tmp_path, Budget(1, 60), BREAKING, "forgets", "watch", "-"))
     assert [wrong for wrong in row.wrong if wrong.startswith("the delay began anew")], row
+
+
+def test_a_full_run_of_hostile_bytes_tries_every_target_and_one_gone_on_with_takes_up_where_it_stopped():
+    for length in (FAULTS["hostile-bytes"].full, FAULTS["hostile-bytes"].quick):
+        assert {fuzzing.turn(n, Budget(*length)) for n in range(length[0])} == set(TARGETS)
+    stopped = [fuzzing.turn(n, Budget(9, 1)) for n in range(9)]
+    went_on = [fuzzing.turn(n, Budget(len(TARGETS) - 9, 1, "9")) for n in range(len(TARGETS) - 9)]
+    assert sorted(stopped + went_on) == sorted(TARGETS)
+
+
+def test_hostile_bytes_share_their_time_and_say_how_they_were_made(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(TESTS))
+    row = fuzzing.hostile_bytes(tmp_path, Budget(2, 30))
+    assert (row.trials, row.clean) == (2, True), row
+    first, second = row.notes
+    assert re.search(r"\((blind|guided by coverage), \d+ s\)$", first), first
+    assert [note.partition(":")[0] for note in (first, second)] == fuzzing.TARGETS[:2]
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "wrong"),
+    [
+        (0, "blind, seed 1, 3 s a target\nx: 12 inputs, nothing found\n", []),
+        (0, "guided by coverage, 3 s a target\nx: 0 inputs, nothing found\n", ["x: guided by coverage, 3 s a target / x: 0 inputs, nothing found"]),
+        (0, "guided by coverage, 3 s a target\nx: ? inputs, nothing found\n", ["x: guided by coverage, 3 s a target / x: ? inputs, nothing found"]),
+        (1, "blind, seed 1, 3 s a target\nx: build/fuzz/x-1\nKeyError", ["x: blind, seed 1, 3 s a target / x: build/fuzz/x-1 / KeyError"]),
+        (1, "", ["x: nothing was said"]),
+    ],
+)  # fmt: skip
+def test_a_find_and_a_target_that_got_nothing_are_wrong(code, said, wrong):
+    fuzzing.judge(row := Row(), "x", subprocess.CompletedProcess([], code, said, ""), 3.0)
+    assert row.wrong == wrong
 
 
 def test_an_account_that_does_not_balance_is_not_clean():

@@ -137,8 +137,8 @@ FAULTS: dict[str, Fault] = {
     "bug-in-a-site-rule": Fault(_real(bugs.rule), (20, 900), (1, 60)),
     "hostile-bytes": Fault(
         fuzzing.hostile_bytes,
-        (15, 1800),
-        (15, 90),
+        (len(fuzzing.TARGETS), 1800),
+        (len(fuzzing.TARGETS), 240),
         apart="tests/fuzz gives the same bytes to the same targets",
         needs=(),
     ),
