@@ -7,7 +7,7 @@
     python tests/faults/breaking.py rule NAME raises|hangs SITE --state DIR
     python tests/faults/breaking.py forgets KIND - SITE --state DIR         rows of this kind, over every start
 
-A hang is looked for more often than in the shipped code, so that a trial takes seconds. Every worker that is hired is said on
+A hang is looked for more often than in the shipped code, and a worker is called well again sooner, so that a trial takes seconds. Every worker that is hired is said on
 stderr, as JSON: {"hired": name, "ring": life|service}.
 
 A test entry point like ``crashing.py``; everything else is the shipped code, run as ``loudong run`` runs it.
@@ -23,6 +23,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from gateway import supervise
 from gateway.app import hanging
 from gateway.app.logs import set_up_logging
 from gateway.app.running import run
@@ -35,6 +36,7 @@ from gateway.rules.watches import Watchkeeper
 from gateway.supervise import Ring, Supervisor
 
 LOOK_S, BURNT_S = 0.3, 0.5
+SETTLED_S = 3.0
 SLOW_S = 0.8 * BURNT_S
 SLOW = '{"slow": "begun"}', '{"slow": "done"}'
 """Said on stderr around what is slow."""
@@ -126,6 +128,7 @@ def forget(kind: str) -> None:
 
 def main() -> None:
     what, name, figure, site, _, state = sys.argv[1:7]
+    supervise.SETTLED_S = SETTLED_S
     hanging.LOOK_S, hanging.BURNT_S, hanging.BURNT_WHOLE_S = LOOK_S, BURNT_S, 3 * BURNT_S
     match what:
         case "worker":

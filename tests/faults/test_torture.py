@@ -15,7 +15,7 @@ from fuzz.targets import TARGETS
 
 from .torture import fuzzing, kills, offline, old_stores, soak, stage, waits, years
 from .torture.__main__ import _try
-from .torture.bugs import BREAKING, CO2_PPM, STUFFY
+from .torture.bugs import BREAKING, CO2_PPM, STUFFY, judge_service
 from .torture.cuts import judge_all, record_daemon
 from .torture.document import figures, markdown
 from .torture.faults import FAULTS, Fault
@@ -172,6 +172,27 @@ def test_hostile_bytes_share_their_time_and_say_how_they_were_made(tmp_path, mon
 def test_a_find_and_a_target_that_got_nothing_are_wrong(code, said, wrong):
     fuzzing.judge(row := Row(), "x", subprocess.CompletedProcess([], code, said, ""), 3.0)
     assert row.wrong == wrong
+
+
+FAILED, WELL = '{"worker": "%s", "event": "worker_failed"}\n', '{"worker": "%s", "event": "worker_recovered"}\n'
+
+
+@pytest.mark.parametrize(
+    ("log", "wrong"),
+    [
+        (WELL % "doors" + FAILED % "control" + WELL % "control", []),
+        (
+            FAILED % "control" + WELL % "control" + FAILED % "control" + WELL % "control",
+            ["a bug in control made control fail 2 times"],
+        ),
+        (FAILED % "control" + FAILED % "doors" + WELL % "control", ["a bug in control made doors fail 1 times"]),
+        (FAILED % "control", ["control did not fail and come back"]),
+        (WELL % "control", ["control did not fail and come back"]),
+        ("", ["control did not fail and come back"]),
+    ],
+)
+def test_a_service_worker_that_does_not_fail_alone_or_does_not_come_back_is_wrong(log, wrong):
+    assert judge_service(log, "control") == wrong
 
 
 def test_an_account_that_does_not_balance_is_not_clean():

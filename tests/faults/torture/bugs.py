@@ -8,10 +8,13 @@ hangs ends itself; nothing stands behind it here.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from gateway.app.hanging import EXIT_HUNG
 from gateway.sim.ports import free_port
@@ -95,10 +98,34 @@ async def service(folder: Path, budget: Budget) -> Row:
             if not stage.alive:
                 row.wrong.append(f"a bug in {worker} ended the process")
                 continue
+            with contextlib.suppress(AssertionError):
+                await stage.until(
+                    lambda b=before, w=worker: is_well(stage.log_text()[b:], w), f"{worker} is well again"
+                )
+            row.wrong += judge_service(stage.log_text()[before:], worker)
             await stage.close_all()
             await stage.kill()
         _note(row, workers)
         return stage.close_account(row)
+
+
+def judge_service(log: str, broken: str) -> list[str]:
+    """What is wrong with a life in which this service worker raised once: it alone fails, once, and is well again by itself."""
+    failed = Counter(one["worker"] for one in _said(log) if one.get("event") == "worker_failed")
+    wrong = [
+        f"a bug in {broken} made {worker} fail {n} times" for worker, n in failed.items() if (worker, n) != (broken, 1)
+    ]
+    return wrong if broken in failed and is_well(log, broken) else [*wrong, f"{broken} did not fail and come back"]
+
+
+def is_well(log: str, worker: str) -> bool:
+    """Whether the last that was said of it is that it is well."""
+    last = [one["event"] for one in _said(log) if one.get("worker") == worker and "event" in one]
+    return last[-1:] == ["worker_recovered"]
+
+
+def _said(log: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.splitlines() if line.startswith('{"worker"') and line.endswith("}")]
 
 
 async def life(folder: Path, budget: Budget) -> Row:
