@@ -57,9 +57,11 @@ def _install() -> None:
     """Bring what the lock names, once: two test processes may come here at the same time."""
     for program in ("node", "npm"):
         if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed")
+            pytest.skip(f"{program} is not installed: apt-get install --no-install-recommends nodejs npm")
     if int(_run(["node", "--version"], "", RUN_S, ROOT).stdout.lstrip("v").split(".")[0]) < OLDEST_NODE:
-        pytest.skip(f"node is older than {OLDEST_NODE}")
+        pytest.skip(
+            f"node is older than {OLDEST_NODE}: the tests' judges and the modbus-serial slave need that or a newer one"
+        )
     FOLDER.mkdir(exist_ok=True)
     lock = (SCRIPTS / "package-lock.json").read_bytes()
     wanted, stamp = hashlib.sha256(lock).hexdigest(), FOLDER / "installed"

@@ -35,6 +35,7 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "rtu") == 0) {
         modbus_t *context = modbus_new_rtu(argv[2], 9600, 'N', 8, 1);
         modbus_set_slave(context, atoi(argv[3]));
+        modbus_set_byte_timeout(context, 0, 20000); /* else what others on the line say runs into its own next question */
         if (modbus_connect(context) != 0)
             return 1;
         puts("ready");

@@ -2,17 +2,19 @@
 
 import asyncio
 import contextlib
-import os
+import functools
 import shutil
 import subprocess
-import threading
-import tty
+import time
 from pathlib import Path
 
 import pytest
 import serial
 from instruments.node import serving
+from instruments.trunk import trunk
+from instruments.unhurried import unhurried_run
 from modbus_tk import defines, modbus_rtu, modbus_tcp
+from modbus_tk import hooks as modbus_hooks
 from pymodbus import FramerType
 from pymodbus.datastore import ModbusDeviceContext, ModbusSequentialDataBlock, ModbusServerContext
 from pymodbus.server import ModbusSerialServer, ModbusTcpServer
@@ -23,50 +25,21 @@ from gateway.drivers.modbus.port import SerialLine
 from gateway.drivers.modbus.rtu import RtuLine
 from gateway.drivers.modbus.tcp import TcpLine
 from gateway.drivers.modbus.tcp_wire import TcpWire
+from gateway.events import Quality
 from gateway.faults import DeviceFault
 from gateway.sim.ports import free_port
-from gateway.site.profile import Space
+from gateway.site.profile import PointClass, Space
 
 
-@contextlib.contextmanager
-def wire():
-    """Two pseudo-terminals joined by a thread: the slave's end and ours are both real serial devices."""
-    ends = [os.openpty() for _ in range(2)]
-    for fd in (fd for pair in ends for fd in pair):
-        tty.setraw(fd)
-    stop_r, stop_w = os.pipe()
-
-    def pump():
-        import select
-
-        masters = {ends[0][0]: ends[1][0], ends[1][0]: ends[0][0]}
-        while True:
-            ready, _, _ = select.select([*masters, stop_r], [], [])
-            if stop_r in ready:
-                return
-            for fd in ready:
-                with contextlib.suppress(OSError):
-                    os.write(masters[fd], os.read(fd, 4096))
-
-    thread = threading.Thread(target=pump)
-    thread.start()
-    try:
-        yield os.ttyname(ends[0][1]), os.ttyname(ends[1][1])
-    finally:
-        os.write(stop_w, b".")
-        thread.join()
-        for fd in (*ends[0], *ends[1], stop_r, stop_w):
-            os.close(fd)
-
-
-def fill(server):
-    slave = server.add_slave(1)
+def fill(server, unit=1):
+    slave = server.add_slave(unit)
     for name, kind, first in (("h", defines.HOLDING_REGISTERS, 1000), ("i", defines.ANALOG_INPUTS, 2000)):
         slave.add_block(name, kind, 0, 64)
         slave.set_values(name, 0, [first + n for n in range(64)])
     slave.add_block("c", defines.COILS, 0, 64)
     slave.add_block("d", defines.DISCRETE_INPUTS, 0, 64)
     slave.set_values("d", 0, [n % 2 for n in range(64)])
+    return slave
 
 
 PATIENCE_MS = 10_000
@@ -105,7 +78,7 @@ async def converse(line):
 
 
 def test_modbus_tk_over_a_serial_line():
-    with wire() as (ours, theirs):
+    with trunk() as (ours, theirs):
         port = serial.Serial(theirs, 9600, timeout=0)
         server = modbus_rtu.RtuServer(port)
         fill(server)
@@ -161,7 +134,7 @@ def test_pymodbus_over_tcp_in_both_framings(framer):
 
 
 def test_pymodbus_over_a_serial_line():
-    with wire() as (ours, theirs):
+    with trunk() as (ours, theirs):
 
         async def story():
             server = ModbusSerialServer(pymodbus_unit(), framer=FramerType.RTU, port=theirs, baudrate=9600)
@@ -197,7 +170,7 @@ def running(*command):
 
 
 def test_libmodbus_over_a_serial_line(slave):
-    with wire() as (ours, theirs), running(slave, "rtu", theirs, "1", "0"):
+    with trunk() as (ours, theirs), running(slave, "rtu", theirs, "1", "0"):
         asyncio.run(converse(SerialLine(ours)))
 
 
@@ -223,12 +196,84 @@ def test_a_slow_libmodbus_slave_never_gives_a_wrong_value(slave):
         await line.close()
         assert missed >= 1
 
-    with wire() as (ours, theirs), running(slave, "rtu", theirs, "1", "60"):
+    with trunk() as (ours, theirs), running(slave, "rtu", theirs, "1", "60"):
         asyncio.run(story(ours))
 
 
 def modbus_serial(*arguments):
     return serving("modbus_slave.mjs", *arguments)
+
+
+@contextlib.contextmanager
+def units_of_modbus_tk(ends):
+    """One server for both: in one process with us it has not the time to sort what other units say from its questions."""
+    with serial.Serial(ends[0], 9600, timeout=0) as port:
+        server = modbus_rtu.RtuServer(port)
+
+        @contextlib.contextmanager
+        def start(unit, delay_ms):
+            slave = fill(server, unit)
+
+            def dawdle(asked):
+                time.sleep(delay_ms / 1000 if asked[0] is slave else 0)
+
+            modbus_hooks.install_hook("modbus.Slave.handle_request", dawdle)
+            yield
+            server.remove_slave(unit)
+            modbus_hooks.uninstall_hook("modbus.Slave.handle_request", dawdle)
+
+        server.start()
+        try:
+            yield start
+        finally:
+            server.stop()
+
+
+@pytest.fixture(params=["libmodbus", "modbus_tk", "modbus-serial"])
+def foreign(request):
+    """Foreign units at the far ends of a line: gives ``start(unit, delay_ms)``, which kills the unit where its block ends."""
+    if request.param == "modbus_tk":
+        return units_of_modbus_tk
+    if request.param == "modbus-serial":
+        run = functools.partial(modbus_serial, "rtu")
+    else:
+        run = functools.partial(running, request.getfixturevalue("slave"), "rtu")
+    return lambda ends: contextlib.nullcontext(lambda unit, delay_ms: run(ends[unit - 1], str(unit), str(delay_ms)))
+
+
+PLACES = (0, 10, 20)  # three questions: a late answer to one has the form of the others
+
+
+def test_a_poller_on_foreign_units_of_which_one_dies_and_returns_and_one_is_late(kit, foreign):
+    registers = (kit.alarm(f"h{place}", place) for place in PLACES)
+    relay = kit.point("relay", 3, Space.COIL, point_class=PointClass.FEEDBACK, writable=True)
+    profile = kit.profile(*registers, relay, max_hole=0, timeout_ms=1000)
+
+    async def story(ours, start):
+        async with kit.polling(kit.bus(ours, (1, profile), (2, profile))) as (poller, ear):
+            answers = poller.line.tally.units
+            with contextlib.ExitStack() as life:
+                life.enter_context(start(1, 0))
+                await kit.until(lambda: all(ear.values(f"h{p}", f"dev{n}") for p in PLACES for n in (1, 2)))
+                await poller.write("dev1", "relay", True)
+            await kit.until(lambda: ear.health("dev1")[-1] == ("dev1", "lost", "timeout"), 10)
+            assert {ear.readings(f"h{place}", "dev1")[-1].quality for place in PLACES} == {Quality.COMMS}
+            served = answers[2].answers
+            await kit.until(lambda: answers[2].answers > served + 3)
+            with start(1, 0):
+                await kit.until(lambda: ear.health("dev1")[-1] == ("dev1", "ok", ""))
+                await kit.until(lambda: ear.readings("h20", "dev1")[-1].quality is Quality.GOOD)
+                await kit.until(lambda: ear.values("relay", "dev1")[-1] is False)
+                await poller.write("dev2", "relay", True)
+            assert answers[2].late, "it was never late"
+            assert ear.health("dev2")[-1] == ("dev2", "ok", "")
+            assert ear.health("bus-a")[-1][1] == "ok"
+        for place in PLACES:
+            good = {r.value for r in ear.readings(f"h{place}") if r.quality is Quality.GOOD}
+            assert good == {1000 + place}, "another register's value"
+
+    with trunk(3) as (ours, *ends), foreign(ends) as start, start(2, 400):
+        unhurried_run(story(ours, start))
 
 
 async def refuse_by_name(line):
@@ -254,7 +299,7 @@ async def refuse_by_name(line):
 
 
 def test_modbus_serial_over_a_serial_line():
-    with wire() as (ours, theirs), modbus_serial("rtu", theirs, "1"):
+    with trunk() as (ours, theirs), modbus_serial("rtu", theirs, "1"):
         asyncio.run(converse(SerialLine(ours)))
         asyncio.run(refuse_by_name(SerialLine(ours)))
 
