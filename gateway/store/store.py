@@ -473,6 +473,9 @@ class Store:
 
     async def _try(self, what: str, job: Callable[[Database], object]) -> None:
         """A job that may as well fail: it only costs repeats, or waits for another time."""
+        if self._worker.stalled:
+            self._worker.later(job)
+            return
         try:
             await self._worker.ask(job)
         except StoreFault as fault:

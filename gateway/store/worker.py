@@ -38,6 +38,10 @@ until its sync begins (docs/performance.md). What acts without the disk was told
 """
 OPEN_S = 5.0
 """The longest a start waits for the disk: half of an alarm's 10 s. The opening goes on behind."""
+COUNT_S = 1.0
+"""The longest it waits for its run to be counted, once it knows what was there: that is two or three syncs, and memory cards rest for
+a second at times. Longer, and nobody hears a button for the sake of a name.
+"""
 FOLD_STEP = 2 << 20
 """Bytes of the commit log that one job folds at most: all of it, as a rule, for every job writes the same dozen pages again."""
 FOLD_S = 0.5
@@ -82,19 +86,37 @@ class Worker:
     async def open(self) -> tuple[Loaded, str]:
         """Open the database and count this run. The reason is empty, or says why the disk cannot be written.
 
-        A disk that does not answer in ``open_s`` is left to its work, and what it holds is missed, unless only the counting is.
+        A disk that does not answer in ``open_s`` is left to its work, and what it holds is missed, unless only the mending is. One
+        that only takes its time to count this run goes on with that, and the run has a name of its own.
         """
-        opening = self._submit(self._open)
-        done, _ = await asyncio.wait({opening}, timeout=self._open_s)
-        if done:
-            if self._marked:
-                self.forget_told()
-            return opening.result()
-        opening.add_done_callback(_look_away)
-        if self._read is not None:
-            return _uncounted(self._read, "stalled"), "stalled"
-        self._missed = True
-        return _unread("stalled"), "stalled"
+        reading, counting = self._submit(self._read_all), self._submit(self._count)
+        if not await _is_done(reading, self._open_s):
+            for job in (reading, counting):
+                job.add_done_callback(_look_away)
+            if self._read is not None:
+                return _uncounted(self._read, "stalled"), "stalled"
+            self._missed = True
+            return _unread("stalled"), "stalled"
+        loaded, reason = reading.result()
+        if reason or not await _is_done(counting, COUNT_S):
+            counting.add_done_callback(self._counted_late)
+            return (loaded if reason else structs.replace(loaded, run=_drawn())), reason
+        try:
+            counted = counting.result()
+        except StoreFault as fault:
+            return _uncounted(loaded, str(fault)), str(fault)
+        self._forget_last()
+        return counted, ""
+
+    def _counted_late(self, counting: asyncio.Future[Loaded]) -> None:
+        _look_away(counting)
+        if self._beside is None:  # else this life has told something from memory meanwhile
+            self._forget_last()
+
+    def _forget_last(self) -> None:
+        """What the last life told from memory is on the disk."""
+        if self._marked:
+            self.forget_told()
 
     def write(
         self, job: Callable[[Database], _T], then: Callable[[], None] | None = None, *, first: bool = False
@@ -270,20 +292,22 @@ class Worker:
         self._running = dict.fromkeys(self._running, now)
         self.after_job()
 
-    def _open(self) -> tuple[Loaded, str]:
+    def _read_all(self) -> tuple[Loaded, str]:
         try:
-            database = self._opened()
-            loaded = self._read = self._load(database)
+            self._read = self._load(self._opened())
         except StoreFault as fault:
             self._missed = True
             return _unread(str(fault)), str(fault)
-        try:
-            run = database.next_run()
-            self._unkept.prepare()
-            self._marked = database.is_marked
-            return structs.replace(loaded, run=run, runs=loaded.runs + 1, notes=database.notes), ""
-        except StoreFault as fault:
-            return _uncounted(loaded, str(fault)), str(fault)
+        return self._read, ""
+
+    def _count(self) -> Loaded:
+        database, loaded = self._database, self._read
+        if database is None or loaded is None:
+            return Loaded()
+        run = database.next_run()
+        self._unkept.prepare()
+        self._marked = database.is_marked
+        return structs.replace(loaded, run=run, runs=loaded.runs + 1, notes=database.notes)
 
     def _load(self, database: Database) -> Loaded:
         """What was found damaged is mended only when all that can be read as it lies was read: who waits for the start may have to
@@ -328,8 +352,17 @@ def _unread(reason: str) -> Loaded:
 
 def _uncounted(loaded: Loaded, reason: str) -> Loaded:
     """A run that nobody could count gets a name that nobody else will draw."""
-    name, notes = f"m{secrets.token_hex(8)}", (*loaded.notes, f"store_unwritable: {reason}")
-    return structs.replace(loaded, run=name, notes=notes, writable=False)
+    notes = (*loaded.notes, f"store_unwritable: {reason}")
+    return structs.replace(loaded, run=_drawn(), notes=notes, writable=False)
+
+
+def _drawn() -> str:
+    return f"m{secrets.token_hex(8)}"
+
+
+async def _is_done(job: asyncio.Future[Any], within_s: float) -> bool:
+    done, _ = await asyncio.wait({job}, timeout=within_s)
+    return bool(done)
 
 
 def _tried(job: Callable[[], _T]) -> tuple[_T | None, BaseException | None]:

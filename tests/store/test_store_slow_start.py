@@ -178,8 +178,11 @@ def test_what_is_loaded_lies_as_it_will_in_the_tables(killed):
 
 
 def test_a_start_whose_first_transaction_hangs_knows_what_was_there(killed, make_part, monkeypatch):
-    """Was: what lay in the log was folded before it was read, and who could not wait for that began anew."""
+    """Was: what lay in the log was folded before it was read, and who could not wait for that began anew. And who knew all waited
+    five seconds for the name of his run, a patient one a minute, and heard no button.
+    """
     free, reasons = threading.Event(), []
+    _mark(killed)
 
     class Waiting(Access):
         def writing(self):
@@ -187,22 +190,58 @@ def test_a_start_whose_first_transaction_hangs_knows_what_was_there(killed, make
             return super().writing()
 
     monkeypatch.setattr(database_module, "Access", Waiting)
+    monkeypatch.setattr("gateway.store.worker.COUNT_S", 0.2)
 
     async def life():
-        store = Store(killed, open_s=0.5)
+        store = Store(killed, open_s=60)
         store.on_mode(lambda mode, reason: reasons.append((mode, reason)))
-        loaded = await store.start()
+        loaded = await asyncio.wait_for(store.start(), 30)
         assert {row.key for row in loaded.state if row.kind == "alert"} == {f"a{n}" for n in range(1, 6)}
-        assert not await store.put(make_part(6))
+        assert (loaded.notes, loaded.losses, loaded.sequences) == ((), 1, {"critical": 5})
+        assert loaded.run.startswith("m")
+        kept = store.put(make_part(6))
+        await asyncio.sleep(0.1)
+        assert not kept.done()
+        assert Unkept(killed).is_set
         free.set()
-        await until(lambda: store.mode == "disk")
-        assert reasons[-1] == ("disk", "written")
+        assert await kept
+        await until(lambda: not Unkept(killed).is_set)
         assert await store.stop()
 
     asyncio.run(life())
+    assert reasons == []
     database = Database.open(killed)
-    assert {row.key for row in database.load().state if row.kind == "alert"} == {f"a{n}" for n in range(1, 7)}
+    loaded = database.load()
+    assert {row.key for row in loaded.state if row.kind == "alert"} == {f"a{n}" for n in range(1, 7)}
+    assert loaded.runs == 2  # the name is used up
     database.close()
+
+
+def test_an_uplink_is_made_known_however_long_the_first_transaction_takes(killed, make_part, monkeypatch):
+    """Was: not before the disk refused something; a new one would be told the past."""
+    free, real = threading.Event(), Database.next_run
+
+    def next_run(database):
+        assert free.wait(60)
+        return real(database)
+
+    monkeypatch.setattr(Database, "next_run", next_run)
+    monkeypatch.setattr("gateway.store.worker.COUNT_S", 0.1)
+    monkeypatch.setattr("gateway.store.worker.STALL_S", 0.1)
+
+    async def life():
+        store = Store(killed)
+        await store.start()
+        kept = store.put(make_part(6))
+        await asyncio.sleep(0.1)
+        await store.keep_uplinks(["city"])
+        free.set()
+        assert await kept
+        await until(lambda: store._worker._database.uplinks.names() == {"city"})
+        assert {message.alert for message in await store.take("city", "critical", 9)} == {f"a{n}" for n in range(1, 7)}
+        assert await store.stop()
+
+    asyncio.run(life())
 
 
 @pytest.mark.parametrize("marked", [False, True], ids=["sound", "marked by the last life"])

@@ -97,7 +97,7 @@ def test_damage_among_the_open_alerts_is_mended_before_the_core_begins(lived):
 
 
 def test_a_start_that_can_read_and_not_count_knows_what_it_read(lived, monkeypatch):
-    monkeypatch.setattr(worker_module, "OPEN_S", 0.2)
+    monkeypatch.setattr(worker_module, "COUNT_S", 0.1)
     may_end, real = threading.Event(), Database.next_run
 
     def slowly(database):
@@ -108,11 +108,12 @@ def test_a_start_that_can_read_and_not_count_knows_what_it_read(lived, monkeypat
 
     async def story(store, loaded):
         assert len([row for row in loaded.state if row.kind == "alert"]) == len(OPEN)
-        assert store.mode == "memory"
         assert not store._worker.late
+        kept = store.put(Part(state=(StateRow("alert", "new", b"n"),), urgent=True))
+        await asyncio.sleep(0.1)
+        assert (store.mode, kept.done()) == ("disk", False)
         may_end.set()
-        await until(lambda: store.mode == "disk")
-        assert await store.put(Part(state=(StateRow("alert", "new", b"n"),), urgent=True))
+        assert await kept
 
     _start(lived, story)
 
