@@ -72,11 +72,10 @@ def check_bus(bus: Bus, reader: Reader, ground: Ground) -> None:
         faults.add(reader.mark("framing"), "fault.needs", name=bus.id, field="framing: tcp", other="host | listen")
     if bus.data_bits == 7 and bus.serial:  # Serial Line 2.5.1: RTU sends bytes of 8 bits; 7 belong to Modbus ASCII
         faults.add(reader.mark("data_bits"), "fault.seven_bits", name=bus.id)
-    first = ground.taken("end", bus.end, bus.mark) if bus.end else None
-    if first is not None:
-        faults.add(bus.mark, "fault.end_twice", name=bus.id, given=bus.end, first=f"{first.file}:{first.line}")
     if bus.listen:
         _check_listening(bus, reader, ground)
+    elif bus.end and (first := ground.taken("end", bus.end, bus.mark)) is not None:
+        faults.add(bus.mark, "fault.end_twice", name=bus.id, given=bus.end, first=f"{first.file}:{first.line}")
 
 
 def check_behind(bus: Bus, reader: Reader, faults: Faults) -> None:
