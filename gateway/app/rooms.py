@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import msgspec
+import structlog
 from msgspec import Struct
 
 from gateway.actions import Want
@@ -38,6 +39,7 @@ from gateway.instant import Instant
 from gateway.nodes import Mark
 from gateway.restraint import CommandAllowance
 from gateway.rules.compound import HEALTH
+from gateway.rules.engine import Engine
 from gateway.site.model import STREAM, Bus, Door, Site
 from gateway.store.registry import Registry
 from gateway.store.store import Store
@@ -51,6 +53,8 @@ if TYPE_CHECKING:  # 20 MiB and half a second for who has neither doors nor butt
     from gateway.drivers.face.intake import Intake
     from gateway.drivers.face.listener import TerminalListener
     from gateway.drivers.face.selftest import Finding
+
+log = structlog.get_logger()
 
 VITAL_S = 30.0
 """A vital part that completes no turn for this long is stuck: longer than any timeout on a bus, shorter than patience."""
@@ -131,7 +135,7 @@ class Rooms:
         self._ahead = ahead
         self.uplinks: dict[str, MqttUplink] = {}
         self.intake: Intake | None = None
-        self._windows: dict[str, Instant] = inbox.engine.open_windows() if downtime_known else {}
+        self._windows = _windows(inbox.engine, downtime_known=downtime_known)
         """In which a door learns its terminal; they outlast the room of the doors, and a start after which somebody knows the time."""
         self.terminals: dict[str, TerminalClient] = {}
         """By door: those that can be asked."""
@@ -379,6 +383,16 @@ class Rooms:
     def _learnt(self, button: str, usual: Usual, means_another: bool) -> None:
         fields = {INTERVAL: [usual.interval_ms, usual.nine_in_ten_ms, usual.longest_ms]}
         self._registry.note(BUTTON, button, fields, meaning=means_another)
+
+
+def _windows(engine: Engine, *, downtime_known: bool) -> dict[str, Instant]:
+    """Those that a restart left open. Where nobody knows how long it took none is: whoever waits at the door would wait for nothing."""
+    windows = engine.open_windows()
+    if downtime_known:
+        return windows
+    for door in windows:
+        log.warning("pairing_shut", door=door, reason="downtime_unknown")
+    return {}
 
 
 def _is_interval(numbers: object) -> TypeGuard[list[int]]:

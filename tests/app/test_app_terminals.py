@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from app.living import SITE, Living
 from instruments.virtual import virtual_run
+from structlog.testing import capture_logs
 
 from gateway.control.protocol import PeerCredentials, Refusal, Request
 from gateway.events import Entry, Paired, SequenceGap
@@ -157,6 +158,21 @@ def test_a_window_outlives_a_restart_as_long_as_it_was_opened_for(tmp_path, away
         await house.start()
         async with SimTerminal(house.url, mac=OTHER, clock=house.wall) as other:
             assert await other.heartbeat() == status
+
+    live(tmp_path, story)
+
+
+def test_a_start_after_an_unknown_time_says_that_it_has_shut_the_window(tmp_path):
+    """Was: the new terminal was refused, and nowhere stood why."""
+
+    async def story(house):
+        await house.pair()
+        await house.stop()
+        house.clock.reboot()
+        with capture_logs() as logs:
+            await house.start()
+        shut = [entry for entry in logs if entry["event"] == "pairing_shut"]
+        assert [(entry["door"], entry["reason"]) for entry in shut] == [("gate", "downtime_unknown")]
 
     live(tmp_path, story)
 
