@@ -36,6 +36,7 @@ from gateway.faults import UplinkFault
 from gateway.lookup import Lookup
 from gateway.site.model import Broker, Uplink
 from gateway.uplink.departures import WINDOW
+from gateway.uplink.manners import restrain
 from gateway.uplink.wire import CONTENT_TYPE
 
 CONNECT_S = 5.0  # one TCP or TLS handshake; a broker further away than that is not there
@@ -232,6 +233,7 @@ class Session(aiomqtt.Client):
         self._hung_up = asyncio.Event()
         self._client.manual_ack_set(True)
         self._client.connect_timeout = CONNECT_S
+        restrain(self._client, _INCOMING_BYTES, is_open=self._connected.done)
 
     async def open(self) -> None:
         """Connect; raises SessionLost by name. Cancelled, it still waits for the connecting thread and hangs up."""
@@ -269,8 +271,12 @@ class Session(aiomqtt.Client):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_HANG_UP_S):
                     await self._hung_up.wait()
+        self._look_at_end()
+
+    def _look_at_end(self) -> None:
+        """We have our own name for it; asyncio must not complain that nobody looked."""
         if self._disconnected.done() and not self._disconnected.cancelled():
-            self._disconnected.exception()  # we have our own name for it; asyncio must not complain that nobody looked
+            self._disconnected.exception()
 
     def send(
         self, topic: str, body: bytes, *, retain: bool = False, properties: Properties | None = None
@@ -320,7 +326,8 @@ class Session(aiomqtt.Client):
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if self.lost.done():
                 raise self.lost.result()
-            return not any(refused(code) for code in asking.result())
+            codes = asking.result()
+            return bool(codes) and not any(refused(code) for code in codes)
         except aiomqtt.MqttCodeError as fault:
             raise SessionLost("network", str(fault)) from fault
         except aiomqtt.MqttError:
@@ -411,6 +418,15 @@ class Session(aiomqtt.Client):
             super()._on_socket_unregister_write(client, userdata, sock)
         self._watching = False
 
+    def _on_message(self, client: paho.Client, userdata: Any, message: paho.MQTTMessage) -> None:
+        """One whose topic nobody can read (none at all, no UTF-8, a pattern) is taken and forgotten: it would come again in every session,
+        and end it.
+        """
+        try:
+            super()._on_message(client, userdata, message)
+        except ValueError:
+            client.ack(message.mid, message.qos)
+
     # The library's own way to publish, which it would tell here, is not used. The names are its, too.
     def _on_publish(
         self,
@@ -433,6 +449,7 @@ class Session(aiomqtt.Client):
         properties: Properties | None = None,
     ) -> None:
         super()._on_disconnect(client, userdata, flags, reason_code, properties)
+        self._look_at_end()  # the library forgets that of a broker that hangs up in the same breath as it accepts
         # May run in the connecting thread.
         self._loop.call_soon_threadsafe(self._lose, reason_code)
 

@@ -20,11 +20,8 @@ BYTES = {"bytes", "bytearray", "memoryview"}
 OURS = {
     "what we say ourselves, on its way out": (
         "app/chronicle.py offer_telemetry", "ciphers.py seal_ccm", "control/server.py _write", "drivers/modbus/dial_in.py send",
-        "drivers/modbus/serial_wire.py send", "drivers/modbus/tcp_wire.py send", "drivers/modbus/wire.py send",
-        "uplink/answering.py _deliver", "uplink/answering.py _reason_against", "uplink/departures.py __init__", "uplink/departures.py offer", "uplink/departures.py _parcel", "uplink/mqtt.py __init__",
-        "uplink/mqtt.py _measure", "uplink/mqtt.py offer_telemetry", "uplink/payloads.py shortened", "uplink/reports.py __init__",
+        "drivers/modbus/serial_wire.py send", "drivers/modbus/tcp_wire.py send", "drivers/modbus/wire.py send", "uplink/departures.py offer", "uplink/mqtt.py offer_telemetry",
         "uplink/reports.py offer",
-        "uplink/session.py packet_bytes", "uplink/session.py publish_properties", "uplink/session.py send",
     ),
     "what we say ourselves, on its way to the disk": (
         "store/commit_log.py _lay", "store/files.py write_all", "store/holding.py _add_rest", "store/holding.py _weigh",
@@ -36,7 +33,7 @@ OURS = {
         "drivers/ble/fobs.py _press", "drivers/face/bodies.py decompress", "drivers/modbus/mbap.py _expire",
         "drivers/modbus/tcp_wire.py heard", "store/strays.py _is_nobodys", "app/moving.py _is_open",
     ),
-    "hands it to parse_receipt, or to a decoder of events as _event does": ("uplink/hearing.py _receipt", "app/steward.py _passage"),
+    "hands it to a decoder of events as _event does": ("app/steward.py _passage",),
     "compares two frames that were taken for answers": ("drivers/modbus/doubles.py said_since",),
 }  # fmt: skip
 """Functions that get bytes and that no target reaches, by the reason why none has to."""
