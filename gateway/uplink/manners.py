@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import paho.mqtt.client as paho
+from paho.mqtt.enums import MQTTErrorCode
 
 _CONNACK, _PUBLISH, _PUBACK, _SUBACK, _PINGRESP, _DISCONNECT = 0x20, 0x30, 0x40, 0x90, 0xD0, 0xE0
 _WORDS = frozenset({_CONNACK, _PUBLISH, _PUBACK, _SUBACK, _PINGRESP, _DISCONNECT})
@@ -29,12 +30,12 @@ def restrain(client: paho.Client, most: int, *, is_open: Callable[[], bool]) -> 
         del client._in_packet["packet"][most:]  # noqa: SLF001
         return receive(min(size, most))
 
-    def handle_what_is_due() -> paho.MQTTErrorCode:
+    def handle_what_is_due() -> MQTTErrorCode:
         packet = client._in_packet  # noqa: SLF001
         del packet["packet"][most:]
-        return handle() if _is_due(packet["command"], is_open=is_open()) else paho.MQTTErrorCode.MQTT_ERR_PROTOCOL
+        return handle() if _is_due(packet["command"], is_open=is_open()) else MQTTErrorCode.MQTT_ERR_PROTOCOL
 
-    client._sock_recv, client._packet_handle = receive_some, handle_what_is_due  # type: ignore[method-assign]  # noqa: SLF001
+    client._sock_recv, client._packet_handle = receive_some, handle_what_is_due  # type: ignore[assignment, method-assign]  # noqa: SLF001
 
 
 def _is_due(first: int, *, is_open: bool) -> bool:
