@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from wire.face_bodies import CANARIES, EMPLOYEE
 
-from fuzz import brokers, doors, wires
+from fuzz import airs, brokers, doors, sockets, wires
 from gateway.app.products import check_file
 from gateway.cli.filters import _decoded
 from gateway.control.protocol import PeerCredentials, decode_request
@@ -261,6 +261,6 @@ TARGETS: dict[str, Target] = {
     for target in (
         modbus_frame, decode_lines, ble_advert, face_push, face_mapped, face_stream, face_history, digest_login,
         mqtt_command, control_request, site_file, profile_file, stored_log, stored_pack, stored_columns, stored_shuffle,
-        stored_backup, *doors.TARGETS, *wires.TARGETS, *brokers.TARGETS,
+        stored_backup, *doors.TARGETS, *wires.TARGETS, *airs.TARGETS, *brokers.TARGETS, *sockets.TARGETS,
     )
 }  # fmt: skip

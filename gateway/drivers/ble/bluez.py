@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from bleak.backends.bluezdbus.manager import get_global_bluez_manager
@@ -27,10 +27,19 @@ from gateway.faults import DeviceFault
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
+
 _DBUS, _BLUEZ = "org.freedesktop.DBus", "org.bluez"
 _OBJECTS, _PROPERTIES = f"{_DBUS}.ObjectManager", f"{_DBUS}.Properties"
-_ADAPTER = f"{_BLUEZ}.Adapter1"
+_ADAPTER, _DEVICE = f"{_BLUEZ}.Adapter1", f"{_BLUEZ}.Device1"
 _DBUS_PATH = "/org/freedesktop/DBus"
+_SIGNALS = {
+    "NameOwnerChanged": "sss",
+    "InterfacesAdded": "oa{sa{sv}}",
+    "InterfacesRemoved": "oas",
+    "PropertiesChanged": "sa{sv}as",
+}
+_MANAGED_OBJECTS = "a{oa{sa{sv}}}"
 _RULES = (
     f"type='signal',sender='{_DBUS}',member='NameOwnerChanged',arg0='{_BLUEZ}'",
     f"type='signal',sender='{_BLUEZ}',interface='{_OBJECTS}',member='InterfacesAdded'",
@@ -179,6 +188,8 @@ class BluezWatch:
 
     async def _load(self) -> None:
         reply = await self._call("/", f"{_OBJECTS}.GetManagedObjects")
+        if reply.signature != _MANAGED_OBJECTS:
+            raise BleakError(f"GetManagedObjects answered {reply.signature}")
         for path, interfaces in reply.body[0].items():
             self._add(path, interfaces)
 
@@ -202,7 +213,7 @@ class BluezWatch:
 
     def _take(self, message: Message) -> None:
         """One signal. Only adapters and bluetoothd itself matter here; devices are Bleak's business."""
-        if message.message_type is not MessageType.SIGNAL:
+        if message.message_type is not MessageType.SIGNAL or message.signature != _SIGNALS.get(message.member or ""):
             return
         match message.member:
             case "NameOwnerChanged" if message.body[0] == _BLUEZ:
@@ -273,8 +284,10 @@ async def _until_gone(bus: MessageBus) -> None:
     await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]  # dbus-fast leaves it unannotated
 
 
-def _value(properties: Mapping[str, Variant], name: str, default: Any) -> Any:
-    return properties[name].value if name in properties else default
+def _value(properties: Mapping[str, Variant], name: str, default: T) -> T:
+    """A value of another type than it should have is none."""
+    value = properties[name].value if name in properties else default
+    return value if isinstance(value, type(default)) else default
 
 
 def name_fault(error: BaseException) -> DeviceFault:
@@ -314,12 +327,14 @@ async def cached_devices(adapter_path: str) -> dict[str, Mapping[str, Any]]:
     just received: BlueZ re-delivers an old press on any change of signal strength (facts/ble 2.1).
     """
     manager = await get_global_bluez_manager()
+    return devices_under(adapter_path, manager._properties)  # noqa: SLF001 - nothing public tells what it remembers
+
+
+def devices_under(adapter_path: str, objects: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Of all objects the devices of an adapter."""
     prefix = f"{adapter_path}/"
-    return {
-        path: dict(interfaces["org.bluez.Device1"])
-        for path, interfaces in manager._properties.items()  # noqa: SLF001 - nothing public tells what it remembers
-        if path.startswith(prefix) and "org.bluez.Device1" in interfaces
-    }
+    found = {path: interfaces.get(_DEVICE) for path, interfaces in objects.items() if path.startswith(prefix)}
+    return {path: dict(device) for path, device in found.items() if isinstance(device, Mapping)}
 
 
 async def release_scan(adapter_path: str, patience_s: float) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import structlog
 from bleak import BleakScanner
@@ -42,6 +42,8 @@ from gateway.faults import DeviceFault
 from gateway.instant import Instant
 
 log = structlog.get_logger()
+
+K = TypeVar("K", str, int)
 
 
 class Patience(Struct, frozen=True):
@@ -263,11 +265,14 @@ class AdapterScanner:
                 self.devices[address] = self.devices.get(address, (Instant(0),))[0], found
                 self._hear(Advert(address, {}, fresh=False))
                 continue
-            services = properties["ServiceData"] if self._changed(path, properties, "ServiceData") else {}
-            makers = properties["ManufacturerData"] if self._changed(path, properties, "ManufacturerData") else {}
+            services = _octets(properties["ServiceData"], str) if self._changed(path, properties, "ServiceData") else {}
+            makers = (
+                _octets(properties["ManufacturerData"], int)
+                if self._changed(path, properties, "ManufacturerData")
+                else {}
+            )
             if services or makers:
-                memory = {uuid: bytes(data) for uuid, data in services.items()}
-                self._hear(Advert(address, memory, {c: bytes(data) for c, data in makers.items()}, fresh=False))
+                self._hear(Advert(address, services, makers, fresh=False))
 
     def _take(self, device: BLEDevice, data: AdvertisementData) -> None:
         """Bleak's callback: every change of every device around."""
@@ -277,17 +282,19 @@ class AdapterScanner:
         if self._proof_owed:
             self._proof_owed = False
             self._wake.set()
-        address = device.address.upper()
+        address = str(device.address).upper()
         services, makers = data.service_data, data.manufacturer_data
         if address in self._known:
             path, properties = data.platform_data
             self.devices[address] = self._last_heard, device
-            services = services if self._changed(path, properties, "ServiceData") else {}
-            makers = makers if self._changed(path, properties, "ManufacturerData") else {}
+            services = _octets(services, str) if self._changed(path, properties, "ServiceData") else {}
+            makers = _octets(makers, int) if self._changed(path, properties, "ManufacturerData") else {}
             if not services and not makers and address not in self._fobs:
                 self.counts["stale"] += 1
                 return
-        self._hear(Advert(address, services, makers, data.rssi, name=data.local_name or ""))
+        rssi_dbm = data.rssi if type(data.rssi) is int else None
+        name = data.local_name if isinstance(data.local_name, str) else ""
+        self._hear(Advert(address, services, makers, rssi_dbm, name=name))
 
     def _changed(self, path: str, properties: Mapping[str, Any], name: str) -> bool:
         """Whether this property was sent anew. Holds on to the object, so that its identity cannot be given away."""
@@ -295,6 +302,14 @@ class AdapterScanner:
         changed = value is not None and value is not seen.get(name)
         seen[name] = value
         return changed
+
+
+def _octets(found: object, kind: type[K]) -> dict[K, bytes]:
+    """What of a property is bytes by a UUID, or by a company: its type is BlueZ's word, and a wrong one would end the radio, or stand in
+    the journal where no next life could read it.
+    """
+    items = found.items() if isinstance(found, Mapping) else ()
+    return {key: bytes(data) for key, data in items if isinstance(key, kind) and isinstance(data, bytes | bytearray)}
 
 
 def _is_leaving() -> bool:
