@@ -2,34 +2,46 @@
 
 Full is a small file system of its own, filled. The others are strace(1) attached to the unmodified daemon for as long as the
 fault lasts. Alarms go on meanwhile, marked as not durable; a terminal is asked to keep its event; all is well when the disk is,
-and a kill after that finds everything.
+and a kill after that finds everything. A kill while the disk is still ill does not: what that costs is counted (``price.py``).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import shutil
 import signal
+import statistics
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from faults.test_faults_disk import fill, small_disk
 
+from .price import ROOM, forgotten_by, killed_ill, until_a_terminal_is_refused
 from .rows import Budget, Row
 from .stage import PATIENCE_S, SPOKEN_TO, Stage
 
 PRESSES = 3
-ROOM = "64m"
-"""For what many rounds leave behind: a disk that is full by itself does not become well again."""
+PRESSED = 3
+"""Presses in a row on a good disk, and on a sick one; which comes first alternates, for the time after a start is like no other."""
 SLOWER = 1.2
-GRAIN_MS = 10.0
-"""Press to siren may be a fifth slower while the disk is sick (the promise), and what a poll more or less of the relay is."""
+"""Press to siren may be a fifth slower while the disk is sick: the promise."""
+_DRAWS, _OF_100 = 500, 95
 SIRENS = *SPOKEN_TO, "gas-low", "gas-high"
 """What the siren sounds for; somebody looked after the leaks, too."""
+STORE = "disk-failing", "store"
 _JUDGED = 5
 """The middle of fewer presses says nothing."""
+SYNC_S, STALLS_S = 2, 4
+"""For each sync: what is waited for, and what is a stall, after which messages are told from memory (docs/decisions/0009)."""
+ILL_S = 14.0, 8.0
+"""How long the disk is ill before a kill, from the first 503 on: longer and shorter than a door is put off (docs/decisions/0025), and
+than a terminal then takes to try again.
+"""
+ILL_EVERY = 5
+"""So many rounds for each kill of an ill life."""
 _SYNC = "fsync,fdatasync"
 _HARMLESS = "delay_enter=1"  # a microsecond
 _WRITES = "write,pwrite64,pwritev,ftruncate,fsync,fdatasync"
@@ -58,12 +70,21 @@ async def injected(stage: Stage, calls: str, what: str) -> AsyncIterator[None]:
 
 
 async def _press_to_siren(stage: Stage) -> float:
-    """Milliseconds from the first frame on the air to the relay; then all is answered and quiet."""
+    """Milliseconds from the first frame on the air to the relay."""
     loop = asyncio.get_running_loop()
     sounded, began = len(stage.siren_at), loop.time()
     stage.press_some(1)
     await stage.until(lambda: len(stage.siren_at) > sounded, "the siren sounds")
     return 1000 * (stage.siren_at[sounded] - began)
+
+
+async def _presses(stage: Stage) -> list[float]:
+    """Press to siren of some presses, each after the one before was answered and it was quiet."""
+    times = []
+    for _ in range(PRESSED):
+        times.append(await _press_to_siren(stage))
+        await _calm(stage)
+    return times
 
 
 async def _calm(stage: Stage) -> None:
@@ -72,13 +93,22 @@ async def _calm(stage: Stage) -> None:
     await stage.until(lambda: not stage.world.siren_on, "it is quiet again")
 
 
+def grain_ms(times: list[float], n: int) -> float:
+    """By how much the middles of two times ``n`` of these presses differ at most in 95 draws of 100: what the scheduler and the moment
+    of a poll do by themselves.
+    """
+    dice = random.Random(0)
+    middles = [[statistics.median(dice.choices(times, k=n)) for _ in range(2)] for _ in range(_DRAWS)]
+    return sorted(abs(one - other) for one, other in middles)[_DRAWS * _OF_100 // 100]
+
+
 def _compare(row: Row, good: list[float], bad: list[float]) -> None:
-    middle = [sorted(times)[len(times) // 2] for times in (good, bad)]
+    was, became, grain = statistics.median(good), statistics.median(bad), grain_ms(good, len(bad))
     row.notes.append(
-        f"press to siren p50 {middle[1]:.1f} ms, on a good disk {middle[0]:.1f} ms ({len(bad)} presses each)"
+        f"press to siren p50 {became:.1f} ms, on a good disk {was:.1f} ms ({len(bad)} presses each, which by themselves differ by {grain:.1f})"
     )
-    if len(bad) >= _JUDGED and middle[1] > SLOWER * middle[0] + GRAIN_MS:
-        row.late.append(f"the siren waited for the disk: {middle[1]:.1f} ms instead of {middle[0]:.1f}")
+    if len(bad) >= _JUDGED and became > SLOWER * was + grain:
+        row.late.append(f"the siren waited for the disk: {became:.1f} ms instead of {was:.1f}")
 
 
 Spell = Callable[[Stage], AbstractAsyncContextManager[None]]
@@ -98,40 +128,56 @@ async def _sick(folder: Path, budget: Budget, sick: Spell, well: Spell, *, at_on
         with small_disk(stage.world.state, ROOM):
             await stage.live()
             for n in budget.rounds():
-                async with well(stage):
-                    good.append(await _press_to_siren(stage))
-                    await _calm(stage)
+                if n % 2 == 0:
+                    async with well(stage):
+                        good += await _presses(stage)
                 async with sick(stage):
-                    bad.append(await _press_to_siren(stage))
-                    stage.press_some(PRESSES - 1)
-                    await stage.all_heard()
-                    raised = [a.body["data"] for a in stage.office.arrivals if a.alert in stage.open]
-                    if at_once and not any(data["durable"] is False for data in raised if data["rule"] == "sos"):
-                        row.wrong.append("an alert that is not on the disk was not marked")
-                    await _until_it_is_said(stage, n + 1)
-                    if at_once and all(a.body["data"]["durable"] for a in stage.arrivals("disk-failing", "store")[-1:]):
-                        row.wrong.append("the alert that nothing can be stored called itself stored")
-                    stage.stranger()
-                    await _until_a_terminal_is_refused(stage)
+                    bad += await _ill(stage, row, n + 1, at_once=at_once)
                 healed = asyncio.get_running_loop().time()
-                await stage.alert("disk-failing", "store", "returned", times=n + 1)
+                await stage.alert(*STORE, "returned", times=n + 1)
                 await _until_it_is_kept(stage)
                 await stage.until_heard_since(healed, row)
                 stage.world.gate.answers.clear()
-                await stage.kill()
-                await stage.live()
-                known = {item["id"] for item in (await stage.loudong("alerts")).items}
-                if forgotten := set(stage.open) - known:
-                    row.lost += len(forgotten)
-                    row.wrong.append(f"forgotten after the disk was well: {forgotten}")
+                await _killed(stage, row)
                 await _calm(stage)
+                if n % 2:
+                    async with well(stage):
+                        good += await _presses(stage)
                 row.trials += 1
             _compare(row, good, bad)
             forgotten_before = row.lost
             stage.close_account(row)
             row.lost += forgotten_before
             await stage.kill()
+    for n in range(0, row.trials, ILL_EVERY):
+        await killed_ill(folder / f"ill-{n}", sick, ILL_S[n // ILL_EVERY % len(ILL_S)], row)
     return row
+
+
+async def _ill(stage: Stage, row: Row, times: int, *, at_once: bool) -> list[float]:
+    """What is promised of an illness: the siren, alerts that are marked, one about the disk, and a terminal that is to keep its event."""
+    began = len(stage.office.arrivals)
+    waited = await _presses(stage)
+    stage.press_some(PRESSES)
+    await stage.all_heard()
+    raised = [a.body["data"] for a in stage.office.arrivals if a.alert in stage.open]
+    if at_once and not any(data["durable"] is False for data in raised if data["rule"] == "sos"):
+        row.wrong.append("an alert that is not on the disk was not marked")
+    await _until_it_is_said(stage, times, began)
+    if at_once and all(a.body["data"]["durable"] for a in stage.arrivals(*STORE)[-1:]):
+        row.wrong.append("the alert that nothing can be stored called itself stored")
+    stage.stranger()
+    await until_a_terminal_is_refused(stage)
+    return waited
+
+
+async def _killed(stage: Stage, row: Row) -> None:
+    """Kill -9; the next life must know every alert that is open."""
+    await stage.kill()
+    await stage.live()
+    if forgotten := await forgotten_by(stage):
+        row.lost += len(forgotten)
+        row.wrong.append(f"forgotten: {forgotten}")
 
 
 async def _until_it_is_kept(stage: Stage) -> None:
@@ -141,12 +187,12 @@ async def _until_it_is_kept(stage: Stage) -> None:
             await asyncio.sleep(0.2)
 
 
-async def _until_it_is_said(stage: Stage, times: int) -> None:
-    """That the disk is failing; leaks come and go until whatever room was left is used up."""
+async def _until_it_is_said(stage: Stage, times: int, since: int) -> None:
+    """That the disk is failing, and of one message since then that it is on no disk; leaks come and go until whatever room was left is
+    used up.
+    """
     lel = 0
-    while (
-        len(stage.raised["disk-failing", "store"]) + stage.changes("disk-failing", "store").count("re-alarmed") < times
-    ):
+    while _rises(stage) < times or all(a.body["data"]["durable"] for a in stage.office.arrivals[since:]):
         lel = 26 - lel
         stage.world.leak("gas-301", lel)
         await asyncio.sleep(1)
@@ -154,13 +200,10 @@ async def _until_it_is_said(stage: Stage, times: int) -> None:
     stage.world.leak("gas-301", 0)
 
 
-async def _until_a_terminal_is_refused(stage: Stage) -> None:
-    """Told to keep its event. On a full disk the rest of the log's last block takes some entries yet: those are rightly kept."""
-    until = asyncio.get_running_loop().time() + PATIENCE_S
-    while 503 not in stage.world.gate.answers:
-        assert asyncio.get_running_loop().time() < until, "no terminal was told to keep its event"
-        stage.world.gate.pass_known()
-        await asyncio.sleep(0.2)
+def _rises(stage: Stage) -> int:
+    """How often the office heard that the disk fails."""
+    changes = stage.changes(*STORE)
+    return changes.count("raised") + changes.count("re-alarmed")
 
 
 async def full(folder: Path, budget: Budget) -> Row:
@@ -210,24 +253,70 @@ async def read_only(folder: Path, budget: Budget) -> Row:
 
 
 async def slow(folder: Path, budget: Budget) -> Row:
-    """Two seconds for every fsync; press to siren on a good disk beside it, in the same run and under the same strace."""
+    """Two seconds for every sync; press to siren on a good disk beside it, in the same run and under the same strace. Then four, which
+    is a stall.
+    """
     row, good, bad = Row(), [], []
     async with Stage(folder) as stage:
         stage.brings("disk-failing", "store")
         await stage.live()
-        for _ in budget.rounds():
-            async with injected(stage, _SYNC, _HARMLESS):
-                for _ in range(3):
-                    good.append(await _press_to_siren(stage))
-                    await _calm(stage)
-            async with injected(stage, _SYNC, "delay_enter=2000000"):
-                for _ in range(3):
-                    bad.append(await _press_to_siren(stage))
-                    await _calm(stage)
+        for n in budget.rounds():
+            if n % 2 == 0:
+                async with injected(stage, _SYNC, _HARMLESS):
+                    good += await _presses(stage)
+            async with injected(stage, _SYNC, _delay(SYNC_S)):
+                bad += await _presses(stage)
+                await _waited_for(stage, row)
+            await _killed(stage, row)
+            await _calm(stage)
+            if n % 2:
+                async with injected(stage, _SYNC, _HARMLESS):
+                    good += await _presses(stage)
+            await _stalled(stage, row)
             healed = asyncio.get_running_loop().time()
+            await stage.until(lambda: stage.changes(*STORE).count("returned") >= _rises(stage), "the disk is well")
+            await _until_it_is_kept(stage)
             stage.press_some(PRESSES)
             await stage.until_heard_since(healed, row)
             await stage.close_all()
             row.trials += 1
         _compare(row, good, bad)
         return stage.close_account(row)
+
+
+def _delay(seconds: float) -> str:
+    return f"delay_enter={seconds * 1_000_000:.0f}"
+
+
+async def _waited_for(stage: Stage, row: Row) -> None:
+    """A press is told when its sync is over and no sooner, and called durable; or it was a stall, which is said, and ends."""
+    began = asyncio.get_running_loop().time()
+    (button,) = stage.press_some(1)
+    await stage.all_heard()
+    took = asyncio.get_running_loop().time() - began
+    if _raised(stage, button)["durable"] and took < SYNC_S:
+        row.wrong.append(f"called durable after {took:.2f} s, and a sync takes {SYNC_S}")
+    await _until_it_is_kept(stage)
+
+
+async def _stalled(stage: Stage, row: Row) -> None:
+    """What is promised of a stall (docs/decisions/0009, 0025): told from memory and marked, said, and a terminal keeps its event."""
+    stage.world.gate.answers.clear()
+    rises = _rises(stage)
+    async with injected(stage, _SYNC, _delay(STALLS_S)):
+        (button,) = stage.press_some(1)
+        await stage.all_heard()
+        await stage.until(lambda: _rises(stage) > rises, "it is said that the disk fails")
+        await until_a_terminal_is_refused(stage)
+        said = [a.body["data"] for a in stage.arrivals(*STORE) if a.body["data"]["change"] in {"raised", "re-alarmed"}][
+            -1
+        ]
+    told = {f"sos of {button}": _raised(stage, button), "disk-failing": said}
+    row.wrong += [f"{name}: told in a stall, and not marked" for name, data in told.items() if data["durable"]]
+
+
+def _raised(stage: Stage, button: str) -> dict[str, object]:
+    """The first that was told of the last press of this button."""
+    alert = stage.raised["sos", button][-1]
+    data: dict[str, object] = next(a.body["data"] for a in stage.office.arrivals if a.alert == alert)
+    return data
