@@ -221,6 +221,11 @@ class SimBus:
     def _serve(self, frame: bytes) -> None:
         loop = asyncio.get_running_loop()
         self.log.append((loop.time(), frame))
+        if frame[0] == 0:  # to all: each obeys, nobody answers
+            for each in self.units.values():
+                if not each.silent:
+                    each.answer(frame[1:-2])
+            return
         unit = self.units.get(frame[0])
         if unit is None or unit.silent:
             return

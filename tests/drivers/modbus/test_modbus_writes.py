@@ -73,18 +73,6 @@ async def what_reads_back_otherwise_is_a_fault(kit):
         assert caught.value.reason == "readback"
 
 
-class Crowd(SimBus):
-    """A line whose units obey unit 0 and answer nothing."""
-
-    def _serve(self, frame):
-        if frame[0] == 0:
-            self.log.append((asyncio.get_running_loop().time(), frame))
-            for unit in self.units.values():
-                unit.answer(frame[1:-2])
-            return
-        super()._serve(frame)
-
-
 def siren(kit, **more):
     out = kit.point("siren", 0, Space.COIL, writable=True, point_class=PointClass.FEEDBACK)
     return kit.profile(out, broadcast=True, **more)
@@ -93,7 +81,7 @@ def siren(kit, **more):
 async def one_broadcast_for_all_that_want_the_same_and_each_is_read_back(kit):
     units = [SimUnit(n, coils={0: 0}) for n in (1, 2, 3)]
     async with (
-        Crowd(units) as wire,
+        SimBus(units) as wire,
         kit.polling(kit.bus(wire.path, *((n, siren(kit)) for n in (1, 2, 3)))) as (poller, ear),
     ):
         await kit.until(lambda: len(ear.values("siren")) == 3)
@@ -118,7 +106,7 @@ def test_what_is_not_read_back_is_written_to_each_alone_so_that_each_says_yes(ki
     async def story():
         units = [SimUnit(n, coils={0: 0, 1: 0}) for n in (1, 2, 3)]
         async with (
-            Crowd(units) as wire,
+            SimBus(units) as wire,
             kit.polling(kit.bus(wire.path, *((n, profile) for n in (1, 2, 3)))) as (poller, ear),
         ):
             await kit.until(lambda: len(ear.values("heard")) == 3)
@@ -137,7 +125,7 @@ def test_no_broadcast_that_could_move_somebody_else(kit, bystander):
         units = [SimUnit(n, coils={0: 0}) for n in (1, 2, 3)]
         third = kit.profile(kit.point("valve", 0, Space.COIL, writable=True)) if bystander else siren(kit)
         async with (
-            Crowd(units) as wire,
+            SimBus(units) as wire,
             kit.polling(kit.bus(wire.path, (1, siren(kit)), (2, siren(kit)), (3, third))) as (poller, _),
         ):
             await asyncio.gather(*(poller.write(f"dev{n}", "siren", ON) for n in (1, 2)))
