@@ -122,7 +122,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     ),
     "cli.away_back": ("已经回来", "here again"),
     "cli.test": (
-        "测试告警渠道：发出一条演练告警，看有没有人应答",
+        "测试告警渠道：发出一条演练告警，看有没有人接警",
         "test the chain of alarm: a drill that is told and answered like an alert",
     ),
     "cli.test.target": (

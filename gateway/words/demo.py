@@ -21,7 +21,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "demo.siren_on": ("继电器读回：声光报警器已响", "read back from the relay: the siren sounds"),
     "demo.siren_off": ("有人接警，声光报警器停", "somebody answered: the siren is off"),
     "demo.press": ("老人按下求助按钮 {button}", "an elder presses the panic button {button}"),
-    "demo.nobody": ("没有人应答……（演示里的时限缩短了）", "nobody answers … (deadlines are shortened here)"),
+    "demo.nobody": ("没有人接警……（演示里的时限缩短了）", "nobody answers … (deadlines are shortened here)"),
     "demo.answers": ("值班员 {who} 接警", "{who} at the duty office answers"),
     "demo.resident": ("居民刷脸进门（平常事，不报警）", "a resident passes by face (everyday, no alert)"),
     "demo.stranger": ("陌生人在{place}刷脸被拒", "a stranger is refused at {place}"),

@@ -34,7 +34,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "alerts.told": ("已告知：{told}；接警人：{who}", "told: {told}; answered by: {who}"),
     "step.raised": ("发生", "raised"),
     "step.told": ("已告知", "told"),
-    "step.acknowledged": ("已应答", "acknowledged"),
+    "step.acknowledged": ("已接警", "acknowledged"),
     "step.re-alarmed": ("再次告警", "re-alarmed"),
     "step.regraded": ("改级", "regraded"),
     "step.returned": ("恢复正常", "returned"),

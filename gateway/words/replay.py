@@ -152,7 +152,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "points that the rules read and the journal never held: {points}",
     ),
     "replay.limit.answers": (
-        "人的应答按同一规则、同一对象的告警算；换了规则，人也许会做别的",
+        "人的接警按同一规则、同一对象的告警算；换了规则，人也许会做别的",
         "an answer counts for the alert of the same rule and subject; under other rules people might have done otherwise",
     ),
     "replay.limit.outputs": (

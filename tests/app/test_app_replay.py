@@ -113,7 +113,7 @@ def test_the_lines_are_in_the_readers_language(store, tmp_path, capsys, monkeypa
     assert main(["replay", str(SITE), "--journal", str(tmp_path / "state")]) == 0
     lines = [line[21:].rpartition("  ")[0] for line in capsys.readouterr().out.splitlines() if line.startswith("2026")]
     assert lines[0] == "发生          sos sos-301（紧急，大事）：按键 单击"
-    assert "已应答        sos sos-301 经办人 head" in lines
+    assert "已接警        sos sos-301 经办人 head" in lines
     assert "已告知        stranger gate-1：楼栋长 无人、网格员 无人、社区 community-1" in lines
     assert any("gas-low gas-301（高，小事）：可燃气体 16 %LEL（限值 10）" in line for line in lines)
     words = ("raised", "told", "by", "critical", "building", "nobody", "press", "limit", "resolved", "mistaken")

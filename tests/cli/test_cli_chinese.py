@@ -46,7 +46,7 @@ def test_a_history_is_told_in_chinese():
         {"at": 18500, "revision": 3, "kind": "refused", "who": "x", "reason": "ack: not_allowed (late)"},
     ]
     first, second = desk._show_history(steps)
-    assert first == "        11.6 秒  /2   已告知        —            网格员 grid-1、社区 —（无人应答，到时上报）"
+    assert first == "        11.6 秒  /2   已告知        —            网格员 grid-1、社区 —（无人接警，到时上报）"
     assert second.endswith("x            接警：该人员无此权限（late）")
 
 
@@ -65,6 +65,13 @@ def test_an_entry_that_is_a_reason_has_words(kind):
     chinese, english = CATALOGUE[f"point.{kind}"]
     assert re.search(r"[\u4e00-\u9fff]", chinese)
     assert "." not in english
+
+
+def test_a_person_takes_an_alert_and_a_device_answers():
+    """Was: 应答 for both, and 接警 for the first of them beside it."""
+    of_persons = ("人应答", "应答后未", "应答后又", "的应答按")
+    assert [key for key, (zh, _) in CATALOGUE.items() if any(word in zh for word in of_persons)] == []
+    assert [key for key, (zh, _) in CATALOGUE.items() if "{who}" in zh and "应答" in zh] == []
 
 
 def test_what_the_system_refuses_is_said_in_chinese(tmp_path, capsys, monkeypatch):

@@ -440,7 +440,7 @@ def test_the_steps_of_an_alert_are_told_in_words(daemon, capsys, monkeypatch):
     assert main(["history", "3c66", "--state", daemon]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "         9.6 秒  /1   发生          —",
-        "        11.6 秒  /2   已告知        —            网格员 grid-1、社区 —（无人应答，到时上报）",
+        "        11.6 秒  /2   已告知        —            网格员 grid-1、社区 —（无人接警，到时上报）",
         "        18.5 秒  /3   已关闭        head-b1      she sat on it",
     ]
 

@@ -111,7 +111,7 @@ def test_golden_alert():
             "texts": {
                 "zh-CN": {
                     "title": "【紧急】3号楼1单元501 可燃气体浓度过高",
-                    "text": "head-wang 已应答。可燃气体：25.5 %LEL（限值 20 %LEL）。防拆：无读数（通信中断）。已通知：楼栋长。属大事。",
+                    "text": "head-wang 已接警。可燃气体：25.5 %LEL（限值 20 %LEL）。防拆：无读数（通信中断）。已通知：楼栋长。属大事。",
                 },
                 "en": {
                     "title": "[CRITICAL] 3号楼1单元501: combustible gas, high",
@@ -402,10 +402,10 @@ def test_every_built_in_rule_has_a_name():
     [
         ("raised", "duty", "", None, "duty tests the chain of alarm. Acknowledge it", "duty 测试告警渠道。"),
         ("raised", "duty", "weekly", None, "duty tests the chain of alarm (weekly).", "duty 测试告警渠道（weekly）。"),
-        ("acknowledged", "li", "", "li", "Taken by li.", "li 已应答。"),
+        ("acknowledged", "li", "", "li", "Taken by li.", "li 已接警。"),
         ("closed", "duty", "all well", None, "The test was ended by duty.", "duty 已结束测试。"),
-        ("closed", None, "time_over", "li", "The test is over: li answered.", "li 已应答。"),
-        ("closed", None, "time_over", None, "nobody answered.", "无人应答"),
+        ("closed", None, "time_over", "li", "The test is over: li answered.", "li 已接警。"),
+        ("closed", None, "time_over", None, "nobody answered.", "无人接警"),
         ("closed", None, "real_alarm", None, "a real critical alert has come", "真实紧急告警"),
     ],
 )
