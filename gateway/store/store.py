@@ -473,8 +473,8 @@ class Store:
 
     async def _try(self, what: str, job: Callable[[Database], object]) -> None:
         """A job that may as well fail: it only costs repeats, or waits for another time."""
-        if self._worker.stalled:
-            self._worker.later(job)
+        if self._worker.stalled or not self._worker.counted:
+            self._worker.later(job)  # before whatever is asked from now on; that is waited for long enough
             return
         try:
             await self._worker.ask(job)

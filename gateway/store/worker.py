@@ -68,6 +68,7 @@ class Worker:
         self._missed = False
         self._read: Loaded | None = None
         """What the database held, before this run was counted."""
+        self._counting: asyncio.Future[Loaded] | None = None
         self._marked = False
         """The last life left marks of what it told from memory, and all of that is on the disk now."""
         self._running: dict[asyncio.Future[Any], float] = {}
@@ -89,7 +90,8 @@ class Worker:
         A disk that does not answer in ``open_s`` is left to its work, and what it holds is missed, unless only the mending is. One
         that only takes its time to count this run goes on with that, and the run has a name of its own.
         """
-        reading, counting = self._submit(self._read_all), self._submit(self._count)
+        reading = self._submit(self._read_all)
+        counting = self._counting = self._submit(self._count)
         if not await _is_done(reading, self._open_s):
             for job in (reading, counting):
                 job.add_done_callback(_look_away)
@@ -222,6 +224,11 @@ class Worker:
         """Whether a job has been running for longer than a sound disk takes."""
         oldest = next(iter(self._running.values()), None)
         return oldest is not None and asyncio.get_running_loop().time() - oldest >= STALL_S
+
+    @property
+    def counted(self) -> bool:
+        """Whether the first transaction of this run is over, whatever came of it."""
+        return self._counting is None or self._counting.done()
 
     @property
     def damage(self) -> Damage:
