@@ -9,12 +9,14 @@ without an alert would be mute for as long as the danger lasts; an alert without
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 
 import msgspec
 
 from gateway.alerts import Alert, Condition, NoteKind, Response, Suppression
 from gateway.instant import Instant
+from gateway.rules.calls import done_at
 from gateway.rules.compound import Compound, Rule
 from gateway.rules.facts import FactBoard
 from gateway.rules.question import Case
@@ -79,7 +81,8 @@ class Agreement:
         """What it says is said by the one that stays: recorded on it, and it alarms again where that is news to it."""
         register = self._register
         register.close(other, at, None, "withdrawn", ONE_STANDS)
-        again = _replace(kept, occurrences=kept.occurrences + other.occurrences)
+        again = functools.reduce(done_at, other.origins, kept)
+        again = _replace(again, occurrences=kept.occurrences + other.occurrences)
         kept = register.note(NoteKind.REPEATED, again, at, reason=other.id)
         if rule.momentary:
             news = other.response is Response.UNANSWERED and kept.response is Response.ACKNOWLEDGED

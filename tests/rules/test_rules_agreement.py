@@ -6,6 +6,7 @@ import pytest
 from gateway.events import Quality
 from gateway.instant import DAY, HOUR, MINUTE, SECOND
 from gateway.rules.bare import bare
+from gateway.rules.compound import Subject
 from gateway.rules.engine import Engine
 from gateway.rules.ledger import Row
 from gateway.rules.moved import MOVABLE
@@ -173,6 +174,23 @@ def test_a_press_without_the_disk_is_a_press_on_the_open_alert(make, answered, s
     assert core.said("sos")[: len(said)] == said
     assert ("re-alarmed" in core.said("sos")) is answered
     assert [(a.id, a.response) for a in core.engine.alerts() if a.rule == "sos"] == [(own, "unanswered")]
+
+
+def test_which_button_was_pressed_without_the_disk_is_known_of_the_alert_that_stays(make, subjects):
+    """Was: dropped with the other alert, and nobody was called to where it hangs by the names of today."""
+    others = tuple(s for s in subjects if s.kind != "button")
+
+    def hung(first, second):
+        places = {"button": ("b1/s1/301", first), "button-2": ("b1/s2/302", second)}
+        return (*others, *(Subject(n, "button", p, (), subjects[3].facts, address=a) for n, (p, a) in places.items()))
+
+    core = make(subjects=hung("A", "B"))
+    core.press(10 * DAY, key="k1")
+    rows, _ = laid_over(
+        lambda **more: make(subjects=hung("B", "A"), **more), core, lambda late: late.press(7 * SECOND, key="k2")
+    )
+    restored(core, rows)
+    assert {alert.subject for alert in core.engine.alerts() if alert.rule == "sos"} == {"button", "button-2"}
 
 
 def test_of_three_alerts_each_message_says_one_thing(make):
