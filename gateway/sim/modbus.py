@@ -61,10 +61,14 @@ class SimUnit(Struct, eq=False):
     stuck: bool = False
     """Confirms writes and does nothing."""
     max_read: int = 125
+    flashes: dict[int, tuple[int, float]] = field(default_factory=dict)
+    """Address to which function 5 writes a length: the coil that is then on, and off by itself; seconds that one stands for."""
     requests: list[tuple[int, int, int]] = field(default_factory=list)
     """(function, address, count or value) of every request, in order."""
     on_write: Callable[[int, int], None] | None = None
-    """Called with address and value of each coil or register written."""
+    """Called with address and value of each coil or register written, and of a coil that goes off by itself."""
+    _ends: dict[int, asyncio.TimerHandle] = field(default_factory=dict)
+    """By coil: when it does."""
 
     def answer(self, pdu: bytes) -> bytes:
         """What the device says to a request, exceptions included."""
@@ -101,6 +105,9 @@ class SimUnit(Struct, eq=False):
 
     def _write(self, function: int, address: int, pdu: bytes) -> None:
         coil = function in {5, 15}
+        if function == 5 and address in self.flashes:
+            self._flash(address, int.from_bytes(pdu[3:5], "big"))
+            return
         for offset, value in enumerate(_written(function, pdu)):
             table = self.coils if coil else self.holding
             if address + offset not in table:
@@ -108,10 +115,22 @@ class SimUnit(Struct, eq=False):
             if not self.stuck:
                 self._set(table, address + offset, value, coil=coil)
 
-    def _set(self, table: dict[int, int], address: int, value: int, *, coil: bool) -> None:
+    def _flash(self, address: int, length: int) -> None:
+        if self.stuck:
+            return
+        place, step_s = self.flashes[address]
+        self._set(self.coils, place, 1, coil=True, asked_at=address)
+        ends = asyncio.get_running_loop().call_later(
+            length * step_s, lambda: self._set(self.coils, place, 0, coil=True)
+        )
+        self._ends[place] = ends
+
+    def _set(self, table: dict[int, int], address: int, value: int, *, coil: bool, asked_at: int | None = None) -> None:
         table[address] = value
+        if coil and (ends := self._ends.pop(address, None)):
+            ends.cancel()
         if self.on_write is not None:
-            self.on_write(address, value)
+            self.on_write(address if asked_at is None else asked_at, value)
         for link in self.links:
             if coil and link.coil == address:
                 state = int(bool(value) is not link.inverted)

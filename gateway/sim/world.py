@@ -211,6 +211,8 @@ class SimWorld:
         point = self.images[output.device].points[output.point]
         on_at = point.write_on_address if point.write_on_address is not None else point.address
         off_at = point.write_off_address if point.write_off_address is not None else point.address
+        if point.write_raw and point.pulse_ms and on_at != off_at:  # the board's own pulse
+            unit.flashes[on_at] = point.address, point.pulse_ms / point.write_on / 1000
 
         def wrote(address: int, value: int) -> None:
             if before is not None:
@@ -227,6 +229,8 @@ class SimWorld:
         shown = point.shown_on if on else point.shown_off
         if shown is not None:
             image.show(output.point, shown)
+        if output.latching and not on:  # it stays as the pulse has put it
+            return
         if self.outputs[output.id] is not on:
             self.outputs[output.id] = on
             self._moved(output.id, on)

@@ -212,12 +212,16 @@ def check_output(output: Output, reader: Reader, ground: Ground) -> Output:
 
 
 def _check_shown(output: Output, point: PointSpec, reader: Reader) -> None:
-    """A pulse shuts a valve for good, but ends a siren while the danger lasts; what a relay does not show a feedback must."""
+    """A pulse shuts a valve for good, but ends a siren while the danger lasts, unless it is renewed: then nothing goes on that nobody
+    can end. What a relay does not show a feedback must.
+    """
     given = f"{output.device}.{output.point}"
     if output.kind == "valve" and point.name == OPENS:
         reader.faults.add(reader.mark("point"), "fault.point_opens", name=output.id, given=given)
     if point.momentary and output.kind != "valve":
         reader.faults.add(reader.mark("point"), "fault.pulse_ends", name=output.id, given=given, kind=output.kind)
+    if point.flash and output.kind != "valve" and not (point.repeat_ms or reader.has("pulse")):
+        reader.faults.warn(output.mark, "fault.pulse_better", name=output.id, given=given, kind=output.kind)
     if point.unread and not reader.has("feedback"):
         reader.faults.warn(output.mark, "fault.output_unproven", name=output.id, given=given)
 

@@ -222,6 +222,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}：{given} 是脉冲，到时自己停；{kind} 要一直开到有人处理。请在型号文件里写 repeat（比 pulse 短）。",
         "{name}: {given} is a pulse that ends by itself, but a {kind} must go on until somebody answers: give the point a repeat shorter than its pulse.",
     ),
+    "fault.pulse_better": (
+        "{name}：网关或线路中途坏了，{given} 会一直开着；这块板能自己结束：写 pulse: 10s，网关会一直续到该停（一定要一直开着的，写 pulse: 0）。",
+        "{name}: where the gateway or the line dies, {given} stays on; its board can end it by itself: write pulse: 10s, which the gateway renews as long as it is wanted (pulse: 0 if it must stay on).",
+    ),
     "fault.output_unproven": (
         "{name}：{given} 不能回读，又没有 feedback；每次动作都会报“联动动作未确认”。",
         "{name}: {given} cannot be read back and there is no feedback: each time it is switched on it will be reported as not confirmed.",

@@ -22,19 +22,9 @@ outputs:
 SWITCHED = {"": bytes.fromhex("00 05 00 00 FF 00"), ", pulse: 10s": bytes.fromhex("00 05 02 00 00 64")}
 
 
-class Board(SimUnit):
-    """It flashes, too: FC05 at 0x0200 is channel 1 on for that many tenths of a second."""
-
-    def answer(self, pdu):
-        if pdu[:3] != b"\x05\x02\x00":
-            return super().answer(pdu)
-        super().answer(b"\x05\x00\x00\xff\x00")
-        return pdu
-
-
 @pytest.mark.parametrize("pulse", SWITCHED)
 def test_an_alert_that_drives_every_board_alike_is_one_frame_to_all_and_each_is_read_back(tmp_path, pulse):
-    units = [Board(n, coils=dict.fromkeys(range(8), 0)) for n in BOARDS]
+    units = [SimUnit(n, coils=dict.fromkeys(range(8), 0), flashes={0x200: (0, 0.1)}) for n in BOARDS]
 
     async def story():
         async with SimBus(units) as wire:

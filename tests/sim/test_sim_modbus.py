@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import serial
+from instruments.virtual import virtual_run
 from instruments.waiting import until
 from modbus_tk import defines, modbus_rtu, modbus_tcp
 from modbus_tk.modbus import ModbusError
@@ -96,3 +97,24 @@ def test_knobs():
     device.answer(b"\x05\x00\x01\xff\x00")
     assert device.coils[1] == 0
     assert device.requests[0] == (3, 0, 1)
+
+
+def test_a_relay_that_flashes_goes_off_by_itself_and_at_an_order():
+    async def story():
+        board, told = SimUnit(5, coils={0: 0}, flashes={0x200: (0, 0.1)}), []
+        board.on_write = lambda address, value: told.append((address, value))
+        for_a_second, off = b"\x05\x02\x00\x00\x0a", b"\x05\x00\x00\x00\x00"
+        assert board.answer(for_a_second) == for_a_second
+        await asyncio.sleep(0.6)
+        board.answer(for_a_second)  # renewed
+        await asyncio.sleep(0.6)
+        assert board.coils[0] == 1
+        await asyncio.sleep(0.6)
+        assert board.coils[0] == 0
+        board.answer(for_a_second)
+        board.answer(off)
+        assert board.coils[0] == 0
+        await asyncio.sleep(2)
+        assert told == [(0x200, 1), (0x200, 1), (0, 0), (0x200, 1), (0, 0)]
+
+    virtual_run(story())

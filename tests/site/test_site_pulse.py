@@ -129,3 +129,30 @@ def test_what_would_open_again_is_read_as_a_lasting_output(load, good):
     (valve,) = [one for one in loaded.site.outputs.values() if one.kind == "valve"]
     spec = points_of(loaded, "relay-1")["relay1"]
     assert (valve.momentary, spec.pulse_ms, spec.write_on_address) == (False, 0, None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "point", "more", "advised"),
+    [
+        ("siren", "relay1", "confirm: 3s", True),
+        ("fan", "relay2", "confirm: 3s", True),
+        ("siren", "relay1", "pulse: 10s", False),
+        ("siren", "relay1", "pulse: 0", False),  # he knows, and wants it so
+        ("siren", "relay3", "confirm: 3s", False),
+        ("valve", "relay1", "confirm: 3s", False),  # held by its coil it may be one that opens again without
+    ],
+)
+def test_a_siren_that_its_board_could_end_by_itself_is_worth_a_word(load, good, kind, point, more, advised):
+    loaded = load(wanting(good, more, kind, point), PROFILES)
+    assert not loaded.errors()
+    found = [fault for fault in loaded.faults.warnings if fault.key == "fault.pulse_better"]
+    assert bool(found) is advised
+    assert all(dict(fault.fields)["given"] == f"relay-1.{point}" for fault in found)
+    spec = points_of(loaded, "relay-1")[point]
+    assert bool(spec.repeat_ms) is ("10s" in more), "an advice changes nothing"
+
+
+def test_a_point_that_is_renewed_as_it_is_needs_no_such_word(load, good):
+    board = BOARD.replace("most: 600}}", "most: 600}, pulse: 10s, repeat: 4s}", 1)
+    loaded = load(wanting(good, "confirm: 3s", "siren"), {"profiles/flash.yaml": board})
+    assert not [fault for fault in loaded.faults.warnings if fault.key == "fault.pulse_better"]
