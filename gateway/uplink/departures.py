@@ -533,7 +533,7 @@ class Departures:
         left_at = self._under_way.pop(parcel, 0.0)
         self._landed.set()
         self._answered = True
-        self._silence.answered(still_waiting=self._awaited in self._under_way, alert=parcel.kind is Kind.ALERT)
+        self._silence.answered(left_at, still_waiting=self._awaited in self._under_way, alert=parcel.kind is Kind.ALERT)
         if parcel.key in self._forsaken:
             self._forsaken.discard(parcel.key)
             self._silence.was_slow()

@@ -45,10 +45,10 @@ class Silence:
         """What is waited for leaves now, or then."""
         self._since = _now() + in_s
 
-    def answered(self, *, still_waiting: bool, alert: bool) -> None:
-        """The broker said something; ``still_waiting``: not what is waited for; ``alert``: it has one."""
+    def answered(self, left_at: float, *, still_waiting: bool, alert: bool) -> None:
+        """The broker said something of what left then; ``still_waiting``: not what is waited for; ``alert``: it has one."""
         self._heard_at = _now()
-        in_time = self._heard_at < self._since + SILENCE_S
+        in_time = self._heard_at < left_at + SILENCE_S
         self._is_quick = in_time or (still_waiting and self._is_quick)
         self._left = GIVE_UPS if in_time and alert else self._left
         if not still_waiting:

@@ -13,8 +13,8 @@ from instruments.packets import CONNECT, PUBLISH, SUBSCRIBE, packets, published
 from gateway.uplink import departures, retrial, silence, tolerance
 from gateway.uplink.departures import Departures
 
-ANSWER_S, DELAY_S, EVERY_S = 1.0, 0.15, 0.05
-"""A tenth of what they are in the field: an answer comes late, and before it there is another alert."""
+ANSWER_S, DELAY_S, EVERY_S = 2.0, 0.15, 0.05
+"""A tenth of what they are in the field, the first a fifth: an answer comes late, and before it there is another alert."""
 
 
 class Swallower:
@@ -151,7 +151,7 @@ def test_a_broker_that_answers_everything_but_alerts_is_lost_and_none_is_blamed(
     async def story():
         broker = Swallower(20, lambda lane, sequence, before: sequence > 0)
         async with traffic(house, broker, every_s=10.0) as gateway:
-            for _ in range(int(6 * ANSWER_S / EVERY_S)):
+            for _ in range(int(4 * ANSWER_S / EVERY_S)):
                 gateway.mqtt.offer_telemetry("gas-501", b"{}")
                 gateway.mqtt.status_changed()
                 await asyncio.sleep(EVERY_S)
@@ -189,6 +189,25 @@ def test_a_status_that_is_never_answered_is_left_out_and_no_alert_is_blamed(hous
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("once", [1, 2, 3, 4, 20, None])
+def test_a_broker_that_is_slow_with_all_is_never_given_up(house, once):
+    """Was: of several on their way each was answered soon after the one before, so the line looked quick, and then silent."""
+
+    async def story():
+        broker = Swallower(once, lambda *_: False)
+        async with await broker.listen() as server:
+            protocol = "3.1.1" if once is None else "5"
+            gateway = house.Gateway(server.sockets[0].getsockname()[1], protocol=protocol, answer_s=10 * ANSWER_S)
+            gateway.outbox.add("critical", 30)
+            async with house.running(gateway.mqtt):
+                await house.until(lambda: gateway.outbox.cursors.get(("city", "critical")) == 30)
+                assert (lost(gateway), gateway.mqtt.counts["connected"]) == ([], 1)
+        assert broker.of("critical") == [*range(1, 31)]
+        assert broker.beyond == 0
+
+    asyncio.run(story())
+
+
 class World:
     """Departures on a clock of their own, in a session in which the status and the first alert were taken; ten more are on their way."""
 
@@ -202,6 +221,7 @@ class World:
         self.leaving.restart()
         for _ in range(2):
             (parcel,) = await self.left()
+            self.now += silence.SILENCE_S  # a slow line is not given up
             self.leaving.arrived(parcel)
             self.outbox.add(lane, alerts * (not self.outbox.messages[lane]))
             self.leaving.look()
@@ -288,8 +308,8 @@ def test_where_no_place_is_left_the_session_ends_and_only_it_is_blamed_for_that(
         (first,), others = await world.begin(2), []
         for goes_on in (True, False):
             for _ in range(10):
-                world.take(others)
                 world.now += silence.SILENCE_S
+                world.take(others)
                 world.outbox.add("critical")
                 world.leaving.look()
                 others = [one for one in await world.left() if one is not first]
