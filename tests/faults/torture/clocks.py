@@ -1,8 +1,9 @@
 """Wrong clocks under the whole house on virtual time: real store, real Modbus on loopback, hours and days in seconds.
 
 Gas rises, nobody answers, and the ladder must climb at its own times by the machine's uptime, whatever the wall clock does
-meanwhile: no rung early, none late by more than a look, none twice, none skipped; one alert, raised once. All of it is judged by
-what a receiver behind the shipped uplink was told (``taker.py``).
+meanwhile: no rung early, none late by more than a look, none twice, none skipped; one alert, raised once. Beside it wait an on-delay,
+one whose cause ends before, a shelf, and an absence: each must end once and at its time. All of it is judged by what a receiver
+behind the shipped uplink was told (``taker.py``).
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from pathlib import Path
 from app.living import Living
 from instruments.virtual import virtual_run
 
+from gateway.control.protocol import Request
 from gateway.instant import HOUR, MINUTE
 
-from .register import Diary
+from .register import Diary, Kind
 from .rows import Budget, Row
+from .soak import US
 from .taker import Taker
 
 DAY, YEAR = 24 * HOUR, 365 * 24 * HOUR
@@ -27,8 +30,33 @@ CLIMB_S = {"grid": 120, "community": 1200, "street": 2400, "district": 3600}
 """The ladder of ``app.living``."""
 LOOK_S = 5
 LEAK = 26
-GAS = "gas-high", "gas-301"
-CAUSED = GAS, ("gas-low", "gas-301")
+GAS, LOW = ("gas-high", "gas-301"), ("gas-low", "gas-301")
+CAUSED = GAS, LOW
+STUFFY, HOT, COOL = ("stuffy", "air-hall"), ("hot", "air-hall"), ("cool", "air-hall")
+DELAY_S, HEAT_S, SHELVED_S, ABSENT_S = 1800, 1200, 1500, 2100
+AIR_S = 40
+"""Until a change of the air is surely read: it is asked for every 30 s."""
+CO2, TEMPERATURE = 5, 0
+"""Registers of the air sensor; the temperature in tenths."""
+_RULE = """
+  - rule: {}
+    subjects: {{ kind: air-sensor }}
+    when: {}
+    priority: medium
+    grade: small
+    text: {{ zh: 空气, en: The air }}
+"""
+_HEAT = "{ point: temperature, above: 40 °C }"
+RULES = "rules:" + "".join(
+    _RULE.format(name, when)
+    for name, when in {
+        "stuffy": f"{{ point: co2, above: 1500 ppm }}\n    on_delay: {DELAY_S}s",
+        "hot": f"{_HEAT}\n    on_delay: {DELAY_S}s",
+        "cool": f"{{ absent: {_HEAT}, for: {ABSENT_S}s }}",
+    }.items()
+)
+Due = dict[tuple[Kind, str], tuple[float, float] | None]
+"""Of an alert and a change of it: the first and the last moment at which it may be told, by the loop's time; None: never."""
 Wrong = Callable[[Living, random.Random], None]
 
 
@@ -54,13 +82,13 @@ def _story(wall: Callable[[Living], None], wrong: Wrong) -> Callable[[Path, Budg
 
 
 @contextlib.asynccontextmanager
-async def _told(folder: Path, wall: Callable[[Living], None]) -> AsyncIterator[tuple[Living, Diary]]:
+async def _told(folder: Path, wall: Callable[[Living], None], rules: str = "") -> AsyncIterator[tuple[Living, Diary]]:
     """The house, and a receiver; gas at flat 301 is told when the block begins."""
     diary = Diary()
     async with Taker(diary) as taker:
 
         def before(living: Living) -> None:
-            living.edit("outputs:\n", f"{taker.uplink}outputs:\n")
+            living.edit("outputs:\n", f"{taker.uplink}{rules}outputs:\n")
             wall(living)
 
         async with Living(folder, before=before) as living:
@@ -73,7 +101,7 @@ async def _told(folder: Path, wall: Callable[[Living], None]) -> AsyncIterator[t
 
 async def _climb(folder: Path, wall: Callable[[Living], None], wrong: Wrong, dice: random.Random, row: Row) -> None:
     loop = asyncio.get_running_loop()
-    async with _told(folder, wall) as (living, diary):
+    async with _told(folder, wall, RULES) as (living, diary), _waits(living, diary) as due:
         raised, moments = loop.time(), sorted(dice.uniform(1, 3700) for _ in range(4))
         for at, what in sorted([(m, "") for m in moments] + [(s, rung) for rung, s in CLIMB_S.items()]):
             await asyncio.sleep(max(0.0, raised + at - LOOK_S - loop.time()))
@@ -87,11 +115,42 @@ async def _climb(folder: Path, wall: Callable[[Living], None], wrong: Wrong, dic
                 row.wrong.append(f"{what} was not told in time")
         if diary.rungs(GAS) != ["building", *CLIMB_S] or diary.changes(GAS).count("told") != 1 + len(CLIMB_S):
             row.wrong.append(f"rungs told: {diary.rungs(GAS)}, {diary.changes(GAS)}")
+        judge_waits(diary, due, row)
         dated = {kind: diary.changes(kind).count("dated") for kind in CAUSED}
         if any(times != (wrong is _synchronise) for times in dated.values()):
             row.wrong.append(f"dated revisions: {dated}")
     diary.close_account(row)
     row.trials += 1
+
+
+@contextlib.asynccontextmanager
+async def _waits(living: Living, diary: Diary) -> AsyncIterator[Due]:
+    """The air is stale from now on, and hot for a while; the lower of the two gas alerts is shelved. When each of that must end."""
+    loop, air = asyncio.get_running_loop(), living.air.holding
+    diary.caused.update([STUFFY, COOL])
+    began = loop.time()
+    air[CO2], air[TEMPERATURE] = 1900, 450
+    cooling = loop.call_later(HEAT_S, air.__setitem__, TEMPERATURE, 223)
+    shelf = {"alert": living.open()[LOW].id, "who": "head", "reason": "aired", "for": f"{SHELVED_S}s"}
+    await living.house.desk.answer(Request("shelve", shelf), US)
+    shelved = loop.time()
+    try:
+        yield {
+            (STUFFY, "raised"): (began + DELAY_S, began + DELAY_S + AIR_S),
+            (HOT, "raised"): None,
+            (COOL, "raised"): (began + HEAT_S + ABSENT_S, began + HEAT_S + ABSENT_S + AIR_S),
+            (LOW, "unshelved"): (shelved + SHELVED_S, shelved + SHELVED_S + LOOK_S),
+        }
+    finally:
+        cooling.cancel()
+
+
+def judge_waits(diary: Diary, due: Due, row: Row) -> None:
+    """Each once, none early or late, and none that must not be."""
+    for (kind, change), window in due.items():
+        told = [at for what, at in diary.steps[diary.alert(kind)] if what == change]
+        if len(told) != (window is not None) or (window is not None and not window[0] <= told[0] <= window[1]):
+            row.wrong.append(f"{kind[0]} was {change} at {told}, not within {window}")
 
 
 def unknown_downtime(folder: Path, budget: Budget) -> Row:

@@ -164,7 +164,7 @@ class Diary(Register):
 
     def alert(self, kind: Kind) -> str:
         """The one alert that was heard of about this; empty where none was."""
-        return next(iter(self.alerts[kind]), "")
+        return next(iter(self.alerts.get(kind, ())), "")
 
     def changes(self, kind: Kind) -> list[str]:
         return [change for change, _ in self.steps[self.alert(kind)]]
