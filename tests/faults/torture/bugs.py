@@ -236,6 +236,7 @@ async def rule(folder: Path, budget: Budget) -> Row:
     row = Row()
     async with Stage(folder) as stage:
         stage.held_s = HANGS_S
+        stage.brings("part-failing", "worker-core")
         await stage.acquaint()
         for n, (how, code) in zip(
             budget.rounds(), itertools.cycle((("raises", RAISED), ("hangs", EXIT_HUNG))), strict=False
