@@ -11,6 +11,10 @@ from __future__ import annotations
 from gateway.drivers.face.bodies import BodyFault, Scanner, Text
 from gateway.drivers.face.documents import MAX_DOCUMENTS, decode_text, parse_documents
 
+_PIECE = 4096
+"""So much is looked at in one go: fewer parts with anything in them than a body may have, however many come at once (each new
+connection brings the terminal's whole log)."""
+
 
 class Framer:
     """Takes a stream as it arrives. ``feed`` and ``pause`` raise BodyFault; then the stream is lost and must begin anew."""
@@ -21,8 +25,11 @@ class Framer:
 
     def feed(self, chunk: bytes) -> list[Text]:
         """The parts whose end has come."""
-        self._scanner.feed(chunk)
-        return self._scanner.take()
+        texts: list[Text] = []
+        for at in range(0, len(chunk), _PIECE):
+            self._scanner.feed(chunk[at : at + _PIECE])
+            texts += self._scanner.take()
+        return texts
 
     def pause(self) -> list[Text]:
         """Nothing has come for a moment: the parts that are whole as they stand."""

@@ -67,6 +67,14 @@ class TestFraming:
         rounds = 2 * MAX_BODY // len(block) + 100
         assert sum(len(self.texts(framer, block, pause=False)) for _ in range(rounds)) >= rounds - 1
 
+    def test_a_whole_log_may_come_at_once(self) -> None:
+        framer, event = Framer(MIXED), as_json(envelope())
+        assert self.texts(framer, part(event, EVENT_PART) * 300) == [event] * 300
+
+    def test_boundaries_with_nothing_between_them_are_a_fault(self) -> None:
+        with pytest.raises(BodyFault, match="too_many"):
+            Framer(MIXED).feed(b"--MIME_boundary\r\n\r\n" * 300)
+
     def test_a_document_without_end_is_a_fault(self) -> None:
         framer = Framer(MIXED)
         framer.feed(b'{"a": "')
