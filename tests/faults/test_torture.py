@@ -10,10 +10,10 @@ from importlib import resources
 
 import pytest
 import yaml
-from e2e.walking import needs
+from e2e.walking import TOPICS, needs
 from fuzz.targets import TARGETS
 
-from .torture import fuzzing, kills, offline, old_stores, soak, stage, waits, years
+from .torture import babblers, fuzzing, kills, normal, offline, old_stores, soak, stage, waits, years
 from .torture.__main__ import _try
 from .torture.bugs import BREAKING, CO2_PPM, STUFFY, judge_service
 from .torture.cuts import judge_all, record_daemon
@@ -193,6 +193,53 @@ FAILED, WELL = '{"worker": "%s", "event": "worker_failed"}\n', '{"worker": "%s",
 )
 def test_a_service_worker_that_does_not_fail_alone_or_does_not_come_back_is_wrong(log, wrong):
     assert judge_service(log, "control") == wrong
+
+
+@pytest.mark.parametrize(
+    ("changes", "alerts", "questions", "clean"),
+    [
+        (["raised", *["told"] * 5, "returned", "re-alarmed", "returned"], 1, 4, True),
+        (["raised", *["told"] * 5, "returned", "re-alarmed", "returned"], 1, 3, False),
+        (["raised", *["told"] * 6, "returned"], 1, 40, False),
+        (["raised", "raised"], 2, 40, False),
+        ([], 0, 40, False),
+    ],
+)
+def test_a_chattering_sensor_that_is_told_more_often_than_it_was_asked_is_wrong(changes, alerts, questions, clean):
+    babblers.judge_chatter(row := Row(trials=1), changes, alerts, questions)
+    assert row.clean == clean, row
+
+
+WELL_SAID = {"state": "online", "deaf": {}}
+
+
+@pytest.mark.parametrize(
+    ("status", "ppm", "wrong"),
+    [
+        (WELL_SAID, 0, []),
+        ({"state": "degraded", "deaf": {"bus-line": "all_silent"}}, 0, ["degraded", "deaf: bus-line"]),
+        (WELL_SAID, 1, ["readings do not flow"]),
+        (None, 0, ["silent"]),
+    ],
+)
+def test_a_house_that_does_not_come_back_to_normal_by_itself_is_wrong(tmp_path, monkeypatch, status, ppm, wrong):
+    monkeypatch.setattr(normal, "PATIENCE_S", 0.1)
+    whole = stage.Stage(tmp_path)
+
+    def tells(leaf, **data):
+        whole.tap.heard.append((f"{TOPICS}/{leaf}", json.dumps({"data": data}).encode(), False))
+
+    async def story(row: Row) -> None:
+        if status is not None:
+            tells("status", **status)
+        asking = asyncio.create_task(normal.back_to_normal(whole, row))
+        await asyncio.sleep(0)
+        shown = whole.world.air_hall.holding[CO2_PPM] + ppm
+        tells("telemetry/air-hall", samples=[{"point": "co2", "value": shown}])
+        await asking
+
+    asyncio.run(story(row := Row(trials=1)))
+    assert row.wrong == [f"not back to normal: {what}" for what in wrong]
 
 
 def test_an_account_that_does_not_balance_is_not_clean():

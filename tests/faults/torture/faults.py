@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from . import (
+    babblers,
     bugs,
     climbs,
     clocks,
@@ -118,9 +119,9 @@ FAULTS: dict[str, Fault] = {
     "load-every-button": Fault(_real(floods.buttons), (10, 600), (2, 30)),
     "load-old-face-events": Fault(_real(floods.old_faces), (20_000, 900), (500, 60), least=(60, 600)),
     "load-points-at-once": Fault(_real(floods.points), (1_000, 600), (60, 60), least=(20, 600)),
-    "load-chattering-sensor": Fault(_real(floods.chattering), (20, 600), (1, 20)),
-    "load-babbling-client": Fault(_real(floods.babbling), (20, 600), (1, 20)),
-    "load-babbling-bus": Fault(_real(floods.babbling_bus), (10, 600), (1, 20)),
+    "load-chattering-sensor": Fault(_real(babblers.chattering), (20, 600), (1, 20)),
+    "load-babbling-client": Fault(_real(babblers.babbling), (20, 600), (1, 20)),
+    "load-babbling-bus": Fault(_real(babblers.babbling_bus), (10, 600), (1, 20)),
     "load-backlog": Fault(_real(floods.backlog), (50_000, 3600), (400, 60), least=(100, 600)),
     "year-of-growth": Fault(years.growth, (365, 3600), (40, 60), least=(36, 600), needs=()),
     "offline-week": Fault(
