@@ -129,8 +129,8 @@ async def old_faces(folder: Path, budget: Budget) -> Row:
 
 
 async def points(folder: Path, budget: Budget) -> Row:
-    """So many detectors rise above both limits at once; a trial is one crossing. Somebody presses, passes and commands meanwhile."""
-    count = budget.trials // 2
+    """So many points rise at once, each above both its limits; a trial is a point. Somebody presses, passes and commands meanwhile."""
+    count = budget.trials
     row, loop = Row(), asyncio.get_running_loop()
     async with Stage(folder, ("  peer:", f"{_crowd(count)}  peer:"), *PATIENT) as stage, _crowd_answers(stage):
         await stage.live()
@@ -157,8 +157,8 @@ async def points(folder: Path, budget: Budget) -> Row:
         answered, left = loop.time() - crossed, len(stage.waiting_for())
         await stage.all_heard(PATIENCE_S)
         row.recoveries_s.append(round(loop.time() - crossed, 3))
-        row.trials = 2 * count
-        after = judge_memory(row, stage, before, row.trials * A_CROSSING_MIB)
+        row.trials = count
+        after = judge_memory(row, stage, before, 2 * count * A_CROSSING_MIB)
         row.notes.append(
             f"{count} detectors: siren and valve after {acted:.1f} s, presses and a passage heard after {heard:.1f} s, a command "
             f"answered after {answered:.1f} s with {left} alerts to come; all took {cpu_s(stage) - cpu:.1f} s of a core, polls included; {before:.0f} MiB before, {after:.0f} after"
