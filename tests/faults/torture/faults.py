@@ -118,6 +118,7 @@ FAULTS: dict[str, Fault] = {
     },
     "load-every-button": Fault(_real(floods.buttons), (10, 600), (2, 30)),
     "load-old-face-events": Fault(_real(floods.old_faces), (20_000, 900), (500, 60), least=(60, 600)),
+    "load-old-stream-events": Fault(_real(floods.old_stream), (20_000, 900), (500, 60), least=(200, 600)),
     "load-points-at-once": Fault(_real(floods.points), (1_000, 600), (60, 60), least=(20, 600)),
     "load-chattering-sensor": Fault(_real(babblers.chattering), (20, 600), (1, 20)),
     "load-babbling-client": Fault(_real(babblers.babbling), (20, 600), (1, 20)),

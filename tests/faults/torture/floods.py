@@ -17,6 +17,7 @@ import aiohttp
 
 from gateway.sim.ports import free_port
 from gateway.sim.terminal import SimTerminal, render
+from gateway.sim.terminal_server import TerminalServer
 
 from .between import PUBACK, PUBLISH, Between
 from .normal import back_to_normal
@@ -24,6 +25,11 @@ from .rows import Budget, Row
 from .stage import Stage
 
 LIMIT_S = 2.0
+LOGIN = "events", "east-password-0123456789"
+EAST = (
+    "  east: { vendor: hikvision, place: gate, address: 127.0.0.1, transport: stream, http_port: %d,"
+    " history: { username: events, password_file: east.password } }\n"
+)
 AN_ENDPOINT = 170
 PATIENT = (
     ("grid: 2s, community: 4s, street: 6s, district: 8s", "grid: 1h, community: 2h, street: 3h, district: 4h"),
@@ -125,6 +131,45 @@ async def old_faces(folder: Path, budget: Budget) -> Row:
         rules = {rule for rule, subject in stage.raised if subject.startswith("gate")} - {"door-forced"}
         if rules:
             row.wrong.append(f"old passages raised {rules}")
+        return stage.close_account(row)
+
+
+async def old_stream(folder: Path, budget: Budget) -> Row:
+    """A terminal that is listened to begins its one stream with its whole log (a trial each passage), and another door is forced.
+
+    A stranger stands before it meanwhile, and that it says behind its log.
+    """
+    row, loop, port = Row(), asyncio.get_running_loop(), free_port()
+    clock = [datetime.now(UTC) - timedelta(days=1)]
+    old = SimTerminal("", clock=lambda: clock[0], first_serial=1)
+    old.lose(budget.trials)
+    async with Stage(folder, ("outputs:\n", EAST % port + "outputs:\n")) as stage:
+        secret = stage.world.folder / "east.password"
+        secret.write_text(LOGIN[1], encoding="utf-8")
+        secret.chmod(0o600)
+        await stage.live()
+        empty = rss_mib(stage)
+        async with TerminalServer(old, LOGIN, port=port) as server:
+            await stage.until(lambda: server.streams, "it is listened to")
+            forced, clock[0] = loop.time(), datetime.now(UTC)
+            stage.cause("stranger", "east")
+            old.stranger()
+            stage.cause("door-forced", "gate-1")
+            stage.world.gate.door_forced()
+            await stage.until(lambda: stage.raised.get(("door-forced", "gate-1")), "the forced door is told")
+            opened = loop.time() - forced
+            await stage.until_heard_since(forced, row)
+            row.trials = (await stage.counts())["doors.known_replays"]
+            row.notes.append(
+                f"forced door at the receiver after {opened:.2f} s; {empty:.0f} MiB before, {judge_memory(row, stage, empty):.0f} after"
+            )
+            if opened > LIMIT_S:
+                row.late.append(f"a forced door waited {opened:.2f} s beside a stream")
+            if (row.trials, server.streams) != (budget.trials, 1):
+                row.wrong.append(
+                    f"{row.trials} of {budget.trials} passages were heard, on {server.streams} connections"
+                )
+            await back_to_normal(stage, row)
         return stage.close_account(row)
 
 
