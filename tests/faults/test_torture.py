@@ -242,6 +242,44 @@ def test_a_house_that_does_not_come_back_to_normal_by_itself_is_wrong(tmp_path, 
     assert row.wrong == [f"not back to normal: {what}" for what in wrong]
 
 
+@pytest.mark.parametrize(
+    ("requests", "blind"),
+    [
+        ([(1, 0, 8), (5, 1, 0xFF00), (15, 0, 8)], []),
+        ([(5, 1, 0xFF00), (1, 0, 8)], [1]),
+        ([(1, 4, 4), (5, 1, 0xFF00)], [1]),
+        ([(1, 0, 2), (15, 0, 4)], [2, 3]),
+        ([(1, 0, 8)], []),
+        ([(5, 3, 0)], [3, -1]),
+        ([], [-1]),
+    ],
+)
+def test_an_output_that_is_written_before_just_it_was_read_is_found(requests, blind):
+    assert kills.written_unread(requests) == blind
+
+
+def _replayed(folder, *entry):
+    async def story() -> Row:
+        async with stage.Stage(folder) as whole:
+            await whole.live()
+            await whole.record()
+            await whole.kill()
+            await whole.live(*entry)
+            await whole.replay()
+            whole.press_some(1)
+            await whole.all_heard()
+            await asyncio.sleep(1)
+            return whole.close_account(Row(trials=1))
+
+    return asyncio.run(story())
+
+
+def test_a_life_that_forgets_the_counters_of_buttons_is_found_out(tmp_path):
+    needs()
+    assert _replayed(tmp_path / "whole").doubled == 0
+    assert _replayed(tmp_path / "forgetful", BREAKING, "forgets", "press", "-").doubled > 0
+
+
 def test_an_account_that_does_not_balance_is_not_clean():
     assert Row("a", trials=1, raised=1).clean
     assert not Row("a", trials=0).clean

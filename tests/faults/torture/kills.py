@@ -11,14 +11,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from faults.test_faults_process import CRASHING
 
 from .between import Between
 from .rows import Budget, Row
-from .stage import PATIENCE_S, READ, WRITTEN, Stage
+from .stage import PATIENCE_S, READ, SINGLE, WRITTEN, Stage
 
 PRESSES = 4
 DRAIN_BYTES_PER_S = 60_000.0
@@ -93,11 +93,9 @@ class Life:
             self.row.wrong.append(f"{self.place}: {what}")
 
     def judge_looks(self) -> None:
-        """The outputs were read before anything was written to them."""
-        functions = [function for function, *_ in self.stage.world.relay.requests[self.seen :]]
-        looked = next((n for n, function in enumerate(functions) if function in READ), len(functions))
-        acted = next((n for n, function in enumerate(functions) if function in WRITTEN), len(functions))
-        self.wrong("an output was written before it was read", unless=looked < acted)
+        """Each output was read before it was written."""
+        blind = written_unread(self.stage.world.relay.requests[self.seen :])
+        self.wrong(f"outputs were written before they were read: {blind}", unless=not blind)
 
     def judge_silence(self) -> None:
         self.wrong("a silenced siren sounded again", unless=len(self.stage.siren_at) == self.sirens)
@@ -105,6 +103,21 @@ class Life:
     def judge_answer(self, alert: str) -> None:
         told = [one.body["data"]["change"] for one in self.stage.office.arrivals if one.alert == alert]
         self.wrong(f"acknowledged {told.count('acknowledged')} times", unless=told.count("acknowledged") == 1)
+
+
+def written_unread(requests: Sequence[tuple[int, int, int]]) -> list[int]:
+    """Addresses of a relay board that were written before they were read; -1 where nothing was ever read.
+
+    ``requests``: (function, address, count or value), from the start of a life on.
+    """
+    known, blind = set[int](), list[int]()
+    for function, address, count in requests:
+        touched = range(address, address + (1 if function in SINGLE else count))
+        if function in READ:
+            known.update(touched)
+        elif function in WRITTEN:
+            blind += [one for one in touched if one not in known]
+    return blind if known else [*blind, -1]
 
 
 async def _press(life: Life) -> None:

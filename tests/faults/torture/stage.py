@@ -34,8 +34,8 @@ HELD_S = 2.0
 REPEAT_S = 0.25
 OLD_FRAMES = 3
 """So many presses of an encrypted button are kept by whoever records them, to be sent again."""
-READ, WRITTEN = frozenset({1, 2, 3, 4}), frozenset({5, 6, 15, 16})
-"""Modbus function codes."""
+READ, WRITTEN, SINGLE = frozenset({1, 2, 3, 4}), frozenset({5, 6, 15, 16}), frozenset({5, 6})
+"""Modbus function codes; by a single one one coil or register is written."""
 RECORDING = "sos-suspect"
 """The rule of authentic presses that are older than others: here only recordings are, and they are known."""
 OF_A_BUSY_MACHINE = frozenset({"disk-failing", "device-lost", "line-lost", "bus-overloaded"})
