@@ -280,6 +280,8 @@ class Database:
             notes.append(f"rows_damaged: {self.damage.rows}")
         if self.damage.unfolded:
             notes.append(f"rows_unfolded: {self.damage.unfolded}")
+        if self._persons.damaged:
+            notes.append(f"keys_damaged: {self._persons.damaged}")
         return tuple(notes)
 
     def last_stamp(self) -> tuple[int, bytes] | None:
@@ -306,6 +308,8 @@ class Database:
             self._lineage.note_leap(connection)
             name = self._lineage.next_run(connection)
 
+        with contextlib.suppress(StoreFault):  # then they are told of again
+            self._persons.mend()
         with self._owing():
             if self._unfolded:
                 self._fold(None, count)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 import secrets
 import zlib
 from base64 import b64decode, b64encode
@@ -68,6 +69,8 @@ class _Box(Struct, frozen=True):
     box: str
 
 
+_TORN = re.compile(rb"[0-9a-f]{0,8}|[0-9a-f]{8} (?:\{[^}]*)?")
+"""The beginning of a line: it was cut off while it was appended, and never carried a row."""
 _lines = msgspec.json.Decoder(_Person | _Day)
 _boxes = msgspec.json.Decoder(_Box)
 
@@ -83,7 +86,8 @@ class PersonKeys:
         self._days: dict[int, bytes] = {}
         self._full_on: set[int] = set()
         """The last day on which there were too many, of which the log was told."""
-        self.unreadable = 0
+        self.unreadable = self.damaged = 0
+        """Bad lines, and those of them that no cut tore: such a key was in use, and what was sealed with it nobody opens any more."""
         self._is_doubtful = False
         """The file may hold other keys than we know: it was perhaps written anew, and could not be read since."""
         self.broken: set[int] = set()
@@ -152,6 +156,14 @@ class PersonKeys:
             self._rewrite(people, days)
         return gone
 
+    def mend(self) -> None:
+        """Write the file without its damaged lines, so that they are told of once. No copy is kept: it would outlive who is forgotten.
+
+        Raises StoreFault.
+        """
+        if self.damaged:
+            self._rewrite(self._people, self._days)
+
     def _person(self, person: str, day: int) -> _Person:
         """The person's key, and the day's, made where they are missing."""
         known = self._people.get(person)
@@ -192,6 +204,7 @@ class PersonKeys:
                 self._take([_lines.decode(body)])
             except (msgspec.DecodeError, ValueError):
                 self.unreadable += 1
+                self.damaged += _TORN.fullmatch(line) is None
 
     def _append(self, lines: list[_Person | _Day]) -> None:
         try:

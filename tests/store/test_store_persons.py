@@ -261,3 +261,31 @@ def test_a_box_that_is_none_is_given_as_it_lies_and_counted_once(database, lengt
     for _ in range(2):
         assert [row.person for row in database.journal.rows()] == [CANARY, "", CANARY]
     assert database.damage.unread == 1
+
+
+@pytest.mark.parametrize("at", [-25, 5, 60])
+def test_damaged_keys_are_told_of_once_and_the_others_stay(tmp_path, at):
+    first = Database.open(tmp_path)
+    first.commit(Batch(journal=(entry(1, CANARY), entry(2, OTHER))))
+    first.close()
+    content = bytearray((tmp_path / NAME).read_bytes())
+    content[content.index(CANARY.encode()) + at] ^= 1
+    (tmp_path / NAME).write_bytes(content)
+    second = Database.open(tmp_path, mending=False)
+    assert second.load().notes == ("keys_damaged: 1",)
+    second.next_run()
+    second.close()
+    assert PersonKeys(tmp_path).number(OTHER)
+    third = Database.open(tmp_path)
+    assert third.load().notes == ()
+    third.close()
+
+
+def test_a_line_that_a_cut_tore_is_no_damage(tmp_path):
+    keys = PersonKeys(tmp_path)
+    keys.seal(entry(1, CANARY))
+    whole = (tmp_path / NAME).read_bytes()
+    line = whole.splitlines()[-1]
+    for torn in (line[:at] for at in range(len(line))):
+        (tmp_path / NAME).write_bytes(whole + b"\n" + torn + b"\n" + line + b"\n")
+        assert PersonKeys(tmp_path).damaged == 0, torn
