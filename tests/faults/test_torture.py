@@ -13,7 +13,7 @@ import yaml
 from e2e.walking import TOPICS, needs
 from fuzz.targets import TARGETS
 
-from .torture import babblers, fuzzing, kills, normal, offline, old_stores, soak, stage, waits, years
+from .torture import babblers, damage, fuzzing, kills, normal, offline, old_stores, soak, stage, waits, years
 from .torture.__main__ import _try
 from .torture.bugs import BREAKING, CO2_PPM, STUFFY, judge_service
 from .torture.cuts import judge_all, record_daemon
@@ -278,6 +278,34 @@ def test_a_life_that_forgets_the_counters_of_buttons_is_found_out(tmp_path):
     needs()
     assert _replayed(tmp_path / "whole").doubled == 0
     assert _replayed(tmp_path / "forgetful", BREAKING, "forgets", "press", "-").doubled > 0
+
+
+KEY_LINE = b'00000000 {"x":1}'
+
+
+@pytest.mark.parametrize(
+    ("name", "damaged", "aside", "log", "told", "wrong"),
+    [
+        ("registry.json", b'{"a"', "registry.json.damaged-1", "registry_set_aside", False, []),
+        ("registry.json", b'{"a"', "registry.json.damaged-1", "", False, ["nobody was told"]),
+        ("registry.json", b'{"a"', "registry.json.other", "registry_set_aside", False, ["it was not set aside"]),
+        ("registry.json", b"{}", "", "", False, []),
+        ("crashes.json", b"", "", "", True, ["it was not set aside", "nobody was told"]),
+        ("telemetry.db", b"x", "", "", False, ["it was not set aside", "nobody was told"]),
+        ("telemetry.db", b"", "", "", False, []),
+        ("pseudonym.key", b"x", "pseudonym.damaged", "", True, []),
+        ("pseudonym.key", b"x", "pseudonym.damaged", "", False, ["nobody was told"]),
+        ("persons.keys", KEY_LINE, "", "", False, ["nobody was told"]),
+        ("persons.keys", KEY_LINE, "", "", True, []),
+        ("persons.keys", KEY_LINE[:-1], "", "", False, []),
+        ("loudong.db", b"x", "", "", False, []),
+    ],
+)
+def test_a_damaged_file_that_is_not_set_aside_or_not_told_of_is_wrong(tmp_path, name, damaged, aside, log, told, wrong):
+    if aside:
+        (tmp_path / aside).write_bytes(damaged)
+    found = damage.judge_aside("x", name, damaged, tmp_path, f'{{"event": "{log}"}}', told=told)
+    assert found == [f"x: {one}" for one in wrong]
 
 
 def test_an_account_that_does_not_balance_is_not_clean():

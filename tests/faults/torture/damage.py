@@ -12,9 +12,11 @@ import contextlib
 import itertools
 import json
 import random
+import re
 import shutil
 import sqlite3
 import tempfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -32,6 +34,15 @@ HOLD_ALERTS = "loudong.db", "loudong.db-wal", "loudong.log"
 FILES = (
     *HOLD_ALERTS, "telemetry.db", "telemetry.db-wal", "registry.json", "crashes.json", "persons.keys", "pseudonym.key"
 )  # fmt: skip
+WRITTEN_IN_A_WHILE = frozenset({"telemetry.db"})
+"""A block of samples is written every few minutes, and at a stop."""
+SAID = {
+    "registry.json": "registry_set_aside",
+    "crashes.json": "crashes_set_aside",
+    "telemetry.db": "telemetry_set_aside",
+}
+KEY_BYTES = 32
+_TORN_KEY = re.compile(rb"[0-9a-f]{0,8}|[0-9a-f]{8} (?:\{[^}]*)?")
 UNDECIDABLE = "loudong.log", "flipped"
 WRITTEN_AT_A_STOP = frozenset({"registry.json"})
 """All others are taken from a life that was killed, some of which a stop would tidy away."""
@@ -85,18 +96,8 @@ async def _trial(folder: Path, name: str, kind: str, dice: random.Random) -> tup
         await stage.world.gate.settled()
         before = {alert for alert, (rule, _) in stage.open.items() if rule in {"sos", "stranger"}}
         await (stage.stop() if name in WRITTEN_AT_A_STOP else stage.kill())
-        path = stage.world.state / name
-        if name == "crashes.json":
-            path.write_bytes(json.dumps(_CRASH).encode())
-        whole = _alerts(stage.world.state)
-        content = path.read_bytes() if path.exists() else b""
-        path.write_bytes(
-            _KINDS[kind](bytearray(content or dice.randbytes(3 * PAGE)), dice)
-        )  # none yet: one of somebody else's
-        legible = {alert for alert, body in _alerts(stage.world.state).items() if whole.get(alert) == body}
-        legible |= _logged(stage.world.state)
-
-        began = asyncio.get_running_loop().time()
+        damaged, legible = _damage(stage.world.state, name, kind, dice)
+        began, since = asyncio.get_running_loop().time(), len(stage.log_text())
         if not await stage.up():
             row.wrong.append(f"{what}: it did not start")
             return row, 0, 0
@@ -117,7 +118,9 @@ async def _trial(folder: Path, name: str, kind: str, dice: random.Random) -> tup
         for alert in missing:
             stage.open.pop(alert, None)
         await stage.close_all()
-        await stage.kill()
+        await (stage.stop() if name in WRITTEN_IN_A_WHILE else stage.kill())
+        told = bool(stage.raised.get(("disk-failing", "store")))
+        row.wrong += judge_aside(what, name, damaged, stage.world.state, stage.log_text()[since:], told=told)
         await stage.live()  # and the life after that
         stage.press_some(1)
         await stage.all_heard()
@@ -129,6 +132,53 @@ async def _trial(folder: Path, name: str, kind: str, dice: random.Random) -> tup
             one.notes.append(f"{what}: {one.out_of_order} messages under sequences that had been used")
             one.out_of_order = 0
         return one, len(before), len(before) - len(missing)
+
+
+def _damage(state: Path, name: str, kind: str, dice: random.Random) -> tuple[bytes, set[str]]:
+    """Damage a file; what it holds now, and the open alerts that can be read all the same."""
+    path = state / name
+    if name == "crashes.json":
+        path.write_bytes(json.dumps(_CRASH).encode())
+    whole = _alerts(state)
+    content = path.read_bytes() if path.exists() else b""
+    damaged = _KINDS[kind](bytearray(content or dice.randbytes(3 * PAGE)), dice)  # none yet: one of somebody else's
+    path.write_bytes(damaged)
+    legible = {alert for alert, body in _alerts(state).items() if whole.get(alert) == body}
+    return damaged, legible | _logged(state)
+
+
+def judge_aside(what: str, name: str, damaged: bytes, state: Path, log: str, *, told: bool) -> list[str]:
+    """What holds no alert is set aside, byte for byte, where nobody can read it, and somebody is told: in the log, or by an alert.
+
+    Keys of persons are told of by an alert and never set aside: a copy would outlive who is forgotten. What can be read without being
+    what it was (a bit of a key, a number that is another) nobody finds.
+    """
+    if name == "persons.keys":
+        bad = any(not _TORN_KEY.fullmatch(line) and not _is_whole_key(line) for line in damaged.splitlines())
+        return [f"{what}: nobody was told"] if bad and not told else []
+    if not _is_illegible(name, damaged):
+        return []
+    asides = state.glob("pseudonym.damaged" if name == "pseudonym.key" else f"{name}.damaged-*")
+    wrong = [] if any(path.read_bytes() == damaged for path in asides) else [f"{what}: it was not set aside"]
+    heard = told if name == "pseudonym.key" else f'"event": "{SAID[name]}"' in log
+    return wrong if heard else [*wrong, f"{what}: nobody was told"]
+
+
+def _is_illegible(name: str, content: bytes) -> bool:
+    """Whether anybody can see that it is none: no JSON, no database, no key of that length. An empty database is a new one."""
+    if name.endswith(".json"):
+        try:
+            json.loads(content)
+        except ValueError:
+            return True
+    if name == "telemetry.db":
+        return bool(content) and not content.startswith(b"SQLite format 3\0")
+    return name == "pseudonym.key" and len(content) != KEY_BYTES
+
+
+def _is_whole_key(line: bytes) -> bool:
+    total, _, body = line.partition(b" ")
+    return total == b"%08x" % zlib.crc32(body)
 
 
 async def keys(folder: Path, budget: Budget) -> Row:
