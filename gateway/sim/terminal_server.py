@@ -219,6 +219,7 @@ class TerminalServer:
             for envelope in list(self.terminal.log):
                 old = {**envelope["AccessControllerEvent"], "currentEvent": False}  # type: ignore[dict-item]
                 await answer.write(_part({**envelope, "AccessControllerEvent": old}))
+                await asyncio.sleep(0)  # whatever else is simulated in this loop goes on meanwhile
             while True:
                 fresh: dict[str, Any] | None = None
                 with contextlib.suppress(TimeoutError):
