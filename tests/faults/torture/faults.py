@@ -144,5 +144,5 @@ FAULTS: dict[str, Fault] = {
         apart="tests/fuzz gives the same bytes to the same targets",
         needs=(),
     ),
-    "soak": Fault(soak.weeks, (28, 7200), (1, 60), least=(1, 20), needs=()),
+    "soak": Fault(soak.weeks, (28, 7200), (2, 120), least=(2, 120), needs=()),
 }

@@ -88,6 +88,8 @@ class Register:
         self._sums: dict[str, int] = {}
         self._lanes: defaultdict[str, set[int]] = defaultdict(set)
         self._highest: dict[str, int] = {}
+        self._ends: dict[str, int] = {}
+        """Lane -> its last message on pages that are turned."""
         self.repeats = self.doubled = self.disordered = 0
         self._decoder = msgspec.json.Decoder(_Body)
 
@@ -104,6 +106,9 @@ class Register:
             return
         self._sums[body.id] = checksum
         sequence, revision = int(body.sequence), int(body.id.rpartition("/")[2])
+        if sequence <= self._ends.get(body.lane, 0):
+            self.disordered += 1
+            return
         self._lanes[body.lane].add(sequence)
         self.disordered += self._behind(f"lane {body.lane}", sequence) or self._behind(body.subject, revision)
         if body.data.change == ChangeKind.RAISED:  # what else is told of an alert does not stand in for it
@@ -144,8 +149,21 @@ class Register:
         false = false_alerts(self.alerts, self.caused, BY_ITSELF)
         row.wrong += [f"false alert: {rule} of {about}" for rule, about in false]
         for lane, seen in self._lanes.items():
-            if len(seen) != max(seen):
-                row.wrong.append(f"lane {lane}: {max(seen) - len(seen)} of {max(seen)} messages never came")
+            of = max(seen) - self._ends.get(lane, 0)
+            if len(seen) != of:
+                row.wrong.append(f"lane {lane}: {of - len(seen)} of {of} messages never came")
+
+    def turn_page(self, row: Row) -> None:
+        """Close the account, and forget what it was made of: for weeks in which nothing may grow. All that was caused must be over.
+
+        What comes of them later is out of order.
+        """
+        self.close_account(row)
+        self._ends |= {lane: max(seen) for lane, seen in self._lanes.items()}
+        self._highest = {f"lane {lane}": end for lane, end in self._ends.items()}
+        for page in (self.caused, self.alerts, self._sums, self._lanes):
+            page.clear()
+        self.repeats = self.doubled = self.disordered = 0
 
 
 class Diary(Register):
