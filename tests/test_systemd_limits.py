@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from instruments import jail, limits
 
-pytestmark = pytest.mark.skipif(not limits.possible(), reason="needs root and control groups of version 1")
+pytestmark = pytest.mark.skipif(
+    not limits.possible(), reason="needs root and control groups of version 1; TasksMax and DeviceAllow were not tried"
+)
 UNIT = jail.settings(Path(__file__).parent.parent / "systemd" / "loudong-gateway.service")
 
 

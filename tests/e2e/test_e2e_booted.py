@@ -23,8 +23,10 @@ from gateway.sim.modbus import SimTcp, SimUnit
 from gateway.sim.receiver import DutyOffice
 
 pytestmark = [
-    pytest.mark.skipif(bool(booted.lacking()), reason=booted.lacking()),
-    pytest.mark.skipif(Mosquitto.path() is None, reason="mosquitto is not installed"),
+    pytest.mark.skipif(bool(booted.lacking()), reason=f"{booted.lacking()}; the units were not tried under systemd"),
+    pytest.mark.skipif(
+        Mosquitto.path() is None, reason="mosquitto is not installed; the units were not tried under systemd"
+    ),
 ]
 GATEWAY, PORTER = "loudong-gateway", "loudong-porter"
 LOUDONG = "/opt/loudong/.venv/bin/loudong"
@@ -142,6 +144,9 @@ def play(folder: Path, story: Callable[[Stage], Any]) -> None:
             await asyncio.to_thread(stage.machine.run, "systemctl", "enable", "--now", GATEWAY)
             try:
                 await story(stage)
+                said = await do(stage.machine.journal, "")
+                assert GATEWAY in said, "the journal that is searched is that of the machine"
+                assert PASSWORD not in said
             except BaseException:
                 print(await do(stage.machine.journal))
                 raise

@@ -22,7 +22,10 @@ from gateway.sim.leash import leashed
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:isSet:DeprecationWarning"),  # modbus_tk's own
-    pytest.mark.skipif(not jail.possible(), reason="needs root, namespaces and libseccomp"),
+    pytest.mark.skipif(
+        not jail.possible(),
+        reason="needs root, namespaces and libseccomp; the daemon was not tried behind the locks of its unit",
+    ),
 ]
 UNIT = Path(__file__).parents[2] / "systemd" / "loudong-gateway.service"
 _NEIGHBOUR = "daemon"  # a user every Debian has, number 1

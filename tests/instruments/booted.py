@@ -217,7 +217,9 @@ exec env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin {_SYSTEMD} --syst
         return self.run("systemctl", "show", "-P", name, unit).stdout.strip()
 
     def journal(self, unit: str = "loudong-gateway") -> str:
-        return self.run("journalctl", "--no-pager", "-o", "cat", "-u", unit, check=False).stdout
+        """What journald has of a unit; of all for an empty one, every field of it."""
+        asked = ("-o", "cat", "-u", unit) if unit else ("-o", "export")
+        return self.run("journalctl", "--no-pager", *asked, check=False).stdout
 
     def seen_by(self, unit: str, *words: str) -> subprocess.CompletedProcess[str]:
         """Run it with the file system as the main process of a unit has it."""

@@ -65,9 +65,13 @@ def test_a_live_critical_alert_waits_for_no_answer_that_a_broker_owes(house, onc
             gateway.outbox.add(guilty, 1, longer=LARGE)
             async with house.running(gateway.mqtt):
                 await house.until(lambda: broker.swallowed)
+                loop, took = asyncio.get_running_loop(), []
                 for n in range(1 + (guilty == "critical"), 4):
                     gateway.outbox.add("critical")
+                    began = loop.time()
                     await house.until(lambda n=n: ("critical", n) in broker.taken)
+                    took.append(f"{loop.time() - began:.2f}")
+                print(f"Receive Maximum {once}, behind a {guilty} one: after {', '.join(took)} s")
                 assert gateway.mqtt.counts["connected"] == 1 or once == 1
         assert (broker.beyond, ("city", guilty) in gateway.outbox.cursors) == (0, False)
 
