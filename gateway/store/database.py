@@ -212,6 +212,11 @@ class Database:
             self._settled = True
 
     @property
+    def is_settled(self) -> bool:
+        """Whether all that the last life left beside the tables is in them, and what it lost is noted there."""
+        return self._settled
+
+    @property
     def is_marked(self) -> bool:
         """Whether a mark is there that something was told from memory: by the last life, or by this one."""
         return self._recovery.is_marked

@@ -70,7 +70,8 @@ class Worker:
         """What the database held, before this run was counted."""
         self._counting: asyncio.Future[Loaded] | None = None
         self._marked = False
-        """The last life left marks of what it told from memory, and all of that is on the disk now."""
+        """There were marks of what was told from memory when the database was opened."""
+        self._closed = False
         self._running: dict[asyncio.Future[Any], float] = {}
         self._keeping: asyncio.Future[None] | None = None
         self._step = FOLD_STEP
@@ -101,23 +102,19 @@ class Worker:
             return _unread("stalled"), "stalled"
         loaded, reason = reading.result()
         if reason or not await _is_done(counting, COUNT_S):
-            counting.add_done_callback(self._counted_late)
+            counting.add_done_callback(_look_away)
             return (loaded if reason else structs.replace(loaded, run=_drawn())), reason
         try:
-            counted = counting.result()
+            return counting.result(), ""
         except StoreFault as fault:
             return _uncounted(loaded, str(fault)), str(fault)
-        self._forget_last()
-        return counted, ""
-
-    def _counted_late(self, counting: asyncio.Future[Loaded]) -> None:
-        _look_away(counting)
-        if self._beside is None:  # else this life has told something from memory meanwhile
-            self._forget_last()
 
     def _forget_last(self) -> None:
-        """What the last life told from memory is on the disk."""
-        if self._marked:
+        """What the last life told from memory is on the disk, whichever job brought it there. Where this life has told something so
+        meanwhile, that waits for the end of memory mode; one that is over leaves it to the next start.
+        """
+        has_told = self._beside is not None or self._closed
+        if self._marked and not has_told and self._database is not None and self._database.is_settled:
             self.forget_told()
 
     def write(
@@ -182,7 +179,12 @@ class Worker:
 
     async def note_told(self, messages: Sequence[Message]) -> None:
         """These are about to be told from memory, while other words of them may yet be found on the disk. Never fails."""
-        await asyncio.wait({self._write_beside(lambda: self._told.write(messages), self._told.sync)}, timeout=TOLD_S)
+        await asyncio.wait({self._write_beside(lambda: self._told.write(messages), self._sync_told)}, timeout=TOLD_S)
+
+    def _sync_told(self) -> None:
+        self._told.sync()
+        if self._unkept.losses:  # they are told behind that leap, and perhaps no table knows of it yet
+            self._unkept.sync()
 
     async def note_unkept(self) -> None:
         """Something is about to be told from memory, and no words of it will be found on the disk. Never fails."""
@@ -265,7 +267,7 @@ class Worker:
         if await self._rests(within_s) and self._database is not None:
             self._submit(self._database.close).add_done_callback(_look_away)
         rests = await self._rests(until - loop.time())
-        beside, self._beside = self._beside, None
+        self._closed, beside, self._beside = True, self._beside, None
         for thread in beside or ():
             thread.shutdown(wait=False)
         self._pool.shutdown(wait=rests)
@@ -297,6 +299,7 @@ class Worker:
         # The next job in the row begins now.
         now = asyncio.get_running_loop().time()
         self._running = dict.fromkeys(self._running, now)
+        self._forget_last()
         self.after_job()
 
     def _read_all(self) -> tuple[Loaded, str]:
@@ -313,7 +316,6 @@ class Worker:
             return Loaded()
         run = database.next_run()
         self._unkept.prepare()
-        self._marked = database.is_marked
         return structs.replace(loaded, run=run, runs=loaded.runs + 1, notes=database.notes)
 
     def _load(self, database: Database) -> Loaded:
@@ -335,7 +337,8 @@ class Worker:
 
     def _opened(self) -> Database:
         if self._database is None:
-            self._database = Database.open(self._folder, mending=False)
+            database = Database.open(self._folder, mending=False)
+            self._database, self._marked = database, database.is_marked
             self._database.before_sync(self._syncing.set)
         return self._database
 

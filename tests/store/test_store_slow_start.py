@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import shutil
 import sqlite3
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from instruments.waiting import until
@@ -20,6 +22,7 @@ from gateway.store import database as database_module
 from gateway.store.access import Access
 from gateway.store.commit_log import NAME as LOG
 from gateway.store.database import NAME, Database
+from gateway.store.lineage import LEAP
 from gateway.store.rows import Message
 from gateway.store.store import Store
 from gateway.store.told import Told
@@ -310,3 +313,94 @@ def test_a_start_wipes_the_marks_of_a_loss_that_it_noted(killed):
 
     asyncio.run(life())
     assert _lost(killed) == 1
+
+
+@pytest.fixture
+def hanging(monkeypatch):
+    """A first transaction that takes as long as it is told to, beside a store that soon loses patience."""
+    free, real = threading.Event(), Database.next_run
+
+    def next_run(database):
+        assert free.wait(60)
+        return real(database)
+
+    monkeypatch.setattr(Database, "next_run", next_run)
+    monkeypatch.setattr("gateway.store.worker.COUNT_S", 0.1)
+    monkeypatch.setattr("gateway.store.worker.STALL_S", 0.15)
+    monkeypatch.setattr("gateway.store.store.STALL_S", 0.15)
+    yield free
+    free.set()
+
+
+def test_a_first_transaction_that_ends_behind_the_store_wipes_no_mark(killed, make_part, hanging):
+    """Was: it took what this life had noted for what the last one had, and the next start told one id in other words."""
+
+    async def life():
+        store = Store(killed)
+        await store.start()
+        assert not await asyncio.wait_for(store.put(make_part(6)), 60)  # its words are written down
+        assert not await store.put(make_part(7))
+        await until(lambda: Unkept(killed).is_set)
+        assert not await store.stop(within_s=0.2)
+        hanging.set()
+        await until(store._worker._counting.done)
+        await asyncio.sleep(0.3)  # the end of the house, and whatever the loop has left to do
+
+    asyncio.run(life())
+    assert "a6/1" in Told(killed).read()
+    assert Unkept(killed).is_set
+
+
+def test_the_number_of_a_loss_is_made_durable_before_anybody_is_told_under_it(killed, make_part, hanging, monkeypatch):
+    """Was: only where the disk refused to note it, not where it hung; a power cut left the next life the same numbers."""
+    synced, real = [], os.fsync
+
+    def fsync(handle):
+        synced.append(Path(f"/proc/self/fd/{handle}").readlink().name)
+        real(handle)
+
+    async def life():
+        store = Store(killed)
+        assert (await store.start()).losses == 1
+        monkeypatch.setattr(os, "fsync", fsync)
+        assert not await asyncio.wait_for(store.put(make_part(LEAP + 6)), 60)
+        await until(lambda: "loudong.told" in synced)
+        await asyncio.sleep(0.2)
+        assert "loudong.unkept" in synced
+        hanging.set()
+        await until(lambda: store.mode == "disk")
+        assert await store.stop()
+
+    _mark(killed)
+    asyncio.run(life())
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "late"])
+def test_a_loss_that_a_first_transaction_did_not_note_is_counted_once(killed, make_part, monkeypatch, late):
+    """Was: the mark stayed where that transaction was refused, and the next start counted another loss."""
+    free = threading.Event()
+
+    def refuse(_database):
+        assert free.wait(60)
+        raise StoreFault("told to refuse")
+
+    async def life():
+        store = Store(killed)
+        await store.start()
+        free.set()
+        await until(lambda: store.mode == "disk" and store._worker.counted)
+        assert await store.put(make_part(LEAP + 6))
+        await until(lambda: not Unkept(killed).is_set)
+        assert await store.stop()
+
+    _mark(killed)
+    monkeypatch.setattr(Database, "next_run", refuse)
+    monkeypatch.setattr("gateway.store.worker.COUNT_S", 0.1)
+    monkeypatch.setattr("gateway.store.memory.RETRY_S", (0.02, 0.05))
+    if not late:
+        free.set()
+    asyncio.run(life())
+    assert _lost(killed) == 1
+    database = Database.open(killed)
+    assert database.load().losses == 1
+    database.close()
