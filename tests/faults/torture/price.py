@@ -14,22 +14,23 @@ from typing import Any, NamedTuple
 
 from faults.test_faults_disk import small_disk
 
-from gateway.drivers.face.insisting import PUT_OFF_S
-
 from .damage import _is_leap
 from .rows import Row
 from .stage import PATIENCE_S, Stage
 
 PASS_S = 0.5
+PUT_OFF_S = 10.0
+"""So long a door is told 503 at least: the promise, whatever the gateway makes of it."""
 ROOM = "64m"
 """For what many rounds leave behind: a disk that is full by itself does not become well again."""
 
 
 class _Life(NamedTuple):
-    """Serial numbers of what the terminal saw in a life that was killed, and of what it still kept then."""
+    """Serial numbers of what the terminal saw in a life that was killed, and of what it still kept then; how long it was ill in truth."""
 
     seen: set[int]
     kept: set[int]
+    ill_s: float
 
 
 async def killed_ill(
@@ -43,7 +44,7 @@ async def killed_ill(
             await stage.live()
             stage.world.gate.exit_button()
             await stage.world.gate.settled(PATIENCE_S)
-            await _judge_entries(stage, life, ill_s, row)
+            await _judge_entries(stage, life, row)
             await _judge_alerts(stage, row)
             await stage.kill()
 
@@ -52,34 +53,36 @@ async def _ill_life(stage: Stage, sick: Callable[[Stage], AbstractAsyncContextMa
     gate = stage.world.gate
     gate.exit_button()
     await gate.settled(PATIENCE_S)
-    before = len(gate.caused)
+    before, loop = len(gate.caused), asyncio.get_running_loop()
     async with sick(stage):
         gate.answers.clear()
+        began = loop.time()
         await until_a_terminal_is_refused(stage)
         stage.press_some(1)
-        until = asyncio.get_running_loop().time() + ill_s
-        while asyncio.get_running_loop().time() < until:
+        until = loop.time() + ill_s
+        while loop.time() < until:
             gate.exit_button()
             await asyncio.sleep(PASS_S)
         await stage.all_heard()
         await stage.kill()
-        return _Life({caused.serial for caused in gate.caused[before:]}, {_serial(event) for event in gate._queue})
+        seen, kept = {caused.serial for caused in gate.caused[before:]}, {_serial(event) for event in gate._queue}
+        return _Life(seen, kept, loop.time() - began)
 
 
-async def _judge_entries(stage: Stage, life: _Life, ill_s: float, row: Row) -> None:
+async def _judge_entries(stage: Stage, life: _Life, row: Row) -> None:
     """What was kept must be there, and before its time nothing was taken; of what is gone the numbers must be missed."""
     known = {item["body"].get("seq") for item in (await stage.loudong("journal", "--kind", "entry")).items}
     gaps = [item["body"] for item in (await stage.loudong("journal", "--kind", "sequence_gap")).items]
     missed = {number for gap in gaps for number in range(gap["first"], gap["last"] + 1)}
     answered, gone = life.seen - life.kept, life.seen - life.kept - known
-    lost = (life.kept - known) | (gone if ill_s < PUT_OFF_S else set())
+    lost = (life.kept - known) | (gone if life.ill_s < PUT_OFF_S else set())
     row.lost += len(lost)
     if lost:
         row.wrong.append(f"put off while the disk was ill, and gone: {sorted(lost)}")
     if gone - missed:
         row.wrong.append(f"gone, and nobody misses their numbers: {sorted(gone - missed)}")
     row.notes.append(
-        f"killed after {ill_s:g} s of illness: of {len(life.seen)} exits {len(life.kept)} were kept by the terminal and said again, "
+        f"killed after {life.ill_s:.0f} s of illness: of {len(life.seen)} exits {len(life.kept)} were kept by the terminal and said again, "
         f"{len(answered)} answered 200, of which {len(gone)} are gone"
     )
 
