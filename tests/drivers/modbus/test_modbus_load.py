@@ -13,6 +13,7 @@ from instruments.virtual import virtual_run
 from gateway.drivers.modbus import load
 from gateway.drivers.modbus.load import DEAD, FULLEST, LISTEN_S, load_of, periods
 from gateway.drivers.modbus.overload import BEGINS
+from gateway.drivers.modbus.patience import FLOOR_S, MAX_S, SILENT_AFTER
 from gateway.drivers.modbus.plan import plan
 from gateway.drivers.modbus.timing import timing_of
 from gateway.faults import DeviceFault
@@ -253,7 +254,10 @@ def test_a_start_tolerates_what_pauses_do_not_allow():
 
 
 class Wire:
-    """A line that takes exactly the time it is reckoned to take; some of its units are dead from a moment on."""
+    """A line that takes exactly the time it is reckoned to take; some of its units are dead from a moment on.
+
+    Who said nothing three times is waited for as the real one does (``patience.py``).
+    """
 
     outstanding, connected, dials = 1, True, True
 
@@ -265,6 +269,7 @@ class Wire:
         self.profiles = {device.unit_id: device.profile for device in bus.devices}
         self.settle = {}
         self.blocks_at = {}
+        self.misses = collections.Counter()
 
     async def connect(self):
         pass
@@ -280,7 +285,9 @@ class Wire:
     async def read(self, unit, space, address, count, timeout_ms=300):
         loop = asyncio.get_running_loop()
         if unit in self.dead and loop.time() > self.dead_from:
-            await asyncio.sleep(self.timing.miss_s(self.profiles[unit], timeout_ms / 1000))
+            self.misses[unit] += 1
+            wait_s = min(timeout_ms / 1000, FLOOR_S if self.misses[unit] > SILENT_AFTER else MAX_S)
+            await asyncio.sleep(self.timing.miss_s(self.profiles[unit], wait_s))
             self.settle[unit] = loop.time() + 1.0
             raise DeviceFault("timeout", f"unit {unit}")
         body = -(-count // 8) if space in {Space.COIL, Space.DISCRETE} else 2 * count
@@ -356,6 +363,7 @@ SLOW_TO_DIE = (
     [("gas", 0, Space.HOLDING, ALARM), ("fault", 0, Space.INPUT, ALARM), ("relay", 0, Space.DISCRETE, FEEDBACK)],
     {"timeout_ms": 1000},
 )
+LONG_WAITED_FOR = [("gas", 0, Space.DISCRETE, ALARM)], {"timeout_ms": 1000}
 VALVES = [(f"open{n}", n, Space.HOLDING, FEEDBACK | {"period_ms": 5000}) for n in range(0, 60, 5)], {}
 RESTS = (
     [("gas", 0, Space.HOLDING, ALARM | {"period_ms": 200}), ("relay", 1, Space.INPUT, FEEDBACK | {"period_ms": 200})],
@@ -366,6 +374,7 @@ RESTS = (
 @given(layouts())
 @example(([SLOW_TO_DIE] * 6, 9600, [6, 5, 4], 12.0, []))
 @example(([DETECTOR] * 10 + [VALVES] * 2, 9600, [], 0.0, [11, 12] * 6))
+@example(([LONG_WAITED_FOR] * 14, 19200, [7, 1, 6, 5, 4], 10.0, [10]))
 @example(([DETECTOR] * 10 + [RESTS] * 4 + [DETECTOR] * 2, 115200, [], 10.0, []))
 @example(([DETECTOR] * 10 + [RESTS] * 4 + [DETECTOR] * 2, 115200, [], 10.0, [11, 12] * 3))
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
