@@ -1,51 +1,44 @@
-"""Which message leaves next, and how far each lane has safely arrived.
+"""Which message leaves next.
 
 Here is the order of departure and the window; no broker, no socket. ``mqtt.py`` asks ``next()`` for parcels, sends them,
 and says ``arrived()`` for each PUBACK.
 
 Theory. A broker takes messages of one session in the order they are sent, so what has left cannot be overtaken; therefore
 few may be on their way at once (the window), and the last places of the window belong to the higher lanes: a critical alert
-never waits for a place behind any backlog. Within a lane the cursor moves only to where everything read so far has its
-PUBACK, so after a broken connection the lane starts again at the first message of which the broker may not know; what it
-does know arrives twice, with the same bytes. What is news is decided by number, not by order: an outbox on a sick disk may
-show a message only after its successor.
+never waits for a place behind any backlog.
 
 What the broker does not take (``tolerance.py``) is set aside in the outbox, never deleted: others pass it, and it is tried again
 when nothing waits in its lane or above (``retrial.py``). What it refuses by a word that may mean all is in ``doubts.py``, how long it is
-silent in ``silence.py``, and what is no alert, and on no disk, in ``reports.py``.
+silent in ``silence.py``, which critical alert passes it for that in ``overtaking.py``, which alert is the next of its lane and how far each
+lane has safely arrived in ``lanes.py``, and what is no alert, and on no disk, in ``reports.py``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Sequence
 
 import structlog
 
 from gateway.alerts import Priority
-from gateway.faults import StoreFault
 from gateway.uplink.doubts import Doubts
-from gateway.uplink.lane import Lane
+from gateway.uplink.lanes import Lanes
 from gateway.uplink.latecomers import LANES
 from gateway.uplink.outbox import Message, Outbox
+from gateway.uplink.overtaking import Overtaking
 from gateway.uplink.parcel import Kind, Parcel
 from gateway.uplink.payloads import shortened
 from gateway.uplink.reports import Reports
 from gateway.uplink.retrial import Retrial
-from gateway.uplink.silence import FEW, Silence
 from gateway.uplink.tolerance import Tolerance
 
 log = structlog.get_logger()
 
 WINDOW = 20  # Mosquitto's default max_inflight_messages; a broker may announce less (MQTT 5, Receive Maximum)
-URGENT_S = 10.0
-"""As long as an alarm may take in all (GB 26875.1-2011); a line that breaks often needs several sessions to take one alert."""
 _KEPT_FOR_REPLIES = 2
 _KEPT_FOR_CRITICAL = 2
 TELEMETRY_KEPT = 1000
-_NOBODY = (sys.maxsize, True)  # the turn of a lane in which nothing waits
 
 
 class Departures:
@@ -65,11 +58,7 @@ class Departures:
         self._tolerance = Tolerance()
         self._tolerances: dict[Hashable, Tolerance] = {}
         """By broker: what one does not take, another may."""
-        self._refused: list[Parcel] = []
         self._doubts = Doubts()
-        self._lanes = {lane: Lane() for lane in LANES}
-        self._newest: dict[str, int] = {}
-        """By lane: up to where it was ever read."""
         self._under_way: dict[Parcel, float] = {}
         """And when it left."""
         self._passed_at = self._taken_at = 0.0
@@ -85,31 +74,19 @@ class Departures:
         """The broker has taken an alert in this session, and has somebody for it, or nobody was waited for any longer."""
         self._answered = False
         """It has taken anything."""
-        self.gives_up = False
-        """The broker keeps silent, takes few at once and no more, and a critical alert waits that is new."""
-        self._hurries = False
-        """The last session was given up for such: they go first."""
-        self._urgent_until = 0.0
-        self._had: set[int] = set()
-        """Critical alerts that have arrived, in whatever session, and that the cursor has not passed."""
-        self._awaited: Parcel | None = None
-        """It left when nothing else was on its way, or alone."""
-        self._forsaken: set[Hashable] = set()
-        """Those for which a session was given up, until they are answered."""
-        self._passer: Parcel | None = None
-        """The last that passed it, of those that must travel alone, too."""
         self._unheard = False
         self._open = self._held = self._ended = False
         self._readings_ahead = 0
         """So many batches went before alerts that stand back in this session."""
         self._landed = asyncio.Event()
         self.wake = asyncio.Event()
-        self._silence = Silence(self.wake.set)
         self.counts: Counter[str] = Counter()
         self._reports = Reports(devices, telemetry_kept, self._parcel, self.counts)
         self._retrial = Retrial(
             uplink, outbox, lambda message: self._alert(message, aside=True), self.wake.set, self.counts
         )
+        self._lanes = Lanes(uplink, outbox, self._retrial, self._alert, self.wake.set, self.counts)
+        self._overtaking = Overtaking(self._lanes, self._alert, self.wake.set)
 
     def restart(self, most: int | None = None, broker: Hashable = None) -> None:
         """A new session: forget what was on its way, and say again how everything stands. ``most``: bytes that its broker takes."""
@@ -117,16 +94,14 @@ class Departures:
         self._tolerance.begin(most)
         self._open = True
         self._retrial.begin(self._tolerance)
-        self._lanes = {lane: Lane() for lane in LANES}
+        self._lanes.begin(self._tolerance)
+        self._overtaking.begin(self._tolerance)
         self._drop_under_way()
         self.served = self._answered = self._unheard = False
-        self._refused = []
         self._doubts.begin()
-        self._held = self.gives_up = self._is_told = False
+        self._held = self._is_told = False
         self._again, self._waived = [], 0
         self._passed_at = self._taken_at = 0.0
-        self._passer = None
-        self._silence.begin()
         self._readings_ahead = 0
         self._status_due = True
         self._reports.begin()
@@ -147,10 +122,10 @@ class Departures:
         on_their_way = () if waited_for_ears or explained or undecided or self._is_told else self._under_way
         if on_their_way or self.gives_up:
             self._tolerance.suspect(self._under_way)
-        blamed = {one for one in on_their_way if one is self._passer or one.aside} or on_their_way
+        blamed = {one for one in on_their_way if one is self._overtaking.passer or one.aside} or on_their_way
         excused |= unproven
         struck = self._tolerance.lost(blamed, _now(), excused=excused) and not excused
-        self._hurries = self.gives_up
+        self._overtaking.lost()
         self._drop_under_way()
         return struck or self.gives_up or self._is_told
 
@@ -171,7 +146,7 @@ class Departures:
 
     def _drop_under_way(self) -> None:
         self.counts["telemetry_dropped"] += sum(parcel.kind is Kind.TELEMETRY for parcel in self._under_way)
-        self._under_way = {}
+        self._under_way.clear()
 
     async def settle(self) -> None:
         """Let nothing more leave in this session, and return when the broker has taken what did, with cursors saved."""
@@ -183,23 +158,22 @@ class Departures:
 
     def look(self) -> None:
         """The outbox may hold more."""
-        for lane in self._lanes.values():
-            lane.dry = False
+        self._lanes.look()
         self._status_due |= self._status_left_out
         self.wake.set()
 
     async def urgent(self) -> None:
-        """Between two sessions: until the outbox has a critical alert that none of them had, or had one only ``URGENT_S`` ago."""
-        news = asyncio.Event()
-        unfollow = self._outbox.follow(news.set)
-        try:
-            while (
-                not await self._read(Priority.CRITICAL, self._lanes[Priority.CRITICAL]) and _now() >= self._urgent_until
-            ):
-                await news.wait()
-                news.clear()
-        finally:
-            unfollow()
+        """Between two sessions: until the outbox has a critical alert that is urgent."""
+        await self._lanes.urgent()
+
+    async def save(self) -> None:
+        """Move the durable cursors to where the lanes have arrived, and past what was set aside."""
+        await self._lanes.save()
+
+    @property
+    def gives_up(self) -> bool:
+        """The broker keeps silent, takes few at once and no more, and a critical alert waits that is new."""
+        return self._overtaking.gives_up
 
     def status_changed(self) -> None:
         self._status_due = True
@@ -223,13 +197,12 @@ class Departures:
         if self.served or self._unheard:
             return True
         answered = self._answered or (self.left_out and not self._under_way)
-        settled = all(lane.dry and not lane.ready and not lane.under_way for lane in self._lanes.values())
-        return answered and settled and not self._refused
+        return answered and self._lanes.settled
 
     def unheard(self, again_s: float = 0.0) -> None:
         """The broker takes alerts, and has nobody for them yet: the one on trial stays so, and leaves again then."""
         self._unheard = True
-        self._silence.restart(again_s)
+        self._overtaking.silence.restart(again_s)
         self.wake.set()
 
     @property
@@ -272,7 +245,7 @@ class Departures:
         window -= self._waived
         room = max(1, window - _KEPT_FOR_REPLIES) - len(self._under_way)
         if room <= 0 or self.on_trial or (self._doubts and self._under_way):
-            return await self._past_silence(window)
+            return self._leave_lane(await self._overtaking.past_silence(self._under_way, window))
         if self._doubts:
             return await self._beside_doubted()
         if self._status_due:
@@ -281,11 +254,11 @@ class Departures:
             self._status_left_out = status is None
             if status is not None:
                 return status
-        if (hurried := await self._hurried()) is not None:
-            return hurried
+        if (hurried := await self._overtaking.hurried()) is not None:
+            return self._leave_lane(hurried)
         order: Sequence[str] = LANES
         if self._tolerance.accuses_any:
-            order = await self._in_order()
+            order = await self._lanes.in_order(self._doubts)
         if self._tolerance.holds_any_back and room > window // 2 and (parcel := await self._ahead()) is not None:
             return parcel
         turns = deque(order)
@@ -294,11 +267,11 @@ class Departures:
             if lane != Priority.CRITICAL and room <= min(_KEPT_FOR_CRITICAL, window // 4):
                 return None
             waits = self._lanes[lane]
-            if (waits.ready or not waits.dry) and (parcel := await self._first_of(lane)) is not None:
+            if (waits.ready or not waits.dry) and (parcel := await self._lanes.first_of(lane)) is not None:
                 if self._must_wait(parcel):
                     return None
                 return self._leave_lane(parcel)
-            if self._is_called_away(lane):
+            if self._lanes.is_called_away(lane):
                 turns.appendleft(Priority.CRITICAL)
                 continue
             if (late := self._retrial.turn(lane)) is not None:
@@ -307,74 +280,16 @@ class Departures:
             return None
         return self._from_devices() or self._from_telemetry()
 
-    async def _past_silence(self, window: int) -> Parcel | None:
-        """A critical alert that is new, where the broker is silent to what travels alone or fills the window. Where it takes few at once,
-        and no more, the session is given up, and the next one begins with that alert; silent to many it is dead, or the line.
-        """
-        under_way = len(self._under_way)
-        is_full = under_way >= window
-        if is_full and window > FEW:
-            return None
-        if (news := await self._news()) is None:
-            return None if is_full else await self._past_silence_again()
-        if not (self._silence.is_odd if is_full else self._silence.lets_pass(under_way)):
-            return None
-        parcel = await self._at_head(news)
-        if parcel is None or not is_full:
-            return parcel and self._leave_lane(parcel)
-        self.gives_up = True
-        self._silence.gave_up()
-        if self._awaited in self._under_way:
-            self._forsaken.add(self._awaited.key)
-        return None
-
-    async def _past_silence_again(self) -> Parcel | None:
-        """One that is to travel alone, too: a broker that hangs up then does so on this one."""
-        waiting = [self._alert(one) for one in self._lanes[Priority.CRITICAL].ready if one.sequence not in self._had]
-        waiting = [one for one in waiting if not self._tolerance.is_accused(one)]
-        if not waiting or not self._silence.lets_pass(FEW * len(self._under_way)):
-            return None
-        parcel = await self._at_head(min(waiting, key=self._tolerance.turn))
-        self._passer = parcel
-        return parcel and self._leave_lane(parcel)
-
-    async def _hurried(self) -> Parcel | None:
-        if self._hurries and (news := await self._news()) is not None:
-            parcel = await self._at_head(news)
-            return parcel and self._leave_lane(parcel)
-        self._hurries = False
-        return None
-
-    async def _news(self) -> Parcel | None:
-        """The first critical alert that waits, has not arrived, and was on its way when no session broke."""
-        lane = self._lanes[Priority.CRITICAL]
-        if not lane.dry:
-            await self._read(Priority.CRITICAL, lane)
-        waiting = (self._alert(one) for one in lane.ready if one.sequence not in self._had)
-        return next((one for one in waiting if not self._tolerance.is_suspect(one)), None)
-
-    async def _at_head(self, chosen: Parcel) -> Parcel | None:
-        """The same as the first of its lane, unless it may not leave at all."""
-        ready = self._lanes[chosen.lane].ready
-        message = next(one for one in ready if one.sequence == chosen.sequence)
-        ready.remove(message)
-        ready.appendleft(message)
-        parcel = await self._first_of(chosen.lane)
-        if parcel is None or parcel.key == chosen.key:
-            return parcel
-        self.wake.set()  # it was set aside: there may be another one
-        return None
-
     async def _beside_doubted(self) -> Parcel | None:
         """What was refused, once more, if another alert was taken since; else the one that is to show whether any is."""
         if (again := self._doubts.once_more) is not None:
             return self._leave(again)
-        if (hurried := await self._hurried()) is not None:
-            return hurried
-        for name in await self._in_order():
-            if (parcel := await self._first_of(name)) is not None:
+        if (hurried := await self._overtaking.hurried()) is not None:
+            return self._leave_lane(hurried)
+        for name in await self._lanes.in_order(self._doubts):
+            if (parcel := await self._lanes.first_of(name)) is not None:
                 return self._leave_lane(parcel)
-            if self._is_called_away(name):
+            if self._lanes.is_called_away(name):
                 return None
         self._under_way.update(dict.fromkeys(self._doubts.deny(), _now()))
         return None
@@ -384,17 +299,16 @@ class Departures:
         if not self._under_way or not self._tolerance.is_suspect(parcel):
             return False
         urgent = parcel.lane == Priority.CRITICAL and all(other.aside for other in self._under_way)
-        return not (urgent and self._silence.lets_pass(len(self._under_way)))
+        return not (urgent and self._overtaking.silence.lets_pass(len(self._under_way)))
 
     async def _ahead(self) -> Parcel | None:
         """A device or reading, or what was set aside above, where nothing waits but alerts by which each session may end, accused or
         refused: this would wait for ever. Of readings there may be very many, and the accused may be innocent.
         """
         for name in LANES:
-            await self._first_of(name)
-        await self._news()  # one may have come while the outbox was asked for a lower lane
-        waiting = (one for lane in self._lanes.values() for one in lane.ready)
-        if not all(self._tolerance.stands_back(self._alert(one)) for one in waiting):
+            await self._lanes.first_of(name)
+        await self._lanes.news()  # one may have come while the outbox was asked for a lower lane
+        if not all(self._tolerance.stands_back(self._alert(one)) for one in self._lanes.ready):
             return None
         if (device := self._from_devices()) is not None:
             return device
@@ -429,79 +343,6 @@ class Departures:
         short = self._parcel(Kind.STATUS, "status", shortened(whole.body))
         return None if self._tolerance.too_large(short.kind, short.size, _now()) else self._leave(short)
 
-    async def _in_order(self) -> Sequence[str]:
-        """The lanes where an alert stands accused: those first whose next one is to show whether the broker takes any."""
-        turns = dict.fromkeys(LANES, _NOBODY)
-        for name in LANES:
-            await self._first_of(name)
-            ready = self._lanes[name].ready
-            if ready:
-                least = min(ready, key=self._turn)
-                ready.remove(least)
-                ready.appendleft(least)
-                turns[name] = self._turn(least)
-        waiting = [one for lane in self._lanes.values() for one in lane.ready]
-        if len(waiting) == 1 and not self._doubts and self._tolerance.is_accused(alone := self._alert(waiting[0])):
-            self._tolerance.stands_alone(alone)
-        return sorted(LANES, key=lambda name: turns[name])
-
-    def _turn(self, message: Message) -> tuple[int, bool]:
-        return self._tolerance.turn(self._alert(message))
-
-    async def _first_of(self, name: str) -> Parcel | None:
-        """The first message of a lane that may leave, and still stands there; those that the broker does not take are set aside."""
-        lane = self._lanes[name]
-        while lane.ready or not lane.dry:
-            if not lane.ready:
-                await self._read(name, lane)
-                if not lane.ready:
-                    return None  # who looked meanwhile has set ``wake``: where looks come faster than answers, others have their turn
-            if self._retrial.knows(lane.ready[0]):
-                lane.land(lane.ready.popleft().sequence)
-                continue
-            parcel = self._alert(lane.ready[0])
-            if not (reason := self._reason_against(parcel)):
-                return parcel
-            lane.ready.popleft()
-            await self._set_aside(parcel, reason)
-        return None
-
-    def _is_called_away(self, name: str) -> bool:
-        """A critical alert may have come while the outbox was asked for this lane: on a sick disk each question takes seconds."""
-        return name != Priority.CRITICAL and not self._lanes[Priority.CRITICAL].dry
-
-    async def _read(self, name: str, lane: Lane) -> bool:
-        """Whether there is one newer than ever was read."""
-        lane.dry = True  # before asking: a look() meanwhile must not be forgotten
-        try:
-            lane.put(await self._outbox.take(self._uplink, name, lane.ask()))
-        except StoreFault as fault:  # the store says so loudly itself; we ask again at the next look
-            log.warning("outbox_not_read", uplink=self._uplink, lane=name, fault=str(fault))
-        known = self._newest.get(name, 0)
-        self._newest[name] = max([known, *lane.answer])
-        is_news = self._newest[name] > known
-        if name == Priority.CRITICAL:
-            passed = max(lane.answer, default=sys.maxsize)  # of what lies behind, the answer says nothing
-            self._had -= {one for one in self._had if one < passed} - lane.answer
-            self._urgent_until = _now() + URGENT_S if is_news else self._urgent_until
-        return is_news
-
-    def _reason_against(self, parcel: Parcel) -> str:
-        if self._is_too_large(parcel):
-            return "too_large"
-        return "not_taken" if self._tolerance.is_guilty(parcel) else ""
-
-    async def _set_aside(self, parcel: Parcel, reason: str) -> None:
-        """Others pass it. The outbox keeps it, and that it was set aside."""
-        self._tolerance.set_aside(parcel, too_large=reason == "too_large")
-        await self._outbox.set_aside(self._uplink, parcel.lane, parcel.sequence)
-        self._lanes[parcel.lane].land(parcel.sequence)
-        self.counts[f"alert_{reason}"] += 1
-        proven = reason == "too_large" and parcel.lane != Priority.CRITICAL
-        self._retrial.add(parcel, tried=proven)
-        where = {"uplink": self._uplink, "lane": parcel.lane, "sequence": parcel.sequence}
-        log.warning("message_set_aside", **where, bytes=parcel.size, reason=reason)
-
     def _leave_late(self, parcel: Parcel) -> Parcel:
         """It travels alone: those below wait for that."""
         self._retrial.leave(parcel)
@@ -515,15 +356,15 @@ class Departures:
         reading = self._reports.reading(self._must_wait, self._is_too_large)
         return None if reading is None else self._leave(reading)
 
-    def _leave_lane(self, parcel: Parcel) -> Parcel:
-        lane = self._lanes[parcel.lane]
-        lane.under_way.add(lane.ready.popleft().sequence)
+    def _leave_lane(self, parcel: Parcel | None) -> Parcel | None:
+        if parcel is None:
+            return None
+        self._lanes.leave(parcel)
         return self._leave(parcel)
 
     def _leave(self, parcel: Parcel) -> Parcel:
         if not self._under_way or (self._is_on_trial(parcel) and not self.on_trial):
-            self._silence.restart()
-            self._awaited = parcel
+            self._overtaking.wait_for(parcel)
         self._under_way[parcel] = _now()
         self.counts[f"{parcel.kind}_sent"] += 1
         return parcel
@@ -533,10 +374,7 @@ class Departures:
         left_at = self._under_way.pop(parcel, 0.0)
         self._landed.set()
         self._answered = True
-        self._silence.answered(left_at, still_waiting=self._awaited in self._under_way, alert=parcel.kind is Kind.ALERT)
-        if parcel.key in self._forsaken:
-            self._forsaken.discard(parcel.key)
-            self._silence.was_slow()
+        self._overtaking.arrived(parcel, left_at, self._under_way)
         self._tolerance.taken(parcel)
         if parcel.kind is Kind.ALERT:
             self._passed_at, self._taken_at = max(self._passed_at, left_at), _now()
@@ -547,8 +385,7 @@ class Departures:
             if parcel.aside:
                 self._retrial.arrived(parcel)
             else:
-                self._lanes[parcel.lane].land(parcel.sequence)
-                self._had |= {parcel.sequence} if parcel.lane == Priority.CRITICAL else set()
+                self._lanes.arrived(parcel)
         self.wake.set()
 
     def doubt(self, parcel: Parcel) -> None:
@@ -573,8 +410,7 @@ class Departures:
         if parcel.aside:
             self._retrial.refused(parcel)
         else:
-            self._tolerance.refused(parcel)
-            self._refused.append(parcel)
+            self._lanes.refused(parcel)
         self.wake.set()
 
     def overdue(self, parcel: Parcel, window: int) -> bool:
@@ -601,20 +437,6 @@ class Departures:
     def recall(self) -> None:
         """The broker takes no alerts, and the session ends by that: it is the fault of nobody that is on its way."""
         self._drop_under_way()
-
-    async def save(self) -> None:
-        """Move the durable cursors to where the lanes have arrived, and past what was set aside."""
-        while self._refused:
-            await self._set_aside(self._refused.pop(0), "not_taken")
-        await self._retrial.save()
-        for name, lane in self._lanes.items():
-            for sequence in lane.due():
-                try:
-                    await self._outbox.advance(self._uplink, name, sequence)
-                except StoreFault as fault:
-                    log.warning("cursor_not_saved", uplink=self._uplink, lane=name, fault=str(fault))
-                    return
-                lane.told(sequence)
 
 
 def _now() -> float:

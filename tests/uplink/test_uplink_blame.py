@@ -9,7 +9,7 @@ from unittest import mock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.uplink import departures, retrial, silence
+from gateway.uplink import departures, lanes, retrial, silence
 from gateway.uplink.departures import Departures
 from gateway.uplink.parcel import Kind
 from gateway.uplink.tolerance import LONGEST_REST_S
@@ -93,7 +93,7 @@ def _played(house, steps, hated, then):
             return world.now
 
         with contextlib.ExitStack() as stack:
-            for module in (departures, retrial, silence):
+            for module in (departures, lanes, retrial, silence):
                 stack.enter_context(mock.patch.object(module, "_now", clock))
             await _play(world, steps)
             await then(world)

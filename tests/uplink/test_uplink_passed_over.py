@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 from instruments.packets import CONNECT, PUBLISH, SUBSCRIBE, packets, published
 
-from gateway.uplink import departures, retrial, silence, tolerance
+from gateway.uplink import departures, lanes, retrial, silence, tolerance
 from gateway.uplink.departures import Departures
 
 ANSWER_S, DELAY_S, EVERY_S = 2.0, 0.15, 0.05
@@ -213,7 +213,7 @@ class World:
 
     def __init__(self, house, monkeypatch, window=20):
         self.now, self.window, self.outbox = 1000.0, window, house.MemoryOutbox()
-        for module in (departures, retrial, silence):
+        for module in (departures, lanes, retrial, silence):
             monkeypatch.setattr(module, "_now", lambda: self.now)
         self.leaving = Departures("city", self.outbox, lambda: b"", dict)
 

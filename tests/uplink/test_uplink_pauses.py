@@ -11,8 +11,9 @@ from instruments.packets import CONNECT, PUBLISH, SUBSCRIBE, packets, published
 
 from gateway.sim.broker import Tls
 from gateway.sim.ports import free_port
-from gateway.uplink import departures
-from gateway.uplink.departures import URGENT_S, WINDOW, Departures
+from gateway.uplink import lanes
+from gateway.uplink.departures import WINDOW, Departures
+from gateway.uplink.lanes import URGENT_S
 from gateway.uplink.mqtt import BACKOFF_FIRST_S
 from gateway.uplink.parcel import Kind
 from gateway.uplink.tolerance import STRIKES
@@ -57,7 +58,7 @@ class Pauses:
 
 @pytest.mark.parametrize("guilty", ["critical", "low"])
 def test_a_new_critical_alert_waits_for_no_pause_that_others_earned(house, monkeypatch, guilty):
-    monkeypatch.setattr(departures, "URGENT_S", 0.0)
+    monkeypatch.setattr(lanes, "URGENT_S", 0.0)
 
     async def story():
         taken, pauses = [], Pauses()
@@ -77,7 +78,7 @@ def test_a_new_critical_alert_waits_for_no_pause_that_others_earned(house, monke
 
 def test_it_is_news_for_as_long_as_an_alarm_may_take_and_not_where_a_session_had_it_before(house, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(departures, "_now", lambda: now[0])
+    monkeypatch.setattr(lanes, "_now", lambda: now[0])
 
     async def story():
         outbox = house.MemoryOutbox()

@@ -10,7 +10,7 @@ import pytest
 from instruments.packets import CONNECT, PUBLISH, SUBSCRIBE, packets, published
 
 from gateway.faults import StoreFault
-from gateway.uplink import departures, retrial, silence
+from gateway.uplink import departures, lanes, retrial, silence
 from gateway.uplink.departures import Departures
 from gateway.uplink.parcel import Kind
 from gateway.uplink.tolerance import STRIKES
@@ -302,7 +302,7 @@ def test_the_wait_for_a_silent_broker_ends_by_itself(house, monkeypatch):
 def test_a_suspect_critical_alert_does_not_wait_for_the_answer_to_one_that_is_tried_again(house, monkeypatch):
     """It can come behind one only where the disk could not be read before."""
     now = [0.0]
-    for module in (departures, retrial, silence):
+    for module in (departures, lanes, retrial, silence):
         monkeypatch.setattr(module, "_now", lambda: now[0])
 
     async def story():

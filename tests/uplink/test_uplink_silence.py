@@ -9,7 +9,7 @@ import json
 import pytest
 from instruments.packets import CONNECT, PUBLISH, SUBSCRIBE, packets, published
 
-from gateway.uplink import departures, retrial, silence, tolerance, wire
+from gateway.uplink import departures, lanes, retrial, silence, tolerance, wire
 from gateway.uplink.departures import Departures
 from gateway.uplink.payloads import status_body
 
@@ -121,7 +121,7 @@ class Slowly:
 
     def __init__(self, house, monkeypatch):
         self.now, self.outbox = 0.0, house.MemoryOutbox()
-        for module in (departures, retrial, silence):
+        for module in (departures, lanes, retrial, silence):
             monkeypatch.setattr(module, "_now", lambda: self.now)
         status = status_body("fukang", "gw-1", "run/1", wire.StatusData(state=wire.Presence.ONLINE), None)
         self.leaving = Departures("city", self.outbox, lambda: status, dict)
@@ -228,11 +228,11 @@ def test_what_arrived_far_behind_one_that_is_swallowed_is_no_news_in_the_next_se
     async def story():
         world = Slowly(house, monkeypatch)
         world.outbox.add("critical", 130)
-        world.leaving._had = {*range(2, 125)}
+        world.leaving._lanes.had = {*range(2, 125)}
         world.leaving.restart()
         world.leaving.arrived((await world.left())[0])  # the status
-        await world.leaving._news()
-        assert world.leaving._had == {*range(2, 125)}
+        await world.leaving._lanes.news()
+        assert world.leaving._lanes.had == {*range(2, 125)}
 
     asyncio.run(story())
 

@@ -19,7 +19,7 @@ from typing import Any
 from faults.odd_clock import PRELOADED, SEEN_S
 from instruments.authority import Authority
 
-from gateway.uplink.departures import URGENT_S
+from gateway.uplink.lanes import URGENT_S
 
 from .between import Between
 from .lines import TLS_EDIT, context
