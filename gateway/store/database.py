@@ -140,7 +140,7 @@ class Database:
             database._access, database._rows, database.damage, database._persons, lambda: database._unfolded
         )
         database.disclosure = Disclosure(
-            database._access, database._rows, database._persons, database._log, database._inspector, database.fold
+            database._access, database._rows, database._persons, database._log, database._inspector, database._settle
         )
         try:
             database._access.dial(check=True)

@@ -21,7 +21,7 @@ from gateway.store.sealed import Sealed
 
 
 class Disclosure:
-    """Of one database; ``fold`` brings what its log holds into its tables."""
+    """Of one database; ``fold`` brings what its log holds into its tables, and what that shows to be lost."""
 
     def __init__(
         self,

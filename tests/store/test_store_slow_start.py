@@ -404,3 +404,16 @@ def test_a_loss_that_a_first_transaction_did_not_note_is_counted_once(killed, ma
     database = Database.open(killed)
     assert database.load().losses == 1
     database.close()
+
+
+def test_a_loss_outlasts_the_wiping_of_the_log_that_shows_it(killed):
+    """Was: who was forgotten before the loss was noted took all that told of it along."""
+    log = killed / LOG
+    log.write_bytes(log.read_bytes()[:512] + bytes(log.stat().st_size - 512))
+    database = Database.open(killed, mending=False)
+    assert database.load().losses == 1
+    database.disclosure.forget("somebody")
+    database._access.hang_up()  # killed
+    again = Database.open(killed, mending=False)
+    assert again.load().losses >= 1
+    again.close()
