@@ -172,6 +172,8 @@ def test_hostile_bytes_share_their_time_and_say_how_they_were_made(tmp_path, mon
 def test_a_find_and_a_target_that_got_nothing_are_wrong(code, said, wrong):
     fuzzing.judge(row := Row(), "x", subprocess.CompletedProcess([], code, said, ""), 3.0)
     assert row.wrong == wrong
+    fuzzing.judge(hurried := Row(), "x", subprocess.CompletedProcess([], code, said, ""), fuzzing.LEAST_S)
+    assert (bool(hurried.late), bool(row.late)) == (True, False)
 
 
 FAILED, WELL = '{"worker": "%s", "event": "worker_failed"}\n', '{"worker": "%s", "event": "worker_recovered"}\n'

@@ -39,10 +39,12 @@ def turn(n: int, budget: Budget) -> str:
 
 
 def judge(row: Row, target: str, done: subprocess.CompletedProcess[str], seconds: float) -> None:
-    """A find is wrong, and so is a target that got nothing; a note says whether coverage guided it."""
+    """A find is wrong, and so is a target that got nothing; late is one that only started. A note says whether coverage guided it."""
     lines = (done.stdout + done.stderr).strip().splitlines() or ["nothing was said"]
     row.trials += 1
     if done.returncode or not _TRIED.search(lines[-1]):
         row.wrong.append(f"{target}: {' / '.join(lines[-3:])}")
+    if seconds <= LEAST_S:
+        row.late.append(f"{target} had no time but for its start")
     how = "guided by coverage" if lines[0].startswith("guided") else "blind"
     row.notes.append(f"{lines[-1]} ({how}, {seconds:.0f} s)")
