@@ -62,7 +62,7 @@ class Departures:
         self._under_way: dict[Parcel, float] = {}
         """And when it left."""
         self._passed_at = self._taken_at = 0.0
-        """When the youngest of the alerts left that were taken in this session; and when the last one of them was taken."""
+        """When the youngest of the alerts left that were taken; and when the last one of them was taken."""
         self._again: list[Parcel] = []
         """To leave once more, for it was passed over."""
         self._waived = 0
@@ -101,7 +101,6 @@ class Departures:
         self._doubts.begin()
         self._held = self._is_told = False
         self._again, self._waived = [], 0
-        self._passed_at = self._taken_at = 0.0
         self._readings_ahead = 0
         self._status_due = True
         self._reports.begin()

@@ -136,8 +136,7 @@ class Tolerance:
         """
         self._suspects.discard(parcel.key)
         self._strike(parcel, now)
-        if parcel.kind is Kind.ALERT:
-            self._last_chance.add(parcel.key)
+        self._last_chance.add(parcel.key)
         return self.is_guilty(parcel)
 
     def taken(self, parcel: Parcel) -> None:
