@@ -171,7 +171,7 @@ class Database:
         self._notes.clear()
         hurt = self.rebuilt > 0 or self.damage.rows > 0
         entries = self._recovery.news(folded, self._noted_room, hurt=hurt, notes=self._notes)
-        self._unfolded = Unfolded(entries)
+        self._unfolded, self.uplinks.told = Unfolded(entries), self._recovery.told.read()
         self._serial = entries[-1].serial if entries else max(folded, self._serial)
         for entry in entries:
             for uplink, lane, sequence in entry.cursors:
@@ -209,7 +209,7 @@ class Database:
         if not self._settled:
             self._know_the_past()
             self._recovery.retell()
-            self._settled = True
+            self.uplinks.told, self._settled = {}, True
 
     @property
     def is_settled(self) -> bool:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+
+from msgspec import structs
 
 from gateway.store.access import Access
 from gateway.store.inspection import Inspector
@@ -35,6 +37,8 @@ class Uplinks:
         self._inspector, self._unfolded, self._fold = inspector, unfolded, fold
         self.past: dict[str, int] | None = None
         """Lane -> the last number that was there before; None since the uplinks were named."""
+        self.told: Mapping[str, Message] = {}
+        """Id -> a message as it was told from memory, where the tables may hold other words of it yet."""
 
     def restore(self, connection: sqlite3.Connection) -> None:
         """Where each uplink stands, as the file just opened has it; what is further on in memory stays."""
@@ -94,13 +98,17 @@ class Uplinks:
         with self._access.reading() as connection:
             due, values = self._outbox.waiting(uplink, lane)
             tail = f"WHERE {due} ORDER BY sequence"
-            kept = [unsealed(row) for _, row in self._rows.first(connection, "outbox", tail, n, *values)]
+            rows = self._rows.first(connection, "outbox", tail, n, *values)
+            kept = [self._as_told(unsealed(row)) for _, row in rows]
         if len(kept) >= n:
             return kept  # what is not folded has higher numbers, or it would not have been taken for ordinary
         cursor = self._outbox.cursor(uplink, lane)  # most of what is not folded has left long ago
         later = (m for m in self._unfolded().messages() if m.lane == lane and m.sequence > cursor)
         news = (m for m in later if self._outbox.is_due(uplink, lane, m.sequence))
         return [*kept, *itertools.islice(news, n - len(kept))]
+
+    def _as_told(self, message: Message) -> Message:
+        return structs.replace(message, body=self.told.get(message.id, message).body)
 
     def aside(self, uplink: str) -> list[tuple[str, int]]:
         """Lane and place of what was set aside for this uplink, and which it has not had since."""
@@ -111,7 +119,7 @@ class Uplinks:
         with self._access.reading() as connection:
             tail = "WHERE lane = ? AND sequence = ?"
             for _, row in self._rows.rows(connection, "outbox", tail, lane, sequence):
-                return unsealed(row)
+                return self._as_told(unsealed(row))
         there = (m for m in self._unfolded().messages() if (m.lane, m.sequence) == (lane, sequence))
         return next(there, None)
 

@@ -417,3 +417,15 @@ def test_a_loss_outlasts_the_wiping_of_the_log_that_shows_it(killed):
     again = Database.open(killed, mending=False)
     assert again.load().losses >= 1
     again.close()
+
+
+def test_what_was_told_in_other_words_is_told_in_those_before_the_first_transaction(killed):
+    """Was: what the tables hold went out in the words made for its commit until that transaction was through."""
+    Told(killed).write([Message("critical", 2, "a2/1", "alerts", b"told from memory", "a2")])
+    database = Database.open(killed, mending=False)
+    database.load()
+    assert [message.body for message in database.uplinks.take("city", "critical", 2)][1] == b"told from memory"
+    assert database.uplinks.find("critical", 2).body == b"told from memory"
+    database.next_run()
+    assert database.uplinks.find("critical", 2).body == b"told from memory"
+    database.close()
