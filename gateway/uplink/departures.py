@@ -31,6 +31,7 @@ from gateway.uplink.parcel import Kind, Parcel
 from gateway.uplink.payloads import shortened
 from gateway.uplink.reports import Reports
 from gateway.uplink.retrial import Retrial
+from gateway.uplink.silence import FEW
 from gateway.uplink.tolerance import Tolerance
 
 log = structlog.get_logger()
@@ -121,12 +122,18 @@ class Departures:
         on_their_way = () if waited_for_ears or explained or undecided or self._is_told else self._under_way
         if on_their_way or self.gives_up:
             self._tolerance.suspect(self._under_way)
+        if self._is_told and self._is_unruly():
+            self._tolerance.suspect([*self._under_way, *self._again])
         blamed = {one for one in on_their_way if one is self._overtaking.passer or one.aside} or on_their_way
         excused |= unproven
         struck = self._tolerance.lost(blamed, _now(), excused=excused) and not excused
         self._overtaking.lost()
         self._drop_under_way()
         return struck or self.gives_up or self._is_told
+
+    def _is_unruly(self) -> bool:
+        """So many are tried once more that the broker may as well be slow and answer the newest first; it is in time with few."""
+        return sum(map(self._tolerance.is_tried_once_more, [*self._under_way, *self._again])) > FEW
 
     def begin(self) -> None:
         """There is somebody to send; what is offered from now on waits."""

@@ -126,6 +126,10 @@ class Tolerance:
         """The broker says no to this alert, and may mean all: others go before it as witnesses, where there is need of one."""
         self._doubts[parcel.key] += 1
 
+    def is_tried_once_more(self, parcel: Parcel) -> bool:
+        """Whether an alert is set aside if it is not taken now."""
+        return parcel.key in self._last_chance
+
     def refused(self, parcel: Parcel) -> None:
         """The broker says of this very alert that it does not take it."""
         self._guilty.add(parcel.key)
