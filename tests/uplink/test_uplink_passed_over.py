@@ -364,6 +364,157 @@ def test_where_no_place_is_left_the_session_ends_and_only_it_is_blamed_for_that(
     asyncio.run(story())
 
 
+async def passed_over(world):
+    """The first of ten: the others were taken, and it is overdue."""
+    first, *others = await world.begin()
+    world.now += 8
+    world.take(others)
+    world.now += 2
+    return first
+
+
+def test_the_loop_of_sending_is_woken_for_what_leaves_again(house, monkeypatch):
+    async def story():
+        world = World(house, monkeypatch)
+        first = await passed_over(world)
+        world.leaving.wake.clear()
+        assert world.overdue(first)
+        assert world.leaving.wake.is_set()
+
+    asyncio.run(story())
+
+
+def test_it_does_not_leave_again_in_another_session_nor_behind_one_that_is_refused(house, monkeypatch):
+    async def story():
+        world = World(house, monkeypatch)
+        first = await passed_over(world)
+        assert world.overdue(first)
+        world.leaving.lost()
+        world.leaving.restart()
+        assert (await world.left())[0].kind == "status"
+
+        world = World(house, monkeypatch)
+        first = await passed_over(world)
+        world.outbox.add("critical", 2)
+        world.leaving.look()
+        (refused, _) = await world.left()
+        assert world.overdue(first)
+        world.leaving.doubt(refused)
+        assert first not in await world.left()
+
+    asyncio.run(story())
+
+
+def test_what_is_taken_out_of_order_passes_all_that_left_before_it(house, monkeypatch):
+    async def story():
+        world = World(house, monkeypatch)
+        _, second, third, *_, last = await world.begin()
+        world.now += 8
+        world.take([last, second])
+        world.now += 2
+        assert world.overdue(third)
+
+    asyncio.run(story())
+
+
+def test_it_travels_alone_no_longer(house, monkeypatch):
+    async def story():
+        world = World(house, monkeypatch)
+        (first, *_) = await world.begin()
+        world.leaving.lost()
+        world.leaving.restart()
+        world.take(await world.left())
+        (again,) = await world.left()
+        assert (again.sequence, world.leaving.on_trial) == (first.sequence, True)
+        world.now += 8
+        world.outbox.add("critical")
+        world.leaving.look()
+        world.take([one for one in await world.left() if one is not again])
+        world.now += 1
+        assert world.overdue(again)
+        assert not world.leaving._tolerance.is_suspect(again)
+
+    asyncio.run(story())
+
+
+def test_a_reading_that_is_passed_over_ends_the_session_and_counts_as_dropped(house, monkeypatch):
+    async def story():
+        world = World(house, monkeypatch)
+        world.take(await world.begin())
+        world.leaving.offer("gas-501", b"{}")
+        (reading,) = await world.left()
+        world.outbox.add("critical", 2)
+        world.leaving.look()
+        one, other = await world.left()
+        world.now += 8
+        world.take([one])
+        world.now += 2
+        assert not world.overdue(reading)
+        assert world.leaving.lost()
+        assert world.leaving.counts["telemetry_dropped"] == 1
+        assert not world.leaving._tolerance.is_suspect(other)
+        world.leaving.restart()
+        await world.left()
+        world.leaving.lost()
+        assert world.leaving._tolerance.suspects_any, "the next session is one like any other"
+
+    asyncio.run(story())
+
+
+def test_where_a_line_breaks_later_all_that_are_on_their_way_are_suspect(house, monkeypatch):
+    async def story():
+        world = World(house, monkeypatch)
+        first = await passed_over(world)
+        assert world.overdue(first)
+        await world.left()
+        world.leaving.lost()
+        assert world.leaving._tolerance.is_suspect(first)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("window", [20, 1])
+def test_what_is_tried_again_rests_after_one_time_and_ends_a_session_only_where_no_place_is_left(
+    house, monkeypatch, window
+):
+    async def story():
+        world = World(house, monkeypatch)
+        await world.outbox.set_aside("city", "critical", 1)
+        world.outbox.add("critical")
+        world.outbox.cursors["city", "critical"] = 1
+        world.leaving.restart()
+        world.take(await world.left())
+        for _ in range(3):
+            await asyncio.sleep(0)
+            late = await world.left()
+            if late:
+                break
+        (late,) = late
+        assert late.aside
+        world.outbox.add("critical")
+        world.leaving.look()
+        world.now += 8
+        world.take(await world.left())
+        await world.leaving.save()
+        world.now += 2
+        world.window = window
+        assert world.overdue(late) == (window == 20)
+        if window == 1:
+            world.leaving.lost()
+            world.leaving.restart()
+            world.take(await world.left())
+        assert await world.left() == [], "it rests"
+        world.now += tolerance.FIRST_REST_S
+        for _ in range(3):
+            await asyncio.sleep(0)
+            again = await world.left()
+            if again:
+                break
+        assert [one.sequence for one in again] == [1]
+
+    asyncio.run(story())
+
+
 def test_where_more_than_a_few_are_passed_over_the_next_session_has_few_on_their_way(house, monkeypatch):
     """A broker that is slow and answers the newest first passes over half of each window. Was: the next session began with all of them at
     once, so that it ended in the same way, and what had been taken was sent again and set aside.
