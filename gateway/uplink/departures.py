@@ -4,8 +4,8 @@ Here is the order of departure and the window; no broker, no socket. ``mqtt.py``
 and says ``arrived()`` for each PUBACK.
 
 Theory. A broker takes messages of one session in the order they are sent, so what has left cannot be overtaken; therefore
-few may be on their way at once (the window), and the last places of the window belong to the higher lanes: a critical alert
-never waits for a place behind any backlog.
+few may be on their way at once (the window, and how quickly this line answers, ``pace.py``), and the last places belong to the higher
+lanes: a critical alert never waits for a place behind any backlog.
 
 What the broker does not take (``tolerance.py``) is set aside in the outbox, never deleted: others pass it, and it is tried again
 when nothing waits in its lane or above (``retrial.py``). What it refuses by a word that may mean all is in ``doubts.py``, how long it is
@@ -27,6 +27,7 @@ from gateway.uplink.lanes import Lanes
 from gateway.uplink.latecomers import LANES
 from gateway.uplink.outbox import Message, Outbox
 from gateway.uplink.overtaking import Overtaking
+from gateway.uplink.pace import Pace
 from gateway.uplink.parcel import Kind, Parcel
 from gateway.uplink.payloads import shortened
 from gateway.uplink.reports import Reports
@@ -76,6 +77,7 @@ class Departures:
         self._answered = False
         """It has taken anything."""
         self._unheard = False
+        self._pace = Pace()
         self._open = self._held = self._ended = False
         self._readings_ahead = 0
         """So many batches went before alerts that stand back in this session."""
@@ -100,6 +102,7 @@ class Departures:
         self._drop_under_way()
         self.served = self._answered = self._unheard = False
         self._doubts.begin()
+        self._pace = Pace()
         self._held = self._is_told = False
         self._again, self._waived = [], 0
         self._readings_ahead = 0
@@ -249,8 +252,8 @@ class Departures:
             # In the place that it had: where there are few, others would have it for good.
             return self._leave(self._again.pop(0))
         window -= self._waived
-        room = max(1, window - _KEPT_FOR_REPLIES) - len(self._under_way)
-        if room <= 0 or self.on_trial or (self._doubts and self._under_way):
+        room, crowd = max(1, window - _KEPT_FOR_REPLIES) - len(self._under_way), self._crowd()
+        if room <= 0 or crowd >= _KEPT_FOR_CRITICAL or self.on_trial or (self._doubts and self._under_way):
             return self._leave_lane(await self._overtaking.past_silence(self._under_way, window))
         if self._doubts:
             return await self._beside_doubted()
@@ -265,12 +268,13 @@ class Departures:
         order: Sequence[str] = LANES
         if self._tolerance.accuses_any:
             order = await self._lanes.in_order(self._doubts)
-        if self._tolerance.holds_any_back and room > window // 2 and (parcel := await self._ahead()) is not None:
+        has_much = crowd < 0 and room > window // 2
+        if self._tolerance.holds_any_back and has_much and (parcel := await self._ahead()) is not None:
             return parcel
         turns = deque(order)
         while turns:
             lane = turns.popleft()
-            if lane != Priority.CRITICAL and room <= min(_KEPT_FOR_CRITICAL, window // 4):
+            if lane != Priority.CRITICAL and (crowd >= 0 or room <= min(_KEPT_FOR_CRITICAL, window // 4)):
                 return None
             waits = self._lanes[lane]
             if (waits.ready or not waits.dry) and (parcel := await self._lanes.first_of(lane)) is not None:
@@ -282,9 +286,13 @@ class Departures:
                 continue
             if (late := self._retrial.turn(lane)) is not None:
                 return None if self._under_way else self._leave_late(late)
-        if room <= window // 2:
-            return None
-        return self._from_devices() or self._from_telemetry()
+        return (self._from_devices() or self._from_telemetry()) if has_much else None
+
+    def _crowd(self) -> int:
+        """How many more are on their way than this line is known to answer soon; below 0: there is a place. What was passed takes none."""
+        if len(self._under_way) < self._pace.places:
+            return -1
+        return sum(left_at >= self._passed_at for left_at in self._under_way.values()) - self._pace.places
 
     async def _beside_doubted(self) -> Parcel | None:
         """What was refused, once more, if another alert was taken since; else the one that is to show whether any is."""
@@ -378,6 +386,7 @@ class Departures:
     def arrived(self, parcel: Parcel) -> None:
         """The broker has taken this parcel."""
         left_at = self._under_way.pop(parcel, 0.0)
+        self._pace.answered(_now() - left_at)
         self._landed.set()
         self._answered = True
         self._overtaking.arrived(parcel, left_at, self._under_way)

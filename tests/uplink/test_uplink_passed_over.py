@@ -10,8 +10,8 @@ from collections import Counter
 import pytest
 from instruments.packets import CONNECT, PUBLISH, SUBSCRIBE, packets, published
 
-from gateway.uplink import departures, lanes, retrial, silence, tolerance
-from gateway.uplink.departures import Departures
+from gateway.uplink import departures, lanes, pace, retrial, silence, tolerance
+from gateway.uplink.departures import WINDOW, Departures
 
 ANSWER_S, DELAY_S, EVERY_S = 2.0, 0.15, 0.05
 """A tenth of what they are in the field, the first a fifth: an answer comes late, and before it there is another alert."""
@@ -226,6 +226,7 @@ class World:
 
     def __init__(self, house, monkeypatch, window=20):
         self.now, self.window, self.outbox = 1000.0, window, house.MemoryOutbox()
+        monkeypatch.setattr(pace, "FIRST", float(WINDOW))  # of a line that is known to be quick
         for module in (departures, lanes, retrial, silence):
             monkeypatch.setattr(module, "_now", lambda: self.now)
         self.leaving = Departures("city", self.outbox, lambda: b"", dict)

@@ -179,10 +179,10 @@ def test_what_was_set_aside_waits_for_no_accused_ones_of_a_lower_lane(house):
 async def filled(house):
     """Departures with a whole window of a backlog on its way, and what is there."""
     outbox = house.MemoryOutbox()
-    outbox.add("low", 300)
+    outbox.add("low", 500)
     leaving = Departures("city", outbox, lambda: b"", dict)
     leaving.restart()
-    for _ in range(2):  # the status, and the alert on trial
+    for _ in range(200):  # the status, the alert on trial, and what shows that the line is quick
         leaving.arrived(await leaving.next())
     under_way = []
     while (parcel := await leaving.next()) is not None:

@@ -1,0 +1,32 @@
+"""How many messages may be on their way at once, so that a slow line answers the last of them in time. Pure.
+
+Theory. What lies behind others is answered after them, and who is not answered in ten seconds breaks the session, which sends all of them
+once more and has each of them doubted. So it is as TCP does it (RFC 5681, 3.1): few at first, one place more for a windowful of answers that
+came soon, and half of the places less one that came late. A broker that answers at once is given all it takes after some hundred answers.
+"""
+
+from __future__ import annotations
+
+FIRST = 4.0
+"""Of 1.5 kB each they are answered within ten seconds by a line of 1 kB/s. Also the fewest."""
+SOON_S = 5.0
+"""Half of the time within which an answer is waited for (``ANSWER_S``)."""
+
+
+class Pace:
+    """Of one session."""
+
+    def __init__(self) -> None:
+        self._places = FIRST
+
+    @property
+    def places(self) -> int:
+        """How many may be on their way."""
+        return int(self._places)
+
+    def answered(self, after_s: float) -> None:
+        """One was answered so long after it left."""
+        if after_s <= SOON_S:
+            self._places += 1 / self._places
+        else:
+            self._places = max(FIRST, self._places / 2)
