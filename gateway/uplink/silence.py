@@ -1,8 +1,8 @@
 """How long a broker has been silent, for those who cannot wait for it. Which message waits, and which may pass, is not known here.
 
 Theory. A broker answers within a round trip, and one that hangs up on a message does so as soon. What is not answered in ``SILENCE_S``
-is therefore not about to be; but a line that is only slow looks the same, and bytes behind others come later still. So few may pass at
-once, and as many more for each further second. Where the broker takes no more at once, a line is given up for nothing but a silence that
+is therefore not about to be; but a line that is only slow looks the same, and bytes behind others come later still. So where alerts took
+longer of late, it is no silence before that time is over; few may pass at once, and as many more each time it is over again. Where the broker takes no more at once, a line is given up for nothing but a silence that
 is unlike it: one on which an answer came sooner before.
 """
 
@@ -34,6 +34,8 @@ class Silence:
         self._since = self._heard_at = 0.0
         """When what is waited for left, or all of that was answered; and when anything was."""
         self._is_quick = False
+        self._usual_s = 0.0
+        """How long alerts were on their way of late, in whatever session."""
         self._lengthens: asyncio.TimerHandle | None = None
         self._left, self._calm_until = GIVE_UPS, 0.0
 
@@ -51,6 +53,8 @@ class Silence:
         in_time = self._heard_at < left_at + SILENCE_S
         self._is_quick = in_time or (still_waiting and self._is_quick)
         self._left = GIVE_UPS if in_time and alert else self._left
+        if alert:
+            self._usual_s = max(self._heard_at - left_at, self._usual_s / 2)
         if not still_waiting:
             self.restart()
 
@@ -76,8 +80,9 @@ class Silence:
     def _lasted(self, since: float) -> int:
         if self._lengthens is not None:
             self._lengthens.cancel()
-        times = max(0, int((_now() - since) / SILENCE_S + _EARLY))
-        self._lengthens = asyncio.get_running_loop().call_at(since + (times + 1) * SILENCE_S, self._wake)
+        once = max(SILENCE_S, self._usual_s)
+        times = max(0, int((_now() - since) / once + _EARLY))
+        self._lengthens = asyncio.get_running_loop().call_at(since + (times + 1) * once, self._wake)
         return times
 
 

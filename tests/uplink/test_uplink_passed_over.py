@@ -226,7 +226,10 @@ class World:
 
     def __init__(self, house, monkeypatch, window=20):
         self.now, self.window, self.outbox = 1000.0, window, house.MemoryOutbox()
-        monkeypatch.setattr(pace, "FIRST", float(WINDOW))  # of a line that is known to be quick
+        monkeypatch.setattr(
+            pace, "FIRST", float(WINDOW)
+        )  # of a line that is known to be quick, whatever one broker says late
+        monkeypatch.setattr(pace, "SOON_S", 60.0)
         for module in (departures, lanes, retrial, silence):
             monkeypatch.setattr(module, "_now", lambda: self.now)
         self.leaving = Departures("city", self.outbox, lambda: b"", dict)
