@@ -18,7 +18,7 @@ kind: gas-detector
 name: { zh: 气, en: gas }
 status: manual
 source: page 1
-timeout: 100ms
+timeout: 500ms
 unit_id: 1
 points:
   gas: { space: holding, address: 0, unit: "%LEL", class: alarm }
