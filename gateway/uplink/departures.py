@@ -385,14 +385,15 @@ class Departures:
 
     def arrived(self, parcel: Parcel) -> None:
         """The broker has taken this parcel."""
-        left_at = self._under_way.pop(parcel, 0.0)
-        self._pace.answered(_now() - left_at)
+        left_at = self._under_way.pop(parcel, None)  # None: it was recalled, and when it left is forgotten
+        if left_at is not None:
+            self._pace.answered(_now() - left_at)
         self._landed.set()
         self._answered = True
         self._overtaking.arrived(parcel, left_at, self._under_way)
         self._tolerance.taken(parcel)
         if parcel.kind is Kind.ALERT:
-            self._passed_at, self._taken_at = max(self._passed_at, left_at), _now()
+            self._passed_at, self._taken_at = max(self._passed_at, left_at or 0.0), _now()
             for elsewhere in self._tolerances.values():
                 elsewhere.no_longer_sent(parcel)
             self.served = True

@@ -48,9 +48,10 @@ class Overtaking:
         self.silence.restart()
         self._awaited = parcel
 
-    def arrived(self, parcel: Parcel, left_at: float, under_way: Collection[Parcel]) -> None:
-        """The broker has this one, which left then; these are still on their way."""
-        self.silence.answered(left_at, still_waiting=self._awaited in under_way, alert=parcel.kind is Kind.ALERT)
+    def arrived(self, parcel: Parcel, left_at: float | None, under_way: Collection[Parcel]) -> None:
+        """The broker has this one, which left then (None: nobody knows); these are still on their way."""
+        if left_at is not None:
+            self.silence.answered(left_at, still_waiting=self._awaited in under_way, alert=parcel.kind is Kind.ALERT)
         if parcel.key in self._forsaken:
             self._forsaken.discard(parcel.key)
             self.silence.was_slow()

@@ -129,6 +129,33 @@ def test_a_critical_alert_finds_two_places_more_behind_others(house, monkeypatch
     asyncio.run(story())
 
 
+def test_an_answer_to_what_was_recalled_says_nothing_of_how_slow_the_line_is(house, monkeypatch):
+    """When it left is forgotten: it was taken for an answer after the whole uptime, and no silence for hours was one any more."""
+
+    async def story():
+        slow = Line(house, monkeypatch, alert_s=0.1)
+        slow.now = 100_000.0
+        slow.outbox.add("critical", 3)
+        await slow.fill()
+        while not slow.leaving.served:
+            slow.answer()
+        await slow.fill()
+        slow.leaving.recall()
+        slow.answer()
+        slow.line.clear()
+        slow.leaving.lost(explained=True)
+        slow.leaving.restart()
+        await slow.fill()
+        on_trial = len(slow.line)
+        slow.now += 1.1
+        slow.outbox.add("critical")
+        slow.leaving.look()
+        await slow.fill()
+        assert len(slow.line) > on_trial, "a second of silence is one"
+
+    asyncio.run(story())
+
+
 def test_a_quick_line_is_soon_given_all_it_takes():
     line, answers = Pace(), 0
     while line.places < WINDOW:
