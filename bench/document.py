@@ -1,4 +1,4 @@
-"""The table of docs/performance.md: figures that runs kept (docs/bench.json), and the part of the page that is made of them. No measuring."""
+"""The table of docs/performance.md: figures that runs kept (docs/bench.json), and the part of the page that is made of them."""
 
 from __future__ import annotations
 

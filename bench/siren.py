@@ -1,4 +1,4 @@
-"""The siren as one would wire it oneself: Bleak hears the air, pymodbus writes the relay, and reads the two detectors of the line meanwhile.
+"""The siren as one would wire it oneself: Bleak hears the air, pymodbus writes the relay and reads the two detectors meanwhile.
 
 ``python -m bench.siren DBUS PORT BUTTON SERVICE UNIT COIL`` prints a line when it listens, and stays until its standard input closes.
 It decodes nothing, looks for no replay, confirms nothing, keeps nothing and tells nobody: the least that a siren takes with the
@@ -56,5 +56,5 @@ async def _main(port: str, button: str, service: str, unit: int, coil: int) -> N
 
 
 if __name__ == "__main__":
-    os.environ["DBUS_SYSTEM_BUS_ADDRESS"] = sys.argv[1]
-    asyncio.run(_main(*sys.argv[2:5], *map(int, sys.argv[5:7])))  # type: ignore[arg-type]
+    os.environ["DBUS_SYSTEM_BUS_ADDRESS"], port, button, service, unit, coil = sys.argv[1:]
+    asyncio.run(_main(port, button, service, int(unit), int(coil)))

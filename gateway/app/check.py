@@ -49,7 +49,8 @@ TOLERATED = frozenset(
     }
 )
 """What stops no start: a bus or a device asked for too much, an output that is unproven or unsafe, a profile that is withdrawn, was
-never filled in or names a register beyond the last, a product of which the serial format has become known, a name that is ours. A version before let them pass, and an upgrade that knows better must leave nobody without alerts."""
+never filled in or names a register beyond the last, a product of which the serial format has become known, a name that is ours. A version
+before let them pass, and an upgrade that knows better must leave nobody without alerts."""
 _NO_DANGER = frozenset({HEALTH, "reason", "tamper"})
 """Facts that speak of the device itself: a rule that reads only these hears no gas."""
 _ZONE = re.compile(r"(?P<before>[a-z_]+?)_?[2-9][0-9]*|zone[0-9]+_(?P<after>[a-z_]+)")

@@ -1,8 +1,8 @@
 """How many messages may be on their way at once, so that a slow line answers the last of them in time. Pure.
 
 Theory. What lies behind others is answered after them, and who is not answered in ten seconds breaks the session, which sends all of them
-once more and has each of them doubted. So it is as TCP does it (RFC 5681, 3.1): few at first, one place more for a windowful of answers that
-came soon, and half of the places less one that came late. A broker that answers at once is given all it takes after some hundred answers.
+once more and has each of them doubted. So it is as TCP does it (RFC 5681, 3.1): few at first, one place more for a windowful of answers
+that came soon, and half of them once one comes late. A broker that answers at once is given all it takes after some hundred answers.
 """
 
 from __future__ import annotations

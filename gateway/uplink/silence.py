@@ -2,8 +2,8 @@
 
 Theory. A broker answers within a round trip, and one that hangs up on a message does so as soon. What is not answered in ``SILENCE_S``
 is therefore not about to be; but a line that is only slow looks the same, and bytes behind others come later still. So where alerts took
-longer of late, it is no silence before that time is over; few may pass at once, and as many more each time it is over again. Where the broker takes no more at once, a line is given up for nothing but a silence that
-is unlike it: one on which an answer came sooner before.
+longer of late, it is no silence before that time is over; few may pass at once, and as many more each time it is over again. Where the
+broker takes no more at once, a line is given up for nothing but a silence that is unlike it: one on which an answer came sooner before.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ SILENCE_S = 1.0
 """A broker that hangs up on a message has done so by then, and one that swallows it would keep all others waiting for the whole time of an
 answer, in each session. A critical alert has two seconds in all."""
 GIVE_UPS = 4
-"""So often a line may be given up until an alert is answered sooner than ``SILENCE_S``: a broker that is slow with all of them would never be
-left to answer one.
+"""So often a line may be given up until an alert is answered sooner than ``SILENCE_S``: a broker that is slow with all of them would
+never be left to answer one.
 """
 CALM_S = 180.0
 """And for so long not, once an alert for which it was given up is answered after all: it is slow by turns, and swallows none."""

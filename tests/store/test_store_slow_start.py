@@ -220,8 +220,9 @@ def test_a_start_whose_first_transaction_hangs_knows_what_was_there(killed, make
     database.close()
 
 
-def test_an_uplink_is_made_known_however_long_the_first_transaction_takes(killed, make_part, monkeypatch):
-    """Was: not before the disk refused something, and after three seconds in which nobody was told anything."""
+@pytest.fixture
+def counting(monkeypatch):
+    """A first transaction that takes as long as it is told to."""
     free, real = threading.Event(), Database.next_run
 
     def next_run(database):
@@ -230,13 +231,27 @@ def test_an_uplink_is_made_known_however_long_the_first_transaction_takes(killed
 
     monkeypatch.setattr(Database, "next_run", next_run)
     monkeypatch.setattr("gateway.store.worker.COUNT_S", 0.1)
+    yield free
+    free.set()
+
+
+@pytest.fixture
+def hanging(counting, monkeypatch):
+    """The same, beside a store that soon loses patience."""
+    monkeypatch.setattr("gateway.store.worker.STALL_S", 0.15)
+    monkeypatch.setattr("gateway.store.store.STALL_S", 0.15)
+    return counting
+
+
+def test_an_uplink_is_made_known_however_long_the_first_transaction_takes(killed, make_part, counting):
+    """Was: not before the disk refused something, and after three seconds in which nobody was told anything."""
 
     async def life():
         store = Store(killed)
         await store.start()
         kept = store.put(make_part(6))
         await asyncio.wait_for(store.keep_uplinks(["city"]), 30)
-        free.set()
+        counting.set()
         assert await kept
         await until(lambda: store._worker._database.uplinks.names() == {"city"})
         assert {message.alert for message in await store.take("city", "critical", 9)} == {f"a{n}" for n in range(1, 7)}
@@ -313,23 +328,6 @@ def test_a_start_wipes_the_marks_of_a_loss_that_it_noted(killed):
 
     asyncio.run(life())
     assert _lost(killed) == 1
-
-
-@pytest.fixture
-def hanging(monkeypatch):
-    """A first transaction that takes as long as it is told to, beside a store that soon loses patience."""
-    free, real = threading.Event(), Database.next_run
-
-    def next_run(database):
-        assert free.wait(60)
-        return real(database)
-
-    monkeypatch.setattr(Database, "next_run", next_run)
-    monkeypatch.setattr("gateway.store.worker.COUNT_S", 0.1)
-    monkeypatch.setattr("gateway.store.worker.STALL_S", 0.15)
-    monkeypatch.setattr("gateway.store.store.STALL_S", 0.15)
-    yield free
-    free.set()
 
 
 def test_a_first_transaction_that_ends_behind_the_store_wipes_no_mark(killed, make_part, hanging):

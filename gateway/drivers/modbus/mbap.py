@@ -1,12 +1,12 @@
 """Modbus TCP framing over whatever wire leads to the device: MBAP headers, and several questions under way where it takes them.
 
-Theory. The transaction id tells which question an answer belongs to. But cheap gateways to an RS-485 line stamp whatever comes from
-it with the id of the newest request, so a late answer would be the value of the next question. So the settle rule of a cable holds
-here, too (``owing.py``), also where a profile says that several questions may be under way: who says so has not seen what stands
-before the device on site. An honest device is owed nothing any more once its late answer has come under its own id. What comes under another question's id, and is the answer that
-somebody else is owed, leaves that question open. A gateway that gave up a unit and says so (exception 11) takes what that unit says
-later for the answer to what it asks by then, under that one's id, however honest it is: the unit owes its answer still. So no id, and no
-shape that several blocks share, proves that what is owed can come no more, and those are waited for as long as on a cable.
+Theory. The transaction id tells which question an answer belongs to. But cheap gateways to an RS-485 line stamp whatever comes from it with
+the id of the newest request, so a late answer would be the value of the next question. So the settle rule of a cable holds here, too
+(``owing.py``), also where a profile says that several questions may be under way: who says so has not seen what stands before the device on
+site. An honest device is owed nothing any more once its late answer has come under its own id. What comes under another question's id, and
+is the answer that somebody else is owed, leaves that question open. A gateway that gave up a unit and says so (exception 11) takes what
+that unit says later for the answer to what it asks by then, under that one's id, however honest it is: the unit owes its answer still. So
+no id, and no shape that several blocks share, proves that what is owed can come no more, and those are waited for as long as on a cable.
 
 The frames themselves are believed no more than on a cable: unit, function and length must be those asked for (facts/modbus 0.2).
 A stream that lost its framing is hung up on, for nothing behind the damage can be trusted.
