@@ -25,6 +25,7 @@ from . import (
     lines,
     offline,
     old_stores,
+    pours,
     radios,
     soak,
     summer_time,
@@ -67,6 +68,7 @@ def _real(story: Callable[[Path, Budget], Coroutine[Any, Any, Row]]) -> Callable
 FAULTS: dict[str, Fault] = {
     "kill-9-anywhere": Fault(_real(kills.anywhere), (1000, 7200), (5, 40), splits=True),
     "kill-9-between-deeds": Fault(_real(kills.between_deeds), (240, 3600), (10, 90), splits=True),
+    "kill-9-at-100-a-second": Fault(_real(pours.hundred_a_second), (60, 3600), (2, 60), splits=True, least=(2, 600)),
     "kill-9-in-a-drain": Fault(_real(kills.draining), (60, 3600), (1, 60), splits=True),
     "kill-9-in-a-climb": Fault(_real(climbs.climbing), (60, 3600), (1, 60), splits=True),
     "kill-9-in-a-wait": Fault(_real(waits.waiting), (30, 3600), (1, 60), splits=True),
