@@ -126,7 +126,7 @@ class MqttUplink:
         """Waited for, but for those to replies."""
         self._refusal: ReasonCode | None = None
         """The last word by which an alert was refused."""
-        self._logged: dict[Broker, str] = {}
+        self._logged: dict[Broker, tuple[str, tuple[str, ...]]] = {}
         self._clock_moved = asyncio.Event()
         self.unheard = False
         """The broker took the last alert and said that nobody subscribes to it (MQTT 5; 3.1.1 cannot say so)."""
@@ -479,10 +479,12 @@ class MqttUplink:
 
     def _log_lost(self, broker: Broker, fault: SessionLost) -> None:
         """Once for each address, and again when the reason is another or we were connected in between."""
-        if self._logged.get(broker) != fault.reason:
-            self._logged[broker] = fault.reason
+        if self._logged.get(broker) != (fault.reason, fault.files):
+            self._logged[broker] = fault.reason, fault.files
             where = {"uplink": self.uplink.id, "host": broker.host, "port": broker.port}
-            log.warning("uplink_lost", **where, reason=fault.reason, detail=fault.detail)
+            named = [file for field in fault.files if (file := getattr(self.uplink, field))]
+            concerned = {"files": named} if named else {}
+            log.warning("uplink_lost", **where, reason=fault.reason, detail=fault.detail, **concerned)
 
     def _tell(self, health: Health, reason: str, detail: str = "") -> None:
         if self._told != (health, reason):

@@ -70,17 +70,22 @@ _PAYLOAD_CODE = 0x99
 _UNSAID_CODES = frozenset({0x80, 0x83})
 # openssl verify(1): the two verdicts that depend on our clock
 _NOT_YET_VALID, _EXPIRED = 9, 10
+# And those about whom it is for: the name, the address.
+_OTHER_HOST = frozenset({62, 64})
+# Fields of the uplink: by what we know the broker, and by what it knows us.
+_TRUSTED, _SHOWN = ("ca_file",), ("cert_file", "key_file")
 
 
 class SessionLost(UplinkFault):
     """The connection failed; ``reason`` is a key of the word catalogue (``reason.…``)."""
 
-    def __init__(self, reason: str, detail: str = "", *, explained: bool = False) -> None:
+    def __init__(self, reason: str, detail: str = "", *, explained: bool = False, files: tuple[str, ...] = ()) -> None:
         """``reason``: refused | tls_certificate | tls_clock | tls | auth | timeout | network | protocol | taken_over |
-        publish_refused | tls_files. ``explained``: the broker named a reason of its own.
+        publish_refused | tls_files. ``explained``: the broker named a reason of its own. ``files``: fields of the uplink whose
+        files are to be looked at.
         """
         super().__init__(f"{reason}: {detail}" if detail else reason)
-        self.reason, self.detail, self.explained = reason, detail, explained
+        self.reason, self.detail, self.explained, self.files = reason, detail, explained, files
 
 
 @functools.cache
@@ -129,12 +134,12 @@ class Credentials:
         reading = self._reading
         await asyncio.wait({reading}, timeout=CONNECT_S)
         if not reading.done():
-            raise SessionLost("tls_files", "not read in time")
+            raise SessionLost("tls_files", "not read in time", files=(*_TRUSTED, *_SHOWN))
         self._reading = None
         try:
             return reading.result()
         except (OSError, ValueError) as fault:
-            raise SessionLost("tls_files", str(fault)) from fault
+            raise SessionLost("tls_files", str(fault), files=(*_TRUSTED, *_SHOWN)) from fault
 
 
 def _tls_context(uplink: Uplink) -> ssl.SSLContext:
@@ -471,7 +476,7 @@ class Session(aiomqtt.Client):
             if said_no:
                 return SessionLost("refused", str(fault.rc))
             # TLS 1.3: a broker that dislikes our certificate says so after the handshake, and its alert may get lost.
-            return SessionLost("tls", named.detail) if self._tls and named.reason == "network" else named
+            return SessionLost("tls", named.detail, files=_SHOWN) if self._tls and named.reason == "network" else named
         return SessionLost("timeout", str(fault))
 
     def _named_code(self, code: ReasonCode) -> SessionLost:
@@ -481,7 +486,7 @@ class Session(aiomqtt.Client):
 
     def _named_by(self, code: ReasonCode) -> SessionLost:
         if code.value in _AUTH_CODES:
-            return SessionLost("auth", str(code))
+            return SessionLost("auth", str(code), files=("password_file", *_SHOWN))
         if code.value in _PROTOCOL_CODES:
             return SessionLost("protocol", str(code))
         if code.value == _TAKEN_OVER_CODE:
@@ -496,10 +501,12 @@ class Session(aiomqtt.Client):
         if isinstance(error, ssl.SSLCertVerificationError):
             by_date = error.verify_code in {_NOT_YET_VALID, _EXPIRED}
             reason = "tls_clock" if by_date and not self._clock_trusted else "tls_certificate"
-            return SessionLost(reason, error.verify_message)
+            unknown = not by_date and error.verify_code not in _OTHER_HOST
+            return SessionLost(reason, error.verify_message, files=_TRUSTED if unknown else ())
         if isinstance(error, ssl.SSLError):
             ours_refused = "ALERT" in (error.reason or "")  # the broker's alert: it does not like our certificate
-            return SessionLost("tls_certificate" if ours_refused else "tls", error.reason or str(error))
+            reason = "tls_certificate" if ours_refused else "tls"
+            return SessionLost(reason, error.reason or str(error), files=_SHOWN if ours_refused else ())
         if isinstance(error, ConnectionRefusedError):
             return SessionLost("refused", "")
         if isinstance(error, TimeoutError):
