@@ -69,8 +69,8 @@ def _alone(_connection: sqlite3.Connection) -> None:
     """Nothing."""
 
 
-class _GaveWayError(StoreFault):
-    """A fold made room for the end of the gateway; the log holds what it was about to write."""
+def _never() -> bool:
+    return False
 
 
 class Database:
@@ -95,7 +95,6 @@ class Database:
         """Highest sequence of each lane, so that no commit has to look through a backlog; empty: look."""
         self._unfoldable = False
         """The last fold was refused: no commit is taken before one succeeds."""
-        self._giving_way = False
         self._passed_on = 0
         """Weight of what was folded and may be in SQLite's log alone."""
         self._notes: list[str] = []
@@ -406,54 +405,36 @@ class Database:
                 last = {**last, message.lane: message.sequence}
             return self._outbox.are_news(connection, batch.messages)
 
-    def fold(self, most: int | None = None) -> None:
-        """Write what the log holds into the tables, in one transaction: the oldest ``most`` bytes of it, or all.
+    def fold(self, enough: Callable[[], bool] | None = None) -> None:
+        """Write what the log holds into the tables, in one transaction: all of it, or the oldest of it until it is ``enough``, which
+        is asked behind each commit.
 
-        One of so many bytes leaves it to ``chore`` to bring them into the file itself: an alert may find it in its way.
+        One that may be enough leaves it to ``chore`` to bring them into the file itself: an alert may find it in its way.
 
-        A row that no table takes is set aside (``damage.unfolded``). Raises StoreFault; then the log still holds it. So it does
-        where one of so many bytes gave way (see ``give_way``); one of all does not.
+        A row that no table takes is set aside (``damage.unfolded``). Raises StoreFault; then the log still holds it.
         """
         if self._unfolded:
-            self._fold(most, _alone)
+            self._fold(enough, _alone)
         self._unfoldable = False  # a refused fold that landed after all leaves nothing to mistrust
 
-    def _fold(self, most: int | None, along: Along) -> None:
-        before, self._unfoldable = self._unfoldable, True
-        entries = self._unfolded.oldest(most)
+    def _fold(self, enough: Callable[[], bool] | None, along: Along) -> None:
+        self._unfoldable = True
+        taken = self._unfolded.until(enough or _never)
         try:
-            found = self._write_in(entries, Folder.write, along) if most is None else self._fold_a_part(entries)
-        except _GaveWayError:
-            self._unfoldable = before  # nobody refused it
-            raise
+            with self._access.putting_off() if enough else contextlib.nullcontext():
+                found = self._write_in(taken, Folder.write, along)
         except StoreFault:
             raise
         except Exception as bug:  # noqa: BLE001 (told, and what caused it is set aside: see folding.py)
             log.critical("fold_failed", error=type(bug).__name__)
-            found = self._write_in(entries, Folder.write_carefully, along)
+            found = self._write_in(taken, Folder.write_carefully, along)
         self._unfoldable = False
-        self._unfolded = self._unfolded.behind(entries.last)
+        if enough:
+            self._passed_on += taken.weight
+        self._unfolded = self._unfolded.behind(taken.last)
         if not self._unfolded and not self._log.sick:  # sick: what was refused may lie there, in no table yet
             self._log.restart()
         self._count(found)
-
-    def give_way(self) -> None:
-        """The gateway is to stop, and a commit that waits behind a fold under way has little time: from now on a fold of a part of
-        the log, which can be done at any time, leaves off. May be called by any thread.
-        """
-        self._giving_way = True
-
-    def _fold_a_part(self, entries: Unfolded) -> Damage:
-        with self._access.putting_off():
-            found = self._write_in(self._passing(entries), Folder.write, _alone)
-        self._passed_on += entries.weight
-        return found
-
-    def _passing(self, entries: Iterable[Entry]) -> Iterator[Entry]:
-        for entry in entries:
-            if self._giving_way:
-                raise _GaveWayError("the gateway is to stop")
-            yield entry
 
     def _write_in(
         self, entries: Iterable[Entry], write: Callable[[Folder, Iterable[Entry]], None], along: Along

@@ -8,7 +8,7 @@ uplinks ask for at any time, are held open.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from msgspec import Struct, structs
 
@@ -38,6 +38,25 @@ class _Held(Struct, frozen=True):
         return [row for row in self.entry().batch.history if row.alert == alert]
 
 
+class Taken:
+    """The oldest entries, opened one by one as they are asked for: at least one, and once more at least as many as before."""
+
+    def __init__(self, held: Iterable[_Held], enough: Callable[[], bool]) -> None:
+        self._held, self._enough = held, enough
+        self.last = 0
+        """Serial number of the newest."""
+        self.weight = 0
+        """Of all of them."""
+
+    def __iter__(self) -> Iterator[Entry]:
+        least, self.weight = self.last, 0
+        for held in self._held:
+            self.last, self.weight = held.serial, self.weight + held.weight
+            yield held.entry()
+            if held.serial >= least and self._enough():
+                return
+
+
 class Unfolded:
     """Entries of the log, oldest first."""
 
@@ -62,19 +81,9 @@ class Unfolded:
         steps = Counter(row.alert for row in entry.batch.history)
         self._hold([_Held(entry.serial, record, weight, entry.batch.messages, steps)])
 
-    def oldest(self, most: int | None) -> Unfolded:
-        """The first ones, of this weight together; at least one, and all where None."""
-        chosen = Unfolded()
-        for held in self._held:
-            if chosen and most is not None and chosen.weight + held.weight > most:
-                break
-            chosen._hold([held])
-        return chosen
-
-    @property
-    def last(self) -> int:
-        """Serial number of the newest; there must be one."""
-        return self._held[-1].serial
+    def until(self, enough: Callable[[], bool]) -> Taken:
+        """The first ones; asked behind each whether that is enough."""
+        return Taken(self._held, enough)
 
     def behind(self, serial: int) -> Unfolded:
         """What is left once the tables hold all up to this serial number."""

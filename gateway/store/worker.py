@@ -42,12 +42,10 @@ COUNT_S = 1.0
 """The longest it waits for its run to be counted, once it knows what was there: that is two or three syncs, and memory cards rest for
 a second at times. Longer, and nobody hears a button for the sake of a name.
 """
-FOLD_STEP = 2 << 20
-"""Bytes of the commit log that one job folds at most: all of it, as a rule, for every job writes the same dozen pages again."""
-FOLD_S = 0.5
-"""A fold that takes longer makes the next ones half as big, down to ``FOLD_LEAST``: an alert may find one in its way."""
-FOLD_LEAST = 512 << 10
-"""Half of what a fold is begun for; in steps of 64 kB a quiet day wrote 237 MB instead of 36."""
+FOLD_S = 0.25
+"""A fold that has gone on for so long leaves the rest of the commit log to the next one: an alert may find it in its way. All of it is
+folded at once as a rule, for each fold writes the same dozen pages again: in steps of 64 kB a quiet day wrote 237 MB instead of 36.
+"""
 TOLD_S = 0.5
 """The longest that telling from memory waits for its words to be written down; that takes a millisecond where the system is not
 held up by the disk.
@@ -74,7 +72,7 @@ class Worker:
         self._closed = False
         self._running: dict[asyncio.Future[Any], float] = {}
         self._keeping: asyncio.Future[None] | None = None
-        self._step = FOLD_STEP
+        self._hurried = False
         self.after_job: Callable[[], None] = lambda: None
         """Called behind each job, whoever gave it: any of them may have had to mend the database."""
         self._told, self._unkept = Told(folder), Unkept(folder)
@@ -152,7 +150,7 @@ class Worker:
         that a fold was refused is told to the next commit.
         """
         database = self._database
-        if database is None or not (self._keeping is None or self._keeping.done()):
+        if database is None or self._hurried or not (self._keeping is None or self._keeping.done()):
             return
         if alert_waits and not database.fold_overdue:
             return
@@ -170,12 +168,8 @@ class Worker:
 
     def _fold(self, database: Database, now: Callable[[], float]) -> None:
         """In the disk's thread, where none of the time is spent waiting for a turn."""
-        begun, step = now(), self._step
-        try:
-            database.fold(step)
-        finally:
-            slow = now() - begun > FOLD_S
-            self._step = max(step // 2, FOLD_LEAST) if slow else min(step * 2, FOLD_STEP)
+        until = now() + FOLD_S
+        database.fold(lambda: self._hurried or now() >= until)
 
     async def note_told(self, messages: Sequence[Message]) -> None:
         """These are about to be told from memory, while other words of them may yet be found on the disk. Never fails."""
@@ -253,9 +247,8 @@ class Worker:
         return self._missed and self._database is not None and not self._database.was_empty
 
     def hurry(self) -> None:
-        """The gateway is to stop: a fold under way gives way to the commit behind it."""
-        if self._database is not None:
-            self._database.give_way()
+        """The gateway is to stop: a fold under way gives way to the commit behind it, and none is begun."""
+        self._hurried = True
 
     async def close(self, within_s: float) -> None:
         """Close the database. What is not done in time is left to its thread, which goes on with it, commits that wait their turn

@@ -50,9 +50,7 @@ database.close()
 """
 FOLDING = COMMITS.replace("1 << 20", "700")
 """The commit log is folded into the tables every other commit."""
-STEPPING = COMMITS.replace(
-    "    os.write", "    database.fold(1 << 20 if n % 5 == 0 else 1) if n % 2 else None\n    os.write", 1
-)
+STEPPING = COMMITS.replace("    os.write", "    database.fold(lambda: n % 5 != 0) if n % 2 else None\n    os.write", 1)
 """The log is folded a record at a time, behind those that come, and all of it now and then."""
 STARTING = COMMITS.replace("database.close()", "").replace(
     "    database.commit",
