@@ -1,4 +1,8 @@
-"""What somebody wants of a device now, ahead of the polls: outputs first, then what a device must be told, then reads."""
+"""What somebody wants of a device now, ahead of the polls: outputs first, then whatever has waited longest of what it may.
+
+An alarm that is to be confirmed may wait for nothing, so of those that remain it goes first. But none of them waits for ever: one that
+has waited as long as its kind may goes before what is asked later, were that as urgent as can be.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +21,19 @@ from gateway.site.profile import Deed, PointSpec
 
 
 class Kind(IntEnum):
-    """Who goes first."""
+    """Who goes first, of those that want it equally soon."""
 
     WRITE = 0
-    RENEW = 1
+    REREAD = 1
+    """A second look at what seems an alarm; nobody waits for it but who is to be warned."""
+    RENEW = 2
     """A write of the gateway's own, of an output that its device lets go else."""
-    SETUP = 2
-    READ = 3
+    SETUP = 3
+    READ = 4
+
+
+_MAY_WAIT_S = {Kind.WRITE: float("-inf"), Kind.REREAD: 0.0, Kind.RENEW: 0.5, Kind.SETUP: 1.0, Kind.READ: 2.0}
+"""A renewal comes with seconds to spare (``renewing.py``), and a valve has five in all to show itself."""
 
 
 class Job(Struct, eq=False):
@@ -40,17 +50,21 @@ class Job(Struct, eq=False):
     tries: int = 0
     not_before: float = 0.0
     again: tuple[str, ...] = ()
-    """Of a read that nobody waits for: points whose value is told even if it is the same."""
+    """Of a second look: points whose value is told even if it is the same."""
+    wanted_by: float = float("-inf")
+    """Loop time; who is wanted first goes first."""
 
     @property
     def reads(self) -> bool:
         """Whether its next step is to read."""
-        return self.kind is Kind.READ or self.written
+        return self.kind in {Kind.READ, Kind.REREAD} or self.written
 
     @property
     def can_wait(self) -> bool:
-        """Whether an alarm of a device that rests after each question may go before it: no order waits for anything."""
-        return self.reads and self.member.rests
+        """Whether an alarm of a device that rests after each question may go before it: no order waits for anything, and no
+        second look.
+        """
+        return self.reads and self.member.rests and self.kind is not Kind.REREAD
 
     @property
     def question(self) -> Question | None:
@@ -100,8 +114,13 @@ class Jobs:
     def __iter__(self) -> Iterator[Job]:
         return iter(self._jobs)
 
-    def put(self, job: Job) -> None:
-        """One more, or one that has further steps to go."""
+    def put(self, job: Job, at: float) -> None:
+        """One more."""
+        job.wanted_by = at + _MAY_WAIT_S[job.kind]
+        self._jobs.append(job)
+
+    def put_back(self, job: Job) -> None:
+        """One that has further steps to go."""
         self._jobs.append(job)
 
     def renews(self, member: Member, spec: PointSpec) -> bool:
@@ -110,7 +129,7 @@ class Jobs:
 
     def reread_of(self, member: Member, block: Block | None) -> Job | None:
         """A second look at this block that waits already."""
-        looks = (job for job in self._jobs if job.again and job.member is member)
+        looks = (job for job in self._jobs if job.kind is Kind.REREAD and job.member is member)
         return next((job for job in looks if block is not None and job.member.block_with(job.spec) is block), None)
 
     def drop_renewals(self, member: Member, spec: PointSpec) -> None:
@@ -118,9 +137,9 @@ class Jobs:
         self._jobs = [job for job in self._jobs if not _renews(job, member, spec)]
 
     def first(self, at: float, free_for: Callable[[Job], float]) -> Job | None:
-        """The first that may be done now, by kind; those nobody waits for any more are dropped."""
+        """The first that may be done now; those nobody waits for any more are dropped."""
         self._jobs = [job for job in self._jobs if job.wanted]
-        return min((job for job in self._jobs if free_for(job) <= at), key=lambda job: job.kind, default=None)
+        return min((job for job in self._jobs if free_for(job) <= at), key=_urgency, default=None)
 
     def remove(self, job: Job) -> None:
         """It is being done."""
@@ -131,6 +150,10 @@ class Jobs:
         jobs, self._jobs = self._jobs, []
         for job in jobs:
             job.fail(DeviceFault(fault.reason, fault.detail))
+
+
+def _urgency(job: Job) -> tuple[float, Kind]:
+    return job.wanted_by, job.kind
 
 
 def _renews(job: Job, member: Member, spec: PointSpec) -> bool:

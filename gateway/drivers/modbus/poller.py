@@ -1,11 +1,11 @@
 """The edge of one Modbus bus: one task that owns the line, polls what is due, and lets writes go first.
 
-Each turn is one transaction: a job somebody waits for (write, then read), else the slot that is due. Such jobs may be many, so
-after one that is no write, or that nobody answered, what is due has a turn, and an alarm if one is due, before the next that is no
-write; and after one that nobody answered an alarm goes even before a write. A device that misses three times is quarantined and
-probed with growing pauses and within a budget, so the dead cost the living next to nothing; its points are reported as ``comms``
-at once, for an old "no gas" is no "no gas". Faults of the world end nothing here; a bug does. Where a TCP device takes several
-questions at once, as many hands take turns.
+Each turn is one transaction: a job (``jobs.py``: a write, a second look at an alarm, what else somebody waits for), else the slot that
+is due. Jobs may be many, so after one that is no write, or that nobody answered, what is due has a turn, and an alarm if one is due,
+before the next that is no write; and after one that nobody answered an alarm goes even before a write. A device that misses three times
+is quarantined and probed with growing pauses and within a budget, so the dead cost the living next to nothing; its points are reported
+as ``comms`` at once, for an old "no gas" is no "no gas". Faults of the world end nothing here; a bug does. Where a TCP device takes
+several questions at once, as many hands take turns.
 """
 
 from __future__ import annotations
@@ -127,12 +127,15 @@ class BusPoller:
         return await self._wait_for(Job(Kind.READ, member, member.specs[point]))
 
     def reread(self, device: str, point: str) -> None:
-        """Ask a point again at once; its ``Reading`` is reported even if nothing changed. One read does for all of its block."""
+        """Ask a point that seems to alarm again: one turn at most goes before it, beside outputs' writes and other such looks.
+
+        Its ``Reading`` is reported even if nothing changed. One read does for all of its block.
+        """
         member = self.roll[device]
         spec = member.specs[point]
         waits = self._jobs.reread_of(member, member.block_with(spec))
         if waits is None:
-            self._put(Job(Kind.READ, member, spec, again=(point,)))
+            self._put(Job(Kind.REREAD, member, spec, again=(point,)))
         else:
             waits.again = (*waits.again, point)
 
@@ -161,7 +164,7 @@ class BusPoller:
         return await job.done
 
     def _put(self, job: Job) -> None:
-        self._jobs.put(job)
+        self._jobs.put(job, _now())
         self._wake.set()
 
     # Turns -------------------------------------------------------------------------------------------
@@ -176,7 +179,7 @@ class BusPoller:
             await self._reconnect(at)
             return
         for member, spec in self._renewals.take(at, self._jobs.renews) if self._renewals else ():
-            self._jobs.put(Job(Kind.RENEW, member, spec, on=True))
+            self._jobs.put(Job(Kind.RENEW, member, spec, on=True), at)
         job = self._jobs.first(at, self._free_for) if self._jobs else None
         chosen = self._goes_before(job, at) if job is not None else self.schedule.next(at, self._free_at)
         if isinstance(chosen, Slot):
@@ -333,9 +336,9 @@ class BusPoller:
             job.fail(fault)
             return
         finally:
-            self.schedule.asked(job.member.id, _now() - began)
+            self.schedule.asked(job.member.id, _now() - began, alarm=job.kind is Kind.REREAD)
         if outcome is None:
-            self._jobs.put(job)
+            self._jobs.put_back(job)
         else:
             job.finish(outcome)
 

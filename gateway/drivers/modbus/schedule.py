@@ -14,7 +14,8 @@ A device that wants a pause after each question (``guard``) has few turns, and w
 each of them. So nothing less urgent is asked of it twice while an alarm of its own is due.
 
 What somebody waits for goes before all this, and leaves every second turn to it (``poller.py``): it is mostly a look at an output, so its
-time counts as that of the outputs' class, and a block that was read so is not due again before its period is over.
+time counts as that of the outputs' class, and a block that was read so is not due again before its period is over. A second look at an
+alarm counts as an alarm's time.
 
 A turn that was missed is skipped and counted, not made up for: on an overbooked bus the rest grows late and nothing piles up.
 A device that may not be addressed yet is passed over without holding anybody up.
@@ -202,10 +203,11 @@ class Schedule:
         slot = self._alarm_of(device, at, free_at)
         return None if slot is None else self._begin(slot, at, ())
 
-    def asked(self, device: str, took_s: float) -> None:
-        """It was asked for something that is no slot. As that is mostly about outputs, it counts as their time."""
+    def asked(self, device: str, took_s: float, *, alarm: bool = False) -> None:
+        """It was asked for something that is no slot: an ``alarm`` once more, or what is mostly about outputs."""
         self._alarm_was_last.discard(device)
-        self._owed_s[_FEEDBACK] = min(_HOARD_S, self._owed_s[_FEEDBACK] + took_s / ALARM_TIME)
+        rank = _ALARM if alarm else _FEEDBACK
+        self._owed_s[rank] = min(_HOARD_S, self._owed_s[rank] + took_s / ALARM_TIME)
 
     def answered(self, device: str, block: Block, at: float) -> None:
         """Somebody who waited was given this block of it, so it need not be read for its own sake; an alarm's keeps its time."""

@@ -82,8 +82,8 @@ class Kit:
 
     @staticmethod
     @contextlib.asynccontextmanager
-    async def polling(bus, **more):
-        ear = Ear()
+    async def polling(bus, ear=None, **more):
+        ear = Ear() if ear is None else ear
         poller = BusPoller(bus, ear, **more)
         task = asyncio.ensure_future(poller.run())
         try:

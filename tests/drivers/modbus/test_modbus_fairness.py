@@ -386,3 +386,104 @@ def test_a_board_whose_every_channel_alarms_at_once_is_looked_at_again_once(kit)
             assert {reading.point for reading in ear.readings()[heard:]} == {f"gas{n}" for n in range(32)}
 
     virtual_run(story())
+
+
+class Doubting(list):
+    """Stands for the core: a gas point that crosses is asked again at once. Holds how long each second look took."""
+
+    def __init__(self, kit):
+        super().__init__()
+        self.ear, self.poller, self._asked_at = kit.Ear(), None, {}
+
+    def __call__(self, event):
+        self.ear(event)
+        if getattr(event, "point", "") != "gas" or not event.value:
+            return
+        now = asyncio.get_running_loop().time()
+        asked_at = self._asked_at.pop(event.device, None)
+        if asked_at is not None:
+            self.append(now - asked_at)
+            return
+        self._asked_at[event.device] = now
+        asyncio.get_running_loop().call_soon(self.poller.reread, event.device, "gas")
+
+
+def crossing(kit, gases, valves=12, times=60, act=lambda poller: ()):
+    """Valves that run and are looked at without end, while gas comes and goes at so many detectors."""
+    gas, line, core = kit.profile(kit.alarm("gas", 0)), ModelLine(), Doubting(kit)
+    valve = kit.profile(kit.point("closed", 0, point_class=PointClass.FEEDBACK))
+    devices = [(unit, gas) for unit in range(1, 6)] + [(unit, valve) for unit in range(6, 6 + valves)]
+    looked = []
+
+    async def look(poller, unit):
+        while True:
+            await poller.read(f"dev{unit}", "closed")
+            looked.append(asyncio.get_running_loop().time())
+
+    async def story():
+        async with kit.polling(kit.bus("", *devices), ear=core, line=line) as (poller, _):
+            core.poller = poller
+            await asyncio.sleep(5)
+            busy = [asyncio.ensure_future(look(poller, unit)) for unit in range(6, 6 + valves)]
+            busy += [asyncio.ensure_future(one) for one in act(poller)]
+            for n in range(times):
+                await asyncio.sleep(2.137 + 0.007 * n)
+                for unit in range(1, 1 + gases):
+                    line.coils[unit] = 1 - line.coils.get(unit, 0)
+            for one in busy:
+                one.cancel()
+        return line, core, looked
+
+    return virtual_run(story())
+
+
+def test_gas_that_is_to_be_confirmed_waits_for_no_look_at_a_valve(kit):
+    """A dozen valves run at once, and each look at one stood before the second look at the gas: half a second and more."""
+    _, core, _ = crossing(kit, gases=1)
+    assert len(core) > 20
+    assert max(core) <= 3 * READ_S + 0.001, "the one under way, a turn of the plan, and its own"
+
+
+def test_gas_that_comes_and_goes_everywhere_starves_nobody(kit):
+    line, core, looked = crossing(kit, gases=5)
+    assert len(core) > 100
+    assert max(core) <= 2 * 5 * READ_S + 0.001, "each in turns with the plan"
+    assert max(b - a for a, b in itertools.pairwise(looked)) <= 0.5
+    for unit in range(1, 6):
+        assert max(line.gaps(unit, since=6)) <= 1.0
+
+
+class Flapping(ModelLine):
+    """Every detector shows gas and no gas in turns, as one with water in its cable might."""
+
+    async def read(self, unit, space, address, count, timeout_ms=300):
+        self.coils[unit] = 1 - self.coils.get(unit, 0)
+        return await super().read(unit, space, address, count, timeout_ms)
+
+
+def test_detectors_that_flap_at_every_look_take_no_valve_from_sight(kit):
+    """Each look at one leads to another, so as many turns as there are could be theirs."""
+    gas, valve = kit.profile(kit.alarm("gas", 0)), kit.profile(kit.point("closed", 0, point_class=PointClass.FEEDBACK))
+    waited, again = [], []
+
+    async def story():
+        def doubt(event):
+            if getattr(event, "point", "") == "gas":
+                again.append(event)
+                asyncio.get_running_loop().call_soon(poller.reread, event.device, "gas")
+
+        devices = [(unit, gas) for unit in range(1, 11)] + [(31, valve)]
+        async with kit.polling(kit.bus("", *devices), ear=doubt, line=Flapping()) as (poller, _):
+            loop = asyncio.get_running_loop()
+            await asyncio.sleep(5)
+            for _ in range(30):
+                began = loop.time()
+                await poller.read("dev31", "closed")
+                waited.append(loop.time() - began)
+                await asyncio.sleep(0.3)
+
+    virtual_run(story())
+    assert len(again) > 1000
+    assert max(waited) <= 2.0 + 2 * 11 * READ_S, (
+        "what it may wait, and what was as urgent by then, in turns with the plan"
+    )
