@@ -41,6 +41,25 @@ class Link(Struct, frozen=True):
     inverted: bool = False
 
 
+class Flash(Struct, frozen=True):
+    """Commands by which a device switches something on and times its end itself: the value is ``base`` and a number of steps."""
+
+    place: int
+    """The coil or register that shows it."""
+    step_s: float
+    base: int = 0
+    most: int = 0x7FFF
+    """Steps; none of them ends it."""
+    shown: tuple[int, int] = (1, 0)
+    """At ``place``: on, off."""
+    alone: bool = False
+    """While it runs no other command to ``place`` is obeyed, though each is confirmed."""
+
+    def steps(self, value: int) -> int | None:
+        """For how long this value says; None: it is no such command."""
+        return value - self.base if 0 <= value - self.base <= self.most else None
+
+
 class SimUnit(Struct, eq=False):
     """One device. An address absent from a table is refused with exception 2, as a hole of the real one is."""
 
@@ -61,14 +80,15 @@ class SimUnit(Struct, eq=False):
     stuck: bool = False
     """Confirms writes and does nothing."""
     max_read: int = 125
-    flashes: dict[int, tuple[int, float]] = field(default_factory=dict)
-    """Address to which function 5 writes a length: the coil that is then on, and off by itself; seconds that one stands for."""
+    flashes: dict[tuple[int, int], Flash] = field(default_factory=dict)
+    """By function (5 for a coil, 6 for a register, whether written alone or among others) and address."""
     requests: list[tuple[int, int, int]] = field(default_factory=list)
     """(function, address, count or value) of every request, in order."""
     on_write: Callable[[int, int], None] | None = None
-    """Called with address and value of each coil or register written, and of a coil that goes off by itself."""
-    _ends: dict[int, asyncio.TimerHandle] = field(default_factory=dict)
-    """By coil: when it does."""
+    """Called with address and value of each coil or register written; of a flash with what it shows, where it was written at its
+    begin and where it shows at its end."""
+    _ends: dict[tuple[bool, int], asyncio.TimerHandle] = field(default_factory=dict)
+    """By coil (else register) and its place: when it goes off by itself."""
 
     def answer(self, pdu: bytes) -> bytes:
         """What the device says to a request, exceptions included."""
@@ -105,34 +125,43 @@ class SimUnit(Struct, eq=False):
 
     def _write(self, function: int, address: int, pdu: bytes) -> None:
         coil = function in {5, 15}
-        if function == 5 and address in self.flashes:
-            self._flash(address, int.from_bytes(pdu[3:5], "big"))
-            return
-        for offset, value in enumerate(_written(function, pdu)):
-            table = self.coils if coil else self.holding
-            if address + offset not in table:
+        one = 5 if coil else 6
+        raw = function == 5 and (one, address) in self.flashes
+        values = [int.from_bytes(pdu[3:5], "big")] if raw else _written(function, pdu)
+        for place, value in enumerate(values, address):
+            flash = None if function == 15 else self.flashes.get((one, place))
+            steps = None if flash is None else flash.steps(value)
+            if flash is not None and steps is not None:
+                self._flash(flash, steps, place, coil=coil)
+            elif place not in (self.coils if coil else self.holding):
                 raise Refusal(_ILLEGAL_ADDRESS)
-            if not self.stuck:
-                self._set(table, address + offset, value, coil=coil)
+            elif not self._ignores(place, coil=coil):
+                self._set(place, value, coil=coil)
 
-    def _flash(self, address: int, length: int) -> None:
+    def _ignores(self, place: int, *, coil: bool) -> bool:
+        runs = (coil, place) in self._ends
+        return self.stuck or (runs and any(flash.alone for flash in self.flashes.values() if flash.place == place))
+
+    def _flash(self, flash: Flash, steps: int, asked_at: int, *, coil: bool) -> None:
+        on, off = flash.shown
         if self.stuck:
             return
-        place, step_s = self.flashes[address]
-        self._set(self.coils, place, 1, coil=True, asked_at=address)
-        ends = asyncio.get_running_loop().call_later(
-            length * step_s, lambda: self._set(self.coils, place, 0, coil=True)
+        if not steps:
+            self._set(flash.place, off, coil=coil)
+            return
+        self._set(flash.place, on, coil=coil, asked_at=asked_at)
+        self._ends[coil, flash.place] = asyncio.get_running_loop().call_later(
+            steps * flash.step_s, lambda: self._set(flash.place, off, coil=coil)
         )
-        self._ends[place] = ends
 
-    def _set(self, table: dict[int, int], address: int, value: int, *, coil: bool, asked_at: int | None = None) -> None:
-        table[address] = value
-        if coil and (ends := self._ends.pop(address, None)):
+    def _set(self, place: int, value: int, *, coil: bool, asked_at: int | None = None) -> None:
+        (self.coils if coil else self.holding)[place] = value
+        if ends := self._ends.pop((coil, place), None):
             ends.cancel()
         if self.on_write is not None:
-            self.on_write(address if asked_at is None else asked_at, value)
+            self.on_write(place if asked_at is None else asked_at, value)
         for link in self.links:
-            if coil and link.coil == address:
+            if coil and link.coil == place:
                 state = int(bool(value) is not link.inverted)
                 asyncio.get_running_loop().call_later(link.delay_s, self.discrete.__setitem__, link.discrete, state)
 

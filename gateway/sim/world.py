@@ -19,11 +19,12 @@ from gateway.sim.beacons import SimBeacon, SimMiBeacon, simulated
 from gateway.sim.buttons import SimButton
 from gateway.sim.fobs import SimFob
 from gateway.sim.image import CannotSimulate, Image, NotThere
-from gateway.sim.modbus import SimBus, SimTcp, SimUnit
+from gateway.sim.modbus import Flash, SimBus, SimTcp, SimUnit
 from gateway.sim.staging import Staged
 from gateway.sim.terminal import SimTerminal
 from gateway.sim.terminal_server import TerminalServer
 from gateway.site.model import STREAM, Bus, Button, Output, Site
+from gateway.site.profile import PointSpec, Space
 from gateway.site.reading import load_site
 
 Sender = SimButton | SimMiBeacon | SimBeacon
@@ -209,18 +210,18 @@ class SimWorld:
         """What hangs on a relay: it moves, and its end switch closes a little later."""
         unit, before = self.units[output.device], self.units[output.device].on_write
         point = self.images[output.device].points[output.point]
-        on_at = point.write_on_address if point.write_on_address is not None else point.address
-        off_at = point.write_off_address if point.write_off_address is not None else point.address
-        if point.write_raw and point.pulse_ms and on_at != off_at:  # the board's own pulse
-            unit.flashes[on_at] = point.address, point.pulse_ms / point.write_on / 1000
+        on_at = point.address if point.write_on_address is None else point.write_on_address
+        off_at = point.address if point.write_off_address is None else point.write_off_address
+        shown = _shown(point)
+        unit.flashes |= _flashes(point, shown)
 
         def wrote(address: int, value: int) -> None:
             if before is not None:
                 before(address, value)
-            if on_at == off_at == address:
-                self._move(output, on=bool(value) is bool(point.write_on))
-            elif address in {on_at, off_at}:
+            if on_at != off_at and address in {on_at, off_at}:
                 self._move(output, on=address == on_at)
+            elif address == on_at and value in {*shown, point.write_on, point.write_off}:
+                self._move(output, on=value in {shown[0], point.write_on})
 
         unit.on_write = wrote
 
@@ -298,6 +299,34 @@ async def _beat(sim: Sender, air: Air, spread_s: float) -> None:
             await sim.send(sim.heartbeat(), air.send, repeats=2, spread_s=spread_s)
         case SimBeacon() if (idle := sim.heartbeat()) is not None:
             await sim.send(idle, air.send)
+
+
+def _shown(point: PointSpec) -> tuple[int, int]:
+    """What reads back at its own place once it is on, and off."""
+    if point.space is Space.COIL:
+        on, off = (1, 0) if point.write_raw else (int(bool(point.write_on)), int(bool(point.write_off)))
+    else:
+        on, off = point.write_on, point.write_off
+    return on if point.shown_on is None else point.shown_on, off if point.shown_off is None else point.shown_off
+
+
+def _flashes(point: PointSpec, shown: tuple[int, int]) -> dict[tuple[int, int], Flash]:
+    """What its board times itself: pulses of any length, the one that on is, or how long it holds on to what nobody renews.
+
+    A board whose off is a pulse of no length is one that obeys nothing else while a pulse runs: why else would its profile say so.
+    """
+    function, on_at = 5 if point.space is Space.COIL else 6, point.write_on_address
+    on_at = point.address if on_at is None else on_at
+    if flash := point.flash:
+        at = point.address if flash.address is None else flash.address
+        alone = flash.address is None and point.write_off == flash.base
+        told = Flash(point.address, flash.step_ms / 1000, flash.base, flash.most, shown, alone)
+        return {(function, at): told}
+    if point.pulse_ms:
+        return {(function, on_at): Flash(point.address, point.pulse_ms / point.write_on / 1000, shown=shown)}
+    if point.repeat_ms and function == 6:
+        return {(function, on_at): Flash(point.address, point.repeat_ms / 1000, point.write_on - 1, 1, shown)}
+    return {}
 
 
 def _push_url(site: Site, door: str, token: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 from app.living import Living
 from instruments.unhurried import unhurried_run
 
-from gateway.sim.modbus import SimBus, SimUnit
+from gateway.sim.modbus import Flash, SimBus, SimUnit
 
 BOARDS = (11, 12)
 BUSES = """\
@@ -24,7 +24,7 @@ SWITCHED = {"": bytes.fromhex("00 05 00 00 FF 00"), ", pulse: 10s": bytes.fromhe
 
 @pytest.mark.parametrize("pulse", SWITCHED)
 def test_an_alert_that_drives_every_board_alike_is_one_frame_to_all_and_each_is_read_back(tmp_path, pulse):
-    units = [SimUnit(n, coils=dict.fromkeys(range(8), 0), flashes={0x200: (0, 0.1)}) for n in BOARDS]
+    units = [SimUnit(n, coils=dict.fromkeys(range(8), 0), flashes={(5, 0x200): Flash(0, 0.1)}) for n in BOARDS]
 
     async def story():
         async with SimBus(units) as wire:

@@ -12,7 +12,7 @@ from modbus_tk import defines, modbus_rtu, modbus_tcp
 from modbus_tk.modbus import ModbusError
 
 import gateway.sim.modbus as sim
-from gateway.sim.modbus import Link, SimBus, SimTcp, SimUnit
+from gateway.sim.modbus import Flash, Link, SimBus, SimTcp, SimUnit
 
 
 def test_it_shares_no_code_with_the_drivers():
@@ -101,7 +101,7 @@ def test_knobs():
 
 def test_a_relay_that_flashes_goes_off_by_itself_and_at_an_order():
     async def story():
-        board, told = SimUnit(5, coils={0: 0}, flashes={0x200: (0, 0.1)}), []
+        board, told = SimUnit(5, coils={0: 0}, flashes={(5, 0x200): Flash(0, 0.1)}), []
         board.on_write = lambda address, value: told.append((address, value))
         for_a_second, off = b"\x05\x02\x00\x00\x0a", b"\x05\x00\x00\x00\x00"
         assert board.answer(for_a_second) == for_a_second
