@@ -34,7 +34,7 @@ def main() -> int:
     parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=" | ".join(SUBJECTS + LONG))
     parser.add_argument("--quick", action="store_true", help="shorter runs, for a look; not for the documents")
     parser.add_argument(
-        "--curves", action="store_true", help="cost from 10 to 10,000 points, devices, rules: docs/curves-*.svg"
+        "--curves", action="store_true", help="cost from 10 to 10,000 points, devices, rules: docs/curve-*.svg"
     )
     parser.add_argument("--publish", action="store_true", help="measure nothing: what was kept goes into docs/")
     asked = parser.parse_args()
@@ -44,12 +44,12 @@ def main() -> int:
     wanted = asked.subjects or ([] if asked.curves else list(SUBJECTS))
     if unknown := [subject for subject in wanted if subject not in SUBJECTS + LONG]:
         parser.error(f"no such subject: {', '.join(unknown)}")
-    if asked.curves:
-        importlib.import_module("bench.curves").draw(quick=asked.quick)
     for package in COMPILED:
         compileall.compile_dir(package, quiet=1)
     logging.disable(logging.CRITICAL)  # what libraries say of the trouble we make for them
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    if asked.curves:
+        importlib.import_module("bench.curves").draw(quick=asked.quick)
     figures: list[Figure] = []
     took = {}
     for subject in wanted:
