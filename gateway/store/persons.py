@@ -7,12 +7,13 @@ everybody's day that is older than the journal's limit. The sealed row shows a r
 ties to him once his line is gone.
 
 The file is lines, each with its checksum. A new key is appended and made durable *before* the row that needs it is committed;
-a torn last line therefore never carried a row. Keys are destroyed by writing the file anew and the old blocks over with zeros.
-(What the flash of a card keeps under its own numbering no program can reach; who must exclude that encrypts the disk.)
+a torn last line therefore never carried a row. Keys are destroyed by writing the file anew and the old blocks over with zeros;
+until that is done they keep a name (``OLD``), by which a later start finds them where this process did not come so far. (What the flash of a card keeps under its own numbering no program can reach; who must exclude that encrypts the disk.)
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import os
@@ -35,6 +36,8 @@ from gateway.store.rows import JournalRow
 log = structlog.get_logger()
 
 NAME = "persons.keys"
+OLD = f"{NAME}.old"
+"""The file as it was before keys were destroyed; there only while that is under way, or where it was broken off."""
 DAY_MS = 86_400_000
 SEALED = b'"sealed":"'
 """What every sealed body holds, and no other: a body in clear has no such field."""
@@ -157,10 +160,13 @@ class PersonKeys:
         return gone
 
     def mend(self) -> None:
-        """Write the file without its damaged lines, so that they are told of once. No copy is kept: it would outlive who is forgotten.
-
-        Raises StoreFault.
+        """Write the file without its damaged lines, so that they are told of once, and over what an earlier process left to be written
+        over. No copy is kept: it would outlive who is forgotten. Only for whoever writes here. Raises StoreFault.
         """
+        try:
+            self._wipe()
+        except OSError as error:
+            raise StoreFault(f"{OLD}: {error.strerror}") from error
         if self.damaged:
             self._rewrite(self._people, self._days)
 
@@ -221,14 +227,42 @@ class PersonKeys:
     def _rewrite(self, people: dict[str, _Person], days: dict[int, bytes]) -> None:
         lines: list[_Person | _Day] = [*people.values(), *(_Day(day, key) for day, key in days.items())]
         try:
+            self._wipe()
             with self._path.open("r+b") as old:
+                self._name_old()
                 files.write_whole(self._path, _text(lines))
                 _overwrite(old)
+            self._unname_old()
             self._forget()
             self._take(lines)
         except OSError as error:
+            with contextlib.suppress(OSError):
+                if self._path.with_name(OLD).samefile(self._path):
+                    self._unname_old()
             self._read_again()
             raise StoreFault(f"{NAME}: {error.strerror}") from error
+
+    def _name_old(self) -> None:
+        """A second name for what is about to lose its first. On a file system that knows none a kill before the end leaves the blocks."""
+        with contextlib.suppress(OSError):
+            os.link(self._path, self._path.with_name(OLD))
+            files.sync_folder(self._path.parent)
+
+    def _unname_old(self) -> None:
+        self._path.with_name(OLD).unlink(missing_ok=True)
+
+    def _wipe(self) -> None:
+        """Write over what a process left that did not come so far; where it had not begun, the two names are one file. Raises OSError."""
+        left = self._path.with_name(OLD)
+        if not left.exists():
+            return
+        if not left.samefile(self._path):
+            files.sync_folder(
+                self._path.parent
+            )  # that it lost its first name must be durable, or a cut gives it back, empty
+            with left.open("r+b") as old:
+                _overwrite(old)
+        self._unname_old()
 
     def _read_again(self) -> None:
         """What the file holds by now: who tried to write it does not know. Cannot it be read, what we knew stands, to open rows by."""

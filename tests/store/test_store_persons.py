@@ -213,6 +213,8 @@ def doubly_ill(tmp_path, monkeypatch):
         with pytest.raises(StoreFault):
             keys.forget(CANARY)
         yield keys, ill
+    PersonKeys(tmp_path).mend()
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
 
 
 def test_no_row_is_sealed_with_a_key_that_is_on_no_disk_any_more(doubly_ill, tmp_path):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
 from base64 import b64encode
 from pathlib import Path
 
 import pytest
 from faults.torture import ext4
 
+from gateway.store.database import Database
 from gateway.store.persons import DAY_MS, NAME, PersonKeys
 from gateway.store.rows import JournalRow
 
@@ -60,3 +63,38 @@ def test_shred_reaches_a_file_that_is_there_and_nothing_that_was_removed_or_repl
     _put(disk.folder / "new", b"another")
     (disk.folder / "new").replace(paths[2])
     assert on_the_disk(disk, *words) == [False, True, True]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from gateway.store import files, persons
+from gateway.store.database import Database
+from gateway.store.persons import PersonKeys
+setattr({module}, {place!r}, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+PersonKeys(Path(sys.argv[1])).forget("forgotten")
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "place", "forgotten"),
+    [("files", "write_whole", False), ("persons", "_overwrite", True)],
+    ids=["before the file is the new one", "before the old blocks are written over"],
+)
+def test_a_process_killed_while_it_destroys_a_key_leaves_it_whole_or_the_next_one_writes_it_over(
+    disk, module, place, forgotten
+):
+    keys = PersonKeys(disk.folder)
+    for person in ("forgotten", "stays"):
+        keys.seal(JournalRow(1, f"r.{person}", "entry", b"{}", person=person))
+    secrets = [b64encode(keys._people[who].key) for who in ("forgotten", "stays")]
+    program = KILLED.format(module=module, place=place)
+    killed = subprocess.run([sys.executable, "-c", program, disk.folder], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert on_the_disk(disk, *secrets) == [True, True]
+    database = Database.open(disk.folder)
+    database.next_run()
+    database.close()
+    assert on_the_disk(disk, *secrets) == [not forgotten, True]
+    assert set(PersonKeys(disk.folder)._people) == {"stays"} | (set() if forgotten else {"forgotten"})
+    assert [path.name for path in disk.folder.iterdir() if path.name.startswith(f"{NAME}.")] == []
