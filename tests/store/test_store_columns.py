@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.events import Press, PressKind, Quality, Reading
-from gateway.store import columns, commit_log, deflate, packing
+from gateway.store import columns, commit_log, deflate, packing, transposed
 from gateway.store.columns import MOST, BrokenColumns, decode, encode
 from gateway.store.commit_log import Entry
 from gateway.store.database import NAME, Database
@@ -125,10 +125,27 @@ def test_columns_that_do_not_fit_together_raise_nothing_else(given_columns):
     assert decode(encode(rows)) == rows
 
 
-def test_no_columns_make_more_rows_than_a_run_has():
-    plain = msgspec.msgpack.encode(
-        ([("k", b"x" * 9_999, -1, b"")], bytes(MOST + 1), bytes(MOST + 1), [0] * (MOST + 1), [("", 0, MOST + 1)], [])
+@given(
+    st.tuples(
+        st.lists(st.integers(-1, 6) | wide, max_size=3),
+        st.lists(st.sampled_from([b"", b"1", b"-1", b"99", b"\xff", b"x"]) | st.lists(st.binary(max_size=2), max_size=3), max_size=6),
+        st.binary(max_size=4), st.binary(max_size=4), st.lists(wide, max_size=4),
+        st.lists(st.tuples(st.text(max_size=2), wide, st.integers(-2, 4) | wide), max_size=3), st.lists(wide, max_size=4),
     )
+)  # fmt: skip
+@example(([4], [b"k", b"-1", b"", b"x"], b"\0", b"\0", [1], [("a", 1, 1)], []))
+@example(([2**62], [b"k"] * 9, b"\0", b"\0", [1], [("a", 1, 1)], []))
+def test_words_that_do_not_fit_together_raise_nothing_else(given_columns):
+    try:
+        rows = decode(msgspec.msgpack.encode(given_columns))
+    except BrokenColumns:
+        return
+    assert decode(encode(rows)) == rows
+
+
+@pytest.mark.parametrize("form", [([("k", b"x" * 9_999, -1, b"")],), ([4], [b"k", b"-1", b"", b"x" * 9_999])])
+def test_no_columns_make_more_rows_than_a_run_has(form):
+    plain = msgspec.msgpack.encode((*form, bytes(MOST + 1), bytes(MOST + 1), [0] * (MOST + 1), [("", 0, MOST + 1)], []))
     with pytest.raises(BrokenColumns):
         decode(plain)
     body = b"\x02" + deflate.deflated(plain)
@@ -228,6 +245,48 @@ def test_a_store_of_the_former_version_is_read_whole(tmp_path, beside):
         assert (new.n, new.body) == (66, b"new")
         database.close()
     assert [(row.at, row.id, row.kind, row.body, row.n) for row in rows] == written
+
+
+def test_columns_of_the_former_version_are_read():
+    """Forms were whole and by point; written by version 9e85625 (``bench.garden`` tells what real ones look like)."""
+    plain = (OLD / "columns.msgpack").read_bytes()
+    rows = decode(plain)
+    assert columns.count(plain) == len(rows) == 59
+    for n, row in enumerate(rows, 1):
+        reading = Reading(f"air-{n % 3}", ("co2", "smoke")[n % 2], True if n % 2 else 600.0 + 25 * (n % 7))
+        assert row == _row(n, msgspec.json.encode(reading), name=f"old-1.{n}")
+    assert decode(encode(rows)) == rows
+
+
+def test_a_body_of_more_words_than_a_list_has_comes_back():
+    bodies = [b'"' * 400, b'{"a":"b"}' * 90, b'"' * 59 + b'":1,', b'"' * 60 + b'":1,', b'"' * 61 + b'":1,']
+    run = [_row(n, body) for n, body in enumerate(bodies, 1)]
+    assert decode(encode(run)) == run
+
+
+def _poll(minute, devices=60):
+    """What a poller says in a minute of many devices with the same points, in the order of its plan."""
+    random = Random(minute)
+    points = (
+        ("gas", 0.1),
+        ("gas_high_alarm", False),
+        ("gas_low_alarm", False),
+        ("status", "ok"),
+        ("temperature", 21.0),
+    )
+    for n, (device, point) in enumerate(
+        ((device, point) for device in range(devices) for point in points), 300 * minute
+    ):
+        value = round(random.uniform(20, 22), 1) if point[0] == "temperature" else point[1]
+        yield _reading(n, f"gas-{device // 8}{device % 8}01", point[0], value)
+
+
+def test_names_take_less_than_a_third_of_what_they_took():
+    """Whole names, sorted by point, were 4 bytes each, and which of them a row has was another."""
+    names = [[b"reading", b"0", b"", *row.body.split(b'"')] for row in _poll(1)]
+    whole = deflate.deflated(msgspec.msgpack.encode(sorted(b'"'.join(words) for words in names)))
+    assert 3 * len(deflate.deflated(msgspec.msgpack.encode(transposed.turned(names)))) < 2 * len(whole)
+    assert len(deflate.deflated(encode(list(_poll(1))))) < 3 * 300
 
 
 def test_words_that_hold_a_number_too_long_are_words():

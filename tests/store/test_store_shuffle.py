@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from gateway.store.database import Database
 from gateway.store.rows import Batch, StateRow
 from gateway.store.shuffle import BrokenShuffle, decode, encode
 
+OLD = Path(__file__).parent / "old"
 rows = st.lists(
     st.builds(
         StateRow,
@@ -71,6 +74,45 @@ def test_columns_that_do_not_fit_together_raise_nothing_else(said):
     except BrokenShuffle:
         return
     assert decode(encode(found)) == found
+
+
+@given(
+    st.tuples(
+        st.lists(st.tuples(st.text(max_size=2), st.integers(-3, 5) | st.integers(-(2**63), 2**64 - 1)), max_size=3),
+        st.binary(max_size=5).map(lambda which: bytes(place % 4 for place in which)),
+        st.lists(st.integers(-1, 3), max_size=5),
+        st.lists(st.sampled_from([b"", b"a", b"\xff"]) | st.lists(st.binary(max_size=2), max_size=5), max_size=3),
+        st.binary(max_size=9),
+        st.binary(max_size=9),
+    )
+)
+@example(([("k", 1)], b"\0\0", [1, 1], [[b"a", b"b"]], b"x\1", b"xy"))
+@example(([("k", 2**62)], b"\0", [1], [b"a"], b"", b""))
+@example(([("k", -2)], b"\0", [1], [b"a"], b"", b""))
+@example(([("k", 1)], b"", [], [], b"", b""))
+def test_words_and_places_that_do_not_fit_together_raise_nothing_else(said):
+    try:
+        found = decode(msgspec.msgpack.encode(said))
+    except BrokenShuffle:
+        return
+    assert decode(encode(found)) == found
+
+
+def test_rows_of_the_former_version_are_read():
+    """Keys were whole, and so were bodies; written by version 9e85625."""
+    facts = [
+        StateRow(
+            "fact", f"air-{n}\x1fco2", msgspec.msgpack.encode({"value": 600.0 + 25 * n, "at": 1_000_000 + 331 * n})
+        )
+        for n in range(20)
+    ]
+    found = decode((OLD / "shuffle.msgpack").read_bytes())
+    assert found == [*facts, StateRow("fact", "gone", None), StateRow("clock", "", b"")]
+
+
+def test_a_key_of_more_words_than_a_list_has_comes_back():
+    many = [StateRow("k", "\x1f" * n, b"x") for n in (0, 1, 62, 63, 64, 200)]
+    assert decode(encode(many)) == many
 
 
 def test_a_fact_takes_half_of_what_it_took():
