@@ -45,28 +45,29 @@ class Concerns:
         }
 
     def _index(self, rule: Rule, about: str) -> None:
+        name = look_of(rule.id, about)  # one for all that it reads
         for subject in rule.watched(about):
             for leaf in sources(rule.when):
                 if isinstance(leaf, EVENTS):
-                    self.by_pulse.setdefault(subject, {})[look_of(rule.id, about)] = rule
+                    self.by_pulse.setdefault(subject, {})[name] = rule
                 elif isinstance(leaf, Threshold | Is | Moved):
                     of_bus = isinstance(leaf, Is) and leaf.of_bus
-                    self._watch_fact(self._board.via(subject) if of_bus else subject, leaf.fact, rule, about)
+                    self._watch_fact(self._board.via(subject) if of_bus else subject, leaf.fact, rule, name)
                 elif isinstance(leaf, Stale):
-                    for name in (leaf.fact,) if leaf.fact else self._board.supervised(subject):
-                        self._watch_fact(subject, name, rule, about)
+                    for fact in (leaf.fact,) if leaf.fact else self._board.supervised(subject):
+                        self._watch_fact(subject, fact, rule, name)
                 elif isinstance(leaf, Absent):
-                    self._watch_sources(subject, rule, about)
+                    self._watch_sources(subject, rule, name)
 
-    def _watch_sources(self, subject: str, rule: Rule, about: str) -> None:
+    def _watch_sources(self, subject: str, rule: Rule, name: Name) -> None:
         """An absence is judged anew when one of its ears fails or comes back, or somebody goes away or comes back."""
-        self._watch_fact(subject, AWAY, rule, about)
+        self._watch_fact(subject, AWAY, rule, name)
         known = self._board.subject(subject)
         for source in known.sources if known else ():
-            self._watch_fact(source, HEALTH, rule, about)
-            self._watch_fact(source, GAP, rule, about)
+            self._watch_fact(source, HEALTH, rule, name)
+            self._watch_fact(source, GAP, rule, name)
 
-    def _watch_fact(self, owner: str, name: str, rule: Rule, about: str) -> None:
+    def _watch_fact(self, owner: str, fact: str, rule: Rule, name: Name) -> None:
         if rule.momentary and not rule.slots:
             return  # what it reads is asked when its event comes
-        self.by_fact.setdefault((owner, name), {})[look_of(rule.id, about)] = rule
+        self.by_fact.setdefault((owner, fact), {})[name] = rule
