@@ -405,17 +405,19 @@ class Database:
                 last = {**last, message.lane: message.sequence}
             return self._outbox.are_news(connection, batch.messages)
 
-    def fold(self, enough: Callable[[], bool] | None = None) -> None:
+    def fold(self, enough: Callable[[], bool] | None = None) -> bool:
         """Write what the log holds into the tables, in one transaction: all of it, or the oldest of it until it is ``enough``, which
         is asked behind each commit.
 
         One that may be enough leaves it to ``chore`` to bring them into the file itself: an alert may find it in its way.
+        Whether there is more to fold.
 
         A row that no table takes is set aside (``damage.unfolded``). Raises StoreFault; then the log still holds it.
         """
         if self._unfolded:
             self._fold(enough, _alone)
         self._unfoldable = False  # a refused fold that landed after all leaves nothing to mistrust
+        return bool(self._unfolded)
 
     def _fold(self, enough: Callable[[], bool] | None, along: Along) -> None:
         self._unfoldable = True

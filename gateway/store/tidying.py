@@ -12,7 +12,6 @@ from collections.abc import Callable
 import structlog
 
 from gateway.faults import StoreFault
-from gateway.store.database import Database
 from gateway.store.retention import Keep
 from gateway.store.rows import Pruned
 from gateway.store.worker import Worker
@@ -58,10 +57,10 @@ class Tidying:
                 self._due = loop.time() + (TIDY_AGAIN_S if pruned.more else TIDY_S)
 
     async def _tidy(self) -> Pruned:
-        """One round, in two jobs: an alert that comes meanwhile waits for one of them."""
+        """One round, in several jobs: an alert that comes meanwhile waits for one of them."""
         keep, at = self.keep, self._at
         try:
-            await self._worker.ask(Database.fold)
+            await self._worker.fold()
             pruned = await self._worker.ask(lambda database: database.prune(keep, at))
         except StoreFault as fault:
             log.warning("store_job_failed", job="prune", fault=str(fault))

@@ -31,7 +31,7 @@ class Uplinks:
         outbox: Outbox,
         inspector: Inspector,
         unfolded: Callable[[], Unfolded],
-        fold: Callable[[], None],
+        fold: Callable[[], object],
     ) -> None:
         self._access, self._rows, self._damage, self._outbox = access, rows, damage, outbox
         self._inspector, self._unfolded, self._fold = inspector, unfolded, fold

@@ -71,7 +71,7 @@ class Worker:
         """There were marks of what was told from memory when the database was opened."""
         self._closed = False
         self._running: dict[asyncio.Future[Any], float] = {}
-        self._keeping: asyncio.Future[None] | None = None
+        self._keeping: asyncio.Future[object] | None = None
         self._hurried = False
         self.after_job: Callable[[], None] = lambda: None
         """Called behind each job, whoever gave it: any of them may have had to mend the database."""
@@ -161,15 +161,21 @@ class Worker:
             self._keeping = self._submit(job)
             self._keeping.add_done_callback(self._kept_log)
 
-    def _kept_log(self, job: asyncio.Future[None]) -> None:
+    def _kept_log(self, job: asyncio.Future[object]) -> None:
         _look_away(job)
         if not self._running and not job.cancelled() and job.exception() is None:
             self.keep_log()
 
-    def _fold(self, database: Database, now: Callable[[], float]) -> None:
-        """In the disk's thread, where none of the time is spent waiting for a turn."""
+    async def fold(self) -> None:
+        """All that the commit log holds, a job at a time, between which others have their turn. Raises StoreFault."""
+        now = asyncio.get_running_loop().time
+        while await self.ask(lambda database: self._fold(database, now)):
+            pass
+
+    def _fold(self, database: Database, now: Callable[[], float]) -> bool:
+        """In the disk's thread, where none of the time is spent waiting for a turn. Whether there is more."""
         until = now() + FOLD_S
-        database.fold(lambda: self._hurried or now() >= until)
+        return database.fold(lambda: self._hurried or now() >= until)
 
     async def note_told(self, messages: Sequence[Message]) -> None:
         """These are about to be told from memory, while other words of them may yet be found on the disk. Never fails."""

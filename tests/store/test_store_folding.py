@@ -196,6 +196,40 @@ def test_a_fold_that_takes_long_leaves_the_rest_to_the_next_and_alerts_come_betw
     database.close()
 
 
+def test_a_round_of_tidying_folds_the_log_with_commits_between(tmp_path, make_part, monkeypatch):
+    """Was: a flood of alerts that met the first round after a start waited behind one fold of all of it, and a sound disk was told
+    as failing.
+    """
+    monkeypatch.setattr("gateway.store.worker.FOLD_S", 0.0)
+    done, goes_on, commit, write = [], threading.Event(), Database.commit, Folder._write
+
+    def fold(folder, entry):
+        done.append("folded")
+        assert goes_on.wait(60)
+        write(folder, entry)
+
+    monkeypatch.setattr(Database, "commit", lambda self, batch: (commit(self, batch), done.append("commit")))
+    monkeypatch.setattr(Folder, "_write", fold)
+
+    async def life():
+        store = Store(tmp_path)
+        await store.start()
+        for n in range(1, 20):
+            assert await store.put(make_part(n))
+        tidying = asyncio.ensure_future(store.tidying._tidy())
+        await until(lambda: "folded" in done)
+        ticket = store.put(make_part(20))
+        await until(lambda: store._committing)
+        goes_on.set()
+        assert await ticket
+        await tidying
+        assert not store._worker._database._unfolded
+        assert await store.stop()
+
+    asyncio.run(life())
+    assert done == ["commit"] * 19 + ["folded", "commit"] + ["folded"] * 19
+
+
 def test_nobody_having_folded_it_a_commit_does_at_the_limit(tmp_path, make_batch, monkeypatch):
     monkeypatch.setattr(database_module, "FOLD_LIMIT", 1_000)
     database = Database.open(tmp_path)
