@@ -45,7 +45,8 @@ class Threshold(Struct, frozen=True):
         if not case.view.has(case.subject, self.fact):
             return Finding(False)
         fact, stale_at = case.view.fact(case.subject, self.fact), case.view.stale_at(case.subject, self.fact)
-        if fact is None or (stale_at is not None and case.at >= stale_at) or case.leaves_out(case.subject, fact):
+        stale = stale_at is not None and case.at >= stale_at
+        if fact is None or stale or case.leaves_out(case.subject, self.fact, fact):
             return Finding(None)
         why = (why_of(case, self.fact, fact, self.limit),)
         return Finding(self._beyond(fact, standing=case.standing), why, stale_at, solid=False)
@@ -99,7 +100,7 @@ class Is(Struct, frozen=True):
         alarming = self._alarming(fact)
         stale_at = case.view.stale_at(owner, self.fact)
         stale = stale_at is not None and case.at >= stale_at
-        if stale or case.leaves_out(owner, fact) or not fact.believed(alarming=alarming, told=True):
+        if stale or case.leaves_out(owner, self.fact, fact) or not fact.believed(alarming=alarming, told=True):
             return Finding(None)
         if not alarming:
             return Finding(False, (), stale_at)

@@ -113,6 +113,7 @@ class Engine:
             self.board.rows,
             self.board.clock_row,
             self.board.waits,
+            self.board.graces,
             self.register.alerts,
             self.register.closed,
             self.register.lanes,
@@ -388,6 +389,7 @@ class Engine:
         self.board.begin_waits(Instant(at - downtime))
         self._fire_until(Instant(at - downtime))
         self.board.pass_time(self._now)  # what fell due there belongs to the boot before
+        self.board.begin_graces(Instant(at - downtime), at)
         self.board.clock = _replace(self.board.clock, blind_ms=self.board.clock.blind_ms + downtime)
         self.board.coverage.slept(at, boot.downtime_ms)
 

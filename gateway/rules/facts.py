@@ -17,7 +17,7 @@ from gateway.rules.coverage import Coverage
 from gateway.rules.ledger import Table
 from gateway.rules.question import Fact
 from gateway.rules.signs import PRESENT, Leave
-from gateway.rules.testing import TESTED
+from gateway.rules.testing import GRACE_MS, TESTED, Grace, test_ends
 from gateway.rules.wall import Wall, shown
 
 FactKey = tuple[str, str]
@@ -71,6 +71,8 @@ class FactBoard:
         self.rows: Table[Fact] = Table("fact", Fact)
         self.clock_row: Table[ClockRow] = Table("clock", ClockRow)
         self.waits: Table[Waits] = Table("waits", Waits)
+        self.graces: Table[Grace] = Table("grace", Grace)
+        """By device (testing.py)."""
         self._facts, self._clocks = self.rows.by_key, self.clock_row.by_key
         self.coverage = Coverage()
         self.away = AwayBook(self)
@@ -117,8 +119,31 @@ class FactBoard:
         max_age = self._ages.get(key)
         return max_age is not None and heard >= before.heard + max_age
 
+    def begin_graces(self, asleep: Instant, at: Instant) -> None:
+        """A run begins, after one that ended when it was ``asleep``: of tests that were believed then nobody knows whether they go on."""
+        for (device,), grace in list(self.graces.by_key.items()):
+            if grace.until <= asleep:
+                self.graces.drop(device)
+            else:
+                self.graces.put(_replace(grace, until=Instant(grace.until + at - asleep)), device)
+        for device in [key[0] for key in self.rows if key[1] == TESTED]:
+            known = self.compound.subjects.get(device)
+            if known is not None and test_ends(self, device, asleep) is not None:
+                self.graces.put(Grace(Instant(at + GRACE_MS), tuple(known.facts)), device)
+
+    def unread_until(self, subject: str, name: str) -> Instant | None:
+        grace = self.graces.get(subject)
+        return grace.until if grace is not None and name in grace.points else None
+
+    def _end_grace(self, key: FactKey) -> None:
+        """It was read anew; what did not answer was not."""
+        grace, fact = self.graces.get(key[0]), self._facts[key]
+        if grace is not None and fact.value is not None:
+            self.graces.put(_replace(grace, points=tuple(one for one in grace.points if one != key[1])), key[0])
+
     def note_test(self, key: FactKey, quality: Quality, at: Instant) -> None:
         """Since when a device says that it is tested: no restart, no lost line and no other channel begins that anew (testing.py)."""
+        self._end_grace(key)
         about = key[0], TESTED
         known = self._facts.get(about)
         if quality is Quality.UNDER_TEST and (known is None or not known.value):

@@ -147,7 +147,7 @@ class Moved(Struct, frozen=True):
         """Until when what is read may be the tester's gas; None: it is not read in a test that is believed."""
         fact = case.view.fact(case.subject, self.fact)
         tested = fact is not None and fact.quality is Quality.UNDER_TEST
-        return believed_until(case.view, case.subject, case.at) if tested else None
+        return believed_until(case.view, case.subject, self.fact, case.at) if tested else None
 
 
 class Counted(Struct, frozen=True):

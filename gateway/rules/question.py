@@ -91,6 +91,10 @@ class View(Protocol):
         """How long nobody ran, of the timeline so far."""
         ...
 
+    def unread_until(self, subject: str, name: str) -> Instant | None:
+        """Until when what was said of a fact in a test before this run is none of this run's; None: it was read since, or not tested."""
+        ...
+
     def is_counted_from(self, at: Instant) -> bool:
         """Whether no time of unknown length has passed since that moment."""
         ...
@@ -142,17 +146,17 @@ class Case(Struct, frozen=True):
     """What the watch remembers, one for each condition with a past."""
     place: str = ""
     """Where the subject is one of several that are asked for their place: that place."""
-    aside: frozenset[str] = frozenset()
-    """Devices whose word under test is left out: whether the rest is enough."""
+    aside: frozenset[tuple[str, str]] = frozenset()
+    """Facts, each with its device, of which a word under test is left out: whether the rest is enough."""
 
     @property
     def whose(self) -> str:
         """Named in the reasons, where the alert's own subject does not say it."""
         return self.subject if self.place else ""
 
-    def leaves_out(self, owner: str, fact: Fact) -> bool:
+    def leaves_out(self, owner: str, name: str, fact: Fact) -> bool:
         """Whether it is said in a test, and asked what is so without it."""
-        return owner in self.aside and fact.quality is Quality.UNDER_TEST
+        return fact.quality is Quality.UNDER_TEST and (owner, name) in self.aside
 
     def each(self) -> tuple[Case, ...]:
         """The same question for each member, or for the subject itself."""

@@ -33,7 +33,7 @@ from gateway.rules.memory import Memories, Memory, Occurrence
 from gateway.rules.question import Case, Finding
 from gateway.rules.register import CAME_BACK, AlertRegister
 from gateway.rules.signs import Sign
-from gateway.rules.testing import believed_until, said_in_earnest, still_said, tested_until
+from gateway.rules.testing import believed_until, in_test, said_in_earnest, still_said, tested_until
 from gateway.rules.worsening import all_said, is_worse, says_more
 
 REREAD_WITHIN_MS = 1_500
@@ -388,13 +388,16 @@ class Watchkeeper:
         if finding.truth is not None:
             return finding.why, finding.truth
         said = still_said(self._board, alert.subject, alert.why, rule.when)
-        forgotten = tuple(one for one in said if believed_until(self._board, one.of or alert.subject, at) is None)
+        forgotten = tuple(
+            one for one in said if believed_until(self._board, one.of or alert.subject, one.fact, at) is None
+        )
         was_test = any(one.quality is Quality.UNDER_TEST for one in alert.why)
         return forgotten or said or alert.why, bool(said) or not was_test
 
-    def _tested(self, rule: Rule, about: str, at: Instant) -> frozenset[str]:
-        """Those it watches whose tests are believed to be such."""
-        return frozenset(one for one in rule.watched(about) if believed_until(self._board, one, at) is not None)
+    def _tested(self, rule: Rule, about: str, at: Instant) -> frozenset[FactKey]:
+        """What it watches of which a word under test is believed to be one."""
+        known = ((device, self._board.subject(device)) for device in rule.watched(about))
+        return frozenset().union(*(in_test(self._board, name, one.facts, at) for name, one in known if one is not None))
 
     def _holds_not(self, rule: Rule, subject: str, watch: Watch, at: Instant) -> None:
         if watch.phase in {Phase.PENDING, Phase.CONFIRMING}:

@@ -27,6 +27,7 @@ ANSWER_BY = {"critical": 10 * MINUTE, "high": 30 * MINUTE}
 REREAD = 1_500
 SWING = 10 * MINUTE
 BELIEVED = 30 * MINUTE  # how long a test is taken for one
+GRACE = MINUTE  # how long after a start, where it was one when the life before ended, what was not read anew
 LIFE_SHELF, LONGEST_SHELF = 30 * MINUTE, 7 * DAY
 
 
@@ -133,6 +134,7 @@ class Lifebook:
         self.cases: list[Case] = []
         self.facts: dict = {}
         self.tests: dict = {}  # subject -> when its test is no longer believed
+        self.graces: dict = {}  # subject -> until when what was said in its test before this life is, and of which points
         self.watches = {(law.name, s): Watch(law, s) for law, subjects in laws.values() for s in subjects if law.leaves}
 
     # Time
@@ -159,11 +161,14 @@ class Lifebook:
         yield from ((case.shelved_until, self._unshelve, case) for case in shelved)
         yield from ((case.ends, self._end_test, case) for case in cases if case.ends is not None)
         yield from ((until, self._disbelieve, subject) for subject, until in self.tests.items() if until is not None)
+        yield from ((until, self._end_grace, subject) for subject, (until, _) in self.graces.items())
 
     # The world
 
     def read(self, subject, point, value, *, good=True, test=False):
         self.facts[subject, point] = (value, good and not test, test)
+        if value is not None and subject in self.graces:
+            self.graces[subject][1].discard(point)
         for watch in self.watches.values():
             if watch.subject == subject and any(leaf.point == point for leaf in watch.law.leaves):
                 self._look(watch, point)
@@ -180,6 +185,28 @@ class Lifebook:
     def end_test(self, subject):
         """All its points were read anew and are well."""
         self.tests.pop(subject, None)
+        self.graces.pop(subject, None)
+
+    def _begin_graces(self, downtime):
+        at = self.now + downtime
+        self.graces = {subject: (until + downtime, points) for subject, (until, points) in self.graces.items()}
+        for subject, until in self.tests.items():
+            if until is not None:
+                self.graces[subject] = (at + GRACE, {point for of, point in self.facts if of == subject})
+
+    def _end_grace(self, subject):
+        del self.graces[subject]
+        if self.tests.get(subject) is None:
+            self._disbelieve(subject)
+
+    def _test_ends(self, subject):
+        ends = (self.tests.get(subject), self.graces.get(subject, (None,))[0])
+        return max((end for end in ends if end is not None), default=None)
+
+    def _said_in_test(self, subject, point):
+        """In one that is believed."""
+        believed = self.tests.get(subject) is not None or point in self.graces.get(subject, (None, ()))[1]
+        return believed and self.facts.get((subject, point), (None, False, False))[2]
 
     def _disbelieve(self, subject):
         self.tests[subject] = None
@@ -188,6 +215,8 @@ class Lifebook:
             if watch.hushed:
                 self._look(watch)
             elif case is not None and case.drill and case.condition == "active":
+                if any(self._answer(watch, leaf) for leaf in watch.law.leaves) and self._is_drill(watch):
+                    continue  # nobody has read it anew
                 if any(self._answer(watch, leaf) for leaf in watch.law.leaves):
                     self._turn_real(case, *self._beyond(watch))
                     continue
@@ -202,13 +231,14 @@ class Lifebook:
                 self._weigh(case, watch)
 
     def _in_test(self, case):
-        return case.drill and case.condition == "active" and self.tests.get(case.subject) is not None
+        return case.drill and case.condition == "active" and self._test_ends(case.subject) is not None
 
     def _is_drill(self, watch):
         """Whether all that alarms is said in a test."""
-        if self.tests.get(watch.subject) is None:
+        said = [leaf.point for leaf in watch.law.leaves if self._answer(watch, leaf)]
+        if not said and self.tests.get(watch.subject) is None:
             return False
-        return all(self.facts[watch.subject, leaf.point][2] for leaf in watch.law.leaves if self._answer(watch, leaf))
+        return all(self._said_in_test(watch.subject, point) for point in said)
 
     def _turn_real(self, case, steps, bits):
         """The test is over, and it stands: in full. What was said in the test is no measure."""
@@ -224,7 +254,7 @@ class Lifebook:
         if case.shelved_until is None:
             self._anew(case)
         else:
-            case.shelved_until = self.tests[case.subject]
+            case.shelved_until = self._test_ends(case.subject)
 
     def happen(self, name, subject):
         """A press or an entry that the rule reads."""
@@ -296,8 +326,8 @@ class Lifebook:
         """How many steps beyond its limit the number is, and which bits alarm; or only what is not said in a test."""
         steps, bits = None, set()
         for leaf in watch.law.leaves:
-            value, _, test = self.facts.get((watch.subject, leaf.point), (None, False, False))
-            if earnest and test and self.tests.get(watch.subject) is not None:
+            value, *_ = self.facts.get((watch.subject, leaf.point), (None,))
+            if earnest and self._said_in_test(watch.subject, leaf.point):
                 continue
             if leaf.limit is None and value is True:
                 bits.add(leaf.point)
@@ -543,7 +573,7 @@ class Lifebook:
             if case.shelved_until is not None:
                 case.shelved_ms += self.now - case.shelved_at
             until = (
-                self.tests[case.subject] if self._in_test(case) else self.now + for_ms
+                self._test_ends(case.subject) if self._in_test(case) else self.now + for_ms
             )  # a drill: as long as its test
             case.shelved_at, case.shelved_until = self.now, until
             case.climbing, case.again, case.lapse = False, None, None
@@ -631,6 +661,7 @@ class Lifebook:
 
     def restart(self, downtime):
         """The process ends and begins anew after so long; None: nobody knows how long."""
+        self._begin_graces(downtime or 0)
         if downtime is not None:
             self.reach(self.now + downtime)
             self.look_again()
@@ -692,7 +723,7 @@ class Lifebook:
         for case in self.cases:
             state = case.law.drives.get(kind)
             there = _within(place, case.place)
-            tested = case.drill and (kind == "siren" or self.tests.get(case.subject) is None)
+            tested = case.drill and (kind == "siren" or self._test_ends(case.subject) is None)
             if case.open and case.law.explosive and case.condition == "active" and there and sparks and not tested:
                 asked.add("no spark")
             if not case.open or not state or not any(_within(case.place, area) for area in serves):

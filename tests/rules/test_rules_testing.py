@@ -124,9 +124,9 @@ def test_the_end_of_the_half_hour_asks_for_all_that_was_said_in_it(make, rules_t
 
 
 def test_nobody_knows_how_long_a_test_has_lasted_over_a_time_of_unknown_length(tested):
-    """The drill in hand sounds at once."""
+    """The drill in hand sounds when it is said again, or after a minute."""
     tested.forget().restart(after=None)
-    tested.wait(tested.at)
+    tested.read("smoke", "smoke", True, None, TEST)
     assert tested.said("smoke") == ["re-alarmed", "told"]
 
 
