@@ -36,6 +36,8 @@ class Departures:
         self.cursors: Mapping[Line, int] = {}
         """Where each uplink stands; told to the database by its next job, for a job of its own would wake the thread."""
         self._followers: list[Callable[[], None]] = []
+        self._unread: dict[Line, str] = {}
+        """Lines that the disk did not give when they were asked for last, and why: each is looked at for every message, and told once."""
 
     def begin(self, sequences: Mapping[str, int]) -> None:
         """The disk was opened and takes writes; these are the last numbers of its lanes."""
@@ -67,8 +69,11 @@ class Departures:
         try:
             disk, cursor, past_beginning, ends = await self._worker.ask(read)
         except StoreFault as fault:
-            log.warning("outbox_unreadable", uplink=uplink, lane=lane, fault=str(fault))
+            if self._unread.get(line) != str(fault):
+                self._unread[line] = str(fault)
+                log.warning("outbox_unreadable", uplink=uplink, lane=lane, fault=str(fault))
             return self._delivery.blind(line, n, self._reachable(line))
+        self._unread.pop(line, None)
         if past_beginning:
             self._tail.seen(line, cursor)
         if not ends_known:

@@ -7,6 +7,7 @@ import contextlib
 import os
 
 import pytest
+import structlog
 from instruments.gate import Gate
 from instruments.inline import Inline
 from instruments.waiting import until
@@ -247,7 +248,12 @@ def test_a_folder_that_cannot_be_made_is_memory_mode_from_the_start(tmp_path, ma
         assert not loaded.writable
         await store.add_uplink("n")
         assert not await store.put(make_part(1))
-        assert [message.sequence for message in await store.take("n", "critical", 9)] == [1]
+        with structlog.testing.capture_logs() as lines:
+            for _ in range(20):
+                assert [message.sequence for message in await store.take("n", "critical", 9)] == [1]
+        assert [line["event"] for line in lines].count("outbox_unreadable") == 1, (
+            "was: once for every look, 100 a second"
+        )
         await store.advance("n", "critical", 1)
         assert await store.take("n", "critical", 9) == []
         (tmp_path / "folder").unlink()
