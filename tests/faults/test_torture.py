@@ -49,6 +49,10 @@ def test_jobs_share_the_trials_and_throw_dice_of_their_own():
     assert Budget(1, 1, "7/0").dice().random() == Budget(1, 1, "7/0").dice().random()
 
 
+def test_a_leap_in_a_lane_is_said_in_short():
+    assert stage.spans([3, 7, 8, 9, 12]) == "3, 7 to 9, 12"
+
+
 def test_a_round_under_way_is_the_last_once_somebody_has_seen_enough():
     told = []
     budget = Budget(9, 60, told=told.append)

@@ -14,7 +14,7 @@ import json
 import random
 import signal
 from collections import Counter, defaultdict, deque
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -296,7 +296,7 @@ class Stage(Walk):
         row.doubled += sum(len(alerts) for (rule, _), alerts in self.raised.items() if rule == RECORDING)
         row.out_of_order = summary["out_of_order"] + tally["disordered"]
         if gaps := gaps_among(itertools.chain.from_iterable(office.arrivals for office in offices)):
-            row.wrong.append(f"gaps in a lane: {gaps}")
+            row.wrong += [f"gaps in a lane: {lane} {spans(missing)}" for (_, lane), missing in sorted(gaps.items())]
         if summary["unreadable"]:
             row.wrong.append(f"{summary['unreadable']} unreadable bodies")
         unasked = set(self.score.unasked())
@@ -308,3 +308,14 @@ class Stage(Walk):
         if False in {bool(value) for value in self.valve_writes}:
             row.wrong.append("a valve was opened by itself")
         return row
+
+
+def spans(numbers: Sequence[int]) -> str:
+    """Numbers in order, neighbours as one: a leap is seven hundred of them."""
+    ends: list[list[int]] = []
+    for number in numbers:
+        if ends and number == ends[-1][1] + 1:
+            ends[-1][1] = number
+        else:
+            ends.append([number, number])
+    return ", ".join(str(first) if first == last else f"{first} to {last}" for first, last in ends)
