@@ -19,9 +19,10 @@ HASTY = str(Path(__file__).with_name("hasty.py"))
 def test_a_gateway_that_answers_from_a_queue_in_memory_loses_what_it_accepted(monkeypatch, tmp_path):
     needs()
     monkeypatch.setattr(pours, "QUIET_S", 10.0)
-    monkeypatch.setattr(pours, "KILLED_S", (1.0, 1.0))
+    monkeypatch.setattr(pours, "KILLED_S", (1.5, 1.5))
+    monkeypatch.setattr(pours, "overtaken", lambda *_: 7)
     row = asyncio.run(pours.hundred_a_second(tmp_path, Budget(1, 60), HASTY))
-    assert row.lost > 0
+    assert (row.lost > 0, row.out_of_order) == (True, 7)
     assert row.wrong == [f"answered 200 and lost: {row.lost} of {pours.DOORS}"]
 
 

@@ -1,7 +1,7 @@
 """kill -9 while a hundred new alerts a second come, each of which somebody was told is taken.
 
 The scenario in which a popular gateway loses five accepted messages at the median (facts/peers 0, M1), and with the broker away
-(facts/baseline M4). Two hundred doors refuse a stranger each, one every ten milliseconds whether the last was answered or not,
+(facts/baseline M4). Three hundred doors refuse a stranger each, one every ten milliseconds whether the last was answered or not,
 each from an address of its own; *accepted* is the 200 of our door. A terminal says again what was not answered, as real ones do.
 Then each must be one alert at the receiver, and none behind one that was caused after it was accepted.
 """
@@ -22,10 +22,10 @@ from .floods import PATIENT
 from .rows import Budget, Row
 from .stage import PATIENCE_S, Stage
 
-DOORS = 200
+DOORS = 300
 A_SECOND = 100.0
-KILLED_S = 0.2, DOORS / A_SECOND
-"""The kill comes between these, by dice: before the last was caused."""
+KILLED_S = 1.0, DOORS / A_SECOND
+"""The kill comes between these, by dice: at full rate, and before the last was caused."""
 RETRY_S, ANSWER_S = 0.3, 5.0
 QUIET_S = 30.0
 """Where nothing came for so long, what is missing never comes."""
@@ -100,7 +100,7 @@ class Doors:
 
 async def hundred_a_second(folder: Path, budget: Budget, *entry: str) -> Row:
     """A trial is a kill; in every second one the broker is away from before the first until the next life has taken the last."""
-    row, dice, loop = Row(), budget.dice(), asyncio.get_running_loop()
+    row, dice, loop, disordered = Row(), budget.dice(), asyncio.get_running_loop(), 0
     async with Stage(folder, ("outputs:\n", Doors.site() + "outputs:\n"), *PATIENT, seed=budget.seed) as stage:
         doors = Doors(stage.world.gate.url)
         await stage.live(*entry)
@@ -112,13 +112,15 @@ async def hundred_a_second(folder: Path, budget: Budget, *entry: str) -> Row:
             if away:
                 await asyncio.to_thread(stage.broker.start)
                 healed = loop.time()
-            await _judge(stage, row, events, before)
+            disordered += await _judge(stage, row, events, before)
             row.recoveries_s.append(round(loop.time() - healed, 3))
             row.notes.append(f"broker {'away' if away else 'there'}: {said}")
             row.trials += 1
             await stage.until(stage._online, "it is back at the broker")
             await stage.close_all({"stranger"})
-        return stage.close_account(row)
+        stage.close_account(row)
+        row.out_of_order += disordered
+        return row
 
 
 async def _killed(stage: Stage, doors: Doors, after_s: float, *entry: str) -> tuple[list[Event], float, str]:
@@ -132,16 +134,16 @@ async def _killed(stage: Stage, doors: Doors, after_s: float, *entry: str) -> tu
     await stage.start(*entry, waiting=False)
     events, ran_s = await pouring, killed - began
     caused = sum(event.caused < killed for event in events)
-    accepted = sum(event.life == life for event in events)
-    return (
-        events,
-        killed,
-        f"killed when {caused} had been caused and {accepted} answered 200, {caused / ran_s:.0f} and {accepted / ran_s:.0f} a second",
+    accepted = [event.accepted for event in events if event.life == life]
+    said = (
+        f"killed when {caused} had been caused, {caused / ran_s:.0f} a second, and {len(accepted)} answered 200, "
+        f"{sum(at > killed - 1 for at in accepted)} of them in the second before"
     )
+    return events, killed, said
 
 
-async def _judge(stage: Stage, row: Row, events: list[Event], before: int) -> None:
-    """Wait until all came, or nothing comes any more; the account counts what is lost or doubled, this what was overtaken."""
+async def _judge(stage: Stage, row: Row, events: list[Event], before: int) -> int:
+    """Wait until all came, or nothing comes any more; the account counts what is lost or doubled, this answers what was overtaken."""
     came = -1
     while stage.waiting_for() and came < len(stage.office.arrivals):
         came = len(stage.office.arrivals)
@@ -151,7 +153,7 @@ async def _judge(stage: Stage, row: Row, events: list[Event], before: int) -> No
         row.wrong.append(f"answered 200 and lost: {len(never)} of {len(events)}")
         stage.pending.clear()
     doors = [arrival.body["data"]["subject"] for arrival in stage.office.arrivals[before:]]
-    row.out_of_order += overtaken(events, doors)
+    return overtaken(events, doors)
 
 
 def overtaken(events: Iterable[Event], came: list[str]) -> int:
