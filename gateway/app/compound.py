@@ -21,6 +21,7 @@ from gateway.rules.compound import (
     DOOR,
     GAP,
     HEALTH,
+    HEARD,
     HELD,
     STORE,
     SYNCED,
@@ -225,7 +226,7 @@ def _device(device: ModbusDevice, bus: Bus) -> Subject:
 def _button(button: Button, radios: tuple[str, ...]) -> Subject:
     silence = min(HEARTBEATS_MISSED * button.heartbeat_ms, LONGEST_HEARD_MS) or None
     facts = {
-        "heard": FactSpec("dBm", silence),
+        HEARD: FactSpec("dBm", silence),
         "battery": FactSpec("%"),
         "tamper": FactSpec(),
         PRESSED: FactSpec(),

@@ -31,6 +31,8 @@ SYNCED = "synced"
 """Fact of the clock."""
 CLOCK = "clock"
 STORE = "store"
+HEARD = "heard"
+"""Fact of a button: how strong its last sign of life was."""
 
 
 class FactSpec(Struct, frozen=True):

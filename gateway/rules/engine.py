@@ -52,6 +52,7 @@ from gateway.rules.compound import (
     CONFIRMED,
     GAP,
     HEALTH,
+    HEARD,
     HELD,
     SYNCED,
     UNREAD,
@@ -282,7 +283,8 @@ class Engine:
     def _reading(self, reading: Reading, stamped: Stamped) -> bool:
         """A crash may cost the last minute of it, but not of a button, of which it says whether the press that is still on the air is
         known already, nor of news of an alarm point. What such a one repeats says only that it was heard, and it is heard anew after
-        the crash; a compound's detectors repeat something every second, and each would be a block of the disk.
+        the crash; a compound's detectors repeat something every second, and each would be a block of the disk. So does a button's
+        sign of life, however strong it was: twelve come before anybody misses them (``drivers/ble/watcher.py``).
         """
         key, good = (reading.device, reading.point), reading.quality is _GOOD
         subject = self.compound.subjects.get(reading.device)
@@ -296,7 +298,9 @@ class Engine:
         self._watches.fact_heard(key, stamped.at, stamped.id, read=True, news=news)
         if people is not None and good and before is not None and _moved(before.value, reading.value):
             self._sign(people, "reading", stamped.at, stamped)
-        return good and subject.kind != "button" and not (news and self.board.is_supervised(key))
+        if subject.kind == "button":
+            return good and reading.point == HEARD
+        return good and not (news and self.board.is_supervised(key))
 
     def _sign(self, people: list[str], by: str, when: Instant, stamped: Stamped) -> None:
         for person in people:

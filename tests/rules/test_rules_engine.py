@@ -329,3 +329,6 @@ def test_only_what_nobody_misses_after_a_crash_may_wait_for_company(make, subjec
     assert not idle("gas", "gas", 2)  # it is back
     assert not idle("button", "pressed", True)
     assert not idle("button", "pressed", True)
+    assert idle("button", "heard", -60)  # four times a heartbeat, and three heartbeats are awaited
+    assert idle("button", "heard", -71)
+    assert not idle("button", "heard", -71, Quality.COMMS)
