@@ -78,10 +78,10 @@ def encode(rows: Sequence[JournalRow]) -> bytes:
     said = itertools.chain((0,), *(known[form][1] for form in sorted(known, key=_last_word)))
     turns = [(place - last - 1) % _PAIR for last, place in itertools.pairwise((_NONE, *which))]
     pairs = struct.pack(f"<{len(turns)}H", *turns)
-    lists = [_in_words(form) for form in known]
+    lengths, words = transposed.turned(map(_in_words, known))
     run = _Run(
-        list(map(len, lists)),
-        transposed.turned(lists),
+        lengths,
+        words,
         pairs[0::2],
         pairs[1::2],
         steps,

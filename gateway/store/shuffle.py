@@ -64,7 +64,6 @@ def encode(rows: Sequence[StateRow]) -> bytes | None:
         return None
     places = {form: place for place, form in enumerate(forms)}
     which = bytes(places[form] for form, _ in keyed)
-    keys = [row.key.encode().split(_SEPARATOR, transposed.MOST - 1) for row in rows]
     firsts, differing = bytearray(), bytearray()
     for (_, length), bodies in forms.items():
         if length > 0:
@@ -72,7 +71,7 @@ def encode(rows: Sequence[StateRow]) -> bytes | None:
             moves = [column.count(column[:1]) != len(column) for column in columns]
             firsts += bodies[0] + bytes(moves)
             differing += b"".join(itertools.compress(columns, moves))
-    lengths, words = list(map(len, keys)), transposed.turned(keys)
+    lengths, words = transposed.turned(row.key.encode().split(_SEPARATOR, transposed.MOST - 1) for row in rows)
     return msgspec.msgpack.encode(_Rows(list(forms), which, lengths, words, bytes(firsts), bytes(differing)))
 
 

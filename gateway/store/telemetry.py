@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import zlib
-from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -181,24 +180,35 @@ _Series = tuple[str, str, list[int], list[Scalar | None], dict[int, str]]
 """Device, point, time since the sample before, value, and the quality from a place in the series on."""
 
 
+class _Growing(Struct, gc=False):
+    """One series of the block that is being packed."""
+
+    steps: list[int]
+    values: list[Scalar | None]
+    qualities: dict[int, str]
+    at: int
+    quality: str
+
+
 def encode(block: Iterable[Sample]) -> tuple[int, int, bytes]:
     """A block as it is kept: by series, with differences of time, compressed; and its first and last instant."""
-    every: dict[tuple[str, str], _Series] = {}
-    last: dict[tuple[str, str], tuple[int, str]] = {}
-    ats = array("q")
+    every: dict[tuple[str, str], _Growing] = {}
+    steady: dict[str, dict[int, str]] = {}
+    """Of the many series that have one quality all along: by it."""
+    first, last = 1 << 63, -1 << 63
     for one in block:
-        key = one.device, one.point
-        if key not in every:
-            every[key], last[key] = (*key, [], [], {}), (0, "")
-        _, _, steps, values, qualities = every[key]
-        before, quality = last[key]
-        if not steps or one.quality != quality:
-            qualities[len(steps)] = one.quality
-        steps.append(one.at - before)
-        values.append(one.value)
-        last[key] = one.at, one.quality
-        ats.append(one.at)
-    return min(ats), max(ats), zlib.compress(msgspec.msgpack.encode(list(every.values())), _LEVEL)
+        key, at, quality = (one.device, one.point), one.at, one.quality
+        series = every.get(key)
+        if series is None:
+            series = every[key] = _Growing([], [], steady.setdefault(quality, {0: quality}), 0, quality)
+        elif quality != series.quality:
+            series.qualities = {**series.qualities, len(series.steps): quality}
+        series.steps.append(at - series.at)
+        series.values.append(one.value)
+        series.at, series.quality = at, quality
+        first, last = min(first, at), max(last, at)
+    said = [(*key, series.steps, series.values, series.qualities) for key, series in every.items()]
+    return first, last, zlib.compress(msgspec.msgpack.encode(said), _LEVEL)
 
 
 def decode(body: bytes, device: str, point: str) -> Iterator[Sample]:

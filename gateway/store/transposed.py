@@ -8,19 +8,23 @@ column holds the words of those that reach so far.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 MOST = 64
 """Words of a list. Part of the format: bad bytes cannot ask for more."""
 
 
-def turned(lists: Sequence[Sequence[bytes]]) -> list[bytes | list[bytes]]:
-    """The columns of lists of at most ``MOST`` words."""
-    columns: list[bytes | list[bytes]] = []
-    for place in range(max(map(len, lists), default=0)):
-        column = [words[place] for words in lists if len(words) > place]
-        columns.append(column[0] if column.count(column[0]) == len(column) else column)
-    return columns
+def turned(lists: Iterable[Sequence[bytes]]) -> tuple[list[int], list[bytes | list[bytes]]]:
+    """How many words each list has, at most ``MOST``, and the columns. Holds each word once, however often it is said."""
+    lengths: list[int] = []
+    columns: list[list[bytes]] = []
+    known: dict[bytes, bytes] = {}
+    for words in lists:
+        lengths.append(len(words))
+        columns += ([] for _ in range(len(words) - len(columns)))
+        for column, word in zip(columns, words, strict=False):
+            column.append(known.setdefault(word, word))
+    return lengths, [column[0] if column.count(column[0]) == len(column) else column for column in columns]
 
 
 def turned_back(lengths: Sequence[int], columns: Sequence[bytes | list[bytes]]) -> list[list[bytes]]:
