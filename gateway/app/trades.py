@@ -7,9 +7,12 @@ in the reader's thread when a site file is loaded anew, where an import holds up
 
 from __future__ import annotations
 
+import contextlib
 import mimetypes
 import os
 import ssl
+import sys
+from collections.abc import Iterator
 from importlib import import_module
 
 from gateway.site.model import Site
@@ -37,7 +40,23 @@ def fetch_web() -> None:
     (0.4 MiB), for nobody is sent one.
     """
     mimetypes.knownfiles.clear()
-    connector = import_module("aiohttp.connector")
-    nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    for name in ("_SSL_CONTEXT_VERIFIED", "_SSL_CONTEXT_UNVERIFIED"):
-        setattr(connector, name, nobody)
+    with _no_entities():
+        connector = import_module("aiohttp.connector")
+        nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        for name in ("_SSL_CONTEXT_VERIFIED", "_SSL_CONTEXT_UNVERIFIED"):
+            setattr(connector, name, nobody)
+        import_module("aiohttp.web")
+
+
+@contextlib.contextmanager
+def _no_entities() -> Iterator[None]:
+    """Within, ``html`` can escape, which is what aiohttp wants of it, and not unescape: that needs a table of 2,231 names, 0.4 MiB.
+    Whoever imports it later has it whole.
+    """
+    if "html" in sys.modules:
+        yield
+        return
+    vars(import_module("html")).update(_html5={}, entities=None)
+    del sys.modules["html.entities"]
+    yield
+    del sys.modules["html"]

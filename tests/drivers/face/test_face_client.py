@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -192,3 +194,16 @@ def test_of_aiohttps_own_contexts_nothing_is_held_and_nobody_believed(monkeypatc
     for context in (connector._SSL_CONTEXT_VERIFIED, connector._SSL_CONTEXT_UNVERIFIED):
         assert context.cert_store_stats()["x509"] == 0
         assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+
+
+def test_who_unescapes_has_the_whole_table_although_aiohttp_came_without() -> None:
+    """In a process of its own: here everything was imported long ago."""
+    script = (
+        "from gateway.app.trades import fetch_web; fetch_web();"
+        "import html, aiohttp.web_protocol as web;"
+        "print(html.unescape('&eacute;&notin;'), web.html_escape('<é>'), web.html_escape is html.escape)"
+    )
+    said = subprocess.run(
+        [sys.executable, "-X", "utf8", "-c", script], capture_output=True, text=True, encoding="utf-8", check=True
+    )
+    assert said.stdout == "é∉ &lt;é&gt; False\n"
