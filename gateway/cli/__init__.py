@@ -8,32 +8,36 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
+from importlib import import_module
 
 from gateway import __version__
-from gateway.cli import (
-    checking,
-    commissioning,
-    desk,
-    filters,
-    hardware,
-    life,
-    persons,
-    products,
-    recorded,
-    simulated,
-)
 from gateway.cli.options import Parser, commands_of
 from gateway.cli.printing import OK, language, site_language
 from gateway.words import say
 
-# In the order in which `loudong --help` tells of them.
-_SUBJECTS = (life, checking, commissioning, products, desk, hardware, persons, recorded, simulated, filters)
+_LIFE = "life"
+_SUBJECTS = (
+    _LIFE,
+    "checking",
+    "commissioning",
+    "products",
+    "desk",
+    "hardware",
+    "persons",
+    "recorded",
+    "simulated",
+    "filters",
+)
+"""In the order in which `loudong --help` tells of them."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point of the console script."""
     site_language.set("en")
-    asked = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    # The daemon stays for years, and has no use for what only others ask: 0.3 MiB.
+    asked = _parser((_LIFE,) if given[:1] == ["run"] else _SUBJECTS).parse_args(given)
     try:
         code = int(asked.do(asked))
         sys.stdout.flush()  # here, and not at the interpreter's end, where nobody catches what it raises
@@ -45,11 +49,11 @@ def main(arguments: list[str] | None = None) -> int:
     return code
 
 
-def _parser() -> Parser:
+def _parser(subjects: Sequence[str] = _SUBJECTS) -> Parser:
     parser = Parser(prog="loudong", description=say("cli.about", language()))
     version = f"loudong {__version__}"
     parser.add_argument("--version", action="version", version=version, help=say("cli.version", language()))
     command = commands_of(parser)
-    for subject in _SUBJECTS:
-        subject.add(command)
+    for subject in subjects:
+        import_module(f"gateway.cli.{subject}").add(command)
     return parser
