@@ -64,6 +64,7 @@ class Simulation:
         self.daemon = Daemon(self.staged.site, self.state, self.world.air, folder / "daemon.log")
         self._deeds, self._restarting = 0, False
         self._taken: set[str] = set()
+        self._at_the_door = asyncio.Lock()
 
     async def play(self) -> dict[str, Any]:
         """Live until it is over."""
@@ -125,7 +126,8 @@ class Simulation:
             if isinstance(what, Restart):
                 await self._restart(what)
             elif isinstance(what, Command):
-                await asyncio.to_thread(self._command, what)
+                async with self._at_the_door:  # who comes second may speak of what the first began
+                    await asyncio.to_thread(self._command, what)
             elif not isinstance(what, Nothing):
                 await self._happen(what)
         except NotThere as missing:

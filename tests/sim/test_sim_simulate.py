@@ -17,6 +17,8 @@ from instruments.waiting import until
 from gateway.app.check import check
 from gateway.app.secrets import read_secrets
 from gateway.cli import main
+from gateway.control.folder import SOCKET_NAME
+from gateway.control.server import ControlServer
 from gateway.events import Reading
 from gateway.nodes import Faults
 from gateway.sim import world as world_module
@@ -227,6 +229,32 @@ def test_what_comes_again_by_another_broker_or_after_a_restart_is_one_alert(tmp_
         made._heard(json.dumps({"id": f"a/{number}", "data": {"change": "raised" if number == 1 else "told"}}).encode())
     assert made.counts == {"messages": 2, "raised": 1}
     assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_who_speaks_second_is_heard_second(tmp_path):
+    """A line may close what the line before it begins, and the daemon answers whom it can first."""
+    state, came = tmp_path / "state", []
+
+    async def answer(request, _peer):
+        came.append(request.verb)
+        if request.verb == "test":
+            await asyncio.sleep(0.3)  # a busy machine
+            came.append("tested")
+        return []
+
+    async def scene():
+        state.mkdir()
+        made = Simulation(EXAMPLE, tmp_path, Wishes(state=state), Teller("simulate", as_json=True, language="en"))
+        door = ControlServer(state / SOCKET_NAME, answer)
+        serving = asyncio.ensure_future(door.run())
+        await door.stands.wait()
+        for line in ("community tests b1 high 10min to grid: weekly", "community closes chain-test"):
+            made._typed(line)
+        await until(lambda: "close" in came)
+        serving.cancel()
+
+    asyncio.run(scene())
+    assert came == ["test", "tested", "alerts", "close"]
 
 
 class Running:
