@@ -12,7 +12,6 @@ import pytest
 
 from .torture.faults import FAULTS
 from .torture.jobs import side_by_side
-from .torture.rows import Budget
 
 AT_ONCE = 3
 MOST = 12
@@ -56,8 +55,7 @@ PARTS = _parts()
 @pytest.mark.parametrize("part", PARTS)
 def test_nothing_is_lost_doubled_or_out_of_order(part, subtests):
     lacking = {name: FAULTS[name].lacking for name in PARTS[part]}
-    here = {name: Budget(*FAULTS[name].least) for name in PARTS[part] if not lacking[name]}
-    rows = side_by_side(here, AT_ONCE)
+    rows = side_by_side([name for name in PARTS[part] if not lacking[name]], AT_ONCE)
     for name in PARTS[part]:
         with subtests.test(name):
             if lacking[name]:

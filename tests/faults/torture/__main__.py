@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import functools
 import logging
+import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import NoReturn
@@ -23,7 +26,7 @@ import structlog
 from .document import FIGURES, added, figures, markdown, publish
 from .faults import FAULTS
 from .folders import passing_folder
-from .jobs import Progress, in_jobs
+from .jobs import ROW, Progress, fork_each, in_jobs
 from .rows import Budget, Row, keep, kept, table
 
 RESULT = Path("build") / "torture.json"
@@ -44,6 +47,9 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _end)
     logging.disable(logging.CRITICAL)  # what libraries say of the trouble we make for them
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    if asked.at_once:
+        fork_each(asked.faults, asked.at_once, functools.partial(_alone, asked))
+        return 0
     (path,) = _files(asked)
     rows = kept(path) if asked.resume else {}
     for name in asked.faults or FAULTS:
@@ -82,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=int, default=1, help="so many processes at once, where a fault can be split")
     parser.add_argument("--seed", help="other dice than those of the number of trials made so far")
     parser.add_argument("--job", action="store_true", help=argparse.SUPPRESS)  # one of several: see jobs.py
+    parser.add_argument("--at-once", type=int, default=0, help=argparse.SUPPRESS)  # so many at their least: see jobs.py
     return parser
 
 
@@ -105,9 +112,16 @@ def _show(parser: argparse.ArgumentParser, asked: argparse.Namespace) -> int:
 
 def _budget(name: str, asked: argparse.Namespace, before: Row) -> Budget:
     fault = FAULTS[name]
-    trials, seconds = fault.quick if asked.quick else fault.full
+    trials, seconds = fault.least if asked.at_once else fault.quick if asked.quick else fault.full
     seed = asked.seed or str(before.trials)
     return Budget((asked.trials or trials) - before.trials, asked.seconds or seconds, seed)
+
+
+def _alone(asked: argparse.Namespace, name: str) -> None:
+    """A fault in a process that has nothing else to do, with a folder of its own for all it leaves."""
+    (home := asked.into[0] / name).mkdir()
+    os.environ["TMPDIR"] = tempfile.tempdir = str(home)
+    keep({name: _measured(name, _budget(name, asked, Row(name)), asked)}, home / ROW)
 
 
 def _measured(name: str, budget: Budget, asked: argparse.Namespace) -> Row:
