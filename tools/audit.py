@@ -30,6 +30,7 @@ _OFFERS = {
     NO_VERDICT: _SAYS[NO_VERDICT],
 }
 _YANKED = re.compile(r"yanked version: '?([^' ]+)'? candidate \(version ([^ ]+) ")
+_CONFIGURED = re.compile(r"^global\.(index-url|cert)='(.*)'$", re.MULTILINE)
 _GONE = re.compile(r"No matching distribution found for (\S+)")
 _OTHER_HASH = re.compile(r"([A-Za-z0-9._-]+==[^\s;]+)[^\n]* from [^\n]+\n\s+Expected sha256")
 
@@ -93,10 +94,9 @@ def offered(pip: list[str], lock: Path) -> Verdict:
     environment = {
         name: value for name, value in os.environ.items() if name not in {"PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL"}
     }
-    for name in ("index-url", "cert"):
-        said = subprocess.run([*pip, "config", "get", f"global.{name}"], capture_output=True, text=True, check=False)
-        if said.returncode == 0 and said.stdout.strip():
-            environment.setdefault(f"PIP_{name.upper().replace('-', '_')}", said.stdout.strip())
+    configured = subprocess.run([*pip, "config", "list"], capture_output=True, text=True, check=False).stdout
+    for name, value in _CONFIGURED.findall(configured):
+        environment.setdefault(f"PIP_{name.upper().replace('-', '_')}", value)
     environment["PIP_CONFIG_FILE"] = os.devnull
     how = [
         "--dry-run",
