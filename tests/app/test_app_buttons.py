@@ -7,6 +7,7 @@ import contextlib
 
 import msgspec
 import pytest
+from faults.torture.slow import slow_ticks
 from instruments.virtual import VirtualClock, virtual_run
 
 from gateway.app.house import Surroundings, build
@@ -171,7 +172,8 @@ def test_what_is_usual_is_learnt_kept_and_missed_in_the_next_run(tmp_path):
         await lived.hear("kontakt", IDLE)
         assert lived.house.engine.alerts()[0].condition.value == "normal"
 
-    live(tmp_path, story)
+    with slow_ticks(60.0):
+        live(tmp_path, story)
 
 
 def test_a_button_that_was_at_fault_before_a_restart_is_well_by_its_first_good_frame(tmp_path):

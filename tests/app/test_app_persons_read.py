@@ -15,6 +15,7 @@ import sys
 import pytest
 from app.living import Living
 from app.test_app_welfare import ELDER, SITE, later, passes
+from faults.torture.slow import slow_ticks
 from instruments.virtual import virtual_run
 
 from gateway.app.steward import Steward
@@ -42,7 +43,8 @@ def live(folder, story):
             living.house.desk.offer("audit", steward.audit)
             await asyncio.wait_for(story(living), 10 * DAY / SECOND)
 
-    virtual_run(main(), patience_s=0.0)
+    with slow_ticks(60.0):
+        virtual_run(main(), patience_s=0.0)
 
 
 @pytest.fixture(scope="module")
