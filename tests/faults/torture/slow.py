@@ -28,7 +28,7 @@ PERIOD_S, MAX_AGE = 600, "1h"
 whatever its profile says: ``load.LISTEN_S``.)
 """
 TICKS = (
-    (chronicle, "TURN_S"), (telemetry, "TURN_S"), (inbox, "BEAT_S"), (store, "TURN_S"), (registry, "_TURN_S"),
+    (chronicle, "TURN_S"), (chronicle, "BATCH_S"), (telemetry, "TURN_S"), (inbox, "BEAT_S"), (store, "TURN_S"), (registry, "_TURN_S"),
     (timekeeper, "LOOK_S"), (supervise, "_CHECK_S"), (load, "LISTEN_S"),
 )  # fmt: skip
 """How often each looks whether there is anything to do."""
