@@ -294,10 +294,12 @@ def ram(tmp_path):
 def test_no_power_cut_loses_an_acknowledged_commit_or_their_order(tmp_path, ram, program):
     (tmp_path / "run").mkdir()
     operations = _record(program, tmp_path / "run", tmp_path / "log")
-    states = 0
+    states, known = 0, dict[frozenset[tuple[str, bytes]], int]()
     for acks, files in _states(operations, seed=1):
-        _lay(files, ram / "state")
-        assert acks <= _commits(ram / "state") <= acks + 1
+        if (content := frozenset(files.items())) not in known:  # many ways lead to the same disk
+            _lay(files, ram / "state")
+            known[content] = _commits(ram / "state")
+        assert acks <= known[content] <= acks + 1
         states += 1
     assert states > 800
 
@@ -350,9 +352,9 @@ def test_no_power_cut_parts_a_row_from_its_key_or_brings_a_destroyed_one_back(tm
 
 
 def test_store_log_prefixes_are_prefixes_of_the_commits(tmp_path, ram, make_log):
-    """The write-ahead log truncated at every 97th byte and around each commit's end, with and without noise behind."""
+    """The write-ahead log truncated at every 509th byte and around each commit's end, with and without noise behind."""
     main, log, ends = make_log(tmp_path / "run")
-    places = {*range(0, len(log), 97), *(end + off for end in ends for off in (-1, 0, 1)), len(log)}
+    places = {*range(0, len(log), 509), *(end + off for end in ends for off in (-1, 0, 1)), len(log)}
     dice = random.Random(3)
     for at in sorted(place for place in places if 0 <= place <= len(log)):
         noise = dice.randbytes(min(len(log) - at, 5_000)) if at % 2 else b""
