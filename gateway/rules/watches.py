@@ -34,7 +34,7 @@ from gateway.rules.question import Case, Finding
 from gateway.rules.register import CAME_BACK, AlertRegister
 from gateway.rules.signs import Sign
 from gateway.rules.testing import believed_until, in_test, said_in_earnest, still_said, tested_until
-from gateway.rules.worsening import all_said, is_worse, says_more
+from gateway.rules.worsening import all_said, goes_on, is_worse, says_more
 
 REREAD_WITHIN_MS = 1_500
 """A re-read takes one transaction, at most a second on a slow bus; a value that cannot be confirmed alarms all the same."""
@@ -298,6 +298,9 @@ class Watchkeeper:
         alert, until = self._register.standing(rule.id, subject), self._tested_until(rule, subject, why, at)
         if alert is None:
             self._register.raise_(rule, subject, cause, at, why, tested_until=until)
+            return
+        if goes_on(alert, subject, why, self._board):
+            self._worsens(rule, subject, self._watch(rule, subject), Finding(True, why), at)
             return
         settled = alert.response is Response.ACKNOWLEDGED and alert.condition is Condition.NORMAL
         if alert.drill or (until is not None and settled):  # who tests what was answered and has gone calls nobody out

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.alerts import Alert, Why
+from gateway.alerts import Alert, Condition, Why
 from gateway.rules.conditions import furthest, steps_beyond
-from gateway.rules.question import ConditionNode
+from gateway.rules.question import ConditionNode, View
 
 A_STEP = 1 - 1e-9
 """Further than the worst one alarmed, less what dividing by the step rounds off."""
@@ -30,6 +30,15 @@ def is_worse(alert: Alert, why: tuple[Why, ...], when: ConditionNode) -> bool:
 def says_more(alert: Alert, why: tuple[Why, ...], when: ConditionNode) -> bool:
     """A detector says *alarm* that had not when the alert last sounded: its own bit after a number, or a second one of the place."""
     return bool(_who_says(why, when) - _who_says(alert.why, when) - {*alert.also_said})
+
+
+def goes_on(alert: Alert, subject: str, why: tuple[Why, ...], view: View) -> bool:
+    """Whether these reasons are some that it told of, unchanged since: its rule waited for an event for a while, and it never went."""
+    if alert.condition is not Condition.ACTIVE or not why:
+        return False
+    told = {_whose(one): one.at for one in alert.why}
+    facts = [(_whose(one), view.fact(one.of or subject, one.fact)) for one in why]
+    return all(fact is not None and whose in told and fact.since <= told[whose] for whose, fact in facts)
 
 
 def all_said(alert: Alert, why: tuple[Why, ...]) -> tuple[Why, ...]:

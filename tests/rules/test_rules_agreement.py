@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from gateway.events import Quality
+from gateway.events import Quality, SiteLoaded
 from gateway.instant import DAY, HOUR, MINUTE, SECOND
 from gateway.rules.bare import bare
 from gateway.rules.compound import Subject
@@ -417,3 +417,59 @@ def test_a_silence_of_a_button_that_the_disk_heard_later_waits_for_a_person_too(
     core.wait(core.at + HOUR)
     assert {"returned", "closed"}.isdisjoint(core.said("missing"))
     assert core.ask("close", "missing", reason="looked") == "done"
+
+
+# A rule of a state that was one of an event for a while
+
+
+@pytest.fixture
+def edited(house):
+    """``edited(core, rules)``: the site file says this from now on."""
+
+    def edit(core, rules):
+        core.forget().die(house(rules))
+        core.give(SiteLoaded("f"))
+        core.wait(core.at)
+        return core
+
+    return edit
+
+
+@pytest.fixture(params=[False, True], ids=["unanswered", "answered"])
+def open_door(request, make):
+    core = make(STATE)
+    core.entry("door.opened", "k1", SECOND, seq=1)
+    if request.param:
+        core.ask("ack", "fire", on_site=True)
+    core.wait(MINUTE)
+    return core
+
+
+@pytest.mark.parametrize("delay", ["", "  on_delay: 1min\n"])
+def test_what_stood_all_the_time_its_rule_waited_for_an_event_calls_nobody_anew(open_door, edited, delay):
+    """Was: it *came back* when the rule was one of a state again, and called everybody who had answered or was called already."""
+    edited(open_door, EVENT)
+    open_door.wait(5 * MINUTE)
+    edited(open_door, STATE + delay)
+    open_door.wait(10 * MINUTE)
+    assert "re-alarmed" not in open_door.said("fire")
+    open_door.forget().entry("door.closed", "k2", 11 * MINUTE, seq=2)
+    assert open_door.said("fire") == ["returned"]
+    open_door.forget().entry("door.opened", "k3", 30 * MINUTE, seq=3)
+    open_door.wait(32 * MINUTE)
+    assert open_door.said("fire")[:2] == ["re-alarmed", "told"], "and its watch follows it"
+
+
+def test_what_went_and_came_back_meanwhile_alarms_again(open_door, edited):
+    edited(open_door, EVENT)
+    open_door.entry("door.closed", "k2", 2 * MINUTE, seq=2)
+    open_door.entry("door.opened", "k3", 3 * MINUTE, seq=3)
+    assert edited(open_door, STATE).said("fire")[0] == "re-alarmed"
+
+
+def test_a_state_that_an_event_has_told_nobody_of_alarms(make, edited):
+    core = make(EVENT)
+    core.entry("door.opened", "k1", SECOND, seq=1)
+    core.entry("access.denied", "k2", MINUTE, seq=2)
+    core.ask("ack", "fire", on_site=True)
+    assert edited(core, STATE).said("fire") == ["re-alarmed", "told"]
