@@ -55,10 +55,12 @@ class Waits(Struct, frozen=True):
 
     ms: dict[str, dict[str, int]] = {}
     """Subject -> fact -> maximum age."""
+    not_before: dict[str, dict[str, int]] = {}
+    """Subject -> fact -> listening time: what waits for less than it did is missed no sooner than that."""
 
 
 _NO_CLOCK = ClockRow()
-_CLOCK_KEY = ("clock",)
+_CLOCK_KEY, _SAID_KEY = ("clock",), ("said",)
 _NUMBER = (float, int)
 _replace = msgspec.structs.replace
 
@@ -73,7 +75,7 @@ class FactBoard:
         self.waits: Table[Waits] = Table("waits", Waits)
         self.graces: Table[Grace] = Table("grace", Grace)
         """By device (testing.py)."""
-        self._facts, self._clocks = self.rows.by_key, self.clock_row.by_key
+        self._facts, self._clocks, self._waits = self.rows.by_key, self.clock_row.by_key, self.waits.by_key
         self.coverage = Coverage()
         self.away = AwayBook(self)
         self._ages = {
@@ -117,7 +119,7 @@ class FactBoard:
         if before is None or not same or before.quality is not quality:
             return True
         max_age = self._ages.get(key)
-        return max_age is not None and heard >= before.heard + max_age
+        return max_age is not None and heard >= self._missed_from(key, before.heard, max_age)
 
     def begin_graces(self, asleep: Instant, at: Instant) -> None:
         """A run begins, after one that ended when it was ``asleep``: of tests that were believed then nobody knows whether they go on."""
@@ -172,25 +174,30 @@ class FactBoard:
         """Wait for supervised facts that the site names and nobody has reported, and anew for those it waited for longer until now, or
         not at all: for those no later than it did. Restarts begin no wait anew, and nor does an edit for what is missing already.
         """
-        before = self.waits.get("said")  # None: by the first site file, or by an earlier version, that kept none
-        said: dict[str, dict[str, int]] = {}
+        before = self._waits.get(_SAID_KEY)  # None: by the first site file, or by an earlier version, that kept none
+        said, now = Waits({}, {}), at - self.clock.blind_ms
         for key, wait in self._ages.items():
             subject, name = key
-            said.setdefault(subject, {})[name] = wait
-            fact = self._facts.get(key)
+            said.ms.setdefault(subject, {})[name] = wait
+            fact, waited = self._facts.get(key), before.ms.get(subject, {}).get(name) if before else None
             if fact is None:
                 self.hear(key, None, Quality.COMMS, at)
+            elif waited is not None:
+                # Kept beside, for the file may be taken back: what it said meanwhile must leave nobody waiting for longer than either.
+                until = min(now + wait, self._missed_from(key, fact.heard, waited))
+                if until > fact.heard + wait:
+                    said.not_before.setdefault(subject, {})[name] = until
             elif before is not None:
-                self._wait_anew(key, fact, before.ms.get(subject, {}).get(name), wait, at - self.clock.blind_ms)
-        if before is None or before.ms != said:
-            self.waits.put(Waits(said), "said")
+                self.rows.set(key, _replace(fact, heard=now))
+        if before != said:
+            self.waits.set(_SAID_KEY, said)
 
-    def _wait_anew(self, key: FactKey, fact: Fact, waited: int | None, wait: int, now: int) -> None:
-        """Of what it waits for by now: no sooner than the new wait says, and no later than the old one did. ``now``: listening time."""
-        if waited is None:
-            self.rows.set(key, _replace(fact, heard=now))
-        elif wait < waited and now < fact.heard + waited:
-            self.rows.set(key, _replace(fact, heard=min(now, fact.heard + waited - wait)))
+    def _missed_from(self, key: FactKey, heard: int, wait: int) -> int:
+        """When what was heard then is missing, in listening time."""
+        said = self._waits.get(_SAID_KEY)
+        if said is None or not said.not_before:
+            return heard + wait
+        return max(heard + wait, said.not_before.get(key[0], {}).get(key[1], 0))
 
     def forget_strangers(self) -> None:
         """Drop what is known of subjects that are no more, and of points they have no more: should one come back, it is new, and neither
@@ -246,7 +253,7 @@ class FactBoard:
             return None
         fact, clock = self._facts.get((subject, name)), self.clock
         heard = fact.heard if fact is not None else clock.heard_from
-        return Instant(heard + max_age + clock.blind_ms)
+        return Instant(self._missed_from((subject, name), heard, max_age) + clock.blind_ms)
 
     def is_supervised(self, key: FactKey) -> bool:
         """Whether the fact may not fall silent."""

@@ -97,3 +97,41 @@ def test_what_it_has_no_more_is_not_what_it_says_when_it_has_it_again(core, hous
     assert core.said("water") == []
     core.read("water", "water", True, MINUTE)
     assert core.said("water") == ["raised", "told"]
+
+
+@pytest.mark.parametrize(
+    "edits", [[(4, 3), (5, 12)], [(4, 3), (5, 12), (6, 3), (7, 12), (8, 11), (9, 12)], [(4, 3), (5, 4), (6, 12)]]
+)
+def test_a_shorter_wait_that_is_taken_back_was_never_said(core, waits, edits):
+    """Was: it began when the shorter one was said, so the button was missed hours later than by either file, or never."""
+    core.read("button", "heard", -60, SECOND)
+    for hour, wait in edits:
+        core.wait(hour * HOUR)
+        waits(core, wait * HOUR)
+    core.wait(12 * HOUR - MINUTE)
+    assert core.said("missing") == []
+    core.wait(12 * HOUR + MINUTE)
+    assert core.said("missing") == ["raised", "told"]
+
+
+def test_a_wait_between_two_misses_nobody_later_than_the_shorter_did(core, waits):
+    core.read("button", "heard", -60, SECOND)
+    core.wait(4 * HOUR)
+    waits(core, 3 * HOUR)
+    core.wait(5 * HOUR)
+    waits(core, 4 * HOUR)
+    core.wait(7 * HOUR - MINUTE)
+    assert core.said("missing") == []
+    core.wait(7 * HOUR + MINUTE)
+    assert core.said("missing") == ["raised", "told"]
+
+
+def test_who_was_heard_since_is_waited_for_by_the_shorter_wait_alone(core, waits):
+    core.wait(4 * HOUR)
+    waits(core, 3 * HOUR)
+    core.read("button", "heard", -60, 5 * HOUR)
+    core.wait(8 * HOUR - MINUTE)
+    assert core.said("missing") == []
+    core.die()
+    core.wait(8 * HOUR + MINUTE)
+    assert core.said("missing") == ["raised", "told"]
