@@ -165,8 +165,9 @@ class Alert(Struct, frozen=True):
     answered_before: tuple[str, ...] = ()
     """Who answered earlier since it last alarmed: a second answer of theirs stops no climb."""
     on_site: bool = False
+    stood_from: Instant | None = None
+    """Since when its condition stands. None: an earlier version kept it."""
     regrade_due: Instant | None = None
-    regrade_step: int = 0
     silenced: bool = False
     worst_said: Why | None = None
     """The number furthest beyond its limit; one step further the condition *worsens* and re-alarms. None: no number was."""

@@ -382,9 +382,12 @@ class Engine:
         """What comes before any deadline of the downtime; where nobody knows how long that was, climbs move on once the site is loaded."""
         self.register.leap(boot.losses)
         self._agreement.reach(stamped.at, stamped.id)
-        self.register.relay_ladders()  # a rung that the site file left out meanwhile is due no more, the one above it may be
+        asleep = Instant(stamped.at - (boot.downtime_ms or 0))
+        self.register.relay_ladders(
+            asleep
+        )  # a rung that the site file left out meanwhile is due no more, the one above it may be
         if boot.downtime_ms is not None:
-            self._dispose(stamped.at, Instant(stamped.at - boot.downtime_ms))
+            self._dispose(stamped.at, asleep)
         self._count_as_blind(boot, stamped.at)
 
     def _count_as_blind(self, boot: Boot, at: Instant) -> None:
@@ -444,7 +447,7 @@ class Engine:
             self.register.outlive(alert.id, stamped.at, gone=not (drills.is_test(alert) or self._is_known(alert)))
             self.register.shorten_shelf(alert.id, stamped.at, longest_shelf_ms(alert, self.compound))
         self._agreement.reach(stamped.at, stamped.id)
-        self.register.relay_ladders()
+        self.register.relay_ladders(stamped.at)
         self._call_where_pressed(stamped.at)
         self.board.forget_strangers()
         self._wants.forget_strangers()

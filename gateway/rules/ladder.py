@@ -168,7 +168,8 @@ def after_unknown_downtime(alert: Alert, at: Instant, grid: GridPlan) -> Alert:
 
 
 def relay(alert: Alert, grid: GridPlan) -> Alert:
-    """The ladder was laid anew: the next rung is the first that is left above those told in this climb, at its new time.
+    """The ladder was laid anew: the next rung is the first that is left above those told in this climb, at its new time, or at the old one
+    if that is sooner: nobody who waits is called later for an edit.
 
     A climb is never taken back, and what the new ladder wanted told by now is told at once. One that ended goes on where the
     ladder has become longer.
@@ -183,6 +184,8 @@ def relay(alert: Alert, grid: GridPlan) -> Alert:
         return msgspec.structs.replace(alert, next_rung=None, climb_due=None)
     rung, delay = left[0]
     due = None if alert.climb_due is None else Instant(alert.climb_from + delay)
+    if due is not None and alert.climb_due is not None and rung is alert.next_rung:
+        due = min(due, alert.climb_due)
     return msgspec.structs.replace(alert, next_rung=rung, climb_due=due)
 
 

@@ -28,7 +28,7 @@ from gateway.alerts import (
     building_of,
 )
 from gateway.instant import Instant
-from gateway.rules import calls, ladder, lifecycle
+from gateway.rules import calls, grading, ladder, lifecycle
 from gateway.rules.compound import Compound, Rule, Subject, within
 from gateway.rules.conditions import furthest
 from gateway.rules.deadlines import Deadlines
@@ -154,7 +154,6 @@ class AlertRegister:
         """A new alert: raised, then told to every rung that is due at once; of a test, to the building alone."""
         place = subject if rule.members else self.compound.subjects[subject].place
         identity = self._identity(rule.id, subject, occasion, momentary=rule.momentary)
-        first = rule.regrades[0].after_ms if rule.regrades else None
         worst = furthest(rule.when, why)
         alert = Alert(
             id=identity,
@@ -171,14 +170,13 @@ class AlertRegister:
             latch=rule.latch,
             momentary=rule.momentary,
             silent=rule.silent,
-            regrade_due=None if first is None else Instant(at + first),
             worst_said=None if worst is None else worst[1],
             suppression=Suppression.NONE if tested_until is None else Suppression.BY_DESIGN,
             drill=tested_until is not None,
             shelved_until=tested_until,
             origins=() if origin is None else (origin,),
         )
-        self._climb_from_start(self._say(ChangeKind.RAISED, alert, at), at)
+        self._climb_from_start(self._say(ChangeKind.RAISED, grading.stand(alert, rule, at), at), at)
 
     def test(self, drill: Drill, occasion: str, at: Instant, who: str, reason: str) -> str:
         """A person tests the chain: raised as a drill, told as far as was asked for. Answers the alert's id."""
@@ -203,7 +201,7 @@ class AlertRegister:
         again = lifecycle.re_alarm(self._with_reasons(alert, why, anew=anew))
         again = _replace(again, occurrences=alert.occurrences + 1)
         if alert.condition is Condition.NORMAL:
-            again = _replace(again, regrade_due=self._regrade_due(again, at))
+            again = grading.stand(again, self.compound.rules.get(alert.rule), at)
         said, elsewhere = self._say(ChangeKind.RE_ALARMED, again, at, reason=reason), self._called_elsewhere(alert)
         if alert.suppression is Suppression.SHELVED or (ladder.is_climbing(alert, at) and not elsewhere):
             return  # else it would never get past the rung before which it flaps
@@ -434,10 +432,10 @@ class AlertRegister:
             self.occasions.put(Occasions((*known.ids, identity)[-OCCASIONS_KEPT:]), rule, subject)
         return identity
 
-    def relay_ladders(self) -> None:
-        """The site may have laid other ladders: whoever climbs goes on from his rung on the new one."""
+    def relay_ladders(self, at: Instant) -> None:
+        """The site may have laid other ladders, and other grades, from this moment on: whoever climbs goes on from his rung on the new one."""
         for alert in self.open_alerts():
-            relaid = ladder.relay(alert, self.compound.grid)
+            relaid = ladder.relay(grading.wait(alert, self.compound.rules.get(alert.rule), at), self.compound.grid)
             if relaid != alert:
                 self._keep(relaid)
 
@@ -449,23 +447,11 @@ class AlertRegister:
 
     def _regrade(self, alert: Alert, at: Instant) -> None:
         """It has stood for so long; what has returned stands no more, and its time begins anew when it comes back."""
-        rule = self.compound.rules.get(alert.rule)
-        if alert.condition is Condition.NORMAL:
-            self._keep(_replace(alert, regrade_due=None))
-            return
-        if rule is None or alert.regrade_step >= len(rule.regrades):
-            return
-        step = rule.regrades[alert.regrade_step]
-        since = Instant((alert.regrade_due or at) - step.after_ms)
-        graded = _replace(alert, grade=step.grade, regrade_step=alert.regrade_step + 1)
-        graded = _replace(graded, regrade_due=self._regrade_due(graded, since))
-        self._say(ChangeKind.REGRADED, ladder.extend(graded, self.compound.grid), at)
-
-    def _regrade_due(self, alert: Alert, since: Instant) -> Instant | None:
-        """When it becomes a greater matter, if it stands from then on."""
-        rule = self.compound.rules.get(alert.rule)
-        following = rule.regrades[alert.regrade_step :] if rule is not None else ()
-        return Instant(since + following[0].after_ms) if following else None
+        graded = grading.regrade(alert, self.compound.rules.get(alert.rule), at)
+        if graded.grade is alert.grade:
+            self._keep(graded)
+        else:
+            self._say(ChangeKind.REGRADED, ladder.extend(graded, self.compound.grid), at)
 
     def _climb_from_start(self, alert: Alert, at: Instant) -> Alert:
         return self._told(alert, ladder.start(_replace(alert, called_to=""), at, self.compound.grid), at)

@@ -56,8 +56,12 @@ EDITS = {
         "{ gas-high: { latch: false }, smoke: { latch: false, priority: high } }",
         "{ tamper: { on_delay: 5min, off_delay: 1min } }",
         "{ gas-low: { grade: big, regrade: [ { after: 5min, grade: hard } ] } }",
+        "{ gas-low: { regrade: [ { after: 90d, grade: hard } ] } }",
     ),
-    "wet": ("", "by: flat", "by: stair", "regrade: [ { after: 5min, grade: big } ]", "on_delay: 0s"),
+    "wet": (
+        *("", "by: flat", "by: stair", "regrade: [ { after: 5min, grade: big } ]", "on_delay: 0s"),
+        "regrade: [ { after: 90d, grade: hard } ]",
+    ),
     "ladder": ("default", "slow", "short", "holes", "steep"),
     "standing": ("full", "thin", "nobody"),
     "outputs": ("all", "few", "elsewhere", "tied"),
@@ -381,8 +385,8 @@ def _standing(house):
 
 HARMLESS = [
     ("ladder", "slow"), ("ladder", "short"), ("ladder", "holes"), ("outputs", "few"), ("outputs", "elsewhere"), ("outputs", "tied"),
-    ("changes", EDITS["changes"][2]), ("changes", EDITS["changes"][3]), ("changes", EDITS["changes"][4]),
-    ("wet", EDITS["wet"][3]), ("wet", EDITS["wet"][4]),
+    ("changes", EDITS["changes"][2]), ("changes", EDITS["changes"][3]), ("changes", EDITS["changes"][5]),
+    ("wet", EDITS["wet"][4]), ("wet", EDITS["wet"][5]),
 ]  # fmt: skip
 """What takes no alert away, moves none and tells nobody sooner."""
 

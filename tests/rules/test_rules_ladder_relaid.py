@@ -138,3 +138,14 @@ def test_who_is_next_on_the_new_ladder_is_told_at_once_after_a_downtime_of_unkno
     core.restart(after=None, compound=house(LEAK, ladder=high({Rung.COMMUNITY: None})))
     core.wait(core.at)
     assert core.told("water")[-1] == ("street", 1)
+
+
+def test_whoever_is_called_next_is_called_no_later_for_an_edit():
+    """Was: a ladder that waits longer was laid, and whoever was to be called in a minute was called in ten."""
+    alert, laid = _climbing(OLD)
+    slow = _laid({**OLD, Rung.GRID: 600_000, Rung.COMMUNITY: 900_000})
+    relaid = ladder.relay(alert, slow)
+    assert (relaid.next_rung, relaid.climb_due) == (Rung.GRID, 61_000)
+    told = ladder.climb(relaid, Instant(61_000), slow, ladder.Because.DUE)
+    assert (told.next_rung, told.climb_due) == (Rung.COMMUNITY, 901_000), "who comes after goes by the new one"
+    assert ladder.relay(relaid, laid) == alert
