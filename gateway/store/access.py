@@ -38,6 +38,8 @@ class Access:
         self._condemned = self._doubt = ""
         self.created = False
         """Whether there was no file before."""
+        self.puts_off = False
+        """Whether so much was put off that somebody should ``bring_in`` it."""
         self._rebuilding = Rebuilding(path)
         self.notes: list[str] = []
         """What was found amiss."""
@@ -195,6 +197,13 @@ class Access:
         finally:
             if self.connection is not None:
                 dialling.checkpoint_at(self.connection, 1)
+            self.puts_off = dialling.is_log_long(self._path)
+
+    def bring_in(self) -> None:
+        """Bring into the file what was put off. Raises StoreFault."""
+        self.puts_off = False  # whatever comes of it: whoever puts off more makes it due again
+        with self.reading() as connection:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def mend(self) -> None:
         """Open or replace the file now, where the next transaction would. Raises StoreFault."""

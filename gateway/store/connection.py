@@ -6,7 +6,9 @@ NORMAL lost acknowledged records). sqlite.org: wal.html, pragma.html, rescode.ht
 
 from __future__ import annotations
 
+import bisect
 import contextlib
+import os
 import sqlite3
 import tempfile
 from pathlib import Path
@@ -19,6 +21,8 @@ from gateway.store import seals
 _BUSY_MS = 5_000  # a person's sqlite3 shell may hold the file for a moment
 _CHECKPOINT_PAGES = 1_000  # 4 MB: ~150 alerts share one write of the pages they all touch
 _LOG_LIMIT = 8 << 20  # bytes the log may keep after a burst
+_LOG_HEAD, _FRAME_HEAD = 32, 24  # bytes (sqlite.org/fileformat2.html, 4.1)
+_SALTS = slice(16, 24)  # of the log's head; each frame has them behind its first 8 bytes
 
 _DISK = frozenset(
     {
@@ -92,6 +96,22 @@ def dial(path: Path) -> sqlite3.Connection:
 def checkpoint_at(connection: sqlite3.Connection, times: int) -> None:
     """At so many times the usual length a commit also brings SQLite's log into the file: two syncs more, and most of the writing."""
     connection.execute(f"PRAGMA wal_autocheckpoint = {times * _CHECKPOINT_PAGES}")
+
+
+def is_log_long(path: Path) -> bool:
+    """Whether a commit of the usual kind would bring SQLite's log into the file. Never raises: where nobody can tell it is not.
+
+    What was written since the log was begun anew has the salts of its head, and lies before all that has not.
+    """
+    try:
+        with path.with_name(path.name + "-wal").open("rb", buffering=0) as log:
+            head = os.pread(log.fileno(), _LOG_HEAD, 0)
+            frame = _FRAME_HEAD + int.from_bytes(head[8:12], "big")
+            frames = range(_LOG_HEAD, os.fstat(log.fileno()).st_size - frame + 1, frame)
+            behind = bisect.bisect_left(frames, True, key=lambda at: os.pread(log.fileno(), 8, at + 8) != head[_SALTS])
+    except OSError:
+        return False
+    return behind >= _CHECKPOINT_PAGES
 
 
 def dial_readonly(path: Path) -> sqlite3.Connection:

@@ -56,8 +56,6 @@ FOLD_BYTES = 1 << 20
 """A log of this size, or weight, is to be folded: some 250 alerts, or 80 minutes of restless air; a second's work on a memory card."""
 FOLD_LIMIT = 4 * FOLD_BYTES
 """A log of this size is folded by the commit that meets it, should nobody have done it before."""
-CHECKPOINT_BYTES = 4 * FOLD_BYTES
-"""So much was folded when SQLite's log is brought into the file: some 1,100 pages, about when a commit would do it by itself."""
 ROOM = "log"  # note: so long is the log
 
 
@@ -95,8 +93,6 @@ class Database:
         """Highest sequence of each lane, so that no commit has to look through a backlog; empty: look."""
         self._unfoldable = False
         """The last fold was refused: no commit is taken before one succeeds."""
-        self._passed_on = 0
-        """Weight of what was folded and may be in SQLite's log alone."""
         self._notes: list[str] = []
         self._noted_room = 0
         self._serial = 0
@@ -359,14 +355,14 @@ class Database:
             return None
         if self._log.room != self._noted_room:
             return self._note_room
-        if self._passed_on >= CHECKPOINT_BYTES:
-            return self._checkpoint
+        if self._access.puts_off:
+            return self.bring_in
         return self._log.lay_out if self._log.is_short else None
 
-    def _checkpoint(self) -> None:
-        self._passed_on = 0  # whatever comes of it: another fold makes it due again
-        with self._access.reading() as connection:
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    def bring_in(self) -> None:
+        """Bring SQLite's log into its file where folds made it long. Raises StoreFault."""
+        if self._access.puts_off:
+            self._access.bring_in()
 
     def _note_room(self) -> None:
         with self._access.writing() as connection:
@@ -431,8 +427,6 @@ class Database:
             log.critical("fold_failed", error=type(bug).__name__)
             found = self._write_in(taken, Folder.write_carefully, along)
         self._unfoldable = False
-        if enough:
-            self._passed_on += taken.weight
         self._unfolded = self._unfolded.behind(taken.last)
         if not self._unfolded and not self._log.sick:  # sick: what was refused may lie there, in no table yet
             self._log.restart()

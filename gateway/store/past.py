@@ -122,6 +122,7 @@ class Past:
 
     async def person_rows(self, person: str) -> list[JournalRow]:
         """All that the journal says of a person, oldest first, looked for in blocks between which others go. Raises StoreFault."""
+        await self._worker.fold()
         since, last = await self._worker.ask(lambda database: database.disclosure.ends())
         since, found = since - 1, list[JournalRow]()
         while since < last:

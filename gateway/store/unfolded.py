@@ -45,13 +45,11 @@ class Taken:
         self._held, self._enough = held, enough
         self.last = 0
         """Serial number of the newest."""
-        self.weight = 0
-        """Of all of them."""
 
     def __iter__(self) -> Iterator[Entry]:
-        least, self.weight = self.last, 0
+        least = self.last
         for held in self._held:
-            self.last, self.weight = held.serial, self.weight + held.weight
+            self.last = held.serial
             yield held.entry()
             if held.serial >= least and self._enough():
                 return

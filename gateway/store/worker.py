@@ -72,7 +72,8 @@ class Worker:
         self._closed = False
         self._running: dict[asyncio.Future[Any], float] = {}
         self._keeping: asyncio.Future[object] | None = None
-        self._hurried = False
+        self._folded = self._hurried = False
+        """The last job for the log was a fold; the gateway is to stop."""
         self.after_job: Callable[[], None] = lambda: None
         """Called behind each job, whoever gave it: any of them may have had to mend the database."""
         self._told, self._unkept = Told(folder), Unkept(folder)
@@ -154,9 +155,13 @@ class Worker:
             return
         if alert_waits and not database.fold_overdue:
             return
-        # A fold before any chore: one that the disk refuses must not keep it back, and a log that was folded is not short.
+        # A fold before any chore, for a log that was folded is not short. Behind each of many a chore: a chore that the disk
+        # refuses must not keep back folds, nor they what bounds SQLite's log.
+        due = database.fold_due
+        chore = None if due and not self._folded else database.chore()
+        self._folded = chore is None
         fold = functools.partial(self._fold, database, asyncio.get_running_loop().time)
-        job = fold if database.fold_due else database.chore()
+        job = chore or (fold if due else None)
         if job is not None:
             self._keeping = self._submit(job)
             self._keeping.add_done_callback(self._kept_log)
@@ -169,8 +174,8 @@ class Worker:
     async def fold(self) -> None:
         """All that the commit log holds, a job at a time, between which others have their turn. Raises StoreFault."""
         now = asyncio.get_running_loop().time
-        while await self.ask(lambda database: self._fold(database, now)):
-            pass
+        while await self.ask(lambda database: self._fold(database, now)) and not self._hurried:
+            self.later(Database.bring_in)
 
     def _fold(self, database: Database, now: Callable[[], float]) -> bool:
         """In the disk's thread, where none of the time is spent waiting for a turn. Whether there is more."""

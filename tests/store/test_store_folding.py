@@ -9,6 +9,7 @@ import sqlite3
 import threading
 import time
 import tracemalloc
+from collections import Counter
 
 import pytest
 from instruments.waiting import until
@@ -18,6 +19,7 @@ from gateway.faults import StoreFault
 from gateway.store import database as database_module
 from gateway.store import store as store_module
 from gateway.store import tables
+from gateway.store.database import NAME as DATABASE
 from gateway.store.database import Database
 from gateway.store.folding import Folder
 from gateway.store.jobs import gather
@@ -228,6 +230,98 @@ def test_a_round_of_tidying_folds_the_log_with_commits_between(tmp_path, make_pa
 
     asyncio.run(life())
     assert done == ["commit"] * 19 + ["folded", "commit"] + ["folded"] * 19
+
+
+def test_however_long_alerts_pour_no_commit_and_no_fold_brings_sqlites_log_into_the_file(
+    tmp_path, make_part, monkeypatch
+):
+    """Was: while there was more to fold no chore had its turn, until a fold met 16 MB of SQLite's log and took 3 s."""
+    monkeypatch.setattr(database_module, "FOLD_BYTES", 4_000)
+    monkeypatch.setattr("gateway.store.worker.FOLD_S", 0.0)
+    monkeypatch.setattr("gateway.store.connection._CHECKPOINT_PAGES", 100)
+    wrote = Counter()
+
+    def watch(owner, name):
+        real = getattr(owner, name)
+
+        def watched(*values):
+            before = (tmp_path / DATABASE).stat().st_mtime_ns
+            answer = real(*values)
+            wrote[name] += (tmp_path / DATABASE).stat().st_mtime_ns != before
+            return answer
+
+        monkeypatch.setattr(owner, name, watched)
+
+    async def life():
+        store = Store(tmp_path)
+        await store.start()
+        for owner, name in ((Database, "commit"), (Database, "fold"), (Database, "bring_in")):
+            watch(owner, name)
+        for n in range(1, 200):
+            assert await store.put(make_part(n))
+        seen = Counter(wrote)
+        assert await store.stop()
+        return seen
+
+    seen = asyncio.run(life())
+    assert seen["bring_in"] > 1
+    assert seen["commit"] == seen["fold"] == 0
+
+
+def test_no_round_of_tidying_brings_sqlites_log_into_the_file_in_a_fold(tmp_path, make_part, monkeypatch):
+    monkeypatch.setattr("gateway.store.worker.FOLD_S", 0.0)
+    monkeypatch.setattr("gateway.store.connection._CHECKPOINT_PAGES", 100)
+    at_folds, fold = [], Database.fold
+
+    def watched(*values):
+        before = (tmp_path / DATABASE).stat().st_mtime_ns
+        more = fold(*values)
+        at_folds.append((tmp_path / DATABASE).stat().st_mtime_ns != before)
+        return more
+
+    async def life():
+        store = Store(tmp_path)
+        await store.start()
+        for n in range(1, 100):
+            assert await store.put(make_part(n))
+        monkeypatch.setattr(Database, "fold", watched)
+        await store.tidying._tidy()
+        assert await store.stop()
+
+    asyncio.run(life())
+    assert len(at_folds) >= 99
+    assert not any(at_folds)
+
+
+def test_who_looks_for_a_person_has_the_log_folded_a_part_at_a_time(tmp_path, make_part, monkeypatch):
+    monkeypatch.setattr("gateway.store.worker.FOLD_S", 0.0)
+    jobs, fold, write = [], Database.fold, Folder._write
+
+    def begin(*values):
+        jobs.append(0)
+        return fold(*values)
+
+    def count(folder, entry):
+        jobs[-1] += 1
+        write(folder, entry)
+
+    monkeypatch.setattr(Database, "fold", begin)
+    monkeypatch.setattr(Folder, "_write", count)
+
+    async def life():
+        store = Store(tmp_path)
+        await store.start()
+        for n in range(1, 20):
+            row = JournalRow(n, f"run.{n}", "entry", b"", person="p")
+            assert await store.put(structs.replace(make_part(n), journal=(row,)))
+        assert len(await store.past.person_rows("p")) == 19
+        seen = list(jobs)
+        assert await store.stop()
+        return seen
+
+    seen = asyncio.run(life())
+    assert sum(seen) == 19
+    assert max(seen) == 1
 
 
 def test_nobody_having_folded_it_a_commit_does_at_the_limit(tmp_path, make_batch, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import threading
@@ -11,6 +12,7 @@ import pytest
 from instruments.waiting import until
 
 from gateway.faults import StoreFault
+from gateway.store import connection as dialling
 from gateway.store.commit_log import NAME, CommitLog
 from gateway.store.database import NAME as DATABASE
 from gateway.store.database import Database
@@ -176,9 +178,26 @@ def test_a_fold_leaves_the_file_itself_to_a_job_of_its_own(tmp_path):
         database.fold(lambda: False)
         assert written() == before
         checkpoint = database.chore()
-        assert (checkpoint is None) == bool(fold % 4), "they share the writing of the pages that each changes"
+        assert (checkpoint is None) == bool(fold % 3), "they share the writing of the pages that each changes"
         if checkpoint is not None:
             checkpoint()
             assert written() > before
             before = written()
     database.close()
+
+
+def test_how_long_sqlites_log_is_is_known_in_every_round_of_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("gateway.store.connection._CHECKPOINT_PAGES", 40)
+    path, seen = tmp_path / DATABASE, []
+    path.touch()
+    assert not dialling.is_log_long(path)
+    with contextlib.closing(dialling.dial(path)) as connection:
+        connection.execute("CREATE TABLE pages (body)")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        for count in (10, 100, 5, 20, 19, 60, 30, 41, 45, 1):
+            connection.execute("INSERT INTO pages VALUES (?)", (os.urandom(count * 4_000),))
+            seen.append(dialling.is_log_long(path))
+            if count != 20:  # and once it goes on where it is
+                _, frames, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                assert seen[-1] == (frames >= 40)
+    assert seen == [False, True, False, False, True, True, False, True, True, False]
