@@ -116,11 +116,25 @@ class Tally:
             together.add(*latencies)
         return together
 
-    def add(self, unit: int, name: str, by: int = 1) -> None:
-        """Counts something of one unit, and so of the line."""
+    def asked(self, unit: int) -> None:
+        """One more request; as ``add``, but that costs five times as much, at each of them."""
+        self._of(unit).requests += 1
+        self.line.requests += 1
+
+    def answered(self, unit: int) -> None:
+        """One more answer; as ``asked``."""
+        self._of(unit).answers += 1
+        self.line.answers += 1
+
+    def _of(self, unit: int) -> Counters:
         counters = self.units.get(unit)
         if counters is None:
             counters = self.units[unit] = Counters()
+        return counters
+
+    def add(self, unit: int, name: str, by: int = 1) -> None:
+        """Counts something of one unit, and so of the line."""
+        counters = self._of(unit)
         setattr(counters, name, getattr(counters, name) + by)
         setattr(self.line, name, getattr(self.line, name) + by)
 

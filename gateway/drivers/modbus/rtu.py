@@ -162,7 +162,7 @@ class RtuLine(Asking):
         await self._silence(self._gaps.get(request.unit, 0.0))
         self._owing[request.unit].forget(asyncio.get_running_loop().time())
         self._transmit(request)
-        self.tally.add(request.unit, "requests")
+        self.tally.asked(request.unit)
         waited_s = self.timeout_s(request.unit, timeout_ms, reads=request.reads)
         wait = waited_s + self._bytes_s(request)
         return await self._await_answer(request, asyncio.get_running_loop().time(), wait)
@@ -215,7 +215,7 @@ class RtuLine(Asking):
         if found.exception is not None:
             self.tally.add(request.unit, "exceptions")
             raise Refused(found.exception)
-        self.tally.add(request.unit, "answers")
+        self.tally.answered(request.unit)
         return found.body
 
     def _took(self, request: Request, asked_at: float) -> float:
