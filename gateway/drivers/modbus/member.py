@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
@@ -168,5 +169,10 @@ class Member:
 
 def key(block: Block) -> str:
     """What the installer is told of a block that is refused or not answered: ``holding 0-9``."""
-    last = block.address + block.count - 1
-    return f"{block.space} {block.address}" + (f"-{last}" if block.count > 1 else "")
+    return _told(*block.question)
+
+
+@functools.lru_cache(maxsize=1024)  # asked thrice for each answer
+def _told(space: Space, address: int, count: int) -> str:
+    last = address + count - 1
+    return f"{space} {address}" + (f"-{last}" if count > 1 else "")

@@ -28,13 +28,14 @@ class OverloadWatch:
         """A window begins: when the bus is there, and again at the end of each."""
         self._began, self._before = at, turns
 
-    def look(self, at: float, turns: Turns) -> bool:
-        """Whether a window is over; ``turns`` are all so far."""
-        if at - self._began < self._window_s:
-            return False
+    def is_over(self, at: float) -> bool:
+        """Whether the window is over, so that a look is due. Asked at each turn, which all turns are too much to be told at."""
+        return at - self._began >= self._window_s
+
+    def look(self, at: float, turns: Turns) -> None:
+        """One window is over and the next begins; ``turns`` are all so far."""
         self.last = turns.since(self._before)
         self.begin(at, turns)
-        return True
 
     def news(self) -> bool | None:
         """Whether the bus is overloaded by its last window, if that is another answer than before."""

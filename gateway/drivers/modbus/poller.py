@@ -305,7 +305,9 @@ class BusPoller:
 
     def _let_pay(self, member: Member, block: Block) -> None:
         """Where an answer is still owed for this block, those that look like it must have their turn, too."""
-        if member.owes(block):
+        if not self.line.free_at(member.unit):  # it owes nothing at all
+            member.quiet.pop(block.form, None)
+        elif member.owes(block):
             waits = (self.line.free_at(member.unit, question=rival.question) for rival in member.rivals(block))
             member.quiet[block.form] = max(waits, default=0.0)
 

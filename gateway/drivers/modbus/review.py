@@ -35,10 +35,10 @@ class Review:
 
     def look_back(self, at: float) -> bool | None:
         """Once a minute: whether the bus is overloaded, where that is another answer than before."""
-        turns = self._schedule.turns
-        self._tally.line.skipped = turns.skipped
-        if not self.overload.look(at, turns):
+        self._tally.line.skipped = self._schedule.skipped
+        if not self.overload.is_over(at):
             return None
+        self.overload.look(at, self._schedule.turns)
         last = self.overload.last
         if last.skipped:
             log.warning("cycles_skipped", bus=self._bus, turns=last.skipped, parts=_percents(last))

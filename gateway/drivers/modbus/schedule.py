@@ -169,6 +169,11 @@ class Schedule:
         """All so far."""
         return Turns(tuple(self._taken), tuple(self._skipped))
 
+    @property
+    def skipped(self) -> int:
+        """Turns left out so far, of all classes."""
+        return sum(self._skipped)
+
     def replace(self, device: str, slots: Iterable[Slot]) -> None:
         """Forget what was planned for a device and plan this instead."""
         for slot in self._of.get(device, ()):

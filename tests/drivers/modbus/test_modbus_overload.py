@@ -21,8 +21,9 @@ def played(*minutes):
     watch.begin(0.0, Turns())
     for n, (more, left_out) in enumerate(minutes, 1):
         taken, skipped = taken + more, skipped + left_out
-        assert not watch.look(n * WINDOW_S - 0.1, turns(0, 0, taken, skipped))
-        assert watch.look(n * WINDOW_S, turns(0, 0, taken, skipped))
+        assert not watch.is_over(n * WINDOW_S - 0.1)
+        assert watch.is_over(n * WINDOW_S)
+        watch.look(n * WINDOW_S, turns(0, 0, taken, skipped))
         said.append(watch.news())
     return said
 
@@ -41,7 +42,7 @@ def test_a_minute_without_any_turn_is_no_overload():
 def test_alarms_left_out_count_for_themselves():
     watch = OverloadWatch()
     watch.begin(0.0, turns(10, 0, 1000, 5))
-    assert watch.look(WINDOW_S, turns(14, 5, 2000, 10))
+    watch.look(WINDOW_S, turns(14, 5, 2000, 10))
     assert watch.last == turns(4, 5, 1000, 5)
     assert watch.news() is True
 
