@@ -112,6 +112,8 @@ def decode(words: Sequence[int], spec: PointSpec, beside: Mapping[str, Decoded] 
 
 
 def _number(words: Sequence[int], spec: PointSpec, beside: Mapping[str, Decoded]) -> Decoded:
+    if spec.type == "uint16" and not (spec.order or spec.shift or spec.invalid) and spec.mask is None:
+        return _meaning(words[0], spec, beside)  # most points: the word is the number
     data = _arrange(words, spec.order)
     if spec.type in _BYTE:
         data = data[:1] if spec.type.endswith("h") else data[1:]

@@ -15,6 +15,7 @@ from collections.abc import Collection, Sequence
 from msgspec import Struct
 
 from gateway.drivers.modbus.codec import Decoded, decode, width
+from gateway.drivers.modbus.line import Question
 from gateway.drivers.modbus.plan import Block, refresh_s
 from gateway.events import Quality, Reading, Scalar
 from gateway.site.model import ModbusDevice
@@ -42,6 +43,14 @@ class _Beat(Struct):
     since: float
 
 
+class _Whole(Struct, gc=False):
+    """An answer of which there was nothing to tell; until then there is nothing to tell of the same one either."""
+
+    block: Block
+    answer: Sequence[int]
+    until: float
+
+
 class _Told(Struct, gc=False):
     value: Scalar | None
     quality: Quality
@@ -64,6 +73,8 @@ class Points:
         self._warming = self._was_warming = False
         self._read: dict[str, tuple[Sequence[int], Decoded]] = {}
         """What was read last of a point, and what that means: the same words mean the same."""
+        self._same: dict[Question, _Whole] = {}
+        """What was answered last, of blocks all of whose points stand for themselves."""
         self._words: dict[str, tuple[int, ...]] = {}
         """Of the points whose scale another point tells: what was read last."""
         self._beats: dict[str, _Beat] = {}
@@ -76,6 +87,8 @@ class Points:
         if self._warm_at == _AWAY:
             self._warm_at = at + self._warm_up_s
         self._warming = at < self._warm_at
+        if not asked and self._is_same(block, answer, at):
+            return []
         for spec in block.points:
             start = spec.address - block.address
             words = answer[start : start + self._widths[spec.name]]
@@ -85,7 +98,21 @@ class Points:
                 seen = self._decoded(spec, words)
                 self._now[spec.name] = self._beating(spec, seen, at) if spec.moves_within_ms else seen
         self._scale()
-        return self._due(at, [spec.name for spec in block.points], asked)
+        names = [spec.name for spec in block.points]
+        readings = self._due(at, names, asked)
+        self._remember(block, answer, names)
+        return readings
+
+    def _is_same(self, block: Block, answer: Sequence[int], at: float) -> bool:
+        """Most answers are those of before: to compare them whole costs a fifth of looking at each point."""
+        whole = self._same.get(block.question)
+        return whole is not None and whole.answer == answer and at < whole.until
+
+    def _remember(self, block: Block, answer: Sequence[int], names: Sequence[str]) -> None:
+        self._same = {at: whole for at, whole in self._same.items() if not _overlap(whole.block, block)}
+        if not (self._statuses or self._words or self._warming):
+            until = min(self._told[name].at + self._refresh[name] for name in names)
+            self._same[block.question] = _Whole(block, answer, until)
 
     def _decoded(self, spec: PointSpec, words: Sequence[int]) -> Decoded:
         read = self._read.get(spec.name)
@@ -117,6 +144,7 @@ class Points:
 
     def _drop(self, now: dict[str, Decoded]) -> None:
         """These are not what was read before."""
+        self._same.clear()
         for name in now:
             self._words.pop(name, None)
             self._beats.pop(name, None)
@@ -158,6 +186,8 @@ class Points:
 
         One that was away and has not spoken of itself since is as it was.
         """
+        if not (self._statuses or self._alarms):
+            return None
         overlay = self._overlay()
         if overlay is not None:
             alarms = (name for name in self._alarms if name in self._now)
@@ -232,6 +262,12 @@ class Points:
 
     def _stale(self, name: str, at: float) -> bool:
         return at - self._told[name].at >= self._refresh[name]
+
+
+def _overlap(one: Block, other: Block) -> bool:
+    """Whether both read something, so that the one may have said what the other has not."""
+    apart = one.address + one.count <= other.address or other.address + other.count <= one.address
+    return one.space is other.space and not apart
 
 
 def _speaks(spec: PointSpec) -> bool:

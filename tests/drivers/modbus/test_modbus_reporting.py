@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.drivers.modbus.plan import plan
+from gateway.drivers.modbus.plan import alone, plan
 from gateway.drivers.modbus.reporting import Points
 from gateway.drivers.modbus.watch import BusWatch, DeviceWatch
 from gateway.events import Quality
@@ -308,6 +308,17 @@ def test_a_device_that_says_itself_when_it_is_warm_is_believed(kit):
     assert said(points.accept(block, [0, 1], 11)) == [("gas", 0, "good"), ("status", 1, "good")]
 
 
+def test_a_value_that_another_question_brought_between_two_equal_answers_is_told(kit):
+    gas = kit.alarm("gas", 0)
+    points, (both,) = points_of(kit, gas, kit.point("t", 1))
+    one = alone(gas, kit.profile(gas))
+    assert said(points.accept(both, [3, 7], 0)) == [("gas", 3, "good"), ("t", 7, "good")]
+    for at in range(1, 9, 2):
+        assert said(points.accept(one, [9], at)) == [("gas", 9, "good")]
+        assert said(points.accept(both, [3, 7], at + 1)) == [("gas", 3, "good")]
+        assert points.accept(both, [3, 7], at + 1) == []
+
+
 class NotAlone(list):
     """Names, but never the only ones to look at."""
 
@@ -320,6 +331,7 @@ class Thorough(Points):
 
     def accept(self, block, answer, at, asked=()):
         self._read.clear()
+        self._same.clear()
         return super().accept(block, answer, at, asked)
 
     def _due(self, at, fresh, asked):
@@ -330,7 +342,7 @@ deeds = st.lists(
     st.tuples(
         st.sampled_from([0.1, 1.0, 1.0, 35.0, 70.0]),
         st.sampled_from([*10 * ["read"], "mute", "refuse", "lose", "lose"]),
-        st.integers(0, 3),
+        st.sampled_from([0, 0, 0, 1, 2, 3, 4, 5, 6, 7]),
         st.lists(st.sampled_from([0, 1, 2, 3, 200]), min_size=3, max_size=3),
         st.booleans(),
     ),
@@ -342,7 +354,7 @@ deeds = st.lists(
 @pytest.mark.parametrize("kind", ["plain", "status", "scaled", "heartbeat", "warm"])
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(lived=deeds)
-def test_what_is_not_decoded_again_is_reported_as_if_it_were(kit, kind, lived):
+def test_what_is_not_looked_at_again_is_reported_as_if_it_were(kit, kind, lived):
     more = {
         "plain": [kit.point("c", 100)],
         "status": [kit.point("c", 100, quality_of=((0, Quality.WARM_UP), (3, Quality.SENSOR_FAULT)))],
@@ -357,7 +369,7 @@ def test_what_is_not_decoded_again_is_reported_as_if_it_were(kit, kind, lived):
     options = {"warm_up_ms": 30_000} if kind == "warm" else {}
     device = kit.bus("", (1, kit.profile(*specs, **options))).devices[0]
     quick, thorough, at = Points(device), Thorough(device), 0.0
-    blocks = plan(device.profile)
+    blocks = [*plan(device.profile), *(alone(spec, device.profile) for spec in specs)]  # as probes ask, too
     for gap, deed, which, words, asked in lived:
         at += gap
         block = blocks[which % len(blocks)]
