@@ -133,7 +133,7 @@ class House:
         with self.crashes.chore("start"):
             engine = Engine(self.orders.compound)
             unreadable = engine.restore(Row(row.kind, row.key, row.body) for row in loaded.state)
-            engine.register.continue_lanes(loaded.sequences, loaded.floor)
+            engine.register.numbers.continue_lanes(loaded.sequences, loaded.floor)
         self.publishing = Publishing(self.site, engine, now.boot_id, loaded.run, self.store)
         self.inbox = Inbox(engine, self.timeline, loaded.run, self.store, self.publishing.message)
         self.inbox.guard = self.crashes

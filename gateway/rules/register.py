@@ -7,10 +7,8 @@ deadlines. One step, one revision, one message.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
 
 import msgspec
-from msgspec import Struct
 
 from gateway.actions import Action, Note, Publish
 from gateway.alerts import (
@@ -21,10 +19,8 @@ from gateway.alerts import (
     Condition,
     NoteKind,
     Origin,
-    Priority,
     Suppression,
     Why,
-    alert_id,
     building_of,
 )
 from gateway.instant import Instant
@@ -36,12 +32,12 @@ from gateway.rules.drills import Drill, alert_of, is_real_alarm, is_test, tests_
 from gateway.rules.facts import FactBoard
 from gateway.rules.ladder import Because
 from gateway.rules.ledger import Table
+from gateway.rules.numbering import Numbering
+from gateway.rules.whereabouts import called_elsewhere, calls_out, place_now
 from gateway.rules.worsening import all_said, is_worse, with_reasons
 
 _replace = msgspec.structs.replace
 _SOUNDS = frozenset({ChangeKind.RAISED, ChangeKind.RE_ALARMED, ChangeKind.UNSHELVED})
-_CAN_WAIT = frozenset({Priority.MEDIUM, Priority.LOW})
-"""Of which nobody is called a second time who reads in the same list where it is."""
 UNDATED_KEPT = 200
 """Closed alerts kept for a clock that may never come right: a day's worth of a very bad day."""
 CAME_BACK = "came_back"
@@ -50,29 +46,6 @@ MOVED = "moved"
 """Why an alert is told anew whose subject stands elsewhere than the site file said."""
 GONE = "gone"
 """Why an alert is told anew whose button, door or rule the site file has no more."""
-LEAP = 1_000
-"""Revisions that an alert may have been told in and that are lost; a climb with all its repeats is some dozens."""
-OCCASIONS_KEPT = 64
-"""More alerts of one button than a person can close while a frame is worth playing back."""
-
-
-class Lane(Struct, frozen=True):
-    """The last sequence number given in a lane."""
-
-    sequence: int
-
-
-class Reached(Struct, frozen=True):
-    """Revisions up to this one may have been told of alerts that we know nothing of."""
-
-    losses: int = 0
-    revision: int = 0
-
-
-class Occasions(Struct, frozen=True):
-    """The last alerts of a momentary rule about a subject, closed ones too."""
-
-    ids: tuple[str, ...] = ()
 
 
 class AlertRegister:
@@ -82,9 +55,7 @@ class AlertRegister:
         self.compound, self._board, self._deadlines = compound, board, deadlines
         self.alerts: Table[Alert] = Table("alert", Alert)
         self.closed: Table[Alert] = Table("closed", Alert, written_only=True)
-        self.lanes: Table[Lane] = Table("lane", Lane)
-        self.occasions: Table[Occasions] = Table("occasion", Occasions)
-        self.reached: Table[Reached] = Table("reached", Reached)
+        self.numbers = Numbering(compound.site)
         self.said: list[Action] = []
         """Actions of the event being handled; the engine empties it."""
         self._open: dict[tuple[str, str], str] = {}
@@ -101,33 +72,15 @@ class AlertRegister:
             if not alert.open:
                 self._owed[alert.id] = None
 
-    def continue_lanes(self, sequences: Mapping[str, int], floor: int = 0) -> None:
-        """Never give a number again that the outbox has given, even where our own memory of it was lost.
-
-        ``floor``: nor one up to here, in any lane: even the outbox's memory was lost once.
-        """
-        for lane in dict.fromkeys((*sequences, *(priority.value for priority in Priority))):
-            reached, last = max(sequences.get(lane, 0), floor), self.lanes.get(lane)
-            if reached > (last.sequence if last else 0):
-                self.lanes.put(Lane(reached), lane)
-
     def leap(self, losses: int) -> None:
         """Never tell under an id again that may have been told under, where the store lost what it held (``losses``, see ``Boot``).
 
         A message's id is alert and revision, and an alert that is lost is raised anew, under its old id, by an occasion that is
         heard again (a press, an entry). So all alerts, those to come, too, go on behind whatever was reached.
         """
-        before = self._reached
-        if losses > before.losses:
-            last = max([before.revision, *(alert.revision for alert in self.alerts.values())])
-            revision = max(last + (losses - before.losses) * LEAP, losses * LEAP)  # lives between may have left nothing
-            self.reached.put(Reached(losses, revision), "revision")
+        if self.numbers.leap(losses, [alert.revision for alert in self.alerts.values()]):
             for alert in self.alerts.values():
-                self.alerts.put(_replace(alert, revision=revision), alert.id)
-
-    @property
-    def _reached(self) -> Reached:
-        return self.reached.get("revision") or Reached()
+                self.alerts.put(_replace(alert, revision=self.numbers.revision), alert.id)
 
     def standing(self, rule: str, subject: str) -> Alert | None:
         """The open alert of a rule about a subject."""
@@ -153,11 +106,11 @@ class AlertRegister:
     ) -> None:
         """A new alert: raised, then told to every rung that is due at once; of a test, to the building alone."""
         place = subject if rule.members else self.compound.subjects[subject].place
-        identity = self._identity(rule.id, subject, occasion, momentary=rule.momentary)
+        identity = self.numbers.identity(rule.id, subject, occasion, momentary=rule.momentary)
         worst = furthest(rule.when, why)
         alert = Alert(
             id=identity,
-            revision=self._reached.revision,
+            revision=self.numbers.revision,
             rule=rule.id,
             subject=subject,
             place=place,
@@ -180,8 +133,8 @@ class AlertRegister:
 
     def test(self, drill: Drill, occasion: str, at: Instant, who: str, reason: str) -> str:
         """A person tests the chain: raised as a drill, told as far as was asked for. Answers the alert's id."""
-        identity = self._identity(CHAIN_TEST, drill.subject, occasion)
-        alert = alert_of(drill, identity, self._reached.revision, occasion, at, who, reason)
+        identity = self.numbers.identity(CHAIN_TEST, drill.subject, occasion)
+        alert = alert_of(drill, identity, self.numbers.revision, occasion, at, who, reason)
         return self._climb_from_start(self._say(ChangeKind.RAISED, alert, at, who=who, reason=reason), at).id
 
     def repeat(self, alert: Alert, at: Instant, why: tuple[Why, ...]) -> None:
@@ -202,7 +155,7 @@ class AlertRegister:
         again = _replace(again, occurrences=alert.occurrences + 1)
         if alert.condition is Condition.NORMAL:
             again = grading.stand(again, self.compound.rules.get(alert.rule), at)
-        said, elsewhere = self._say(ChangeKind.RE_ALARMED, again, at, reason=reason), self._called_elsewhere(alert)
+        said, elsewhere = self._say(ChangeKind.RE_ALARMED, again, at, reason=reason), called_elsewhere(alert)
         if alert.suppression is Suppression.SHELVED or (ladder.is_climbing(alert, at) and not elsewhere):
             return  # else it would never get past the rung before which it flaps
         if known and not elsewhere:
@@ -250,33 +203,14 @@ class AlertRegister:
         """The siren falls silent for this alert; the climb goes on."""
         self.note(NoteKind.SILENCED, _replace(alert, silenced=True), at, who=who)
 
-    def _is_elsewhere(self, alert: Alert) -> bool:
-        """Whether people are at the wrong door, and whose matter it is knows nothing: the site file says another place of its subject.
-
-        Where the one place lies in the other they are near enough, and told; so they are where nobody is to come (now), and where nobody
-        need run and the same people stand on the ladder.
-        """
-        waits = alert.condition is Condition.NORMAL or alert.suppression is not Suppression.NONE
-        return not waits and self._is_far(alert, self._place_now(alert))
-
-    def _is_far(self, alert: Alert, place: str) -> bool:
-        """Whether who was called for it has to come elsewhere, if it is at this place."""
-        called = alert.called_to or alert.place
-        near = within(called, place) or within(place, called)
-        return not (near or (alert.priority in _CAN_WAIT and building_of(called) == building_of(place)))
-
-    def _called_elsewhere(self, alert: Alert) -> bool:
-        """Whether it has moved out of reach of whoever was called for it."""
-        return bool(alert.called_to) and self._is_far(alert, alert.place)
-
     def follow(self, alert: Alert, at: Instant, since: Instant) -> None:
         """Go with its subject to the place that the site file says now. Who is called, is called at ``at``; what calls nobody is said as
         of ``since``, before what falls due from then on.
         """
-        place = self._place_now(alert)
+        place = place_now(alert, self.compound)
         if place == alert.place:
             return
-        calls = self._is_elsewhere(alert)
+        calls = calls_out(alert, place)
         self._leave_crowd(alert)
         moved = _replace(alert, place=place)
         if calls:
@@ -285,12 +219,6 @@ class AlertRegister:
             self._say(
                 ChangeKind.REGRADED, _replace(moved, called_to=alert.called_to or alert.place), since, reason=MOVED
             )
-
-    def _place_now(self, alert: Alert) -> str:
-        """Of its subject; an alert about a place, and one about what is gone, has no other one than its own."""
-        subject, rule = self.compound.subjects.get(alert.subject), self.compound.rules.get(alert.rule)
-        stays = subject is None or is_test(alert) or (rule is not None and rule.members)
-        return alert.place if stays or subject is None else subject.place
 
     def call_there_too(self, alert_key: str, origin: Origin, button: Subject, at: Instant) -> None:
         """An alert of its own about the button that was pressed, as it is called now, once, where that is no neighbour of this one's."""
@@ -345,7 +273,7 @@ class AlertRegister:
         back = self._say(ChangeKind.UNSHELVED, shown, at, who=who, reason=reason)
         if back.drill or not climbs:
             return back
-        if back.answered_by and back.condition is Condition.ACTIVE and self._called_elsewhere(back):
+        if back.answered_by and back.condition is Condition.ACTIVE and called_elsewhere(back):
             back = self._say(ChangeKind.RE_ALARMED, lifecycle.re_alarm(back), at, reason=MOVED)
         return back if back.answered_by else self._climb_from_start(back, at)
 
@@ -419,19 +347,6 @@ class AlertRegister:
                 )
             )
 
-    def _identity(self, rule: str, subject: str, occasion: str, *, momentary: bool = False) -> str:
-        """The id of a new alert. A natural key may come a second time after its alert was closed (a recorded frame is
-        played back, a counter runs round): that is another occasion, and must not begin again at revision 1 of the old id.
-        """
-        known = self.occasions.get(rule, subject) or Occasions()
-        identity, n = alert_id(self.compound.site, rule, subject, occasion), 1
-        while identity in known.ids:
-            n += 1
-            identity = alert_id(self.compound.site, rule, subject, f"{occasion}~{n}")
-        if momentary:
-            self.occasions.put(Occasions((*known.ids, identity)[-OCCASIONS_KEPT:]), rule, subject)
-        return identity
-
     def relay_ladders(self, at: Instant) -> None:
         """The site may have laid other ladders, and other grades, from this moment on: whoever climbs goes on from his rung on the new one."""
         for alert in self.open_alerts():
@@ -476,9 +391,8 @@ class AlertRegister:
             undated=kind is not ChangeKind.DATED and (alert.undated or owed),
         )
         self._keep(said)
-        self.said.append(
-            Publish(said.priority, self._next(said.priority), Change(kind, at, said, who, reason, self._alike(said)))
-        )
+        change = Change(kind, at, said, who, reason, self._alike(said))
+        self.said.append(Publish(said.priority, self.numbers.next(said.priority), change))
         if kind in _SOUNDS and is_real_alarm(said):
             self._end_tests(at, "time_over" if said.silent else "real_alarm")
         return said
@@ -490,12 +404,6 @@ class AlertRegister:
 
     def _alike(self, alert: Alert) -> int:
         return len(self._crowds.get(_crowd(alert), ()))
-
-    def _next(self, lane: Priority) -> int:
-        last = self.lanes.get(lane.value)
-        sequence = last.sequence + 1 if last else 1
-        self.lanes.put(Lane(sequence), lane.value)
-        return sequence
 
     def _keep(self, alert: Alert) -> None:
         self._arm(alert)

@@ -86,7 +86,7 @@ class Recorder:
         run = self._database.next_run()
         engine = Engine(self._compound)
         engine.restore(Row(row.kind, row.key, row.body) for row in loaded.state)
-        engine.register.continue_lanes(loaded.sequences)
+        engine.register.numbers.continue_lanes(loaded.sequences)
         quality = ClockQuality.SYNCED if synced else ClockQuality.UNSYNCED
         clock = SimpleNamespace(stamp=lambda: Stamp("b", self.at, self._starts + self.at, quality))
         timeline = SimpleNamespace(now=lambda: self.at, clock=clock)

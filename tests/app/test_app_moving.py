@@ -20,7 +20,7 @@ from gateway.app.moving import back_up, restore
 from gateway.cli import main
 from gateway.control.folder import StateFolderTaken, claim
 from gateway.instant import Instant
-from gateway.rules.register import LEAP
+from gateway.rules.numbering import LEAP
 from gateway.store.backup import MANIFEST, BackupFault
 from gateway.store.database import Database
 from gateway.store.rows import Batch, JournalRow, StateRow

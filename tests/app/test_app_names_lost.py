@@ -12,7 +12,7 @@ from instruments.virtual import virtual_run
 from gateway.app.moving import back_up, restore
 from gateway.events import Press, PressKind
 from gateway.faults import StoreFault
-from gateway.rules.register import LEAP
+from gateway.rules.numbering import LEAP
 from gateway.store import commit_log, seals
 from gateway.store.database import Database
 

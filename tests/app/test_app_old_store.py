@@ -58,7 +58,7 @@ def test_its_open_alerts_are_open_and_go_on(old, compound):
     loaded = database.load()
     engine = Engine(compound)
     assert engine.restore(Row(row.kind, row.key, row.body) for row in loaded.state) == ()
-    engine.register.continue_lanes(loaded.sequences)
+    engine.register.numbers.continue_lanes(loaded.sequences)
     found = {(a.rule, a.response.value, a.suppression.value) for a in engine.alerts()}
     assert found == {
         ("gas-high", "acknowledged", "none"), ("gas-low", "unanswered", "shelved"), ("sos", "unanswered", "none"),

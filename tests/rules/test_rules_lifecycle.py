@@ -497,7 +497,7 @@ def test_identity_does_not_depend_on_time_or_run(make):
 
 def test_no_number_that_the_outbox_has_given_is_given_again_where_our_own_memory_of_it_is_lost(core):
     core.press(SECOND)
-    core.engine.register.continue_lanes({"critical": 7, "high": 3})
+    core.engine.register.numbers.continue_lanes({"critical": 7, "high": 3})
     core.forget().ask("ack", "sos")
     core.read("water", "water", True)
     assert [(p.lane.value, p.sequence) for p in core.changes] == [("critical", 8), ("high", 4), ("high", 5)]
@@ -505,9 +505,9 @@ def test_no_number_that_the_outbox_has_given_is_given_again_where_our_own_memory
 
 def test_where_even_the_outbox_forgot_all_lanes_go_on_behind_the_floor(core):
     core.press(SECOND)
-    core.engine.register.continue_lanes({"critical": 7}, 100)
+    core.engine.register.numbers.continue_lanes({"critical": 7}, 100)
     core.read("water", "water", True)
-    core.engine.register.continue_lanes({"critical": 7}, 100)
+    core.engine.register.numbers.continue_lanes({"critical": 7}, 100)
     core.ask("ack", "sos")
     later = [(p.lane.value, p.sequence) for p in core.changes if p.sequence > 10]
     assert ("high", 101) in later
