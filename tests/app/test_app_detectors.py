@@ -214,6 +214,29 @@ def test_a_test_is_believed_for_half_an_hour_from_its_beginning(tmp_path):
     assert not detector.core.alert("gas-high").drill
 
 
+@pytest.mark.parametrize(
+    ("seconds", "found", "said"),
+    [
+        (60, {2: 60, 5: CALIBRATING | HIGH}, []),
+        (3600, {}, ["returned"]),
+        (3600, {2: 60, 5: 0x440 | HIGH}, ["re-alarmed", "told"]),
+        (3600, {2: 60, 5: CALIBRATING | HIGH}, ["re-alarmed", "told"]),
+    ],
+    ids=["still tested", "gone", "stands", "left in its test state"],
+)
+def test_after_a_downtime_the_first_poll_says_whether_a_test_was_one(tmp_path, seconds, found, said):
+    """Was: what had been read an hour before called everybody, a second before the poll."""
+    detector = Detector(tmp_path, "gas-detcon-600")
+    detector.poll(10, DETCON | {5: CALIBRATING})
+    detector.poll(30, DETCON | {2: 60, 5: CALIBRATING | HIGH})
+    detector.core.forget()
+    detector.restart(30 + seconds)
+    detector.core.wait(detector.core.at)
+    assert detector.core.said("gas-high") == []
+    detector.poll(31 + seconds, DETCON | found)
+    assert detector.core.said("gas-high") == said
+
+
 def test_who_left_it_in_its_test_state_is_not_believed_to_test_it_a_day_later(tmp_path):
     detector = Detector(tmp_path, "gas-detcon-600")
     for second in range(3):
