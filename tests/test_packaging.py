@@ -404,6 +404,18 @@ def test_ci_is_executable_and_runs_check_then_test():
     assert "set -euo pipefail" in text
 
 
+def test_setting_up_compiles_the_gateway_whose_user_may_not(tmp_path, monkeypatch):
+    """Was: each start compiled it all, for nobody else ever did."""
+    (tmp_path / "gateway").mkdir()
+    (tmp_path / "gateway" / "x.py").write_text("X = 1\n")
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
+    monkeypatch.setattr(bootstrap, "prepare", lambda level: None)
+    assert bootstrap.main(["run"]) == 0
+    assert list((tmp_path / "gateway" / "__pycache__").glob("x.*.pyc"))
+
+
 def test_what_make_starts_may_keep_what_it_compiled(tmp_path):
     """An image says otherwise as often as not; a third of the tests' CPU went into compiling the same again and again."""
     asking = tmp_path / "asking.mk"

@@ -176,6 +176,14 @@ def prepare(level: str) -> None:
         say(f"{environment.name} is ready")
 
 
+def compile_gateway() -> None:
+    """So that no start need: the daemon's user may write nothing here (systemd/loudong-gateway.service), and to compile 300 files
+    anew each time takes a third of a second of a PC, and leaves 1.4 MiB behind in memory.
+    """
+    python = ROOT / ".venv" / "bin" / "python"
+    subprocess.run([str(python), "-m", "compileall", "-qq", str(ROOT / "gateway")], check=False)
+
+
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
     """Two ``make`` at once must not fill one environment together: the second waits for the first."""
@@ -340,6 +348,8 @@ def main(arguments: list[str]) -> int:
                 install_packages()
             else:
                 prepare(argument)
+            if argument == "run":
+                compile_gateway()
     except SetupFault as fault:
         say(str(fault))
         return UNAVAILABLE

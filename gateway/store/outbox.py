@@ -244,11 +244,12 @@ class Outbox:
         return (None if kept is None else unsealed(kept[1])), was_bad
 
     def _append(self, connection: sqlite3.Connection, message: Message, found: Damage, *, taken: bool = False) -> None:
-        place = (message.lane, message.sequence)
-        if taken or connection.execute("SELECT 1 FROM outbox WHERE lane = ? AND sequence = ?", place).fetchone():
+        if taken or _is_taken(connection, message.lane, message.sequence):
             found.renumbered += 1
-            last = self.last_sequences(connection)[message.lane]
-            message = Message(message.lane, last + 1, message.id, message.topic, message.body, message.alert)
+            place = self.last_sequences(connection)[message.lane] + 1
+            while _is_taken(connection, message.lane, place):  # by a damaged one, which is no last
+                place += 1
+            message = Message(message.lane, place, message.id, message.topic, message.body, message.alert)
         connection.execute(
             "INSERT INTO outbox (lane, sequence, id, topic, alert, body, sum) VALUES (?, ?, ?, ?, ?, ?, ?)",
             seals.seal_message(message),
@@ -306,3 +307,9 @@ def unsealed(columns: tuple[Any, ...]) -> Message:
     """The message of a sound row."""
     lane, sequence, name, topic, alert, body, _ = columns
     return Message(lane, sequence, name, topic, seals.inflated(body), alert)
+
+
+def _is_taken(connection: sqlite3.Connection, lane: str, sequence: int) -> bool:
+    """Whether anything stands at this place, sound or damaged."""
+    row = connection.execute("SELECT 1 FROM outbox WHERE lane = ? AND sequence = ?", (lane, sequence)).fetchone()
+    return row is not None

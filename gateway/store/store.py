@@ -23,7 +23,8 @@ import structlog
 from msgspec import structs
 
 from gateway.faults import StoreFault
-from gateway.store import jobs, memory, rounds
+from gateway.store import company, jobs, memory, rounds
+from gateway.store.company import Company
 from gateway.store.database import Database
 from gateway.store.departures import Departures
 from gateway.store.memory import Memory
@@ -75,6 +76,10 @@ class Store:
         self._mode: Mode = "disk"
         self._callbacks: list[Callable[[Mode, str], None]] = []
         self._queue: list[Entry] = []
+        self._company: Company | None = None
+        """Idle parts that were put since the last of the queue."""
+        self._puts = 0
+        """Parts in both."""
         self._committing: list[Entry] = []
         self._landing: list[Entry] | None = None
         """What is answered as soon as its commit returns."""
@@ -139,7 +144,7 @@ class Store:
             await asyncio.wait({self._task}, timeout=within_s)
             self._task.cancel()
         clean = not self._left
-        _answer((*self._committing, *self._queue), durable=False)
+        _answer((*self._committing, *self._take_queue()), durable=False)
         await self._worker.close(until - _now())
         log.info("store_stopped", clean=clean)
         return clean
@@ -170,18 +175,43 @@ class Store:
     # Putting -----------------------------------------------------------------------------------------------------
 
     def put(self, part: Part) -> asyncio.Future[bool]:
-        """Hand over what one event leaves behind. Answers True once it is on disk, False when it is only in memory."""
-        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        """Hand over what one event leaves behind. Answers True once it is on disk, False when it is only in memory.
+
+        Idle parts in a row share one answer: it is not to be cancelled.
+        """
         if self._mode == "memory" or (self._task is not None and self._task.done()):
+            future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
             self._hold([(part, future)])
             return future
-        self._queue.append((part, future))
+        self._puts += 1
         self.tidying.note_time(part.stamp)
-        if part.urgent or len(self._queue) >= MANY:
+        if part.urgent or self._puts >= MANY:
             self._set_due(0)
         elif not part.idle:
             self._set_due(QUIET_S)
-        return future
+        return self._queued(part)
+
+    def _queued(self, part: Part) -> asyncio.Future[bool]:
+        if self._company is None or not company.fits(part):
+            self._end_company()
+            future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+            if not company.fits(part):
+                self._queue.append((part, future))
+                return future
+            self._company = Company(future)
+        self._company.add(part)
+        return self._company.landed
+
+    def _end_company(self) -> None:
+        if self._company is not None:
+            self._queue.append((self._company.part(), self._company.landed))
+            self._company = None
+
+    def _take_queue(self) -> list[Entry]:
+        """All that waits; nothing is left."""
+        self._end_company()
+        entries, self._queue, self._puts = self._queue, [], 0
+        return entries
 
     # Outbox ------------------------------------------------------------------------------------------------------
 
@@ -326,7 +356,7 @@ class Store:
     @property
     def _left(self) -> bool:
         """Whether anything is not on the disk."""
-        return bool(self._queue or self._committing or self._memory)
+        return bool(self._puts or self._committing or self._memory)
 
     async def _outwait(self, job: asyncio.Future[None]) -> None:
         """Wait for the disk as long as it takes. Raises StoreFault."""
@@ -343,7 +373,7 @@ class Store:
 
     async def _flush(self) -> None:
         """One commit of everything that waits; a refusal or a stall turns to memory mode."""
-        entries, self._queue = self._queue, []
+        entries = self._take_queue()
         self._committing = entries
         batch, cursors, damage = jobs.gather(part for part, _ in entries), self._departures.cursors, self._worker.damage
 
@@ -431,7 +461,7 @@ class Store:
 
     def _enter_memory(self, reason: str) -> None:
         self._mode = "memory"
-        entries, self._queue = self._queue, []
+        entries = self._take_queue()
         self._hold(entries)
         self._set_due(memory.RETRY_S[0])
         self._report(reason)
@@ -484,7 +514,7 @@ class Store:
     def _broken(self, task: asyncio.Task[None]) -> None:
         """A bug in the writer: whoever waits for a commit must not wait for ever."""
         if not task.cancelled() and (error := task.exception()) is not None:
-            for _, future in (*self._committing, *self._queue):
+            for _, future in (*self._committing, *self._take_queue()):
                 if not future.done():
                     future.set_exception(error)
 

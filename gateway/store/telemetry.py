@@ -150,6 +150,9 @@ class Telemetry:
             files.touch_private(self._path)
             connection = sqlite3.connect(self._path, check_same_thread=False)
             try:
+                # Nobody reads beside us: then the index of SQLite's log is held in memory, and not in a file of which each block written
+                # makes five pages dirty, as much as itself (sqlite.org/wal.html, "Use of WAL Without Shared-Memory").
+                connection.execute("PRAGMA locking_mode = EXCLUSIVE")
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = NORMAL")
                 migrate(connection, shipped("telemetry"))

@@ -358,3 +358,26 @@ def test_no_row_gets_a_number_inside_the_pack_behind_it(tmp_path, row):
             since = block[-1].n
         assert said == [f"r-{n}" for n in range(1, 4 + PACK)]
         database.close()
+
+
+def test_a_message_whose_place_a_damaged_one_seems_to_have_goes_behind_it(tmp_path):
+    """Was: it went behind the last sound one, which was that very place; the commit ended in a bug, and the process with it.
+
+    Fifteen is where SQLite looks first among thirty, and sixteen more than the one to come.
+    """
+    database = Database.open(tmp_path)
+    database.uplinks.add("n")
+    for n in range(1, 31):
+        database.commit(_batch(n))
+    database.close()
+    content, key = bytearray((tmp_path / NAME).read_bytes()), b"critical" + bytes([15])
+    content[content.index(key + b"a15/1") + len(key) - 1] ^= 16
+    (tmp_path / NAME).write_bytes(content)
+    database = Database.open(tmp_path, mending=False)
+    for n in (31, 32):
+        database.commit(_batch(n))
+    _walk(database)
+    taken = [message.id for message in database.uplinks.take("n", "critical", 1_000)]
+    assert taken == [f"a{n:02}/1" for n in range(1, 33) if n != 15]
+    assert _is_told(database)
+    database.close()

@@ -12,7 +12,7 @@ from gateway.store import packing
 from gateway.store.database import Database
 from gateway.store.packing import LEAST, BrokenPack, packed, unpacked
 from gateway.store.recording import Recording
-from gateway.store.rows import Batch, JournalRow, Part
+from gateway.store.rows import Batch, HistoryRow, JournalRow, Part, StateRow
 from gateway.store.store import Store
 
 rows = st.lists(
@@ -84,6 +84,64 @@ def test_idle_parts_wait_for_company_and_come_before_it(tmp_path, monkeypatch):
 
     asyncio.run(life())
     assert [row.id for row in Database.open(tmp_path).journal.rows()] == [f"r{n}" for n in range(1, 10)]
+
+
+def test_what_waits_for_company_is_held_as_one_and_committed_in_order(tmp_path):
+    """Part by part it was half a MiB of a quiet minute. Of a row of state the last holds, whoever put it."""
+
+    def part(n, body, *, idle):
+        return Part(_batch(n, n + 1).journal, (StateRow("fact", "air", body),), stamp=(n, b"clock"), idle=idle)
+
+    async def life():
+        store = Store(tmp_path)
+        await store.start()
+        waiting = [store.put(part(n, b"%d" % n, idle=n != 4)) for n in range(1, 8)]
+        assert waiting[0] is waiting[2]
+        assert len({id(answer) for answer in waiting}) == 3
+        store.put(Part(urgent=True))
+        assert await asyncio.gather(*waiting) == [True] * 7
+        last = [store.put(part(n, b"%d" % n, idle=True)) for n in range(8, 10)]
+        assert await store.stop()
+        assert last[0].result()
+
+    asyncio.run(life())
+    database = Database.open(tmp_path)
+    assert [row.id for row in database.journal.rows()] == [f"r{n}" for n in range(1, 10)]
+    loaded = database.load()
+    assert [(row.key, row.body) for row in loaded.state] == [("air", b"9")]
+    assert loaded.stamp == (9, b"clock")
+
+
+def test_many_idle_parts_need_no_company(tmp_path, monkeypatch):
+    monkeypatch.setattr("gateway.store.store.MANY", 30)
+
+    async def life():
+        store = Store(tmp_path)
+        await store.start()
+        first = store.put(Part(_batch(1, 2).journal, idle=True))
+        for n in range(2, 30):
+            store.put(Part(_batch(n, n + 1).journal, idle=True))
+        await asyncio.sleep(0.05)
+        assert not first.done()
+        store.put(Part(_batch(30, 31).journal, idle=True))
+        assert await first
+        assert await store.stop()
+
+    asyncio.run(life())
+
+
+def test_an_idle_part_that_is_to_be_told_of_is_no_company(tmp_path):
+    step = HistoryRow("a", 1, "raised", 1, None, "", b"{}")
+
+    async def life():
+        store = Store(tmp_path)
+        await store.start()
+        answers = [store.put(Part(history=history, idle=True)) for history in ((), (step,), ())]
+        assert len({id(answer) for answer in answers}) == 3
+        assert await store.stop()
+
+    asyncio.run(life())
+    assert [row.kind for row in Database.open(tmp_path).steps.all("a")] == ["raised"]
 
 
 def test_a_row_that_is_no_pack_is_given_as_it_lies_and_counted_once(tmp_path):

@@ -29,6 +29,11 @@ def test_samples_are_found_again_in_order_with_their_types(tmp_path):
         await telemetry.flush()
         assert telemetry.counters.written == 12
         assert [one.value for one in await telemetry.recent("gas-1", "lel", 3, 2)] == [str(2**70), -(2**63)]
+        assert sorted(path.name for path in tmp_path.iterdir()) == [
+            NAME,
+            f"{NAME}-wal",
+        ]  # and no index, as costly as a block
+        await asyncio.get_running_loop().run_in_executor(telemetry._worker, telemetry._close)
 
     asyncio.run(life())
     assert [one.value for one in _rows(Telemetry(tmp_path))] == [1.5, 2, "text", None, str(2**70), -(2**63)]

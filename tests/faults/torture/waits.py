@@ -76,6 +76,7 @@ async def _round(stage: Stage, dice: random.Random, row: Row, entry: tuple[str, 
     await stage.until(lambda: "unshelved" in _changes(stage, stranger), "the shelf ends")
     await _judge_delay(stage, row, began, read)
     if cooled > began + DELAY_S - ON_DISK_S:
+        stage.brings(*HOT)
         row.notes.append("heat is not judged: no life read in time that it was over")
     elif len(stage.raised[HOT]) > heat:
         row.wrong.append("heat for less than the delay was told")
