@@ -18,6 +18,7 @@ MOST = 12
 """Faults of a part: a large family is several tests, none of which is long; those that have no family wait together."""
 
 FIRST = (
+    "kill-9-at-100-a-second",
     "kill-9-in-a-wait",
     "kill-9-in-a-drain",
     "disk-fsync-2s",
