@@ -36,9 +36,10 @@ demo:
 	@$(ready) demo
 	@.venv/bin/loudong demo $(ARGS)
 
+# Twice as many at once as a small machine has cores: most of what takes long waits for processes and lines.
 test:
 	@$(ready) packages test
-	@.venv/bin/python -m pytest -n 2 --dist worksteal $(ARGS)
+	@.venv/bin/python -m pytest -n 4 --dist worksteal $(ARGS)
 
 # What it finds is a test to write down (an @example, a row of a table); `make test` draws the same cases every time.
 search:

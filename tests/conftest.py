@@ -8,8 +8,10 @@ __all__ = ["pytest_runtest_makereport"]  # a hook: pytest finds it here
 
 draws.settle()
 
-LONG = "tests/faults/test_torture_rows.py", "tests/faults/", "tests/e2e/", "tests/sim/", "tests/drivers/", "tests/app/"
-"""Where tests wait for processes and lines, and those that reckon come last: so one process waits while another reckons, and none
+LONG = (
+    "tests/faults/test_torture_rows.py", "tests/faults/", "tests/e2e/", "tests/sim/", "tests/drivers/", "tests/app/", "tests/uplink/",
+)  # fmt: skip
+"""Where tests wait for processes and lines, and those that reckon come last: so some processes wait while others reckon, and none
 is left at the end with an hour's work that nobody can take from it."""
 
 
