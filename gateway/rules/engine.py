@@ -383,9 +383,8 @@ class Engine:
         self.register.leap(boot.losses)
         self._agreement.reach(stamped.at, stamped.id)
         asleep = Instant(stamped.at - (boot.downtime_ms or 0))
-        self.register.relay_ladders(
-            asleep
-        )  # a rung that the site file left out meanwhile is due no more, the one above it may be
+        # A rung that the site file left out meanwhile is due no more, the one above it may be.
+        self.register.relay_ladders(asleep)
         if boot.downtime_ms is not None:
             self._dispose(stamped.at, asleep)
         self._count_as_blind(boot, stamped.at)
