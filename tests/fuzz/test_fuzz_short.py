@@ -30,7 +30,7 @@ OURS = {
     ),
     "a key of the site's": ("drivers/face/persons.py pseudonym",),
     "looks at nothing of it": (
-        "drivers/ble/fobs.py _press", "drivers/face/bodies.py decompress", "drivers/modbus/mbap.py _expire",
+        "drivers/ble/fobs.py _press", "drivers/face/bodies.py decompress",
         "drivers/modbus/tcp_wire.py heard", "store/strays.py _is_nobodys", "app/moving.py _is_open",
     ),
     "hands it to a decoder of events as _event does": ("app/steward.py _passage",),

@@ -104,9 +104,11 @@ class Points:
         return readings
 
     def _is_same(self, block: Block, answer: Sequence[int], at: float) -> bool:
-        """Most answers are those of before: to compare them whole costs a fifth of looking at each point."""
+        """Most answers are those of before: to compare them whole costs a fifth of looking at each point. The same question may be asked
+        for other points, each class at its own pace.
+        """
         whole = self._same.get(block.question)
-        return whole is not None and whole.answer == answer and at < whole.until
+        return whole is not None and whole.block is block and whole.answer == answer and at < whole.until
 
     def _remember(self, block: Block, answer: Sequence[int], names: Sequence[str]) -> None:
         self._same = {at: whole for at, whole in self._same.items() if not _overlap(whole.block, block)}

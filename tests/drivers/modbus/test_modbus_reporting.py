@@ -319,6 +319,19 @@ def test_a_value_that_another_question_brought_between_two_equal_answers_is_told
         assert points.accept(both, [3, 7], at + 1) == []
 
 
+def test_points_of_two_blocks_that_ask_the_same_are_each_told(kit):
+    """Was: a register that says of a cable that it alarms and where, in two classes, was told of as an alarm alone."""
+    alarm, where = kit.alarm("alarm", 0), kit.point("where", 0)
+    points, _ = points_of(kit, alarm, where)
+    blocks = [alone(spec, kit.profile(alarm, where)) for spec in (alarm, where)]
+    assert [said(points.accept(block, [137], 0)) for block in blocks] == [
+        [("alarm", 137, "good")],
+        [("where", 137, "good")],
+    ]
+    assert [said(points.accept(block, [137], 1)) for block in blocks] == [[], []]
+    assert [said(points.accept(block, [9], 2)) for block in blocks] == [[("alarm", 9, "good")], [("where", 9, "good")]]
+
+
 class NotAlone(list):
     """Names, but never the only ones to look at."""
 
