@@ -102,6 +102,7 @@ async def migrating(folder: Path, budget: Budget) -> Row:
         async with Stage(folder / str(n), seed=budget.seed) as stage:
             old = OldStore(stage.world.state)
             stage.brings("button-missing", BUTTON)  # in yesterday's two minutes nothing was heard of it but presses
+            stage.brings("part-failing", "worker-site")  # siren-1 sounded there, and this site file has it no more
             for rule, subject in (("sos", BUTTON), ("sos", BUTTON), ("gas-high", DETECTOR), ("gas-low", DETECTOR)):
                 stage.cause(rule, subject)
             mine = Row()
