@@ -159,6 +159,16 @@ def _stop(budget: Budget) -> None:
     budget.stopped = True
 
 
+def _keep_logs(folder: Path, name: str) -> list[str]:
+    """Of all the daemons that lived in the folder, the latest first; what is said of that."""
+    logs = sorted(folder.rglob("daemon.log"), key=lambda log: log.stat().st_mtime, reverse=True)
+    kept = [RESULT.parent / "torture" / f"{name}{f'.{n}' if n else ''}.log" for n in range(len(logs))]
+    for log, copy in zip(logs, kept, strict=True):
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(log, copy)
+    return [f"the daemon's log is kept in {copy}" for copy in kept[:1]]
+
+
 def _try(name: str, budget: Budget) -> Row:
     """One fault; what breaks off is a row, too."""
     with passing_folder("torture-") as folder:
@@ -167,11 +177,7 @@ def _try(name: str, budget: Budget) -> Row:
         except (AssertionError, OSError, subprocess.SubprocessError, ExceptionGroup) as broken:
             row = Row(trials=1, wrong=[f"broke off (seed {budget.seed}): {type(broken).__name__} {broken}"])
         if not row.clean and row.trials:
-            for log in sorted(folder.rglob("daemon.log"), key=lambda log: log.stat().st_mtime)[-1:]:
-                kept_log = RESULT.parent / "torture" / f"{name}-{budget.seed.replace('/', '-')}.log"
-                kept_log.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(log, kept_log)
-                row.notes.append(f"the daemon's log is kept in {kept_log}")
+            row.notes += _keep_logs(folder, f"{name}-{budget.seed.replace('/', '-')}")
         return row
 
 
