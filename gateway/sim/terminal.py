@@ -23,7 +23,7 @@ from msgspec import Struct
 
 CANARY_NAME = "王金丝雀"
 CANARY_EMPLOYEE = "70051700"
-CANARY_CARD = "3344556677"
+CANARY_CARD = "7159064823"  # no digits in order: the log keeps numbers that follow each other as columns, which spelt the last one
 CANARY_ID_CARD = "110101190001010017"
 CANARY_USER = "admin-canary"
 CANARIES = (CANARY_NAME, CANARY_EMPLOYEE, CANARY_CARD, CANARY_ID_CARD, CANARY_USER, "/9j/", "SECRET-FEATURE")

@@ -70,7 +70,7 @@ class ThreeWays(Gatehouse):
     async def tell_garage(self, seq: int, **more: object) -> None:
         said = {
             "RecordType": 1, "UserID": "70051700", "UserName": "王金丝雀", "Time": int(self.wall().timestamp()), "RecordID": seq,
-            "SN": "FC-1", "CardNo": "3344556677", "IDCard": "110101190001010017", "Photo": "/9j/4AAQSECRET-FEATURE",
+            "SN": "FC-1", "CardNo": "7159064823", "IDCard": "110101190001010017", "Photo": "/9j/4AAQSECRET-FEATURE",
         } | more  # fmt: skip
         async with aiohttp.ClientSession() as session:
             url = self.url.replace("/hikvision/gate/", "/generic/garage/")

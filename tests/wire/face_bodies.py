@@ -11,7 +11,7 @@ import json
 import zlib
 from dataclasses import dataclass, field
 
-NAME, EMPLOYEE, CARD, ID_CARD = "王金丝雀", "00017", "3344556677", "110101190001010017"
+NAME, EMPLOYEE, CARD, ID_CARD = "王金丝雀", "00017", "7159064823", "110101190001010017"
 CANARIES = (NAME, EMPLOYEE, CARD, ID_CARD, "SECRET-FEATURE", "/9j/", "admin-canary", "wang jin")
 JPEG = (
     b"\xff\xd8\xff\xe0"
