@@ -38,7 +38,7 @@ READ, WRITTEN, SINGLE = frozenset({1, 2, 3, 4}), frozenset({5, 6, 15, 16}), froz
 """Modbus function codes; by a single one one coil or register is written."""
 RECORDING = "sos-suspect"
 """The rule of authentic presses that are older than others: here only recordings are, and they are known."""
-OF_A_BUSY_MACHINE = frozenset({"disk-failing", "device-lost", "line-lost", "bus-overloaded"})
+OF_A_BUSY_MACHINE = frozenset({"disk-failing", "device-lost", "line-lost", "bus-overloaded", "output-not-confirmed"})
 """Rules that go by time: where others want disk and cores, a sync takes three seconds, and the compound, which is one process, answers late."""
 SPOKEN_TO = frozenset({"sos", "stranger"})
 """Rules whose alerts end when somebody has spoken to somebody."""
