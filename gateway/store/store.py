@@ -514,7 +514,11 @@ class Store:
     def _broken(self, task: asyncio.Task[None]) -> None:
         """A bug in the writer: whoever waits for a commit must not wait for ever."""
         if not task.cancelled() and (error := task.exception()) is not None:
-            for _, future in (*self._committing, *self._take_queue()):
+            self._end_company()
+            for _, future in (
+                *self._committing,
+                *self._queue,
+            ):  # which stays: it is not on the disk, and the end must say so
                 if not future.done():
                     future.set_exception(error)
 

@@ -372,6 +372,24 @@ def test_a_bug_in_the_writer_reaches_whoever_waits_and_the_supervisor(tmp_path, 
     asyncio.run(life())
 
 
+def test_what_waited_when_the_writer_broke_is_not_called_kept(tmp_path, make_part, monkeypatch):
+    async def bug(_store):
+        raise RuntimeError("nobody thought of it")
+
+    async def life():
+        store = Store(tmp_path)
+        await store.start()
+        monkeypatch.setattr(Store, "_flush", bug)
+        idle = store.put(structs.replace(make_part(1, urgent=False), idle=True))
+        answers = idle, store.put(make_part(2))
+        with pytest.raises(RuntimeError):
+            await store.ended()
+        assert [str(answer.exception()) for answer in answers] == 2 * ["nobody thought of it"]
+        return await store.stop()
+
+    assert not asyncio.run(life())
+
+
 def test_written_bytes_grow_with_what_is_written(tmp_path, make_part):
     async def life():
         store = Store(tmp_path)
