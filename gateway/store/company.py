@@ -1,6 +1,6 @@
 """Idle parts that wait for company, as one: so many come in the minute that they may wait that each by itself would be half a MiB.
 
-Pure. They are committed together, in the order they were put, so nobody need tell one from the next; of a row of state only the last
+Asks nothing of the disk. They are committed together, in the order they were put, so nobody need tell one from the next; of a row of state only the last
 is held.
 """
 

@@ -8,7 +8,8 @@ ties to him once his line is gone.
 
 The file is lines, each with its checksum. A new key is appended and made durable *before* the row that needs it is committed;
 a torn last line therefore never carried a row. Keys are destroyed by writing the file anew and the old blocks over with zeros;
-until that is done they keep a name (``OLD``), by which a later start finds them where this process did not come so far. (What the flash of a card keeps under its own numbering no program can reach; who must exclude that encrypts the disk.)
+until that is done they keep a name (``OLD``), by which a later start finds them where this process did not come so far. (What the flash
+of a card keeps under its own numbering no program can reach; who must exclude that encrypts the disk.)
 """
 
 from __future__ import annotations
@@ -257,9 +258,8 @@ class PersonKeys:
         if not left.exists():
             return
         if not left.samefile(self._path):
-            files.sync_folder(
-                self._path.parent
-            )  # that it lost its first name must be durable, or a cut gives it back, empty
+            # That it lost its first name must be durable, or a cut gives it back, empty.
+            files.sync_folder(self._path.parent)
             with left.open("r+b") as old:
                 _overwrite(old)
         self._unname_old()

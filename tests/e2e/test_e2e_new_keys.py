@@ -96,8 +96,10 @@ class Locked:
     async def told_by(self, *files: str) -> None:
         """The last complaint names these files, and no content."""
         wanted = [str(self.walk.world.folder / file) for file in files]
-        named = lambda: [one["files"] for one in self.complaints()][-1:] == [wanted]  # noqa: E731 - three words
-        await self.walk.until(named, f"{wanted} are named, after {self.complaints()}")
+        await self.walk.until(
+            lambda: [one["files"] for one in self.complaints()][-1:] == [wanted],
+            f"{wanted} are named, after {self.complaints()}",
+        )
 
     async def press_while_locked_out(self, button: str) -> None:
         self.walk.caused("sos", button)

@@ -26,7 +26,7 @@ def main() -> None:
         asyncio.get_running_loop().call_later(QUEUED_S, real, intake, *told)
         return None, []
 
-    Intake.receive = receive  # type: ignore[assignment,method-assign]
+    Intake.receive = receive  # type: ignore[assignment,method-assign] # what makes it hasty
     site, _, state = sys.argv[1:4]
     set_up_logging(as_json=True)
     run(Path(site), Path(state))
