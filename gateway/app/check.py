@@ -167,7 +167,7 @@ def _unread(device: ModbusDevice, read: Collection[str]) -> list[str]:
         if point.point_class is PointClass.ALARM
         and point.name not in read
         and point.name not in zones
-        and not (point.quality_of or point.moves_within_ms or point.latched)
+        and not (point.quality_of or point.moves_within_ms or point.latched is True)
     ]
 
 

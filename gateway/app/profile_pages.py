@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from gateway.app.check import HAZARDS
 from gateway.app.product_writes import sent
@@ -19,6 +19,13 @@ _MEASURED = {"gas-detector": ("%LEL", "low: 0\n    high: 100"), "co-detector": (
 """Kinds whose first point is a number: its unit and range."""
 _SWITCHED = {"relay": "relay1", "siren": "siren", "valve": "shut"}
 """Kinds that are told, not asked: the name of the first output."""
+_LATCHED: Mapping[bool | str | None, str] = {
+    True: "profiles.latched",
+    False: "profiles.immediate",
+    "setting": "profiles.latch_set",
+    None: "profiles.latch_unknown",
+}
+"""Whether a device holds an alarm, in words: silence would pass for "no"."""
 
 
 def lines(products: Iterable[Product], language: str) -> Iterator[str]:
@@ -145,8 +152,8 @@ def _means(spec: PointSpec, language: str) -> Iterator[str]:
         yield say(f"profiles.side.{spec.alarm_when}", language)
     if spec.alarm_names:
         yield say("profiles.alarms_at", language, codes=", ".join(spec.alarm_names))
-    if spec.latched is not None:
-        yield say("profiles.latched" if spec.latched else "profiles.immediate", language)
+    if spec.latched is not None or spec.alarms:
+        yield say(_LATCHED[spec.latched], language)
     if spec.writable:
         yield say("profiles.writable", language)
 

@@ -9,6 +9,7 @@ factory with is no matter of defaults.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
 
 from msgspec import Struct
 
@@ -143,8 +144,9 @@ class PointSpec(Struct, frozen=True):
     """Of a measured value: where its danger lies; None: not stated. What says yes or no alarms at yes."""
     alarm_names: tuple[str, ...] = ()
     """Of a status: the names of its codes or bits that are alarms."""
-    latched: bool | None = None
-    """Whether the device itself holds this alarm until it is reset, or it follows the danger; None: the manual does not say."""
+    latched: bool | Literal["setting"] | None = None
+    """Whether the device itself holds this alarm until it is reset (True), it follows the danger (False), or either, as it is
+    set there; None: the manual does not say."""
     moves_within_ms: int = 0
     """A heartbeat: its value changes at least this often, else the device hangs although it answers. 0: none."""
     point_class: PointClass = PointClass.NORMAL
@@ -199,6 +201,12 @@ class PointSpec(Struct, frozen=True):
         named = self.enum and self.true_when is None
         contact = self.space in {Space.COIL, Space.DISCRETE} and not named
         return contact or self.true_when is not None or self.true_above is not None
+
+    @property
+    def alarms(self) -> bool:
+        """Whether it says that there is a danger, and not what others are worth, nor how large something is."""
+        speaks = self.says_yes_or_no and not (self.quality_of or self.moves_within_ms)
+        return bool(self.alarm_names) or (speaks and self.point_class is PointClass.ALARM)
 
 
 SLOWEST_MS = 1_500

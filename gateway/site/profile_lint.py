@@ -90,7 +90,7 @@ def _about_point(spec: PointSpec, profile: Profile) -> Iterator[str]:
         yield "fault.profile_alarm_without_class"
     if profile.kind in DETECTORS and _unsided(spec):
         yield "fault.profile_no_side"
-    if spec.latched and profile.reset is None and not spec.true_when and spec.name == "smoke":
+    if spec.latched is True and profile.reset is None and not spec.true_when and spec.name == "smoke":
         yield "fault.profile_latched_no_reset"
     if spec.moves_within_ms and spec.period_ms * _SLOWEST_BEATS > spec.moves_within_ms:
         yield "fault.profile_beat_too_slow"

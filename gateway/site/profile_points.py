@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from typing import Literal
 
 from gateway.events import Quality, Scalar
 from gateway.nodes import Faults, Node, Reader, nearest, unit_spelt
@@ -78,7 +79,7 @@ def read_point(point: str, node: Node, faults: Faults, profile: str, notation: N
         quality_of=take_qualities(reader, "quality_of"), speaks_for=reader.take_texts("speaks_for"),
         true_when=_scalars(reader, "true_when"),
         true_above=take_number_or_none(reader, "true_above"), alarm_when=side, alarm_names=alarms,
-        latched=_flag_or_none(reader, "latched"),
+        latched=_latched(reader),
         moves_within_ms=reader.take_duration("moves_within", 0, low=1_000),
         point_class=reader.take_choice("class", PointClass, PointClass.NORMAL),
         period_ms=reader.take_duration("period", 0, low=5),
@@ -141,10 +142,17 @@ def take_number_or_none(reader: Reader, key: str) -> float | None:
     return number if reader.has(key) else None
 
 
-def _flag_or_none(reader: Reader, key: str) -> bool | None:
-    """Yes, no, or not stated."""
-    flag = reader.take_flag(key)
-    return flag if reader.has(key) else None
+def _latched(reader: Reader) -> bool | Literal["setting"] | None:
+    """Yes, no, as it is set, or not stated."""
+    node = reader.take("latched")
+    if node is None:
+        return None
+    if isinstance(node.value, bool):
+        return node.value
+    if node.value == "setting":
+        return "setting"
+    refuse(reader, "latched", "fault.not_allowed", node.value, allowed="true | false | setting", near="")
+    return None
 
 
 def _word(reader: Reader, key: str) -> int | None:

@@ -137,7 +137,7 @@ def _point() -> Schema:
             "anyOf": [_TEXT, {"type": "array", "items": _TEXT}],
             "examples": [side.value for side in Danger],
         },
-        "latched": _FLAG,
+        "latched": {"enum": [True, False, "setting"]},
         "moves_within": _DURATION,
         "class": {"enum": [one.value for one in PointClass]},
         "period": _DURATION,

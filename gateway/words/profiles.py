@@ -91,6 +91,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "profiles.yes_above": ("大于 {limit:g} 为是", "yes: above {limit:g}"),
     "profiles.latched": ("锁存", "latched"),
     "profiles.immediate": ("不锁存", "not latched"),
+    "profiles.latch_set": ("是否锁存，看设备怎么设", "latched or not, as it is set"),
+    "profiles.latch_unknown": ("是否锁存：不详", "latched: not known"),
     "profiles.writable": ("可写", "writable"),
     "profiles.no_bit": ("无任何位", "no bit set"),
     "profiles.deed": (

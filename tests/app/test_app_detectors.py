@@ -129,6 +129,30 @@ def test_check_names_a_point_of_class_alarm_that_no_rule_reads(tmp_path, profile
     assert any("d: no rule reads faults, points of class alarm" in line for line in render(faults, "en")) is warned
 
 
+@pytest.mark.parametrize(("latched", "warned"), [("true", False), ("setting", True), ("false", True)])
+def test_a_latch_that_may_be_switched_off_is_an_alarm_some_rule_must_hear(tmp_path, latched, warned):
+    """One that always holds repeats what another point has said; one that may be set to follow may be the only word."""
+    path, faults, profiles = tmp_path / "site.yaml", Faults(), tmp_path / "profiles"
+    profiles.mkdir()
+    (profiles / "own.yaml").write_text(f"{OWN}  kept: {{space: coil, address: 1, class: alarm, latched: {latched}}}\n")
+    path.write_text(SITE % "own")
+    assert check(path, faults) is not None, list(render(faults, "en"))
+    assert any("no rule reads kept, points of class alarm" in line for line in render(faults, "en")) is warned
+
+
+OWN = """
+id: own
+kind: smoke-detector
+name: {zh: 试, en: own}
+status: manual
+source: own manual, p. 3
+notation: wire
+max_read: 4
+points:
+  smoke: {space: coil, address: 0, class: alarm}
+"""
+
+
 DETCON, CALIBRATING, HIGH = {0: 0x0B00, 5: 0x440}, 0x840 | 0x400, 0x80
 
 

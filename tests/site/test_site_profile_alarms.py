@@ -155,7 +155,16 @@ def test_a_marking_is_kept_as_it_stands(given, marking, without):
     assert (profile.ex_rated, profile.without, said) == (marking, without, [])
 
 
-@pytest.mark.parametrize(("given", "read_as"), [("", None), (", latched: true", True), (", latched: false", False)])
-def test_whether_an_alarm_is_latched_may_be_unknown(given, read_as):
+@pytest.mark.parametrize(
+    ("given", "read_as"),
+    [("", None), (", latched: true", True), (", latched: false", False), (", latched: setting", "setting")],
+)
+def test_whether_an_alarm_is_latched_may_be_unknown_or_a_setting(given, read_as):
     profile, said = read(PLAIN.replace("address: 0", f"address: 0{given}"))
     assert (profile.points[0].latched, said) == (read_as, [])
+
+
+def test_no_other_word_says_whether_an_alarm_is_latched():
+    profile, said = read(PLAIN.replace("address: 0", "address: 0, latched: sometimes"))
+    assert profile.points[0].latched is None
+    assert said == ["own.yaml:7: error: own.alarm: latched cannot be “sometimes”. Allowed: true | false | setting."]
