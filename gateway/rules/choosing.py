@@ -12,7 +12,17 @@ from gateway.nodes import Faults, Mark, Node, Reader, nearest
 from gateway.rules.compound import Rule, Subject, within
 from gateway.rules.conditions import Entered, Is, Pressed, Seen, Stale, Threshold
 from gateway.rules.grammar import unknown
-from gateway.rules.history import FACTUAL, Moved, for_places, historic, numbered, renamed, shape_of, sources
+from gateway.rules.history import (
+    FACTUAL,
+    Moved,
+    for_places,
+    historic,
+    numbered,
+    renamed,
+    shape_before,
+    shape_of,
+    sources,
+)
 from gateway.rules.question import ConditionNode
 
 PLACES = {"building": 1, "stair": 2, "flat": 3}
@@ -168,6 +178,7 @@ class Choice:
             subjects=tuple(members) if by else tuple(subject.id for subject in watched),
             members=members,
             shape=shape_of(when),
+            shape_before=shape_before(when),
             slots=len(historic(when)),
         )
 

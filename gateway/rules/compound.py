@@ -131,6 +131,8 @@ class Rule(Struct, frozen=True):
     """Subjects that it does not watch now, but whose alerts and memories stand until it does again (``bare``)."""
     shape: str = ""
     """Fingerprint of its conditions with a past; empty where it has none."""
+    shape_before: str = ""
+    """The same in the words of an earlier version, whose memories are as good."""
     slots: int = 0
     """How many of them it has."""
     implied_by: str = ""

@@ -407,6 +407,23 @@ def renamed(node: ConditionNode, names: Mapping[str, str], either: Collection[st
 
 
 def shape_of(node: ConditionNode) -> str:
-    """A fingerprint of the conditions with a past: memories of others are no use to them."""
-    nodes = historic(node)
+    """A fingerprint of the conditions with a past: memories of others are no use to them. For how long they look back is no part of it:
+    what they remember is the same.
+    """
+    return _fingerprint(tuple(_of_any_length(one) for one in historic(node)))
+
+
+def shape_before(node: ConditionNode) -> str:
+    """The same as an earlier version wrote it: of these lengths alone."""
+    return _fingerprint(historic(node))
+
+
+def _of_any_length(node: Historic) -> Historic:
+    if isinstance(node, Absent):
+        return _replace(node, for_ms=1)
+    # A count within no time follows nothing.
+    return _replace(node, within_ms=min(1, node.within_ms)) if isinstance(node, Moved | Counted | Sequence) else node
+
+
+def _fingerprint(nodes: tuple[Historic, ...]) -> str:
     return hashlib.sha256(repr(nodes).encode()).hexdigest()[:8] if nodes else ""

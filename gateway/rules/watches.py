@@ -433,7 +433,7 @@ class Watchkeeper:
 
     def _past(self, rule: Rule, about: str, at: Instant) -> tuple[Memory, ...]:
         known = self.memories.get(rule.id, about)
-        if known is not None and known.shape == rule.shape and len(known.slots) == rule.slots:
+        if known is not None and known.shape in {rule.shape, rule.shape_before} and len(known.slots) == rule.slots:
             return known.slots
         begun = Occurrence(at, heard=at - self._board.blind_ms())
         return (Memory(begun),) * rule.slots

@@ -6,9 +6,10 @@ import msgspec
 import pytest
 from rules.asking import HEALTH, rule
 
-from gateway.events import Quality, SequenceGap
+from gateway.events import Quality, SequenceGap, SiteLoaded
 from gateway.instant import DAY, HOUR, MINUTE
 from gateway.rules.compound import Care, Subject
+from gateway.rules.engine import Engine
 
 NOON = 1_767_268_800_000
 """2026-01-01T12:00:00Z"""
@@ -190,6 +191,57 @@ def test_a_changed_question_begins_anew(make, house):
     assert core.said("r") == []
     core.wait(22 * HOUR)
     assert core.said("r")[0] == "raised"
+
+
+def edited(core, house, question):
+    """From now on the site file asks this."""
+    core.forget().die(house(rule(question, "terminal")))
+    core.give(SiteLoaded("f"))
+    core.wait(core.at)
+    return core
+
+
+@pytest.mark.parametrize("reload", [True, False], ids=["reload", "restart"])
+def test_another_time_counts_from_when_it_was_last_heard(quiet_gate, house, reload):
+    """Was: the absence was counted from the edit, however small that was: who had been missed soon was missed a whole time later."""
+    quiet_gate.entry("access.granted", "1", HOUR)
+    quiet_gate.wait(10 * HOUR)
+    sooner = "{ absent: { entry: access.granted }, for: 11h }"
+    if reload:
+        edited(quiet_gate, house, sooner)
+    else:
+        quiet_gate.restart(after=0, compound=house(rule(sooner, "terminal")))
+    quiet_gate.wait(12 * HOUR - 1)
+    assert quiet_gate.said("r") == []
+    quiet_gate.wait(12 * HOUR)
+    assert quiet_gate.said("r")[0] == "raised"
+
+
+def test_who_is_absent_is_so_by_a_shorter_time_and_is_over_by_it_at_once(quiet_gate, house):
+    """Was: the alert returned, and, answered, was closed, though nobody had passed; a time later it came anew."""
+    quiet_gate.entry("access.granted", "1", HOUR)
+    quiet_gate.wait(10 * HOUR)
+    assert edited(quiet_gate, house, "{ absent: { entry: access.granted }, for: 8h }").said("r")[0] == "raised"
+    assert quiet_gate.ask("ack", "r", on_site=True) == "done"
+    assert edited(quiet_gate, house, "{ absent: { entry: access.granted }, for: 2h }").said("r") == []
+    quiet_gate.entry("access.granted", "2", 11 * HOUR)
+    assert quiet_gate.said("r") == ["returned", "closed"]
+
+
+def test_a_memory_that_an_earlier_version_wrote_answers_the_same_question(quiet_gate, house):
+    """It knew none but that of the very same time."""
+    quiet_gate.entry("access.granted", "1", HOUR)
+    rows, known = quiet_gate.engine.snapshot(), quiet_gate.compound.rules["r"]
+    older = [
+        msgspec.structs.replace(row, body=row.body.replace(known.shape.encode(), known.shape_before.encode()))
+        for row in rows
+    ]
+    assert older != list(rows)
+    quiet_gate.engine = Engine(quiet_gate.compound)
+    quiet_gate.engine.restore(older)
+    quiet_gate.give(SiteLoaded("f"))
+    quiet_gate.wait(13 * HOUR)
+    assert quiet_gate.said("r")[0] == "raised"
 
 
 # Away, together ------------------------------------------------------------------------------------
