@@ -383,8 +383,9 @@ class Engine:
         self.register.leap(boot.losses)
         self._agreement.reach(stamped.at, stamped.id)
         asleep = Instant(stamped.at - (boot.downtime_ms or 0))
-        # A rung that the site file left out meanwhile is due no more, the one above it may be.
+        # A rung that the site file left out meanwhile is due no more, the one above it may be; nor is what it lets wait for longer.
         self.register.relay_ladders(asleep)
+        self._watches.relay_delays(asleep)
         if boot.downtime_ms is not None:
             self._dispose(stamped.at, asleep)
         self._count_as_blind(boot, stamped.at)
@@ -451,6 +452,7 @@ class Engine:
         self.board.forget_strangers()
         self._wants.forget_strangers()
         self._watches.forget_strangers()
+        self._watches.relay_delays(stamped.at)
         buttons = [subject for subject in self.compound.subjects.values() if subject.address]
         for button in buttons:
             last = self.last_press(button)

@@ -189,6 +189,14 @@ def relay(alert: Alert, grid: GridPlan) -> Alert:
     return msgspec.structs.replace(alert, next_rung=rung, climb_due=due)
 
 
+def hasten(alert: Alert, at: Instant, grid: GridPlan) -> Alert:
+    """Who has answered is waited for no longer than the site file says now, from now on."""
+    within = grid.answer_by.get(alert.priority)
+    if alert.answer_due is None or within is None:
+        return alert
+    return msgspec.structs.replace(alert, answer_due=min(alert.answer_due, Instant(at + within)))
+
+
 def extend(alert: Alert, grid: GridPlan) -> Alert:
     """After a regrade the ladder may be longer: the first rung above those told in this climb is the next; it waits if nobody climbs now.
 

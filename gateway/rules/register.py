@@ -349,8 +349,10 @@ class AlertRegister:
 
     def relay_ladders(self, at: Instant) -> None:
         """The site may have laid other ladders, and other grades, from this moment on: whoever climbs goes on from his rung on the new one."""
+        grid = self.compound.grid
         for alert in self.open_alerts():
-            relaid = ladder.relay(grading.wait(alert, self.compound.rules.get(alert.rule), at), self.compound.grid)
+            graded = grading.wait(alert, self.compound.rules.get(alert.rule), at)
+            relaid = ladder.hasten(ladder.relay(graded, grid), at, grid)
             if relaid != alert:
                 self._keep(relaid)
 

@@ -56,6 +56,8 @@ class Watch(Struct, frozen=True):
     """When to look again. Of an active one: it came back under a shelf, or is worse (``why``), in a test that is believed until then."""
     cause: str = ""
     """Event that began it; names the occasion of the alert."""
+    since: Instant | None = None
+    """Of a delay that runs: when it began. None: an earlier version kept it."""
     why: tuple[Why, ...] = ()
     """What was seen then, kept until it is confirmed; of an active one, what is worse but said in a test."""
 
@@ -86,6 +88,11 @@ _replace = msgspec.structs.replace
 def _is_among(read: FactKey | None, subject: str, why: tuple[Why, ...]) -> bool:
     """Whether a reading is of what one of the reasons is about: of its device, where the alert is about a place with several."""
     return any((reason.of or subject, reason.fact) == read for reason in why)
+
+
+def _delays(rule: Rule) -> dict[Phase, int]:
+    """For how long it must hold, or be gone."""
+    return {Phase.PENDING: rule.on_delay_ms, Phase.CLEARING: rule.off_delay_ms}
 
 
 class Watchkeeper:
@@ -177,14 +184,24 @@ class Watchkeeper:
             rule, watch = self._compound.rules.get(key[0]), self.rows.get(*key)
             if rule is None or key[1] not in rule.subjects or watch is None or watch.due is None:
                 continue
-            delays = {Phase.PENDING: rule.on_delay_ms, Phase.CLEARING: rule.off_delay_ms}
-            delay = delays.get(watch.phase, REREAD_WITHIN_MS)
-            self._set(rule, key[1], _replace(watch, due=Instant(at + delay)))
+            delay = _delays(rule).get(watch.phase, REREAD_WITHIN_MS)
+            self._set(rule, key[1], _replace(watch, due=Instant(at + delay), since=at))
         for key in self.memories:
             known, nodes = self.memories.get(*key), self._historic.get(key[0], ())
             if known is not None and len(known.slots) == len(nodes):
                 slots = tuple(anew(node, memory) for node, memory in zip(nodes, known.slots, strict=True))
                 self.memories.put(_replace(known, slots=slots), *key)
+
+    def relay_delays(self, at: Instant) -> None:
+        """The site file may say other delays from this moment on: one that runs goes by them, from when it began."""
+        for key in self.rows:
+            rule, watch = self._compound.rules.get(key[0]), self.rows.get(*key)
+            delay = _delays(rule).get(watch.phase) if rule is not None and watch is not None else None
+            if rule is None or watch is None or watch.since is None or delay is None:
+                continue
+            due = max(at, Instant(watch.since + delay))
+            if key[1] in rule.subjects and due != watch.due:
+                self._set(rule, key[1], _replace(watch, due=due))
 
     def pulse(self, subject: str, event: Press | Entry | Sign, occasion: str, at: Instant) -> None:
         """Something happened that has no return: raise, record or re-alarm; or one more of what a rule counts."""
@@ -241,7 +258,7 @@ class Watchkeeper:
         elif watch.phase is Phase.PENDING:
             self._set(rule, subject, _IDLE)
         elif watch.phase is Phase.CLEARING:
-            self._set(rule, subject, _replace(watch, phase=Phase.ACTIVE, due=None))
+            self._set(rule, subject, _replace(watch, phase=Phase.ACTIVE, due=None, since=None))
         elif watch.phase is Phase.CONFIRMING and self._refuted(rule, subject, watch, moment):
             self._set(rule, subject, _IDLE)
         elif watch.phase is Phase.CONFIRMING and watch.ripe(moment.at):
@@ -268,7 +285,7 @@ class Watchkeeper:
         elif confirmed or (ripe and watch.phase in {Phase.PENDING, Phase.CONFIRMING}):
             self._raise(rule, subject, finding.why, moment.at, watch.cause)
         elif watch.phase is Phase.CLEARING:
-            self._set(rule, subject, _replace(watch, phase=Phase.ACTIVE, due=None))
+            self._set(rule, subject, _replace(watch, phase=Phase.ACTIVE, due=None, since=None))
         elif watch.phase is Phase.ACTIVE and watch.due is not None and not watch.why:
             self._goes_on_in_test(rule, subject, watch, finding, moment.at)
         elif watch.phase is Phase.ACTIVE:
@@ -277,10 +294,11 @@ class Watchkeeper:
     def _begin(self, rule: Rule, subject: str, finding: Finding, moment: Moment) -> None:
         """The condition came: wait, ask again, or raise."""
         if rule.on_delay_ms:
-            self._set(rule, subject, Watch(Phase.PENDING, Instant(moment.at + rule.on_delay_ms), moment.cause))
+            due = Instant(moment.at + rule.on_delay_ms)
+            self._set(rule, subject, Watch(Phase.PENDING, due, moment.cause, moment.at))
         elif rule.reread and not finding.solid and self._can_be_asked(subject, finding.why):
             due = Instant(moment.at + REREAD_WITHIN_MS)
-            self._set(rule, subject, Watch(Phase.CONFIRMING, due, moment.cause, finding.why))
+            self._set(rule, subject, Watch(Phase.CONFIRMING, due, moment.cause, why=finding.why))
             self._ask_again(subject, finding.why)
         else:
             self._raise(rule, subject, finding.why, moment.at, moment.cause)
@@ -406,7 +424,8 @@ class Watchkeeper:
         if watch.phase in {Phase.PENDING, Phase.CONFIRMING}:
             self._set(rule, subject, _IDLE)
         elif watch.phase is Phase.ACTIVE and rule.off_delay_ms:
-            self._set(rule, subject, _replace(watch, phase=Phase.CLEARING, due=Instant(at + rule.off_delay_ms)))
+            due = Instant(at + rule.off_delay_ms)
+            self._set(rule, subject, _replace(watch, phase=Phase.CLEARING, due=due, since=at))
         elif watch.phase is Phase.ACTIVE or (watch.phase is Phase.CLEARING and watch.ripe(at)):
             self._returns(rule, subject, at)
 

@@ -386,7 +386,7 @@ def _standing(house):
 HARMLESS = [
     ("ladder", "slow"), ("ladder", "short"), ("ladder", "holes"), ("outputs", "few"), ("outputs", "elsewhere"), ("outputs", "tied"),
     ("changes", EDITS["changes"][2]), ("changes", EDITS["changes"][3]), ("changes", EDITS["changes"][5]),
-    ("wet", EDITS["wet"][4]), ("wet", EDITS["wet"][5]),
+    ("wet", EDITS["wet"][5]),
 ]  # fmt: skip
 """What takes no alert away, moves none and tells nobody sooner."""
 

@@ -1,10 +1,13 @@
-"""A site file that says for how long something may be silent: nobody is missed sooner than that after it was said."""
+"""A site file that says for how long something may be silent, must hold or be gone, or is answered: nobody is missed sooner than that
+after it was said, and nobody is called later for an edit.
+"""
 
 from __future__ import annotations
 
 import msgspec
 import pytest
 
+from gateway.alerts import Priority
 from gateway.events import SiteLoaded
 from gateway.instant import DAY, HOUR, MINUTE, SECOND
 from gateway.rules.compound import FactSpec, Subject
@@ -135,3 +138,110 @@ def test_who_was_heard_since_is_waited_for_by_the_shorter_wait_alone(core, waits
     core.die()
     core.wait(8 * HOUR + MINUTE)
     assert core.said("missing") == ["raised", "told"]
+
+
+# Delays, and the time to come after an answer
+
+LEAK = """
+- rule: leak
+  subjects: { kind: water-detector }
+  when: { point: water, is: true }
+  priority: high
+  grade: small
+"""
+
+
+@pytest.fixture(params=["reload", "restart"])
+def loaded(request):
+    """``loaded(core, compound)``: from now on the site file says this."""
+
+    def load(core, compound):
+        if request.param == "restart":
+            core.restart(after=SECOND, compound=compound)
+        else:
+            core.die(compound)
+            core.give(SiteLoaded("f"))
+        core.wait(core.at)
+        return core
+
+    return load
+
+
+def delays(on, off):
+    """For how many minutes the leak must be there, and be gone."""
+    return f"{LEAK}  on_delay: {on}min\n  off_delay: {off}min\n"
+
+
+def when(core, kind):
+    """In which minutes this was said."""
+    return [p.change.at // MINUTE for p in core.changes if p.change.kind.value == kind]
+
+
+@pytest.mark.parametrize(("minutes", "raised"), [(0, 10), (2, 10), (15, 15), (20, 20), (30, 30)])
+def test_a_delay_that_runs_goes_by_the_file_in_force_from_when_it_began(make, house, loaded, minutes, raised):
+    """Was: a delay of a day, put right to a minute, ran for the day where it had begun."""
+    core = make(delays(20, 0))
+    core.read("water", "water", True, 0)
+    core.wait(10 * MINUTE)
+    for _ in range(2):
+        loaded(core, house(delays(minutes, 0)))
+    core.wait(HOUR)
+    assert when(core, "raised") == [raised]
+
+
+@pytest.mark.parametrize(("minutes", "returned"), [(0, 10), (2, 10), (15, 15), (30, 30)])
+def test_so_does_one_by_which_it_must_be_gone(make, house, loaded, minutes, returned):
+    core = make(delays(0, 20))
+    core.read("water", "water", True, 0)
+    core.read("water", "water", False, 0)
+    core.wait(10 * MINUTE)
+    loaded(core.forget(), house(delays(0, minutes)))
+    core.wait(HOUR)
+    assert when(core, "returned") == [returned]
+
+
+def test_a_delay_that_is_taken_back_was_never_said(make, house, loaded):
+    core = make(delays(20, 0))
+    core.read("water", "water", True, 0)
+    for minute, delay in ((1, 5), (2, 20), (10, 60), (11, 20)):
+        core.wait(minute * MINUTE)
+        loaded(core, house(delays(delay, 0)))
+    core.wait(HOUR)
+    assert when(core, "raised") == [20]
+
+
+@pytest.mark.parametrize(("minutes", "raised"), [(15, 15), (30, 30)])
+def test_a_delay_that_would_be_over_in_a_downtime_goes_by_the_file_that_was_found_then(make, house, minutes, raised):
+    core = make(delays(20, 0))
+    core.read("water", "water", True, 0)
+    core.wait(10 * MINUTE)
+    core.restart(after=15 * MINUTE, compound=house(delays(minutes, 0)))
+    core.wait(HOUR)
+    assert when(core, "raised") == [raised]
+
+
+@pytest.fixture
+def answered(make, house):
+    """``answered(minutes)``: the house in which who has answered is waited for so long."""
+
+    def within(minutes):
+        compound = house(LEAK)
+        grid = msgspec.structs.replace(compound.grid, answer_by={Priority.HIGH: minutes * MINUTE})
+        return msgspec.structs.replace(compound, grid=grid)
+
+    return within
+
+
+@pytest.mark.parametrize(("minutes", "told"), [(5, 15), (60, 20)])
+def test_who_has_answered_is_waited_for_no_longer_than_the_site_file_says_now(make, loaded, answered, minutes, told):
+    """Was: a day, where the file that said so was put right after the answer."""
+    core = make(LEAK)
+    core.die(answered(20))
+    core.give(SiteLoaded("f"))
+    core.read("water", "water", True, 0)
+    core.ask("ack", "leak", 0)
+    core.wait(10 * MINUTE)
+    for _ in range(2):
+        loaded(core.forget(), answered(minutes))
+    core.wait((told + 1) * MINUTE)
+    assert (when(core, "told"), core.alert("leak").told[-1].because) == ([told], "not_on_site")
