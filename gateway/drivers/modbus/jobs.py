@@ -132,6 +132,13 @@ class Jobs:
         looks = (job for job in self._jobs if job.kind is Kind.REREAD and job.member is member)
         return next((job for job in looks if block is not None and job.member.block_with(job.spec) is block), None)
 
+    def take_reread(self, member: Member, block: Block) -> Job | None:
+        """The second look at this block that waits already, as ``remove``: the block is read now."""
+        look = self.reread_of(member, block)
+        if look is not None:
+            self._jobs.remove(look)
+        return look
+
     def drop_renewals(self, member: Member, spec: PointSpec) -> None:
         """What is wanted of this point is something else now."""
         self._jobs = [job for job in self._jobs if not _renews(job, member, spec)]

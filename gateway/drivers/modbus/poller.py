@@ -272,13 +272,16 @@ class BusPoller:
         self._polls_first &= slot.overtakes
         self._alarm_first &= slot.overtakes
         probing = member.backoff > 0
+        look = self._jobs.take_reread(member, slot.block)  # one answer does for both
         retry = None
         try:
-            await self._ask(member, slot.block)
+            await self._ask(member, slot.block, look.again if look else ())
         except Refused:
             pass
         except DeviceFault:
             retry = member.backoff or member.retry_s(slot)
+            if look is not None:
+                self._jobs.put_back(look)
         if probing and retry is not None:
             self.budget.spend(_now(), _now() - began)
         self.schedule.done(slot, _now(), retry=retry)

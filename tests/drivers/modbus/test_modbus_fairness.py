@@ -408,9 +408,9 @@ class Doubting(list):
         asyncio.get_running_loop().call_soon(self.poller.reread, event.device, "gas")
 
 
-def crossing(kit, gases, valves=12, times=60, act=lambda poller: ()):
+def crossing(kit, gases, valves=12, times=60, act=lambda poller: (), gas=None):
     """Valves that run and are looked at without end, while gas comes and goes at so many detectors."""
-    gas, line, core = kit.profile(kit.alarm("gas", 0)), ModelLine(), Doubting(kit)
+    gas, line, core = gas or kit.profile(kit.alarm("gas", 0)), ModelLine(), Doubting(kit)
     valve = kit.profile(kit.point("closed", 0, point_class=PointClass.FEEDBACK))
     devices = [(unit, gas) for unit in range(1, 6)] + [(unit, valve) for unit in range(6, 6 + valves)]
     looked = []
@@ -451,6 +451,18 @@ def test_gas_that_comes_and_goes_everywhere_starves_nobody(kit):
     assert max(b - a for a, b in itertools.pairwise(looked)) <= 0.5
     for unit in range(1, 6):
         assert max(line.gaps(unit, since=6)) <= 1.0
+
+
+def test_gas_of_a_detector_that_rests_is_confirmed_by_its_next_read_whose_turn_ever_it_is(kit):
+    """Its other blocks took each moment in which it may be asked, and what the plan read of the gas meanwhile was told to nobody."""
+    beside = [
+        kit.point("t", 200),
+        kit.point("fan", 400, Space.INPUT, point_class=PointClass.FEEDBACK, period_ms=2000),
+    ]
+    gas = kit.profile(kit.alarm("gas", 0, period_ms=1000), *beside, guard_ms=500)
+    _, core, _ = crossing(kit, gases=1, gas=gas)
+    assert len(core) > 20
+    assert max(core) <= 2 * 0.5 + 3 * READ_S, "of two moments in which it may be asked one is the gas's"
 
 
 class Flapping(ModelLine):
