@@ -161,7 +161,7 @@ class Tolerance:
 
     def no_longer_sent(self, parcel: Parcel) -> None:
         """This broker has it, or another one."""
-        if self._suspects or self._guilty or self._doubts:
+        if self._suspects or self._strikes or self._guilty or self._doubts:
             self._forget(parcel.key)
 
     def _prove_size(self, taken: int) -> None:

@@ -40,6 +40,19 @@ def convict(tolerance, parcel, witness):
     tolerance.set_aside(parcel, too_large=False)
 
 
+def test_what_was_passed_over_and_taken_then_begins_anew():
+    """Was: it counted for ever, as what was lost with a session and taken then does not."""
+    tolerance, one = Tolerance(), alert(1)
+    for parcel in (STATUS, one):
+        assert not tolerance.passed_over(parcel, 0.0), "it is tried once more"
+        tolerance.taken(parcel)
+        assert not tolerance.is_tried_once_more(parcel)
+        tolerance.lost([parcel], 2 * CALM_S)
+        assert not tolerance.too_large(STATUS.kind, STATUS.size, 2 * CALM_S), "one loss says nothing of its size"
+        assert not tolerance.is_guilty(parcel)
+        tolerance.taken(parcel)
+
+
 def test_what_was_on_its_way_with_others_is_blamed_for_nothing_and_travels_alone():
     tolerance, one, two = Tolerance(), alert(1), alert(2)
     for _ in range(9):
