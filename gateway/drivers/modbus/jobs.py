@@ -19,6 +19,9 @@ from gateway.events import Quality, Scalar
 from gateway.faults import DeviceFault
 from gateway.site.profile import Deed, PointSpec
 
+Outcome = tuple[Scalar | None, Quality]
+"""What a job found: a value, if there is one, and how good it is."""
+
 
 class Kind(IntEnum):
     """Who goes first, of those that want it equally soon."""
@@ -42,7 +45,7 @@ class Job(Struct, eq=False):
     kind: Kind
     member: Member
     spec: PointSpec | None = None
-    done: asyncio.Future[tuple[Scalar | None, Quality]] | None = None
+    done: asyncio.Future[Outcome] | None = None
     on: bool = False
     deed: Deed | None = None
     written: bool = False
@@ -91,7 +94,7 @@ class Job(Struct, eq=False):
         self.written = True
         self.on_written()
 
-    def finish(self, outcome: tuple[Scalar | None, Quality]) -> None:
+    def finish(self, outcome: Outcome) -> None:
         """Tell whoever waits."""
         if self.done is not None and not self.done.done():
             self.done.set_result(outcome)

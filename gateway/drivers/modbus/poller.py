@@ -18,9 +18,9 @@ from typing import Any
 import msgspec
 import structlog
 
-from gateway.drivers.modbus.frames import Request, shown, switch_request
-from gateway.drivers.modbus.jobs import Job, Jobs, Kind
-from gateway.drivers.modbus.line import ACKNOWLEDGE, BUSY, LINE_GONE, Counters, Line, Question, Refused
+from gateway.drivers.modbus.frames import Request, switch_request
+from gateway.drivers.modbus.jobs import Job, Jobs, Kind, Outcome
+from gateway.drivers.modbus.line import LINE_GONE, Counters, Line, Question, Refused
 from gateway.drivers.modbus.lines import line_of
 from gateway.drivers.modbus.member import Member
 from gateway.drivers.modbus.plan import Block
@@ -30,11 +30,11 @@ from gateway.drivers.modbus.review import OVERLOADED, Review
 from gateway.drivers.modbus.roll import Roll
 from gateway.drivers.modbus.schedule import Schedule, Slot
 from gateway.drivers.modbus.telling import Telling
-from gateway.events import Quality, Reading, Scalar
+from gateway.drivers.modbus.writing import Writing
+from gateway.events import Quality, Reading
 from gateway.faults import DeviceFault
 from gateway.inbox import Report
 from gateway.site.model import Bus
-from gateway.site.profile import PointSpec
 
 log = structlog.get_logger()
 
@@ -42,11 +42,6 @@ RECONNECT_S = 1.0  # promised: back within 3 s of its return
 PENDING_S = 0.1  # promised: so long at most somebody waits for a line that is gone
 REOPEN_S = 10.0  # when everybody is silent the adapter itself may hang, or another one now bears the path
 _IDLE_S = 1.0
-_VERIFY_S = 0.05  # a relay may show its coil a moment after it confirmed the write
-_VERIFY_TRIES = 3
-_BUSY_S, _BUSY_TRIES = 0.1, 3
-"""An output that is not confirmed is an alarm: who is busy is asked again before anybody is told."""
-_CROWD = 2  # devices from which on one broadcast is worth its turnaround delay
 
 
 class BusPoller:
@@ -66,6 +61,7 @@ class BusPoller:
         self.budget = ProbeBudget(0.0)
         self._jobs = Jobs()
         self._renewals = Renewals()
+        self._writing = Writing(self.line, self.roll, self._jobs, talk=self._talk, fetch=self._fetch)
         self._telling = Telling(bus.id, self.line, self._talk)
         self._alarm_first = False
         """Nobody answered the last job: an alarm that is due goes before the next one, whatever it is."""
@@ -121,7 +117,7 @@ class BusPoller:
             if not on:
                 self._renewals.release(device, point)  # an "on" from before may have been confirmed meanwhile
 
-    async def read(self, device: str, point: str) -> tuple[Scalar | None, Quality]:
+    async def read(self, device: str, point: str) -> Outcome:
         """Read a point now, ahead of the polls; raises ``DeviceFault`` as ``Line``."""
         member = self.roll[device]
         return await self._wait_for(Job(Kind.READ, member, member.specs[point]))
@@ -156,7 +152,7 @@ class BusPoller:
             for member in self.roll
         ]
 
-    async def _wait_for(self, job: Job) -> tuple[Scalar | None, Quality]:
+    async def _wait_for(self, job: Job) -> Outcome:
         job.done = asyncio.get_running_loop().create_future()
         if self._stopped:
             raise DeviceFault("stopped", self._bus.id)
@@ -347,74 +343,18 @@ class BusPoller:
         else:
             job.finish(outcome)
 
-    async def _step(self, job: Job) -> tuple[Scalar | None, Quality] | None:
+    async def _step(self, job: Job) -> Outcome | None:
         if job.deed is not None:
             return await self._telling.step(job, job.deed)
         if job.spec is None:  # pragma: no cover - a job is about a point or a deed
             return None, Quality.INVALID
         if job.writes:
-            return await self._verify(job, job.spec) if job.written else await self._write(job, job.spec)
+            return await self._writing.step(job, job.spec)
         block = job.member.block_of(job.spec)
         await self._ask(job.member, block, job.again)
         self.schedule.answered(job.member.id, block, _now())
         now = job.member.points.current(job.spec.name)
         return now.value, now.quality
-
-    async def _write(self, job: Job, spec: PointSpec) -> tuple[Scalar | None, Quality] | None:
-        alike = self._alike(job)
-        if alike:
-            await self._broadcast(alike)
-            return None
-        try:
-            await self._send(job.member, spec, on=job.on)
-        except Refused as refused:
-            if refused.code == BUSY and job.tries < _BUSY_TRIES:
-                job.tries, job.not_before = job.tries + 1, _now() + _BUSY_S
-                return None
-            if refused.code != ACKNOWLEDGE:
-                raise
-        job.tries = 0
-        job.sent()
-        return (job.on, Quality.GOOD) if spec.write_only else None
-
-    async def _verify(self, job: Job, spec: PointSpec) -> tuple[Scalar | None, Quality] | None:
-        """Read back and compare. The whole block: that its shape is answered is known."""
-        member, block = job.member, job.member.block_of(spec)
-        answer = await self._fetch(member, block)
-        self.roll.say(*member.points.accept(block, answer, _now()))
-        wanted, seen = shown(spec, on=job.on), block.words(spec, answer)[0]
-        if wanted is None or seen == wanted:
-            now = member.points.current(spec.name)
-            return now.value, now.quality
-        job.tries += 1
-        if job.tries >= _VERIFY_TRIES:
-            raise DeviceFault("readback", f"{member.id}.{spec.name}: wants {wanted}, reads {seen}")
-        job.not_before = _now() + _VERIFY_S
-        return None
-
-    def _alike(self, job: Job) -> list[Job]:
-        """Jobs that one write to unit 0 may do at once: only where nobody else is on the line whom it could move, too.
-
-        Nobody answers to unit 0, so what is not read back is written to each alone.
-        """
-        alone = job.spec is None or job.spec.unread
-        if alone or len(self.roll) < _CROWD or not all(m.profile.broadcast for m in self.roll):
-            return []
-        same = [other for other in self._jobs if _same(job, other)]
-        wants = {other.member.id: other for other in (*same, job)}
-        return list(wants.values()) if wants.keys() == self.roll.members.keys() else []
-
-    async def _broadcast(self, jobs: list[Job]) -> None:
-        """Unit 0: nobody answers, so each one is read back after it."""
-        first = jobs[-1]
-        if first.spec is None:  # pragma: no cover - a write is of a point
-            return
-        await self.line.broadcast(switch_request(0, first.spec, on=first.on))
-        for job in jobs:
-            job.sent()
-
-    async def _send(self, member: Member, spec: PointSpec, *, on: bool) -> None:
-        await self._talk(member, switch_request(member.unit, spec, on=on))
 
     async def _talk(self, member: Member, request: Request) -> None:
         """A write with all its consequences for what is known of the device."""
@@ -426,11 +366,6 @@ class BusPoller:
         finally:
             member.rest_until = _now() + member.profile.guard_ms / 1000
         self.roll.revive(member, _now())
-
-
-def _same(job: Job, other: Job) -> bool:
-    waits = other.writes and not other.written
-    return waits and other.on == job.on and other.spec == job.spec
 
 
 def _now() -> float:

@@ -13,10 +13,10 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from gateway.drivers.modbus.frames import Request, deed_request
-from gateway.drivers.modbus.jobs import Job
+from gateway.drivers.modbus.jobs import Job, Outcome
 from gateway.drivers.modbus.line import BUSY, Line, Refused
 from gateway.drivers.modbus.member import Member
-from gateway.events import Quality, Scalar
+from gateway.events import Quality
 from gateway.faults import DeviceFault
 from gateway.site.profile import Deed, Space
 
@@ -33,7 +33,7 @@ class Telling:
         """``talk``: a write with all its consequences."""
         self._bus, self._line, self._talk = bus, line, talk
 
-    async def step(self, job: Job, deed: Deed) -> tuple[Scalar | None, Quality] | None:
+    async def step(self, job: Job, deed: Deed) -> Outcome | None:
         """Write, or read back; None where there is more to do."""
         member = job.member
         if deed.value is None:  # pragma: no cover - the profile's reader refuses it
