@@ -133,8 +133,8 @@ class Wire:
             time.sleep(wait)
         while time.monotonic() < due:
             pass
+        self._free_at = time.monotonic()  # before it is handed over: whoever gets it may be woken before this process goes on
         os.write(self.master, data)
-        self._free_at = time.monotonic()
         self.seen["answers"] += 1
 
 
