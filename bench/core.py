@@ -31,7 +31,7 @@ BARE = "a dict assignment and an encoded row each"
 def measure(*, quick: bool) -> Iterator[Figure]:
     """``engine_events_per_s`` and ``replay_month_s``."""
     yield _rate(blocks=5 if quick else 25)
-    yield _month(days=0.1 if quick else 5)
+    yield _month(days=0.1 if quick else 30)
 
 
 def awake(compound: Compound, at: int = 0) -> Engine:

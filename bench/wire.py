@@ -133,7 +133,7 @@ class Wire:
             time.sleep(wait)
         while time.monotonic() < due:
             pass
-        self._free_at = time.monotonic()  # before it is handed over: whoever gets it may be woken before this process goes on
+        self._free_at = time.monotonic()  # before it is handed over: who gets it may be woken before this goes on
         os.write(self.master, data)
         self.seen["answers"] += 1
 

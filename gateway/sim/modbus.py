@@ -22,6 +22,7 @@ from gateway.sim.ports import free_port
 _ILLEGAL_FUNCTION, _ILLEGAL_ADDRESS, _ILLEGAL_VALUE = 1, 2, 3
 _FIXED_FUNCTIONS = {1, 2, 3, 4, 5, 6}  # eight bytes on the wire
 _COUNTED_FUNCTIONS = {15, 16}
+_SILENT_CHARS = 3.5  # Modbus over serial line V1.02, 2.5.1.1: between two frames
 
 
 class Refusal(Exception):
@@ -207,7 +208,9 @@ class SimBus:
         self.units = {unit.unit_id: unit for unit in units}
         self.path = path
         self.log: list[tuple[float, bytes]] = []
-        """Every good request seen on the wire, with loop time."""
+        """Every good request seen on the wire, with the loop time of its last byte."""
+        self.char_s = 0.0
+        """How long a character takes on the wire: 10 / baud for 8N1; 0, and nothing takes any time."""
         self._link = Path(path) if path else None
         self._master = self._slave = -1
         self._heard = b""
@@ -264,11 +267,13 @@ class SimBus:
                 self._heard = self._heard[1:]
                 continue
             self._heard = self._heard[size:]
-            self._serve(frame)
+            if self.char_s:
+                asyncio.get_running_loop().call_later(self.char_s * size, self._serve, frame)
+            else:
+                self._serve(frame)
 
     def _serve(self, frame: bytes) -> None:
-        loop = asyncio.get_running_loop()
-        self.log.append((loop.time(), frame))
+        self.log.append((asyncio.get_running_loop().time(), frame))
         if frame[0] == 0:  # to all: each obeys, nobody answers
             for each in self.units.values():
                 if not each.silent:
@@ -279,7 +284,9 @@ class SimBus:
             return
         name = unit.unit_id if unit.answers_as is None else unit.answers_as
         said = bytes((name,)) + unit.answer(frame[1:-2])
-        loop.call_later(unit.delay_s, self.speak, unit.noise + said + checksum(said))
+        packet = unit.noise + said + checksum(said)
+        wait = unit.delay_s + self.char_s * (_SILENT_CHARS + len(packet))
+        asyncio.get_running_loop().call_later(wait, self.speak, packet)
 
 
 class SimTcp:
