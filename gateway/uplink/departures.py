@@ -208,9 +208,11 @@ class Departures:
         answered = self._answered or (self.left_out and not self._under_way)
         return answered and self._lanes.settled
 
-    def unheard(self, again_s: float = 0.0) -> None:
+    def unheard(self, parcel: Parcel, again_s: float = 0.0) -> None:
         """The broker takes alerts, and has nobody for them yet: the one on trial stays so, and leaves again then."""
         self._unheard = True
+        if parcel in self._under_way:
+            self._under_way[parcel] = _now() + again_s
         self._overtaking.silence.restart(again_s)
         self.wake.set()
 

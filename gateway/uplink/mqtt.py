@@ -393,7 +393,7 @@ class MqttUplink:
                 self._refuse(session, parcel, answer.result())
                 return
         if parcel.kind is Kind.ALERT and not self._is_heard(answer.result()):
-            self._departures.unheard(_ASK_AGAIN_S)
+            self._departures.unheard(parcel, _ASK_AGAIN_S)
             asyncio.get_running_loop().call_later(_ASK_AGAIN_S, self._ask_again, session, parcel)
             return
         self._departures.arrived(parcel)

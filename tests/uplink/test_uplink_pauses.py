@@ -15,7 +15,7 @@ from gateway.uplink import lanes
 from gateway.uplink.departures import WINDOW, Departures
 from gateway.uplink.lanes import URGENT_S
 from gateway.uplink.mqtt import BACKOFF_FIRST_S
-from gateway.uplink.parcel import Kind
+from gateway.uplink.parcel import Kind, Parcel
 from gateway.uplink.tolerance import STRIKES
 
 LARGE = 10_000
@@ -222,7 +222,7 @@ def test_who_moves_to_another_broker_lets_nothing_more_leave_here(house):
         lambda leaving: leaving.device_changed("gas-501"),
         lambda leaving: leaving.offer("gas-501", b"{}"),
         lambda leaving: leaving.look(),
-        lambda leaving: leaving.unheard(),
+        lambda leaving: leaving.unheard(Parcel(Kind.ALERT, "alerts", b"")),
     ],
     ids=["status", "device", "reading", "outbox", "unheard"],
 )

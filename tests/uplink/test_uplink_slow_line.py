@@ -156,6 +156,33 @@ def test_an_answer_to_what_was_recalled_says_nothing_of_how_slow_the_line_is(hou
     asyncio.run(story())
 
 
+def test_how_long_nobody_listened_says_nothing_of_how_slow_the_line_is(house, monkeypatch):
+    """The broker answered each time at once. It counted as one answer after all that time: a silence was none before it had lasted as long."""
+
+    async def story():
+        slow = Line(house, monkeypatch, alert_s=0.1)
+        slow.outbox.add("low", ALERTS)
+        await slow.fill()
+        while (alone := slow.line[0][-1]).kind is not Kind.ALERT:
+            slow.answer()
+            await slow.fill()
+        for _ in range(8):
+            slow.leaving.unheard(alone, 1.0)
+            slow.now += 1.1
+        slow.leaving.arrived(alone)
+        slow.line.clear()
+        await slow.fill()
+        assert len(slow.line) == FIRST
+        slow.outbox.add("critical", 4)
+        slow.leaving.look()
+        await slow.fill()
+        slow.now += 2.1
+        await slow.fill()
+        assert sum(parcel.lane == "critical" for *_, parcel in slow.line) == 4, "two seconds of silence are two"
+
+    asyncio.run(story())
+
+
 def test_a_quick_line_is_soon_given_all_it_takes():
     line, answers = Pace(), 0
     while line.places < WINDOW:

@@ -121,7 +121,7 @@ def test_one_alert_shows_that_the_broker_is_one_whatever_waits_behind_it(house, 
         leaving.arrived(await leaving.next())  # the status
         first = await leaving.next()
         assert not leaving.proven
-        leaving.arrived(first) if shown == "taken" else leaving.unheard()
+        leaving.arrived(first) if shown == "taken" else leaving.unheard(first)
         assert leaving.proven
 
     asyncio.run(story())
