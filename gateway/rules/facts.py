@@ -140,7 +140,7 @@ class FactBoard:
     def _end_grace(self, key: FactKey) -> None:
         """It was read anew; what did not answer was not."""
         grace, fact = self.graces.get(key[0]), self._facts[key]
-        if grace is not None and fact.value is not None:
+        if grace is not None and key[1] in grace.points and fact.value is not None:
             self.graces.put(_replace(grace, points=tuple(one for one in grace.points if one != key[1])), key[0])
 
     def note_test(self, key: FactKey, quality: Quality, at: Instant) -> None:

@@ -103,6 +103,14 @@ def test_a_shelf_on_such_a_drill_is_over_with_the_minute(back):
     assert back.said("smoke") == ["re-alarmed", "told"]
 
 
+def test_what_was_read_anew_is_kept_as_before(tested):
+    """Was: each further word of such a detector wrote its grace once more, to the next start."""
+    tested.restart(after=SECOND)
+    tested.read("smoke", "smoke", True, tested.at + SECOND, TEST)
+    written = tested.read("smoke", "smoke", True, tested.at + SECOND, TEST).rows
+    assert {row.kind for row in written} == {"fact", "clock"}
+
+
 EITHER = """
 - rule: either
   subjects: { kind: gas-detector }
