@@ -448,6 +448,7 @@ class Engine:
             self.register.shorten_shelf(alert.id, stamped.at, longest_shelf_ms(alert, self.compound))
         self._agreement.reach(stamped.at, stamped.id)
         self.register.relay_ladders(stamped.at)
+        self.register.call_who_is_there_now(stamped.at)
         self._call_where_pressed(stamped.at)
         self.board.forget_strangers()
         self._wants.forget_strangers()

@@ -189,6 +189,15 @@ def relay(alert: Alert, grid: GridPlan) -> Alert:
     return msgspec.structs.replace(alert, next_rung=rung, climb_due=due)
 
 
+def has_told_nobody(alert: Alert, grid: GridPlan) -> bool:
+    """Whether its climb is over, found nobody on any rung, and would find somebody now."""
+    calls = alert.response is Response.UNANSWERED and alert.suppression is Suppression.NONE
+    if not calls or alert.climb_from is None or alert.climb_due is not None:
+        return False
+    heard = any(told.people for told in alert.told if told.at >= alert.climb_from)
+    return not heard and any(people_on(rung, alert.place, grid) for rung, _ in rungs_of(alert, grid))
+
+
 def hasten(alert: Alert, at: Instant, grid: GridPlan) -> Alert:
     """Who has answered is waited for no longer than the site file says now, from now on."""
     within = grid.answer_by.get(alert.priority)

@@ -356,6 +356,12 @@ class AlertRegister:
             if relaid != alert:
                 self._keep(relaid)
 
+    def call_who_is_there_now(self, at: Instant) -> None:
+        """The site file may name people where nobody stood: what none of them was there to be told of calls them."""
+        for alert in self.open_alerts():
+            if ladder.has_told_nobody(alert, self.compound.grid):
+                self._climb_from_start(alert, at)
+
     def note(self, kind: NoteKind, alert: Alert, at: Instant, *, who: str | None = None, reason: str = "") -> Alert:
         """Keep a change in the history only."""
         self._keep(alert)

@@ -149,3 +149,44 @@ def test_whoever_is_called_next_is_called_no_later_for_an_edit():
     told = ladder.climb(relaid, Instant(61_000), slow, ladder.Because.DUE)
     assert (told.next_rung, told.climb_due) == (Rung.COMMUNITY, 901_000), "who comes after goes by the new one"
     assert ladder.relay(relaid, laid) == alert
+
+
+@pytest.fixture(params=["reload", "restart"])
+def loaded(request):
+    """``loaded(core, compound)``: from now on the site file says this; answers what was said of the call for that."""
+
+    def load(core, compound):
+        core.forget()
+        if request.param == "restart":
+            core.restart(after=SECOND, compound=compound)
+        else:
+            core.die(compound)
+            core.give(SiteLoaded("f"))
+        core.wait(core.at)
+        return core.said("sos")
+
+    return load
+
+
+NOBODY = {rung: {} for rung in Rung}
+
+
+def test_what_nobody_was_there_to_be_told_of_calls_whoever_is_there_now(make, house, people, loaded):
+    """Was: a press on a site whose grid was still empty called nobody when people were put in, for all rungs had been passed."""
+    core = make(people=NOBODY)
+    core.press(SECOND, "k1")
+    core.wait(10 * MINUTE)
+    assert loaded(core, house(people=NOBODY)) == []
+    duty = NOBODY | {Rung.STREET: people[Rung.STREET]}
+    assert loaded(core, house(people=duty)) == ["told"]
+    assert loaded(core, house(people=duty)) == []
+    assert loaded(core, house()) == [], "somebody was told, and the others' rungs were passed"
+    assert {person for one in core.alert("sos").told for person in one.people} == {"duty"}
+
+
+@pytest.mark.parametrize("hidden", ["answered", "shelved"])
+def test_nor_is_anybody_called_for_what_somebody_has_taken(make, house, loaded, hidden):
+    core = make(people=NOBODY)
+    core.press(SECOND, "k1")
+    assert core.ask("ack" if hidden == "answered" else "shelve", "sos", for_ms=20 * MINUTE, reason="x") == "done"
+    assert loaded(core, house()) == []
