@@ -21,8 +21,8 @@ from bench.figures import Figure, keep, table
 
 SUBJECTS = ("core", "rtu", "tcp", "starts", "garden_run", "deeds", "outbox", "disk", "radio")
 """Each a module here with ``measure(quick) -> iterator of figures``; in this order."""
-LONG = ("garden_day",)
-"""The same, an hour or more: measured only where they are named."""
+LONG = ("garden_day", "node_red")
+"""The same, measured only where they are named: an hour or more, and a peer that must be installed."""
 RESULT = Path("build") / "bench.json"
 COMPILED = ("gateway", "bench")
 """As an installation has them: else each start pays for it where Python is told to keep none."""

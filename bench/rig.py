@@ -93,6 +93,36 @@ class Helper:
         return Usage.of(self._process.pid)
 
 
+class Other:
+    """A program that needs nobody to talk to it; what it says goes to a file."""
+
+    def __init__(self, folder: Path, *command: str) -> None:
+        """``folder``: where it runs, and its log."""
+        self._folder, self._command = folder, command
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def __aenter__(self) -> Self:
+        with (self._folder / "log").open("ab") as out:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                cwd=self._folder,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                preexec_fn=hold,
+            )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._process is not None
+        self._process.terminate()
+        await self._process.wait()
+
+    def usage(self) -> Usage:
+        assert self._process is not None
+        return Usage.of(self._process.pid)
+
+
 class Daemon:
     """``loudong run`` on a site file."""
 

@@ -25,6 +25,7 @@ from bench.rig import (
     Ear,
     Helper,
     NowAndThen,
+    Other,
     bare_publish,
     broker,
     is_alert,
@@ -315,19 +316,28 @@ async def _rate(step: Step, seconds: float) -> Rate:
     async with standing(step) as (daemon, world, ear, _):
         world.tell(f"moving {step.moving}")
         await asyncio.sleep(8)
-        return await _observed(step, daemon, world, ear, seconds)
+        return await observed(step, daemon, world, ear, seconds)
+
+
+@contextlib.asynccontextmanager
+async def plain_loop(
+    library: str, period_ms: int, connections: int, *, tells: bool = True
+) -> AsyncIterator[tuple[Helper, Helper, Ear]]:
+    """``bench.plain``, its simulator and an ear at its broker."""
+    async with around() as (mqtt, world, tcp_port, ear):
+        numbers = (tcp_port, mqtt.port if tells else 0, period_ms, connections)
+        async with Helper("-m", "bench.plain", library, *map(str, numbers)) as loop:
+            yield loop, world, ear
 
 
 async def _plain(library: str, period_ms: int, connections: int, seconds: float, *, tells: bool = True) -> Rate:
     """``bench.plain`` on the same workload."""
-    async with around() as (mqtt, world, tcp_port, ear):
-        numbers = (tcp_port, mqtt.port if tells else 0, period_ms, connections)
-        async with Helper("-m", "bench.plain", library, *map(str, numbers)) as loop:
-            await asyncio.sleep(2)
-            return await _observed(Step(period_ms), loop, world, ear, seconds)
+    async with plain_loop(library, period_ms, connections, tells=tells) as (loop, world, ear):
+        await asyncio.sleep(2)
+        return await observed(Step(period_ms), loop, world, ear, seconds)
 
 
-async def _observed(step: Step, gateway: Daemon | Helper, world: Helper, ear: Ear, seconds: float) -> Rate:
+async def observed(step: Step, gateway: Daemon | Helper | Other, world: Helper, ear: Ear, seconds: float) -> Rate:
     """So long, from now on; of the daemon from just behind a batch of telemetry, and whole batches long, so that all its work is in it.
 
     Raises RuntimeError where more arrived than was read: then one of the two was counted wrongly.
@@ -382,7 +392,7 @@ async def _steady(seconds: float) -> list[Figure]:
         for moving in (NUMBERS, ALL, 0):
             world.tell(f"moving {moving}")
             await asyncio.sleep(10)
-            rates[moving] = await _observed(Step(QUIET_MS, 1, moving), daemon, world, ear, seconds)
+            rates[moving] = await observed(Step(QUIET_MS, 1, moving), daemon, world, ear, seconds)
         last = daemon.usage()
     bare = await _plain("pymodbus", QUIET_MS, 1, min(seconds, 30))
     cost = {
