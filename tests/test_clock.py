@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -59,7 +61,6 @@ class Kernel:
         (Kernel(0, 0, 0x40), UNSYNCED),
         (Kernel(0, 0, 0x41), UNSYNCED),
         (Kernel(5, 0, 0x01), UNSYNCED),
-        (Kernel(-1, 0, 0), UNSYNCED),
     ],
     ids=[
         "disciplined",
@@ -68,12 +69,12 @@ class Kernel:
         "unsynchronised",
         "that and more",
         "error",
-        "not allowed to ask",
     ],
 )
 def test_the_wall_is_trusted_where_the_kernel_is_sure_of_it_to_the_second(monkeypatch, tmp_path, kernel, quality):
     monkeypatch.setattr(clock, "_TIMESYNC_FLAG", tmp_path / "synchronized")
     monkeypatch.setattr(clock, "_libc", kernel)
+    monkeypatch.setattr(clock._Timedated, "ask", None)  # nobody need be asked where the kernel answers
     assert clock.SystemClock().stamp().clock is quality
 
 
@@ -88,10 +89,68 @@ def test_the_kernel_is_asked_once_a_second(monkeypatch):
     asked, uptime = [], 0
     monkeypatch.setattr(clock, "_synchronised", lambda: asked.append(uptime) or True)
     machine = clock.SystemClock()
+    asked.clear()
     monkeypatch.setattr(machine, "boottime_ms", lambda: uptime)
     for uptime in (0, 1, 999, 1_000, 1_500, 1_999, 2_000):  # noqa: B007 - read by the clock
         assert machine.stamp().clock is SYNCED
     assert asked == [0, 1_000, 2_000]
+
+
+class Locked:
+    """A machine whose kernel may not be asked, and what its timedated says when; ``tests/test_systemd_clock.py`` has the real ones."""
+
+    def __init__(self, monkeypatch, answer) -> None:
+        self.asked: list[int] = []
+        self.uptime_ms, self._answer = 0, answer
+        monkeypatch.setattr(clock, "_synchronised", lambda: None)
+        monkeypatch.setattr(clock, "_ask_timedated", self._hear)
+        monkeypatch.setattr(clock.SystemClock, "boottime_ms", lambda _: self.uptime_ms)
+        self.clock = clock.SystemClock()
+
+    def _hear(self) -> bool:
+        self.asked.append(self.uptime_ms)
+        return self._answer()
+
+    def quality_at(self, uptime_ms: int) -> ClockQuality:
+        """As the stamp after the answer has it."""
+        self.uptime_ms = uptime_ms
+        self.clock.stamp()
+        while asking := [thread for thread in threading.enumerate() if thread.name == "timedated"]:
+            asking[0].join()
+        self.uptime_ms += 1_000
+        return self.clock.stamp().clock
+
+
+def test_timedated_is_asked_again_soon_while_it_says_no_and_seldom_once_it_said_yes(monkeypatch):
+    says = False
+    machine = Locked(monkeypatch, lambda: says)
+    shown = []
+    for seconds in range(0, 2_000, 5):
+        says = 30 < seconds < 1_000
+        shown.append((machine.quality_at(1_000 * seconds), seconds))
+    assert [at // 1_000 for at in machine.asked][:4] == [0, 20, 40, 640]
+    assert {seconds for quality, seconds in shown if quality is SYNCED} == set(range(40, 1_240, 5))
+
+
+def test_an_answer_that_does_not_come_holds_up_one_stamp_and_no_second_is_asked_for(monkeypatch):
+    monkeypatch.setattr(clock, "_FIRST_WORD_S", 0.05)
+    come = threading.Event()
+    machine = Locked(monkeypatch, lambda: come.wait(60))
+    try:
+        for machine.uptime_ms in range(0, 100_000, 1_000):
+            assert machine.clock.stamp().clock is UNSYNCED
+        assert machine.asked == [0]
+    finally:
+        come.set()
+    assert machine.quality_at(100_000) is SYNCED
+
+
+def test_where_no_thread_is_to_be_had_it_is_asked_at_the_next_stamp(monkeypatch):
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", Mock(side_effect=RuntimeError("can't start new thread")))
+        machine = Locked(monkeypatch, lambda: True)
+        assert machine.clock.stamp().clock is UNSYNCED
+    assert machine.quality_at(1_000) is SYNCED
 
 
 # The timeline ----------------------------------------------------------------------------------------

@@ -47,6 +47,7 @@ def run(path: Path, folder: Path, surroundings: Surroundings | None = None) -> N
     """
     _libc("mallopt", _M_ARENA_MAX, 1)  # else each thread has a heap, and what it leaves there nobody else uses: a MiB
     _libc("prctl", _PR_SET_TIMERSLACK, 1, 0, 0, 0)  # else a thread that waits for its turn oversleeps 0.05 ms each time
+    clock = SystemClock()  # first: who vouches for it has until the house is built to say so
     faults = Faults()
     site, compound = read_site(path, faults, starting=True)  # before the folder is made
     with claim(folder), Hourglass() as hourglass:
@@ -55,7 +56,7 @@ def run(path: Path, folder: Path, surroundings: Surroundings | None = None) -> N
             surroundings or Surroundings(), patient=_PATIENT in os.environ, hourglass=hourglass
         )
         try:
-            asyncio.run(_live(lambda: build(orders, folder, SystemClock(), around), path, folder))
+            asyncio.run(_live(lambda: build(orders, folder, clock, around), path, folder))
         except OpenedLateError:
             log.warning("gateway_begins_anew", reason="opened_late")
             os.environ[_PATIENT] = "1"

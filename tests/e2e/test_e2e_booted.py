@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import shutil
 import string
 import subprocess
 import sys
@@ -51,6 +52,7 @@ outputs:
 uplinks:
   street: { host: 127.0.0.1, port: $broker, username: loudong, password_file: $password }
 """)
+TIMEDATED = Path("/lib/systemd/systemd-timedated")
 PATIENCE_S = 120.0
 
 
@@ -221,6 +223,35 @@ def test_what_the_locks_leave_of_the_machine(tmp_path):
         assert (await do(sees, "ls", "/tmp")).stdout == ""  # noqa: S108 - a look into it
         assert (await do(sees, "ls", "/proc/cpuinfo", "/proc/sys")).returncode
         assert (await do(sees, "stat", "-c", "%a %U %G", "/var/lib/loudong")).stdout == "750 loudong loudong\n"
+
+    play(tmp_path, story)
+
+
+@pytest.mark.skipif(
+    not all(map(shutil.which, ("busctl", "dbus-daemon", "strace"))) or not TIMEDATED.exists(),
+    reason="needs D-Bus, systemd-timedated and strace; whether the clock is known under systemd was not tried",
+)
+def test_a_clock_that_something_else_than_timesyncd_keeps_is_known(tmp_path):
+    """The kernel of a laboratory is kept by nothing: strace answers in its place, and timedated alone."""
+
+    async def story(stage: Stage) -> None:
+        machine = stage.machine
+
+        def clock() -> str:
+            return stage.loudong("status")[0]["clock"]
+
+        said = (await do(machine.run, "timedatectl", "show", "--property=NTPSynchronized", "--value")).stdout
+        assert await do(clock) == ("synced" if said == "yes\n" else "unsynced")
+        strace = f"strace -f -qq -o /dev/null -e inject=adjtimex,clock_adjtime:retval=0 {TIMEDATED}"
+        played = ["[Service]", "SystemCallFilter=", "ExecStart=", f"ExecStart={strace}", ""]
+        await do(machine.write, "/etc/systemd/system/systemd-timedated.service.d/played.conf", "\n".join(played))
+        await do(machine.run, "systemctl", "daemon-reload")
+        await do(machine.run, "systemctl", "stop", "systemd-timedated")
+        await until(lambda: clock() == "synced", "it is told while it runs")
+        await do(machine.run, "systemctl", "restart", GATEWAY)
+        assert await do(clock) == "synced", "and so it is in the next life"
+        boots = await do(stage.loudong, "journal", "--kind", "boot")
+        assert boots[-1]["body"]["clock"] == "synced", "a reboot would be of a known length"
 
     play(tmp_path, story)
 
