@@ -253,7 +253,7 @@ class DialInWire:
         """The event loop hands everything up by itself."""
 
     def send(self, data: bytes) -> None:
-        if self._connection is None:
+        if self._connection is None or self._hear is None:  # as ``is_open``: nobody would hear the answer
             raise DeviceFault("port_gone", self.name)
         self._babble.asked()
         self._connection.send(data, self.name)

@@ -13,8 +13,10 @@ from instruments.unhurried import unhurried_run
 from gateway.drivers.modbus.contest import CALM_S, Contest, Entries
 from gateway.drivers.modbus.dial_in import DialInWire, Reception
 from gateway.drivers.modbus.lines import line_of
+from gateway.faults import DeviceFault
 from gateway.sim.modbus import SimUnit, checksum
 from gateway.site.model import Framing
+from gateway.site.profile import Space
 
 
 class Box:
@@ -270,6 +272,27 @@ async def modbus_tcp_may_be_dialled_in_too(kit):
         await kit.until(lambda: 7 in ear.values("gas"), 5)
         serving.cancel()
         await asyncio.wait((serving,))
+
+
+def test_a_question_asked_before_the_line_is_taken_up_is_nobodys(kit):
+    """It left for whoever had just dialled in, was forgotten as the line was opened, and its asker waited for ever."""
+
+    async def story():
+        line = line_of(kit.bus("", listen=1, address="127.0.0.1"))
+        line.wire._reception.port = 0
+        with pytest.raises(DeviceFault):
+            await line.connect()
+        _, writer = await asyncio.open_connection("127.0.0.1", line.wire._reception.port)
+        await kit.until(lambda: line.wire._connection is not None)
+        asking = asyncio.ensure_future(line.read(1, Space.HOLDING, 0, 1, timeout_ms=50))
+        await asyncio.sleep(0)
+        await line.connect()
+        with pytest.raises(DeviceFault, match="port_gone"):
+            await asyncio.wait_for(asking, 2)
+        writer.close()
+        await line.end()
+
+    asyncio.run(story())
 
 
 def test_a_bus_knows_its_framing(kit):
