@@ -180,8 +180,17 @@ class Line(Protocol):
         """
         ...
 
-    async def read(self, unit: int, space: Space, address: int, count: int, timeout_ms: int = TIMEOUT_MS) -> list[int]:
-        """``count`` registers, or as many bits as 0 and 1."""
+    async def read(
+        self,
+        unit: int,
+        space: Space,
+        address: int,
+        count: int,
+        timeout_ms: int = TIMEOUT_MS,
+        *,
+        patient: bool = False,
+    ) -> list[int]:
+        """``count`` registers, or as many bits as 0 and 1; waited for as a write is where ``patient``."""
         ...
 
     async def write(
@@ -190,8 +199,8 @@ class Line(Protocol):
         """One coil or holding register, or several in a row; returns once the device has confirmed."""
         ...
 
-    async def send(self, request: Request, timeout_ms: int = TIMEOUT_MS) -> bytes:
-        """Any request; gives the body of its answer: what stands behind its head."""
+    async def send(self, request: Request, timeout_ms: int = TIMEOUT_MS, *, patient: bool = False) -> bytes:
+        """Any request; gives the body of its answer: what stands behind its head. A write is always waited for patiently."""
         ...
 
     async def broadcast(self, request: Request) -> None:
@@ -203,11 +212,20 @@ class Asking(ABC):
     """Reading and writing as every framing does them: in terms of its own ``send``."""
 
     @abstractmethod
-    async def send(self, request: Request, timeout_ms: int = TIMEOUT_MS) -> bytes:
+    async def send(self, request: Request, timeout_ms: int = TIMEOUT_MS, *, patient: bool = False) -> bytes:
         """As ``Line``."""
 
-    async def read(self, unit: int, space: Space, address: int, count: int, timeout_ms: int = TIMEOUT_MS) -> list[int]:
-        body = await self.send(frames.read_request(unit, space, address, count), timeout_ms)
+    async def read(
+        self,
+        unit: int,
+        space: Space,
+        address: int,
+        count: int,
+        timeout_ms: int = TIMEOUT_MS,
+        *,
+        patient: bool = False,
+    ) -> list[int]:
+        body = await self.send(frames.read_request(unit, space, address, count), timeout_ms, patient=patient)
         return frames.words(body, space, count)
 
     async def write(

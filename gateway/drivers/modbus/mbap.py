@@ -115,22 +115,22 @@ class MbapLine(Asking):
         request = None if question is None else read_request(unit, *question)
         return owing.free_at(request, to_read=to_read)
 
-    async def send(self, request: Request, timeout_ms: int = TIMEOUT_MS) -> bytes:
+    async def send(self, request: Request, timeout_ms: int = TIMEOUT_MS, *, patient: bool = False) -> bytes:
         while True:
             # Outside the room, so that other units are served while this one settles.
             if (wait := self._settled_in(request)) > 0:
                 await asyncio.sleep(wait)
             async with self._room:
                 if self._settled_in(request) <= _INSTANT_S:
-                    return await self._exchange(request, timeout_ms)
+                    return await self._exchange(request, timeout_ms, patient=patient or not request.reads)
 
     def _settled_in(self, request: Request) -> float:
         owing = self._owing.get(request.unit)
         return owing.free_at(request, to_read=request.reads) - asyncio.get_running_loop().time() if owing else 0.0
 
-    async def _exchange(self, request: Request, timeout_ms: int) -> bytes:
+    async def _exchange(self, request: Request, timeout_ms: int, *, patient: bool) -> bytes:
         patience = self._patience[request.unit]
-        wait_s = patience.timeout_s(timeout_ms / 1000, reads=request.reads) + self._latency_s
+        wait_s = patience.timeout_s(timeout_ms / 1000, patient=patient) + self._latency_s
         asked = self._put(request, timeout_ms / 1000, wait_s)
         self._ring_by(asked.until)
         try:

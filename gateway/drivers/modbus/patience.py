@@ -31,14 +31,15 @@ class Patience:
         self._answers = 0
         self._misses = 0
 
-    def timeout_s(self, profile_s: float, *, reads: bool = True) -> float:
+    def timeout_s(self, profile_s: float, *, patient: bool = False) -> float:
         """How long to wait now.
 
-        A write is rare, and one called unanswered is an alarm: it gets all that the profile allows, if the unit says
-        anything at all. Outputs wanted of the dead would else take the line from every detector on it.
+        ``patient``: for a write and for the read that proves it. They are rare, and one called unanswered is an alarm: they get all
+        that the profile allows, if the unit says anything at all. Outputs wanted of the dead would else take the line from every
+        detector on it.
         """
-        patient = not reads and self._misses < SILENT_AFTER
-        return max(profile_s if patient else self._usual_s(profile_s), self._learnt)
+        allows = patient and self._misses < SILENT_AFTER
+        return max(profile_s if allows else self._usual_s(profile_s), self._learnt)
 
     def _usual_s(self, profile_s: float) -> float:
         if not self._answers or self._misses >= SILENT_AFTER:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -61,7 +62,9 @@ class BusPoller:
         self.budget = ProbeBudget(0.0)
         self._jobs = Jobs()
         self._renewals = Renewals()
-        self._writing = Writing(self.line, self.roll, self._jobs, talk=self._talk, fetch=self._fetch)
+        self._writing = Writing(
+            self.line, self.roll, self._jobs, talk=self._talk, fetch=functools.partial(self._fetch, patient=True)
+        )
         self._telling = Telling(bus.id, self.line, self._talk)
         self._alarm_first = False
         """Nobody answered the last job: an alarm that is due goes before the next one, whatever it is."""
@@ -287,10 +290,10 @@ class BusPoller:
         answer = await self._fetch(member, block)
         self.roll.accept(member, block, answer, _now(), asked)
 
-    async def _fetch(self, member: Member, block: Block) -> list[int]:
+    async def _fetch(self, member: Member, block: Block, **how: bool) -> list[int]:
         try:
             answer = await self.line.read(
-                member.unit, block.space, block.address, block.count, member.profile.timeout_ms
+                member.unit, block.space, block.address, block.count, member.profile.timeout_ms, **how
             )
         except DeviceFault as fault:
             self._failed(member, fault, block)

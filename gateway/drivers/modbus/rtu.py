@@ -130,11 +130,11 @@ class RtuLine(Asking):
         doubled = self._doubles.free_at(request.unit) if reads else 0.0
         return max(doubled, self._owing[request.unit].free_at(request, to_read=reads))
 
-    def timeout_s(self, unit: int, timeout_ms: int, *, reads: bool = True) -> float:
+    def timeout_s(self, unit: int, timeout_ms: int, *, patient: bool = False) -> float:
         """How long this unit is waited for: what its profile says, or longer where it was seen to need it."""
-        return self._latency_s + self._patience[unit].timeout_s(timeout_ms / 1000, reads=reads)
+        return self._latency_s + self._patience[unit].timeout_s(timeout_ms / 1000, patient=patient)
 
-    async def send(self, request: Request, timeout_ms: int = TIMEOUT_MS) -> bytes:
+    async def send(self, request: Request, timeout_ms: int = TIMEOUT_MS, *, patient: bool = False) -> bytes:
         loop = asyncio.get_running_loop()
         while True:
             # Outside the lock, so that other units are served while this one settles.
@@ -145,7 +145,7 @@ class RtuLine(Asking):
                 if request.function in _ECHOED and not self._knows_echo:
                     with contextlib.suppress(DeviceFault):
                         await self._exchange(frames.read_request(request.unit, Space.DISCRETE, 0, 1), _LISTEN_MS)
-                return await self._exchange(request, timeout_ms)
+                return await self._exchange(request, timeout_ms, patient=patient or not request.reads)
 
     async def broadcast(self, request: Request) -> None:
         async with self._lock:
@@ -155,7 +155,7 @@ class RtuLine(Asking):
             wait = self._turnaround_s + len(request.frame) * self.char_s
             await asyncio.sleep(wait)
 
-    async def _exchange(self, request: Request, timeout_ms: int) -> bytes:
+    async def _exchange(self, request: Request, timeout_ms: int, *, patient: bool = False) -> bytes:
         self._credible_s = timeout_ms / 1000
         if self._owing[request.unit] or self._doubles.may_repeat(request.unit):
             await _hear_out()
@@ -163,7 +163,7 @@ class RtuLine(Asking):
         self._owing[request.unit].forget(asyncio.get_running_loop().time())
         self._transmit(request)
         self.tally.asked(request.unit)
-        waited_s = self.timeout_s(request.unit, timeout_ms, reads=request.reads)
+        waited_s = self.timeout_s(request.unit, timeout_ms, patient=patient)
         wait = waited_s + self._bytes_s(request)
         return await self._await_answer(request, asyncio.get_running_loop().time(), wait)
 

@@ -39,23 +39,23 @@ def test_a_late_answer_teaches_and_quick_ones_make_forget():
 
 def test_a_write_gets_all_that_the_profile_allows_from_the_first_one_on():
     patience = Patience()
-    assert patience.timeout_s(PROFILE_S, reads=False) == PROFILE_S
+    assert patience.timeout_s(PROFILE_S, patient=True) == PROFILE_S
     for _ in range(40):
         patience.answered(0.02)
-    assert patience.timeout_s(PROFILE_S, reads=False) == PROFILE_S
+    assert patience.timeout_s(PROFILE_S, patient=True) == PROFILE_S
     patience.late(1.0)
-    assert patience.timeout_s(PROFILE_S, reads=False) == 1.5
+    assert patience.timeout_s(PROFILE_S, patient=True) == 1.5
 
 
 def test_a_write_is_not_waited_for_patiently_where_the_unit_says_nothing_any_more():
     patience = Patience()
     patience.answered(0.02)
     for _ in range(SILENT_AFTER):
-        assert patience.timeout_s(PROFILE_S, reads=False) == PROFILE_S
+        assert patience.timeout_s(PROFILE_S, patient=True) == PROFILE_S
         patience.missed()
-    assert patience.timeout_s(PROFILE_S, reads=False) == FLOOR_S
+    assert patience.timeout_s(PROFILE_S, patient=True) == FLOOR_S
     patience.answered(0.02)
-    assert patience.timeout_s(PROFILE_S, reads=False) == PROFILE_S
+    assert patience.timeout_s(PROFILE_S, patient=True) == PROFILE_S
 
 
 def test_a_quick_unit_is_waited_for_half_as_long_again_as_it_took_of_late():

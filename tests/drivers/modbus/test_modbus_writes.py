@@ -387,3 +387,26 @@ def test_a_relay_that_takes_its_time_is_no_output_that_refuses(kit, codes, read_
                 assert (fault.reason, unit.coils) == (found, {0: 0})
 
     unhurried_run(story())
+
+
+class Switching(SimUnit):
+    """Answers at once, but to the first question after a write: its relay is being moved."""
+
+    def answer(self, pdu):
+        self.delay_s = 0.4 * (bool(self.requests) and self.requests[-1][0] == 5 and pdu[0] == 1)
+        return super().answer(pdu)
+
+
+def test_what_proves_a_write_is_waited_for_as_long_as_the_write(kit):
+    """The polls of a quick unit are given up after a tenth of a second; an output called not confirmed is an alarm."""
+
+    async def story():
+        unit = Switching(1, coils={0: 0})
+        profile = kit.profile(kit.point("out", 0, Space.COIL, writable=True), timeout_ms=1500)
+        async with SimBus([unit]) as wire, kit.polling(kit.bus(wire.path, (1, profile))) as (poller, _):
+            for _ in range(50):
+                await poller.read("dev1", "out")
+            await poller.write("dev1", "out", ON)
+            assert poller.line.tally.line.timeouts == 0
+
+    unhurried_run(story())
