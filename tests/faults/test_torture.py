@@ -481,4 +481,4 @@ def test_a_life_that_calls_out_of_nothing_is_found_out(tmp_path):
 
     row = asyncio.run(story())
     assert (row.raised, row.lost, row.doubled) == (1, 0, 0)
-    assert row.wrong == ["false alert: stuffy of air-hall"]
+    assert row.wrong == ["false alert: stuffy of air-hall (co2 1600)"]

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from faults.test_faults_disk import fill, small_disk
+from faults.test_faults_disk import PIECE, fill, small_disk
 
 from .price import ROOM, forgotten_by, killed_ill, until_a_terminal_is_refused
 from .rows import Budget, Row
@@ -211,7 +211,7 @@ async def full(folder: Path, budget: Budget) -> Row:
 
     @contextlib.asynccontextmanager
     async def sick(stage: Stage) -> AsyncIterator[None]:
-        ballast = fill(stage.world.state)
+        ballast = await fill(stage.world.state)
         eating = asyncio.create_task(_eat(ballast))
         try:
             yield
@@ -228,7 +228,7 @@ async def _eat(ballast: Path) -> None:
         while True:
             with contextlib.suppress(OSError):
                 while True:
-                    eaten.write(b"x" * 4096)
+                    eaten.write(PIECE)
             await asyncio.sleep(0.02)
 
 

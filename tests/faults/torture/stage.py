@@ -72,6 +72,8 @@ class Stage(Walk):
         super().__init__(folder, site=template(folder, *edits, buttons=buttons), uplink_port=uplink_port)
         self.office._heard = self._heard
         self.raised: dict[Kind, list[str]] = defaultdict(list)
+        self.why: dict[Kind, str] = {}
+        """What the first alert of each kind gave for its reason."""
         self.open: dict[str, Kind] = {}
         self.pending: dict[Kind, int] = {}
         """What was caused and is not heard of yet -> how many alerts of its kind had been before."""
@@ -99,6 +101,7 @@ class Stage(Walk):
         kind = data["rule"], data["subject"]
         if alert not in self.raised[kind]:
             self.raised[kind].append(alert)
+            self.why.setdefault(kind, ", ".join(f"{fact['fact']} {fact['value']}" for fact in data.get("why", ())))
             self.open[alert] = kind
         if data["change"] == "closed":
             self.open.pop(alert, None)
@@ -302,7 +305,8 @@ class Stage(Walk):
         unasked = set(self.score.unasked())
         heard = (kind for kind, alerts in self.raised.items() if unasked & set(alerts))
         for rule, about in false_alerts(heard, self.brought):
-            (row.late if rule in OF_A_BUSY_MACHINE else row.wrong).append(f"false alert: {rule} of {about}")
+            said = f"false alert: {rule} of {about} ({self.why[rule, about]})"
+            (row.late if rule in OF_A_BUSY_MACHINE else row.wrong).append(said.removesuffix(" ()"))
         if self.replayed:
             row.notes.append(f"{self.replayed} old frames of an encrypted button were sent again")
         if False in {bool(value) for value in self.valve_writes}:
