@@ -199,9 +199,9 @@ class Watchkeeper:
             delay = _delays(rule).get(watch.phase) if rule is not None and watch is not None else None
             if rule is None or watch is None or watch.since is None or delay is None:
                 continue
-            due = max(at, Instant(watch.since + delay))
+            due = Instant(watch.since + delay)
             if key[1] in rule.subjects and due != watch.due:
-                self._set(rule, key[1], _replace(watch, due=due))
+                self._set(rule, key[1], _replace(watch, due=max(at, due)))
 
     def pulse(self, subject: str, event: Press | Entry | Sign, occasion: str, at: Instant) -> None:
         """Something happened that has no return: raise, record or re-alarm; or one more of what a rule counts."""
