@@ -190,11 +190,13 @@ def relay(alert: Alert, grid: GridPlan) -> Alert:
 
 
 def has_told_nobody(alert: Alert, grid: GridPlan) -> bool:
-    """Whether its climb is over, found nobody on any rung, and would find somebody now."""
+    """Whether its climb is over, it found nobody on any rung, ever, and would find somebody now."""
     calls = alert.response is Response.UNANSWERED and alert.suppression is Suppression.NONE
     if not calls or alert.climb_from is None or alert.climb_due is not None:
         return False
-    heard = any(told.people for told in alert.told if told.at >= alert.climb_from)
+    heard = any(
+        told.people for told in alert.told
+    )  # in any climb: after a time of unknown length this one may seem to begin above them
     return not heard and any(people_on(rung, alert.place, grid) for rung, _ in rungs_of(alert, grid))
 
 

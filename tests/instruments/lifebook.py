@@ -701,7 +701,19 @@ class Lifebook:
             if key in old:
                 self.watches[key] = old[key]
                 old[key].law = watch.law
+        for case in self.cases:
+            if (
+                case.open
+                and self._is_known_to_nobody(case)
+                and any(self._stands(case, rung) for rung, _ in self._rungs(case))
+            ):
+                self._anew(case)
         self.look_again()
+
+    def _is_known_to_nobody(self, case):
+        """It calls, and on none of its rungs was anybody there to be told."""
+        calls = case.response == "unanswered" and case.suppression == "none"
+        return calls and not case.climbing and case.again is None and not any(there for _, _, there in case.told)
 
     def _part(self, case):
         """Its rule or subject is gone: so is the alert, but for a call for help, which a person ends."""
