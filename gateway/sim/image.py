@@ -264,11 +264,12 @@ class Image:
         """The raw number, as mild as possible, that reads as yes or no."""
         before = self._raw(point)
         options = list(dict.fromkeys([before, *_guesses(point)]))
-        found = [
-            (self._alarms(), place, number)
-            for place, number in enumerate(options)
-            if self._spells(point, number) and self._meaning(point) is wanted
-        ]
+        found = []
+        for place, number in enumerate(options):
+            if self._spells(point, number) and self._meaning(point) is wanted:
+                found.append((self._alarms(), place, number))
+                if not found[-1][0]:  # none is milder, and the devices answer nobody meanwhile
+                    break
         self._set(point, before)
         if not found:
             raise CannotSimulate(f"{point.name} = {str(wanted).lower()}")
