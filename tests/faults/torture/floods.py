@@ -9,18 +9,20 @@ import asyncio
 import contextlib
 import os
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
 
 from gateway.sim.ports import free_port
+from gateway.sim.receiver import Arrival
 from gateway.sim.terminal import SimTerminal, render
 from gateway.sim.terminal_server import TerminalServer
 
 from .between import PUBACK, PUBLISH, Between
 from .normal import back_to_normal
+from .register import Kind
 from .rows import Budget, Row
 from .stage import Stage
 
@@ -31,6 +33,7 @@ EAST = (
     " history: { username: events, password_file: east.password } }\n"
 )
 AN_ENDPOINT = 170
+CROSSED = "gas-low", "gas-high"
 PATIENT = (
     ("grid: 2s, community: 4s, street: 6s, district: 8s", "grid: 1h, community: 2h, street: 3h, district: 4h"),
     ("grid: 3s, community: 6s, street: 9s, district: 12s", "grid: 1h, community: 2h, street: 3h, district: 4h"),
@@ -182,7 +185,7 @@ async def points(folder: Path, budget: Budget) -> Row:
         await stage.until(lambda: stage.presence() == "online", "every detector is known", PATIENCE_S)
         crossed, cpu, before = loop.time(), cpu_s(stage), rss_mib(stage)
         for name in (f"gas-x{n:03}" for n in range(count)):
-            for rule in ("gas-low", "gas-high"):
+            for rule in CROSSED:
                 stage.cause(rule, name)
             stage.world.world.images[name].put("gas", 26)
         stage.press_some(3)
@@ -208,8 +211,25 @@ async def points(folder: Path, budget: Budget) -> Row:
             f"{count} detectors: siren and valve after {acted:.1f} s, presses and a passage heard after {heard:.1f} s, a command "
             f"answered after {answered:.1f} s with {left} alerts to come; all took {cpu_s(stage) - cpu:.1f} s of a core, polls included; {before:.0f} MiB before, {after:.0f} after"
         )
+        listed = [item["id"] for item in (await stage.loudong("alerts")).items]
+        judge_together(row, stage.open, listed, stage.office.arrivals, count)
         await back_to_normal(stage, row)
         return stage.close_account(row)
+
+
+def judge_together(
+    row: Row, opened: Mapping[str, Kind], listed: Collection[str], arrivals: Iterable[Arrival], count: int
+) -> None:
+    """Grouped, and none hidden: each open alert is listed once, and of both limits each message says one more than that before it."""
+    if sorted(listed) != sorted(opened):
+        row.wrong.append(
+            f"loudong alerts lists {len(listed)} with {len(set(opened) - set(listed))} of {len(opened)} open ones missing"
+        )
+    raised = [a.body["data"] for a in arrivals if a.body["data"]["change"] == "raised"]
+    for rule in CROSSED:
+        said = sorted(data["group"]["open"] for data in raised if data["rule"] == rule)
+        if said != list(range(1, count + 1)):
+            row.wrong.append(f"{rule}: of {count} alerts {len(said)} count their group, to {max(said, default=0)}")
 
 
 def _crowd(count: int) -> str:
