@@ -39,6 +39,8 @@ _JUDGED = 5
 """The middle of fewer turns says nothing."""
 SYNC_S, STALLS_S = 2, 4
 """For each sync: what is waited for, and what is a stall, after which messages are told from memory (docs/decisions/0009)."""
+STALLED, STALLED_S = 20, 7.0
+"""Presses in a stall, and over how long."""
 ILL_S = 14.0, 8.0
 """How long the disk is ill before a kill, from the first 503 on: longer and shorter than a door is put off (docs/decisions/0025), and
 than a terminal then takes to try again.
@@ -311,11 +313,17 @@ async def _waited_for(stage: Stage, row: Row) -> None:
 
 
 async def _stalled(stage: Stage, row: Row) -> None:
-    """What is promised of a stall (docs/decisions/0009, 0025): told from memory and marked, said, and a terminal keeps its event."""
+    """What is promised of a stall (docs/decisions/0009, 0025): told from memory and marked, in order, said, and a terminal keeps its event.
+
+    The presses go on over the end of a sync and the next one: where what is on the disk and what memory holds meet.
+    """
     stage.world.gate.answers.clear()
     rises = _rises(stage)
     async with injected(stage, _SYNC, _delay(STALLS_S)):
         (button,) = stage.press_some(1)
+        for _ in range(STALLED - 1):
+            await asyncio.sleep(STALLED_S / STALLED)
+            stage.press_some(1)
         await stage.all_heard()
         await stage.until(lambda: _rises(stage) > rises, "it is said that the disk fails")
         await until_a_terminal_is_refused(stage)

@@ -85,7 +85,7 @@ FAULTS: dict[str, Fault] = {
     "disk-full": Fault(_real(disks.full), (20, 1500), (1, 40), needs=TRACED),
     "disk-fsync-eio": Fault(_real(disks.eio), (20, 1500), (1, 40), needs=TRACED),
     "disk-read-only": Fault(_real(disks.read_only), (20, 1500), (1, 40), needs=TRACED),
-    "disk-fsync-2s": Fault(_real(disks.slow), (10, 900), (1, 60), needs=TRACED),
+    "disk-fsync-2s": Fault(_real(disks.slow), (10, 1500), (1, 60), needs=TRACED),
     "broker-refused": Fault(_real(lines.refused), (40, 600), (1, 30)),
     "broker-black-holed": Fault(_real(lines.black_holed), (20, 900), (1, 60)),
     "broker-reset-inside-publish": Fault(_real(lines.reset_inside_a_publish), (40, 600), (1, 30)),
