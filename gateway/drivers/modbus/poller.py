@@ -126,9 +126,10 @@ class BusPoller:
         return await self._wait_for(Job(Kind.READ, member, member.specs[point]))
 
     def reread(self, device: str, point: str) -> None:
-        """Ask a point that seems to alarm again: one turn at most goes before it, beside outputs' writes and other such looks.
+        """Ask a point that seems to alarm again. Beside outputs' writes and other such looks one turn of the plan at most goes before it,
+        and an alarm's where that was of a lower class.
 
-        Its ``Reading`` is reported even if nothing changed. One read does for all of its block.
+        Its ``Reading`` is reported even if nothing changed. One read, be it the plan's own, does for all of its block.
         """
         member = self.roll[device]
         spec = member.specs[point]
