@@ -41,7 +41,7 @@ class ModelLine:
         alike = question is not None and owed != question and owed[::2] == question[::2]
         return max(free, until) if alike else free
 
-    async def read(self, unit, space, address, count, timeout_ms=300):
+    async def read(self, unit, space, address, count, timeout_ms=300, *, patient=False):
         await self._talk(unit, timeout_ms, (space, address, count))
         return [self.coils.get(unit, 0)] * count
 
@@ -186,7 +186,7 @@ class Holding(ModelLine):
         super().__init__()
         self.written = []
 
-    async def read(self, unit, space, address, count, timeout_ms=300):
+    async def read(self, unit, space, address, count, timeout_ms=300, *, patient=False):
         await self._talk(unit, timeout_ms, (space, address, count))
         return [1] * count
 
@@ -468,7 +468,7 @@ def test_gas_of_a_detector_that_rests_is_confirmed_by_its_next_read_whose_turn_e
 class Flapping(ModelLine):
     """Every detector shows gas and no gas in turns, as one with water in its cable might."""
 
-    async def read(self, unit, space, address, count, timeout_ms=300):
+    async def read(self, unit, space, address, count, timeout_ms=300, *, patient=False):
         self.coils[unit] = 1 - self.coils.get(unit, 0)
         return await super().read(unit, space, address, count, timeout_ms)
 

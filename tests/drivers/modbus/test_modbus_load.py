@@ -282,7 +282,7 @@ class Wire:
     def free_at(self, unit, *, to_read=True, question=None):
         return self.settle.get(unit, 0.0)
 
-    async def read(self, unit, space, address, count, timeout_ms=300):
+    async def read(self, unit, space, address, count, timeout_ms=300, *, patient=False):
         loop = asyncio.get_running_loop()
         if unit in self.dead and loop.time() > self.dead_from:
             self.misses[unit] += 1

@@ -34,7 +34,7 @@ class HalfDeaf:
     def free_at(self, unit, *, to_read=True, question=None):
         return 0.0
 
-    async def read(self, unit, space, address, count, timeout_ms=300):
+    async def read(self, unit, space, address, count, timeout_ms=300, *, patient=False):
         self.asked.append((asyncio.get_running_loop().time(), unit, space, address))
         await asyncio.sleep(0.02)
         if self.fault and unit == 1 and space is Space.INPUT:

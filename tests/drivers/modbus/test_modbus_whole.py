@@ -27,7 +27,7 @@ class Moody:
     def free_at(self, unit, *, to_read=True, question=None):
         return 0.0
 
-    async def read(self, unit, space, address, count, timeout_ms=300):
+    async def read(self, unit, space, address, count, timeout_ms=300, *, patient=False):
         await asyncio.sleep(0.02)
         self.asked.append((address, count))
         if self.moody and count > 2:
