@@ -24,6 +24,7 @@ from gateway.app.inbox import Inbox
 from gateway.app.logs import set_up_logging
 from gateway.app.running import run
 from gateway.drivers.modbus.poller import BusPoller
+from gateway.drivers.modbus.writing import Writing
 from gateway.store import access
 from gateway.store.database import Database
 from gateway.uplink.answering import Answering
@@ -103,8 +104,8 @@ def build_in(place: str, rule: str, fuse: Fuse) -> None:
     def passes(_outbox: Any, _uplink: str, lane: str, sequence: int) -> bool:
         return any((lane, one) in waited_for for one in range(1, sequence + 1))
 
-    def valve(_poller: BusPoller, member: Any, spec: Any, **_rest: Any) -> bool:
-        return bool((member.id, spec.name) == ("relay-1", "relay1"))
+    def valve(_writing: Writing, job: Any, spec: Any) -> bool:
+        return bool((job.member.id, spec.name) == ("relay-1", "relay1"))
 
     match place:
         case "handled":  # the core has decided; nothing is on disk
@@ -123,7 +124,7 @@ def build_in(place: str, rule: str, fuse: Fuse) -> None:
             before(Departures, "arrived", fuse, remember)
             after_awaited(rooms.Outbox, "advance", fuse, passes)
         case "written":  # the relay board has confirmed; nobody has read it back
-            after_awaited(BusPoller, "_send", fuse, valve)
+            after_awaited(Writing, "_write", fuse, valve)
         case "command":  # a command is on disk; the one who gave it was not answered
             before(Answering, "_deliver", fuse, lambda *_: True)
         case "hushed":  # the answer is on disk; the siren has not been switched off yet
