@@ -17,6 +17,13 @@ from gateway.actuators.decide import Ask, Kind, ask_of, opposite, state_name
 from gateway.events import Actuated
 from gateway.site.model import Output
 
+NO_ANSWER = "no_answer"
+LOST = frozenset({NO_ANSWER, "bad_crc", "wrong_answer"})
+"""Nothing was learnt of the output: the write or what was said to it came to grief on the line."""
+LOST_TRIES = 3
+"""So often in a row before anybody is told. A write and its read-back are four frames: where one in a hundred is lost, every 25th siren
+would else call the whole grid for what holds at the next try, a tenth of a second later; three in a row are one in sixteen thousand.
+"""
 SUPERSEDED = "superseded"
 """A newer want came before this one could be proven or fail. ``confirmed`` is as last reported: nothing was learnt."""
 
@@ -164,9 +171,15 @@ class Circuit:
         """Whether it goes before retries and verification: asked for a change, and not tried yet."""
         return not self.asked.tried and (self.asked.ask.stands or self._to_be_put_off())
 
+    def may_be_chance(self, outcome: Outcome) -> bool:
+        """Whether what came to grief on the line may hold at the next try."""
+        return outcome.reason in LOST and self.failures + 1 < LOST_TRIES
+
     def note(self, asked: Asked, outcome: Outcome | None) -> list[Actuated]:
         """Remember what came of ``asked``; what is to be reported, oldest first. None: nothing was learnt."""
         asked.tried = True
+        if outcome is not None and self.may_be_chance(outcome):
+            outcome = None
         owed, self._owed = self._owed, []
         reports = [self._report(old, outcome if old is asked else None) for old in owed]
         if asked is not self.asked:

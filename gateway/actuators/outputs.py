@@ -31,7 +31,7 @@ import structlog
 from msgspec import Struct
 
 from gateway.actions import Want
-from gateway.actuators.circuit import SUPERSEDED, Asked, Circuit, Outcome
+from gateway.actuators.circuit import LOST, LOST_TRIES, NO_ANSWER, SUPERSEDED, Asked, Circuit, Outcome
 from gateway.actuators.decide import Ask, Deed, decide, state_name
 from gateway.actuators.turns import Turns
 from gateway.events import UNPROVEN, Quality, Scalar
@@ -48,11 +48,8 @@ FEEDBACK_UNKNOWN = "feedback_unknown"
 """The feedback cannot be read, or not be believed."""
 POINT_OPENS = "point_opens"
 """Not written: its point would open the valve that is to be shut."""
-NO_ANSWER = "no_answer"
 _GLANCE_S = 0.02
 _REASONS = {"timeout": NO_ANSWER}
-_LOST = frozenset({NO_ANSWER, "bad_crc", "wrong_answer"})
-"""Nothing was learnt of the output: the write or what was said to it came to grief on the line."""
 _COIL = {Deed.WRITE_ON: True, Deed.WRITE_OFF: False}
 
 
@@ -76,6 +73,8 @@ class Pace(Struct, frozen=True):
 
     poll_s: float = 0.25
     """Feedback, while a state is being proven: a valve takes seconds, a person waits for the answer."""
+    retry_soon_s: float = 0.1
+    """After a write that was lost and of which nobody was told yet."""
     retry_first_s: float = 0.5
     retry_cap_s: float = 30.0
     """A relay board may come back at any time; the probe of a dead slave costs the bus little at this pace (facts/modbus 4)."""
@@ -322,13 +321,21 @@ class OutputReconciler:
         if outcome is not None and outcome.reason == UNPROVEN:
             return self._pace.verify_s if circuit.asked.ask.stands else None
         if outcome is None or not outcome.confirmed:
-            doublings = max(0, min(circuit.failures - 1, 16))  # beyond the cap anyway; keeps the number small
+            soon = self._is_tried_soon(circuit, outcome)
+            if soon and circuit.failures < LOST_TRIES:
+                return self._pace.retry_soon_s
+            # Beyond the cap anyway; keeps the number small.
+            doublings = max(0, min(circuit.failures - (LOST_TRIES if soon else 1), 16))
             return min(self._retry_cap_s(circuit, outcome), self._pace.retry_first_s * 2.0**doublings)
         return self._pace.verify_s if circuit.asked.ask.stands or outcome.reason == HELD else None
 
-    def _retry_cap_s(self, circuit: Circuit, outcome: Outcome | None) -> float:
+    @staticmethod
+    def _is_tried_soon(circuit: Circuit, outcome: Outcome | None) -> bool:
         """A pulse may have been given although nothing came back, so it is given again seldom: a coil is built for one now and then."""
-        if circuit.momentary or outcome is None or outcome.reason not in _LOST:
+        return not circuit.momentary and outcome is not None and outcome.reason in LOST
+
+    def _retry_cap_s(self, circuit: Circuit, outcome: Outcome | None) -> float:
+        if not self._is_tried_soon(circuit, outcome):
             return self._pace.retry_cap_s
         lane = self._lanes[circuit.output.device]
         failing = sum(c.failures > 0 and self._lanes[c.output.device] is lane for c in self._circuits.values())

@@ -29,7 +29,7 @@ class FakeLane:
         self.follow: dict[tuple[str, str], tuple[tuple[str, str], float]] = {}
         """Coil -> feedback that follows it, after seconds."""
         self.dead: set[str] = set()
-        self.lost_writes = 0
+        self.lost_writes = self.lost_answers = 0
         self.stuck = False
         self.log: list[tuple[float, str, str, str]] = []
         self._transaction_s, self._timeout_s = transaction_s, timeout_s
@@ -42,6 +42,9 @@ class FakeLane:
                 self.lost_writes -= 1
                 raise DeviceFault("readback")
             self.state[device, point] = on
+            if self.lost_answers:
+                self.lost_answers -= 1
+                raise DeviceFault("timeout")
             written()
             if (device, point) in self.follow:
                 feedback, delay = self.follow[device, point]
