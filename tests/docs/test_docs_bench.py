@@ -15,6 +15,13 @@ def test_the_page_shows_what_was_kept():
     assert part(PAGE.read_text(encoding="utf-8")) == block(published()), "make bench ARGS=--publish writes it anew"
 
 
+def test_the_page_says_of_each_figure_what_it_is():
+    page = PAGE.read_text(encoding="utf-8")
+    said = page.partition("## What each figure is")[2]
+    silent = [key for key in published() if f"`{key}`" not in said and f"`{key.partition('/')[0]}" not in said]
+    assert not silent
+
+
 @pytest.fixture
 def documents(tmp_path, monkeypatch):
     for name in ("FIGURES", "PAGE"):
