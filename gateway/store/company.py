@@ -1,7 +1,7 @@
 """Idle parts that wait for company, as one: so many come in the minute that they may wait that each by itself would be half a MiB.
 
-Asks nothing of the disk. They are committed together, in the order they were put, so nobody need tell one from the next; of a row of state only the last
-is held.
+Asks nothing of the disk. They are committed together, in the order they were put, so nobody need tell one from the next; of a row of
+state only the last is held.
 """
 
 from __future__ import annotations
@@ -22,14 +22,12 @@ class Company:
     def __init__(self, landed: asyncio.Future[bool]) -> None:
         """``landed``: the answer to all of them."""
         self.landed = landed
-        self.count = 0
         self._journal: list[JournalRow] = []
         self._state: dict[tuple[str, str], StateRow] = {}
         self._stamp: tuple[int, bytes] | None = None
 
     def add(self, part: Part) -> None:
         """One more, which ``fits``."""
-        self.count += 1
         self._journal += part.journal
         for row in part.state:
             self._state[row.kind, row.key] = row
