@@ -130,7 +130,7 @@ FAULTS: dict[str, Fault] = {
     "year-of-growth": Fault(years.growth, (365, 7200), (40, 60), least=(36, 600), needs=()),
     "offline-week": Fault(
         offline.week,
-        (50_000, 3600),
+        (50_000, 10_800),
         (400, 60),
         least=(100, 600),
     ),

@@ -32,7 +32,7 @@ from gateway.faults import LoudongError
 from gateway.sim.broker import Mosquitto
 from gateway.sim.buttons import SimButton
 from gateway.sim.leash import leashed
-from gateway.sim.modbus import SimTcp
+from gateway.sim.modbus import SimTcp, SimUnit
 from gateway.sim.staging import Staged
 from gateway.sim.world import SimWorld
 from gateway.store.telemetry import NAME as TELEMETRY
@@ -40,7 +40,7 @@ from gateway.store.telemetry import NAME as TELEMETRY
 from .between import PUBACK, PUBLISH, Between
 from .register import Register, listening
 from .rows import Budget, Row
-from .slow import Ears, slow_ticks, slow_twins
+from .slow import Ears, seldom_asked, slow_ticks, slow_twins
 from .soak import US
 
 WEEK_DAYS, FULL_WEEK = 7, 10_000
@@ -52,8 +52,10 @@ CRITICAL_EVERY = 10
 """One press in ten is an SOS; nine ask for the house keeper, in a lane below."""
 OPEN = 12
 """Alerts open at a time; then the oldest is answered and closed."""
-READINGS = 12
-"""Moves of the air for each alert: one a second in a week of 50,000."""
+FLATS, READINGS = 60, 122
+"""Air units, and what they say for each alert: ten readings a second in a week of 50,000, as in ``years.TRUE_READINGS_A_DAY``."""
+ASKED_S = 600.0
+"""What the units say comes from the driver's seam; that sixty of them are asked every few seconds is not what a week is lived for."""
 MOMENTS = 0.4, 0.6, 0.8
 """Of the drain, at which somebody presses: the critical lane of the week is through by then."""
 LOOKS_A_DAY = 4
@@ -79,7 +81,7 @@ buses:
     tcp_port: $bus
     devices:
       gas-301: { profile: combustible-gas-6in1, unit_id: 1, place: b1/s1/301 }
-      air-hall: { profile: air-adtek, unit_id: 2, place: b1/hall }
+{airs}
 radio: { silence: 10min }
 buttons:
 {buttons}
@@ -102,7 +104,8 @@ rules:
 def _site() -> str:
     named = [f"pb-{n:02}" for n in range(BUTTONS)] + list(LIVE)
     lines = (f'  {name}: {{ address: "{_address(n)}", place: b1/s1/301 }}' for n, name in enumerate(named))
-    return SITE.replace("{buttons}", "\n".join(lines))
+    airs = (f"      air-{n}: {{ profile: air-adtek, unit_id: {n + 2}, place: b1/hall }}" for n in range(FLATS))
+    return SITE.replace("{buttons}", "\n".join(lines)).replace("{airs}", "\n".join(airs))
 
 
 def _address(n: int) -> str:
@@ -115,7 +118,7 @@ def week(folder: Path, budget: Budget) -> Row:
     (home := folder / "home").mkdir()
     began = time.monotonic()
     days = WEEK_DAYS * min(1.0, budget.trials / FULL_WEEK)
-    with slow_ticks(TICK_S):
+    with slow_ticks(TICK_S), seldom_asked(ASKED_S):
         virtual_run(_be_away(home, budget.trials, days * 86_400, between.port, register, row), patience_s=0.0)
     row.notes.append(f"{budget.trials} alerts in {days:.2f} days away took {time.monotonic() - began:.0f} s of ours")
     asyncio.run(_come_back(folder, home, between, register, row))
@@ -132,7 +135,9 @@ class _Away(Living):
     def __init__(self, folder: Path, broker_port: int, seconds: float) -> None:
         super().__init__(folder, before=self._begin_then)
         self._seconds, self.ears = seconds, Ears()
-        self.one = SimTcp([self.gas[1], self.air])
+        airs = [SimUnit(n + 2, holding=dict(self.air.holding)) for n in range(FLATS)]
+        self.units = [self.gas[1], *airs]
+        self.one = SimTcp(self.units)
         text = slow_twins(folder, _site()).replace("$broker", str(broker_port))
         self.text = text.replace("$bus", "$one")
         self.surroundings = Surroundings(sources=[self.ears], pool=Inline())
@@ -191,12 +196,13 @@ async def _answer(living: _Away, about: tuple[str, str]) -> None:
 
 
 def _air() -> Iterator[Reading]:
-    """A restless hall."""
+    """Restless flats, one after the other."""
     dice = random.Random(7)
     while True:
-        yield Reading("air-hall", "co2", dice.randrange(500, 700, 25))
-        yield Reading("air-hall", "temperature", dice.randrange(20, 25))
-        yield Reading("air-hall", "humidity", dice.randrange(50, 70, 2))
+        for name in (f"air-{n}" for n in range(FLATS)):
+            yield Reading(name, "co2", dice.randrange(500, 700, 25))
+            yield Reading(name, "temperature", dice.randrange(20, 25))
+            yield Reading(name, "humidity", dice.randrange(50, 70, 2))
 
 
 def _count_offers(living: _Away) -> Counter[str]:
@@ -227,7 +233,7 @@ def _judge_the_week(living: _Away, row: Row, offers: Counter[str]) -> None:
 
 def _our_mib(living: _Away) -> float:
     """Resident memory, of the house and of all that is simulated around it; the units remember every question, which is theirs."""
-    for unit in (living.gas[1], living.air):
+    for unit in living.units:
         unit.requests.clear()
     gc.collect()
     status = Path("/proc/self/status").read_text(encoding="ascii")
