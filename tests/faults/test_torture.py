@@ -309,6 +309,12 @@ KEY_LINE = b'00000000 {"x":1}'
         ("persons.keys", KEY_LINE, "", "", True, []),
         ("persons.keys", KEY_LINE[:-1], "", "", False, []),
         ("loudong.db", b"x", "", "", False, []),
+        ("loudong.log", b"x" * 600, "loudong.log.damaged-1", "log_damaged", False, []),
+        ("loudong.log", b"x" * 600, "", "log_damaged", False, ["it was not set aside"]),
+        ("loudong.log", b"x" * 600, "loudong.log.damaged-1", "", True, ["nobody was told"]),
+        ("loudong.log", b"LDH1loudong\n" + b"x" * 600, "", "", False, []),
+        ("loudong.log", bytes(600), "", "", False, []),
+        ("loudong.log", b"LD", "", "", False, []),
     ],
 )
 def test_a_damaged_file_that_is_not_set_aside_or_not_told_of_is_wrong(tmp_path, name, damaged, aside, log, told, wrong):
@@ -386,6 +392,10 @@ def test_a_soak_too_short_to_judge_growth_says_so():
 def test_a_house_without_its_broker_may_grow_in_its_first_day_only(days, sizes, wrong):
     offline._judge_our_memory(row := Row(trials=1), sizes, days)
     assert row.wrong == wrong
+
+
+def test_a_week_of_full_length_says_as_much_as_sixty_flats_do():
+    assert offline.READINGS * FAULTS["offline-week"].full[0] / offline.WEEK_DAYS >= years.TRUE_READINGS_A_DAY
 
 
 def test_days_too_short_to_judge_their_memory_say_so():

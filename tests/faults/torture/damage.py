@@ -29,7 +29,7 @@ from .stage import PATIENCE_S, Stage
 
 PRESSES = 3
 WAITING = 8
-PAGE = 4096
+PAGE, SECTOR = 4096, 512
 HOLD_ALERTS = "loudong.db", "loudong.db-wal", "loudong.log"
 FILES = (
     *HOLD_ALERTS, "telemetry.db", "telemetry.db-wal", "registry.json", "crashes.json", "persons.keys", "pseudonym.key"
@@ -40,6 +40,7 @@ SAID = {
     "registry.json": "registry_set_aside",
     "crashes.json": "crashes_set_aside",
     "telemetry.db": "telemetry_set_aside",
+    "loudong.log": "log_damaged",
 }
 KEY_BYTES = 32
 _TORN_KEY = re.compile(rb"[0-9a-f]{0,8}|[0-9a-f]{8} (?:\{[^}]*)?")
@@ -117,6 +118,7 @@ async def _trial(folder: Path, name: str, kind: str, dice: random.Random) -> tup
                 (row.notes if (name, kind) == UNDECIDABLE else row.wrong).append(said)
         for alert in missing:
             stage.open.pop(alert, None)
+            stage.brings("output-held", "siren-b1")  # it sounds, and nobody knows for whom
         await stage.close_all()
         await (stage.stop() if name in WRITTEN_IN_A_WHILE else stage.kill())
         told = bool(stage.raised.get(("disk-failing", "store")))
@@ -148,7 +150,9 @@ def _damage(state: Path, name: str, kind: str, dice: random.Random) -> tuple[byt
 
 
 def judge_aside(what: str, name: str, damaged: bytes, state: Path, log: str, *, told: bool) -> list[str]:
-    """What holds no alert is set aside, byte for byte, where nobody can read it, and somebody is told: in the log, or by an alert.
+    """What nobody can read is set aside, byte for byte, and somebody is told: in the log, or by an alert.
+
+    Of the database that is not asked: a life that was killed left its first page in the ``-wal``, too, by which it is whole again.
 
     Keys of persons are told of by an alert and never set aside: a copy would outlive who is forgotten. What can be read without being
     what it was (a bit of a key, a number that is another) nobody finds.
@@ -165,7 +169,7 @@ def judge_aside(what: str, name: str, damaged: bytes, state: Path, log: str, *, 
 
 
 def _is_illegible(name: str, content: bytes) -> bool:
-    """Whether anybody can see that it is none: no JSON, no database, no key of that length. An empty database is a new one."""
+    """Whether anybody can see that it is none: no JSON, no database, no log, no key of that length. An empty database is a new one."""
     if name.endswith(".json"):
         try:
             json.loads(content)
@@ -173,6 +177,9 @@ def _is_illegible(name: str, content: bytes) -> bool:
             return True
     if name == "telemetry.db":
         return bool(content) and not content.startswith(b"SQLite format 3\0")
+    if name == "loudong.log":  # a cut may leave zeros, or less than a sector
+        first = content[:SECTOR]
+        return len(first) == SECTOR and any(first) and b"loudong" not in first
     return name == "pseudonym.key" and len(content) != KEY_BYTES
 
 
