@@ -51,7 +51,7 @@ class ModelLine:
     def pace(self, unit, gap_s):
         pass
 
-    async def send(self, request, timeout_ms=300):
+    async def send(self, request, timeout_ms=300, *, patient=False):
         await self._talk(request.unit, timeout_ms)
         self.coils[request.unit] = int.from_bytes(request.frame[4:6], "big") & 1 or request.frame[4] & 1
         return b""
@@ -190,7 +190,7 @@ class Holding(ModelLine):
         await self._talk(unit, timeout_ms, (space, address, count))
         return [1] * count
 
-    async def send(self, request, timeout_ms=300):
+    async def send(self, request, timeout_ms=300, *, patient=False):
         self.written.append((asyncio.get_running_loop().time(), request.frame[3], request.frame[4] == 0xFF))
         await super().send(request, timeout_ms)
 
