@@ -1,7 +1,7 @@
 """Carrying out the write of an output: to its device, or to all of a line at once; then read back and compared.
 
-An output that is not confirmed is an alarm, so who is busy, who does not show its new state yet, and who confirmed the write but was
-not heard when it was read back (once), is asked again before anybody is told. A broadcast goes only where it can move nobody else, and proves nothing: each device is read back after it.
+An output that is not confirmed is an alarm, so who is busy, and who does not show its new state yet, is asked again before anybody
+is told. A broadcast goes only where it can move nobody else, and proves nothing: each device is read back after it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from gateway.site.profile import PointSpec
 
 _VERIFY_S, _VERIFY_TRIES = 0.05, 3  # a relay may show its coil a moment after it confirmed the write
 _BUSY_S, _BUSY_TRIES = 0.1, 3
-_UNHEARD = frozenset({"timeout", "bad_crc"})
 _CROWD = 2  # devices from which on one broadcast is worth its turnaround delay
 
 
@@ -66,13 +65,7 @@ class Writing:
     async def _verify(self, job: Job, spec: PointSpec) -> Outcome | None:
         """The whole block is read: that its shape is answered is known."""
         member, block = job.member, job.member.block_of(spec)
-        try:
-            answer = await self._fetch(member, block)
-        except DeviceFault as fault:
-            if job.tries or fault.reason not in _UNHEARD:
-                raise
-            job.tries, job.not_before = 1, self._line.free_at(member.unit, question=block.question)
-            return None
+        answer = await self._fetch(member, block)
         self._roll.say(*member.points.accept(block, answer, _now()))
         wanted, seen = shown(spec, on=job.on), block.words(spec, answer)[0]
         if wanted is None or seen == wanted:
