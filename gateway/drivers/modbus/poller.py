@@ -291,10 +291,10 @@ class BusPoller:
         answer = await self._fetch(member, block)
         self.roll.accept(member, block, answer, _now(), asked)
 
-    async def _fetch(self, member: Member, block: Block, **how: bool) -> list[int]:
+    async def _fetch(self, member: Member, block: Block, *, patient: bool = False) -> list[int]:
         try:
             answer = await self.line.read(
-                member.unit, block.space, block.address, block.count, member.profile.timeout_ms, **how
+                member.unit, block.space, block.address, block.count, member.profile.timeout_ms, patient=patient
             )
         except DeviceFault as fault:
             self._failed(member, fault, block)
