@@ -71,6 +71,10 @@ class Request(Struct, frozen=True):
         """Whether it asks for a value; else it writes one."""
         return self.function <= READ_FUNCTION[Space.INPUT]
 
+    def resembles(self, other: Request) -> bool:
+        """Whether its answer would be taken for the answer to another question."""
+        return self.head == other.head and self.frame != other.frame
+
 
 @functools.lru_cache(maxsize=1024)  # asked each time, and the CRC alone costs as much as decoding the answer
 def read_request(unit: int, space: Space, address: int, count: int) -> Request:

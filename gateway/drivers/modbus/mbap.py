@@ -3,10 +3,11 @@
 Theory. The transaction id tells which question an answer belongs to. But cheap gateways to an RS-485 line stamp whatever comes from it with
 the id of the newest request, so a late answer would be the value of the next question. So the settle rule of a cable holds here, too
 (``owing.py``), also where a profile says that several questions may be under way: who says so has not seen what stands before the device on
-site. An honest device is owed nothing any more once its late answer has come under its own id. What comes under another question's id, and
-is the answer that somebody else is owed, leaves that question open. A gateway that gave up a unit and says so (exception 11) takes what
-that unit says later for the answer to what it asks by then, under that one's id, however honest it is: the unit owes its answer still. So
-no id, and no shape that several blocks share, proves that what is owed can come no more, and those are waited for as long as on a cable.
+site. And of questions whose answers look alike one is under way at a time. An honest device is owed nothing any more once its late answer
+has come under its own id. What comes under another question's id, and is the answer that somebody else is owed, leaves that question open.
+A gateway that gave up a unit and says so (exception 11) takes what that unit says later for the answer to what it asks by then, under that
+one's id, however honest it is: the unit owes its answer still. So no id, and no shape that several blocks share, proves that what is owed
+can come no more, and those are waited for as long as on a cable.
 
 The frames themselves are believed no more than on a cable: unit, function and length must be those asked for (facts/modbus 0.2).
 A stream that lost its framing is hung up on, for nothing behind the damage can be trusted.
@@ -120,13 +121,20 @@ class MbapLine(Asking):
             # Outside the room, so that other units are served while this one settles.
             if (wait := self._settled_in(request)) > 0:
                 await asyncio.sleep(wait)
+            if (alike := self._alike(request)) is not None:
+                await asyncio.wait({alike.answer})
             async with self._room:
-                if self._settled_in(request) <= _INSTANT_S:
+                if self._settled_in(request) <= _INSTANT_S and self._alike(request) is None:
                     return await self._exchange(request, timeout_ms, patient=patient or not request.reads)
 
     def _settled_in(self, request: Request) -> float:
         owing = self._owing.get(request.unit)
         return owing.free_at(request, to_read=request.reads) - asyncio.get_running_loop().time() if owing else 0.0
+
+    def _alike(self, request: Request) -> _Asked | None:
+        """Another question under way whose answer would be taken for the answer to this."""
+        under_way = (asked for asked in self._asked.values() if not asked.answer.done() or asked.answer.cancelled())
+        return next((asked for asked in under_way if asked.request.resembles(request)), None)
 
     async def _exchange(self, request: Request, timeout_ms: int, *, patient: bool) -> bytes:
         patience = self._patience[request.unit]
@@ -140,7 +148,6 @@ class MbapLine(Asking):
             raise
         if frame is not None:
             return self._judged(asked, frame)
-        self._give_up(asked)
         patience.missed()
         self._misses += 1
         self.tally.add(request.unit, "timeouts")
@@ -162,6 +169,7 @@ class MbapLine(Asking):
         waiting = [asked for asked in self._asked.values() if not asked.answer.done()]
         for asked in waiting:
             if asked.until <= now + _INSTANT_S:
+                self._give_up(asked)  # at once, lest somebody asks its like before the one who waited is told
                 asked.answer.set_result(None)
         later = [asked.until for asked in waiting if not asked.answer.done()]
         if later:
@@ -209,9 +217,7 @@ class MbapLine(Asking):
         """The body of an answer whose unit, function and length are right."""
         request, self._misses = asked.request, 0
         took_s = self._took(asked.asked_at)
-        if _gives_up(frame):
-            self._owe(asked)
-        elif owing := self._owing.get(request.unit):
+        if not _gives_up(frame) and (owing := self._owing.get(request.unit)):
             owing.answered(request, asked.asked_at, self._latency_s)
         self._patience[request.unit].answered(took_s)  # of a gateway, too: it asks nobody else meanwhile
         self.tally.latencies[request.unit].add(took_s)
@@ -250,6 +256,8 @@ class MbapLine(Asking):
             self._take_owed(frame)  # else a broadcast that somebody answers
         elif _fits(frame, asked.request):
             del self._asked[transaction]
+            if _gives_up(frame):
+                self._owe(asked)
             asked.answer.set_result(frame)
         elif not self._take_owed(frame):
             if frame[:2] != asked.request.head[:2]:

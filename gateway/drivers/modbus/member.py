@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
 
+from gateway.drivers.modbus.frames import read_request
+from gateway.drivers.modbus.line import Question
 from gateway.drivers.modbus.load import periods
 from gateway.drivers.modbus.plan import Block, Paying, alone, plan
 from gateway.drivers.modbus.reporting import Points
@@ -53,6 +55,8 @@ class Member:
         self.quiet: dict[tuple[Space, int], float] = {}
         """By form: before then no block of this form is polled, so that the answer owed to one of them may come, or can no longer,
         and the others have their turn."""
+        self.under_way: list[Question] = []
+        """What it is asked right now."""
         self.heard_at: float | None = None
         """When it last answered."""
         self.backoff = 0.0
@@ -117,6 +121,11 @@ class Member:
     def rivals(self, block: Block) -> list[Block]:
         """Others whose answer looks like that of this one."""
         return [b for b in self.blocks if b.form == block.form and b.question != block.question]
+
+    def waits_for_its_like(self, question: Question) -> bool:
+        """Whether it is asked something right now whose answer would be taken for the answer to this."""
+        this = read_request(self.unit, *question)
+        return any(read_request(self.unit, *other).resembles(this) for other in self.under_way)
 
     def owes(self, block: Block) -> bool:
         """Whether others of its blocks should have their turn before this one."""

@@ -47,7 +47,7 @@ class Debt(Struct):
 
     def blocks(self, other: Request) -> bool:
         """Whether what is owed would be taken for the answer to this."""
-        return self.request.head == other.head and self.request.frame != other.frame
+        return self.request.resembles(other)
 
 
 class Owing:

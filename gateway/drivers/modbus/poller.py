@@ -5,7 +5,7 @@ is due. Jobs may be many, so after one that is no write, or that nobody answered
 before the next that is no write; and after one that nobody answered an alarm goes even before a write. A device that misses three times
 is quarantined and probed with growing pauses and within a budget, so the dead cost the living next to nothing; its points are reported
 as ``comms`` at once, for an old "no gas" is no "no gas". Faults of the world end nothing here; a bug does. Where a TCP device takes
-several questions at once, as many hands take turns.
+several questions at once, as many hands take turns; what looks like a question of the same device that is under way waits for its end.
 """
 
 from __future__ import annotations
@@ -211,6 +211,8 @@ class BusPoller:
         return free
 
     def _readable_at(self, member: Member, question: Question | None) -> float:
+        if member.under_way and question is not None and member.waits_for_its_like(question):
+            return float("inf")
         return max(member.rest_until, self.line.free_at(member.unit, question=question))
 
     def _free_for(self, job: Job) -> float:
@@ -292,6 +294,7 @@ class BusPoller:
         self.roll.accept(member, block, answer, _now(), asked)
 
     async def _fetch(self, member: Member, block: Block, *, patient: bool = False) -> list[int]:
+        member.under_way.append(block.question)
         try:
             answer = await self.line.read(
                 member.unit, block.space, block.address, block.count, member.profile.timeout_ms, patient=patient
@@ -305,6 +308,10 @@ class BusPoller:
         finally:
             member.rest_until = _now() + member.profile.guard_ms / 1000
             self._let_pay(member, block)
+            member.under_way.remove(block.question)
+            self.schedule.freed(member.id)
+            if self._jobs:
+                self._wake.set()  # for this hand may go on with a poll
 
     def _let_pay(self, member: Member, block: Block) -> None:
         """Where an answer is still owed for this block, those that look like it must have their turn, too."""

@@ -155,6 +155,8 @@ class Schedule:
         self._waiting: list[_Entry] = []
         self._due: tuple[list[_Entry], ...] = tuple([] for _ in _CLASSES)
         """By rank."""
+        self._held: dict[str, list[Slot]] = {}
+        """By device: what was due, and waits for something else to be over."""
         self._owed_s = [0.0] * len(_CLASSES)
         """By rank: time those below may take although it waits."""
         self._last = 0
@@ -187,7 +189,8 @@ class Schedule:
         return self._of.get(device, [])
 
     def next(self, at: float, free_at: Callable[[Slot], float]) -> Slot | float:
-        """The slot to serve now, or the moment to ask again. ``free_at`` says from when its device may be asked for it.
+        """The slot to serve now, or the moment to ask again. ``free_at`` says from when its device may be asked for it,
+        infinity: not before ``freed``.
 
         A slot given out stays out until ``done``.
         """
@@ -196,6 +199,11 @@ class Schedule:
         if not wait:
             return self._waiting[0][0] if self._waiting else float("inf")
         return self._give(self._chosen(wait), at, wait, free_at)
+
+    def freed(self, device: str) -> None:
+        """What that device was asked is over, and what waited for that is due again."""
+        for slot in self._held.pop(device, ()):
+            self._wait(slot, slot.due)
 
     def next_alarm(self, at: float, free_at: Callable[[Slot], float]) -> Slot | None:
         """The alarm slot to serve now, if one is due; as ``next``."""
@@ -296,7 +304,10 @@ class Schedule:
                 heapq.heappop(heap)
             elif (free := max(slot.due, free_at(slot))) > at:
                 heapq.heappop(heap)
-                self._wait(slot, free)
+                if free == float("inf"):
+                    self._held.setdefault(slot.device, []).append(slot)
+                else:
+                    self._wait(slot, free)
             else:
                 return slot
         return None

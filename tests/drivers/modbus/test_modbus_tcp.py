@@ -393,10 +393,10 @@ def test_as_many_questions_are_under_way_as_the_device_takes(outstanding):
             assert await line.read(1, H, 0, 1) == [0]
             unit.delay_s = 0.3
             unit.requests.clear()
-            asking = [asyncio.ensure_future(line.read(1, H, n, 1, timeout_ms=3000)) for n in range(8)]
+            unlike = [asyncio.ensure_future(line.read(1, H, 0, n, timeout_ms=3000)) for n in range(1, 9)]
             await asyncio.sleep(0.1)
             assert len(unit.requests) == outstanding
-            assert await asyncio.gather(*asking) == [[n] for n in range(8)]
+            assert await asyncio.gather(*unlike) == [list(range(n)) for n in range(1, 9)]
             await line.close()
 
     unhurried_run(story())
@@ -412,7 +412,7 @@ def test_answers_in_another_order_find_their_questions():
 
         async with scripted(answer) as line:
             line._room = asyncio.Semaphore(4)
-            found = await asyncio.gather(*(line.read(1, H, n, 1, timeout_ms=60_000) for n in range(4)))
+            found = await asyncio.gather(*(line.read(n + 1, H, n, 1, timeout_ms=60_000) for n in range(4)))
             assert found == [[n] for n in range(4)]
 
     unhurried_run(story())
@@ -423,12 +423,10 @@ def test_answers_in_another_order_find_their_questions():
 )
 def test_a_bus_has_as_many_questions_under_way_as_the_least_of_its_devices_takes(kit, taken, guard_ms, outstanding):
     async def story():
-        units = [SimUnit(n, holding=dict.fromkeys(range(0, 80, 20), n), delay_s=0.05) for n in (1, 2)]
-        profiles = [
-            kit.profile(*(kit.alarm(f"p{a}", a, period_ms=100) for a in range(0, 80, 20)), max_hole=0, outstanding=most,
-                        guard_ms=guard_ms)
-            for most in taken
-        ]  # fmt: skip
+        four = {a: n for n, a in enumerate(range(0, 80, 20))}
+        units = [SimUnit(n, holding=dict.fromkeys(four, n), input=dict.fromkeys(four, n), delay_s=0.05) for n in (1, 2)]
+        alarms = [kit.alarm(f"p{a}", a, (H, Space.INPUT)[n % 2], period_ms=100) for a, n in four.items()]
+        profiles = [kit.profile(*alarms, max_hole=0, outstanding=most, guard_ms=guard_ms) for most in taken]
         under_way = {"now": 0, "most": 0}
         async with SimTcp(units) as server:
             serve, say = server._serve, server._say

@@ -1,6 +1,7 @@
 """Gateways to an RS-485 line that stamp whatever comes from the line with the transaction id of the newest request."""
 
 import asyncio
+import itertools
 import struct
 
 import pytest
@@ -159,6 +160,59 @@ def test_where_several_questions_may_be_under_way_a_late_answer_is_no_other_regi
     on(CopyingWire(two_registers(delay_s=0.08)), story, outstanding=2)
 
 
+def test_of_two_questions_under_way_neither_is_told_the_value_of_the_other():
+    """Was: each answer was that of the younger one, in time or late, wherever both were for as many registers."""
+
+    async def both(line):
+        for delay_s in (0.02, 0.02, 0.4, 0.02, 0.02):
+            wire.units[1].delay_s = delay_s
+            values = await asyncio.gather(asked(line, 1, 0, 300), asked(line, 1, 10, 300))
+            assert (values[0] in {1112, "timeout"}, values[1] in {2223, "timeout"}) == (True, True), values
+        assert values == [1112, 2223]
+
+    wire = CopyingWire(two_registers())
+    on(wire, both, outstanding=2)
+
+
+class HonestWire(CopyingWire):
+    """A device that tells each question by its id and asks nobody else; each register holds 0."""
+
+    def __init__(self, **delays_s):
+        super().__init__()
+        self.delays_s = {int(unit[1:]): delay_s for unit, delay_s in delays_s.items()}
+        self.asked_at = {unit: [] for unit in self.delays_s}
+
+    def send(self, data):
+        loop, unit, count = asyncio.get_running_loop(), data[6], data[11]
+        self.asked_at[unit].append(loop.time())
+        body = data[6:8] + bytes(1 + 2 * count)
+        body = body[:2] + bytes((2 * count,)) + body[3:]
+        loop.call_later(self.delays_s[unit], self._say, data[:4] + struct.pack(">H", len(body)) + body)
+
+    def _say(self, data):
+        if self.is_open:
+            self._hear(data)
+
+
+def test_what_must_wait_for_its_like_holds_up_no_other_unit_and_is_asked_once_that_is_over(kit):
+    """A slow unit with many blocks of one form: each hand would wait for the one before, or look again and again whether it may."""
+    wire, turns = HonestWire(u1=0.08, u2=0.005), []
+    many = kit.profile(*(kit.alarm(f"gas{n}", 20 * n) for n in range(8)), max_hole=0, outstanding=4)
+    one = kit.profile(kit.alarm("gas", 0), outstanding=4)
+
+    async def story():
+        bus, line = kit.bus("", (1, many), (2, one), host="h"), MbapLine(wire, outstanding=4)
+        async with kit.polling(bus, line=line, beat=lambda: turns.append(0)):
+            await asyncio.sleep(20)
+
+    virtual_run(story())
+    slow, quick = ([after - before for before, after in itertools.pairwise(times)] for times in wire.asked_at.values())
+    assert (min(slow), max(slow)) == pytest.approx((0.08, 0.08), abs=0.002), "one at a time, without a pause"
+    assert len(quick) >= 38
+    assert max(quick) <= 0.51
+    assert len(turns) <= 2 * (len(slow) + len(quick)), "no hand looks in vain each time that something is over"
+
+
 class GivingUpWire(CopyingWire):
     """A gateway that tells each question by its id, but waits for the line ``gives_up_s`` only, and then says so (exception 11).
 
@@ -196,6 +250,27 @@ def test_what_a_gateway_gave_up_waiting_for_is_not_the_value_of_the_next_questio
         assert await asked(line, 1, 10, timeout_ms=300) == 2223
 
     on(GivingUpWire(slow), story)
+
+
+def test_what_was_given_up_is_owed_before_anybody_can_ask_its_like():
+    """Both come to the line in the same turn of the loop: the word that a unit is given up, and the next question."""
+    slow = two_registers(delay_s=0.08)
+    wire = GivingUpWire(slow)
+
+    async def story(line):
+        give_up, like = wire._give_up, []
+
+        def give_up_and_be_asked(question):
+            wire._give_up = give_up
+            like.append(asyncio.ensure_future(asked(line, 1, 10, timeout_ms=300)))
+            slow.delay_s = 0.04
+            give_up(question)
+
+        wire._give_up = give_up_and_be_asked
+        assert await asked(line, 1, 0, timeout_ms=300) == "timeout"
+        assert await like[0] == 2223
+
+    on(wire, story, outstanding=2)
 
 
 steps = st.tuples(
