@@ -6,8 +6,8 @@ deadline (``schedule.py``), for a third of that time and one transaction of the 
 read that somebody waits for (``poller.py``). With k devices dead it waits for their timeouts until they are quarantined, those k that
 cost most: one for each turn of theirs that goes before it, as they settle between (``owing.py``). What falls due meanwhile hangs
 on the wait itself, so it is reckoned until it grows no more.
-Where an endpoint takes n questions at once it is done with what stands before it n times as soon, and booked by an n-th. A
-device that wants a pause between questions makes its own blocks wait: for a pause after each of its alarm blocks that go before, after
+Where an endpoint takes n questions at once it is done with what stands before it n times as soon, and booked by an n-th; but of one
+unit's questions whose answers look alike one is under way at a time (``mbap.py``), so these wait for each other in full. A device that wants a pause between questions makes its own blocks wait: for a pause after each of its alarm blocks that go before, after
 what else it is asked once before each of these and its own (``schedule.py``), and after its own last one where the pause is longer than
 its period. Its age is then its period and that wait.
 Such a device is booked, too, as if it were a bus of its own: by what each of its blocks costs and its pause, over the block's period. Its
@@ -18,6 +18,7 @@ The bound leaves out output writes: two transactions each, when somebody needs t
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
@@ -29,7 +30,7 @@ from gateway.drivers.modbus.schedule import ALARM_TIME
 from gateway.drivers.modbus.timing import Timing, outstanding_of, timing_of
 from gateway.drivers.modbus.watch import MISSES
 from gateway.site.model import Bus, ModbusDevice
-from gateway.site.profile import PointClass
+from gateway.site.profile import PointClass, Space
 
 LISTEN_S = 3.0
 """Every device is asked at least this often, so that its silence shows within 10 s."""
@@ -183,9 +184,9 @@ def load_of(bus: Bus) -> BusLoad:
     alarms = [turn for turn in turns if turn.block.alarm]
     return BusLoad(
         bus.id,
-        sum(turn.cost_s / turn.period_s for turn in turns) / hands,
-        sum(turn.cost_s / turn.period_s for turn in alarms) / hands,
-        sum(turn.cost_s for turn in turns) / hands,
+        _taken(turns, hands, lambda turn: turn.cost_s / turn.period_s),
+        _taken(alarms, hands, lambda turn: turn.cost_s / turn.period_s),
+        _taken(turns, hands, lambda turn: turn.cost_s),
         timing.reply_s,
         tuple(_age(turn, known, lambda turn: _worst_s(turn, turns, alarms, timing, hands)) for turn in alarms),
         hands,
@@ -195,6 +196,14 @@ def load_of(bus: Bus) -> BusLoad:
             if theirs and theirs[0].device.profile.guard_ms
         ),
     )
+
+
+def _taken(turns: Sequence[Turn], hands: int, of: Callable[[Turn], float]) -> float:
+    """What these take of an endpoint: the ``hands``-th part of their sum, or all of those that go one at a time."""
+    alike: defaultdict[tuple[str, tuple[Space, int]], float] = defaultdict(float)
+    for turn in turns:
+        alike[turn.device.id, turn.block.form] += of(turn)
+    return max(sum(map(of, turns)) / hands, max(alike.values(), default=0.0))
 
 
 def _turns(device: ModbusDevice, timing: Timing) -> tuple[Turn, ...]:
@@ -256,8 +265,14 @@ class _Queue:
         own = sum(n for n, other in zip(times, self._alarms, strict=True) if other.device is self._turn.device)
         before = alarms_s - self._turn.cost_s + (alarms_s / ALARM_TIME + self._rest_s if self._rest_s else 0.0)
         before += self._read_s * (1 + sum(times))
+        before += (self._hands - 1) * sum(
+            n * other.cost_s for n, other in zip(times, self._alarms, strict=True) if self._alike(other)
+        )
         missed = sorted((self._misses(theirs, wait_s) * miss_s for miss_s, theirs in self._mortal), reverse=True)
         return self._own_s + 2 * own * self._guard_s + (before + sum(missed[:dead])) / self._hands
+
+    def _alike(self, other: Turn) -> bool:
+        return other.device is self._turn.device and other.block.form == self._turn.block.form
 
     def _times(self, other: Turn, wait_s: float) -> int:
         """How often another alarm block goes before it within that time."""

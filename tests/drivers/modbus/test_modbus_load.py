@@ -103,6 +103,17 @@ def test_an_endpoint_that_takes_several_questions_at_once_is_booked_by_so_much_l
     assert (behind.outstanding, shy.outstanding) == (1, 1), "one line, one pause: one question"
 
 
+def test_questions_of_one_unit_whose_answers_look_alike_are_booked_one_at_a_time(kit):
+    """Was: 16 blocks of one form, each under way alone, were booked as if four of them were at once."""
+    alarms = [kit.alarm(f"gas{n}", 20 * n, period_ms=20) for n in range(16)]
+    one, four = (
+        load_of(kit.bus("", (1, kit.profile(*alarms, max_hole=0, outstanding=at_once)), host="h")) for at_once in (1, 4)
+    )
+    assert one.overbooked
+    assert (four.share, four.alarm_share, four.cycle_s) == pytest.approx((one.share, one.alarm_share, one.cycle_s))
+    assert four.alarms[0].worst_s[0] >= 0.02 + 16 * 0.002
+
+
 def test_what_a_hundred_detectors_of_a_kind_wait_is_reckoned_once(kit, monkeypatch):
     """Was: for each of them, against each other one; 240 on one bus took a start longer than all else that it does."""
     reckoned = []
