@@ -89,13 +89,15 @@ def _show_nothing(_items: list[Item]) -> Iterable[str]:
 
 
 def _show_learnt(items: list[Item]) -> Iterable[str]:
-    """The frames, those seen only while pressed marked with a star, and the lines to be copied."""
+    """The frames, those that tell of a press marked with a star, and the lines to be copied."""
     *frames, found = items
     for frame in frames:
         star = "*" if frame["news"] else " "
         when = wide(say(f"learnt.{frame['frame']}", language()), 8)
         yield f"{star} {when} {frame['count']:>4} × {frame.get('service') or frame['company']:<36} {frame['data']}"
     yield say(f"learnt.{found['reason']}", language())
+    if found.get("press", "heard") != "heard":
+        yield say(f"learnt.press_{found['press']}", language())
     if found["unsure"]:
         yield say("learnt.unsure", language())
     if found["lines"]:

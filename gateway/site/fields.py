@@ -307,6 +307,14 @@ def _located(name: str, folder: Path) -> str:
     return str(folder / name) if name else ""
 
 
+def unlocated(name: str, folder: Path) -> str:
+    """A secret's file as a file in ``folder`` names it."""
+    given, file = os.environ.get("CREDENTIALS_DIRECTORY"), Path(name)
+    if given and file.is_relative_to(given):
+        return CREDENTIAL + str(file.relative_to(given))
+    return str(file.relative_to(folder)) if file.is_relative_to(folder) else name
+
+
 def refuse_inline_secrets(reader: Reader, keys: Collection[str]) -> None:
     """A secret written into the site file is a fault that names the field to use instead, and never shows the secret."""
     for key in reader.node.mapping:

@@ -14,6 +14,14 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "learnt.idle": ("平时", "idle"),
     "learnt.pressed": ("按下时", "pressed"),
     "learnt.numbered": ("这种按钮自带编号，不用学：", "This button numbers its frames; nothing needs to be learnt:"),
+    "learnt.press_none": (
+        "一次按下也没有收到：上面都是平时的信号。请再试一次，按到底。",
+        "No press was heard: all of these are its ordinary frames. Try again, and press it firmly.",
+    ),
+    "learnt.press_unknown": (
+        "信号是加密的，没有对应的密钥，看不出有没有按下；请配好 key_file 再做走动测试。",
+        "The frames cannot be read without the right key, so nobody can tell whether a press was heard; give it its key_file and do the walk test.",
+    ),
     "learnt.second_slot": ("按下时多出一种信号：", "Pressed, it sends a frame of its own:"),
     "learnt.changed": ("按下时信号有变化：", "Pressed, its frame changes:"),
     "learnt.nothing_heard": (

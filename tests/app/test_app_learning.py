@@ -6,6 +6,7 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
+from msgspec import structs
 
 from gateway.app.learning import Learner
 from gateway.app.publishing import Publishing
@@ -16,6 +17,7 @@ from gateway.events import Boot, DeviceHealth, Health, SiteLoaded, Stamped
 from gateway.instant import ClockQuality, Instant
 from gateway.nodes import Mark
 from gateway.rules.engine import Engine
+from gateway.sim.buttons import seal
 from gateway.site.model import Button, Radio
 
 PEER = PeerCredentials(1, 0, 0, "root")
@@ -69,6 +71,81 @@ def test_an_enrolled_button_keeps_its_name_and_place(ask, radio):
     for step in ("listen", "press"):
         ask(step, "sos-1")
     assert ask("propose", SOS.address)[-1]["reason"] == "nothing_heard"
+
+
+KEY = bytes(range(16))
+SEALED = Button(
+    "sos-2", "A4:C1:38:00:00:02", "b1/s1/102", Mark("/etc/loudong/site.yaml", 9), key_file="/etc/loudong/keys/sos-2.key",
+    heartbeat_ms=3_600_000, meanings={"double": "ignore"}, tags=("bedside",), hold_ms=20_000,
+)  # fmt: skip
+BTHOME = "0000fcd2-0000-1000-8000-00805f9b34fb"
+
+
+def learnt(button, key, *heard, asked=""):
+    """What is told of a button that sent these objects, each with a counter of its own."""
+    radio = RadioWatcher(
+        Radio(), {button.id: button}, {button.id: key} if key else {}, lambda: Instant(0), lambda event: None, {}, lambda: None,
+        sources=[QueueSource(asyncio.Queue(), lambda: None)],
+    )  # fmt: skip
+    learner = Learner(lambda: radio, lambda: {button.id: button})
+    address = asked or button.address
+
+    def ask(step):
+        return list(asyncio.run(learner.answer({"button": asked or button.id, "step": step}, PEER)))
+
+    ask("listen")
+    ask("press")
+    for counter, objects in enumerate(heard, 1):
+        radio.hear(Advert(address, {BTHOME: seal(address, KEY, counter, objects)}, {}))
+    return ask("propose")
+
+
+IDLE, PRESSED = bytes.fromhex("0164"), bytes.fromhex("01643a01")
+
+
+def test_what_the_site_file_says_besides_is_kept():
+    """Copied without its heartbeat, the entry would silently end ``button-missing``."""
+    assert learnt(SEALED, KEY, IDLE)[-1]["lines"] == [
+        "  sos-2:",
+        '    address: "A4:C1:38:00:00:02"',
+        "    place: b1/s1/102",
+        "    format: bthome",
+        "    key_file: keys/sos-2.key",
+        "    heartbeat: 1h",
+        "    hold: 20s",
+        '    meanings: {"double": "ignore"}',
+        '    tags: ["bedside"]',
+    ]
+
+
+def test_what_is_of_another_format_is_not_kept():
+    lines = learnt(structs.replace(SEALED, format="mibeacon"), KEY, IDLE)[-1]["lines"]
+    assert "    key_file: secrets/sos-2.key" in lines
+    assert "    heartbeat: 1h" in lines
+    assert not [line for line in lines if "hold" in line]
+
+
+def test_a_credential_is_named_as_in_the_site_file(monkeypatch):
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials/loudong")
+    button = structs.replace(SEALED, key_file="/run/credentials/loudong/sos-2")
+    assert '    key_file: "credential:sos-2"' in learnt(button, KEY, IDLE)[-1]["lines"]
+
+
+@pytest.mark.parametrize(
+    ("key", "asked", "heard", "press", "stars"),
+    [
+        (KEY, "", [IDLE] * 11, "none", 0),
+        (KEY, "", [IDLE, PRESSED, IDLE], "heard", 1),
+        (KEY, "", [*[IDLE] * 40, PRESSED], "heard", 1),
+        (bytes(16), "", [IDLE, PRESSED], "unknown", 0),
+        (KEY, STRANGER, [IDLE, PRESSED], "unknown", 0),
+    ],
+    ids=["nobody pressed", "pressed", "among many", "another key", "unknown button"],
+)
+def test_only_frames_that_carry_a_press_are_marked(key, asked, heard, press, stars):
+    """Each encrypted frame differs from every other by its counter."""
+    *frames, found = learnt(SEALED, key, *heard, asked=asked)
+    assert (found["press"], sum(frame["news"] for frame in frames)) == (press, stars)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.app.learning import Learner
 from gateway.cli import main
+from gateway.cli.hardware import _show_learnt
 from gateway.control.folder import SOCKET_NAME
 from gateway.control.server import ControlServer
 from gateway.drivers.ble.source import Advert, QueueSource
@@ -87,3 +88,15 @@ def test_in_chinese_no_frame_is_called_in_english(daemon, capsys, monkeypatch):
     said = capsys.readouterr().out
     assert "* 按下时      1 × 004c" in said
     assert "  平时        1 × 004c" in said
+
+
+@pytest.mark.parametrize(
+    ("press", "said"), [("none", "No press was heard"), ("unknown", "without the right key"), ("heard", "")]
+)
+def test_whether_a_press_was_heard_is_said(press, said, monkeypatch):
+    """Of a button that numbers its frames, which all differ, the frames alone do not show it."""
+    monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
+    found = {"reason": "numbered", "format": "bthome", "unsure": False, "lines": [], "press": press}
+    lines = list(_show_learnt([found]))
+    assert len(lines) == 1 + bool(said)
+    assert said in lines[-1]

@@ -11,15 +11,18 @@ any comparison can find out. Whatever is proposed has been tried on every frame 
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from gateway.drivers.ble.adverts import Decoder
 from gateway.drivers.ble.beacons import BLUEUP, beacon_rule, decode_beacon, describe
 from gateway.drivers.ble.bthome import BTHOME
-from gateway.drivers.ble.frame import AdvertFault
+from gateway.drivers.ble.frame import AdvertFault, Note
 from gateway.drivers.ble.mibeacon import MIBEACON
 from gateway.site.model import Sign
 
@@ -191,13 +194,36 @@ def _holds(proposal: Proposal, book: Notebook) -> bool:
     return quiet and any(decode_beacon(rule, one.services, one.makers).pressed for one in book.news)
 
 
-def site_lines(name: str, address: str, place: str, proposal: Proposal) -> list[str]:
-    """The entry as it stands under ``buttons:``; empty where nothing is proposed."""
+_SEALED_NOTES = frozenset({Note.NO_KEY, Note.WRONG_KEY, Note.DOWNGRADE})
+
+
+def presses(book: Notebook, decoder: Decoder) -> set[Shown] | None:
+    """Payloads that carry a press, of a button that numbers its frames: there each is news, pressed or not.
+
+    None where none does that can be read, and some cannot.
+    """
+    found, unread = set(), False
+    for one in [*book.idle, *book.pressed]:
+        try:
+            frame = decoder.decode(one.services, one.makers)
+        except AdvertFault:
+            unread = True
+            continue
+        if frame is not None and frame.pressed:
+            found.add(one)
+        unread |= frame is not None and not _SEALED_NOTES.isdisjoint(frame.notes)
+    return None if unread and not found else found
+
+
+def site_lines(
+    name: str, address: str, place: str, proposal: Proposal, kept: Mapping[str, Any] | None = None
+) -> list[str]:
+    """The entry as it stands under ``buttons:``; empty where nothing is proposed. ``kept``: other fields, as a file says them."""
     if not proposal.format:
         return []
     lines = [f"  {name}:", f'    address: "{address}"', f"    place: {place}", f"    format: {proposal.format}"]
-    if proposal.sealed:
-        lines.append(f"    key_file: secrets/{name}.key")
+    rest = {"key_file": f"secrets/{name}.key"} if proposal.sealed else {}
+    lines += [f"    {key}: {_written(value)}" for key, value in (rest | dict(kept or {})).items()]
     for key, sign in (("pressed", proposal.pressed), ("idle", proposal.idle)):
         if sign is not None:
             said = {field: value for field, value in asdict(sign).items() if value not in {None, "", 0}}
@@ -206,3 +232,10 @@ def site_lines(name: str, address: str, place: str, proposal: Proposal) -> list[
                 f"    {key}: {{ {', '.join(f'{field}: {json.dumps(value)}' for field, value in said.items())} }}"
             )
     return lines
+
+
+def _written(value: Any) -> str:
+    """A plain word as a person writes it; else JSON, which is YAML."""
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_./-]*[a-z]", value):
+        return value
+    return json.dumps(value, ensure_ascii=False)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 
-from gateway.drivers.ble.adverts import decoder_of
+from gateway.drivers.ble.adverts import Decoder, decoder_of
 from gateway.drivers.ble.fobs import FobKeeper, FobPatience
 from gateway.drivers.ble.frame import AdvertFault, Frame
 from gateway.drivers.ble.intervals import IntervalLearner, Usual
@@ -185,6 +185,11 @@ class RadioWatcher:
     def notebook(self, address: str) -> Notebook | None:
         """What was written down of an address that is followed."""
         return self._notebooks.get(address)
+
+    def decoder(self, address: str, form: str) -> Decoder:
+        """How frames of this format are read of an address; with the key, where it is enrolled with this format."""
+        button = self._by_address.get(address)
+        return self._decoders[button.id] if button is not None and button.format == form else Decoder(form, address)
 
     def unfollow(self, address: str) -> None:
         """Write down no more."""
