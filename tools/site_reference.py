@@ -35,7 +35,8 @@ English · [中文](zh/site-reference.md)
 Written by `python tools/site_reference.py` from the tables by which `loudong check` reads a site file; a test holds the two
 together. What each field is for, with examples, is in [site.md](site.md). An *id* is made of lower-case letters, digits and hyphens,
 such as `gas-101`; a *place* is a path of up to three ids, such as `b1/s1/301`; a *duration* has a unit (`30s`, `5min`, `4h`, `7d`). A field
-without default may be left out unless it says *required*.
+without default may be left out unless it says *required*, or another asks for it: a door needs `token_file` unless it has
+`transport: stream`.
 """,
     "top": "At the top",
     "by_name": " (each by its name)",
@@ -67,7 +68,8 @@ _CHINESE = {
 
 由 `python tools/site_reference.py` 从 `loudong check` 读小区文件所用的表生成，有一个测试保证两者一致。每个字段做什么用、例子，
 见[小区文件](site.md)。*编号*由小写字母、数字和连字符组成，如 `gas-101`；*地方*是最多三级编号的路径，如 `b1/s1/301`；
-*时长*要带单位（`30s`、`5min`、`4h`、`7d`）。没有默认值的字段可以不写，标*必填*的除外。
+*时长*要带单位（`30s`、`5min`、`4h`、`7d`）。没有默认值的字段可以不写，除非标*必填*，或别的字段
+要它：门口机除了 `transport: stream` 都要写 `token_file`。
 """,
     "top": "开头",
     "by_name": "（每项以名字开头）",
