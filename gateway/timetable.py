@@ -126,8 +126,9 @@ def parse_deed(deed: str, number: int) -> Event | Restart | RightClock | Nothing
 
 
 def _deed(words: list[str], deed: str, number: int) -> Event | Restart | RightClock | Nothing:
-    if words[1:2] == ["="]:
-        return _reading(words[0], deed)
+    point, equals, _ = deed.partition("=")
+    if equals and len(point.split()) == 1:
+        return _reading(point.strip(), deed)
     known = _DEEDS.get(words[0].rstrip(","))
     return _command(words, deed, number) if known is None else known(words, number)
 

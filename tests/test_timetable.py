@@ -28,6 +28,8 @@ def what(line):
 
 def test_readings():
     assert what("gas-301.gas = 26") == Reading("gas-301", "gas", 26)
+    assert what("gas-301.gas=26") == what("gas-301.gas= 26") == what("gas-301.gas =26") == Reading("gas-301", "gas", 26)
+    assert what('air-1.mode="a = b"') == Reading("air-1", "mode", "a = b")
     assert what("gas-301.gas = 2.5 [warm_up]") == Reading("gas-301", "gas", 2.5, Quality.WARM_UP)
     assert what("gas-301.gas = none [over_range]") == Reading("gas-301", "gas", None, Quality.OVER_RANGE)
     assert what('air-1.mode = "self test"') == Reading("air-1", "mode", "self test")
@@ -78,6 +80,8 @@ def test_deeds():
         ("5s gas-301.gas = twenty", "not_a_deed"),
         ("5s gas-301.gas = [1]", "not_a_deed"),
         ("5s gas-301 = 3", "not_a_deed"),
+        ("5s gas-301=3", "not_a_deed"),
+        ("5s gas-301.gas=", "not_a_deed"),
         ("5s gas-301.gas = 3 [nonsense]", "not_a_deed"),
         ("5s head dances sos", "not_a_deed"),
         ("5s head tests b1 b2", "not_a_deed"),

@@ -146,7 +146,11 @@ class Simulation:
         self.counts["happened"] += 1
         if isinstance(what, Press) and not self.world.hears(what.button):
             self._teller.world("unheard", button=what.button)
-        await self.world.happen(what)
+        try:
+            await self.world.happen(what)
+        except CannotSimulate:
+            self.counts["happened"] -= 1
+            raise
 
     async def _restart(self, restart: Restart) -> None:
         """Kill -9, and the next one after a while."""
@@ -232,9 +236,7 @@ class Simulation:
         threading.Thread(target=read, daemon=True).start()
 
     def _typed(self, line: str) -> None:
-        if line in _ENDS:
-            self.over.set()
-        elif line and not line.startswith(("#", "=>")):
+        if line and not line.startswith(("#", "=>")):
             self.world.soon(self._when(line))
 
     async def _when(self, line: str) -> None:
@@ -244,7 +246,10 @@ class Simulation:
         if after_ms is not None and deed:
             await asyncio.sleep(after_ms / 1000)
             line = deed.strip()
-        await self.do(line)
+        if line in _ENDS:
+            self.over.set()
+        else:
+            await self.do(line)
 
 
 async def _play(site: Path, folder: Path, wishes: Wishes, teller: Teller) -> tuple[dict[str, Any], str]:

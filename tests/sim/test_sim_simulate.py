@@ -231,6 +231,29 @@ def test_what_comes_again_by_another_broker_or_after_a_restart_is_one_alert(tmp_
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
+def test_what_cannot_happen_is_not_counted_as_happened(tmp_path):
+    async def scene():
+        made = Simulation(EXAMPLE, tmp_path, Wishes(), Teller("simulate", as_json=True, language="en"))
+        async with made.world:
+            for deed in ("press sos-999", "gas-999.gas = 26", "gas-101.nothing = 26", "gas-101.gas = 26", "nonsense"):
+                await made.do(deed)
+        return made.counts["happened"]
+
+    assert asyncio.run(scene()) == 1
+
+
+@pytest.mark.parametrize(("line", "least_s"), [("quit", 0), ("0 end", 0), ("300ms quit", 0.3)])
+def test_the_end_may_have_a_time_in_front(tmp_path, line, least_s):
+    async def scene():
+        made = Simulation(EXAMPLE, tmp_path, Wishes(), Teller("simulate", as_json=True, language="en"))
+        before = time.monotonic()
+        made._typed(line)
+        await asyncio.wait_for(made.over.wait(), 10)
+        return time.monotonic() - before
+
+    assert least_s <= asyncio.run(scene()) + 0.01
+
+
 def test_who_speaks_second_is_heard_second(tmp_path):
     """A line may close what the line before it begins, and the daemon answers whom it can first."""
     state, came = tmp_path / "state", []
