@@ -281,6 +281,8 @@ class Reader:
 
     def take_one_of(self, key: str, allowed: Sequence[str], default: str = "", *, required: bool = False) -> str:
         """One of the given words."""
+        if self._unquoted(key, allowed):
+            return default
         node = self.take(key, required=required)
         if node is None:
             return default
@@ -290,6 +292,23 @@ class Reader:
             return node.value
         near = nearest(node.value, allowed)
         return self._refuse(node, key, "fault.not_allowed", default, allowed=" | ".join(allowed), near=near)
+
+    def _unquoted(self, key: str, allowed: Sequence[str]) -> bool:
+        """Whether YAML takes one of these words for a yes or a no; that it is a word, only its reader knows, and says it instead."""
+        node = self.node.mapping.get(key)
+        if node is None or not isinstance(node.value, bool | Spoilt):
+            return False
+        wanted = node.value.lower() if isinstance(node.value, Spoilt) else "on" if node.value else "off"
+        if wanted not in allowed:
+            return False
+        self._asked.append(key)
+        fault = Fault(node.mark, "fault.unquoted", _shown({"name": self.name, "field": key, "wanted": wanted}))
+        said = Fault(node.mark, "fault.yaml_bool", _shown({"given": node.value}))
+        if fault not in self.faults.found:
+            if said in self.faults.found:
+                self.faults.found.remove(said)  # one: an equal one is that of another field of this line
+            self.faults.found.append(fault)
+        return True
 
     def take_texts(self, key: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
         """A list of strings; a single string counts as a list of one, an empty value as none."""

@@ -213,7 +213,7 @@ class _Compiler:
         if node is None:
             return {}
         reader = Reader(node, self._faults, self._name)
-        kinds = [kind for kind in ("siren", "fan", "valve") if reader.take(kind) is not None]
+        kinds = [kind for kind in ("siren", "fan", "valve") if reader.has(kind)]
         drives = {kind: self._drive(reader, kind) for kind in kinds}
         reader.done()
         return drives
@@ -235,7 +235,8 @@ class _Compiler:
     def _state(self, reader: Reader, key: str, output: str) -> OutputState:
         if output != "valve":
             return OutputState(reader.take_one_of(key, ("on", "off"), "off"))
-        if plain(reader.take(key)) != OutputState.SHUT:
+        node = reader.take(key)
+        if node is not None and plain(node) != OutputState.SHUT:
             self._faults.add(reader.mark(key), "fault.valve_opens", name=self._name)
         return OutputState.SHUT
 

@@ -156,6 +156,10 @@ def _texts_schema(item: Schema) -> Schema:
 
 def unknown(reader: Reader, mark: Mark, kind: str, given: str, known: Collection[str]) -> None:
     """Record that the thing being read speaks of something nobody declared, with the nearest declared name."""
+    below = next((name for name in known if kind == "place" and name.startswith(f"{given}/")), "")
+    if below:  # what is nearest is a flat of the stair that is missing
+        reader.faults.add(mark, "fault.place_left_out", name=reader.name, given=given, below=below)
+        return
     names = {name: name for name in known} | (
         {spoken: name for name, spoken in known.items()} if isinstance(known, Mapping) else {}
     )

@@ -47,7 +47,10 @@ def give_pulse(output: Output, device: ModbusDevice, reader: Reader) -> ModbusDe
     if spec.flash is None:
         given = f"{device.id}.{spec.name}"
         allowed = " | ".join(name for name, point in points.items() if point.flash)
-        reader.faults.add(reader.mark("pulse"), "fault.no_flash", name=output.id, given=given, allowed=allowed or "-")
+        if allowed:
+            reader.faults.add(reader.mark("pulse"), "fault.no_flash", name=output.id, given=given, allowed=allowed)
+        else:
+            reader.faults.add(reader.mark("pulse"), "fault.no_flash_at_all", name=output.id, given=device.id)
         return device
     held = output.kind != "valve"
     reopens = not (held or output.latching or spec.momentary)

@@ -210,6 +210,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}：{given} 自己不会结束脉冲，网关断开时会一直开着；请换用有硬件脉冲的继电器点位（{allowed}），或去掉 pulse。",
         "{name}: {given} cannot end a pulse by itself, so it would stay on where the gateway dies; take a point that can ({allowed}), or leave pulse out.",
     ),
+    "fault.no_flash_at_all": (
+        "{name}：{given} 没有一个点位能自己结束脉冲，网关断开时会一直开着；请去掉 pulse。",
+        "{name}: no point of {given} can end a pulse by itself, so it would stay on where the gateway dies; leave pulse out.",
+    ),
     "fault.valve_reopens": (
         "{name}：写了 pulse 的阀门，脉冲结束后必须保持关闭：自保持阀（双稳态、脉冲关阀、手动复位）请写 latching: true；靠弹簧复位、断电就会重新打开的阀门不能用 pulse，请去掉它。",
         "{name}: a valve on a pulse must stay shut when the pulse is over: if it latches (bistable, shut by a pulse, reset by hand), say latching: true; one that opens again when its coil lets go needs a lasting output, so leave pulse out.",

@@ -66,6 +66,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name}: {field} “{given}” is no duration; write it with its unit: 30s, 5min, 4h, 7d.",
     ),
     "fault.not_allowed": ("{name}：{field} 不能是“{given}”。", "{name}: {field} cannot be “{given}”."),
+    "fault.unquoted": (
+        '{name}：{field} 请写成 "{wanted}"，带上引号。',
+        '{name}: for {field} write "{wanted}", with the quotes.',
+    ),
     "fault.not_text_list": (
         "{name}：{field} 应该是一个词或一列词，如 [a, b]。",
         "{name}: {field} must be a word or a list of words such as [a, b].",
@@ -88,6 +92,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "The id “{name}” is used twice, first at {first}; ids are unique in the whole site.",
     ),
     "fault.unknown_place": ("{name}：places 里没有“{given}”。", "{name}: there is no place “{given}” in places."),
+    "fault.place_left_out": (
+        "{name}：places 里没有“{given}”，只有它下面的（如“{below}”）；请补上 {given}。",
+        "{name}: there is no place “{given}” in places, only what lies below it, such as “{below}”: add {given}.",
+    ),
     "fault.unknown_building": (
         "{name}：places 里没有“{given}”这栋楼或这处地方。",
         "{name}: there is no building or public place “{given}” in places.",

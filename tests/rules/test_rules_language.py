@@ -137,7 +137,17 @@ SLIPS = {
     ),
     "a time that is empty": (HEAD + '  when: { between: ["08:00", "08:00"] }\n' + TAIL, "fault.bad_times", None),
     "a siren shut": (HEAD + GAS + TAIL + "  drives: { siren: shut }\n", "fault.not_allowed", None),
-    "a siren that YAML made a flag": (HEAD + GAS + TAIL + "  drives: { siren: on }\n", "fault.", None),
+    "a siren that YAML made a flag": (HEAD + GAS + TAIL + "  drives: { siren: on }\n", "fault.unquoted", None),
+    "a valve that YAML made a flag": (
+        HEAD + GAS + TAIL + "  drives: { siren: on, valve: on }\n",
+        "fault.yaml_bool",
+        None,
+    ),
+    "a fan that YAML made a flag for some": (
+        HEAD + GAS + TAIL + "  drives: { fan: { gas-detector: off } }\n",
+        "fault.unquoted",
+        None,
+    ),
     "a valve on": (HEAD + GAS + TAIL + '  drives: { valve: "on" }\n', "fault.valve_opens", None),
     "a valve that is opened for some": (
         HEAD + GAS + TAIL + "  drives: { valve: { gas-detector: open } }\n",

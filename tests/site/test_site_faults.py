@@ -73,6 +73,9 @@ FAULTS = [
     ("  gate: 大门", "  gate/a/b/c: 大门\n  gate: 大门", "site.yaml:8: error: places: gate/a/b/c “gate/a/b/c” has the wrong form; it must be building/stair/flat", "楼/单元/户"),
     # references
     ("unit_id: 2, place: b1/s1", "unit_id: 2, place: b1/s2", "site.yaml:23: error: relay-1: there is no place “b1/s2” in places. Did you mean “b1/s1”?", "places 里没有“b1/s2”"),
+    ("feedback_means: shut", "feedback_means: on", 'site.yaml:30: error: valve-1: for feedback_means write "on", with the quotes.', '请写成 "on"'),
+    ("feedback_means: shut", "feedback_means: true", 'site.yaml:30: error: valve-1: for feedback_means write "on", with the quotes.', "带上引号"),
+    ("feedback_means: shut", "feedback_means: yes", "site.yaml:30: error: “yes” is yes/no to some readers", "请加引号"),
     ("unit_id: 2, place: b1/s1", "unit_id: 2, place: 1号楼1单元", "site.yaml:23: error: relay-1: there is no place “1号楼1单元” in places. Did you mean “b1/s1”?", "是不是“b1/s1”"),
     ("unit_id: 2, place: b1/s1", "unit_id: 2, place: 1号楼1单元101", "site.yaml:23: error: relay-1: there is no place “1号楼1单元101” in places. Did you mean “b1/s1/101”?", "是不是“b1/s1/101”"),
     ("building: {b1: [head]}", "building: {1号楼: [head]}", "site.yaml:13: error: grid.building: there is no building or public place “1号楼” in places. Did you mean “b1”?", "是不是“b1”"),
@@ -235,6 +238,16 @@ def test_unwise_is_a_warning_and_the_site_still_runs(spoil, old, new, english, c
     assert loaded.warnings()[0].startswith(english)
     assert chinese in loaded.warnings("zh-CN")[0]
     assert loaded.site is not None
+
+
+def test_who_stands_at_a_place_that_only_has_places_below_is_told_to_add_it(load, good):
+    """Was: did you mean a flat of it?"""
+    loaded = load(good.replace("  b1/s1: 1单元\n", ""))
+    said = "there is no place “b1/s1” in places, only what lies below it, such as “b1/s1/101”: add b1/s1."
+    assert [line.split(": error: ")[1] for line in loaded.errors()] == [
+        f"{name}: {said}" for name in ("relay-1", "valve-1")
+    ]
+    assert "请补上 b1/s1" in loaded.errors("zh-CN")[0]
 
 
 def test_place_without_its_parent_is_a_warning(load, good):

@@ -95,6 +95,15 @@ def test_a_pulse_nobody_can_give_is_a_fault(load, good, kind, point, pulse, said
     assert said in fault
 
 
+def test_of_a_board_none_of_whose_points_can_that_is_said(load, good):
+    loaded = load(good.replace("feedback_means: shut", "feedback_means: shut, latching: true, pulse: 2s"))
+    (fault,) = loaded.errors()
+    assert fault.endswith(
+        "no point of relay-1 can end a pulse by itself, so it would stay on where the gateway dies; leave pulse out."
+    )
+    assert "relay-1 没有一个点位" in loaded.lines("zh-CN")[0]
+
+
 @pytest.mark.parametrize(
     ("flash", "key"),
     [
