@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -150,19 +150,36 @@ def _pair_lines(pair: Pair, shown: _Times, language: str) -> Iterator[str]:
     yield f"{mark} {shown.of(raised.at, side.raised.wall_ms)}  {told_line(raised, language)}  {raised.alert.id}"
     if pair.recorded is not None and pair.other is not None:
         for name in differences:
-            was, would = (_side_text(name, matter, pair.at, language) for matter in (pair.recorded, pair.other))
+            if name in _MOMENTS:
+                ours, theirs = (_MOMENTS[name](matter) for matter in (pair.recorded, pair.other))
+                yield "    " + moved_text(name, ours, theirs, language)
+                continue
+            was, would = (_side_text(name, matter, language) for matter in (pair.recorded, pair.other))
             yield "    " + say(f"replay.differs.{name}", language, was=was, would=would)
 
 
-def _side_text(name: str, matter: Matter, first: Instant, language: str) -> str:
+_MOMENTS: Mapping[str, Callable[[Matter], int | None]] = {
+    "raised": lambda matter: matter.raised.change.at,
+    "closed": lambda matter: matter.until if matter.closed else None,
+}
+"""What differs in its time; None: never."""
+
+
+def moved_text(name: str, was: int | None, would: int | None, language: str) -> str:
+    """How much earlier or later, in words; ``was`` and ``would`` in ms, None where it never came."""
+    if was is None or would is None:
+        return say(f"replay.differs.{name}_{'now' if was is None else 'never'}", language)
+    which = "earlier" if would < was else "later"
+    return say(f"replay.differs.{name}_{which}", language, length=duration_text(abs(would - was)))
+
+
+def _side_text(name: str, matter: Matter, language: str) -> str:
     told = (f"{say(f'rung.{rung.value}', language)} +{duration_text(after)}" for rung, after in matter.told)
     texts = {
-        "raised": f"+{duration_text(matter.raised.change.at - first)}",
         "priority": say(f"priority.{matter.priority.value}", language),
         "grade": say(f"grade.{matter.grade.value}", language),
         "told": say("alert.comma", language).join(told) or "-",
         "alarms": str(matter.alarms),
-        "closed": f"+{duration_text(matter.until - first)}" if matter.closed else "-",
     }
     return texts[name]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.app.check import check
+from gateway.app.replay_report import moved_text
 from gateway.cli import main
 from gateway.nodes import Faults
 from gateway.store import thinning
@@ -169,6 +170,39 @@ def test_what_would_have_been_different_is_told_in_the_readers_language(store, t
     assert "紧急程度：原 紧急，现 高" in said
     assert "事项级别：原 大事，现 小事" in said
     assert "building" not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "earlier", "later"),
+    [
+        ("en_US.UTF-8", "    raised: 1min earlier", "    closed: 2min later"),
+        ("zh_CN.UTF-8", "    发生：早 1min", "    关闭：晚 2min"),
+    ],
+)
+def test_how_much_earlier_or_later_is_said_in_words(store, tmp_path, capsys, monkeypatch, words, earlier, later):
+    """Was: “raised: +1min, would be +0”, counted from a moment that nobody names."""
+    (tmp_path / "rules.yaml").write_text("builtin:\n  gas-low: { above: 5 %LEL }\n")
+    store.play("20min gas-302.alarm = false\n21min gas-301.gas = 8\n21.5min gas-301.gas = 8\n22min gas-301.gas = 16\n"
+               "22.5min gas-301.gas = 16\n23min head acks gas-low on site\n24min gas-301.gas = 4\n26min gas-301.gas = 0\n")  # fmt: skip
+    monkeypatch.setenv("LC_ALL", words)
+    options = ("--journal", str(tmp_path / "state"), "--rules", str(tmp_path / "rules.yaml"))
+    assert main(["replay", str(SITE), *options]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert earlier in said, said
+    assert later in said, said
+
+
+@pytest.mark.parametrize(
+    ("was", "would", "said"),
+    [
+        (5000, 0, "5s earlier"),
+        (0, 5000, "5s later"),
+        (None, 0, "still open, would be closed"),
+        (0, None, "would still be open"),
+    ],
+)
+def test_when_it_would_have_ended_is_said_in_words(was, would, said):
+    assert said in moved_text("closed", was, would, "en")
 
 
 def test_the_same_rules_make_no_difference(store, tmp_path, replayed):
