@@ -88,7 +88,7 @@ def test_the_bill_names_each_package_of_npms_lock():
     assert all(len(one["hashes"][0]["content"]) == 128 for one in bill.of_npm())
 
 
-PACKAGE_OF = {"cc": "gcc", "dbus-daemon": "dbus", "mkfs.ext4": "e2fsprogs", "node": "nodejs", "systemd-analyze": "systemd",
+PACKAGE_OF = {"busctl": "systemd", "cc": "gcc", "dbus-daemon": "dbus", "mkfs.ext4": "e2fsprogs", "node": "nodejs", "systemd-analyze": "systemd",
               "unshare": "util-linux"}  # fmt: skip
 OF_EVERY_DEBIAN = {"apt-get"}
 

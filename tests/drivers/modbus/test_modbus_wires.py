@@ -103,10 +103,10 @@ async def far_end_of_a_converter():
 
 
 @contextlib.contextmanager
-def black_hole():
+def black_hole(port=0):
     """A port that never answers: who calls beyond its queue is not even refused. Gives its number, at 127.0.0.2."""
     with contextlib.ExitStack() as held:
-        hole = held.enter_context(socket.create_server(("127.0.0.2", 0), backlog=0))
+        hole = held.enter_context(socket.create_server(("127.0.0.2", port), backlog=0))
         port = hole.getsockname()[1]
         for _ in range(8):
             caller = held.enter_context(socket.socket())
@@ -125,19 +125,20 @@ def test_a_black_hole_is_no_answer():
 
 
 def test_an_address_that_leads_nowhere_keeps_no_other_of_that_name_from_being_tried(monkeypatch):
-    async def story(port):
-        async with await asyncio.start_server(lambda *_: None, "127.0.0.1", port):
-            wire = TcpWire("converter.lan", port)
-            monkeypatch.setattr(wire._lookup, "addresses", both)
-            await wire.open(lambda _: None, print)
-            assert wire.is_open
-            wire.end()
+    async def story():
+        async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as listening:
+            port = listening.sockets[0].getsockname()[1]
+            with black_hole(port):
+                wire = TcpWire("converter.lan", port)
+                monkeypatch.setattr(wire._lookup, "addresses", both)
+                await wire.open(lambda _: None, print)
+                assert wire.is_open
+                wire.end()
 
     async def both():
         return ["127.0.0.2", "127.0.0.1"]
 
-    with black_hole() as port:
-        asyncio.run(story(port))
+    asyncio.run(story())
 
 
 def _value(value):
