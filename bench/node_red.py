@@ -41,9 +41,11 @@ return { topic: "loudong/v1/peer/telemetry/u" + read.unitid, payload: JSON.strin
 
 
 def measure(*, quick: bool) -> Iterator[Figure]:
-    """``cpu_s_per_1000_points/beside_node_red``. Raises FileNotFoundError where Node-RED is not installed."""
+    """``cpu_s_per_1000_points/beside_node_red``. Raises SystemExit, saying what to install, where there is no Node-RED."""
     if not (HOME / "node_modules" / "node-red").exists():
-        raise FileNotFoundError(f"{HOME}: put this into its package.json, and npm install: {json.dumps(INSTALL)}")
+        raise SystemExit(
+            f"no Node-RED in {HOME}: write this to its package.json, then npm install there: {json.dumps(INSTALL)}"
+        )
     rounds = [asyncio.run(_round(20 if quick else 30)) for _ in range(1 if quick else ROUNDS)]
     ours, peer = ([one[n].cpu_s_per_1000 for one in rounds] for n in (0, 1))
     each = "; ".join(f"{a.cpu_s_per_1000:.3f}, {b.cpu_s_per_1000:.3f}, {c.cpu_s_per_1000:.3f}" for a, b, c in rounds)

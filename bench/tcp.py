@@ -297,7 +297,8 @@ def _pushed(seconds: float, periods: Sequence[int]) -> Iterator[Figure]:
     )  # fmt: skip
     yield Figure(
         "overload_alarm_age_p99_ms", percentile(beyond.ages, 0.99), "ms", ("<=", 1.4 * BELL_MS), percentile(moving.ages, 0.99),
-        "the same points while the best is asked for", BELL_MS, "its period", note=f"in the same run, {BELLS} alarm points; p50 {median(beyond.ages):.0f}, "
+        "the same points while the best is asked for", BELL_MS, "its period",
+        note=f"in the same run, {BELLS} alarm points; p50 {median(beyond.ages):.0f}, "
         f"max {max(beyond.ages):.0f}",
     )  # fmt: skip
 

@@ -59,7 +59,7 @@ def timedated(bus: PrivateBus, answered_by: list[str]) -> Iterator[None]:
             until = time.monotonic() + 60
             while "org.freedesktop.timedate1" not in _names(bus):
                 assert time.monotonic() < until
-                time.sleep(0.05)
+                time.sleep(0.05)  # a bus that is asked by a program tells of no name that comes
             yield
         finally:
             os.killpg(process.pid, 15)

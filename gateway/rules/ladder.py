@@ -194,9 +194,8 @@ def has_told_nobody(alert: Alert, grid: GridPlan) -> bool:
     calls = alert.response is Response.UNANSWERED and alert.suppression is Suppression.NONE
     if not calls or alert.climb_from is None or alert.climb_due is not None:
         return False
-    heard = any(
-        told.people for told in alert.told
-    )  # in any climb: after a time of unknown length this one may seem to begin above them
+    # In any climb: after a time of unknown length this one may seem to begin above them.
+    heard = any(told.people for told in alert.told)
     return not heard and any(people_on(rung, alert.place, grid) for rung, _ in rungs_of(alert, grid))
 
 

@@ -6,10 +6,11 @@ deadline (``schedule.py``), for a third of that time and one transaction of the 
 read that somebody waits for (``poller.py``). With k devices dead it waits for their timeouts until they are quarantined, those k that
 cost most: one for each turn of theirs that goes before it, as they settle between (``owing.py``). What falls due meanwhile hangs
 on the wait itself, so it is reckoned until it grows no more.
-Where an endpoint takes n questions at once it is done with what stands before it n times as soon, and booked by an n-th; but of one
-unit's questions whose answers look alike one is under way at a time (``mbap.py``), so these wait for each other in full. A device that wants a pause between questions makes its own blocks wait: for a pause after each of its alarm blocks that go before, after
-what else it is asked once before each of these and its own (``schedule.py``), and after its own last one where the pause is longer than
-its period. Its age is then its period and that wait.
+Where an endpoint takes n questions at once it is done with what stands before it n times as soon, and booked by an n-th; but of one unit's
+questions whose answers look alike one is under way at a time (``mbap.py``), so these wait for each other in full. A device that wants a
+pause between questions makes its own blocks wait: for a pause after each of its alarm blocks that go before, after what else it is asked
+once before each of these and its own (``schedule.py``), and after its own last one where the pause is longer than its period. Its age is
+then its period and that wait.
 Such a device is booked, too, as if it were a bus of its own: by what each of its blocks costs and its pause, over the block's period. Its
 alarms are booked by their own and by one of its other turns between each two (``schedule.py``), as far as it is asked for so many.
 The bound leaves out output writes: two transactions each, when somebody needs them; and what is wanted of outputs that are dead.

@@ -36,7 +36,9 @@ class Writing:
         talk: Callable[[Member, Request], Awaitable[None]],
         fetch: Callable[[Member, Block], Awaitable[list[int]]],
     ) -> None:
-        """``talk`` is a write and ``fetch`` a read that is waited for as long, each with all its consequences for what is known of the device."""
+        """``talk`` is a write and ``fetch`` a read that is waited for as long, each with all its consequences for what is known of the
+        device.
+        """
         self._line, self._roll, self._jobs, self._talk, self._fetch = line, roll, jobs, talk, fetch
 
     async def step(self, job: Job, spec: PointSpec) -> Outcome | None:
